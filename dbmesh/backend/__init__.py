@@ -1,0 +1,1 @@
+"""Connections to data sources and their pools."""

@@ -1,0 +1,1 @@
+"""Executes bound statements: fan-out and sinks."""

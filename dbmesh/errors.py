@@ -1,0 +1,159 @@
+"""The one table of errors dbmesh itself raises: number, SQLSTATE, whose fault, retryable, sentence.
+
+Decides what a client sees when the mesh refuses or fails. Knows nothing of packets or of where an error is raised.
+Numbers are MySQL's own (manual: "Server Error Message Reference"), so that drivers map them to the exception
+classes their users already catch. Errors a shard reports are not in this table; they travel as `ShardError`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fault(Enum):
+    """Whose side an error is on."""
+
+    CLIENT = "client"
+    SHARD = "shard"
+    MESH = "mesh"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKind:
+    """One row of the table. `message` is a `str.format` template; `retryable` says whether the very same
+    statement may succeed when it is sent again."""
+
+    name: str
+    number: int
+    sqlstate: str
+    fault: Fault
+    retryable: bool
+    message: str
+
+
+class MeshError(Exception):
+    """An error of the table with its sentence filled in. The session turns it into an error packet and lives on."""
+
+    def __init__(self, kind: ErrorKind, **values: object) -> None:
+        super().__init__(kind.message.format(**values))
+        self.kind = kind
+
+    @property
+    def number(self) -> int:
+        """MySQL error number of the packet."""
+        return self.kind.number
+
+    @property
+    def sqlstate(self) -> str:
+        """Five-character SQLSTATE of the packet."""
+        return self.kind.sqlstate
+
+
+class ShardError(Exception):
+    """An error packet a data source sent: its number, SQLSTATE and text, names not yet turned back."""
+
+    def __init__(self, number: int, sqlstate: str, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+        self.sqlstate = sqlstate
+        self.message = message
+
+
+class ProtocolError(Exception):
+    """The peer broke the protocol: its connection is closed and never reused."""
+
+
+def _client(name: str, number: int, sqlstate: str, message: str, *, retryable: bool = False) -> ErrorKind:
+    return ErrorKind(name, number, sqlstate, Fault.CLIENT, retryable, message)
+
+
+def _shard(name: str, number: int, sqlstate: str, message: str, *, retryable: bool = False) -> ErrorKind:
+    return ErrorKind(name, number, sqlstate, Fault.SHARD, retryable, message)
+
+
+def _mesh(name: str, number: int, sqlstate: str, message: str, *, retryable: bool = False) -> ErrorKind:
+    return ErrorKind(name, number, sqlstate, Fault.MESH, retryable, message)
+
+
+NOT_SUPPORTED = _client("NOT_SUPPORTED", 1235, "42000", "dbmesh: not supported: {what}; {instead}")
+ACCESS_DENIED = _client(
+    "ACCESS_DENIED", 1045, "28000", "Access denied for user '{user}'@'{host}' (using password: {using})"
+)
+UNKNOWN_DATABASE = _client("UNKNOWN_DATABASE", 1049, "42000", "Unknown database '{database}'")
+NO_DATABASE = _client("NO_DATABASE", 1046, "3D000", "No database selected")
+UNKNOWN_TABLE = _client("UNKNOWN_TABLE", 1146, "42S02", "Table '{database}.{table}' doesn't exist")
+UNKNOWN_COMMAND = _client("UNKNOWN_COMMAND", 1047, "08S01", "Unknown command")
+UNKNOWN_THREAD = _client("UNKNOWN_THREAD", 1094, "HY000", "Unknown thread id: {id}")
+UNKNOWN_CHARSET = _client("UNKNOWN_CHARSET", 1115, "42000", "Unknown character set: '{name}'")
+UNKNOWN_VARIABLE = _client("UNKNOWN_VARIABLE", 1193, "HY000", "Unknown system variable '{name}'")
+UNKNOWN_STATEMENT = _client(
+    "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
+)
+WRONG_ARGUMENTS = _client("WRONG_ARGUMENTS", 1210, "HY000", "Incorrect arguments to {command}")
+PARSE_ERROR = _client(
+    "PARSE_ERROR",
+    1064,
+    "42000",
+    "You have an error in your SQL syntax: dbmesh could not read the statement near '{near}' at line {line}",
+)
+EMPTY_QUERY = _client("EMPTY_QUERY", 1065, "42000", "Query was empty")
+INVALID_TEXT = _client("INVALID_TEXT", 1300, "HY000", "Invalid {charset} character string: '{text}'")
+MALFORMED_PACKET = _client("MALFORMED_PACKET", 1835, "HY000", "Malformed communication packet")
+PACKET_TOO_LARGE = _client(
+    "PACKET_TOO_LARGE", 1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes"
+)
+COLUMN_COUNT = _client(
+    "COLUMN_COUNT", 1136, "21S01", "Column count doesn't match value count at row {row}"
+)
+TOO_MANY_CONNECTIONS = _client("TOO_MANY_CONNECTIONS", 1040, "08004", "Too many connections", retryable=True)
+QUERY_INTERRUPTED = _client("QUERY_INTERRUPTED", 1317, "70100", "Query execution was interrupted")
+SHARDING_KEY_REQUIRED = _client(
+    "SHARDING_KEY_REQUIRED",
+    1235,
+    "42000",
+    "dbmesh: not supported: {verb} on '{table}' without a sharding condition (refused by auditor '{auditor}'); "
+    "add a condition on {columns}",
+)
+NO_ROUTE = _client(
+    "NO_ROUTE",
+    1526,
+    "HY000",
+    "dbmesh: table '{table}' has no data node for the value {value}: {reason}",
+)
+SECURE_TRANSPORT = _client(
+    "SECURE_TRANSPORT", 2061, "HY000", "Authentication requires secure connection"
+)
+DATA_SOURCE_UNREACHABLE = _shard(
+    "DATA_SOURCE_UNREACHABLE",
+    1105,
+    "08S01",
+    "dbmesh: data source '{data_source}' cannot be reached: {reason}",
+    retryable=True,
+)
+DATA_SOURCE_LOST = _shard(
+    "DATA_SOURCE_LOST",
+    1105,
+    "08S01",
+    "dbmesh: data source '{data_source}' closed the connection during the statement: {reason}",
+)
+POOL_EXHAUSTED = _shard(
+    "POOL_EXHAUSTED",
+    1040,
+    "08004",
+    "dbmesh: no connection to data source '{data_source}' became free within {seconds} s (pool of {size})",
+    retryable=True,
+)
+MERGE_LIMIT = _mesh(
+    "MERGE_LIMIT",
+    1104,
+    "42000",
+    "dbmesh: the merge of this statement needs more than {limit} ({setting}); add conditions or raise the limit",
+)
+SERVER_SHUTDOWN = _mesh("SERVER_SHUTDOWN", 1053, "08S01", "Server shutdown in progress", retryable=True)
+INTERNAL = _mesh("INTERNAL", 1105, "HY000", "dbmesh: internal error ({reason}); the session goes on")
+
+
+def not_supported(what: str, instead: str) -> MeshError:
+    """The refusal of promise 1: `what` is not supported, `instead` tells the user what to do."""
+    return MeshError(NOT_SUPPORTED, what=what, instead=instead)

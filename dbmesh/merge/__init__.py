@@ -1,0 +1,1 @@
+"""Answers of several shards to one answer. Pure: packets in, packets out."""

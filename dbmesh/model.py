@@ -1,0 +1,93 @@
+"""Frozen values every floor of the house shares: where rows live and what tables look like.
+
+Decides nothing. A name here is the field's word (DESIGN section 1) and has one meaning everywhere.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+
+SqlValue = int | float | Decimal | str | bytes | datetime.date | datetime.datetime | datetime.timedelta | None
+"""A decoded SQL value: of a literal, of a bound parameter, of a sharding key."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataNode:
+    """One actual table in one data source: `ds_1.t_order_3`."""
+
+    data_source: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.data_source}.{self.table}"
+
+
+class ColumnFamily(Enum):
+    """How values of a column compare and merge."""
+
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+    TEXT = "text"
+    BINARY = "binary"
+    TEMPORAL = "temporal"
+    ENUM = "enum"
+    SET = "set"
+    BIT = "bit"
+    JSON = "json"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSchema:
+    """One column of a logic table, as information_schema.COLUMNS describes it.
+
+    `declared_type` is COLUMN_TYPE in lower case (`bigint(20) unsigned`); `collation` is None where text rules do
+    not apply.
+    """
+
+    name: str
+    declared_type: str
+    family: ColumnFamily
+    unsigned: bool = False
+    nullable: bool = True
+    collation: str | None = None
+    auto_increment: bool = False
+    has_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """A logic table's columns in order, its primary key, and its unique keys (each a tuple of column names)."""
+
+    name: str
+    columns: tuple[ColumnSchema, ...]
+    primary_key: tuple[str, ...] = ()
+    unique_keys: tuple[tuple[str, ...], ...] = ()
+
+    def column(self, name: str) -> ColumnSchema | None:
+        """The column of that name, compared as MySQL compares column names: without case."""
+        lowered = name.lower()
+        for column in self.columns:
+            if column.name.lower() == lowered:
+                return column
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The schemas of one logic database at one moment: logic table name in lower case → schema.
+
+    `single_nodes` tells where tables that no rule names were found.
+    """
+
+    tables: Mapping[str, TableSchema]
+    single_nodes: Mapping[str, DataNode]
+
+    def table(self, name: str) -> TableSchema | None:
+        """The schema of a logic table, or None while it is unknown."""
+        return self.tables.get(name.lower())

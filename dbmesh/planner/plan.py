@@ -1,0 +1,440 @@
+"""Plans as values: what a statement will do, before any literal is known, and what it becomes once bound.
+
+Decides the shape of every planning result. A `Plan` is immutable and shared by all sessions; `bind` is pure and is
+the only thing between a plan-cache hit and the wire. Executing, pooling and merging are other floors' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from dbmesh.model import SqlValue
+
+
+class Verb(Enum):
+    """What a statement does, for metrics, audits and transactions."""
+
+    SELECT = "select"
+    INSERT = "insert"
+    REPLACE = "replace"
+    UPDATE = "update"
+    DELETE = "delete"
+    DDL = "ddl"
+    SHOW = "show"
+    OTHER = "other"
+
+
+class PinReason(Enum):
+    """Why a session must keep one backend connection to itself (DESIGN section 7)."""
+
+    TRANSACTION = "transaction"
+    TEMPORARY_TABLE = "temporary table"
+    LOCK_TABLES = "lock tables"
+    USER_LOCK = "user lock"
+    CURSOR = "cursor"
+    VARIABLE_ASSIGNMENT = "variable assignment"
+
+
+# ---------------------------------------------------------------------------------------------- merging
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """One ORDER BY or GROUP BY key of the shards' answers.
+
+    `column` is the index of the value in the row a shard sends; hidden columns are appended after the client's, and
+    because `*` may stand in the list they count from the end (-1 is the last). `weight` is the index of a
+    WEIGHT_STRING column to compare by when the value turns out to be text with a collation, else None.
+    """
+
+    column: int
+    weight: int | None = None
+    descending: bool = False
+
+
+class AggregateFunction(Enum):
+    """How the column of several shards' rows becomes one value."""
+
+    COUNT = "count"
+    SUM = "sum"
+    MIN = "min"
+    MAX = "max"
+    AVG = "avg"
+    COUNT_DISTINCT = "count distinct"
+    SUM_DISTINCT = "sum distinct"
+    AVG_DISTINCT = "avg distinct"
+    BIT_AND = "bit and"
+    BIT_OR = "bit or"
+    BIT_XOR = "bit xor"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One aggregated column of the answer. Indexes as in `SortKey`.
+
+    AVG reads `sum_column` and `count_column` and writes `column`. MIN and MAX of text compare by `weight`.
+    The DISTINCT forms read the distinct values themselves from `arguments`: the shards group by them too.
+    """
+
+    column: int
+    function: AggregateFunction
+    sum_column: int | None = None
+    count_column: int | None = None
+    weight: int | None = None
+    arguments: tuple[SortKey, ...] = ()
+
+
+class HavingOperator(Enum):
+    """Node kinds of the small HAVING language evaluated on merged rows."""
+
+    AND = "and"
+    OR = "or"
+    NOT = "not"
+    EQUAL = "="
+    NOT_EQUAL = "<>"
+    LESS = "<"
+    LESS_EQUAL = "<="
+    GREATER = ">"
+    GREATER_EQUAL = ">="
+    NULL_SAFE_EQUAL = "<=>"
+    IS_NULL = "is null"
+    COLUMN = "column"
+    VALUE = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Having:
+    """A HAVING condition over merged rows, three-valued. COLUMN carries an index (as in `SortKey`) whose value is
+    numeric by construction (the planner refuses others); VALUE a bound numeric literal or None for NULL."""
+
+    operator: HavingOperator
+    operands: tuple[Having, ...] = ()
+    column: int = 0
+    value: SqlValue = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowMerge:
+    """How rows of several shards become one result set.
+
+    Order of work: sort-merge by `group_by` (if grouping) else `order_by` → combine groups → `having` → sort by
+    `order_by` when `resort` (the shards could not deliver that order) → `distinct` → skip `offset` → stop after
+    `limit` → drop the last `hidden` columns.
+
+    * `sorted_by_shards`: every shard's rows arrive in the order of the first sort (always true for grouping and
+      ordering plans on MySQL; the merger streams).
+    * `grouped`: aggregate; with an empty `group_by` the answer is exactly one row.
+    * `distinct`: rows equal in every `distinct_keys` key are one row; shards sort by those keys, so it streams.
+    """
+
+    hidden: int = 0
+    order_by: tuple[SortKey, ...] = ()
+    grouped: bool = False
+    group_by: tuple[SortKey, ...] = ()
+    aggregates: tuple[Aggregate, ...] = ()
+    having: Having | None = None
+    resort: bool = False
+    distinct: bool = False
+    distinct_keys: tuple[SortKey, ...] = ()
+    offset: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CountMerge:
+    """How the OK packets of several shards become one.
+
+    Affected rows and warnings add up; with `broadcast` every node holds the same rows, so the first node's count is
+    the answer. `last_insert_id` is what the mesh generated, else the first shard's non-zero id.
+    """
+
+    broadcast: bool = False
+    last_insert_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """One shot whose answer passes through untouched but for names."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenameValues:
+    """One shot whose text values in `columns` carry actual names to turn back (SHOW CREATE TABLE …)."""
+
+    columns: tuple[int, ...]
+
+
+Answer = Relay | RowMerge | CountMerge | RenameValues
+
+
+# ---------------------------------------------------------------------------------------------- bound statements
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One statement for one data source. `sql` is ready bytes in MySQL's dialect and the session's charset."""
+
+    data_source: str
+    sql: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Actual names back to logic names, for column definitions and error texts.
+
+    `tables` maps (data source's actual table) → logic table; `database` is the logic database. Keys compare exactly.
+    """
+
+    database: str
+    tables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BoundStatement:
+    """A plan with its values: what to send where, and how the answers become one.
+
+    * `keeps_parameters`: the single shot still contains `?`, in the order the client bound them, and can be prepared
+      on the shard; otherwise parameters are written into the SQL.
+    * `generated_id`: first key the mesh generated for this INSERT, None when it generated none.
+    """
+
+    shots: tuple[Shot, ...]
+    answer: Answer
+    names: Names
+    keeps_parameters: bool = False
+    generated_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionValues:
+    """The session's own answers to DATABASE(), USER(), LAST_INSERT_ID() …, each as the value MySQL would return."""
+
+    database: str | None
+    user: str
+    current_user: str
+    connection_id: int
+    last_insert_id: int
+    found_rows: int
+    row_count: int
+
+
+class KeyGenerator(Protocol):
+    """Source of generated keys; the clock and the worker id live behind it."""
+
+    def next_key(self) -> int | str:
+        """A new key, never returned before."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Everything `bind` may look at. `literals` are the raw SQL texts of the statement's literal slots in order (a
+    folded list or row set is one slot: a list of its members' texts); `parameters` are the decoded `?` values.
+    `keep_parameters` asks for a shot that can be prepared on the shard, where the plan allows it."""
+
+    literals: Sequence[object]
+    session: SessionValues
+    parameters: Sequence[SqlValue] = ()
+    keep_parameters: bool = False
+    key_generators: Mapping[str, KeyGenerator] = field(default_factory=dict)
+
+
+class ShardPlan(Protocol):
+    """A plan that reaches data sources.
+
+    * `reads_only`: neither writes nor locks rows.
+    * `opens_transaction`: inside BEGIN or autocommit=0 the touched data sources join the transaction.
+    * `implicit_commit`: commits the open transaction first (DDL).
+    * `pin`: the session keeps the connection afterwards, and why.
+    * `calculates_found_rows`: SQL_CALC_FOUND_ROWS or another reason why FOUND_ROWS() differs from the rows returned.
+    """
+
+    @property
+    def verb(self) -> Verb: ...
+    @property
+    def tables(self) -> tuple[str, ...]: ...
+    @property
+    def reads_only(self) -> bool: ...
+    @property
+    def opens_transaction(self) -> bool: ...
+    @property
+    def implicit_commit(self) -> bool: ...
+    @property
+    def pin(self) -> PinReason | None: ...
+    @property
+    def calculates_found_rows(self) -> bool: ...
+
+    def bind(self, call: Call) -> BoundStatement:
+        """Shots and answer for these values. Pure. Raises MeshError (no route, refused combination)."""
+        ...
+
+    def prototype(self) -> Shot:
+        """The client's statement on one data node, `?` kept and nothing hidden added: what PREPARE asks a shard to
+        learn the definitions of parameters and columns."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------- session statements
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """BEGIN / START TRANSACTION. `characteristics` is the text after START TRANSACTION, '' when none."""
+
+    characteristics: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """COMMIT [AND CHAIN] [RELEASE]."""
+
+    chain: bool = False
+    release: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """ROLLBACK [AND CHAIN] [RELEASE] or ROLLBACK TO [SAVEPOINT] `savepoint`."""
+
+    chain: bool = False
+    release: bool = False
+    savepoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Savepoint:
+    """SAVEPOINT name, or RELEASE SAVEPOINT name."""
+
+    name: str
+    release: bool = False
+
+
+class Scope(Enum):
+    """Whose variable a SET changes."""
+
+    SESSION = "session"
+    GLOBAL = "global"
+    USER = "user"
+    TRANSACTION = "transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One assignment of a SET. `expression` is its SQL text as written, literals in place; `literal` tells that it is a plain
+    literal, a bare word (`SET sql_mode = ANSI`) or DEFAULT, so that it can be carried to another connection as it is.
+    SET NAMES / CHARACTER SET arrive as name `names` / `character set`, with `collation` or None in `extra`.
+    SET [SESSION] TRANSACTION arrives as name `transaction` with its characteristics as `expression`."""
+
+    scope: Scope
+    name: str
+    expression: str
+    literal: bool
+    extra: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetVariables:
+    """SET …, in the order written."""
+
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """USE database."""
+
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """KILL [QUERY | CONNECTION] id."""
+
+    id: int
+    query: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrepare:
+    """PREPARE name FROM 'text' | @variable (`variable` names it, then `text` is '')."""
+
+    name: str
+    text: str
+    variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextExecute:
+    """EXECUTE name USING @a, @b."""
+
+    name: str
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextDeallocate:
+    """DEALLOCATE | DROP PREPARE name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShowWarnings:
+    """SHOW WARNINGS | ERRORS [LIMIT], or SHOW COUNT(*) WARNINGS | ERRORS."""
+
+    errors_only: bool = False
+    count: bool = False
+    offset: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRows:
+    """A result set the planner already knows (SHOW DATABASES, SHOW TABLES …): text columns named `columns`,
+    each value text or NULL. `widths` are the columns' lengths in characters."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowProcessList:
+    """SHOW [FULL] PROCESSLIST."""
+
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShowSessions:
+    """SHOW PROXY SESSIONS: this mesh's sessions, their pins and reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Accepted and without effect here (an empty statement, a comment only)."""
+
+
+SessionStatement = (
+    Begin
+    | Commit
+    | Rollback
+    | Savepoint
+    | SetVariables
+    | Use
+    | Kill
+    | TextPrepare
+    | TextExecute
+    | TextDeallocate
+    | ShowWarnings
+    | LocalRows
+    | ShowProcessList
+    | ShowSessions
+    | Nothing
+)
+"""Statements the session answers by itself."""
+
+Plan = ShardPlan | SessionStatement

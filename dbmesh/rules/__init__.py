@@ -1,0 +1,1 @@
+"""Configuration files to rule sets, and the sharding arithmetic. ShardingSphere's format and placement."""

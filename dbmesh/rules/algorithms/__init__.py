@@ -1,0 +1,1 @@
+"""Sharding algorithms, one file each."""

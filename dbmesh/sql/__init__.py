@@ -1,0 +1,1 @@
+"""SQL text: fingerprints, parsing, literals, hints. Knows no rules and no tables."""

@@ -1,0 +1,1 @@
+"""The MySQL client/server protocol, both roles, without any I/O."""
