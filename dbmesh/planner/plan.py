@@ -209,17 +209,36 @@ class BoundStatement:
     generated_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionValues:
+class SessionView(Protocol):
     """The session's own answers to DATABASE(), USER(), LAST_INSERT_ID() …, each as the value MySQL would return."""
 
-    database: str | None
-    user: str
-    current_user: str
-    connection_id: int
-    last_insert_id: int
-    found_rows: int
-    row_count: int
+    @property
+    def database(self) -> str | None: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def current_user(self) -> str: ...
+    @property
+    def connection_id(self) -> int: ...
+    @property
+    def last_insert_id(self) -> int: ...
+    @property
+    def found_rows(self) -> int: ...
+    @property
+    def row_count(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SessionValues:
+    """A `SessionView` as a plain value, for EXPLAIN and tests."""
+
+    database: str | None = None
+    user: str = "root@localhost"
+    current_user: str = "root@%"
+    connection_id: int = 0
+    last_insert_id: int = 0
+    found_rows: int = 0
+    row_count: int = -1
 
 
 class KeyGenerator(Protocol):
@@ -230,14 +249,14 @@ class KeyGenerator(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """Everything `bind` may look at. `literals` are the raw SQL texts of the statement's literal slots in order (a
     folded list or row set is one slot: a list of its members' texts); `parameters` are the decoded `?` values.
     `keep_parameters` asks for a shot that can be prepared on the shard, where the plan allows it."""
 
     literals: Sequence[object]
-    session: SessionValues
+    session: SessionView
     parameters: Sequence[SqlValue] = ()
     keep_parameters: bool = False
     key_generators: Mapping[str, KeyGenerator] = field(default_factory=dict)

@@ -1,0 +1,114 @@
+"""What every connection to a data source can do, whatever speaks behind it.
+
+Decides the contract between connections (MySQL wire, embedded SQLite) and the engine that uses them: commands go in,
+answers come out through a receiver, in order, one at a time. Knows nothing of plans, merging or clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dbmesh.backend.state import SessionState
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
+
+
+@dataclass(frozen=True, slots=True)
+class Flavour:
+    """What a client's capabilities change in a server's answers; connections are pooled by it.
+
+    `found_rows`: UPDATE counts matched rows (CLIENT_FOUND_ROWS). `deprecate_eof`: result sets end in an OK packet, so
+    that their bytes can be relayed untouched. `ignore_space`: CLIENT_IGNORE_SPACE.
+    """
+
+    found_rows: bool = False
+    deprecate_eof: bool = True
+    ignore_space: bool = False
+
+
+class Receiver(Protocol):
+    """Receives one answer, called from the connection. After `done` with no further result, or `failed`, nothing
+    more comes. A receiver may pause and resume its connection's reading meanwhile."""
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """A result set begins."""
+        ...
+
+    def rows(self, rows: list[bytes]) -> None:
+        """Row packet payloads, text or binary as the command asked for."""
+        ...
+
+    def done(self, ok: OkPacket, *, more: bool) -> None:
+        """A result (rows or not) ended well; `more` tells that another follows."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """ShardError from the server, or MeshError when the connection was lost. Final."""
+        ...
+
+
+class Connection(Protocol):
+    """A connection to one data source. At most one owner; never shared while busy."""
+
+    @property
+    def data_source(self) -> str:
+        """Name of the data source."""
+        ...
+
+    @property
+    def relays(self) -> bool:
+        """Whether answers are MySQL packets whose bytes a client may get as they are."""
+        ...
+
+    @property
+    def state(self) -> SessionState:
+        """The session state it was last brought to."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """Open, idle, and with nothing unknown about its state: only then may it be pooled or lent."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the server last reported an open transaction."""
+        ...
+
+    @property
+    def opened_at(self) -> float:
+        """Loop time of its opening, seconds."""
+        ...
+
+    def query(self, sql: bytes, receiver: Receiver) -> None:
+        """Run one statement, MySQL dialect; the answer goes to `receiver`."""
+        ...
+
+    async def bring_to(self, state: SessionState) -> None:
+        """Make the session state equal `state`. Raises ShardError when the server refuses a variable."""
+        ...
+
+    async def ping(self) -> bool:
+        """Whether the server still answers."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Stop taking bytes from the server: its send buffer fills and it waits."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`."""
+        ...
+
+    async def interrupt(self) -> None:
+        """Ask the server to stop the running statement (KILL QUERY by another connection)."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once; a server rolls back what was open."""
+        ...
+
+    async def close(self) -> None:
+        """Say goodbye and close."""
+        ...

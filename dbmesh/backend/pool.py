@@ -1,0 +1,180 @@
+"""One pool of connections per data source: who may borrow, who waits, what is closed and when.
+
+Decides limits, waiting, ages and health checks. Opening is a function it is given; the state of a connection is the
+borrower's business. A connection that is not `usable` on return is closed, never lent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.errors import DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
+from dbmesh.rules.ruleset import DataSourceConfig
+
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
+
+SILENCE_BEFORE_PING = 20.0
+"""Seconds a pooled connection may be idle before it is checked on borrowing."""
+
+
+class Pool(Generic[ConnectionT]):
+    """Connections to one data source.
+
+    `lent + idle + opening <= config.max_pool_size`. Borrowing is last-in first-out, so that a quiet pool shrinks by
+    `idle_timeout`; waiters are served in order of arrival and wait at most `connection_timeout` seconds.
+    """
+
+    def __init__(
+        self,
+        config: DataSourceConfig,
+        open_connection: Callable[[Flavour], Awaitable[ConnectionT]],
+    ) -> None:
+        self.config = config
+        self._open = open_connection
+        self._idle: dict[Flavour, list[tuple[ConnectionT, float]]] = {}
+        self._flavours: dict[int, Flavour] = {}
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._total = 0
+        self._closing = False
+
+    @property
+    def size(self) -> int:
+        """Connections open or being opened."""
+        return self._total
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait to be borrowed."""
+        return sum(len(stack) for stack in self._idle.values())
+
+    def try_acquire(self, flavour: Flavour, now: float) -> ConnectionT | None:
+        """An idle connection at once, or None: then `acquire` must be awaited. The hot path: O(1)."""
+        stack = self._idle.get(flavour)
+        if not stack or self._waiters:
+            return None
+        connection, since = stack[-1]
+        if now - since > SILENCE_BEFORE_PING or not connection.usable:
+            return None
+        stack.pop()
+        return connection
+
+    async def acquire(self, flavour: Flavour) -> ConnectionT:
+        """A healthy connection, opened if there is room, waited for if not.
+
+        Raises MeshError POOL_EXHAUSTED after `connection_timeout`, DATA_SOURCE_UNREACHABLE when opening fails.
+        """
+        try:
+            async with asyncio.timeout(self.config.connection_timeout):
+                while True:
+                    connection = await self._take(flavour)
+                    if connection is not None:
+                        return connection
+        except TimeoutError:
+            if self._total < self.config.max_pool_size:
+                reason = f"no answer within {self.config.connection_timeout:g} s"
+                raise MeshError(
+                    DATA_SOURCE_UNREACHABLE, data_source=self.config.name, reason=reason
+                ) from None
+            raise MeshError(
+                POOL_EXHAUSTED,
+                data_source=self.config.name,
+                seconds=f"{self.config.connection_timeout:g}",
+                size=self.config.max_pool_size,
+            ) from None
+
+    def release(self, connection: ConnectionT, now: float) -> None:
+        """Take a connection back. It is closed instead when its state is unknown or its time is over."""
+        too_old = now - connection.opened_at > self.config.max_lifetime
+        if self._closing or too_old or not connection.usable or connection.in_transaction:
+            self.discard(connection)
+            return
+        self._idle.setdefault(self._flavours[id(connection)], []).append((connection, now))
+        if self._waiters:
+            self._wake()
+
+    def discard(self, connection: ConnectionT) -> None:
+        """Close a lent connection for good."""
+        if self._flavours.pop(id(connection), None) is None:
+            return
+        connection.abort()
+        self._total -= 1
+        self._wake()
+
+    def close_idle(self, now: float) -> None:
+        """Close connections idle beyond `idle_timeout`, keeping `min_pool_size`. Called now and then."""
+        for stack in self._idle.values():
+            while stack and self._total > self.config.min_pool_size:
+                connection, since = stack[0]
+                if now - since <= self.config.idle_timeout:
+                    break
+                del stack[0]
+                self.discard(connection)
+
+    async def close(self) -> None:
+        """Close every idle connection and refuse to keep those that come back."""
+        self._closing = True
+        stacks, self._idle = list(self._idle.values()), {}
+        for stack in stacks:
+            for connection, _ in stack:
+                self._flavours.pop(id(connection), None)
+                self._total -= 1
+                await connection.close()
+
+    async def _take(self, flavour: Flavour) -> ConnectionT | None:
+        stack = self._idle.get(flavour)
+        if stack:
+            connection, since = stack.pop()
+            silent = asyncio.get_running_loop().time() - since > SILENCE_BEFORE_PING
+            try:
+                if connection.usable and (not silent or await connection.ping()):
+                    return connection
+            except asyncio.CancelledError:
+                self.discard(connection)
+                raise
+            self.discard(connection)
+            return None
+        if self._total < self.config.max_pool_size or self._make_room():
+            return await self._open_counted(flavour)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake()
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return None
+
+    async def _open_counted(self, flavour: Flavour) -> ConnectionT:
+        self._total += 1
+        try:
+            connection = await self._open(flavour)
+        except BaseException:
+            self._total -= 1
+            self._wake()
+            raise
+        self._flavours[id(connection)] = flavour
+        return connection
+
+    def _make_room(self) -> bool:
+        """Close an idle connection of another flavour: a full pool must not starve one kind of client."""
+        for stack in self._idle.values():
+            if stack:
+                connection, _ = stack.pop(0)
+                self.discard(connection)
+                return True
+        return False
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return

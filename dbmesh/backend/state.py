@@ -1,0 +1,90 @@
+"""The session state a pooled connection carries, as a value, and the statements that lead from one to another.
+
+Decides what must be sent so that a borrowed connection behaves like the session that borrows it. Knows nothing of
+sockets or of who borrows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+ISOLATION = "transaction isolation"
+ACCESS_MODE = "transaction access mode"
+CHARACTERISTICS = (ISOLATION, ACCESS_MODE)
+"""Pseudo-variables whose value is the text after SET SESSION TRANSACTION: their variables have other names on other
+servers, their statement is the same everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """What a connection has been told. Compared on every borrow, so it is small and hashable.
+
+    * `names`: the text after SET NAMES (`utf8mb4`, `utf8mb4 COLLATE utf8mb4_bin`).
+    * `variables`: session system variables, sorted by name: (name in lower case, SQL expression).
+    * `user_variables`: sorted by name: (name in lower case, SQL literal).
+    """
+
+    names: str = "utf8mb4"
+    variables: tuple[tuple[str, str], ...] = ()
+    user_variables: tuple[tuple[str, str], ...] = ()
+
+    def variable(self, name: str) -> str | None:
+        """The expression a session variable was set to, None while it has its default."""
+        return dict(self.variables).get(name)
+
+    def user_variable(self, name: str) -> str | None:
+        """The literal a user variable holds, None while it is unset."""
+        return dict(self.user_variables).get(name.lower())
+
+    def with_variable(self, name: str, expression: str | None) -> SessionState:
+        """This state with one system variable set, or back at its default for None."""
+        return replace(self, variables=_with(self.variables, name.lower(), expression))
+
+    def with_user_variable(self, name: str, literal: str) -> SessionState:
+        """This state with one user variable set."""
+        return replace(self, user_variables=_with(self.user_variables, name.lower(), literal))
+
+
+def _with(pairs: tuple[tuple[str, str], ...], name: str, value: str | None) -> tuple[tuple[str, str], ...]:
+    changed = dict(pairs)
+    changed.pop(name, None)
+    if value is not None:
+        changed[name] = value
+    return tuple(sorted(changed.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """How to reach a state: perhaps COM_RESET_CONNECTION first, then these statements in order."""
+
+    reset: bool
+    statements: tuple[str, ...]
+
+
+def transition(current: SessionState, wanted: SessionState) -> Transition:
+    """The shortest way from `current` to `wanted`. O(number of variables).
+
+    A variable that must return to its default is SET to DEFAULT; transaction characteristics have no portable DEFAULT, so
+    giving one up resets the connection (manual: COM_RESET_CONNECTION).
+    """
+    before, after = dict(current.variables), dict(wanted.variables)
+    reset = any(name in before and name not in after for name in CHARACTERISTICS)
+    if reset:
+        before, current = {}, SessionState(names="")
+    assignments = [] if current.names == wanted.names else [f"NAMES {wanted.names}"]
+    assignments += [f"{name} = DEFAULT" for name in before if name not in after]
+    assignments += [
+        f"{name} = {expression}"
+        for name, expression in after.items()
+        if name not in CHARACTERISTICS and before.get(name) != expression
+    ]
+    users_before, users_after = dict(current.user_variables), dict(wanted.user_variables)
+    assignments += [f"@`{name}` = NULL" for name in users_before if name not in users_after]
+    assignments += [
+        f"@`{name}` = {literal}" for name, literal in users_after.items() if users_before.get(name) != literal
+    ]
+    statements = [f"SET {', '.join(assignments)}"] if assignments else []
+    for name in CHARACTERISTICS:
+        if name in after and before.get(name) != after[name]:
+            statements.append(f"SET SESSION TRANSACTION {after[name]}")
+    return Transition(reset, tuple(statements))

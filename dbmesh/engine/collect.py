@@ -1,0 +1,60 @@
+"""Whole answers in memory, for the mesh's own small statements (SET, BEGIN, SHOW WARNINGS, COMMIT).
+
+Decides how a callback answer becomes an awaited value. Not for clients' rows: those stream (engine.exchange).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dbmesh.backend.connection import Connection
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
+from dbmesh.wire.values import decode_text_row
+
+
+@dataclass(slots=True)
+class Result:
+    """One collected result: decoded text rows and the closing OK."""
+
+    columns: tuple[ColumnDefinition, ...] = ()
+    rows: list[list[bytes | None]] = field(default_factory=list)
+    ok: OkPacket | None = None
+
+
+class Collector:
+    """A receiver that keeps everything; `future` resolves to the last result or raises the error."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._result = Result()
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        self._result = Result(tuple(columns))
+
+    def rows(self, rows: list[bytes]) -> None:
+        self._result.rows.extend(decode_text_row(row) for row in rows)
+
+    def done(self, ok: OkPacket, *, more: bool) -> None:
+        self._result.ok = ok
+        if not more and not self.future.done():
+            self.future.set_result(self._result)
+
+    def failed(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+async def collect(connection: Connection, sql: bytes) -> Result:
+    """Run one statement and return its whole (last) result. Raises ShardError or MeshError.
+
+    A cancelled wait leaves the answer under way, so the connection is closed.
+    """
+    collector = Collector()
+    connection.query(sql, collector)
+    try:
+        return await collector.future
+    except asyncio.CancelledError:
+        connection.abort()
+        raise

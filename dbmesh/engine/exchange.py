@@ -1,0 +1,322 @@
+"""Runs a bound statement on its data sources and streams the merged answer into one sink.
+
+Decides fan-out, order of work on a connection, flow control between shards and client, and what happens when one
+shard fails. Refuses to know sessions, transactions and packets' framing: connections arrive ready (state brought,
+transaction begun), rows leave as payloads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.collect import collect
+from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, ShardError
+from dbmesh.merge.counts import merge_counts
+from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
+from dbmesh.planner.plan import Answer, CountMerge, RowMerge, Shot
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
+
+PASS_THROUGH = RowMerge()
+"""What a single shot's rows need: nothing."""
+
+ROWS_DROPPED_BEFORE_ABORT = 10_000
+"""After LIMIT is reached a shard's remaining rows are read and dropped up to here; then its connection is closed,
+because reading on would cost more than opening another."""
+
+
+class Sink(Protocol):
+    """Where the rows of one statement go. Both calls come in order and never block; the sink reports a slow client
+    through `Exchange.pause`."""
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """The visible columns, names not yet turned back to logic names."""
+        ...
+
+    def rows(self, rows: list[bytes]) -> None:
+        """Text row payloads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One lent connection and the shots it runs one after another."""
+
+    connection: Connection
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardWarning:
+    """One row of SHOW WARNINGS: level, number, text."""
+
+    level: str
+    number: int
+    message: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a statement ended. `row_count` is None when it returned no result set."""
+
+    ok: OkPacket
+    row_count: int | None
+    warnings: list[ShardWarning] = field(default_factory=list)
+
+
+class Exchange:
+    """One statement under way on one or several connections. Create, `await run()`, once."""
+
+    def __init__(self, lanes: Sequence[Lane], answer: Answer, sink: Sink, limits: MergeLimits) -> None:
+        self._lanes = tuple(lanes)
+        self._answer = answer
+        self._sink = sink
+        self._limits = limits
+        self._sources = sum(len(lane.shots) for lane in lanes)
+        self._receivers: list[_ShotReceiver] = []
+        self._merger: RowMerger | None = None
+        self._waiting_columns = self._sources
+        self._held_rows = 0
+        self._rows_out = 0
+        self._client_paused = False
+        self._first_error: Exception | None = None
+        self._warnings: list[ShardWarning] = []
+
+    async def run(self) -> Outcome:
+        """Run every shot; rows go to the sink as they come. Raises ShardError or MeshError, the first one met, after
+        every connection has come to rest or has been closed."""
+        source = 0
+        lanes = []
+        for lane in self._lanes:
+            receivers = [
+                _ShotReceiver(self, source + index, lane.connection, last=index == len(lane.shots) - 1)
+                for index in range(len(lane.shots))
+            ]
+            source += len(receivers)
+            self._receivers.extend(receivers)
+            lanes.append((lane, receivers))
+        try:
+            if len(lanes) == 1:
+                await self._run_lane(*lanes[0])
+            else:
+                async with asyncio.TaskGroup() as group:
+                    for lane, receivers in lanes:
+                        group.create_task(self._run_lane(lane, receivers))
+        except asyncio.CancelledError:
+            for lane in self._lanes:
+                if not lane.connection.usable:
+                    lane.connection.abort()
+            raise
+        if self._first_error is not None:
+            raise self._first_error
+        return self._outcome()
+
+    def pause(self) -> None:
+        """The client reads too slowly: stop reading every shard."""
+        self._client_paused = True
+        for receiver in self._receivers:
+            receiver.adjust_flow()
+
+    def resume(self) -> None:
+        """The client reads again."""
+        self._client_paused = False
+        for receiver in self._receivers:
+            receiver.adjust_flow()
+
+    async def _run_lane(self, lane: Lane, receivers: list[_ShotReceiver]) -> None:
+        try:
+            for shot, receiver in zip(lane.shots, receivers, strict=True):
+                if self._first_error is not None:
+                    return
+                lane.connection.query(shot.sql, receiver)
+                await receiver.ended
+                if receiver.ok is not None and receiver.ok.warnings:
+                    self._warnings.extend(await fetch_warnings(lane.connection))
+        except (MeshError, ShardError) as error:
+            self._fail(error, None)
+
+    # ------------------------------------------------------------------ called by receivers
+
+    def _columns_arrived(self) -> None:
+        self._waiting_columns -= 1
+        if self._waiting_columns or self._first_error is not None:
+            return
+        merge = self._answer if isinstance(self._answer, RowMerge) else PASS_THROUGH
+        first = self._receivers[0].definitions
+        if first is None:
+            raise MeshError(INTERNAL, reason="a shard sent rows without columns")
+        self._merger = make_row_merger(merge, first, self._sources, self._limits)
+        self._sink.columns(self._merger.visible_columns)
+        for receiver in self._receivers:
+            receiver.release_held()
+        self._held_rows = 0
+
+    def _hold(self, count: int) -> None:
+        """Rows that came before another shard's columns. Shards that share a connection answer one after another, so
+        all but the last one's rows wait here: bounded."""
+        self._held_rows += count
+        if self._held_rows > self._limits.max_rows:
+            raise MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows")
+
+    def _emit(self, rows: list[bytes]) -> None:
+        if rows and self._first_error is None:
+            self._rows_out += len(rows)
+            self._sink.rows(rows)
+
+    def _fail(self, error: Exception, origin: _ShotReceiver | None) -> None:
+        """Remember the first error and stop the others: rows nobody will read must not go on coming."""
+        if self._first_error is not None:
+            return
+        self._first_error = error
+        for receiver in self._receivers:
+            if receiver is not origin:
+                receiver.stop()
+
+    def _adjust_all(self) -> None:
+        for receiver in self._receivers:
+            receiver.adjust_flow()
+
+    def _outcome(self) -> Outcome:
+        oks = [receiver.ok for receiver in self._receivers if receiver.ok is not None]
+        if self._merger is not None:
+            last = oks[-1]
+            warnings = sum(ok.warnings for ok in oks)
+            ok = OkPacket(affected_rows=0, last_insert_id=0, status=last.status, warnings=min(warnings, 65535))
+            return Outcome(ok, self._rows_out, self._warnings)
+        merge = self._answer if isinstance(self._answer, CountMerge) else CountMerge()
+        ok = merge_counts(merge, oks)
+        return Outcome(ok, None, self._warnings)
+
+
+class _ShotReceiver:
+    """The receiving end of one shot: a source of the merger."""
+
+    def __init__(self, exchange: Exchange, source: int, connection: Connection, *, last: bool) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ok: OkPacket | None = None
+        self.definitions: tuple[ColumnDefinition, ...] | None = None
+        self._exchange = exchange
+        self._source = source
+        self._connection = connection
+        self._last = last
+        self._held: list[list[bytes]] = []
+        self._finished = False
+        self._paused = False
+        self._dropped = 0
+
+    # Receiver
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        self.definitions = tuple(columns)
+        self._guard(self._exchange._columns_arrived)
+        self.adjust_flow()
+
+    def rows(self, rows: list[bytes]) -> None:
+        exchange = self._exchange
+        if exchange._first_error is not None:
+            return
+        if exchange._merger is None:
+            self._held.append(rows)
+            self._guard(lambda: exchange._hold(len(rows)))
+        else:
+            self._guard(lambda: self._push(rows))
+        if exchange._sources > 1:
+            exchange._adjust_all()
+
+    def done(self, ok: OkPacket, *, more: bool) -> None:
+        if more:
+            error = MeshError(INTERNAL, reason="a statement of several results cannot be merged")
+            self._exchange._fail(error, self)
+            return
+        self.ok = ok
+        self._finished = True
+        if self._exchange._merger is not None and self.definitions is not None:
+            self._guard(self._finish)
+            self._exchange._adjust_all()
+        self._end()
+
+    def failed(self, error: Exception) -> None:
+        self._finished = True
+        self._exchange._fail(error, self)
+        self._end()
+
+    # Called by the exchange
+
+    def release_held(self) -> None:
+        """The merger exists now: rows held so far go in."""
+        held, self._held = self._held, []
+        for rows in held:
+            self._push(rows)
+        if self._finished:
+            self._finish()
+
+    def adjust_flow(self) -> None:
+        """Read from the shard only while the client keeps up and the merger wants this source's rows. A connection
+        with more shots to run is always read on: its other shots are what the merger waits for."""
+        exchange = self._exchange
+        merger = exchange._merger
+        hold = not self._finished and exchange._first_error is None
+        if hold and not exchange._client_paused:
+            hold = self._last and (
+                (merger is None and self.definitions is not None)
+                or (merger is not None and not merger.wants(self._source))
+            )
+        if hold and not self._paused:
+            self._paused = True
+            self._connection.pause_reading()
+        elif not hold and self._paused:
+            self._paused = False
+            self._connection.resume_reading()
+
+    def stop(self) -> None:
+        """Another shard failed, or the answer is complete. A connection whose rows still come is closed, unless it
+        carries a transaction: then its rows are read and dropped."""
+        if not self._finished and self.definitions is not None and not self._connection.in_transaction:
+            self._connection.abort()
+            self._finished = True
+            self._end()
+        else:
+            self.adjust_flow()
+
+    def _push(self, rows: list[bytes]) -> None:
+        merger = self._exchange._merger
+        if merger is None:
+            return
+        if not merger.done:
+            self._exchange._emit(merger.push(self._source, rows))
+            return
+        self._dropped += len(rows)
+        if self._dropped > ROWS_DROPPED_BEFORE_ABORT:
+            self.stop()
+
+    def _finish(self) -> None:
+        merger = self._exchange._merger
+        if merger is not None:
+            self._exchange._emit(merger.finish(self._source))
+
+    def _guard(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (MeshError, ShardError) as error:
+            self._exchange._fail(error, self)
+            self.stop()
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+async def fetch_warnings(connection: Connection) -> list[ShardWarning]:
+    """The warnings of the statement that just ended on this connection."""
+    result = await collect(connection, b"SHOW WARNINGS")
+    return [
+        ShardWarning(
+            (level or b"").decode("utf-8", "surrogateescape"),
+            int(number or b"0"),
+            (message or b"").decode("utf-8", "surrogateescape"),
+        )
+        for level, number, message in result.rows
+    ]

@@ -1,0 +1,149 @@
+"""One session's transaction over the data sources it touches.
+
+Decides when a data source joins (lazily, with the first statement that touches it), in which order branches end, and
+what is said when an end was not atomic. Refuses to know how connections are borrowed: it is handed those that join
+and hands back those that are free again.
+
+Several branches that wrote are committed one after another: a failure in the middle leaves a part committed. That is
+told by a warning on every such COMMIT and by the error text when it happens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.collect import collect
+from dbmesh.errors import MeshError, ShardError
+
+NOT_ATOMIC_WARNING = 1196
+"""ER_WARNING_NOT_COMPLETE_ROLLBACK: the number MySQL gives to 'not everything could be undone'."""
+
+
+@dataclass(slots=True)
+class Branch:
+    """The part of a transaction on one data source."""
+
+    data_source: str
+    connection: Connection
+    wrote: bool = False
+
+
+@dataclass(slots=True)
+class Transaction:
+    """The open transaction, if any. `explicit` is true between BEGIN and its end; under autocommit=0 a transaction
+    opens with the first branch."""
+
+    explicit: bool = False
+    characteristics: str = ""
+    isolation: str | None = None
+    branches: dict[str, Branch] = field(default_factory=dict)
+    savepoints: list[str] = field(default_factory=list)
+
+    @property
+    def open(self) -> bool:
+        """Whether the client is inside a transaction."""
+        return self.explicit or bool(self.branches)
+
+    @property
+    def writers(self) -> list[Branch]:
+        """Branches that changed something."""
+        return [branch for branch in self.branches.values() if branch.wrote]
+
+    def begin(self, characteristics: str) -> None:
+        """BEGIN: nothing reaches a data source yet."""
+        self.explicit = True
+        self.characteristics = characteristics
+
+    async def join(self, data_source: str, connection: Connection) -> None:
+        """Begin the branch of a data source that is touched for the first time; savepoints set so far are set there
+        too, so that a later ROLLBACK TO finds them. Raises ShardError; the connection then has not joined."""
+        if self.isolation is not None:
+            await collect(connection, f"SET TRANSACTION {self.isolation}".encode())
+        await collect(connection, f"START TRANSACTION {self.characteristics}".rstrip().encode())
+        for name in self.savepoints:
+            await collect(connection, f"SAVEPOINT {quoted(name)}".encode())
+        self.branches[data_source] = Branch(data_source, connection)
+
+    async def commit(self) -> str | None:
+        """Commit every branch in the order they joined. Returns the warning to add when several had written.
+
+        Raises the first error met; branches after it are rolled back, those before it stay committed, and the error
+        says so."""
+        writers = [branch.data_source for branch in self.writers]
+        done: list[str] = []
+        branches = list(self.branches.values())
+        self._clear()
+        for position, branch in enumerate(branches):
+            try:
+                await collect(branch.connection, b"COMMIT")
+            except (ShardError, MeshError) as error:
+                await _roll_back(branches[position + 1 :])
+                committed = [name for name in done if name in writers]
+                if committed:
+                    text = f"{error} (dbmesh: already committed on {', '.join(committed)})"
+                    raise ShardError(error.number, error.sqlstate, text) from error
+                raise
+            done.append(branch.data_source)
+        if len(writers) > 1:
+            return f"dbmesh: committed one after another on {', '.join(writers)}: not atomic"
+        return None
+
+    async def roll_back(self) -> None:
+        """Undo every branch. A branch whose connection is lost is undone by its server."""
+        branches = list(self.branches.values())
+        self._clear()
+        await _roll_back(branches)
+
+    async def savepoint(self, name: str) -> None:
+        """SAVEPOINT: on every branch, and remembered for those that join later."""
+        for branch in self.branches.values():
+            await collect(branch.connection, f"SAVEPOINT {quoted(name)}".encode())
+        self.savepoints = [known for known in self.savepoints if known.lower() != name.lower()] + [name]
+
+    async def roll_back_to(self, name: str) -> bool:
+        """ROLLBACK TO SAVEPOINT on every branch; False when no such savepoint was set."""
+        position = self._find(name)
+        if position is None:
+            return False
+        for branch in self.branches.values():
+            await collect(branch.connection, f"ROLLBACK TO SAVEPOINT {quoted(name)}".encode())
+        del self.savepoints[position + 1 :]
+        return True
+
+    async def release_savepoint(self, name: str) -> bool:
+        """RELEASE SAVEPOINT on every branch; False when no such savepoint was set."""
+        position = self._find(name)
+        if position is None:
+            return False
+        for branch in self.branches.values():
+            await collect(branch.connection, f"RELEASE SAVEPOINT {quoted(name)}".encode())
+        del self.savepoints[position:]
+        return True
+
+    def _find(self, name: str) -> int | None:
+        lowered = [known.lower() for known in self.savepoints]
+        return lowered.index(name.lower()) if name.lower() in lowered else None
+
+    def _clear(self) -> None:
+        self.explicit = False
+        self.characteristics = ""
+        self.isolation = None
+        self.branches = {}
+        self.savepoints = []
+
+
+async def _roll_back(branches: list[Branch]) -> None:
+    for branch in branches:
+        if not branch.connection.usable:
+            branch.connection.abort()
+            continue
+        try:
+            await collect(branch.connection, b"ROLLBACK")
+        except (ShardError, MeshError):
+            branch.connection.abort()
+
+
+def quoted(name: str) -> str:
+    """An identifier in backquotes."""
+    return "`" + name.replace("`", "``") + "`"
