@@ -48,11 +48,14 @@ class SortKey:
     `column` is the index of the value in the row a shard sends; hidden columns are appended after the client's, and
     because `*` may stand in the list they count from the end (-1 is the last). `weight` is the index of a
     WEIGHT_STRING column to compare by when the value turns out to be text with a collation, else None.
+    `collation` names that text's collation (from the catalog): column definitions on the wire carry the connection's
+    collation, not the column's, and trailing padding cannot be told without it.
     """
 
     column: int
     weight: int | None = None
     descending: bool = False
+    collation: str | None = None
 
 
 class AggregateFunction(Enum):
@@ -76,7 +79,8 @@ class AggregateFunction(Enum):
 class Aggregate:
     """One aggregated column of the answer. Indexes as in `SortKey`.
 
-    AVG reads `sum_column` and `count_column` and writes `column`. MIN and MAX of text compare by `weight`.
+    AVG reads `sum_column` and `count_column` and writes `column`. MIN and MAX of text compare by `weight`, under
+    `collation`.
     The DISTINCT forms read the distinct values themselves from `arguments`: the shards group by them too.
     """
 
@@ -86,6 +90,7 @@ class Aggregate:
     count_column: int | None = None
     weight: int | None = None
     arguments: tuple[SortKey, ...] = ()
+    collation: str | None = None
 
 
 class HavingOperator(Enum):
