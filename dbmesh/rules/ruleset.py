@@ -6,26 +6,30 @@ Decides which data nodes may hold rows for given sharding conditions. Knows noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from dbmesh.errors import NO_ROUTE, MeshError
 from dbmesh.model import DataNode, SqlValue
+from dbmesh.rules.targets import NoTarget, Targets
+from dbmesh.rules.values import UNKNOWN_KEY, Key
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A sharding column equals one of these values (`=`, IN, an INSERT's value). NULL is the value None."""
+    """A sharding column equals one of these values (`=`, IN, an INSERT's value), as `coerce_key` made them. NULL is the
+    value None."""
 
-    values: tuple[SqlValue, ...]
+    values: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
     """A sharding column lies between two bounds; None is an open end."""
 
-    lower: SqlValue
-    upper: SqlValue
+    lower: Key
+    upper: Key
     lower_inclusive: bool = True
     upper_inclusive: bool = True
 
@@ -36,13 +40,22 @@ Condition = Values | Range
 class ShardingAlgorithm(Protocol):
     """Maps sharding conditions to target names (data sources or actual tables).
 
-    `targets` are the names to choose from, in configuration order. Results keep that order, without repeats.
-    Raises MeshError(NO_ROUTE) when a value has no target. Standard algorithms read the single entry of
-    `conditions`; complex ones all; hint ones read the entry named ''.
+    Results keep the targets' order, without repeats, and may name too many targets but never too few. Raises `NoTarget`
+    when a value has no target. Standard algorithms read the single entry of `conditions`; complex ones all; hint ones
+    read the entry named ''. Values are never NULL or unknown: tables send those to every target.
     """
 
-    def route(self, targets: Sequence[str], conditions: Mapping[str, Condition]) -> tuple[str, ...]:
+    def route(self, targets: Targets, conditions: Mapping[str, Condition]) -> tuple[str, ...]:
         """Names of the targets that may hold matching rows."""
+        ...
+
+
+@runtime_checkable
+class PointAlgorithm(Protocol):
+    """A standard algorithm: one column's value has exactly one target."""
+
+    def placer(self, targets: Targets, column: str) -> Callable[[Key], str]:
+        """A fast function value → target, made once per table. It raises `NoTarget`, for NULL too."""
         ...
 
 
@@ -69,9 +82,16 @@ class Hints:
     disabled_auditors: tuple[str, ...] = ()
 
 
+PointRouter = Callable[[Key], DataNode]
+PairRouter = Callable[[Key, Key], DataNode]
+
+
 @dataclass(frozen=True, slots=True)
 class ShardedTable:
-    """A logic table spread over `nodes` (in configuration order)."""
+    """A logic table spread over `nodes` (in configuration order).
+
+    Reads ask `route` (every node that may hold a match), INSERT asks `place` or a router (exactly one node).
+    """
 
     name: str
     nodes: tuple[DataNode, ...]
@@ -81,6 +101,15 @@ class ShardedTable:
     key_generator: str | None = None
     auditors: tuple[str, ...] = ()
     allow_hint_disable: bool = True
+    _sources: Targets = field(init=False, repr=False, compare=False)
+    _tables: Targets = field(init=False, repr=False, compare=False)
+    _point: PointRouter | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Computes what routing needs again and again, so that a route costs only its values."""
+        object.__setattr__(self, "_sources", Targets.of([node.data_source for node in self.nodes]))
+        object.__setattr__(self, "_tables", Targets.of([node.table for node in self.nodes], self.name))
+        object.__setattr__(self, "_point", self._make_point_router())
 
     @property
     def sharding_columns(self) -> tuple[str, ...]:
@@ -89,12 +118,167 @@ class ShardedTable:
 
     def route(self, conditions: Mapping[str, Condition], hints: Hints) -> tuple[DataNode, ...]:
         """Data nodes that may hold rows matching `conditions` (sharding column in lower case → condition; a missing
-        column means any value). O(nodes + values). Raises MeshError(NO_ROUTE)."""
-        raise NotImplementedError
+        column means any value, and so do NULL and `UNKNOWN_KEY`: rows the mesh did not place may be anywhere).
+        In configuration order. O(nodes + values). Raises MeshError(NO_ROUTE) when a value has no node."""
+        known = {column: condition for column, condition in conditions.items() if _is_known(condition)}
+        if self._point is not None:
+            condition = known.get(self.sharding_columns[0])
+            if isinstance(condition, Values):
+                chosen = set(map(self._point, condition.values))
+                return tuple(node for node in self.nodes if node in chosen)
+        sources = self._targets(self.database_strategy, self._sources, known, hints.database_values)
+        tables = self._targets(self.table_strategy, self._tables, known, hints.table_values)
+        nodes = self.nodes
+        if sources is not None or tables is not None:
+            nodes = tuple(
+                node
+                for node in nodes
+                if (sources is None or node.data_source in sources)
+                and (tables is None or node.table in tables)
+            )
+        if not nodes:
+            raise self._no_route(_sample(known), "its data source has no such table")
+        return nodes
 
-    def point_router(self) -> Callable[[SqlValue], DataNode] | None:
-        """A fast function value → node when exactly one column decides everything, else None."""
-        raise NotImplementedError
+    def place(self, values: Mapping[str, Key], hints: Hints) -> DataNode:
+        """The one data node of a row with these sharding column values (lower-case names). Raises MeshError(NO_ROUTE)
+        when a value is missing, NULL, unknown or without a node, or when several nodes remain."""
+        columns = self.sharding_columns
+        if self._point is not None:
+            return self._point(values.get(columns[0]))
+        for column in columns:
+            if column not in values or values[column] is None or values[column] is UNKNOWN_KEY:
+                raise self._no_route(
+                    values.get(column), f"a row needs a value of sharding column '{column}' to be placed"
+                )
+        nodes = self.route({column: Values((values[column],)) for column in columns}, hints)
+        if len(nodes) != 1:
+            raise self._no_route(_sample(values), f"{len(nodes)} data nodes remain, a row needs exactly one")
+        return nodes[0]
+
+    def point_router(self) -> PointRouter | None:
+        """A fast function value → node when exactly one column decides everything, else None.
+        It raises MeshError(NO_ROUTE), for NULL and `UNKNOWN_KEY` too."""
+        return self._point
+
+    def pair_router(self) -> tuple[str, str, PairRouter] | None:
+        """Database column, table column and a fast function of their values, when two different columns decide
+        everything by standard strategies, else None."""
+        source_of = self._placer(self.database_strategy, self._sources)
+        table_of = self._placer(self.table_strategy, self._tables)
+        if source_of is None or table_of is None or self._point is not None:
+            return None
+        place = _join(source_of, table_of, {(node.data_source, node.table): node for node in self.nodes})
+
+        def route_pair(source_key: Key, table_key: Key) -> DataNode:
+            try:
+                return place(source_key, table_key)
+            except NoTarget as missing:
+                raise self._no_route(missing.value, missing.reason) from None
+
+        return self.database_strategy.columns[0], self.table_strategy.columns[0], route_pair
+
+    def _targets(
+        self,
+        strategy: Strategy,
+        targets: Targets,
+        conditions: Mapping[str, Condition],
+        hint_values: Mapping[str, tuple[SqlValue, ...]],
+    ) -> frozenset[str] | None:
+        """The strategy's targets for these conditions, None for all of them."""
+        if strategy.algorithm is None:
+            return None
+        if strategy.kind == "hint":
+            values = hint_values.get(self.name.lower()) or hint_values.get("")
+            if not values:
+                return None
+            wanted: Mapping[str, Condition] = {"": Values(values)}
+        else:
+            wanted = {column: conditions[column] for column in strategy.columns if column in conditions}
+            if len(wanted) != len(strategy.columns):
+                return None
+        try:
+            return frozenset(strategy.algorithm.route(targets, wanted))
+        except NoTarget as missing:
+            raise self._no_route(missing.value, missing.reason) from None
+
+    def _placer(self, strategy: Strategy, targets: Targets) -> Callable[[Key], str] | None:
+        if strategy.kind != "standard" or not isinstance(strategy.algorithm, PointAlgorithm):
+            return None
+        return strategy.algorithm.placer(targets, strategy.columns[0])
+
+    def _make_point_router(self) -> PointRouter | None:
+        if len(self.sharding_columns) != 1:
+            return None
+        source_of = self._placer(self.database_strategy, self._sources)
+        table_of = self._placer(self.table_strategy, self._tables)
+        place: PointRouter
+        if table_of is None and source_of is not None and self.table_strategy.algorithm is None:
+            place = _follow(source_of, {node.data_source: node for node in self.nodes}, len(self.nodes))
+        elif source_of is None and table_of is not None and self.database_strategy.algorithm is None:
+            place = _follow(table_of, {node.table: node for node in self.nodes}, len(self.nodes))
+        elif source_of is not None and table_of is not None:
+            both = _join(source_of, table_of, {(node.data_source, node.table): node for node in self.nodes})
+
+            def place(key: Key) -> DataNode:
+                return both(key, key)
+        else:
+            return None
+        if place is _NO_SINGLE_NODE:
+            return None
+
+        def route_point(key: Key) -> DataNode:
+            try:
+                return place(key)
+            except NoTarget as missing:
+                raise self._no_route(missing.value, missing.reason) from None
+
+        return route_point
+
+    def _no_route(self, value: object, reason: str) -> MeshError:
+        shown = "NULL" if value is None else repr(value) if isinstance(value, str) else str(value)
+        return MeshError(NO_ROUTE, table=self.name, value=shown, reason=reason)
+
+
+def _NO_SINGLE_NODE(key: Key) -> DataNode:  # noqa: N802 - a constant that happens to be a function
+    raise NoTarget(key, "several nodes share the target")
+
+
+def _is_known(condition: Condition) -> bool:
+    if isinstance(condition, Values):
+        return not any(value is None or value is UNKNOWN_KEY for value in condition.values)
+    return condition.lower is not UNKNOWN_KEY and condition.upper is not UNKNOWN_KEY
+
+
+def _sample(values: Mapping[str, object]) -> object:
+    shown = [value.values if isinstance(value, Values) else value for value in values.values()]
+    return shown[0] if len(shown) == 1 else tuple(shown)
+
+
+def _follow(target_of: Callable[[Key], str], nodes: Mapping[str, DataNode], count: int) -> PointRouter:
+    """value → node where one strategy alone decides; impossible when several nodes share a target."""
+    if len(nodes) != count:
+        return _NO_SINGLE_NODE
+
+    def place(key: Key) -> DataNode:
+        return nodes[target_of(key)]
+
+    return place
+
+
+def _join(
+    source_of: Callable[[Key], str], table_of: Callable[[Key], str], nodes: Mapping[tuple[str, str], DataNode]
+) -> PairRouter:
+    """values → node where the database and the table strategy each decide their half."""
+
+    def place(source_key: Key, table_key: Key) -> DataNode:
+        target = (source_of(source_key), table_of(table_key))
+        node = nodes.get(target)
+        if node is None:
+            raise NoTarget(table_key, f"'{target[0]}.{target[1]}' is not among its data nodes")
+        return node
+
+    return place
 
 
 @dataclass(frozen=True, slots=True)
