@@ -1,0 +1,227 @@
+"""Statements about the session itself, read from the client's own text: transactions, SET, USE, KILL, PREPARE.
+
+Decides which statements never reach a data source as written, and reads them exactly. Knows no rules, no tables and
+no session: what a value means for pooled connections is the session's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dbmesh.planner.lexemes import Kind, LexemeReader, decode_string, split_lexemes
+from dbmesh.planner.plan import (
+    Begin,
+    Commit,
+    Kill,
+    Nothing,
+    Rollback,
+    Savepoint,
+    SessionStatement,
+    ShowProcessList,
+    ShowSessions,
+    ShowWarnings,
+    TextDeallocate,
+    TextExecute,
+    TextPrepare,
+    Use,
+)
+from dbmesh.planner.set_statement import read_set
+from dbmesh.planner.unsupported import refuse_unsupported
+
+
+def plan_session_statement(statement: str) -> SessionStatement | None:
+    """What the session does by itself for this statement (its whole text, literals in place), or None when it is for
+    the data sources.
+
+    Raises MeshError: PARSE_ERROR for a statement begun right and ended wrong, NOT_SUPPORTED for statements no mesh
+    can honour (XA, LOCK TABLES, GRANT …).
+    """
+    reader = LexemeReader(statement, split_lexemes(statement))
+    if reader.at_end:
+        return Nothing()
+    refuse_unsupported(reader)
+    read = _READERS.get(reader.peek().word)
+    return None if read is None else read(reader)
+
+
+def _read_begin(reader: LexemeReader) -> SessionStatement:
+    reader.expect("BEGIN")
+    reader.accept("WORK")
+    reader.expect_end()
+    return Begin()
+
+
+def _read_start(reader: LexemeReader) -> SessionStatement:
+    reader.expect("START", "TRANSACTION")
+    characteristics = reader.rest()
+    while not reader.at_end:
+        if not (
+            reader.accept("WITH", "CONSISTENT", "SNAPSHOT")
+            or reader.accept("READ", "ONLY")
+            or reader.accept("READ", "WRITE")
+        ):
+            raise reader.error()
+        if not reader.at_end:
+            reader.expect(",")
+            if reader.at_end:
+                raise reader.error()
+    return Begin(characteristics)
+
+
+def _read_completion(reader: LexemeReader) -> tuple[bool, bool]:
+    """[AND [NO] CHAIN] [[NO] RELEASE], the end of COMMIT and ROLLBACK."""
+    chain = reader.accept("AND", "CHAIN")
+    if not chain:
+        reader.accept("AND", "NO", "CHAIN")
+    release = reader.accept("RELEASE")
+    if not release:
+        reader.accept("NO", "RELEASE")
+    reader.expect_end()
+    return chain, release
+
+
+def _read_commit(reader: LexemeReader) -> SessionStatement:
+    reader.expect("COMMIT")
+    reader.accept("WORK")
+    chain, release = _read_completion(reader)
+    return Commit(chain, release)
+
+
+def _read_rollback(reader: LexemeReader) -> SessionStatement:
+    reader.expect("ROLLBACK")
+    reader.accept("WORK")
+    if reader.accept("TO"):
+        reader.accept("SAVEPOINT")
+        return Rollback(savepoint=_read_last_name(reader))
+    chain, release = _read_completion(reader)
+    return Rollback(chain, release)
+
+
+def _read_savepoint(reader: LexemeReader) -> SessionStatement:
+    reader.expect("SAVEPOINT")
+    return Savepoint(_read_last_name(reader))
+
+
+def _read_release(reader: LexemeReader) -> SessionStatement:
+    reader.expect("RELEASE", "SAVEPOINT")
+    return Savepoint(_read_last_name(reader), release=True)
+
+
+def _read_last_name(reader: LexemeReader) -> str:
+    name = reader.expect_name().value
+    reader.expect_end()
+    return name
+
+
+def _read_use(reader: LexemeReader) -> SessionStatement:
+    reader.expect("USE")
+    return Use(_read_last_name(reader))
+
+
+def _read_kill(reader: LexemeReader) -> SessionStatement:
+    reader.expect("KILL")
+    query = reader.accept_any("QUERY", "CONNECTION") == "QUERY"
+    identifier = reader.expect_integer()
+    reader.expect_end()
+    return Kill(identifier, query)
+
+
+def _read_prepare(reader: LexemeReader) -> SessionStatement:
+    reader.expect("PREPARE")
+    name = reader.expect_name().value
+    reader.expect("FROM")
+    source = reader.take()
+    if source.kind is Kind.STRING:
+        text = source.value
+        while reader.peek().kind is Kind.STRING:
+            text += decode_string(reader.take().text)
+        reader.expect_end()
+        return TextPrepare(name, text)
+    if source.kind is not Kind.USER_VARIABLE:
+        reader.position -= 1
+        raise reader.error()
+    reader.expect_end()
+    return TextPrepare(name, "", source.value)
+
+
+def _read_execute(reader: LexemeReader) -> SessionStatement:
+    reader.expect("EXECUTE")
+    name = reader.expect_name().value
+    variables: list[str] = []
+    if reader.accept("USING"):
+        while True:
+            if reader.peek().kind is not Kind.USER_VARIABLE:
+                raise reader.error()
+            variables.append(reader.take().value)
+            if not reader.accept(","):
+                break
+    reader.expect_end()
+    return TextExecute(name, tuple(variables))
+
+
+def _read_deallocate(reader: LexemeReader) -> SessionStatement | None:
+    if not reader.looks_at("DEALLOCATE") and not reader.looks_at("DROP", "PREPARE"):
+        return None
+    reader.take()
+    reader.expect("PREPARE")
+    return TextDeallocate(_read_last_name(reader))
+
+
+def _read_unlock(reader: LexemeReader) -> SessionStatement:
+    # LOCK TABLES is refused, so there is never a lock to release.
+    reader.expect("UNLOCK")
+    if reader.accept_any("TABLES", "TABLE") is None:
+        raise reader.error()
+    reader.expect_end()
+    return Nothing()
+
+
+def _read_show(reader: LexemeReader) -> SessionStatement | None:
+    if reader.accept("SHOW", "COUNT", "(", "*", ")"):
+        return _read_show_warnings(reader, count=True)
+    if reader.looks_at("SHOW", "WARNINGS") or reader.looks_at("SHOW", "ERRORS"):
+        reader.take()
+        return _read_show_warnings(reader, count=False)
+    if reader.accept("SHOW", "PROXY", "SESSIONS"):
+        reader.expect_end()
+        return ShowSessions()
+    full = reader.looks_at("SHOW", "FULL", "PROCESSLIST")
+    if full or reader.looks_at("SHOW", "PROCESSLIST"):
+        reader.position += 3 if full else 2
+        reader.expect_end()
+        return ShowProcessList(full)
+    return None
+
+
+def _read_show_warnings(reader: LexemeReader, *, count: bool) -> SessionStatement:
+    kind = reader.accept_any("WARNINGS", "ERRORS")
+    if kind is None:
+        raise reader.error()
+    offset, limit = 0, None
+    if not count and reader.accept("LIMIT"):
+        limit = reader.expect_integer()
+        if reader.accept(","):
+            offset, limit = limit, reader.expect_integer()
+        elif reader.accept("OFFSET"):
+            offset = reader.expect_integer()
+    reader.expect_end()
+    return ShowWarnings(kind == "ERRORS", count, offset, limit)
+
+
+_READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
+    "BEGIN": _read_begin,
+    "START": _read_start,
+    "COMMIT": _read_commit,
+    "ROLLBACK": _read_rollback,
+    "SAVEPOINT": _read_savepoint,
+    "RELEASE": _read_release,
+    "SET": read_set,
+    "USE": _read_use,
+    "KILL": _read_kill,
+    "PREPARE": _read_prepare,
+    "EXECUTE": _read_execute,
+    "DEALLOCATE": _read_deallocate,
+    "DROP": _read_deallocate,
+    "UNLOCK": _read_unlock,
+    "SHOW": _read_show,
+}

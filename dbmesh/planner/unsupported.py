@@ -1,0 +1,102 @@
+"""Statements no sharded mesh can honour, by their first words: what they are and what to do instead.
+
+Decides refusals only. What is not listed here goes on to the planner, which refuses whatever it does not know.
+"""
+
+from __future__ import annotations
+
+from dbmesh.errors import not_supported
+from dbmesh.planner.lexemes import LexemeReader
+
+_ACCOUNTS = "accounts of the mesh are listed in global.yaml under authority.users"
+_ADMINISTRATOR = "run it on the data source itself with an administrator account"
+_REPLICATION = "replication belongs to each data source; ask it there"
+
+# Longer beginnings come first; a beginning matches whole words.
+_REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("BEGIN", "NOT", "ATOMIC"), "BEGIN NOT ATOMIC", "send the statements one by one"),
+    (("XA",), "XA statements", "use BEGIN and COMMIT; the mesh runs its own two-phase commit"),
+    (("LOCK",), "LOCK", "use a transaction with SELECT … FOR UPDATE; for mysqldump add --single-transaction"),
+    (("UNLOCK", "INSTANCE"), "UNLOCK INSTANCE", _ADMINISTRATOR),
+    (("HANDLER",), "HANDLER", "use SELECT"),
+    (("CHANGE",), "CHANGE MASTER / REPLICATION", _REPLICATION),
+    (("START", "SLAVE"), "START SLAVE", _REPLICATION),
+    (("START", "REPLICA"), "START REPLICA", _REPLICATION),
+    (("START", "GROUP_REPLICATION"), "START GROUP_REPLICATION", _REPLICATION),
+    (("STOP",), "STOP", _REPLICATION),
+    (("PURGE",), "PURGE", _REPLICATION),
+    (("BINLOG",), "BINLOG", _REPLICATION),
+    (("RESET",), "RESET", _ADMINISTRATOR),
+    (("INSTALL",), "INSTALL", _ADMINISTRATOR),
+    (("UNINSTALL",), "UNINSTALL", _ADMINISTRATOR),
+    (("FLUSH",), "FLUSH", _ADMINISTRATOR),
+    (("CACHE",), "CACHE INDEX", _ADMINISTRATOR),
+    (("SHUTDOWN",), "SHUTDOWN", "stop the mesh process or the data source itself"),
+    (("RESTART",), "RESTART", _ADMINISTRATOR),
+    (("CLONE",), "CLONE", _ADMINISTRATOR),
+    (("BACKUP",), "BACKUP", _ADMINISTRATOR),
+    (("IMPORT",), "IMPORT TABLE", _ADMINISTRATOR),
+    (("LOAD",), "LOAD", "send the rows with INSERT … VALUES; many rows per statement are fast"),
+    (("CALL",), "CALL of a stored procedure", "send its statements one by one"),
+    (("DO",), "DO", "use SELECT"),
+    (("HELP",), "HELP", "read the manual of the data sources' server"),
+    (("SIGNAL",), "SIGNAL", "raise the error in the application"),
+    (("RESIGNAL",), "RESIGNAL", "raise the error in the application"),
+    (("GET",), "GET DIAGNOSTICS", "use SHOW WARNINGS"),
+    (("CHECKSUM",), "CHECKSUM TABLE", _ADMINISTRATOR),
+    (("REPAIR",), "REPAIR TABLE", _ADMINISTRATOR),
+    (("GRANT",), "GRANT", _ACCOUNTS),
+    (("REVOKE",), "REVOKE", _ACCOUNTS),
+    (("SET", "PASSWORD"), "SET PASSWORD", _ACCOUNTS),
+    (("SET", "ROLE"), "SET ROLE", _ACCOUNTS),
+    (("SET", "DEFAULT", "ROLE"), "SET DEFAULT ROLE", _ACCOUNTS),
+    (("SET", "RESOURCE"), "SET RESOURCE GROUP", _ADMINISTRATOR),
+    (("SET", "STATEMENT"), "SET STATEMENT … FOR", "set the variable with SET before the statement"),
+    (("EXECUTE", "IMMEDIATE"), "EXECUTE IMMEDIATE", "use PREPARE and EXECUTE, or send the statement itself"),
+    (("KILL", "USER"), "KILL USER", "kill each connection by its id (SHOW PROCESSLIST)"),
+    (("KILL", "QUERY", "ID"), "KILL QUERY ID", "kill the connection by its id (SHOW PROCESSLIST)"),
+    (("KILL", "HARD"), "KILL HARD", "write KILL without HARD"),
+    (("KILL", "SOFT"), "KILL SOFT", "write KILL without SOFT"),
+    (("RENAME", "USER"), "RENAME USER", _ACCOUNTS),
+    (("SHOW", "GRANTS"), "SHOW GRANTS", _ACCOUNTS),
+    (("SHOW", "SLAVE"), "SHOW SLAVE", _REPLICATION),
+    (("SHOW", "ALL"), "SHOW ALL SLAVES STATUS", _REPLICATION),
+    (("SHOW", "REPLICA"), "SHOW REPLICA", _REPLICATION),
+    (("SHOW", "REPLICAS"), "SHOW REPLICAS", _REPLICATION),
+    (("SHOW", "MASTER"), "SHOW MASTER", _REPLICATION),
+    (("SHOW", "BINARY"), "SHOW BINARY LOGS", _REPLICATION),
+    (("SHOW", "BINLOG"), "SHOW BINLOG", _REPLICATION),
+    (("SHOW", "RELAYLOG"), "SHOW RELAYLOG", _REPLICATION),
+    (("SHOW", "ENGINE"), "SHOW ENGINE", "ask the data source itself; it describes one server"),
+    (("SHOW", "PROFILE"), "SHOW PROFILE", "use EXPLAIN"),
+    (("SHOW", "PROFILES"), "SHOW PROFILES", "use EXPLAIN"),
+    (("SHOW", "OPEN"), "SHOW OPEN TABLES", "ask the data source itself; it describes one server"),
+)
+
+_OBJECTS = (
+    "USER",
+    "ROLE",
+    "SERVER",
+    "EVENT",
+    "TABLESPACE",
+    "UNDO",
+    "LOGFILE",
+    "INSTANCE",
+    "RESOURCE",
+    "PACKAGE",
+)
+
+
+def refuse_unsupported(reader: LexemeReader) -> None:
+    """Raise MeshError(NOT_SUPPORTED) when the statement begins like one of the table's; else do nothing."""
+    for words, what, instead in _REFUSALS:
+        if reader.looks_at(*words):
+            raise not_supported(what, instead)
+    if reader.peek().word not in ("CREATE", "ALTER", "DROP"):
+        return
+    # `CREATE OR REPLACE DEFINER = … EVENT`: the object's word stands within the next few.
+    verb = reader.peek().word
+    ahead = 3 if reader.looks_at("CREATE", "OR", "REPLACE") else 1
+    if reader.peek(ahead).word in _OBJECTS:
+        word = reader.peek(ahead).word
+        raise not_supported(f"{verb} {word}", _ACCOUNTS if word in ("USER", "ROLE") else _ADMINISTRATOR)
