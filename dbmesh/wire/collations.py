@@ -16,47 +16,53 @@ _TABLE: tuple[tuple[str, int, str | None, str], ...] = (
         "utf8mb4",
         45,
         "utf-8",
-        "45 general_ci 46 bin 224 unicode_ci 225 icelandic_ci 226 latvian_ci 227 romanian_ci 228 "
-        "slovenian_ci 229 polish_ci 230 estonian_ci 231 spanish_ci 232 swedish_ci 233 turkish_ci 234 "
-        "czech_ci 235 danish_ci 236 lithuanian_ci 237 slovak_ci 238 spanish2_ci 239 roman_ci 240 persian_ci "
-        "241 esperanto_ci 242 hungarian_ci 243 sinhala_ci 244 german2_ci 245 croatian_mysql561_ci 246 "
-        "unicode_520_ci 247 vietnamese_ci 255 0900_ai_ci 256 de_pb_0900_ai_ci 257 is_0900_ai_ci 258 "
-        "lv_0900_ai_ci 259 ro_0900_ai_ci 260 sl_0900_ai_ci 261 pl_0900_ai_ci 262 et_0900_ai_ci 263 "
-        "es_0900_ai_ci 264 sv_0900_ai_ci 265 tr_0900_ai_ci 266 cs_0900_ai_ci 267 da_0900_ai_ci 268 "
-        "lt_0900_ai_ci 269 sk_0900_ai_ci 270 es_trad_0900_ai_ci 271 la_0900_ai_ci 273 eo_0900_ai_ci 274 "
-        "hu_0900_ai_ci 275 hr_0900_ai_ci 277 vi_0900_ai_ci 278 0900_as_cs 279 de_pb_0900_as_cs 280 "
-        "is_0900_as_cs 281 lv_0900_as_cs 282 ro_0900_as_cs 283 sl_0900_as_cs 284 pl_0900_as_cs 285 "
-        "et_0900_as_cs 286 es_0900_as_cs 287 sv_0900_as_cs 288 tr_0900_as_cs 289 cs_0900_as_cs 290 "
-        "da_0900_as_cs 291 lt_0900_as_cs 292 sk_0900_as_cs 293 es_trad_0900_as_cs 294 la_0900_as_cs 296 "
-        "eo_0900_as_cs 297 hu_0900_as_cs 298 hr_0900_as_cs 300 vi_0900_as_cs 303 ja_0900_as_cs 304 "
-        "ja_0900_as_cs_ks 305 0900_as_ci 306 ru_0900_ai_ci 307 ru_0900_as_cs 308 zh_0900_as_cs 309 0900_bin "
-        "310 nb_0900_ai_ci 311 nb_0900_as_cs 312 nn_0900_ai_ci 313 nn_0900_as_cs 314 sr_latn_0900_ai_ci 315 "
-        "sr_latn_0900_as_cs 316 bs_0900_ai_ci 317 bs_0900_as_cs 318 bg_0900_ai_ci 319 bg_0900_as_cs 320 "
-        "gl_0900_ai_ci 321 gl_0900_as_cs 322 mn_cyrl_0900_ai_ci 323 mn_cyrl_0900_as_cs 608 croatian_ci 609 "
-        "myanmar_ci 610 thai_520_w2 1069 general_nopad_ci 1070 nopad_bin 1248 unicode_nopad_ci 1270 "
-        "unicode_520_nopad_ci 2304 uca1400_ai_ci 2305 uca1400_ai_cs 2306 uca1400_as_ci 2307 uca1400_as_cs "
-        "2308 uca1400_nopad_ai_ci 2309 uca1400_nopad_ai_cs 2310 uca1400_nopad_as_ci 2311 "
-        "uca1400_nopad_as_cs",
+        (
+            "45 general_ci 46 bin 224 unicode_ci 225 icelandic_ci 226 latvian_ci 227 romanian_ci 228 "
+            "slovenian_ci 229 polish_ci 230 estonian_ci 231 spanish_ci 232 swedish_ci 233 turkish_ci 234 "
+            "czech_ci 235 danish_ci 236 lithuanian_ci 237 slovak_ci 238 spanish2_ci 239 roman_ci 240 persian_ci "
+            "241 esperanto_ci 242 hungarian_ci 243 sinhala_ci 244 german2_ci 245 croatian_mysql561_ci 246 "
+            "unicode_520_ci 247 vietnamese_ci 255 0900_ai_ci 256 de_pb_0900_ai_ci 257 is_0900_ai_ci 258 "
+            "lv_0900_ai_ci 259 ro_0900_ai_ci 260 sl_0900_ai_ci 261 pl_0900_ai_ci 262 et_0900_ai_ci 263 "
+            "es_0900_ai_ci 264 sv_0900_ai_ci 265 tr_0900_ai_ci 266 cs_0900_ai_ci 267 da_0900_ai_ci 268 "
+            "lt_0900_ai_ci 269 sk_0900_ai_ci 270 es_trad_0900_ai_ci 271 la_0900_ai_ci 273 eo_0900_ai_ci 274 "
+            "hu_0900_ai_ci 275 hr_0900_ai_ci 277 vi_0900_ai_ci 278 0900_as_cs 279 de_pb_0900_as_cs 280 "
+            "is_0900_as_cs 281 lv_0900_as_cs 282 ro_0900_as_cs 283 sl_0900_as_cs 284 pl_0900_as_cs 285 "
+            "et_0900_as_cs 286 es_0900_as_cs 287 sv_0900_as_cs 288 tr_0900_as_cs 289 cs_0900_as_cs 290 "
+            "da_0900_as_cs 291 lt_0900_as_cs 292 sk_0900_as_cs 293 es_trad_0900_as_cs 294 la_0900_as_cs 296 "
+            "eo_0900_as_cs 297 hu_0900_as_cs 298 hr_0900_as_cs 300 vi_0900_as_cs 303 ja_0900_as_cs 304 "
+            "ja_0900_as_cs_ks 305 0900_as_ci 306 ru_0900_ai_ci 307 ru_0900_as_cs 308 zh_0900_as_cs 309 0900_bin "
+            "310 nb_0900_ai_ci 311 nb_0900_as_cs 312 nn_0900_ai_ci 313 nn_0900_as_cs 314 sr_latn_0900_ai_ci 315 "
+            "sr_latn_0900_as_cs 316 bs_0900_ai_ci 317 bs_0900_as_cs 318 bg_0900_ai_ci 319 bg_0900_as_cs 320 "
+            "gl_0900_ai_ci 321 gl_0900_as_cs 322 mn_cyrl_0900_ai_ci 323 mn_cyrl_0900_as_cs 608 croatian_ci 609 "
+            "myanmar_ci 610 thai_520_w2 1069 general_nopad_ci 1070 nopad_bin 1248 unicode_nopad_ci 1270 "
+            "unicode_520_nopad_ci 2304 uca1400_ai_ci 2305 uca1400_ai_cs 2306 uca1400_as_ci 2307 uca1400_as_cs "
+            "2308 uca1400_nopad_ai_ci 2309 uca1400_nopad_ai_cs 2310 uca1400_nopad_as_ci 2311 "
+            "uca1400_nopad_as_cs"
+        ),
     ),
     (
         "utf8mb3",
         33,
         "utf-8",
-        "33 general_ci 76 tolower_ci 83 bin 192 unicode_ci 193 icelandic_ci 194 latvian_ci 195 romanian_ci "
-        "196 slovenian_ci 197 polish_ci 198 estonian_ci 199 spanish_ci 200 swedish_ci 201 turkish_ci 202 "
-        "czech_ci 203 danish_ci 204 lithuanian_ci 205 slovak_ci 206 spanish2_ci 207 roman_ci 208 persian_ci "
-        "209 esperanto_ci 210 hungarian_ci 211 sinhala_ci 212 german2_ci 213 croatian_mysql561_ci 214 "
-        "unicode_520_ci 215 vietnamese_ci 223 general_mysql500_ci 576 croatian_ci 577 myanmar_ci 578 "
-        "thai_520_w2 1057 general_nopad_ci 1107 nopad_bin 1216 unicode_nopad_ci 1238 unicode_520_nopad_ci "
-        "2048 uca1400_ai_ci 2049 uca1400_ai_cs 2050 uca1400_as_ci 2051 uca1400_as_cs 2052 "
-        "uca1400_nopad_ai_ci 2053 uca1400_nopad_ai_cs 2054 uca1400_nopad_as_ci 2055 uca1400_nopad_as_cs",
+        (
+            "33 general_ci 76 tolower_ci 83 bin 192 unicode_ci 193 icelandic_ci 194 latvian_ci 195 romanian_ci "
+            "196 slovenian_ci 197 polish_ci 198 estonian_ci 199 spanish_ci 200 swedish_ci 201 turkish_ci 202 "
+            "czech_ci 203 danish_ci 204 lithuanian_ci 205 slovak_ci 206 spanish2_ci 207 roman_ci 208 persian_ci "
+            "209 esperanto_ci 210 hungarian_ci 211 sinhala_ci 212 german2_ci 213 croatian_mysql561_ci 214 "
+            "unicode_520_ci 215 vietnamese_ci 223 general_mysql500_ci 576 croatian_ci 577 myanmar_ci 578 "
+            "thai_520_w2 1057 general_nopad_ci 1107 nopad_bin 1216 unicode_nopad_ci 1238 unicode_520_nopad_ci "
+            "2048 uca1400_ai_ci 2049 uca1400_ai_cs 2050 uca1400_as_ci 2051 uca1400_as_cs 2052 "
+            "uca1400_nopad_ai_ci 2053 uca1400_nopad_ai_cs 2054 uca1400_nopad_as_ci 2055 uca1400_nopad_as_cs"
+        ),
     ),
     (
         "latin1",
         8,
         "cp1252",
-        "5 german1_ci 8 swedish_ci 15 danish_ci 31 german2_ci 47 bin 48 general_ci 49 general_cs 94 "
-        "spanish_ci 1032 swedish_nopad_ci 1071 nopad_bin",
+        (
+            "5 german1_ci 8 swedish_ci 15 danish_ci 31 german2_ci 47 bin 48 general_ci 49 general_cs 94 "
+            "spanish_ci 1032 swedish_nopad_ci 1071 nopad_bin"
+        ),
     ),
     (
         "ascii",
@@ -86,8 +92,10 @@ _TABLE: tuple[tuple[str, int, str | None, str], ...] = (
         "cp1251",
         51,
         "cp1251",
-        "14 bulgarian_ci 23 ukrainian_ci 50 bin 51 general_ci 52 general_cs 1074 nopad_bin 1075 "
-        "general_nopad_ci",
+        (
+            "14 bulgarian_ci 23 ukrainian_ci 50 bin 51 general_ci 52 general_cs 1074 nopad_bin 1075 "
+            "general_nopad_ci"
+        ),
     ),
     (
         "cp1256",

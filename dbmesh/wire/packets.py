@@ -95,20 +95,20 @@ def make_ok(packet: OkPacket, capabilities: int, *, header: int = OK) -> bytes:
         bytes((header,))
         + pack_lenenc_int(packet.affected_rows)
         + pack_lenenc_int(packet.last_insert_id)
-        + _STATUS_AND_WARNINGS.pack(_status(packet), min(packet.warnings, 0xFFFF))
+        + _STATUS_AND_WARNINGS.pack(_status(packet, capabilities), min(packet.warnings, 0xFFFF))
     )
-    if not capabilities & Capability.SESSION_TRACK:
-        return payload + packet.info
-    if packet.session_state:
+    if packet.session_state and capabilities & Capability.SESSION_TRACK:
         return payload + pack_lenenc_bytes(packet.info) + pack_lenenc_bytes(packet.session_state)
-    # An empty info may be left out, which is what servers do.
+    # The manual calls the info a string up to the packet's end; servers send, and clients read, a length before it.
     return payload + pack_lenenc_bytes(packet.info) if packet.info else payload
 
 
-def _status(packet: OkPacket) -> int:
+def _status(packet: OkPacket, capabilities: int) -> int:
     """SESSION_STATE_CHANGED promises a list of changes, so the bit and the list go together."""
     changed = Status.SESSION_STATE_CHANGED.value
-    return packet.status | changed if packet.session_state else packet.status & ~changed
+    if packet.session_state and capabilities & Capability.SESSION_TRACK:
+        return packet.status | changed
+    return packet.status & ~changed
 
 
 def parse_ok(payload: bytes, capabilities: int) -> OkPacket:
@@ -121,15 +121,15 @@ def parse_ok(payload: bytes, capabilities: int) -> OkPacket:
         raise truncated("the status of an OK packet")
     status, warnings = _STATUS_AND_WARNINGS.unpack_from(payload, position)
     position += 4
-    session_state = b""
-    if not capabilities & Capability.SESSION_TRACK:
-        info = payload[position:]
-    else:
-        info = b""
-        if position < len(payload):
-            info, position = unpack_lenenc_bytes(payload, position)
-        if status & Status.SESSION_STATE_CHANGED and position < len(payload):
-            session_state, position = unpack_lenenc_bytes(payload, position)
+    info = session_state = b""
+    if position < len(payload):
+        info, position = unpack_lenenc_bytes(payload, position)
+    if (
+        capabilities & Capability.SESSION_TRACK
+        and status & Status.SESSION_STATE_CHANGED
+        and position < len(payload)
+    ):
+        session_state, position = unpack_lenenc_bytes(payload, position)
     return OkPacket(affected_rows, last_insert_id, status, warnings, info, session_state)
 
 

@@ -1,0 +1,149 @@
+"""Header blocks and rows as whole series of packets: read, renamed, made.
+
+Decides sequence ids and EOF packets inside such a series. A block is what `response.ResponseReader.header` holds.
+Refuses to know which names belong to whom: renaming is the caller's function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from dbmesh.errors import ProtocolError
+from dbmesh.wire.constants import MAX_PAYLOAD, Status
+from dbmesh.wire.framing import frame, packet_count
+from dbmesh.wire.packets import (
+    EOF,
+    ColumnDefinition,
+    EofPacket,
+    PrepareOk,
+    make_column_definition,
+    make_eof,
+    make_prepare_ok,
+    parse_column_definition,
+    parse_prepare_ok,
+    read_column_definition,
+)
+from dbmesh.wire.primitives import pack_lenenc_int, truncated
+from dbmesh.wire.response import ResponseKind
+
+
+def split_block(block: bytes) -> Iterator[bytes]:
+    """The payloads of a block. Raises ProtocolError when it does not end with a packet."""
+    position = 0
+    end = len(block)
+    while position < end:
+        start = position + 4
+        if start > end:
+            raise truncated("a block's packet header")
+        position = start + int.from_bytes(block[position : position + 3], "little")
+        if position > end:
+            raise truncated("a block's packet")
+        yield block[start:position]
+
+
+def _is_eof(payload: bytes) -> bool:
+    return len(payload) == 5 and payload[0] == EOF
+
+
+def parse_header(block: bytes) -> tuple[ColumnDefinition, ...]:
+    """The definitions of a result set's header block, in either EOF form."""
+    payloads = list(split_block(block))
+    return tuple(parse_column_definition(payload) for payload in payloads[1:] if not _is_eof(payload))
+
+
+def make_header(
+    columns: Sequence[ColumnDefinition], sequence: int, *, deprecate_eof: bool, status: int
+) -> tuple[bytes, int]:
+    """Column count, definitions and EOF (where due) from sequence id `sequence` on, and the id that follows."""
+    payloads = [pack_lenenc_int(len(columns)), *map(make_column_definition, columns)]
+    if not deprecate_eof:
+        payloads.append(make_eof(EofPacket(status, 0)))
+    return frame_rows(payloads, sequence)
+
+
+def rewrite_header(
+    block: bytes,
+    rename: Callable[[ColumnDefinition], ColumnDefinition],
+    deprecate_eof: bool,
+    *,
+    kind: ResponseKind = ResponseKind.QUERY,
+    status: int = Status.AUTOCOMMIT.value,
+) -> bytes:
+    """A header block (of a QUERY, PREPARE or FIELD_LIST answer) with every definition renamed.
+
+    `deprecate_eof` is the form the reader of the result wants. While the block has that form already, it keeps its
+    number of packets, so that the sequence ids of the packets behind it stay right; otherwise EOF packets (with
+    `status`) are added or left out, and what follows has to be numbered anew.
+    """
+    payloads = list(split_block(block))
+    if not payloads:
+        return block
+    rewritten = []
+    due = []
+    if kind is not ResponseKind.FIELD_LIST:
+        rewritten.append(payloads.pop(0))
+        due = _group_ends(rewritten[0], kind)
+    definitions = 0
+    for payload in payloads:
+        if _is_eof(payload):
+            continue
+        column, end = read_column_definition(payload)
+        rewritten.append(make_column_definition(rename(column)) + payload[end:])
+        definitions += 1
+        if definitions in due and not deprecate_eof:
+            rewritten.append(make_eof(EofPacket(status, 0)))
+    return frame_rows(rewritten, block[3])[0]
+
+
+def _group_ends(first: bytes, kind: ResponseKind) -> list[int]:
+    """After how many definitions the classic form has an EOF packet."""
+    if kind is ResponseKind.PREPARE:
+        prepared = parse_prepare_ok(first)
+        return [prepared.parameters, prepared.parameters + prepared.columns]
+    return [int.from_bytes(first[1:], "little") if first[0] >= 0xFB else first[0]]
+
+
+def parse_prepare_answer(
+    block: bytes,
+) -> tuple[PrepareOk, tuple[ColumnDefinition, ...], tuple[ColumnDefinition, ...]]:
+    """PREPARE's header block: its first packet, the parameters' and the columns' definitions, in either EOF form."""
+    payloads = split_block(block)
+    first = parse_prepare_ok(next(payloads, b""))
+    definitions = [parse_column_definition(payload) for payload in payloads if not _is_eof(payload)]
+    if len(definitions) != first.parameters + first.columns:
+        raise ProtocolError("PREPARE's answer has another number of definitions than it announces")
+    return first, tuple(definitions[: first.parameters]), tuple(definitions[first.parameters :])
+
+
+def make_prepare_answer(
+    prepared: PrepareOk,
+    parameters: Sequence[ColumnDefinition],
+    columns: Sequence[ColumnDefinition],
+    *,
+    deprecate_eof: bool,
+    status: int,
+) -> bytes:
+    """PREPARE's whole good answer from sequence id 1 on; `prepared` holds the counts of what follows."""
+    payloads = [make_prepare_ok(prepared)]
+    for group in (parameters, columns):
+        payloads.extend(map(make_column_definition, group))
+        if group and not deprecate_eof:
+            payloads.append(make_eof(EofPacket(status, 0)))
+    return frame_rows(payloads, 1)[0]
+
+
+def frame_rows(payloads: Iterable[bytes], sequence: int) -> tuple[bytes, int]:
+    """Payloads (rows, most often) as packets from sequence id `sequence` on, and the id that follows."""
+    pieces: list[bytes] = []
+    append = pieces.append
+    sequence &= 0xFF
+    for payload in payloads:
+        length = len(payload)
+        if length < MAX_PAYLOAD:
+            append((length | sequence << 24).to_bytes(4, "little"))
+            append(payload)
+            sequence = (sequence + 1) & 0xFF
+        else:
+            append(frame(payload, sequence))
+            sequence = (sequence + packet_count(length)) & 0xFF
+    return b"".join(pieces), sequence

@@ -1,0 +1,546 @@
+"""The answers of a data source, walked without being decoded. The hot path of the mesh.
+
+Decides where the parts of an answer begin and end: header block, rows, terminal packet. Refuses to know what a row
+says, and who wants it. One `ResponseReader` lives as long as its connection:
+
+    reader = ResponseReader(deprecate_eof=True, session_track=True)
+    reader.start(QUERY, likely=plan.likely_header)   # before the command is sent
+    progress = reader.feed(chunk)                    # for each chunk that arrives
+    while True:
+        if reader.header:                            # the whole block: column count, definitions [, EOF]
+            write(renamed(reader.header))            # a cache keyed by the raw block
+        if reader.rows:                              # raw packets, maybe cut anywhere: forward them as they are
+            write(reader.rows)
+        if progress is NEED_DATA:                    # the chunk is used up, the answer goes on
+            break
+        write(reader.terminal)                       # raw packet: OK, ERR or EOF
+        if progress is ANSWER_END:                   # reader.status, .failed, .row_count, .ok(), .error();
+            break                                    # reader.rest: bytes of the next, pipelined answer
+        progress = reader.resume()                   # RESULT_END: MORE_RESULTS was set, the next result follows
+
+Each call of `start`, `feed` or `resume` replaces what `header`, `rows`, `packets` and `terminal` hold.
+
+* With `start(kind, split=True)` rows appear not in `rows` but in `packets`, a list of whole row payloads without
+  packet headers; `blocks.frame_rows` makes packets of them again.
+* PREPARE's good answer is one `header` block with PrepareOk and all definitions, and an empty `terminal`
+  (`blocks.parse_prepare_answer` reads it). FIELD_LIST's definitions are its `header`. FETCH has none.
+* An ERR in place of a definition leaves `header` empty: its sequence id is then not the one the client expects.
+* Where EXECUTE only opens a cursor, the packet behind the definitions is the terminal in either EOF form.
+
+What makes the walk exact (manual, "Text Resultset", "Binary Protocol Resultset", "Sending More Than 16Mb"):
+* A packet of 0xFFFFFF bytes is continued by the next one, whose first byte means nothing.
+* No row begins with 0xFF. A row that begins with 0xFE holds a value of 16 MB or more, so its first packet has
+  0xFFFFFF bytes; a shorter packet that begins with 0xFE ends the rows.
+* Within 0xFFFFFF bytes no packet of that length can end, so a loop bounded to so many bytes need not look for one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+from dbmesh.errors import ProtocolError
+from dbmesh.wire.constants import MAX_PAYLOAD, Capability, Status
+from dbmesh.wire.packets import EOF, ERR, OK, ErrPacket, OkPacket, parse_eof, parse_err, parse_ok
+from dbmesh.wire.primitives import unpack_lenenc_int
+
+
+class ResponseKind(IntEnum):
+    """Which answer a command has."""
+
+    QUERY = 0
+    """OK, ERR, LOCAL INFILE or result sets, text and binary alike: COM_QUERY, COM_STMT_EXECUTE."""
+    PREPARE = 1
+    FETCH = 2
+    SIMPLE = 3
+    """One OK, ERR or EOF packet."""
+    FIELD_LIST = 4
+    STATISTICS = 5
+    """One packet that is a string."""
+
+
+class Progress(IntEnum):
+    """Where a step of the reader stopped."""
+
+    NEED_DATA = 0
+    RESULT_END = 1
+    ANSWER_END = 2
+    LOCAL_INFILE = 3
+    """The server waits for a file (named in `terminal`). Send an empty packet, then `start` with SIMPLE."""
+
+
+QUERY: Final = ResponseKind.QUERY
+PREPARE: Final = ResponseKind.PREPARE
+FETCH: Final = ResponseKind.FETCH
+SIMPLE: Final = ResponseKind.SIMPLE
+FIELD_LIST: Final = ResponseKind.FIELD_LIST
+STATISTICS: Final = ResponseKind.STATISTICS
+
+NEED_DATA: Final = Progress.NEED_DATA
+RESULT_END: Final = Progress.RESULT_END
+ANSWER_END: Final = Progress.ANSWER_END
+LOCAL_INFILE: Final = Progress.LOCAL_INFILE
+
+_MORE_RESULTS: Final = Status.MORE_RESULTS_EXISTS.value
+_CURSOR_EXISTS: Final = Status.CURSOR_EXISTS.value
+_EOF_PACKET: Final = 9
+
+_word_and_first = struct.Struct("<IB").unpack_from
+
+
+class LikelyHeader:
+    """The header block a statement was answered with last time, filled by readers and shared between them.
+
+    A block ends itself, so a chunk that begins with these very bytes has this very header: comparing replaces the
+    walk. That holds only among connections with the same EOF form, which is why readers, not callers, fill it.
+    """
+
+    __slots__ = ("block", "deprecate_eof")
+
+    def __init__(self) -> None:
+        self.block = b""
+        self.deprecate_eof = False
+
+
+class ResponseReader:
+    """See the module's docstring. `deprecate_eof` and `session_track` are what the handshake agreed on.
+
+    Attributes: `status` of the last OK or EOF packet; `failed`: the terminal is an ERR; `row_count` of the current
+    result so far; `rest`: bytes behind the answer. Every method raises ProtocolError when the server breaks the
+    protocol; the connection is then unusable.
+    """
+
+    __slots__ = (
+        "_capabilities",
+        "_continued",
+        "_deprecate_eof",
+        "_eof_due",
+        "_held",
+        "_later_definitions",
+        "_left",
+        "_likely",
+        "_need",
+        "_own_likely",
+        "_pieces",
+        "_read_rows",
+        "_skip",
+        "_split",
+        "_state",
+        "_torn",
+        "_walked",
+        "failed",
+        "header",
+        "packets",
+        "rest",
+        "row_count",
+        "rows",
+        "status",
+        "terminal",
+    )
+
+    def __init__(self, *, deprecate_eof: bool, session_track: bool) -> None:
+        self._deprecate_eof = deprecate_eof
+        self._capabilities = Capability.SESSION_TRACK.value if session_track else 0
+        self._own_likely = LikelyHeader()
+        self._likely = self._own_likely
+        self._split = False
+        self._state: _State = ResponseReader._idle
+        self._read_rows: _State = ResponseReader._relay_rows
+        self._pieces: list[bytes] = []
+        self._torn: list[bytes] = []
+        self._held = self._need = self._skip = self._walked = self._left = self._later_definitions = 0
+        self._continued = self._eof_due = False
+        self.header = self.rows = self.terminal = self.rest = b""
+        self.packets: list[bytes] = []
+        self.failed = False
+        self.row_count = 0
+        self.status = Status.AUTOCOMMIT.value
+
+    # ------------------------------------------------------------------------------------------ for the caller
+
+    def start(self, kind: ResponseKind, *, split: bool = False, likely: LikelyHeader | None = None) -> None:
+        """Expect the answer of one command. `rest` is left alone: with pipelining, feed it after this call."""
+        self.header = self.rows = self.terminal = b""
+        self.failed = False
+        self.row_count = 0
+        self._walked = 0
+        self._likely = likely or self._own_likely
+        self._state = _STATES[kind]
+        if split or self._split:
+            self._split = split
+            self._read_rows = ResponseReader._split_rows if split else ResponseReader._relay_rows
+            self.packets = []
+        if kind is FETCH:
+            self._state = self._read_rows
+
+    def feed(self, chunk: bytes) -> Progress:
+        """Take the next bytes of the stream, as far as the next end of a result."""
+        self.header = self.rows = self.terminal = b""
+        if self._split:
+            self.packets = []
+        if self._held:
+            self._pieces.append(chunk)
+            self._held += len(chunk)
+            if self._held < self._need:
+                return NEED_DATA
+            chunk = b"".join(self._pieces)
+            self._pieces = []
+            self._held = 0
+        return self._state(self, chunk, 0)
+
+    def resume(self) -> Progress:
+        """Go on after RESULT_END with the bytes already here."""
+        self.row_count = 0
+        rest = self.rest
+        self.rest = b""
+        return self.feed(rest)
+
+    def take_rest(self) -> bytes:
+        """The bytes behind the answer, which are forgotten here."""
+        rest = self.rest
+        self.rest = b""
+        return rest
+
+    def ok(self) -> OkPacket:
+        """The terminal as an OK packet; an EOF packet tells status and warnings only. Not for ERR."""
+        payload = self.terminal[4:]
+        if len(payload) == 5:
+            eof = parse_eof(payload)
+            return OkPacket(0, 0, eof.status, eof.warnings)
+        return parse_ok(payload, self._capabilities)
+
+    def error(self) -> ErrPacket:
+        """The terminal as an ERR packet, when `failed`."""
+        return parse_err(self.terminal[4:])
+
+    # ------------------------------------------------------------------------------------------ waiting
+
+    def _hold(self, chunk: bytes, position: int, need: int) -> Progress:
+        """Keep what follows `position` until it is `need` bytes long; the state then sees it from its start."""
+        rest = chunk[position:]
+        self._pieces = [rest]
+        self._held = len(rest)
+        self._need = need
+        return NEED_DATA
+
+    def _packet_end(self, chunk: bytes, position: int) -> int:
+        """End of the whole packet at `position`, or 0 after holding what is there of it."""
+        have = len(chunk) - position
+        if have < 5:
+            self._hold(chunk, position, 5)
+            return 0
+        length: int = _word_and_first(chunk, position)[0] & MAX_PAYLOAD
+        if length == 0 or length == MAX_PAYLOAD:
+            raise ProtocolError(f"a packet of {length} bytes where one small packet was due")
+        if have < 4 + length:
+            self._hold(chunk, position, 4 + length)
+            return 0
+        return position + 4 + length
+
+    # ------------------------------------------------------------------------------------------ states
+
+    def _idle(self, chunk: bytes, position: int) -> Progress:
+        if chunk:
+            raise ProtocolError("the server sent bytes nobody asked for")
+        return NEED_DATA
+
+    def _read_first(self, chunk: bytes, position: int) -> Progress:
+        likely = self._likely
+        block = likely.block
+        if block and chunk.startswith(block, position) and likely.deprecate_eof is self._deprecate_eof:
+            self.header = block
+            self._state = self._read_rows
+            return self._read_rows(self, chunk, position + len(block))
+        end = self._packet_end(chunk, position)
+        if not end:
+            return NEED_DATA
+        first = chunk[position + 4]
+        if first in (OK, ERR):
+            return self._read_terminal(chunk, position)
+        if first == 0xFB:
+            self.terminal = chunk[position:end]
+            self._state = ResponseReader._idle
+            self.rest = chunk[end:]
+            return LOCAL_INFILE
+        self._left, after = unpack_lenenc_int(chunk, position + 4)
+        if after != end:
+            raise ProtocolError("a column count with something behind it")
+        self._walked = end - position
+        self._state = ResponseReader._read_header
+        return self._read_header(chunk, position)
+
+    def _read_header(self, chunk: bytes, position: int) -> Progress:
+        """The definitions of a result set; the block begins at `position`."""
+        at = self._pass_definitions(chunk, position + self._walked)
+        if self._left:
+            return self._unfinished_block(chunk, position, at)
+        if not self._deprecate_eof:
+            self._walked = at - position
+            if len(chunk) < at + _EOF_PACKET:
+                return self._hold(chunk, position, self._walked + _EOF_PACKET)
+            if chunk[at + 4] == ERR:
+                return self._read_terminal(chunk, at)
+            if self._eof_status(chunk, at) & _CURSOR_EXISTS:
+                self.header = chunk[position:at]
+                return self._read_terminal(chunk, at)
+            at += _EOF_PACKET
+        self.header = likely = chunk[position:at]
+        self._likely.block = likely
+        self._likely.deprecate_eof = self._deprecate_eof
+        self._state = self._read_rows
+        return self._read_rows(self, chunk, at)
+
+    def _read_prepare(self, chunk: bytes, position: int) -> Progress:
+        """PrepareOk, parameter definitions, column definitions; each group that is not empty has its EOF."""
+        if not self._walked:
+            end = self._packet_end(chunk, position)
+            if not end:
+                return NEED_DATA
+            if chunk[position + 4] == ERR:
+                return self._read_terminal(chunk, position)
+            if chunk[position + 4] != OK or end - position < 16:
+                raise ProtocolError("not the answer of COM_STMT_PREPARE")
+            self._later_definitions = chunk[position + 9] | chunk[position + 10] << 8
+            self._left = chunk[position + 11] | chunk[position + 12] << 8
+            self._eof_due = self._left > 0 and not self._deprecate_eof
+            self._walked = end - position
+        at = position + self._walked
+        while True:
+            at = self._pass_definitions(chunk, at)
+            if self._left:
+                return self._unfinished_block(chunk, position, at)
+            if self._eof_due:
+                self._walked = at - position
+                if len(chunk) < at + _EOF_PACKET:
+                    return self._hold(chunk, position, self._walked + _EOF_PACKET)
+                self._eof_status(chunk, at)
+                at += _EOF_PACKET
+            self._left = self._later_definitions
+            self._later_definitions = 0
+            self._eof_due = self._left > 0 and not self._deprecate_eof
+            if not self._left:
+                break
+        self.header = chunk[position:at]
+        return self._finish(chunk, at)
+
+    def _read_field_list(self, chunk: bytes, position: int) -> Progress:
+        """Definitions up to an EOF; their number is not announced."""
+        self._left = 1 << 32
+        at = self._pass_definitions(chunk, position + self._walked)
+        if len(chunk) >= at + 5 and chunk[at + 4] == EOF:
+            end = self._packet_end(chunk, at)
+            if end:
+                self.header = chunk[position:at]
+                return self._read_terminal(chunk, at)
+            self._walked = at - position
+            return self._hold(chunk, position, self._walked + self._need)
+        return self._unfinished_block(chunk, position, at)
+
+    def _read_string(self, chunk: bytes, position: int) -> Progress:
+        end = self._packet_end(chunk, position)
+        if not end:
+            return NEED_DATA
+        self.terminal = chunk[position:end]
+        self.failed = chunk[position + 4] == ERR
+        return self._finish(chunk, end)
+
+    # ------------------------------------------------------------------------------------------ definitions
+
+    def _pass_definitions(self, chunk: bytes, at: int) -> int:
+        """Pass as many of the `_left` definitions as are whole; the position of what stopped the walk."""
+        end = len(chunk)
+        left = self._left
+        while left and at + 5 <= end:
+            word, first = _word_and_first(chunk, at)
+            stop = at + 4 + (word & MAX_PAYLOAD)
+            if first >= 0xFB or stop > end:
+                break
+            at = stop
+            left -= 1
+        self._left = left
+        return at
+
+    def _unfinished_block(self, chunk: bytes, position: int, at: int) -> Progress:
+        """A definition is missing at `at`: it is still to come, or an error came instead."""
+        self._walked = at - position
+        if len(chunk) < at + 5:
+            return self._hold(chunk, position, self._walked + 5)
+        word, first = _word_and_first(chunk, at)
+        if first == ERR:
+            return self._read_terminal(chunk, at)
+        length = word & MAX_PAYLOAD
+        if first >= 0xFB or length == MAX_PAYLOAD:
+            raise ProtocolError(f"0x{first:02x} begins no column definition")
+        return self._hold(chunk, position, self._walked + 4 + length)
+
+    def _eof_status(self, chunk: bytes, at: int) -> int:
+        """Status of the EOF packet behind definitions."""
+        word, first = _word_and_first(chunk, at)
+        if first != EOF or word & MAX_PAYLOAD != 5:
+            raise ProtocolError("column definitions without their EOF packet")
+        return chunk[at + 7] | chunk[at + 8] << 8
+
+    # ------------------------------------------------------------------------------------------ rows
+
+    def _relay_rows(self, chunk: bytes, position: int) -> Progress:
+        """Pass rows over, whole or not; what is not whole is known by its missing byte count alone."""
+        start = position
+        end = len(chunk)
+        count = 0
+        unpack = _word_and_first
+        while True:
+            if self._skip or self._continued:
+                position = self._pass_torn_row(chunk, position, end)
+                if self._skip or self._continued:
+                    break
+            last = end - 5 if end - position <= MAX_PAYLOAD else position + MAX_PAYLOAD - 1
+            length = 0
+            while position <= last:
+                word, first = unpack(chunk, position)
+                length = word & 0xFFFFFF
+                if first >= 0xFE and (first == 0xFF or length < 0xFFFFFF):
+                    self.row_count += count
+                    self.rows = chunk[start:position]
+                    return self._end_rows(chunk, position, length, first)
+                position += 4 + length
+                count += 1
+            self._continued = length == MAX_PAYLOAD
+            if position > end:
+                self._skip = position - end
+                position = end
+                break
+            if not self._continued and position > end - 5:
+                break
+        self.row_count += count
+        self.rows = chunk[start:position]
+        if position < end:
+            self._hold(chunk, position, 4 if self._continued else 5)
+        return NEED_DATA
+
+    def _pass_torn_row(self, chunk: bytes, position: int, end: int) -> int:
+        """Pass what is left of the packet in progress and of the packets that continue its row."""
+        while True:
+            step = min(self._skip, end - position)
+            position += step
+            self._skip -= step
+            if self._skip or not self._continued or end - position < 4:
+                return position
+            length = int.from_bytes(chunk[position : position + 3], "little")
+            self._continued = length == MAX_PAYLOAD
+            self._skip = length
+            position += 4
+
+    def _split_rows(self, chunk: bytes, position: int) -> Progress:
+        """Cut rows into payloads; what is not whole is held."""
+        end = len(chunk)
+        packets = self.packets
+        append = packets.append
+        unpack = _word_and_first
+        while True:
+            if self._continued:
+                position = self._join_torn_row(chunk, position, end)
+                if self._continued:
+                    break
+            limit = min(end, position + MAX_PAYLOAD)
+            last = limit - 5
+            word = first = stop = 0
+            while position <= last:
+                word, first = unpack(chunk, position)
+                stop = position + 4 + (word & 0xFFFFFF)
+                if first >= 0xFE or stop > limit:
+                    break
+                append(chunk[position + 4 : stop])
+                position = stop
+            else:
+                if end - position >= 5:
+                    continue
+                self._hold(chunk, position, 5)
+                break
+            length = word & MAX_PAYLOAD
+            if first == 0xFF or (first == 0xFE and length < MAX_PAYLOAD):
+                self.row_count += len(packets)
+                return self._end_rows(chunk, position, length, first)
+            if length == MAX_PAYLOAD:
+                self._continued = True
+            elif stop > end:
+                self._hold(chunk, position, 4 + length)
+                break
+            else:
+                append(chunk[position + 4 : stop])
+                position = stop
+        self.row_count += len(packets)
+        return NEED_DATA
+
+    def _join_torn_row(self, chunk: bytes, position: int, end: int) -> int:
+        """Collect the packets of a row of 16 MB or more; `_continued` stays set while one is missing."""
+        while True:
+            if end - position < 4:
+                self._hold(chunk, position, 4)
+                return position
+            length = int.from_bytes(chunk[position : position + 3], "little")
+            stop = position + 4 + length
+            if stop > end:
+                self._hold(chunk, position, 4 + length)
+                return position
+            self._torn.append(chunk[position + 4 : stop])
+            position = stop
+            if length < MAX_PAYLOAD:
+                self.packets.append(b"".join(self._torn))
+                self._torn = []
+                self._continued = False
+                return position
+
+    # ------------------------------------------------------------------------------------------ the end
+
+    def _end_rows(self, chunk: bytes, position: int, length: int, first: int) -> Progress:
+        """The packet at `position` is no row."""
+        if first == EOF and (length < 7 if self._deprecate_eof else length != 5):
+            raise ProtocolError(f"a packet of {length} bytes that is neither a row nor the end of rows")
+        return self._read_terminal(chunk, position)
+
+    def _read_terminal(self, chunk: bytes, position: int) -> Progress:
+        """OK, ERR or EOF. An EOF packet is 5 bytes long, an OK packet at least 7; both keep the status at the same
+        place while an OK packet's numbers are small."""
+        end = self._packet_end(chunk, position)
+        if not end:
+            self._state = ResponseReader._read_terminal
+            return NEED_DATA
+        first = chunk[position + 4]
+        self.terminal = terminal = chunk[position:end]
+        if first == ERR:
+            self.failed = True
+            return self._finish(chunk, end)
+        if first not in (OK, EOF):
+            raise ProtocolError(f"0x{first:02x} begins neither OK, ERR nor EOF")
+        length = end - position
+        if length >= 11 and terminal[5] < 0xFB and terminal[6] < 0xFB:
+            status = terminal[7] | terminal[8] << 8
+        else:
+            status = self.ok().status
+        self.status = status
+        if status & _MORE_RESULTS:
+            self._state = ResponseReader._read_first
+            self._walked = 0
+            self.rest = chunk[end:]
+            return RESULT_END
+        return self._finish(chunk, end)
+
+    def _finish(self, chunk: bytes, end: int) -> Progress:
+        self._state = ResponseReader._idle
+        self.rest = chunk[end:] if end < len(chunk) else b""
+        return ANSWER_END
+
+
+_State = Callable[[ResponseReader, bytes, int], Progress]
+
+_STATES: tuple[_State, ...] = (
+    ResponseReader._read_first,
+    ResponseReader._read_prepare,
+    ResponseReader._relay_rows,
+    ResponseReader._read_terminal,
+    ResponseReader._read_field_list,
+    ResponseReader._read_string,
+)
+"""Indexed by ResponseKind."""
