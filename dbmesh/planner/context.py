@@ -1,0 +1,111 @@
+"""What a planner sees of one statement: its reading, the rules, the catalog, and the values it may look at.
+
+Decides which literals a plan depends on: reading a literal while planning pins it, so that the plan cache never
+serves the plan to a statement with another value there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dbmesh.errors import INTERNAL, MeshError
+from dbmesh.model import Catalog, SqlValue
+from dbmesh.planner.template import Edits, Rows, rows_text
+from dbmesh.rules.ruleset import Hints, RuleSet
+from dbmesh.sql.fingerprint import Literal, RowSet
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.literals import decode_literal
+from dbmesh.sql.shape import Slot
+from dbmesh.sql.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class PlannerSettings:
+    """Settings that change plans."""
+
+    audit: bool = True
+
+
+class PlanContext:
+    """One statement being planned. `database` is the session's current logic database, None when none was chosen."""
+
+    def __init__(
+        self,
+        statement: Statement,
+        rule_set: RuleSet,
+        catalog: Catalog,
+        *,
+        literals: Sequence[Literal] = (),
+        database: str | None = None,
+        settings: PlannerSettings | None = None,
+    ) -> None:
+        self.statement = statement
+        self.rule_set = rule_set
+        self.catalog = catalog
+        self.database = database
+        self.settings = settings or PlannerSettings()
+        self._literals = literals
+        self._pinned: set[int] = set()
+
+    @property
+    def flags(self) -> LexerFlags:
+        """The lexer flags the statement was read under."""
+        return self.statement.flags
+
+    @property
+    def pinned(self) -> frozenset[int]:
+        """Indexes of the literals the plan depends on."""
+        return frozenset(self._pinned)
+
+    @property
+    def hints(self) -> Hints:
+        """The statement's routing hints, as rules take them. Raises MeshError for unknown ones."""
+        read = self.statement.hints
+        return Hints(
+            read.database_values,
+            read.table_values,
+            read.data_source,
+            read.write_route_only,
+            read.disabled_auditors,
+        )
+
+    def literal(self, slot: Slot) -> SqlValue:
+        """The value of a literal slot (not of a parameter, list or row set); pins it."""
+        raw = None if slot.parameter or slot.cell is not None else self._literals[slot.index]
+        if not isinstance(raw, str):
+            raise MeshError(INTERNAL, reason="planning asked for a value that is not one literal")
+        self._pinned.add(slot.index)
+        return decode_literal(raw, slot.kind, no_backslash_escapes=self.flags.no_backslash_escapes)
+
+    @property
+    def original_text(self) -> str:
+        """The statement with its literals in place and comments gone; pins every literal."""
+        text = self.statement.text
+        out: list[str] = []
+        position = self.statement.shape.start
+        row = self.statement.shape.row
+        for slot in self.statement.shape.slots:
+            if slot.parameter or slot.start < position:
+                continue
+            self._pinned.add(slot.index)
+            literal = self._literals[slot.index]
+            if slot.cell is not None and row is not None:
+                assert isinstance(literal, RowSet)
+                out += (text[position : row[0]], _rows(self, literal, row))
+                position = row[1]
+                continue
+            out += (text[position : slot.start], str(literal))
+            position = slot.end
+        out.append(text[position:])
+        return "".join(out)
+
+    def edits(self) -> Edits:
+        """A new collection of edits of this statement's text."""
+        return Edits(self.statement.shape, self.flags)
+
+
+def _rows(context: PlanContext, literal: RowSet, row: tuple[int, int]) -> str:
+    [rows] = context.edits().between(*row)
+    assert isinstance(rows, Rows)
+    return rows_text(rows, literal)

@@ -1,0 +1,253 @@
+"""Templates: the client's own text cut into fixed pieces, slots and table names, ready to be filled in per node.
+
+Decides how edited text becomes SQL bytes. A statement is never generated from its tree: MySQL names unnamed columns by
+their source text, and a server may know syntax the parser spells differently. Knows nothing of routing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dbmesh.errors import INTERNAL, PARSE_ERROR, MeshError
+from dbmesh.model import SqlValue
+from dbmesh.planner.plan import Call, SessionValues
+from dbmesh.sql.fingerprint import RowSet
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.literals import decode_literal, literal_text
+from dbmesh.sql.shape import Shape, Slot
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """The actual table of a table reference (its index) stands here, in quotes when the client wrote some."""
+
+    reference: int
+    quoted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionValue:
+    """An answer of the session itself (DATABASE(), LAST_INSERT_ID() …): the field of `SessionValues`."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowCount:
+    """The sum of LIMIT's and OFFSET's values: the rows one shard must send."""
+
+    limit: Slot
+    offset: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All rows of a row set: `pieces` are the texts around the cells of one row."""
+
+    index: int
+    pieces: tuple[str, ...]
+
+
+Segment = str | Slot | TableName | SessionValue | RowCount | Rows
+
+
+def slot_value(slot: Slot, call: Call, flags: LexerFlags) -> SqlValue:
+    """The value in a slot that is neither a list nor a row set."""
+    if slot.parameter:
+        return call.parameters[slot.index]
+    literal = call.literals[slot.index]
+    if not isinstance(literal, str):
+        raise MeshError(INTERNAL, reason="a folded literal was read as one value")
+    return decode_literal(literal, slot.kind, no_backslash_escapes=flags.no_backslash_escapes)
+
+
+def row_count(slot: Slot, call: Call, flags: LexerFlags) -> int:
+    """The value of LIMIT or OFFSET. Raises MeshError(PARSE_ERROR) for anything but a count, as MySQL does."""
+    value = slot_value(slot, call, flags)
+    if isinstance(value, str) and slot.parameter and value.isdigit():
+        value = int(value)
+    if not isinstance(value, int) or value < 0:
+        raise MeshError(PARSE_ERROR, near=str(value)[:80], line=1)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A template whose tables are known: a `%` format and what goes into its gaps."""
+
+    format: str
+    gaps: tuple[Segment, ...]
+    flags: LexerFlags
+    sequential: bool
+
+    def render(self, literals: Sequence[object], call: Call, *, keep_parameters: bool = False) -> bytes:
+        """The SQL of one node. `literals` may differ from the call's where a list or row set was split."""
+        if self.sequential:
+            text = self.format % tuple(literals)
+        else:
+            text = self.format % tuple(
+                [self._text(gap, literals, call, keep_parameters) for gap in self.gaps]
+            )
+        return text.encode("utf-8", "surrogateescape")
+
+    def _text(self, gap: Segment, literals: Sequence[object], call: Call, keep_parameters: bool) -> str:
+        if isinstance(gap, Slot):
+            if not gap.parameter:
+                return str(literals[gap.index])
+            return "?" if keep_parameters else self._literal(call.parameters[gap.index])
+        if isinstance(gap, Rows):
+            return rows_text(gap, literals[gap.index])
+        if isinstance(gap, SessionValue):
+            return self._literal(_session_value(gap.field, call.session))
+        assert isinstance(gap, RowCount)
+        return str(row_count(gap.limit, call, self.flags) + row_count(gap.offset, call, self.flags))
+
+    def _literal(self, value: SqlValue) -> str:
+        return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
+
+    @property
+    def can_keep_parameters(self) -> bool:
+        """Whether every `?` of the client is still one `?`, in order."""
+        return not any(isinstance(gap, RowCount) for gap in self.gaps)
+
+
+def _session_value(field: str, session: SessionValues) -> SqlValue:
+    value: SqlValue = getattr(session, field)
+    return value
+
+
+def rows_text(rows: Rows, literal: object) -> str:
+    """Every row of a row set as SQL, brackets included, commas between."""
+    assert isinstance(literal, RowSet)
+    row = "%s".join(piece.replace("%", "%%") for piece in rows.pieces)
+    return ",".join([row % cells for cells in literal.rows()])
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Segments of a statement."""
+
+    segments: tuple[Segment, ...]
+    flags: LexerFlags
+
+    def frame(self, tables: Sequence[str]) -> Frame:
+        """The template for these actual tables, by table reference. O(segments); keep the result."""
+        texts: list[str] = []
+        gaps: list[Segment] = []
+        for segment in self.segments:
+            if isinstance(segment, str):
+                texts.append(segment.replace("%", "%%"))
+            elif isinstance(segment, TableName):
+                texts.append(quote_name(tables[segment.reference], quoted=segment.quoted).replace("%", "%%"))
+            else:
+                texts.append("%s")
+                gaps.append(segment)
+        literals = [gap.index for gap in gaps if isinstance(gap, Slot) and not gap.parameter]
+        sequential = len(literals) == len(gaps) and literals == list(range(len(gaps)))
+        return Frame("".join(texts), tuple(gaps), self.flags, sequential)
+
+
+def quote_name(name: str, *, quoted: bool = False) -> str:
+    """An identifier as SQL text; back quotes only where asked for or needed."""
+    if quoted or not _PLAIN_NAME.match(name):
+        return "`" + name.replace("`", "``") + "`"
+    return name
+
+
+class Edits:
+    """Edits of a shape's text, collected in any order, applied once by `build`.
+
+    Edits must not overlap; several insertions at one place keep their order. A replaced span swallows its slots
+    unless they are named in the replacement.
+    """
+
+    def __init__(self, shape: Shape, flags: LexerFlags) -> None:
+        self._shape = shape
+        self._flags = flags
+        self._edits: list[tuple[int, int, tuple[Segment, ...]]] = []
+
+    def copy(self) -> Edits:
+        """The same edits again, to go on differently from here."""
+        twin = Edits(self._shape, self._flags)
+        twin._edits = list(self._edits)
+        return twin
+
+    def insert(self, at: int, *segments: Segment) -> None:
+        """Put segments in front of the character at `at`."""
+        self._edits.append((at, at, segments))
+
+    def replace(self, start: int, end: int, *segments: Segment) -> None:
+        """Put segments in place of a span; none at all deletes it."""
+        self._edits.append((start, end, segments))
+
+    def build(self, start: int | None = None, end: int | None = None) -> Template:
+        """The template of the whole statement (routing hints left out), or of a span of it."""
+        position = self._shape.start if start is None else start
+        stop = len(self._shape.text) if end is None else end
+        segments: list[Segment] = []
+        for first, last, replacement in sorted(self._edits, key=_place):
+            if first < position or last > stop:
+                if last <= (self._shape.start if start is None else start) or first >= stop:
+                    continue
+                raise MeshError(INTERNAL, reason=f"edits of a statement overlap at {first}")
+            segments += self._between(position, first)
+            segments += replacement
+            position = last
+        segments += self._between(position, stop)
+        return Template(_joined(segments), self._flags)
+
+    def between(self, start: int, end: int) -> tuple[Segment, ...]:
+        """The unedited text of a span with its slots, for use in a replacement elsewhere."""
+        return _joined(self._between(start, end))
+
+    def _between(self, start: int, end: int) -> list[Segment]:
+        text, row = self._shape.text, self._shape.row
+        segments: list[Segment] = []
+        position = start
+        for slot in self._shape.slots:
+            if slot.start < position or slot.end > end:
+                continue
+            if slot.cell is not None and row is not None:
+                segments += (text[position : row[0]], self._rows(row, slot.index))
+                position = row[1]
+                continue
+            segments += (text[position : slot.start], slot)
+            position = slot.end
+        segments.append(text[position:end])
+        return segments
+
+    def _rows(self, row: tuple[int, int], index: int) -> Rows:
+        pieces: list[str] = []
+        position = row[0]
+        for slot in self._shape.slots:
+            if slot.cell is not None:
+                pieces.append(self._shape.text[position : slot.start])
+                position = slot.end
+        pieces.append(self._shape.text[position : row[1]])
+        return Rows(index, tuple(pieces))
+
+
+def _place(edit: tuple[int, int, tuple[Segment, ...]]) -> tuple[int, int]:
+    return edit[0], edit[1]
+
+
+def _joined(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Neighbouring texts as one."""
+    joined: list[Segment] = []
+    for segment in segments:
+        if isinstance(segment, str):
+            if not segment:
+                continue
+            if joined and isinstance(joined[-1], str):
+                joined[-1] += segment
+                continue
+        joined.append(segment)
+    return tuple(joined)
+
+
+SlotReader = Callable[[Slot], SqlValue]
+"""Reads the value of a slot of one call."""

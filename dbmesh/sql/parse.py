@@ -1,0 +1,106 @@
+"""Shapes to syntax trees, by sqlglot's MySQL dialect; the trees are only read, never turned back into text.
+
+Decides what counts as one readable statement. Every `?` is parsed as `0`, because sqlglot gives placeholders no
+position; whoever reads a tree finds parameters by the position of that zero.
+"""
+
+from __future__ import annotations
+
+import re
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token
+
+from dbmesh.errors import INVALID_TEXT, PARSE_ERROR, MeshError, not_supported
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.shape import Shape
+
+_EXECUTABLE = re.compile(r"/\*!(\d*)(.*?)\*/", re.DOTALL)
+_OLDEST_UNCERTAIN = 50700
+"""Servers differ on whether they run `/*!` comments from this version on (MariaDB skips 50700 to 50999)."""
+
+
+def parseable(shape: Shape, flags: LexerFlags) -> str:
+    """The shape's text made readable for sqlglot, character for character at the same positions.
+
+    Raises MeshError: INVALID_TEXT for bytes that are no text outside string literals; NOT_SUPPORTED for version
+    comments that some servers run and others do not.
+    """
+    text = shape.text
+    _require_text(text)
+    characters = list(text)
+    for slot in shape.slots:
+        if slot.parameter:
+            characters[slot.start] = "0"
+    if shape.start:
+        characters[: shape.start] = " " * shape.start
+    text = "".join(characters)
+    if "/*!" in text or "/*M!" in text:
+        text = _unwrap(text)
+    if flags.ansi_quotes and '"' in text:
+        text = _back_quoted(text)
+    return text
+
+
+def _require_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        sample = text[max(0, error.start - 10) : error.start + 4].encode("utf-8", "backslashreplace").decode()
+        raise MeshError(INVALID_TEXT, charset="utf8mb4", text=sample) from None
+
+
+def _unwrap(text: str) -> str:
+    """The inside of `/*! … */` is part of the statement."""
+
+    def blank(found: re.Match[str]) -> str:
+        digits, inside = found[1], found[2]
+        if "/*" in inside or (digits and int(digits) >= _OLDEST_UNCERTAIN):
+            raise not_supported(
+                "a version comment that not every server runs", "write the statement without /*! … */"
+            )
+        return " " * (3 + len(digits)) + inside + "  "
+
+    if "/*M!" in text:
+        raise not_supported("a MariaDB version comment", "write the statement without /*M! … */")
+    return _EXECUTABLE.sub(blank, text)
+
+
+def _back_quoted(text: str) -> str:
+    if "`" in text:
+        raise not_supported(
+            "names in back quotes and in double quotes in one statement", "use one kind of quote"
+        )
+    return text.replace('"', "`")
+
+
+def parse(text: str) -> exp.Expression:
+    """The tree of one statement. Raises MeshError(PARSE_ERROR)."""
+    try:
+        trees = [tree for tree in sqlglot.parse(text, dialect="mysql") if tree is not None]
+    except SqlglotError as error:
+        raise _parse_error(text, error) from None
+    except RecursionError:
+        raise not_supported("a statement nested this deep", "simplify it") from None
+    if len(trees) != 1:
+        raise MeshError(PARSE_ERROR, near=text.strip()[:80], line=1)
+    tree = trees[0]
+    assert isinstance(tree, exp.Expression)
+    return tree
+
+
+def tokenize(text: str) -> list[Token]:
+    """sqlglot's tokens of the same text. Raises MeshError(PARSE_ERROR)."""
+    try:
+        return sqlglot.tokenize(text, dialect="mysql")
+    except SqlglotError as error:
+        raise _parse_error(text, error) from None
+
+
+def _parse_error(text: str, error: SqlglotError) -> MeshError:
+    details = getattr(error, "errors", None) or [{}]
+    first = details[0]
+    near = f"{first.get('highlight') or ''}{first.get('end_context') or ''}".strip() or text.strip()
+    return MeshError(PARSE_ERROR, near=near[:80], line=first.get("line") or 1)
