@@ -1,0 +1,52 @@
+# Everything a person or a machine does with this tree, by name. `make demo` needs Python, make and network;
+# `make test` installs the servers it needs by itself (as root on Debian or Ubuntu, else it says what is missing).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+UV := tests/tools/uv.sh
+# A test may not outlive this; a hanging server then costs minutes, not a CI hour.
+PYTEST := $(PYTHON) -X dev -X faulthandler -m pytest
+T ?=
+ARGS ?=
+
+.PHONY: help setup demo test check unit integration bench lock setup-dev
+
+help:  ## these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## .venv with .venv/bin/dbmesh in it, from the lock file
+	@$(UV) sync --locked --inexact --no-default-groups
+
+setup-dev: setup
+	@tests/tools/install_system_packages.sh
+	@$(UV) sync --locked --inexact
+
+demo: setup  ## a sharded shop on 127.0.0.1:3307, no server needed (ARGS="--engine mariadb --port 3308")
+	@$(VENV)/bin/dbmesh demo $(ARGS)
+
+test: setup-dev  ## everything: lint, types, layers, unit and integration tests
+	@$(MAKE) --no-print-directory check
+	$(PYTEST) $(ARGS)
+
+check:  ## lint, format, types, layers (after `make test` has installed the tools once)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
+
+unit:  ## the tests that need no server
+	$(PYTEST) tests/unit $(ARGS)
+
+integration:  ## tests against real servers; one theme with T=clients (statements, protocol, failures, fuzz)
+	$(PYTEST) tests/integration/$(T) $(ARGS)
+
+bench:  ## the numbers of docs/PERFORMANCE.md; ARGS=--quick for a first look, JSON goes to build/bench.json
+	$(PYTHON) -m tests.bench $(ARGS)
+
+lock:  ## write uv.lock anew after a change of dependencies
+	@$(UV) lock

@@ -1,0 +1,18 @@
+"""What every test may ask for: the plugins with the servers, the mesh, the network and the leak checks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# The plugins are imported by name from the root of the tree, however pytest was started.
+_ROOT = str(Path(__file__).resolve().parents[1])
+if _ROOT not in sys.path:
+    sys.path.insert(0, _ROOT)
+
+pytest_plugins = (
+    "tests.plugins.fix_mysql",
+    "tests.plugins.fix_mesh",
+    "tests.plugins.fix_network",
+    "tests.plugins.fix_leaks",
+)

@@ -1,0 +1,173 @@
+"""Fixtures with a running mesh in front of the shop.
+
+`shop` is one mesh for the whole session, with seeded tables that a test must leave as it found them; `fresh_shop`
+is the same with the rows put back afterwards. `own_shop` makes a mesh for one test, with links that can fail.
+`DBMESH_TEST_TARGET=plain` points the client tests at an ordinary server, which proves the tests themselves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.plugins import shop as shop_data
+from tests.plugins.fix_mysql import ServerFactory
+from tests.plugins.mariadb import MariaDb
+from tests.plugins.mesh import Mesh
+from tests.plugins.network import FaultyLink
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a client connects and as whom."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str = shop_data.DATABASE
+
+    def connect(self, **options: Any) -> pymysql.Connection[Any]:
+        """A PyMySQL connection, autocommit on unless told otherwise."""
+        settings: dict[str, Any] = {
+            "database": self.database,
+            "autocommit": True,
+            "charset": "utf8mb4",
+            "connect_timeout": 10,
+            "read_timeout": 30,
+            **options,
+        }
+        return pymysql.connect(
+            host=self.host, port=self.port, user=self.user, password=self.password, **settings
+        )
+
+
+class Shop:
+    """The data sources, the plain server with the same rows, and the mesh."""
+
+    def __init__(
+        self, sources: list[MariaDb], plain: MariaDb, configuration: Path, log: Path, links: list[FaultyLink]
+    ) -> None:
+        self.sources = sources
+        self.plain_server = plain
+        self.links = links
+        self.mesh = Mesh(configuration, log)
+
+    @property
+    def target(self) -> Target:
+        """The mesh, or the plain server when the tests themselves are on trial."""
+        if os.environ.get("DBMESH_TEST_TARGET") == "plain":
+            return self.plain
+        return Target(self.mesh.host, self.mesh.port, shop_data.USER, shop_data.PASSWORD)
+
+    @property
+    def plain(self) -> Target:
+        """One ordinary server that holds all the rows."""
+        server = self.plain_server
+        return Target(server.host, server.port, server.user, server.password)
+
+    def start(self) -> None:
+        """Starts the mesh unless it is replaced by the plain server."""
+        if os.environ.get("DBMESH_TEST_TARGET") != "plain":
+            self.mesh.start()
+
+    def refill(self) -> None:
+        """Puts all rows back."""
+        shop_data.fill(self.sources, self.plain_server)
+
+    def on_shards(self, table: str, where: str = "1=1") -> list[tuple[str, tuple[Any, ...]]]:
+        """Rows of a logic table as they lie on the shards: ('ds_1.t_order_0', row), read behind the mesh's back."""
+        chosen = next(entry for entry in shop_data.TABLES if entry.name == table)
+        return [
+            (f"ds_{source}.{actual}", row)
+            for source, actual in chosen.nodes
+            for row in self.sources[source].execute(
+                f"SELECT * FROM {shop_data.shard_schema(source)}.{actual} WHERE {where}"
+            )
+        ]
+
+
+def _end(shop: Shop) -> None:
+    if shop.mesh.running:
+        shop.mesh.stop_cleanly()
+    assert not shop.mesh.troubles(), f"dbmesh's log shows trouble:\n{shop.mesh.output()[-8000:]}"
+
+
+@pytest.fixture(scope="session")
+def shop(mariadb_server: ServerFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The session's shop; leave its rows as they are."""
+    directory = tmp_path_factory.mktemp("shop")
+    first, second = mariadb_server("shard0", "shard1")
+    sources = [first, second]
+    shop_data.create(sources, first)
+    shop_data.fill(sources, first)
+    configuration = shop_data.write_configuration(
+        directory / "rules", [shop_data.source_yaml(number, server) for number, server in enumerate(sources)]
+    )
+    made = Shop(sources, first, configuration, directory / "mesh.log", [])
+    made.start()
+    yield made
+    _end(made)
+
+
+@pytest.fixture
+def fresh_shop(shop: Shop) -> Iterator[Shop]:
+    """The session's shop for a test that writes: rows are put back afterwards."""
+    yield shop
+    shop.refill()
+
+
+@pytest.fixture
+def target(shop: Shop) -> Target:
+    """Where the client of a test connects."""
+    return shop.target
+
+
+ShopFactory = Callable[..., Shop]
+
+
+@pytest.fixture
+def own_shop(own_mariadb: ServerFactory, tmp_path: Path) -> Iterator[ShopFactory]:
+    """Makes a shop for one test: own servers behind links that can be cut, own mesh with the given properties."""
+    made: list[Shop] = []
+    links: list[FaultyLink] = []
+
+    def make(
+        props: dict[str, Any] | None = None,
+        users: str = "",
+        pool: int = 10,
+        timeout: int = 2000,
+        start: bool = True,
+    ) -> Shop:
+        sources = own_mariadb("shard0", "shard1")
+        own = [FaultyLink(server.host, server.port).start() for server in sources]
+        links.extend(own)
+        shop_data.create(sources, sources[0])
+        shop_data.fill(sources, sources[0])
+        texts = [
+            shop_data.source_yaml(number, server, own[number].port, pool, timeout)
+            for number, server in enumerate(sources)
+        ]
+        configuration = shop_data.write_configuration(tmp_path / "rules", texts, props, users)
+        shop = Shop(sources, sources[0], configuration, tmp_path / "mesh.log", own)
+        made.append(shop)
+        if start:
+            shop.start()
+        return shop
+
+    yield make
+    try:
+        for shop in made:
+            _end(shop)
+    finally:
+        for shop in made:
+            if shop.mesh.running:
+                shop.mesh.stop()
+        for link in links:
+            link.stop()

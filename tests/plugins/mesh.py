@@ -1,0 +1,120 @@
+"""A dbmesh process for tests and bench: started as a user starts it, with its log kept and its end examined.
+
+Decides how one waits for readiness and what counts as a clean end. Knows nothing of the configuration's contents.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from tests.plugins.processes import end, wait_until
+
+_READY = re.compile(r"ready on (\S+):(\d+)")
+# What must never stand in the log of a process that served a test.
+_TROUBLE = re.compile(
+    r"Traceback|was never retrieved|was never awaited|ResourceWarning|dbmesh: internal error"
+)
+
+
+class Mesh:
+    """`dbmesh serve` on a free loopback port. A context manager is not needed: `stop` is safe to call twice."""
+
+    def __init__(self, configuration: Path, log: Path, *arguments: str) -> None:
+        self.host = "127.0.0.1"
+        self.port = 0
+        self.started_in = 0.0
+        self.configuration = configuration
+        self.log = log
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running mesh."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is still there."""
+        return self._process is not None and self._process.poll() is None
+
+    def output(self) -> str:
+        """Everything the process has written so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def start(self, seconds: float = 20.0) -> Mesh:
+        """Starts and waits until the process says that it is ready. Raises RuntimeError with its output if it ends."""
+        began = time.monotonic()
+        command = [
+            str(Path(sys.executable).with_name("dbmesh")),
+            "serve",
+            "--config",
+            str(self.configuration),
+        ]
+        if not Path(command[0]).exists():
+            command[:1] = [sys.executable, "-c", "from dbmesh.cli.main import main; main()"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--host", self.host, "--port", str(self.port), *self._arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "COLUMNS": "500", "PYTHONUNBUFFERED": "1"},
+            )
+
+        def ready() -> re.Match[str] | None:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise RuntimeError(f"dbmesh ended with {self._process.returncode}:\n{self.output()[-6000:]}")
+            return _READY.search(self.output())
+
+        try:
+            found = wait_until(ready, seconds, "dbmesh serve", interval=0.01)
+        except BaseException:
+            end(self._process)
+            raise
+        assert found is not None
+        self.started_in = time.monotonic() - began
+        self.port = int(found.group(2))
+        return self
+
+    def connect(self, database: str | None = "shop", **options: Any) -> pymysql.Connection[Any]:
+        """A PyMySQL connection as root, autocommit on unless told otherwise."""
+        settings: dict[str, Any] = {
+            "user": "root",
+            "password": "root",
+            "autocommit": True,
+            "charset": "utf8mb4",
+            "connect_timeout": 10,
+            "read_timeout": 30,
+            **options,
+        }
+        return pymysql.connect(host=self.host, port=self.port, database=database, **settings)
+
+    def descriptors(self) -> int:
+        """How many files and sockets the process holds open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def stop(self) -> int:
+        """SIGTERM, then the exit code. A process that does not end within 15 s is killed and answers -9."""
+        assert self._process is not None
+        return end(self._process, 15.0)
+
+    def troubles(self) -> list[str]:
+        """Lines of the log that show a bug of the product: tracebacks, lost tasks, leaked sockets."""
+        return [line for line in self.output().splitlines() if _TROUBLE.search(line)]
+
+    def stop_cleanly(self) -> None:
+        """Stops and insists on exit code 0 and a log without trouble."""
+        code = self.stop()
+        assert code == 0, f"dbmesh ended with {code}:\n{self.output()[-4000:]}"
+        assert not self.troubles(), f"dbmesh's log shows trouble:\n{self.output()[-8000:]}"

@@ -1,0 +1,78 @@
+"""Programs the tests start: free ports, waiting with a deadline, and an end that is certain.
+
+Decides how a child process is ended and how long one waits for anything. Knows nothing of what the programs do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+_Result = TypeVar("_Result")
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(question: Callable[[], _Result], seconds: float, what: str, interval: float = 0.02) -> _Result:
+    """Asks until the answer is true and returns it. Raises TimeoutError naming `what` and the last answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s; last answer {answer!r}")
+        time.sleep(interval)
+
+
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody accepts TCP connections on the port."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = 10.0) -> int:
+    """Ends a child politely, then by force; returns its exit code."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(seconds)
+    return int(process.returncode)
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory (VmRSS) of a process, in bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise ProcessLookupError(pid)
+
+
+def cpu_seconds(pid: int) -> float:
+    """utime + stime of a process so far, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """A child that is ended when the block is left, whatever happens in it."""
+    try:
+        yield process
+    finally:
+        end(process)
