@@ -515,7 +515,7 @@ class ResponseReader:
         if first not in (OK, EOF):
             raise ProtocolError(f"0x{first:02x} begins neither OK, ERR nor EOF")
         length = end - position
-        if length >= 11 and terminal[5] < 0xFB and terminal[6] < 0xFB:
+        if length == _EOF_PACKET or (length >= 11 and terminal[5] < 0xFB and terminal[6] < 0xFB):
             status = terminal[7] | terminal[8] << 8
         else:
             status = self.ok().status

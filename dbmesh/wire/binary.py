@@ -1,0 +1,162 @@
+"""One value of the binary protocol: bytes to a Python value and back, by its type.
+
+Decides the layout each ColumnType has in binary rows and in bound parameters. A kind is the 16-bit number parameters
+are sent with: the type in its low byte, bit 15 for unsigned. Source: manual, "Binary Protocol Value".
+"""
+
+from __future__ import annotations
+
+import datetime
+import struct
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+from typing import Final
+
+from dbmesh.errors import ProtocolError
+from dbmesh.model import SqlValue
+from dbmesh.wire.constants import ColumnType
+from dbmesh.wire.primitives import pack_lenenc_bytes, unpack_lenenc_bytes
+from dbmesh.wire.temporal import (
+    date_text,
+    datetime_text_to_binary,
+    decode_datetime,
+    decode_time,
+    time_text,
+    time_text_to_binary,
+)
+
+UNSIGNED: Final = 0x8000
+_KIND_BITS: Final = 0x80FF
+
+
+def _fixed_kinds() -> Mapping[int, struct.Struct]:
+    formats = {
+        ColumnType.TINY: "b",
+        ColumnType.SHORT: "h",
+        ColumnType.YEAR: "h",
+        ColumnType.LONG: "i",
+        ColumnType.INT24: "i",
+        ColumnType.LONGLONG: "q",
+    }
+    kinds = {}
+    for kind, letter in formats.items():
+        kinds[kind.value] = struct.Struct("<" + letter)
+        kinds[kind.value | UNSIGNED] = struct.Struct("<" + letter.upper())
+    for kind, letter in ((ColumnType.FLOAT, "f"), (ColumnType.DOUBLE, "d")):
+        kinds[kind.value] = kinds[kind.value | UNSIGNED] = struct.Struct("<" + letter)
+    return MappingProxyType(kinds)
+
+
+FIXED: Final = _fixed_kinds()
+"""Kinds whose values have one size, each with its layout."""
+
+_DECIMALS: Final = frozenset((ColumnType.DECIMAL.value, ColumnType.NEWDECIMAL.value))
+_TEXTS: Final = frozenset(
+    kind.value
+    for kind in (
+        ColumnType.VARCHAR,
+        ColumnType.VAR_STRING,
+        ColumnType.STRING,
+        ColumnType.ENUM,
+        ColumnType.SET,
+        ColumnType.JSON,
+    )
+)
+_BYTES: Final = frozenset(
+    kind.value
+    for kind in (
+        ColumnType.BIT,
+        ColumnType.TINY_BLOB,
+        ColumnType.MEDIUM_BLOB,
+        ColumnType.LONG_BLOB,
+        ColumnType.BLOB,
+        ColumnType.GEOMETRY,
+        ColumnType.VECTOR,
+    )
+)
+_FLOATS: Final = frozenset((ColumnType.FLOAT.value, ColumnType.DOUBLE.value))
+_DATES: Final = frozenset((ColumnType.DATE.value, ColumnType.NEWDATE.value))
+_DATETIMES: Final = frozenset((ColumnType.DATETIME.value, ColumnType.TIMESTAMP.value))
+
+
+def decode_value(buffer: bytes, position: int, kind: int, encoding: str) -> tuple[SqlValue, int]:
+    """A value that is not NULL, and the position behind it.
+
+    Text that is no text in `encoding` stays bytes: many clients bind binary data with a string type, and MySQL takes
+    the bytes as they are. Raises ProtocolError, and MeshError for a date with a displacement."""
+    kind &= _KIND_BITS
+    fixed = FIXED.get(kind)
+    if fixed is not None:
+        try:
+            value: int | float = fixed.unpack_from(buffer, position)[0]
+        except struct.error:
+            raise ProtocolError("packet ends inside a bound value") from None
+        return value, position + fixed.size
+    kind &= 0xFF
+    if kind in _DATES or kind in _DATETIMES:
+        return decode_datetime(buffer, position, date_only=kind in _DATES)
+    if kind == ColumnType.TIME:
+        return decode_time(buffer, position)
+    if kind == ColumnType.NULL:
+        return None, position
+    text, position = unpack_lenenc_bytes(buffer, position)
+    return decode_bytes(text, kind, encoding), position
+
+
+def decode_bytes(text: bytes, kind: int, encoding: str) -> SqlValue:
+    """The value of a type that is sent as a string (long data too)."""
+    kind &= 0xFF
+    if kind in _BYTES:
+        return text
+    if kind in _TEXTS:
+        try:
+            return text.decode(encoding)
+        except UnicodeDecodeError:
+            return text
+    if kind in _DECIMALS:
+        try:
+            return Decimal(text.decode("ascii"))
+        except (InvalidOperation, UnicodeDecodeError):
+            raise ProtocolError(f"{text[:80]!r} is no decimal number") from None
+    raise ProtocolError(f"0x{kind:02x} is no type of a bound value")
+
+
+def encode_value(value: SqlValue, encoding: str) -> tuple[int, bytes]:
+    """The kind a client would bind a Python value with, and its bytes (none for NULL)."""
+    if value is None:
+        return ColumnType.NULL, b""
+    if isinstance(value, int):
+        kind = ColumnType.LONGLONG | UNSIGNED if value > 0x7FFFFFFFFFFFFFFF else ColumnType.LONGLONG
+        return kind, FIXED[kind].pack(value)
+    if isinstance(value, float):
+        return ColumnType.DOUBLE, FIXED[ColumnType.DOUBLE].pack(value)
+    if isinstance(value, Decimal):
+        return ColumnType.NEWDECIMAL, pack_lenenc_bytes(format(value, "f").encode("ascii"))
+    if isinstance(value, datetime.datetime):
+        return ColumnType.DATETIME, datetime_text_to_binary(date_text(value).encode("ascii"))
+    if isinstance(value, datetime.date):
+        return ColumnType.DATE, datetime_text_to_binary(date_text(value).encode("ascii"))
+    if isinstance(value, datetime.timedelta):
+        return ColumnType.TIME, time_text_to_binary(time_text(value).encode("ascii"))
+    if isinstance(value, str):
+        return ColumnType.VAR_STRING, pack_lenenc_bytes(value.encode(encoding))
+    return ColumnType.BLOB, pack_lenenc_bytes(value)
+
+
+def text_to_binary(text: bytes, kind: int) -> bytes:
+    """A value of a text row in the layout of its type. FLOAT's text has six digits, so its binary form is the number
+    those digits name, which need not be the stored one. Raises ProtocolError when the text is no such value."""
+    kind &= _KIND_BITS
+    fixed = FIXED.get(kind)
+    if fixed is not None:
+        try:
+            return fixed.pack(float(text) if kind & 0xFF in _FLOATS else int(text))
+        except (ValueError, OverflowError, struct.error):
+            raise ProtocolError(f"{text[:80]!r} is no value of type 0x{kind & 0xFF:02x}") from None
+    kind &= 0xFF
+    if kind in _DATES or kind in _DATETIMES:
+        return datetime_text_to_binary(text)
+    if kind == ColumnType.TIME:
+        return time_text_to_binary(text)
+    return pack_lenenc_bytes(text)

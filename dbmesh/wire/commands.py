@@ -1,0 +1,294 @@
+"""The payloads of commands that carry values: COM_QUERY, COM_STMT_EXECUTE and their smaller kin.
+
+Decides their layout, with and without query attributes. Refuses to know what the SQL says or which statement an id
+names. Source: manual, "COM_QUERY", "COM_STMT_EXECUTE", "Query Attributes".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from dbmesh.errors import ProtocolError
+from dbmesh.model import SqlValue
+from dbmesh.wire.binary import decode_bytes, decode_value, encode_value
+from dbmesh.wire.constants import Capability, Command, CursorFlag
+from dbmesh.wire.primitives import (
+    pack_lenenc_bytes,
+    pack_lenenc_int,
+    truncated,
+    unpack_fixed_bytes,
+    unpack_lenenc_bytes,
+    unpack_lenenc_int,
+)
+
+Attribute = tuple[bytes, SqlValue]
+"""A query attribute: name and value."""
+
+_NO_LONG_DATA: Mapping[int, bytes] = MappingProxyType({})
+_EXECUTE_HEAD = struct.Struct("<BIBI")
+_LONG_DATA_HEAD = struct.Struct("<BIH")
+_FETCH = struct.Struct("<BII")
+_QUERY_ATTRIBUTES = Capability.QUERY_ATTRIBUTES.value
+_COUNT_AVAILABLE = CursorFlag.PARAMETER_COUNT_AVAILABLE.value
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """COM_QUERY: the statement's bytes in the session's character set, and its attributes."""
+
+    sql: bytes
+    attributes: tuple[Attribute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """COM_STMT_EXECUTE. `values` and `types` (kinds of `binary.py`) are the statement's own parameters.
+
+    `types_sent` tells whether this payload carries the types, or relies on an earlier one. The values' bytes are
+    `payload[values_start:values_end]`, without parameters whose long data went ahead.
+    """
+
+    statement_id: int
+    cursor_flags: int
+    types: tuple[int, ...]
+    values: tuple[SqlValue, ...]
+    attributes: tuple[Attribute, ...]
+    types_sent: bool
+    values_start: int
+    values_end: int
+    null_bitmap: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """The block of bound values that queries and executes share."""
+
+    types: tuple[int, ...]
+    names: tuple[bytes, ...]
+    values: tuple[SqlValue, ...]
+    types_sent: bool
+    null_bitmap: bytes
+    values_start: int
+    own_values_end: int
+    end: int
+
+
+def parse_query(payload: bytes, capabilities: int, encoding: str = "utf-8") -> Query:
+    """Read COM_QUERY, the command byte included. Raises ProtocolError, and MeshError for refused attribute types."""
+    if not capabilities & _QUERY_ATTRIBUTES:
+        return Query(payload[1:])
+    count, position = unpack_lenenc_int(payload, 1)
+    sets, position = unpack_lenenc_int(payload, position)
+    if sets != 1:
+        raise ProtocolError(f"{sets} sets of query attributes where one is allowed")
+    if not count:
+        return Query(payload[position:])
+    bound = _parse_bound(payload, position, count, 0, (), True, _NO_LONG_DATA, encoding)
+    return Query(payload[bound.end :], tuple(zip(bound.names, bound.values, strict=True)))
+
+
+def make_query(query: Query, capabilities: int, encoding: str = "utf-8") -> bytes:
+    """COM_QUERY. Attributes are left out where the peer did not agree on them: they are no part of the statement."""
+    command = bytes((Command.QUERY,))
+    if not capabilities & _QUERY_ATTRIBUTES:
+        return command + query.sql
+    bound = _make_bound(query.attributes, True, encoding) if query.attributes else b""
+    return command + pack_lenenc_int(len(query.attributes)) + b"\x01" + bound + query.sql
+
+
+def parse_execute(
+    payload: bytes,
+    parameter_count: int,
+    known_types: Sequence[int] = (),
+    capabilities: int = 0,
+    long_data: Mapping[int, bytes] = _NO_LONG_DATA,
+    encoding: str = "utf-8",
+) -> Execute:
+    """Read COM_STMT_EXECUTE, the command byte included.
+
+    `known_types` are the `types` of the statement's last execute, used when this payload sends none. `long_data` maps
+    parameter index → data that COM_STMT_SEND_LONG_DATA sent ahead. Text is decoded from `encoding`, see
+    `binary.decode_value`. Raises ProtocolError, and MeshError for refused values."""
+    if len(payload) < _EXECUTE_HEAD.size:
+        raise truncated("COM_STMT_EXECUTE")
+    _, statement_id, flags, _ = _EXECUTE_HEAD.unpack_from(payload)
+    position = _EXECUTE_HEAD.size
+    count = parameter_count
+    named = bool(capabilities & _QUERY_ATTRIBUTES)
+    if named and (parameter_count or flags & _COUNT_AVAILABLE):
+        count, position = unpack_lenenc_int(payload, position)
+        if count < parameter_count:
+            raise ProtocolError(f"{count} parameters where the statement has {parameter_count}")
+    cursor_flags = flags & ~_COUNT_AVAILABLE
+    if not count:
+        return Execute(statement_id, cursor_flags, (), (), (), True, position, position, b"")
+    bound = _parse_bound(payload, position, count, parameter_count, known_types, named, long_data, encoding)
+    extra = zip(bound.names[parameter_count:], bound.values[parameter_count:], strict=True)
+    return Execute(
+        statement_id,
+        cursor_flags,
+        bound.types[:parameter_count],
+        bound.values[:parameter_count],
+        tuple(extra),
+        bound.types_sent,
+        bound.values_start,
+        bound.own_values_end,
+        bound.null_bitmap,
+    )
+
+
+def _parse_bound(
+    payload: bytes,
+    position: int,
+    count: int,
+    own_count: int,
+    known_types: Sequence[int],
+    named: bool,
+    long_data: Mapping[int, bytes],
+    encoding: str,
+) -> _Bound:
+    """NULL bitmap, new-types flag, types (with names), values; the first `own_count` belong to the statement."""
+    bitmap, position = unpack_fixed_bytes(payload, position, (count + 7) // 8)
+    flag, position = unpack_fixed_bytes(payload, position, 1)
+    types_sent = flag == b"\x01"
+    names: tuple[bytes, ...] = ()
+    if types_sent:
+        types, names, position = _parse_types(payload, position, count, named)
+    else:
+        types = tuple(known_types)
+        if len(types) != count or own_count != count:
+            raise ProtocolError("parameters without types, and none known from an earlier execute")
+    start = own_end = position
+    values: list[SqlValue] = []
+    for index, kind in enumerate(types):
+        value: SqlValue = None
+        if bitmap[index >> 3] >> (index & 7) & 1:
+            pass
+        elif index in long_data:
+            value = decode_bytes(long_data[index], kind, encoding)
+        else:
+            value, position = decode_value(payload, position, kind, encoding)
+        values.append(value)
+        if index + 1 == own_count:
+            own_end = position
+    return _Bound(types, names, tuple(values), types_sent, bitmap, start, own_end, position)
+
+
+def _parse_types(
+    payload: bytes, position: int, count: int, named: bool
+) -> tuple[tuple[int, ...], tuple[bytes, ...], int]:
+    if not named:
+        raw, position = unpack_fixed_bytes(payload, position, 2 * count)
+        return struct.unpack(f"<{count}H", raw), (), position
+    types = []
+    names = []
+    for _ in range(count):
+        raw, position = unpack_fixed_bytes(payload, position, 2)
+        name, position = unpack_lenenc_bytes(payload, position)
+        types.append(raw[0] | raw[1] << 8)
+        names.append(name)
+    return tuple(types), tuple(names), position
+
+
+def _make_bound(bound: Sequence[Attribute], named: bool, encoding: str) -> bytes:
+    bitmap = bytearray((len(bound) + 7) // 8)
+    types = []
+    values = []
+    for index, (name, value) in enumerate(bound):
+        if value is None:
+            bitmap[index >> 3] |= 1 << (index & 7)
+        kind, encoded = encode_value(value, encoding)
+        types.append(kind.to_bytes(2, "little"))
+        if named:
+            types.append(pack_lenenc_bytes(name))
+        values.append(encoded)
+    return b"".join((bitmap, b"\x01", *types, *values))
+
+
+def make_execute(
+    statement_id: int,
+    values: Sequence[SqlValue],
+    *,
+    cursor_flags: int = 0,
+    attributes: Sequence[Attribute] = (),
+    capabilities: int = 0,
+    encoding: str = "utf-8",
+) -> bytes:
+    """COM_STMT_EXECUTE with the types that fit the Python values."""
+    named = bool(capabilities & _QUERY_ATTRIBUTES)
+    bound: list[Attribute] = [(b"", value) for value in values]
+    if named:
+        bound.extend(attributes)
+    flags = cursor_flags | (_COUNT_AVAILABLE if named and bound else 0)
+    head = _EXECUTE_HEAD.pack(Command.STMT_EXECUTE, statement_id, flags, 1)
+    if not bound:
+        return head
+    count = pack_lenenc_int(len(bound)) if named else b""
+    return head + count + _make_bound(bound, named, encoding)
+
+
+def forward_execute(payload: bytes, execute: Execute, statement_id: int) -> bytes:
+    """The same execute for another server's statement, always with types and without query attributes.
+
+    The values' bytes are taken as they are, so what went ahead as long data must go ahead to that server too."""
+    count = len(execute.types)
+    head = _EXECUTE_HEAD.pack(Command.STMT_EXECUTE, statement_id, execute.cursor_flags, 1)
+    if not count:
+        return head
+    bitmap = execute.null_bitmap[: (count + 7) // 8]
+    spare = count & 7
+    if spare:
+        bitmap = bitmap[:-1] + bytes((bitmap[-1] & (1 << spare) - 1,))
+    types = struct.pack(f"<{count}H", *execute.types)
+    return head + bitmap + b"\x01" + types + payload[execute.values_start : execute.values_end]
+
+
+@dataclass(frozen=True, slots=True)
+class LongData:
+    """COM_STMT_SEND_LONG_DATA: one more piece of a parameter."""
+
+    statement_id: int
+    parameter: int
+    data: bytes
+
+
+def parse_long_data(payload: bytes) -> LongData:
+    """Read COM_STMT_SEND_LONG_DATA. Raises ProtocolError."""
+    if len(payload) < _LONG_DATA_HEAD.size:
+        raise truncated("COM_STMT_SEND_LONG_DATA")
+    _, statement_id, parameter = _LONG_DATA_HEAD.unpack_from(payload)
+    return LongData(statement_id, parameter, payload[_LONG_DATA_HEAD.size :])
+
+
+def make_long_data(packet: LongData) -> bytes:
+    """COM_STMT_SEND_LONG_DATA."""
+    return (
+        _LONG_DATA_HEAD.pack(Command.STMT_SEND_LONG_DATA, packet.statement_id, packet.parameter) + packet.data
+    )
+
+
+def parse_fetch(payload: bytes) -> tuple[int, int]:
+    """Read COM_STMT_FETCH: statement id, number of rows. Raises ProtocolError."""
+    if len(payload) < _FETCH.size:
+        raise truncated("COM_STMT_FETCH")
+    _, statement_id, rows = _FETCH.unpack_from(payload)
+    return statement_id, rows
+
+
+def make_fetch(statement_id: int, rows: int) -> bytes:
+    """COM_STMT_FETCH."""
+    return _FETCH.pack(Command.STMT_FETCH, statement_id, rows)
+
+
+def parse_statement_id(payload: bytes) -> int:
+    """The statement id of COM_STMT_CLOSE and COM_STMT_RESET. Raises ProtocolError."""
+    raw, _ = unpack_fixed_bytes(payload, 1, 4)
+    return int.from_bytes(raw, "little")
+
+
+def make_statement_command(command: Command, statement_id: int) -> bytes:
+    """COM_STMT_CLOSE or COM_STMT_RESET."""
+    return bytes((command,)) + statement_id.to_bytes(4, "little")

@@ -1,0 +1,137 @@
+"""Rows of the text and the binary protocol, and how MySQL prints a value.
+
+Decides the layout of rows. What a value means to a merge or a client is their business.
+Source: manual, "Text Resultset Row", "Binary Protocol Resultset Row".
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from dbmesh.errors import ProtocolError
+from dbmesh.model import SqlValue
+from dbmesh.wire.binary import UNSIGNED, decode_value, text_to_binary
+from dbmesh.wire.constants import ColumnFlag
+from dbmesh.wire.packets import ColumnDefinition
+from dbmesh.wire.primitives import pack_lenenc_bytes, truncated, unpack_lenenc_bytes
+from dbmesh.wire.temporal import date_text, time_text
+
+_NULL = 0xFB
+_PLACES = 15
+
+
+def decode_text_row(payload: bytes) -> list[bytes | None]:
+    """The values of a text row. Raises ProtocolError."""
+    values: list[bytes | None] = []
+    position = 0
+    end = len(payload)
+    while position < end:
+        length = payload[position]
+        if length < _NULL:
+            position += 1
+            stop = position + length
+            if stop > end:
+                raise truncated("a value of a row")
+            values.append(payload[position:stop])
+            position = stop
+        elif length == _NULL:
+            values.append(None)
+            position += 1
+        else:
+            value, position = unpack_lenenc_bytes(payload, position)
+            values.append(value)
+    return values
+
+
+def encode_text_row(values: Sequence[bytes | None]) -> bytes:
+    """A text row."""
+    return b"".join([b"\xfb" if value is None else pack_lenenc_bytes(value) for value in values])
+
+
+def binary_row_encoder(columns: Sequence[ColumnDefinition]) -> Callable[[Sequence[bytes | None]], bytes]:
+    """A function that makes binary rows of text values (as text rows hold them) of these columns.
+
+    It raises ProtocolError when a value does not fit its column. FLOAT: see `binary.text_to_binary`."""
+    kinds = tuple(_kind(column) for column in columns)
+    bitmap_length = (len(kinds) + 9) // 8
+
+    def encode(values: Sequence[bytes | None]) -> bytes:
+        if len(values) != len(kinds):
+            raise ProtocolError(f"a row of {len(values)} values where {len(kinds)} were due")
+        bitmap = bytearray(bitmap_length)
+        pieces = []
+        for index, value in enumerate(values, 2):
+            if value is None:
+                bitmap[index >> 3] |= 1 << (index & 7)
+            else:
+                pieces.append(text_to_binary(value, kinds[index - 2]))
+        return b"".join((b"\x00", bitmap, *pieces))
+
+    return encode
+
+
+def _kind(column: ColumnDefinition) -> int:
+    return column.type | (UNSIGNED if column.flags & ColumnFlag.UNSIGNED else 0)
+
+
+def text_row_to_binary(payload: bytes, columns: Sequence[ColumnDefinition]) -> bytes:
+    """A text row as the binary row of the same values. For many rows keep a `binary_row_encoder`."""
+    return binary_row_encoder(columns)(decode_text_row(payload))
+
+
+def decode_binary_row(
+    payload: bytes, columns: Sequence[ColumnDefinition], encoding: str = "utf-8"
+) -> list[SqlValue]:
+    """The values of a binary row. Raises ProtocolError."""
+    start = 1 + (len(columns) + 9) // 8
+    if len(payload) < start or payload[0] != 0:
+        raise ProtocolError("not a binary row")
+    values: list[SqlValue] = []
+    position = start
+    for index, column in enumerate(columns, 2):
+        value: SqlValue = None
+        if not payload[1 + (index >> 3)] >> (index & 7) & 1:
+            value, position = decode_value(payload, position, _kind(column), encoding)
+        values.append(value)
+    return values
+
+
+def text_value(value: SqlValue, encoding: str = "utf-8") -> bytes | None:
+    """How MySQL prints a value in a text row; None for NULL."""
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode(encoding)
+    return _printed(value).encode("ascii")
+
+
+def _printed(value: float | Decimal | datetime.date | datetime.timedelta) -> str:
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        return double_text(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime.timedelta):
+        return time_text(value)
+    return date_text(value)
+
+
+def double_text(value: float) -> str:
+    """How MySQL prints a DOUBLE: the shortest digits that name it, with an exponent where the decimal point would
+    stand more than 15 places from the first digit. NaN and infinities do not exist in MySQL: ValueError."""
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no value of MySQL")
+    if value == 0:
+        return "-0" if math.copysign(1, value) < 0 else "0"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    point = len(digits) + exponent
+    if -_PLACES < point <= _PLACES:
+        return format(Decimal((sign, digits, exponent)), "f")
+    text = "".join(map(str, digits))
+    fraction = f".{text[1:]}" if len(text) > 1 else ""
+    return f"{'-' if sign else ''}{text[0]}{fraction}e{point - 1}"
