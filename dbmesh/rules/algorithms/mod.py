@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dbmesh.rules.algorithms.properties import PropertyReader
-from dbmesh.rules.algorithms.standard import StandardAlgorithm, no_place
+from dbmesh.rules.algorithms.standard import StandardAlgorithm, is_plain_decimal, is_plain_number, no_place
 from dbmesh.rules.java_values import LONG_MAX, LONG_MIN, wrap_long
 from dbmesh.rules.ruleset import Range
 from dbmesh.rules.targets import NoTarget, Targets
@@ -56,20 +56,19 @@ class Mod(StandardAlgorithm):
     def route_range(self, targets: Targets, values: Range) -> tuple[str, ...]:
         """The remainders of a short range of numbers, else every target."""
         bounds = (values.lower, values.upper)
-        if (
-            self.start_offset
-            or self.stop_offset
-            or not all(isinstance(bound, int | Decimal) for bound in bounds)
-        ):
+        numbers = [int(bound) for bound in bounds if is_plain_number(bound)]
+        if self.start_offset or self.stop_offset or len(numbers) != 2:
             return targets.names
-        lower, upper = (int(bound) for bound in bounds if isinstance(bound, int | Decimal))
+        lower, upper = numbers
         if not LONG_MIN <= lower <= upper <= LONG_MAX or upper - lower >= self.count - 1:
             return targets.names
         place = self.placer(targets, "")
         return targets.in_order({place(number) for number in range(lower, upper + 1)})
 
     def _number(self, key: Key) -> int:
-        if not isinstance(key, int | str | Decimal):
+        if not isinstance(key, int | str | Decimal) or (
+            isinstance(key, Decimal) and not is_plain_decimal(key)
+        ):
             raise no_place(key, "MOD")
         text = format(key, "f") if isinstance(key, Decimal) else str(key)
         if self.start_offset or self.stop_offset:

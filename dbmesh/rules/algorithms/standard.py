@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import TypeGuard
 
 from dbmesh.rules.ruleset import Condition, Range
 from dbmesh.rules.targets import NoTarget, Targets
@@ -30,6 +32,16 @@ class StandardAlgorithm(ABC):
         if isinstance(condition, Range):
             return self.route_range(targets, condition)
         return targets.in_order(set(map(self.placer(targets, column), condition.values)))
+
+
+def is_plain_decimal(value: Decimal) -> bool:
+    """Whether a decimal is finite and of a size that column types know."""
+    return value.is_finite() and abs(value.adjusted()) < 100
+
+
+def is_plain_number(value: Key) -> TypeGuard[int | Decimal]:
+    """Whether a key is a number to calculate with."""
+    return isinstance(value, int) or (isinstance(value, Decimal) and is_plain_decimal(value))
 
 
 def no_place(key: Key, algorithm: str) -> NoTarget:
