@@ -1,0 +1,57 @@
+"""OK packets of several shards become the one a client sees.
+
+Decides affected rows, last insert id, warnings and info text of a write that ran on several data nodes. The status
+bits are the session's and are left as the first packet's. Source: manual, "mysql_info()".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from dbmesh.planner.plan import CountMerge
+from dbmesh.wire.packets import OkPacket
+
+_COUNTER: Final = re.compile(rb"([A-Za-z][A-Za-z ]*): (\d+)")
+_INFO: Final = re.compile(rb"[A-Za-z][A-Za-z ]*: \d+(?:  [A-Za-z][A-Za-z ]*: \d+)*\Z")
+_MAX_WARNINGS: Final = 0xFFFF
+
+
+def merge_counts(merge: CountMerge, oks: Sequence[OkPacket]) -> OkPacket:
+    """One OK packet for those of all shards, in the order of the shots. No packets at all mean that no shard had
+    anything to do: an OK of zeros."""
+    if not oks:
+        return OkPacket(last_insert_id=merge.last_insert_id or 0)
+    shard_id = next((ok.last_insert_id for ok in oks if ok.last_insert_id), 0)
+    counted = list(oks[:1] if merge.broadcast else oks)
+    return OkPacket(
+        affected_rows=sum(ok.affected_rows for ok in counted),
+        last_insert_id=shard_id if merge.last_insert_id is None else merge.last_insert_id,
+        status=oks[0].status,
+        warnings=min(sum(ok.warnings for ok in counted), _MAX_WARNINGS),
+        info=_merge_infos(counted),
+    )
+
+
+def _merge_infos(oks: Sequence[OkPacket]) -> bytes:
+    """`Records: 3  Duplicates: 0  Warnings: 0` and its like added up counter by counter, in the first one's order.
+    A text of another form is a sentence about one shard's work and is kept only if all say the same."""
+    present = [ok.info for ok in oks if ok.info]
+    if not present:
+        return b""
+    if not all(_INFO.match(info) for info in present):
+        return present[0] if len(set(present)) == 1 else b""
+    totals = {label: 0 for label, _ in _COUNTER.findall(present[0])}
+    for info in (ok.info or _info_of_one_row(ok) for ok in oks):
+        for label, number in _COUNTER.findall(info):
+            if label in totals:
+                totals[label] += int(number)
+    return b"  ".join(b"%s: %d" % (label, total) for label, total in totals.items())
+
+
+def _info_of_one_row(ok: OkPacket) -> bytes:
+    """An INSERT of one row sends no info. What it would have said: two affected rows are a replaced one, none with a
+    warning an ignored one."""
+    duplicates = ok.affected_rows == 2 or (ok.affected_rows == 0 and ok.warnings > 0)
+    return b"Records: 1  Duplicates: %d  Warnings: %d" % (duplicates, ok.warnings)

@@ -1,0 +1,149 @@
+"""Sorted streams of several sources become one, batch by batch.
+
+Decides which rows may leave: those that no source can still precede. Knows keys only as values that compare. Ties
+keep the order of the sources, whatever the chunks they arrive in.
+
+There is no heap and no work per row in Python: everything up to a bound is put in one list and sorted, which for the
+few ascending runs it consists of is a galloping merge in C.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from dbmesh.errors import not_supported
+from dbmesh.merge.keys import Key, Keys
+
+Batch = tuple[Keys, Sequence[bytes]]
+"""Keys and the rows they belong to."""
+
+AHEAD_BYTES: Final = 512 * 1024
+"""A source holding more than this is not read until the others catch up."""
+
+_NOTHING: Final[tuple[list[Key], list[bytes]]] = ([], [])
+
+
+class Stream(Protocol):
+    """Rows of several sources on their way to one sequence."""
+
+    def push(self, source: int, keys: Keys, rows: Sequence[bytes]) -> Batch:
+        """Rows that are next in the sequence now that these arrived."""
+        ...
+
+    def finish(self, source: int) -> Batch:
+        """Rows that are next now that this source has no more."""
+        ...
+
+    def wants(self, source: int) -> bool:
+        """Whether the source should be read on."""
+        ...
+
+
+class ArrivalStream:
+    """Rows in the order they arrive: nothing is held."""
+
+    def push(self, source: int, keys: Keys, rows: Sequence[bytes]) -> Batch:
+        return keys, rows
+
+    def finish(self, source: int) -> Batch:
+        return _NOTHING
+
+    def wants(self, source: int) -> bool:
+        return True
+
+
+class _Run:
+    """What one source has sent and the merge still holds, in ascending order."""
+
+    __slots__ = ("finished", "keys", "last", "row_size", "rows", "started")
+
+    def __init__(self) -> None:
+        self.keys: Keys = []
+        self.rows: list[bytes] = []
+        self.last: Key = None
+        self.started = False
+        self.finished = False
+        self.row_size = 0
+
+    def append(self, keys: Keys, rows: Sequence[bytes]) -> None:
+        if sorted(keys) != keys or (self.started and keys[0] < self.last):
+            # Sorting by prefixes (max_sort_length), or a collation that another version of the server orders
+            # differently: what follows could not be trusted.
+            raise not_supported(
+                "merging rows that a shard delivered in another order than its keys say",
+                "raise max_sort_length on the data sources, or order and group by LEFT(column, n)",
+            )
+        self.started = True
+        self.last = keys[-1]
+        self.row_size = max(self.row_size, sum(map(len, rows)) // len(rows))
+        self.keys += keys
+        self.rows += rows
+
+
+class SortedStream:
+    """Merges sources that each deliver ascending keys. Memory is bounded by pausing sources (`wants`).
+
+    Invariant: every row held has a key not less than any that left. Let (bound, holder) be the least last key of the
+    unfinished sources, the first of them on a tie. All rows below the bound are complete; those equal to it are
+    complete for the sources up to the holder, while the holder may have more of them coming before the later ones.
+    `keeps_keys` tells whether the caller needs the keys of what leaves.
+    """
+
+    def __init__(self, sources: int, *, keeps_keys: bool) -> None:
+        self._runs = [_Run() for _ in range(sources)]
+        self._keeps_keys = keeps_keys
+
+    def push(self, source: int, keys: Keys, rows: Sequence[bytes]) -> Batch:
+        if not keys:
+            return _NOTHING
+        self._runs[source].append(keys, rows)
+        return self._take()
+
+    def finish(self, source: int) -> Batch:
+        self._runs[source].finished = True
+        return self._take()
+
+    def wants(self, source: int) -> bool:
+        run = self._runs[source]
+        return len(run.keys) * run.row_size < AHEAD_BYTES
+
+    def _take(self) -> Batch:
+        holder = -1
+        bound: Key = None
+        for index, run in enumerate(self._runs):
+            if run.finished:
+                continue
+            if not run.keys:
+                return _NOTHING
+            last = run.keys[-1]
+            if holder < 0 or last < bound:
+                holder, bound = index, last
+        pieces: list[Batch] = []
+        for index, run in enumerate(self._runs):
+            held = run.keys
+            if not held:
+                continue
+            if holder < 0:
+                cut = len(held)
+            else:
+                cut = bisect_right(held, bound) if index <= holder else bisect_left(held, bound)
+            if cut:
+                pieces.append((held[:cut], run.rows[:cut]))
+                del held[:cut], run.rows[:cut]
+        return self._sort(pieces)
+
+    def _sort(self, pieces: list[Batch]) -> Batch:
+        if not pieces:
+            return _NOTHING
+        if len(pieces) == 1:
+            return pieces[0]
+        keys: Keys = []
+        rows: list[bytes] = []
+        for piece_keys, piece_rows in pieces:
+            keys += piece_keys
+            rows += piece_rows
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        ordered = list(map(rows.__getitem__, order))
+        return (list(map(keys.__getitem__, order)) if self._keeps_keys else []), ordered
