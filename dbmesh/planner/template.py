@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dbmesh.errors import INTERNAL, PARSE_ERROR, MeshError
 from dbmesh.model import SqlValue
-from dbmesh.planner.plan import Call, SessionValues
+from dbmesh.planner.plan import Call, SessionView
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import decode_literal, literal_text
@@ -31,7 +31,7 @@ class TableName:
 
 @dataclass(frozen=True, slots=True)
 class SessionValue:
-    """An answer of the session itself (DATABASE(), LAST_INSERT_ID() …): the field of `SessionValues`."""
+    """An answer of the session itself (DATABASE(), LAST_INSERT_ID() …): the field of `SessionView`."""
 
     field: str
 
@@ -115,7 +115,7 @@ class Frame:
         return not any(isinstance(gap, RowCount) for gap in self.gaps)
 
 
-def _session_value(field: str, session: SessionValues) -> SqlValue:
+def _session_value(field: str, session: SessionView) -> SqlValue:
     value: SqlValue = getattr(session, field)
     return value
 

@@ -46,9 +46,11 @@ class ListLiteral:
     members: list[str]
     separator: str = ","
 
-    def __str__(self) -> str:
+    def text(self) -> str:
         """The list as it was written."""
         return self.separator.join(self.members)
+
+    __str__ = text
 
 
 @dataclass(frozen=True, slots=True)

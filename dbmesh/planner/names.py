@@ -1,0 +1,128 @@
+"""Names in the text: logic tables become actual ones, schema qualifiers go, the session answers for itself.
+
+Decides which spans of a statement are rewritten for a shard whatever the route is. Knows no routes and no merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlglot import exp
+from sqlglot.tokenizer_core import Token
+from sqlglot.tokens import TokenType
+
+from dbmesh.errors import not_supported
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.plan import Names
+from dbmesh.planner.resolve import AnyTable, Scopes, TableReference
+from dbmesh.planner.template import Edits, SessionValue, TableName
+from dbmesh.rules.ruleset import SingleTable
+
+_SESSION_FUNCTIONS = {
+    "DATABASE": "database",
+    "SCHEMA": "database",
+    "USER": "user",
+    "SESSION_USER": "user",
+    "SYSTEM_USER": "user",
+    "CURRENT_USER": "current_user",
+    "CONNECTION_ID": "connection_id",
+    "LAST_INSERT_ID": "last_insert_id",
+    "FOUND_ROWS": "found_rows",
+    "ROW_COUNT": "row_count",
+}
+_SESSION_VARIABLES = {
+    "last_insert_id": "last_insert_id",
+    "identity": "last_insert_id",
+    "pseudo_thread_id": "connection_id",
+}
+
+
+def has_own_names(table: AnyTable, written: str) -> bool:
+    """Whether the table's actual name differs from what the client wrote, on some node."""
+    nodes = (table.node,) if isinstance(table, SingleTable) else table.nodes
+    return any(node.table != written for node in nodes)
+
+
+def rename_tables(context: PlanContext, edits: Edits, references: Iterable[TableReference]) -> None:
+    """Actual names for table references, as aliases of which the written names live on: `t_order_3 AS t_order`.
+
+    For SELECT and UPDATE, where MySQL and MariaDB accept an alias.
+    """
+    text = context.statement.text
+    for reference in references:
+        written = text[reference.node.this.meta["start"] : reference.end]
+        if not has_own_names(reference.table, reference.node.name):
+            edits.replace(reference.start, reference.end, written)
+            continue
+        if reference.node.args.get("partition") is not None:
+            raise not_supported(
+                "PARTITION (…) of a sharded table", "leave it out; conditions choose the partitions"
+            )
+        name = TableName(reference.index, reference.quoted)
+        edits.replace(
+            reference.start, reference.end, name, *(() if reference.aliased else (f" AS {written}",))
+        )
+
+
+def replace_names(context: PlanContext, edits: Edits, references: Iterable[TableReference]) -> None:
+    """Actual names for table references and for the qualifiers of their columns, without aliases: for INSERT,
+    REPLACE and DELETE, where older servers accept none."""
+    tree = context.statement.tree
+    for reference in references:
+        name = TableName(reference.index, reference.quoted)
+        edits.replace(reference.start, reference.end, name)
+        if reference.aliased:
+            continue
+        for column in tree.find_all(exp.Column):
+            qualifier = column.args.get("table")
+            if qualifier is not None and qualifier.name.lower() == reference.alias.lower():
+                edits.replace(qualifier.meta["start"], qualifier.meta["end"] + 1, name)
+
+
+def drop_schema_qualifiers(context: PlanContext, edits: Edits) -> None:
+    """`shop.t_order.id` → `t_order.id`. Raises MeshError for a column of another database."""
+    for column in context.statement.tree.find_all(exp.Column):
+        database = column.args.get("db")
+        if database is None:
+            continue
+        if database.name.lower() != context.rule_set.database.lower():
+            raise not_supported(
+                f"a column of another database ('{database.name}')",
+                f"use tables of '{context.rule_set.database}' only",
+            )
+        edits.replace(database.meta["start"], column.args["table"].meta["start"])
+
+
+def session_answers(context: PlanContext, edits: Edits) -> None:
+    """DATABASE(), LAST_INSERT_ID(), @@identity … are answered by the session, not by a pooled connection."""
+    tokens = context.statement.tokens
+    for at, token in enumerate(tokens):
+        field = _SESSION_FUNCTIONS.get(token.text.upper())
+        if field is None or token.text[:1] in "'\"`" or _text_at(tokens, at - 1) in (".", "@"):
+            continue
+        if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
+            continue
+        if _text_at(tokens, at + 1) == "(" and _text_at(tokens, at + 2) == ")":
+            edits.replace(token.start, tokens[at + 2].end + 1, SessionValue(field))
+        elif token.text.upper() == "CURRENT_USER" and _text_at(tokens, at + 1) != "(":
+            edits.replace(token.start, token.end + 1, SessionValue(field))
+    for at, token in enumerate(tokens):
+        if token.token_type is TokenType.SESSION_PARAMETER:
+            last = at + 3 if _text_at(tokens, at + 1).upper() in ("SESSION", "LOCAL") else at + 1
+            field = _SESSION_VARIABLES.get(_text_at(tokens, last).lower())
+            if field is not None:
+                edits.replace(token.start, tokens[last].end + 1, SessionValue(field))
+
+
+def _text_at(tokens: list[Token], at: int) -> str:
+    return tokens[at].text if 0 <= at < len(tokens) else ""
+
+
+def logic_names(context: PlanContext, scopes: Scopes) -> Names:
+    """The way back from actual names, for column definitions and error texts."""
+    tables: dict[str, str] = {}
+    for reference in scopes.references:
+        table = reference.table
+        nodes = (table.node,) if isinstance(table, SingleTable) else table.nodes
+        tables.update((node.table, table.name) for node in nodes)
+    return Names(context.rule_set.database, tables)

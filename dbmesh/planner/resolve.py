@@ -1,0 +1,238 @@
+"""Names to rules: which tables a statement names, where each lives, and whose column a column is.
+
+Decides nothing about routes. A table that no rule names and nobody found on a data source does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from dbmesh.errors import NO_DATABASE, UNKNOWN_TABLE, MeshError, not_supported
+from dbmesh.model import ColumnSchema, TableSchema
+from dbmesh.planner.context import PlanContext
+from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable
+
+SYSTEM_SCHEMAS = frozenset(("information_schema", "mysql", "performance_schema", "sys"))
+
+AnyTable = ShardedTable | BroadcastTable | SingleTable
+ScopeNode = exp.Select | exp.Update | exp.Delete | exp.Insert
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableReference:
+    """One place where a statement names a table.
+
+    `alias` is the name its columns are qualified with, as written. `start` and `end` are the span of the table's
+    name with its schema in the text. `scope` is the SELECT, UPDATE, DELETE or INSERT the reference stands in.
+    """
+
+    index: int
+    node: exp.Table
+    table: AnyTable
+    schema: TableSchema | None
+    alias: str
+    aliased: bool
+    quoted: bool
+    start: int
+    end: int
+    scope: exp.Expr
+
+    @property
+    def key(self) -> str:
+        """The logic table's name in lower case."""
+        return self.table.name.lower()
+
+
+class Scopes:
+    """All table references of a statement, and the columns' way to them."""
+
+    def __init__(self, references: tuple[TableReference, ...], opaque: frozenset[int]) -> None:
+        self.references = references
+        self._opaque = opaque
+        self._by_scope: dict[int, list[TableReference]] = {}
+        for reference in references:
+            self._by_scope.setdefault(id(reference.scope), []).append(reference)
+
+    def of(self, scope: exp.Expr) -> list[TableReference]:
+        """The references that stand in this very scope, in the order of the text."""
+        return self._by_scope.get(id(scope), [])
+
+    def is_opaque(self, scope: exp.Expr) -> bool:
+        """Whether the scope also reads derived tables, common table expressions or table functions."""
+        return id(scope) in self._opaque
+
+    @property
+    def sharded(self) -> tuple[TableReference, ...]:
+        """References to sharded tables."""
+        return tuple(r for r in self.references if isinstance(r.table, ShardedTable))
+
+    def column(self, column: exp.Column) -> tuple[TableReference, ColumnSchema | None] | None:
+        """The reference a column belongs to and its schema where the catalog knows it; None when that is not certain
+        (an unqualified name among several tables the catalog does not know, a column of a derived table)."""
+        if isinstance(column.this, exp.Star):
+            return None
+        scope = scope_of(column)
+        while scope is not None:
+            found = self._in_scope(scope, column)
+            if found is not None or not self._can_be_outer(scope, column):
+                return found
+            scope = scope_of(scope)
+        return None
+
+    def _in_scope(
+        self, scope: exp.Expr, column: exp.Column
+    ) -> tuple[TableReference, ColumnSchema | None] | None:
+        references = self.of(scope)
+        if column.table:
+            for reference in references:
+                if reference.alias.lower() == column.table.lower():
+                    return reference, _schema(reference, column.name)
+            return None
+        if self.is_opaque(scope):
+            return None
+        owners = [reference for reference in references if _schema(reference, column.name)]
+        if len(owners) == 1 and all(reference.schema for reference in references):
+            return owners[0], _schema(owners[0], column.name)
+        if len(references) == 1 and references[0].schema is None and scope_of(scope) is None:
+            return references[0], None
+        return None
+
+    def _can_be_outer(self, scope: exp.Expr, column: exp.Column) -> bool:
+        """Whether a column not found in `scope` must belong to a scope around it."""
+        if column.table:
+            return not any(name.lower() == column.table.lower() for name in _derived_names(scope))
+        if self.is_opaque(scope):
+            return False
+        return all(r.schema and not _schema(r, column.name) for r in self.of(scope))
+
+
+def _schema(reference: TableReference, column: str) -> ColumnSchema | None:
+    return None if reference.schema is None else reference.schema.column(column)
+
+
+def _derived_names(scope: exp.Expr) -> Iterator[str]:
+    for source in scope.find_all(exp.Subquery, exp.Table):
+        if scope_of(source) is scope and source.alias_or_name:
+            yield source.alias_or_name
+
+
+def scope_of(node: exp.Expr) -> exp.Expr | None:
+    """The innermost SELECT, UPDATE, DELETE or INSERT around a node, not the node itself."""
+    parent = node.parent
+    while parent is not None and not isinstance(parent, exp.Select | exp.Update | exp.Delete | exp.Insert):
+        parent = parent.parent
+    return parent
+
+
+def resolve(context: PlanContext, tree: exp.Expr | None = None) -> Scopes:
+    """Every table reference of a tree (the statement's own by default), in the order of the text.
+
+    Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, NOT_SUPPORTED for another database.
+    """
+    root = context.statement.tree if tree is None else tree
+    found: list[tuple[int, exp.Table]] = []
+    opaque: set[int] = set()
+    for node in root.find_all(exp.Table, exp.Subquery, exp.Lateral, exp.Values, exp.JSONTable, exp.Unnest):
+        if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
+            if isinstance(node.parent, exp.Lock | exp.Into) or _is_dual(node):
+                continue
+            if not _is_common_table(node) and not _is_delete_target(node):
+                found.append((node.this.meta["start"], node))
+                continue
+        elif (isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table)) or not _is_source(node):
+            continue
+        scope = scope_of(node)
+        if scope is not None:
+            opaque.add(id(scope))
+    found.sort(key=lambda item: item[0])
+    references = tuple(_reference(context, index, node, root) for index, (_, node) in enumerate(found))
+    return Scopes(references, frozenset(opaque))
+
+
+def _is_source(node: exp.Expr) -> bool:
+    """Whether a node stands where a FROM clause takes rows from."""
+    return isinstance(node.parent, exp.From | exp.Join | exp.Table)
+
+
+def _is_dual(node: exp.Table) -> bool:
+    return node.name.lower() == "dual" and not node.db and not node.this.quoted
+
+
+def _is_delete_target(node: exp.Table) -> bool:
+    """`DELETE a, b FROM …` names references, not tables."""
+    return isinstance(node.parent, exp.Delete) and node.arg_key == "tables"
+
+
+def _is_common_table(node: exp.Table) -> bool:
+    """Whether a table name is a common table expression visible at its place."""
+    if node.db:
+        return False
+    name = node.name.lower()
+    child: exp.Expr = node
+    inside: exp.CTE | None = None
+    while child.parent is not None:
+        parent = child.parent
+        if isinstance(child, exp.CTE):
+            inside = child
+        with_ = parent.args.get("with_")
+        if isinstance(with_, exp.With):
+            for common in with_.expressions:
+                own = common is inside
+                if own and not with_.recursive:
+                    break
+                if common.alias.lower() == name:
+                    return True
+                if own:
+                    break
+        child = parent
+    return False
+
+
+def _reference(context: PlanContext, index: int, node: exp.Table, root: exp.Expr) -> TableReference:
+    identifier = node.this
+    start, end = identifier.meta["start"], identifier.meta["end"] + 1
+    database = node.args.get("db")
+    if node.args.get("catalog") is not None:
+        raise not_supported("a table name of three parts", "write database.table")
+    if database is not None:
+        start = database.meta["start"]
+        if database.name.lower() != context.rule_set.database.lower():
+            raise not_supported(
+                f"a table of another database ('{database.name}') in this statement",
+                f"use tables of '{context.rule_set.database}' only, or USE the other database",
+            )
+    elif context.database is None:
+        raise MeshError(NO_DATABASE)
+    table = find_table(context, identifier.name)
+    alias = node.args.get("alias")
+    return TableReference(
+        index=index,
+        node=node,
+        table=table,
+        schema=context.catalog.table(identifier.name),
+        alias=alias.name if alias is not None and alias.name else identifier.name,
+        aliased=alias is not None and bool(alias.name),
+        quoted=bool(identifier.args.get("quoted")),
+        start=start,
+        end=end,
+        scope=scope_of(node) or root,
+    )
+
+
+def find_table(context: PlanContext, name: str) -> AnyTable:
+    """The rule or place of a logic table. Raises MeshError(UNKNOWN_TABLE)."""
+    rule = context.rule_set.table(name)
+    if rule is not None:
+        return rule
+    node = context.catalog.single_nodes.get(name.lower())
+    if node is None:
+        raise MeshError(UNKNOWN_TABLE, database=context.rule_set.database, table=name)
+    return SingleTable(node.table, node)
+
+
+def reads_system_schema(tree: exp.Expr) -> bool:
+    """Whether a statement names a table of a system schema (information_schema, mysql …)."""
+    return any(table.db.lower() in SYSTEM_SCHEMAS for table in tree.find_all(exp.Table) if table.db)

@@ -1,0 +1,523 @@
+"""Routes: from sharding conditions and bound values to the data nodes a statement must reach.
+
+Decides which combinations of actual tables together hold every row a statement can touch, and says so honestly when
+no such combination exists on single data sources. Knows nothing of SQL text or of merging.
+
+Invariant: the targets of a route, taken together, cover every combination of rows the statement's tables could
+contribute on one server; no two targets cover the same combination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlglot import exp
+
+from dbmesh.errors import NO_ROUTE, SHARDING_KEY_REQUIRED, MeshError, not_supported
+from dbmesh.model import ColumnSchema, SqlValue
+from dbmesh.planner.conditions import (
+    ColumnEquality,
+    ColumnKey,
+    ColumnPredicate,
+    Conditions,
+    Equals,
+    Operand,
+    Predicate,
+    scope_conditions,
+)
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.plan import Call
+from dbmesh.planner.resolve import Scopes, TableReference, scope_of
+from dbmesh.planner.template import slot_value
+from dbmesh.rules.ruleset import (
+    BroadcastTable,
+    Condition,
+    Hints,
+    Range,
+    RuleSet,
+    ShardedTable,
+    SingleTable,
+    Values,
+)
+from dbmesh.rules.values import UNKNOWN_KEY, Key, coerce_key
+from dbmesh.sql.fingerprint import ListLiteral
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.literals import decode_literal
+
+AUDITOR = "DML_SHARDING_CONDITIONS"
+_ONE_SHARD = (
+    "add conditions on the sharding columns of every sharded table so that one data source holds all rows"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One data source and the actual table of each table reference there, in order of the references."""
+
+    data_source: str
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """The targets of one bound statement, in configuration order, at least one. `members` narrows IN lists: target →
+    index of the literal → the members that live there. `contradiction` tells that no row can match."""
+
+    targets: tuple[Target, ...]
+    members: Mapping[Target, Mapping[int, ListLiteral]]
+    contradiction: bool = False
+
+
+ColumnConditions = Mapping[str, tuple[Predicate, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How one sharded reference is routed: the predicates on its sharding columns, one mapping per disjunct."""
+
+    reference: TableReference
+    table: ShardedTable
+    disjuncts: tuple[ColumnConditions, ...]
+    columns: Mapping[str, ColumnSchema | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Routes one statement's values. `groups` are the sharded references that always share a node index;
+    `unaudited` tells that every auditor is satisfied or switched off."""
+
+    references: tuple[TableReference, ...]
+    places: tuple[_Place, ...]
+    groups: tuple[tuple[int, ...], ...]
+    hints: Hints
+    flags: LexerFlags
+    fallback: str
+
+    @property
+    def spreads(self) -> bool:
+        """Whether any sharded table is named at all."""
+        return bool(self.places)
+
+    def route(self, call: Call) -> Routing:
+        """Targets for these values. Raises MeshError: NO_ROUTE, NOT_SUPPORTED when rows of several data sources would
+        have to meet."""
+        if self.hints.data_source is not None:
+            return Routing(self._forced(self.hints.data_source), {})
+        sets: list[tuple[int, ...]] = []
+        narrowed: dict[int, Mapping[int, ListLiteral]] = {}
+        for group in self.groups:
+            indexes, lists = self._indexes(group, call)
+            sets.append(indexes)
+            narrowed = lists or narrowed
+        if not sets:
+            return Routing((self._target({}),), {})
+        if len(sets) > 1 and any(len(indexes) > 1 for indexes in sets):
+            raise not_supported("rows of several data nodes in one join or subquery", _ONE_SHARD)
+        contradiction = not all(sets)
+        if contradiction:
+            sets = self._anywhere(sets)
+        targets: list[Target] = []
+        members: dict[Target, Mapping[int, ListLiteral]] = {}
+        for index in sets[0]:
+            chosen = dict.fromkeys(self.groups[0], index)
+            for group, indexes in zip(self.groups[1:], sets[1:], strict=True):
+                chosen.update(dict.fromkeys(group, indexes[0]))
+            target = self._target(chosen)
+            targets.append(target)
+            if index in narrowed and len(sets[0]) > 1:
+                members[target] = narrowed[index]
+        return Routing(tuple(targets), members, contradiction)
+
+    def _anywhere(self, sets: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """Groups without a matching row may stand on any node; best beside the others."""
+        tables = {place.reference.index: place.table for place in self.places}
+        sources = [
+            tables[group[0]].nodes[indexes[0]].data_source
+            for group, indexes in zip(self.groups, sets, strict=True)
+            if indexes
+        ]
+        settled: list[tuple[int, ...]] = []
+        for group, indexes in zip(self.groups, sets, strict=True):
+            nodes = tables[group[0]].nodes
+            beside = [n for n, node in enumerate(nodes) if node.data_source in sources]
+            settled.append(indexes or (beside[0] if beside else 0,))
+            sources = sources or [nodes[0].data_source]
+        return settled
+
+    def _indexes(
+        self, group: tuple[int, ...], call: Call
+    ) -> tuple[tuple[int, ...], dict[int, Mapping[int, ListLiteral]]]:
+        """Node indexes every reference of a group agrees on, and what each needs of an IN list."""
+        common: set[int] | None = None
+        lists: dict[int, Mapping[int, ListLiteral]] = {}
+        for place in self.places:
+            if place.reference.index not in group:
+                continue
+            indexes = self._place_indexes(place, call)
+            common = indexes if common is None else common & indexes
+            if len(group) == 1 and len(self.groups) == 1:
+                lists = self._split_list(place, call)
+        return tuple(sorted(common or ())), lists
+
+    def _place_indexes(self, place: _Place, call: Call) -> set[int]:
+        numbers = {node: number for number, node in enumerate(place.table.nodes)}
+        chosen: set[int] = set()
+        for disjunct in place.disjuncts:
+            conditions: dict[str, Condition] = {}
+            for column, predicates in disjunct.items():
+                condition = self._condition(predicates, place.columns.get(column), call)
+                if condition is not None:
+                    conditions[column] = condition
+            if any(isinstance(c, Values) and not c.values for c in conditions.values()):
+                continue
+            chosen.update(numbers[node] for node in place.table.route(conditions, self.hints))
+        return chosen
+
+    def _condition(
+        self, predicates: Sequence[Predicate], column: ColumnSchema | None, call: Call
+    ) -> Condition | None:
+        """What all predicates on one column leave; None when nothing is known."""
+        known: Condition | None = None
+        for predicate in predicates:
+            found = self._bound(predicate, column, call)
+            if found is not None:
+                known = found if known is None else _meet(known, found)
+        return known
+
+    def _bound(self, predicate: Predicate, column: ColumnSchema | None, call: Call) -> Condition | None:
+        if isinstance(predicate, Equals):
+            keys: list[Key] = []
+            for operand in predicate.operands:
+                keys += [coerce_key(value, column) for value in self._values(operand, call)]
+            if any(key is UNKNOWN_KEY for key in keys):
+                return None
+            if predicate.null_safe:
+                return None if None in keys else Values(tuple(keys))
+            return Values(tuple(dict.fromkeys(key for key in keys if key is not None)))
+        lower = self._bound_of(predicate.lower, column, call)
+        upper = self._bound_of(predicate.upper, column, call)
+        if (lower is None and predicate.lower is not None) or (upper is None and predicate.upper is not None):
+            return Values(())
+        lower, upper = (None if bound is UNKNOWN_KEY else bound for bound in (lower, upper))
+        if lower is None and upper is None:
+            return None
+        return Range(lower, upper, predicate.lower_inclusive, predicate.upper_inclusive)
+
+    def _bound_of(self, operand: Operand | None, column: ColumnSchema | None, call: Call) -> Key:
+        if operand is None:
+            return None
+        [value] = self._values(operand, call)
+        return coerce_key(value, column)
+
+    def _values(self, operand: Operand, call: Call) -> list[SqlValue]:
+        slot = operand.slot
+        if slot is None:
+            return [operand.constant]
+        literal = None if slot.parameter else call.literals[slot.index]
+        if isinstance(literal, ListLiteral):
+            escapes = self.flags.no_backslash_escapes
+            return [decode_literal(raw, slot.kind, no_backslash_escapes=escapes) for raw in literal.members]
+        value = slot_value(slot, call, self.flags)
+        if not operand.negated or value is None:
+            return [value]
+        return [-value] if isinstance(value, int | float | Decimal) else [float("nan")]
+
+    def _split_list(self, place: _Place, call: Call) -> dict[int, Mapping[int, ListLiteral]]:
+        """Node index → the members of the one IN list that decides the route."""
+        router = place.table.point_router()
+        if router is None or len(place.disjuncts) != 1:
+            return {}
+        [column] = place.table.sharding_columns
+        predicates = place.disjuncts[0].get(column, ())
+        if len(predicates) != 1 or not isinstance(predicates[0], Equals) or len(predicates[0].operands) != 1:
+            return {}
+        slot = predicates[0].operands[0].slot
+        literal = call.literals[slot.index] if slot is not None and not slot.parameter else None
+        if slot is None or not isinstance(literal, ListLiteral):
+            return {}
+        numbers = {node: number for number, node in enumerate(place.table.nodes)}
+        schema = place.columns.get(column)
+        parts: dict[int, list[str]] = {}
+        for raw, value in zip(literal.members, self._values(predicates[0].operands[0], call), strict=True):
+            key = coerce_key(value, schema)
+            if key is UNKNOWN_KEY or key is None:
+                return {}
+            parts.setdefault(numbers[router(key)], []).append(raw)
+        return {number: {slot.index: ListLiteral(raws, literal.separator)} for number, raws in parts.items()}
+
+    def _target(self, chosen: Mapping[int, int]) -> Target:
+        """The target where sharded reference r stands on its node number chosen[r]."""
+        source: str | None = None
+        for reference in self.references:
+            table = reference.table
+            if isinstance(table, BroadcastTable):
+                continue
+            node = table.node if isinstance(table, SingleTable) else table.nodes[chosen[reference.index]]
+            if source is None:
+                source = node.data_source
+            elif source != node.data_source:
+                raise not_supported(
+                    f"rows of '{source}' and '{node.data_source}' in one join or subquery", _ONE_SHARD
+                )
+        return self._on(source or self._common_source(), chosen)
+
+    def _on(self, source: str, chosen: Mapping[int, int]) -> Target:
+        names: list[str] = []
+        for reference in self.references:
+            table = reference.table
+            if isinstance(table, SingleTable):
+                names.append(table.node.table)
+            elif isinstance(table, ShardedTable):
+                names.append(table.nodes[chosen[reference.index]].table)
+            else:
+                here = next((node.table for node in table.nodes if node.data_source == source), None)
+                if here is None:
+                    raise not_supported(
+                        f"broadcast table '{table.name}', which is not on '{source}', in this statement",
+                        _ONE_SHARD,
+                    )
+                names.append(here)
+        return Target(source, tuple(names))
+
+    def _common_source(self) -> str:
+        """A data source that holds every broadcast table named; the fallback without any."""
+        candidates: list[str] | None = None
+        for reference in self.references:
+            assert isinstance(reference.table, BroadcastTable)
+            sources = [node.data_source for node in reference.table.nodes]
+            candidates = sources if candidates is None else [s for s in candidates if s in sources]
+        if candidates is None:
+            return self.fallback
+        if not candidates:
+            raise not_supported("broadcast tables of different data sources in one statement", _ONE_SHARD)
+        return candidates[0]
+
+    def _forced(self, source: str) -> tuple[Target, ...]:
+        """The hint DATA_SOURCE_NAME: every node on that data source, pairwise for tables of one group."""
+        if not self.places:
+            return (self._on(source, {}),)
+        numbers = [n for n, node in enumerate(self.places[0].table.nodes) if node.data_source == source]
+        if not numbers:
+            raise MeshError(
+                NO_ROUTE,
+                table=self.places[0].table.name,
+                value=source,
+                reason="the data source named by the hint has no such table",
+            )
+        if len(self.groups) > 1 and len(numbers) > 1:
+            raise not_supported(
+                "a join of unbound tables on a data source with several of their nodes", _ONE_SHARD
+            )
+        return tuple(
+            self._on(source, dict.fromkeys([p.reference.index for p in self.places], n)) for n in numbers
+        )
+
+
+def _meet(left: Condition, right: Condition) -> Condition:
+    """Both conditions together; where values do not compare, the first alone, which only widens the route."""
+    if isinstance(left, Range) and isinstance(right, Range):
+        return _meet_ranges(left, right)
+    if isinstance(left, Range):
+        left, right = right, left
+    assert isinstance(left, Values)
+    if isinstance(right, Values):
+        if any(isinstance(value, str) for value in (*left.values, *right.values)):
+            return left if len(left.values) <= len(right.values) else right
+        return Values(tuple(value for value in left.values if value in right.values))
+    try:
+        return Values(tuple(value for value in left.values if _within(value, right)))
+    except TypeError:
+        return left
+
+
+def _within(value: Any, bounds: Range) -> bool:
+    """Whether a key lies in a range. Text is always taken to: its order belongs to a collation."""
+    if isinstance(value, str):
+        return True
+    lower: Any = bounds.lower
+    upper: Any = bounds.upper
+    if lower is not None and (value < lower or (value == lower and not bounds.lower_inclusive)):
+        return False
+    return upper is None or value < upper or (value == upper and bounds.upper_inclusive)
+
+
+def _meet_ranges(left: Range, right: Range) -> Condition:
+    """The narrower bound on each side. An open or incomparable bound gives way to the other."""
+    lower, lower_inclusive = left.lower, left.lower_inclusive
+    upper, upper_inclusive = left.upper, left.upper_inclusive
+    if lower is None or _above(right.lower, lower):
+        lower, lower_inclusive = right.lower, right.lower_inclusive
+    elif lower == right.lower:
+        lower_inclusive = lower_inclusive and right.lower_inclusive
+    if upper is None or _above(upper, right.upper):
+        upper, upper_inclusive = right.upper, right.upper_inclusive
+    elif upper == right.upper:
+        upper_inclusive = upper_inclusive and right.upper_inclusive
+    if _above(lower, upper) or (
+        lower is not None and lower == upper and not (lower_inclusive and upper_inclusive)
+    ):
+        return Values(())
+    return Range(lower, upper, lower_inclusive, upper_inclusive)
+
+
+def _above(left: Any, right: Any) -> bool:
+    """Whether one bound is certainly greater: False for open bounds, text and values that do not compare."""
+    if left is None or right is None or isinstance(left, str) or isinstance(right, str):
+        return False
+    try:
+        return bool(left > right)
+    except TypeError:
+        return False
+
+
+def build_router(context: PlanContext, scopes: Scopes) -> Router:
+    """The router of a statement's table references. Raises MeshError(SHARDING_KEY_REQUIRED) by an auditor."""
+    conditions: dict[int, Conditions] = {}
+    for reference in scopes.sharded:
+        scope: exp.Expr | None = reference.scope
+        while scope is not None and id(scope) not in conditions:
+            conditions[id(scope)] = scope_conditions(context, scopes, scope)
+            scope = scope_of(scope)
+    places = tuple(_place(reference, conditions) for reference in scopes.sharded)
+    certain = _certain_equalities(conditions)
+    groups = _groups(context.rule_set, [place.reference for place in places], certain)
+    hints = context.hints
+    if context.settings.audit:
+        for place in places:
+            _audit(place, hints, context)
+    return Router(
+        scopes.references, places, groups, hints, context.flags, next(iter(context.rule_set.data_sources))
+    )
+
+
+def _place(reference: TableReference, conditions: Mapping[int, Conditions]) -> _Place:
+    table = reference.table
+    assert isinstance(table, ShardedTable)
+    own = conditions[id(reference.scope)]
+    around: list[ColumnPredicate | ColumnEquality] = []
+    columns: dict[ColumnKey, ColumnSchema | None] = dict(own.columns)
+    scope = scope_of(reference.scope)
+    while scope is not None:
+        around += conditions[id(scope)].certain
+        columns.update(conditions[id(scope)].columns)
+        scope = scope_of(scope)
+    disjuncts: list[ColumnConditions] = []
+    for disjunct in own.disjuncts:
+        atoms = [*disjunct, *own.equalities, *around]
+        found: dict[str, tuple[Predicate, ...]] = {}
+        for name in table.sharding_columns:
+            predicates = _predicates((reference.index, name), atoms, columns)
+            if predicates:
+                found[name] = predicates
+        disjuncts.append(found)
+    schemas = {
+        name: reference.schema.column(name) if reference.schema else None for name in table.sharding_columns
+    }
+    return _Place(reference, table, tuple(disjuncts), schemas)
+
+
+def _predicates(
+    column: ColumnKey,
+    atoms: Sequence[ColumnPredicate | ColumnEquality],
+    columns: Mapping[ColumnKey, ColumnSchema | None],
+) -> tuple[Predicate, ...]:
+    """Predicates on a column and on every column of the same family known to be equal to it."""
+    equal = {column}
+    pending = [column]
+    while pending:
+        target = pending.pop()
+        for atom in atoms:
+            if not isinstance(atom, ColumnEquality) or atom.target != target or atom.source in equal:
+                continue
+            if _same_family(columns.get(atom.source), columns.get(target)):
+                equal.add(atom.source)
+                pending.append(atom.source)
+    found = (atom.predicate for atom in atoms if isinstance(atom, ColumnPredicate) and atom.column in equal)
+    return tuple(dict.fromkeys(found))
+
+
+def _same_family(left: ColumnSchema | None, right: ColumnSchema | None) -> bool:
+    return left is None or right is None or left.family is right.family
+
+
+def _certain_equalities(conditions: Mapping[int, Conditions]) -> list[ColumnEquality]:
+    return [atom for each in conditions.values() for atom in each.certain if isinstance(atom, ColumnEquality)]
+
+
+def _groups(
+    rule_set: RuleSet, references: Sequence[TableReference], equalities: Sequence[ColumnEquality]
+) -> tuple[tuple[int, ...], ...]:
+    """References of one scope whose rows can only meet on one node index: bound tables, or one table with itself, that
+    are equal in every sharding column. A subquery keeps its own group: what it does not match may still count."""
+    groups: list[list[TableReference]] = []
+    for reference in references:
+        home = [
+            group
+            for group in groups
+            if any(_aligned(rule_set, reference, other, equalities) for other in group)
+        ]
+        merged = [reference, *(member for group in home for member in group)]
+        groups = [group for group in groups if group not in home]
+        groups.append(merged)
+    return tuple(tuple(sorted(r.index for r in group)) for group in groups)
+
+
+def _aligned(
+    rule_set: RuleSet, left: TableReference, right: TableReference, equalities: Sequence[ColumnEquality]
+) -> bool:
+    if left.scope is not right.scope:
+        return False
+    if left.key != right.key and right.key not in (rule_set.binding_group(left.key) or ()):
+        return False
+    assert isinstance(left.table, ShardedTable)
+    assert isinstance(right.table, ShardedTable)
+    pairs = list(zip(left.table.sharding_columns, right.table.sharding_columns, strict=False))
+    if not pairs or len(left.table.sharding_columns) != len(right.table.sharding_columns):
+        return False
+    return all(_connected((left.index, a), (right.index, b), equalities) for a, b in pairs)
+
+
+def _connected(start: ColumnKey, end: ColumnKey, equalities: Sequence[ColumnEquality]) -> bool:
+    reached, pending = {start}, [start]
+    while pending:
+        here = pending.pop()
+        for equality in equalities:
+            for a, b in ((equality.source, equality.target), (equality.target, equality.source)):
+                if a == here and b not in reached:
+                    reached.add(b)
+                    pending.append(b)
+    return end in reached
+
+
+def _audit(place: _Place, hints: Hints, context: PlanContext) -> None:
+    table = place.table
+    if AUDITOR not in (auditor.upper() for auditor in table.auditors) or hints.data_source is not None:
+        return
+    hinted = (place.reference.key, "")
+    if any(key in hints.table_values or key in hints.database_values for key in hinted):
+        return
+    if table.allow_hint_disable and AUDITOR.lower() in (name.lower() for name in hints.disabled_auditors):
+        return
+    if all(place.disjuncts):
+        return
+    raise MeshError(
+        SHARDING_KEY_REQUIRED,
+        verb=context.statement.tree.key.upper(),
+        table=table.name,
+        auditor=AUDITOR,
+        columns=", ".join(table.sharding_columns) or "a hint",
+    )
+
+
+def literal_slots(routing: Routing, target: Target, literals: Sequence[object]) -> Sequence[object]:
+    """The literals for one target: IN lists narrowed to the members that live there."""
+    narrowed = routing.members.get(target)
+    if not narrowed:
+        return literals
+    own = list(literals)
+    for index, members in narrowed.items():
+        own[index] = members
+    return own
