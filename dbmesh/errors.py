@@ -87,6 +87,8 @@ UNKNOWN_COMMAND = _client("UNKNOWN_COMMAND", 1047, "08S01", "Unknown command")
 UNKNOWN_THREAD = _client("UNKNOWN_THREAD", 1094, "HY000", "Unknown thread id: {id}")
 UNKNOWN_CHARSET = _client("UNKNOWN_CHARSET", 1115, "42000", "Unknown character set: '{name}'")
 UNKNOWN_VARIABLE = _client("UNKNOWN_VARIABLE", 1193, "HY000", "Unknown system variable '{name}'")
+WRONG_VALUE = _client("WRONG_VALUE", 1231, "42000", "Variable '{name}' can't be set to the value of '{value}'")
+SAVEPOINT_UNKNOWN = _client("SAVEPOINT_UNKNOWN", 1305, "42000", "SAVEPOINT {name} does not exist")
 UNKNOWN_STATEMENT = _client(
     "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
 )
@@ -99,6 +101,13 @@ PARSE_ERROR = _client(
 )
 EMPTY_QUERY = _client("EMPTY_QUERY", 1065, "42000", "Query was empty")
 INVALID_TEXT = _client("INVALID_TEXT", 1300, "HY000", "Invalid {charset} character string: '{text}'")
+BAD_HANDSHAKE = _client("BAD_HANDSHAKE", 1043, "08S01", "Bad handshake")
+NOT_SUPPORTED_AUTH_MODE = _client(
+    "NOT_SUPPORTED_AUTH_MODE",
+    1251,
+    "08004",
+    "Client does not support authentication protocol requested by server; consider upgrading MySQL client",
+)
 MALFORMED_PACKET = _client("MALFORMED_PACKET", 1835, "HY000", "Malformed communication packet")
 PACKET_TOO_LARGE = _client(
     "PACKET_TOO_LARGE", 1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes"
@@ -136,6 +145,12 @@ DATA_SOURCE_LOST = _shard(
     1105,
     "08S01",
     "dbmesh: data source '{data_source}' closed the connection during the statement: {reason}",
+)
+TRANSACTION_BROKEN = _shard(
+    "TRANSACTION_BROKEN",
+    1105,
+    "25S03",
+    "dbmesh: the transaction was rolled back ({reason}); send ROLLBACK before anything else",
 )
 POOL_EXHAUSTED = _shard(
     "POOL_EXHAUSTED",
