@@ -63,7 +63,10 @@ class Mod(StandardAlgorithm):
         if not LONG_MIN <= lower <= upper <= LONG_MAX or upper - lower >= self.count - 1:
             return targets.names
         place = self.placer(targets, "")
-        return targets.in_order({place(number) for number in range(lower, upper + 1)})
+        try:
+            return targets.in_order({place(number) for number in range(lower, upper + 1)})
+        except NoTarget:
+            return targets.names
 
     def _number(self, key: Key) -> int:
         if not isinstance(key, int | str | Decimal) or (

@@ -1,0 +1,213 @@
+"""Configuration texts to a `Configuration`: ShardingSphere's `global.yaml` and `database-*.yaml`.
+
+Decides the order of building and that every mistake of every file is reported at once. Reads no files and no environment:
+texts and secrets are arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Final
+
+from dbmesh.model import DataNode
+from dbmesh.rules.authority import build_users
+from dbmesh.rules.data_sources import Secrets, build_data_source
+from dbmesh.rules.mistakes import ConfigurationError, Mistake
+from dbmesh.rules.models import BroadcastSection, DatabaseFile, GlobalFile, ShardingSection, SingleSection
+from dbmesh.rules.properties import PropertyValue, build_properties
+from dbmesh.rules.ruleset import (
+    BroadcastTable,
+    Configuration,
+    DataSourceConfig,
+    RuleSet,
+    TableRule,
+    User,
+)
+from dbmesh.rules.sections import suggestion, validate
+from dbmesh.rules.sharding import Sharding, build_sharding
+from dbmesh.rules.source import Path, SourceFile, read_source
+
+__all__ = ["ConfigurationError", "Mistake", "Secrets", "load_configuration"]
+
+GLOBAL_FILE: Final = "global.yaml"
+DATABASE_FILES: Final = "database-*.yaml"
+
+_SUPPORTED: Final = ("!SHARDING", "!BROADCAST", "!SINGLE")
+_LATER: Final = ("!READWRITE_SPLITTING", "!ENCRYPT", "!MASK", "!SHADOW", "!MESH")
+_RESERVED: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
+
+
+def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configuration:
+    """The configuration in these files (name → text). `secrets(kind, name)` gives the value of `${env:NAME}` and
+    `${file:path}`, or None. Other file names are ignored. Raises ConfigurationError with every mistake."""
+    mistakes: list[Mistake] = []
+    users, properties = _load_global(files, secrets, mistakes)
+    databases: dict[str, RuleSet] = {}
+    named_in: dict[str, str] = {}
+    names = sorted(name for name in files if fnmatchcase(name, DATABASE_FILES))
+    if not names:
+        mistakes.append(Mistake(DATABASE_FILES, 0, "", "there is no such file", "add one per logic database"))
+    for name in names:
+        source = read_source(name, files[name])
+        rules = _load_database(source, secrets)
+        if rules is not None:
+            lowered = rules.database.lower()
+            if lowered in databases:
+                source.report(
+                    ("databaseName",),
+                    f"'{rules.database}' is also the database of {named_in[lowered]}",
+                    "rename one",
+                )
+            databases[lowered] = rules
+            named_in[lowered] = name
+        mistakes.extend(source.mistakes)
+    if mistakes:
+        raise ConfigurationError(tuple(mistakes))
+    return Configuration(MappingProxyType(databases), users, properties)
+
+
+def _load_global(
+    files: Mapping[str, str], secrets: Secrets, mistakes: list[Mistake]
+) -> tuple[tuple[User, ...], Mapping[str, PropertyValue]]:
+    if GLOBAL_FILE not in files:
+        mistakes.append(Mistake(GLOBAL_FILE, 0, "", "there is no such file", "add it with authority.users"))
+        return (), build_properties(None, {})
+    source = read_source(GLOBAL_FILE, files[GLOBAL_FILE])
+    users: tuple[User, ...] = ()
+    properties = build_properties(None, {})
+    if not source.mistakes or source.value is not None:
+        section = validate(source, (), source.value, GlobalFile)
+        if section is not None:
+            users = build_users(source, section.authority, secrets)
+            properties = build_properties(source, section.props)
+    mistakes.extend(source.mistakes)
+    return users, properties
+
+
+def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
+    """The rule set of one file; None, or one never used, when mistakes were reported."""
+    if source.value is None and source.mistakes:
+        return None
+    file = validate(source, (), source.value, DatabaseFile)
+    items = _rule_items(source)
+    if file is None:
+        return None
+    if file.database_name.lower() in _RESERVED:
+        source.report(("databaseName",), f"'{file.database_name}' is MySQL's own", "choose another name")
+    data_sources: dict[str, DataSourceConfig] = {}
+    for name, section in file.data_sources.items():
+        if "." in name or not name:
+            source.report(("dataSources", name), f"'{name}' is not a name", "write it without dots")
+        config = build_data_source(source, ("dataSources", name), name, section, secrets)
+        if config is not None:
+            data_sources[name] = config
+    names = tuple(file.data_sources)
+    sharding = _sharding(source, items, names)
+    tables: dict[str, TableRule] = dict(sharding.tables)
+    _add_broadcast(source, items, names, tables)
+    patterns, default_single = _single(source, items, names, tables)
+    return RuleSet(
+        database=file.database_name,
+        revision=1,
+        data_sources=MappingProxyType(data_sources),
+        tables=MappingProxyType(tables),
+        binding_groups=sharding.binding_groups,
+        single_tables=patterns,
+        default_single_source=default_single,
+        key_generators=MappingProxyType(dict(sharding.key_generators)),
+    )
+
+
+def _rule_items(source: SourceFile) -> dict[str, tuple[Path, object]]:
+    """Tag → path and value of the rules this version knows; everything else is reported."""
+    items: dict[str, tuple[Path, object]] = {}
+    rules = source.value.get("rules") if isinstance(source.value, dict) else None
+    for index, value in enumerate(rules if isinstance(rules, list) else ()):
+        path: Path = ("rules", index)
+        tag = source.tags.get(path)
+        if tag is None:
+            source.report(
+                path, "the rule has no tag", f"write '- !SHARDING', or one of {', '.join(_SUPPORTED[1:])}"
+            )
+        elif tag in _LATER:
+            source.report(path, f"{tag} is not supported yet in this version", "remove it")
+        elif tag not in _SUPPORTED:
+            source.report(path, f"unknown rule {tag}", suggestion(tag, _SUPPORTED))
+        elif tag in items:
+            source.report(path, f"{tag} is written twice", "write each rule once")
+        else:
+            items[tag] = (path, value)
+    return items
+
+
+def _sharding(
+    source: SourceFile, items: Mapping[str, tuple[Path, object]], data_sources: tuple[str, ...]
+) -> Sharding:
+    if "!SHARDING" in items:
+        path, value = items["!SHARDING"]
+        section = validate(source, path, value, ShardingSection)
+        if section is not None:
+            return build_sharding(source, path, section, data_sources)
+    return Sharding({}, (), {})
+
+
+def _add_broadcast(
+    source: SourceFile,
+    items: Mapping[str, tuple[Path, object]],
+    data_sources: tuple[str, ...],
+    tables: dict[str, TableRule],
+) -> None:
+    if "!BROADCAST" not in items:
+        return
+    path, value = items["!BROADCAST"]
+    section = validate(source, path, value, BroadcastSection)
+    for index, name in enumerate(section.tables if section else ()):
+        if name.lower() in tables:
+            source.report((*path, "tables", index), f"table '{name}' has a rule already", "keep one of them")
+            continue
+        tables[name.lower()] = BroadcastTable(name, tuple(DataNode(each, name) for each in data_sources))
+
+
+def _single(
+    source: SourceFile,
+    items: Mapping[str, tuple[Path, object]],
+    data_sources: tuple[str, ...],
+    tables: Mapping[str, TableRule],
+) -> tuple[tuple[str, ...], str | None]:
+    """Patterns of single tables, and where new ones go. Without the item every other table is single, as in
+    ShardingSphere before 5.4: what a data source holds and no rule names is found where it is."""
+    if "!SINGLE" not in items:
+        return ("*.*",), None
+    path, value = items["!SINGLE"]
+    section = validate(source, path, value, SingleSection)
+    if section is None:
+        return (), None
+    for index, pattern in enumerate(section.tables):
+        place: Path = (*path, "tables", index)
+        parts = pattern.split(".")
+        if len(parts) not in (2, 3) or not all(parts):
+            source.report(
+                place, f"'{pattern}' is not a pattern", "write *.*, dataSource.* or dataSource.table"
+            )
+            continue
+        if parts[0] != "*" and parts[0] not in data_sources:
+            source.report(place, f"unknown data source '{parts[0]}'", suggestion(parts[0], data_sources))
+        if parts[0] == "*" and parts[-1] != "*":
+            source.report(place, f"'{pattern}' names no data source", "write dataSource.table")
+        if parts[-1].lower() in tables:
+            source.report(place, f"table '{parts[-1]}' has a rule already", "keep one of them")
+    default = section.default_data_source
+    if default is not None and default.upper() == "RANDOM":
+        default = None
+    if default is not None and default not in data_sources:
+        source.report(
+            (*path, "defaultDataSource"),
+            f"unknown data source '{default}'",
+            suggestion(default, data_sources),
+        )
+    patterns = tuple(
+        ".".join((parts[0], parts[-1])) for parts in (pattern.split(".") for pattern in section.tables)
+    )
+    return patterns, default

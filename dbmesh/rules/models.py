@@ -1,0 +1,229 @@
+"""The shape of the configuration files as pydantic models: keys, types, defaults.
+
+Decides which keys exist; every other key is a mistake. Meaning (does the algorithm exist, is the column named) is checked
+by the builders. Field names are ShardingSphere's camelCase keys through aliases. The JSON Schema comes from here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class Section(BaseModel):
+    """A mapping of the files: unknown keys are refused, keys are camelCase."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=False, validate_by_alias=True
+    )
+
+
+def _to_list(value: Any) -> Any:
+    """`a,b` as [a, b]; ShardingSphere's files use both."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _to_mapping(value: Any) -> Any:
+    """An empty mapping where a key is present without a value (`props:`)."""
+    return {} if value is None else value
+
+
+Names = Annotated[list[str], BeforeValidator(_to_list)]
+Properties = Annotated[dict[str, str], BeforeValidator(_to_mapping)]
+"""Algorithm properties: every value is kept as the text in the file."""
+
+
+class StandardStrategy(Section):
+    """One sharding column. Without `shardingColumn` the rule's `defaultShardingColumn` holds."""
+
+    sharding_column: str | None = Field(
+        default=None, description="The sharding column; defaultShardingColumn when missing."
+    )
+    sharding_algorithm_name: str = Field(description="A key of shardingAlgorithms.")
+
+
+class ComplexStrategy(Section):
+    """Several sharding columns."""
+
+    sharding_columns: Names = Field(description="Sharding columns, separated by commas.")
+    sharding_algorithm_name: str = Field(description="A key of shardingAlgorithms.")
+
+
+class HintStrategy(Section):
+    """Values come from SQL hints."""
+
+    sharding_algorithm_name: str = Field(description="A key of shardingAlgorithms.")
+
+
+class NoneStrategy(Section):
+    """No sharding on this level."""
+
+
+class StrategySection(Section):
+    """Exactly one of the four kinds."""
+
+    standard: StandardStrategy | None = None
+    complex: ComplexStrategy | None = None
+    hint: HintStrategy | None = None
+    none: Annotated[NoneStrategy, BeforeValidator(_to_mapping)] | None = None
+
+
+class KeyGenerateStrategy(Section):
+    """Which column the mesh fills when an INSERT leaves it out, and how."""
+
+    column: str | None = Field(default=None, description="The generated column.")
+    key_generator_name: str | None = Field(default=None, description="A key of keyGenerators.")
+
+
+class NamedKeyGenerateStrategy(Section):
+    """The newer shape: an entry of `keyGenerateStrategies`."""
+
+    key_generate_type: Literal["column"] = "column"
+    key_generator_name: str = Field(description="A key of keyGenerators.")
+    logic_table: str = Field(description="The logic table it belongs to.")
+    key_generate_column: str = Field(description="The generated column.")
+
+
+class AuditStrategy(Section):
+    """Auditors that look at a statement before it runs."""
+
+    auditor_names: Names = Field(description="Keys of auditors.")
+    allow_hint_disable: bool = Field(
+        default=True, description="Whether a SQL hint may switch the auditors off."
+    )
+
+
+class TableSection(Section):
+    """A sharded table with given data nodes."""
+
+    actual_data_nodes: str | None = Field(
+        default=None, description="Data nodes, e.g. ds_${0..1}.t_order_${0..1}."
+    )
+    database_strategy: StrategySection | None = None
+    table_strategy: StrategySection | None = None
+    key_generate_strategy: KeyGenerateStrategy | None = None
+    audit_strategy: AuditStrategy | None = None
+
+
+class AutoTableSection(Section):
+    """A sharded table whose data nodes follow from its algorithm."""
+
+    actual_data_sources: str | None = Field(
+        default=None, description="Data sources, e.g. ds_${0..1}; all when missing."
+    )
+    sharding_strategy: StrategySection | None = None
+    key_generate_strategy: KeyGenerateStrategy | None = None
+    audit_strategy: AuditStrategy | None = None
+
+
+class TypeAndProperties(Section):
+    """An algorithm, key generator or auditor."""
+
+    type: str = Field(description="Its type, see docs/RULES.md.")
+    props: Properties = Field(default_factory=dict, description="Its properties.")
+
+
+class ShardingSection(Section):
+    """The item `!SHARDING`."""
+
+    tables: dict[str, TableSection] = Field(default_factory=dict)
+    auto_tables: dict[str, AutoTableSection] = Field(default_factory=dict)
+    binding_tables: list[str] = Field(
+        default_factory=list, description="Each entry: logic tables separated by commas."
+    )
+    default_database_strategy: StrategySection | None = None
+    default_table_strategy: StrategySection | None = None
+    default_sharding_column: str | None = None
+    default_key_generate_strategy: KeyGenerateStrategy | None = None
+    default_audit_strategy: AuditStrategy | None = None
+    key_generate_strategies: dict[str, NamedKeyGenerateStrategy] = Field(default_factory=dict)
+    sharding_algorithms: dict[str, TypeAndProperties] = Field(default_factory=dict)
+    key_generators: dict[str, TypeAndProperties] = Field(default_factory=dict)
+    auditors: dict[str, TypeAndProperties] = Field(default_factory=dict)
+
+
+class BroadcastSection(Section):
+    """The item `!BROADCAST`."""
+
+    tables: Names = Field(description="Tables with the same rows on every data source.")
+
+
+class SingleSection(Section):
+    """The item `!SINGLE`."""
+
+    tables: Names = Field(default_factory=list, description="*.*, ds.* or ds.table.")
+    default_data_source: str | None = Field(default=None, description="Where new single tables are created.")
+
+
+class DataSourceSection(Section):
+    """One data source and its pool."""
+
+    url: str = Field(
+        description="jdbc:mysql://host:port/schema?options, mysql://…, postgresql://… or sqlite:path."
+    )
+    username: str | None = None
+    password: str | None = None
+    connection_timeout_milliseconds: int = Field(
+        default=30_000, ge=1, description="Longest wait for a connection."
+    )
+    idle_timeout_milliseconds: int = Field(
+        default=60_000, ge=0, description="Idle connections above minPoolSize are closed."
+    )
+    max_lifetime_milliseconds: int = Field(
+        default=1_800_000, ge=0, description="Connections are renewed at this age."
+    )
+    max_pool_size: int = Field(default=50, ge=1, description="Most connections.")
+    min_pool_size: int = Field(default=1, ge=0, description="Connections kept open.")
+    read_only: bool = Field(default=False, description="Accepted; connections are made read-write.")
+
+
+class DatabaseFile(Section):
+    """A file `database-*.yaml`: one logic database."""
+
+    database_name: str = Field(min_length=1, description="The name clients use.")
+    data_sources: dict[str, DataSourceSection] = Field(min_length=1)
+    rules: list[Any] = Field(default_factory=list, description="Items tagged !SHARDING, !BROADCAST, !SINGLE.")
+
+
+class UserSection(Section):
+    """A client account."""
+
+    user: str = Field(description="name or name@host; % and _ match as in MySQL.")
+    password: str = Field(default="", description="Plain text, *<40 hex digits> or $A$005$….")
+    admin: bool = Field(default=False, description="Accepted for ShardingSphere's files.")
+    authentication_method_name: str | None = Field(
+        None, description="mysql_native_password or caching_sha2_password; the client's choice when missing."
+    )
+
+
+class PrivilegeSection(Section):
+    """Who may use which database."""
+
+    type: str = Field(default="ALL_PERMITTED", description="ALL_PERMITTED or DATABASE_PERMITTED.")
+    props: Properties = Field(
+        default_factory=dict, description="user-database-mappings for DATABASE_PERMITTED."
+    )
+
+
+class AuthoritySection(Section):
+    """Client accounts and their rights."""
+
+    users: list[UserSection] = Field(default_factory=list)
+    privilege: PrivilegeSection = Field(default_factory=lambda: PrivilegeSection())
+    authenticators: dict[str, TypeAndProperties] = Field(default_factory=dict)
+    default_authenticator: str | None = None
+
+
+class GlobalFile(Section):
+    """The file `global.yaml`. Sections of ShardingSphere that mean nothing here are accepted as they are."""
+
+    mode: Any = Field(default=None, description="Accepted; this version runs standalone.")
+    authority: AuthoritySection = Field(default_factory=lambda: AuthoritySection())
+    transaction: Any = Field(default=None, description="Accepted.")
+    sql_parser: Any = Field(default=None, description="Accepted.")
+    sql_federation: Any = Field(default=None, description="Accepted.")
+    sql_translator: Any = Field(default=None, description="Accepted.")
+    logging: Any = Field(default=None, description="Accepted.")
+    props: Properties = Field(default_factory=dict, description="Properties, see docs/CONFIGURATION.md.")

@@ -1,0 +1,99 @@
+"""A part of a file checked against its model, with every mistake in the operator's terms.
+
+Decides the wording of structural mistakes and the guess for a mistyped key. Knows no rule's meaning.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from dbmesh.rules.source import Path, SourceFile
+
+SectionType = TypeVar("SectionType", bound=BaseModel)
+
+
+def validate(source: SourceFile, path: Path, value: Any, model: type[SectionType]) -> SectionType | None:
+    """The section, or None after reporting everything wrong with it."""
+    if value is None:
+        value = {}
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            _report(source, path, model, detail)
+        return None
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name a mistyped one probably means."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[match[0]] if match else None
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The fix for an unknown name: the closest one, or all of them."""
+    candidates = sorted(known)
+    if near := closest(name, candidates):
+        return f"did you mean '{near}'?"
+    return f"use one of {', '.join(candidates)}" if candidates else "remove it"
+
+
+def _report(source: SourceFile, path: Path, model: type[BaseModel], detail: ErrorDetails) -> None:
+    location = (*path, *detail["loc"])
+    kind = detail["type"]
+    last = str(location[-1]) if location else ""
+    if kind == "extra_forbidden":
+        known = _keys_at(model, detail["loc"][:-1])
+        source.report(location, f"unknown key '{last}'", suggestion(last, known))
+    elif kind == "missing":
+        source.report(location, f"'{last}' is missing", f"add '{last}'")
+    elif kind in ("int_parsing", "int_type", "int_from_float"):
+        source.report(location, f"'{detail['input']}' is not an integer", "write digits only")
+    elif kind in ("bool_parsing", "bool_type"):
+        source.report(location, f"'{detail['input']}' is neither true nor false", "write true or false")
+    elif kind in ("dict_type", "model_type", "model_attributes_type"):
+        source.report(location, f"'{last}' must be a mapping of keys", "indent its keys below it")
+    elif kind == "list_type":
+        source.report(location, f"'{last}' must be a list", "write it as a list of '- ' items")
+    elif kind == "string_type":
+        source.report(location, f"'{last}' must be a text", "write one value, in quotes if need be")
+    else:
+        source.report(location, detail["msg"][:1].lower() + detail["msg"][1:], f"correct '{last}'")
+
+
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Keys known at a place inside a model, following aliases down."""
+    current: type[BaseModel] | None = model
+    pending: Any = None
+    for part in location:
+        if current is not None:
+            annotation = next(
+                (field.annotation for field in current.model_fields.values() if field.alias == part), None
+            )
+        else:
+            annotation = pending
+        current, pending = _step(annotation)
+    return [] if current is None else [field.alias or "" for field in current.model_fields.values()]
+
+
+def _step(annotation: Any) -> tuple[type[BaseModel] | None, Any]:
+    """A model where the annotation is one, else what lies inside a dict or list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, None
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return _step(next((argument for argument in arguments if argument is not type(None)), None))
+    if origin is typing.Annotated:
+        return _step(arguments[0])
+    if origin in (dict, list):
+        return None, arguments[-1]
+    return None, None
