@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from dbmesh.errors import ProtocolError
-from dbmesh.wire.constants import MAX_PAYLOAD, Status
+from dbmesh.wire.constants import MAX_PAYLOAD, ResponseKind, Status
 from dbmesh.wire.framing import frame, packet_count
 from dbmesh.wire.packets import (
     EOF,
@@ -23,8 +23,7 @@ from dbmesh.wire.packets import (
     parse_prepare_ok,
     read_column_definition,
 )
-from dbmesh.wire.primitives import pack_lenenc_int, truncated
-from dbmesh.wire.response import ResponseKind
+from dbmesh.wire.primitives import pack_lenenc_int, truncated, unpack_lenenc_int
 
 
 def split_block(block: bytes) -> Iterator[bytes]:
@@ -45,10 +44,17 @@ def _is_eof(payload: bytes) -> bool:
     return len(payload) == 5 and payload[0] == EOF
 
 
-def parse_header(block: bytes) -> tuple[ColumnDefinition, ...]:
-    """The definitions of a result set's header block, in either EOF form."""
+def parse_header(block: bytes, *, deprecate_eof: bool) -> tuple[ColumnDefinition, ...]:
+    """The definitions of a result set's header block. Raises ProtocolError when the block is not of that form or
+    announces another number of columns. (Where only a cursor is opened there is no EOF packet in either form.)"""
     payloads = list(split_block(block))
-    return tuple(parse_column_definition(payload) for payload in payloads[1:] if not _is_eof(payload))
+    if not payloads:
+        raise truncated("a header block")
+    if not deprecate_eof and _is_eof(payloads[-1]):
+        payloads.pop()
+    if unpack_lenenc_int(payloads[0], 0)[0] != len(payloads) - 1:
+        raise ProtocolError("a header block with another number of definitions than it announces")
+    return tuple(map(parse_column_definition, payloads[1:]))
 
 
 def make_header(
@@ -104,15 +110,19 @@ def _group_ends(first: bytes, kind: ResponseKind) -> list[int]:
 
 
 def parse_prepare_answer(
-    block: bytes,
+    block: bytes, *, deprecate_eof: bool
 ) -> tuple[PrepareOk, tuple[ColumnDefinition, ...], tuple[ColumnDefinition, ...]]:
-    """PREPARE's header block: its first packet, the parameters' and the columns' definitions, in either EOF form."""
+    """PREPARE's header block: its first packet, the parameters' and the columns' definitions. Raises ProtocolError."""
     payloads = split_block(block)
     first = parse_prepare_ok(next(payloads, b""))
-    definitions = [parse_column_definition(payload) for payload in payloads if not _is_eof(payload)]
-    if len(definitions) != first.parameters + first.columns:
-        raise ProtocolError("PREPARE's answer has another number of definitions than it announces")
-    return first, tuple(definitions[: first.parameters]), tuple(definitions[first.parameters :])
+    groups = []
+    for count in (first.parameters, first.columns):
+        groups.append(tuple(parse_column_definition(next(payloads, b"")) for _ in range(count)))
+        if count and not deprecate_eof and not _is_eof(next(payloads, b"")):
+            raise ProtocolError("PREPARE's definitions without their EOF packet")
+    if next(payloads, None) is not None:
+        raise ProtocolError("PREPARE's answer has more definitions than it announces")
+    return first, groups[0], groups[1]
 
 
 def make_prepare_answer(

@@ -23,6 +23,7 @@ __all__ = [
     "ColumnType",
     "Command",
     "CursorFlag",
+    "ResponseKind",
     "Status",
     "charset_of_collation",
     "collation_id",
@@ -167,7 +168,7 @@ class ColumnFlag(IntFlag):
 class Status(IntFlag):
     """Server status of OK and EOF packets (SERVER_*)."""
 
-    IN_TRANSACTION = 1
+    IN_TRANS = 1
     AUTOCOMMIT = 1 << 1
     MORE_RESULTS_EXISTS = 1 << 3
     NO_GOOD_INDEX_USED = 1 << 4
@@ -179,7 +180,7 @@ class Status(IntFlag):
     METADATA_CHANGED = 1 << 10
     QUERY_WAS_SLOW = 1 << 11
     PS_OUT_PARAMS = 1 << 12
-    IN_TRANSACTION_READONLY = 1 << 13
+    IN_TRANS_READONLY = 1 << 13
     SESSION_STATE_CHANGED = 1 << 14
 
 
@@ -190,3 +191,17 @@ class CursorFlag(IntFlag):
     FOR_UPDATE = 2
     SCROLLABLE = 4
     PARAMETER_COUNT_AVAILABLE = 8
+
+
+class ResponseKind(IntEnum):
+    """Which answer a command has."""
+
+    QUERY = 0
+    """OK, ERR, LOCAL INFILE or result sets, text and binary alike: COM_QUERY, COM_STMT_EXECUTE."""
+    PREPARE = 1
+    FETCH = 2
+    SIMPLE = 3
+    """One OK, ERR or EOF packet."""
+    FIELD_LIST = 4
+    STATISTICS = 5
+    """One packet that is a string."""

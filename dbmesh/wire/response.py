@@ -4,7 +4,7 @@ Decides where the parts of an answer begin and end: header block, rows, terminal
 says, and who wants it. One `ResponseReader` lives as long as its connection:
 
     reader = ResponseReader(deprecate_eof=True, session_track=True)
-    reader.start(QUERY, likely=plan.likely_header)   # before the command is sent
+    reader.start(QUERY, likely_header=plan.header)  # before the command is sent
     progress = reader.feed(chunk)                    # for each chunk that arrives
     while True:
         if reader.header:                            # the whole block: column count, definitions [, EOF]
@@ -42,23 +42,31 @@ from enum import IntEnum
 from typing import Final
 
 from dbmesh.errors import ProtocolError
-from dbmesh.wire.constants import MAX_PAYLOAD, Capability, Status
+from dbmesh.wire.blocks import frame_rows, parse_header, parse_prepare_answer, rewrite_header
+from dbmesh.wire.constants import MAX_PAYLOAD, Capability, ResponseKind, Status
 from dbmesh.wire.packets import EOF, ERR, OK, ErrPacket, OkPacket, parse_eof, parse_err, parse_ok
 from dbmesh.wire.primitives import unpack_lenenc_int
 
-
-class ResponseKind(IntEnum):
-    """Which answer a command has."""
-
-    QUERY = 0
-    """OK, ERR, LOCAL INFILE or result sets, text and binary alike: COM_QUERY, COM_STMT_EXECUTE."""
-    PREPARE = 1
-    FETCH = 2
-    SIMPLE = 3
-    """One OK, ERR or EOF packet."""
-    FIELD_LIST = 4
-    STATISTICS = 5
-    """One packet that is a string."""
+__all__ = [
+    "ANSWER_END",
+    "FETCH",
+    "FIELD_LIST",
+    "LOCAL_INFILE",
+    "NEED_DATA",
+    "PREPARE",
+    "QUERY",
+    "RESULT_END",
+    "SIMPLE",
+    "STATISTICS",
+    "LikelyHeader",
+    "Progress",
+    "ResponseKind",
+    "ResponseReader",
+    "frame_rows",
+    "parse_header",
+    "parse_prepare_answer",
+    "rewrite_header",
+]
 
 
 class Progress(IntEnum):
@@ -160,13 +168,15 @@ class ResponseReader:
 
     # ------------------------------------------------------------------------------------------ for the caller
 
-    def start(self, kind: ResponseKind, *, split: bool = False, likely: LikelyHeader | None = None) -> None:
+    def start(
+        self, kind: ResponseKind, *, split: bool = False, likely_header: LikelyHeader | None = None
+    ) -> None:
         """Expect the answer of one command. `rest` is left alone: with pipelining, feed it after this call."""
         self.header = self.rows = self.terminal = b""
         self.failed = False
         self.row_count = 0
         self._walked = 0
-        self._likely = likely or self._own_likely
+        self._likely = likely_header or self._own_likely
         self._state = _STATES[kind]
         if split or self._split:
             self._split = split
@@ -210,6 +220,18 @@ class ResponseReader:
             eof = parse_eof(payload)
             return OkPacket(0, 0, eof.status, eof.warnings)
         return parse_ok(payload, self._capabilities)
+
+    @property
+    def warnings(self) -> int:
+        """Warning count of the terminal; 0 where it tells none."""
+        terminal = self.terminal
+        if self.failed or not terminal:
+            return 0
+        if len(terminal) == _EOF_PACKET:
+            return terminal[5] | terminal[6] << 8
+        if terminal[5] < 0xFB and terminal[6] < 0xFB:
+            return terminal[9] | terminal[10] << 8
+        return self.ok().warnings
 
     def error(self) -> ErrPacket:
         """The terminal as an ERR packet, when `failed`."""
