@@ -92,6 +92,10 @@ SAVEPOINT_UNKNOWN = _client("SAVEPOINT_UNKNOWN", 1305, "42000", "SAVEPOINT {name
 UNKNOWN_STATEMENT = _client(
     "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
 )
+NO_CURSOR = _client("NO_CURSOR", 1421, "HY000", "The statement ({id}) has no open cursor.")
+TOO_MANY_STATEMENTS = _client(
+    "TOO_MANY_STATEMENTS", 1461, "42000", "Can't create more than {limit} prepared statements in one session"
+)
 WRONG_ARGUMENTS = _client("WRONG_ARGUMENTS", 1210, "HY000", "Incorrect arguments to {command}")
 PARSE_ERROR = _client(
     "PARSE_ERROR",

@@ -48,12 +48,32 @@ class Receiver(Protocol):
         ...
 
 
+class Home(Protocol):
+    """Where a connection goes back to: its pool."""
+
+    def release(self, connection: Connection, now: float) -> None:
+        """Take the connection back; it is closed when its state is unknown."""
+        ...
+
+    def discard(self, connection: Connection) -> None:
+        """Close the connection for good."""
+        ...
+
+
 class Connection(Protocol):
     """A connection to one data source. At most one owner; never shared while busy."""
+
+    home: Home
+    flavour: Flavour
 
     @property
     def data_source(self) -> str:
         """Name of the data source."""
+        ...
+
+    @property
+    def schema(self) -> str:
+        """The data source's own schema, as its error texts name it."""
         ...
 
     @property

@@ -9,19 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
-
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
-
-ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 SILENCE_BEFORE_PING = 20.0
 """Seconds a pooled connection may be idle before it is checked on borrowing."""
 
 
-class Pool(Generic[ConnectionT]):
+class Pool:
     """Connections to one data source.
 
     `lent + idle + opening <= config.max_pool_size`. Borrowing is last-in first-out, so that a quiet pool shrinks by
@@ -31,14 +27,15 @@ class Pool(Generic[ConnectionT]):
     def __init__(
         self,
         config: DataSourceConfig,
-        open_connection: Callable[[Flavour], Awaitable[ConnectionT]],
+        open_connection: Callable[[Flavour], Awaitable[Connection]],
     ) -> None:
         self.config = config
         self._open = open_connection
-        self._idle: dict[Flavour, list[tuple[ConnectionT, float]]] = {}
-        self._flavours: dict[int, Flavour] = {}
+        self._idle: dict[Flavour, list[tuple[Connection, float]]] = {}
+        self._lent: set[Connection] = set()
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._total = 0
+        self._several = asyncio.Lock()
         self._closing = False
 
     @property
@@ -51,7 +48,7 @@ class Pool(Generic[ConnectionT]):
         """Connections that wait to be borrowed."""
         return sum(len(stack) for stack in self._idle.values())
 
-    def try_acquire(self, flavour: Flavour, now: float) -> ConnectionT | None:
+    def try_acquire(self, flavour: Flavour, now: float) -> Connection | None:
         """An idle connection at once, or None: then `acquire` must be awaited. The hot path: O(1)."""
         stack = self._idle.get(flavour)
         if not stack or self._waiters:
@@ -60,9 +57,25 @@ class Pool(Generic[ConnectionT]):
         if now - since > SILENCE_BEFORE_PING or not connection.usable:
             return None
         stack.pop()
+        self._lent.add(connection)
         return connection
 
-    async def acquire(self, flavour: Flavour) -> ConnectionT:
+    async def acquire_many(self, flavour: Flavour, count: int) -> list[Connection]:
+        """`count` connections for one statement. Statements that need several wait their turn here, one at a time:
+        two that each held half of what they need would wait for ever. Raises as `acquire`."""
+        connections: list[Connection] = []
+        async with self._several:
+            try:
+                while len(connections) < count:
+                    connections.append(await self.acquire(flavour))
+            except BaseException:
+                now = asyncio.get_running_loop().time()
+                for connection in connections:
+                    self.release(connection, now)
+                raise
+        return connections
+
+    async def acquire(self, flavour: Flavour) -> Connection:
         """A healthy connection, opened if there is room, waited for if not.
 
         Raises MeshError POOL_EXHAUSTED after `connection_timeout`, DATA_SOURCE_UNREACHABLE when opening fails.
@@ -86,20 +99,24 @@ class Pool(Generic[ConnectionT]):
                 size=self.config.max_pool_size,
             ) from None
 
-    def release(self, connection: ConnectionT, now: float) -> None:
+    def release(self, connection: Connection, now: float) -> None:
         """Take a connection back. It is closed instead when its state is unknown or its time is over."""
+        if connection not in self._lent:
+            return
         too_old = now - connection.opened_at > self.config.max_lifetime
         if self._closing or too_old or not connection.usable or connection.in_transaction:
             self.discard(connection)
             return
-        self._idle.setdefault(self._flavours[id(connection)], []).append((connection, now))
+        self._lent.discard(connection)
+        self._idle.setdefault(connection.flavour, []).append((connection, now))
         if self._waiters:
             self._wake()
 
-    def discard(self, connection: ConnectionT) -> None:
+    def discard(self, connection: Connection) -> None:
         """Close a lent connection for good."""
-        if self._flavours.pop(id(connection), None) is None:
+        if connection not in self._lent:
             return
+        self._lent.discard(connection)
         connection.abort()
         self._total -= 1
         self._wake()
@@ -112,7 +129,7 @@ class Pool(Generic[ConnectionT]):
                 if now - since <= self.config.idle_timeout:
                     break
                 del stack[0]
-                self.discard(connection)
+                self._drop(connection)
 
     async def close(self) -> None:
         """Close every idle connection and refuse to keep those that come back."""
@@ -120,15 +137,15 @@ class Pool(Generic[ConnectionT]):
         stacks, self._idle = list(self._idle.values()), {}
         for stack in stacks:
             for connection, _ in stack:
-                self._flavours.pop(id(connection), None)
                 self._total -= 1
                 await connection.close()
 
-    async def _take(self, flavour: Flavour) -> ConnectionT | None:
+    async def _take(self, flavour: Flavour) -> Connection | None:
         stack = self._idle.get(flavour)
         if stack:
             connection, since = stack.pop()
             silent = asyncio.get_running_loop().time() - since > SILENCE_BEFORE_PING
+            self._lent.add(connection)
             try:
                 if connection.usable and (not silent or await connection.ping()):
                     return connection
@@ -152,7 +169,7 @@ class Pool(Generic[ConnectionT]):
                 self._waiters.remove(waiter)
         return None
 
-    async def _open_counted(self, flavour: Flavour) -> ConnectionT:
+    async def _open_counted(self, flavour: Flavour) -> Connection:
         self._total += 1
         try:
             connection = await self._open(flavour)
@@ -160,15 +177,20 @@ class Pool(Generic[ConnectionT]):
             self._total -= 1
             self._wake()
             raise
-        self._flavours[id(connection)] = flavour
+        connection.home = self
+        self._lent.add(connection)
         return connection
+
+    def _drop(self, connection: Connection) -> None:
+        connection.abort()
+        self._total -= 1
 
     def _make_room(self) -> bool:
         """Close an idle connection of another flavour: a full pool must not starve one kind of client."""
         for stack in self._idle.values():
             if stack:
                 connection, _ = stack.pop(0)
-                self.discard(connection)
+                self._drop(connection)
                 return True
         return False
 

@@ -76,10 +76,10 @@ class Exchange:
         self._sink = sink
         self._limits = limits
         self._sources = sum(len(lane.shots) for lane in lanes)
+        self._shares_connections = self._sources > len(self._lanes)
         self._receivers: list[_ShotReceiver] = []
         self._merger: RowMerger | None = None
-        self._waiting_columns = self._sources
-        self._held_rows = 0
+        self._pushed = 0
         self._rows_out = 0
         self._client_paused = False
         self._first_error: Exception | None = None
@@ -126,6 +126,10 @@ class Exchange:
         for receiver in self._receivers:
             receiver.adjust_flow()
 
+    def busy_connections(self) -> list[Connection]:
+        """Connections whose statement still runs, for KILL."""
+        return [lane.connection for lane in self._lanes if not lane.connection.usable]
+
     async def _run_lane(self, lane: Lane, receivers: list[_ShotReceiver]) -> None:
         try:
             for shot, receiver in zip(lane.shots, receivers, strict=True):
@@ -140,25 +144,23 @@ class Exchange:
 
     # ------------------------------------------------------------------ called by receivers
 
-    def _columns_arrived(self) -> None:
-        self._waiting_columns -= 1
-        if self._waiting_columns or self._first_error is not None:
+    def _columns_arrived(self, columns: tuple[ColumnDefinition, ...]) -> None:
+        """The first shard to answer tells the columns; the others' are the same."""
+        if self._merger is not None or self._first_error is not None:
             return
         merge = self._answer if isinstance(self._answer, RowMerge) else PASS_THROUGH
-        first = self._receivers[0].definitions
-        if first is None:
-            raise MeshError(INTERNAL, reason="a shard sent rows without columns")
-        self._merger = make_row_merger(merge, first, self._sources, self._limits)
+        self._merger = make_row_merger(merge, columns, self._sources, self._limits)
         self._sink.columns(self._merger.visible_columns)
-        for receiver in self._receivers:
-            receiver.release_held()
-        self._held_rows = 0
 
-    def _hold(self, count: int) -> None:
-        """Rows that came before another shard's columns. Shards that share a connection answer one after another, so
-        all but the last one's rows wait here: bounded."""
-        self._held_rows += count
-        if self._held_rows > self._limits.max_rows:
+    def _push(self, source: int, rows: list[bytes]) -> None:
+        """Rows into the merger. Shards that share a connection answer one after another, so an ordered merge must keep
+        all but the last one's rows: bounded here."""
+        merger = self._merger
+        if merger is None:
+            return
+        self._pushed += len(rows)
+        self._emit(merger.push(source, rows))
+        if self._shares_connections and self._pushed - self._rows_out > self._limits.max_rows:
             raise MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows")
 
     def _emit(self, rows: list[bytes]) -> None:
@@ -182,10 +184,7 @@ class Exchange:
     def _outcome(self) -> Outcome:
         oks = [receiver.ok for receiver in self._receivers if receiver.ok is not None]
         if self._merger is not None:
-            last = oks[-1]
-            warnings = sum(ok.warnings for ok in oks)
-            ok = OkPacket(affected_rows=0, last_insert_id=0, status=last.status, warnings=min(warnings, 65535))
-            return Outcome(ok, self._rows_out, self._warnings)
+            return Outcome(OkPacket(), self._rows_out, self._warnings)
         merge = self._answer if isinstance(self._answer, CountMerge) else CountMerge()
         ok = merge_counts(merge, oks)
         return Outcome(ok, None, self._warnings)
@@ -197,12 +196,11 @@ class _ShotReceiver:
     def __init__(self, exchange: Exchange, source: int, connection: Connection, *, last: bool) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ok: OkPacket | None = None
-        self.definitions: tuple[ColumnDefinition, ...] | None = None
+        self.has_rows = False
         self._exchange = exchange
         self._source = source
         self._connection = connection
         self._last = last
-        self._held: list[list[bytes]] = []
         self._finished = False
         self._paused = False
         self._dropped = 0
@@ -210,19 +208,21 @@ class _ShotReceiver:
     # Receiver
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
-        self.definitions = tuple(columns)
-        self._guard(self._exchange._columns_arrived)
+        self.has_rows = True
+        self._guard(lambda: self._exchange._columns_arrived(tuple(columns)))
         self.adjust_flow()
 
     def rows(self, rows: list[bytes]) -> None:
         exchange = self._exchange
-        if exchange._first_error is not None:
+        merger = exchange._merger
+        if merger is None or exchange._first_error is not None:
             return
-        if exchange._merger is None:
-            self._held.append(rows)
-            self._guard(lambda: exchange._hold(len(rows)))
-        else:
-            self._guard(lambda: self._push(rows))
+        if merger.done:
+            self._dropped += len(rows)
+            if self._dropped > ROWS_DROPPED_BEFORE_ABORT:
+                self.stop()
+            return
+        self._guard(lambda: exchange._push(self._source, rows))
         if exchange._sources > 1:
             exchange._adjust_all()
 
@@ -233,7 +233,7 @@ class _ShotReceiver:
             return
         self.ok = ok
         self._finished = True
-        if self._exchange._merger is not None and self.definitions is not None:
+        if self.has_rows:
             self._guard(self._finish)
             self._exchange._adjust_all()
         self._end()
@@ -245,14 +245,6 @@ class _ShotReceiver:
 
     # Called by the exchange
 
-    def release_held(self) -> None:
-        """The merger exists now: rows held so far go in."""
-        held, self._held = self._held, []
-        for rows in held:
-            self._push(rows)
-        if self._finished:
-            self._finish()
-
     def adjust_flow(self) -> None:
         """Read from the shard only while the client keeps up and the merger wants this source's rows. A connection
         with more shots to run is always read on: its other shots are what the merger waits for."""
@@ -260,10 +252,7 @@ class _ShotReceiver:
         merger = exchange._merger
         hold = not self._finished and exchange._first_error is None
         if hold and not exchange._client_paused:
-            hold = self._last and (
-                (merger is None and self.definitions is not None)
-                or (merger is not None and not merger.wants(self._source))
-            )
+            hold = self._last and merger is not None and not merger.wants(self._source)
         if hold and not self._paused:
             self._paused = True
             self._connection.pause_reading()
@@ -274,23 +263,12 @@ class _ShotReceiver:
     def stop(self) -> None:
         """Another shard failed, or the answer is complete. A connection whose rows still come is closed, unless it
         carries a transaction: then its rows are read and dropped."""
-        if not self._finished and self.definitions is not None and not self._connection.in_transaction:
+        if not self._finished and self.has_rows and not self._connection.in_transaction:
             self._connection.abort()
             self._finished = True
             self._end()
         else:
             self.adjust_flow()
-
-    def _push(self, rows: list[bytes]) -> None:
-        merger = self._exchange._merger
-        if merger is None:
-            return
-        if not merger.done:
-            self._exchange._emit(merger.push(self._source, rows))
-            return
-        self._dropped += len(rows)
-        if self._dropped > ROWS_DROPPED_BEFORE_ABORT:
-            self.stop()
 
     def _finish(self) -> None:
         merger = self._exchange._merger

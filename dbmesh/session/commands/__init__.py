@@ -1,1 +1,51 @@
-"""One file per command of the protocol."""
+"""One file per command of the protocol; this is the table of them.
+
+A handler gets the session, the payload (command byte included) and the sequence id its answer begins with. It returns
+None when the command has been answered or is being relayed (somebody calls `Session.finish`), else the coroutine that
+does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING
+
+from dbmesh.session.commands.field_list import field_list
+from dbmesh.session.commands.init_db import init_db
+from dbmesh.session.commands.ping import ping
+from dbmesh.session.commands.process_kill import process_kill
+from dbmesh.session.commands.query import query
+from dbmesh.session.commands.quit import quit_
+from dbmesh.session.commands.reset_connection import reset_connection
+from dbmesh.session.commands.set_option import set_option
+from dbmesh.session.commands.statistics import statistics
+from dbmesh.session.commands.stmt_close import stmt_close
+from dbmesh.session.commands.stmt_execute import stmt_execute
+from dbmesh.session.commands.stmt_fetch import stmt_fetch
+from dbmesh.session.commands.stmt_prepare import stmt_prepare
+from dbmesh.session.commands.stmt_reset import stmt_reset
+from dbmesh.session.commands.stmt_send_long_data import stmt_send_long_data
+from dbmesh.wire.constants import Command
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+Handler = Callable[["Session", bytes, int], Coroutine[object, object, bool | None] | None]
+
+COMMANDS: Mapping[int, Handler] = {
+    Command.QUERY.value: query,
+    Command.STMT_EXECUTE.value: stmt_execute,
+    Command.STMT_PREPARE.value: stmt_prepare,
+    Command.STMT_CLOSE.value: stmt_close,
+    Command.STMT_RESET.value: stmt_reset,
+    Command.STMT_SEND_LONG_DATA.value: stmt_send_long_data,
+    Command.STMT_FETCH.value: stmt_fetch,
+    Command.INIT_DB.value: init_db,
+    Command.FIELD_LIST.value: field_list,
+    Command.PING.value: ping,
+    Command.STATISTICS.value: statistics,
+    Command.SET_OPTION.value: set_option,
+    Command.PROCESS_KILL.value: process_kill,
+    Command.RESET_CONNECTION.value: reset_connection,
+    Command.QUIT.value: quit_,
+}

@@ -1,0 +1,384 @@
+"""One connection to a MySQL or MariaDB server over dbmesh's own client side of the protocol.
+
+Decides how commands become packets, who receives the answer, and when the connection can no longer be trusted.
+Answers arrive in protocol callbacks: no task and no future per query. Knows nothing of pools, sessions or merging.
+
+One command is under way at a time. Whatever arrives unasked, a broken packet, a lost peer: the connection is closed,
+its receiver told, and it is never usable again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from dbmesh.backend.connection import Flavour, Home, Receiver
+from dbmesh.backend.state import SessionState, transition
+from dbmesh.backend.tls import TlsChannel
+from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ProtocolError, ShardError
+from dbmesh.wire.constants import Capability, Command, Status
+from dbmesh.wire.framing import frame
+from dbmesh.wire.packets import ColumnDefinition, ErrPacket, OkPacket, PrepareOk
+from dbmesh.wire.response import (
+    ANSWER_END,
+    NEED_DATA,
+    LikelyHeader,
+    Progress,
+    ResponseKind,
+    ResponseReader,
+    parse_header,
+    parse_prepare_answer,
+)
+
+_ResultT = TypeVar("_ResultT")
+
+PREPARED_PER_CONNECTION = 256
+"""Prepared statements kept on one connection; the least recently used is closed on the server."""
+
+
+class RawReceiver(Protocol):
+    """Receives an answer as raw packets: the relay. Called with the connection's own reader after every step."""
+
+    def advance(self, reader: ResponseReader, progress: Progress) -> None:
+        """Take what the reader holds (`header`, `rows`, `terminal`). Must not keep the reader."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """The connection was lost. Final."""
+        ...
+
+
+class PreparedOnShard:
+    """A statement prepared on this connection: the server's id and what PREPARE told."""
+
+    __slots__ = ("answer", "columns", "parameters", "statement_id")
+
+    def __init__(
+        self,
+        answer: PrepareOk,
+        parameters: tuple[ColumnDefinition, ...],
+        columns: tuple[ColumnDefinition, ...],
+    ) -> None:
+        self.answer = answer
+        self.statement_id = answer.statement_id
+        self.parameters = parameters
+        self.columns = columns
+
+
+class MySQLConnection(asyncio.Protocol):
+    """See the module's docstring; implements `backend.connection.Connection`. Made by `backend.mysql_connect`."""
+
+    relays = True
+    home: Home
+
+    def __init__(
+        self,
+        data_source: str,
+        schema: str,
+        flavour: Flavour,
+        transport: asyncio.Transport,
+        tls: TlsChannel | None,
+        capabilities: int,
+        thread_id: int,
+        status: int,
+        opened_at: float,
+        kill_query: Callable[[int], Awaitable[None]],
+    ) -> None:
+        self.data_source = data_source
+        self.schema = schema
+        self.flavour = flavour
+        self.state = SessionState(names="")
+        self.thread_id = thread_id
+        self.opened_at = opened_at
+        self.prepared: OrderedDict[bytes, PreparedOnShard] = OrderedDict()
+        self._transport = transport
+        self._tls = tls
+        self._capabilities = capabilities
+        self._status = status
+        self._kill_query = kill_query
+        self._raw: RawReceiver | None = None
+        self._receiver: Receiver | None = None
+        self._busy = False
+        self._open = True
+        self._reader = ResponseReader(
+            deprecate_eof=bool(capabilities & Capability.DEPRECATE_EOF),
+            session_track=bool(capabilities & Capability.SESSION_TRACK),
+        )
+        self.write = transport.write if tls is None else tls.write
+        transport.set_protocol(self)
+
+    # ------------------------------------------------------------------ state
+
+    @property
+    def usable(self) -> bool:
+        """See `Connection`."""
+        return self._open and not self._busy
+
+    @property
+    def in_transaction(self) -> bool:
+        """See `Connection`. An ERR packet carries no status, so after an error this is what was true before it."""
+        return bool(self._status & Status.IN_TRANS)
+
+    # ------------------------------------------------------------------ commands
+
+    def relay(self, packet: bytes, receiver: RawReceiver, likely_header: LikelyHeader | None = None) -> None:
+        """Send a framed command whose answer is a query's; every step goes to `receiver` raw."""
+        self._busy = True
+        self._raw = receiver
+        self._reader.start(ResponseKind.QUERY, likely=likely)
+        self.write(packet)
+
+    def relay_fetch(self, packet: bytes, receiver: RawReceiver) -> None:
+        """Send a framed COM_STMT_FETCH."""
+        self._busy = True
+        self._raw = receiver
+        self._reader.start(ResponseKind.FETCH)
+        self.write(packet)
+
+    def query(self, sql: bytes, receiver: Receiver) -> None:
+        """See `Connection`."""
+        self._command(ResponseKind.QUERY, Command.QUERY.to_bytes(1, "little") + sql, receiver)
+
+    def send_only(self, payload: bytes) -> None:
+        """A command that has no answer (COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA)."""
+        self.write(frame(payload, 0))
+
+    async def prepare(self, sql: bytes) -> PreparedOnShard:
+        """Prepare a statement on this connection, or find it prepared. Raises ShardError or MeshError."""
+        known = self.prepared.get(sql)
+        if known is not None:
+            self.prepared.move_to_end(sql)
+            return known
+        receiver = _PrepareReceiver()
+        self._busy = True
+        self._raw = receiver
+        self._reader.start(ResponseKind.PREPARE)
+        self.write(frame(Command.STMT_PREPARE.to_bytes(1, "little") + sql, 0))
+        header = await self._awaited(receiver.future)
+        prepared = PreparedOnShard(*parse_prepare_answer(header))
+        self.prepared[sql] = prepared
+        if len(self.prepared) > PREPARED_PER_CONNECTION:
+            _, oldest = self.prepared.popitem(last=False)
+            self.send_only(Command.STMT_CLOSE.to_bytes(1, "little") + oldest.statement_id.to_bytes(4, "little"))
+        return prepared
+
+    async def bring_to(self, state: SessionState) -> None:
+        """See `Connection`. Statements go one by one: a refused variable must not be followed by the client's
+        statement running under the wrong state."""
+        way = transition(self.state, state)
+        if way.reset:
+            await self.simple(Command.RESET_CONNECTION.to_bytes(1, "little"))
+            self.prepared.clear()
+            self.state = SessionState(names="")
+        for statement in way.statements:
+            await self.simple(Command.QUERY.to_bytes(1, "little") + statement.encode("utf-8", "surrogateescape"))
+        self.state = state
+
+    async def simple(self, payload: bytes) -> OkPacket:
+        """Send a command answered by one OK. Raises ShardError or MeshError."""
+        receiver = _OkReceiver()
+        self._command(ResponseKind.QUERY, payload, receiver)
+        return await self._awaited(receiver.future)
+
+    async def ping(self) -> bool:
+        """See `Connection`."""
+        try:
+            await self.simple(Command.PING.to_bytes(1, "little"))
+        except (MeshError, ShardError):
+            return False
+        return True
+
+    async def interrupt(self) -> None:
+        """See `Connection`."""
+        if self._busy and self._open:
+            await self._kill_query(self.thread_id)
+
+    def pause_reading(self) -> None:
+        """See `Connection`."""
+        if self._open:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Connection`."""
+        if self._open:
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """See `Connection`."""
+        if self._open:
+            self._transport.abort()
+            self._lost("closed by the mesh")
+
+    async def close(self) -> None:
+        """See `Connection`."""
+        if self._open:
+            if not self._busy:
+                self.send_only(Command.QUIT.to_bytes(1, "little"))
+            self._open = False
+            self._transport.close()
+
+    # ------------------------------------------------------------------ asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the answer under way."""
+        if self._tls is not None:
+            try:
+                data = self._tls.receive(data)
+            except OSError as error:
+                self._broken(f"TLS failed: {error}")
+                return
+            if not data:
+                return
+        if not self._busy:
+            if self._open:
+                self._broken("it sent bytes nobody asked for")
+            return
+        reader = self._reader
+        try:
+            progress = reader.feed(data)
+            raw = self._raw
+            if raw is None:
+                self._advance(progress)
+                return
+            while progress is not NEED_DATA:
+                if progress is ANSWER_END:
+                    self._rest_at_end()
+                    raw.advance(reader, progress)
+                    return
+                if progress is Progress.LOCAL_INFILE:
+                    self._refuse_file()
+                    return
+                raw.advance(reader, progress)
+                progress = reader.resume()
+            raw.advance(reader, progress)
+        except ProtocolError as error:
+            self._broken(str(error))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server closed, or the network did."""
+        if self._open:
+            self._lost(str(exc) if exc is not None else "the server closed it")
+
+    # ------------------------------------------------------------------ inside
+
+    def _command(self, kind: ResponseKind, payload: bytes, receiver: Receiver) -> None:
+        if not self._open:
+            receiver.failed(self._lost_error("it was already closed"))
+            return
+        self._busy = True
+        self._receiver = receiver
+        self._reader.start(kind, split=True)
+        self.write(frame(payload, 0))
+
+    def _advance(self, progress: Progress) -> None:
+        """Hand what the reader holds to a decoded receiver."""
+        reader, receiver = self._reader, self._receiver
+        if receiver is None:
+            raise ProtocolError("an answer without a receiver")
+        while True:
+            if reader.header:
+                receiver.columns(parse_header(reader.header))
+            if reader.packets:
+                receiver.rows(reader.packets)
+            if progress is NEED_DATA:
+                return
+            if progress is Progress.LOCAL_INFILE:
+                self._refuse_file()
+                return
+            if progress is ANSWER_END:
+                self._rest_at_end()
+                self._receiver = None
+                if reader.failed:
+                    receiver.failed(shard_error(reader.error()))
+                else:
+                    receiver.done(reader.ok(), more=False)
+                return
+            receiver.done(reader.ok(), more=True)
+            progress = reader.resume()
+
+    def _rest_at_end(self) -> None:
+        """The answer is complete: the connection is free before the receiver hears of it, so that the receiver may
+        give it back."""
+        reader = self._reader
+        if reader.rest:
+            raise ProtocolError("bytes behind the end of an answer")
+        if not reader.failed:
+            self._status = reader.status
+        self._busy = False
+        self._raw = None
+
+    def _refuse_file(self) -> None:
+        """The capability was never offered: a server that asks for a file cannot be trusted."""
+        raise ProtocolError("the server asked for a local file")
+
+    async def _awaited(self, future: asyncio.Future[_ResultT]) -> _ResultT:
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def _broken(self, reason: str) -> None:
+        self._transport.abort()
+        self._lost(reason)
+
+    def _lost(self, reason: str) -> None:
+        self._open = False
+        raw, self._raw = self._raw, None
+        receiver, self._receiver = self._receiver, None
+        error = self._lost_error(reason)
+        if self._busy:
+            if raw is not None:
+                raw.failed(error)
+            elif receiver is not None:
+                receiver.failed(error)
+
+    def _lost_error(self, reason: str) -> MeshError:
+        return MeshError(DATA_SOURCE_LOST, data_source=self.data_source, reason=reason)
+
+
+class _OkReceiver:
+    """Awaits one OK."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[OkPacket] = asyncio.get_running_loop().create_future()
+
+    def columns(self, columns: object) -> None:
+        """Rows were not expected and are dropped."""
+
+    def rows(self, rows: list[bytes]) -> None:
+        """See `columns`."""
+
+    def done(self, ok: OkPacket, *, more: bool) -> None:
+        if not more and not self.future.done():
+            self.future.set_result(ok)
+
+    def failed(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class _PrepareReceiver:
+    """Awaits the whole answer of COM_STMT_PREPARE as one header block."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def advance(self, reader: ResponseReader, progress: Progress) -> None:
+        if progress is not ANSWER_END or self.future.done():
+            return
+        if reader.failed:
+            self.future.set_exception(shard_error(reader.error()))
+        else:
+            self.future.set_result(reader.header)
+
+    def failed(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+def shard_error(packet: ErrPacket) -> ShardError:
+    """A server's ERR packet as an exception."""
+    return ShardError(packet.number, packet.sqlstate, packet.message.decode("utf-8", "surrogateescape"))

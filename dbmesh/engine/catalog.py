@@ -1,0 +1,68 @@
+"""Reads the schemas of every table of a MySQL or MariaDB data source, in two queries however many tables it has.
+
+Decides how information_schema rows become `TableSchema` values. Knows no rules.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.collect import collect
+from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
+
+_FAMILIES: Mapping[str, ColumnFamily] = {
+    **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "year"), ColumnFamily.INTEGER),
+    "decimal": ColumnFamily.DECIMAL,
+    **dict.fromkeys(("float", "double"), ColumnFamily.FLOAT),
+    **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext"), ColumnFamily.TEXT),
+    **dict.fromkeys(
+        ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), ColumnFamily.BINARY
+    ),
+    **dict.fromkeys(("date", "time", "datetime", "timestamp"), ColumnFamily.TEMPORAL),
+    "enum": ColumnFamily.ENUM,
+    "set": ColumnFamily.SET,
+    "bit": ColumnFamily.BIT,
+    "json": ColumnFamily.JSON,
+}
+
+_COLUMNS = b"""SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLLATION_NAME, EXTRA,
+ COLUMN_DEFAULT IS NOT NULL FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()
+ ORDER BY TABLE_NAME, ORDINAL_POSITION"""
+_KEYS = b"""SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS
+ WHERE TABLE_SCHEMA = DATABASE() AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
+
+
+async def load_tables(connection: Connection) -> dict[str, TableSchema]:
+    """Actual table name → schema, of the connection's own schema. Raises ShardError or MeshError."""
+    columns: dict[str, list[ColumnSchema]] = defaultdict(list)
+    for row in (await collect(connection, _COLUMNS)).rows:
+        table, name, data_type, column_type, nullable, collation, extra, has_default = (
+            (value or b"").decode("utf-8", "surrogateescape") for value in row
+        )
+        columns[table].append(
+            ColumnSchema(
+                name=name,
+                declared_type=column_type.lower(),
+                family=_FAMILIES.get(data_type.lower(), ColumnFamily.OTHER),
+                unsigned="unsigned" in column_type.lower(),
+                nullable=nullable == "YES",
+                collation=collation or None,
+                auto_increment="auto_increment" in extra.lower(),
+                has_default=has_default == "1",
+            )
+        )
+    keys: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in (await collect(connection, _KEYS)).rows:
+        table, index, column = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
+        keys[table][index].append(column)
+    return {
+        table: TableSchema(
+            name=table,
+            columns=tuple(found),
+            primary_key=tuple(keys[table].get("PRIMARY", ())),
+            unique_keys=tuple(tuple(parts) for index, parts in keys[table].items() if index != "PRIMARY"),
+        )
+        for table, found in columns.items()
+    }

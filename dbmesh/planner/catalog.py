@@ -1,0 +1,64 @@
+"""Schemas found on data sources to the catalog of a logic database.
+
+Decides which actual table describes a logic table and where tables without a rule live. Pure: the findings come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from dbmesh.model import Catalog, DataNode, TableSchema
+from dbmesh.rules.ruleset import RuleSet
+
+Findings = Mapping[str, Mapping[str, TableSchema]]
+"""Data source name → actual table name → schema."""
+
+
+class AmbiguousTable(Exception):
+    """A table without a rule exists on two data sources: nobody can say which one a statement means."""
+
+    def __init__(self, table: str, first: str, second: str) -> None:
+        super().__init__(
+            f"table '{table}' has no rule and exists on both '{first}' and '{second}'; "
+            "write a rule for it, name the one you mean under !SINGLE, or drop the other"
+        )
+
+
+def build_catalog(rule_set: RuleSet, findings: Findings) -> Catalog:
+    """The catalog of `rule_set`. A logic table takes the schema of its first data node that exists. O(tables found).
+
+    Raises AmbiguousTable.
+    """
+    tables: dict[str, TableSchema] = {}
+    owned: set[tuple[str, str]] = set()
+    for key, rule in rule_set.tables.items():
+        for node in rule.nodes:
+            owned.add((node.data_source, node.table.lower()))
+        for node in rule.nodes:
+            schema = findings.get(node.data_source, {}).get(node.table)
+            if schema is not None:
+                tables[key] = replace(schema, name=rule.name)
+                break
+    single_nodes: dict[str, DataNode] = {}
+    for data_source in rule_set.data_sources:
+        for table, schema in findings.get(data_source, {}).items():
+            key = table.lower()
+            if (data_source, key) in owned or key in rule_set.tables:
+                continue
+            if not _is_single(rule_set, data_source, table):
+                continue
+            if key in single_nodes:
+                raise AmbiguousTable(table, single_nodes[key].data_source, data_source)
+            single_nodes[key] = DataNode(data_source, table)
+            tables[key] = schema
+    return Catalog(tables, single_nodes)
+
+
+def _is_single(rule_set: RuleSet, data_source: str, table: str) -> bool:
+    """Whether the patterns of !SINGLE take this table in. Without any pattern every unruled table is taken."""
+    if not rule_set.single_tables:
+        return True
+    name = f"{data_source}.{table}".lower()
+    return any(fnmatchcase(name, pattern.lower()) for pattern in rule_set.single_tables)

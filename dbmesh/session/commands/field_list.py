@@ -1,0 +1,46 @@
+"""COM_FIELD_LIST: the columns of a table, as definitions without rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbmesh.engine.collect import collect
+from dbmesh.errors import MALFORMED_PACKET, MeshError
+from dbmesh.session import execution
+from dbmesh.session.planning import look_up
+from dbmesh.session.result_sink import rename
+from dbmesh.transaction.transaction import quoted
+from dbmesh.wire.framing import frame
+from dbmesh.wire.packets import make_column_definition, make_end_of_rows
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session, Work
+
+_NULL_DEFAULT = b"\xfb"
+
+
+def field_list(session: Session, payload: bytes, sequence: int) -> Work | None:
+    """See the manual, COM_FIELD_LIST (deprecated, still sent by command-line clients)."""
+    table, separator, _wildcard = payload[1:].partition(b"\x00")
+    if not separator:
+        raise MeshError(MALFORMED_PACKET)
+    return _list(session, table.decode("utf-8", "surrogateescape"), sequence)
+
+
+async def _list(session: Session, table: str, sequence: int) -> None:
+    database = session.current_database
+    plan, literals = look_up(session, database, f"SELECT * FROM {quoted(table)} LIMIT 0")
+    bound = execution.bind(plan, execution.make_call(session, database, literals))
+    shot = bound.shots[0]
+    connection = await database.pools[shot.data_source].acquire(session.flavour)
+    try:
+        result = await collect(connection, shot.sql)
+    finally:
+        connection.home.release(connection, session.now())
+    packets = []
+    for column in result.columns:
+        definition = make_column_definition(rename(column, bound.names))
+        packets.append(frame(definition + _NULL_DEFAULT, sequence))
+        sequence = (sequence + 1) & 0xFF
+    packets.append(frame(make_end_of_rows(session.status, 0, session.capabilities), sequence))
+    session.client.write(b"".join(packets))

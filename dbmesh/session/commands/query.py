@@ -1,0 +1,78 @@
+"""COM_QUERY: one or several text statements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
+from dbmesh.session import execution, local
+from dbmesh.session.planning import look_up, must_reload
+from dbmesh.session.result_sink import ResultSink
+from dbmesh.sql.lexer import split_statements
+from dbmesh.wire.commands import parse_query
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session, Work
+
+
+def query(session: Session, payload: bytes, sequence: int) -> Work | None:
+    """See the manual, COM_QUERY. Query attributes are read and not passed on."""
+    sql = parse_query(payload, session.capabilities).sql
+    session.command_text = sql
+    text = sql.decode("utf-8", "surrogateescape")
+    if session.multi_statements and b";" in sql:
+        statements = split_statements(text, session.lexer_flags)
+        if len(statements) > 1:
+            return _run_several(session, statements, sequence)
+        text = statements[0] if statements else ""
+    return run_text(session, text, sequence)
+
+
+def run_text(session: Session, text: str, sequence: int) -> Work | None:
+    """Plan one statement and start it: relayed at once where that is possible, else as the returned coroutine."""
+    database = session.current_database
+    try:
+        plan, literals = look_up(session, database, text)
+    except MeshError as error:
+        if must_reload(database, error):
+            return _run_one(session, text, session.sink(sequence=sequence), more=False)
+        raise
+    if local.answers(plan):
+        return local.answer(session, plan, session.sink(sequence=sequence))
+    bound = plan.bind(execution.make_call(session, database, literals))
+    if sequence == 1 and execution.relayable(session, database, plan, bound):
+        if execution.try_relay(session, database, plan, bound):
+            return None
+        return execution.run_relayed(session, database, plan, bound)
+    return execution.run(session, database, plan, bound, session.sink(sequence=sequence))
+
+
+async def _run_one(session: Session, text: str, sink: ResultSink, *, more: bool) -> None:
+    """Plan and run one statement, reading the catalog again when a table was not known."""
+    database = session.current_database
+    try:
+        plan, literals = look_up(session, database, text)
+    except MeshError as error:
+        if not must_reload(database, error):
+            raise
+        await session.mesh.reload(database)
+        database = session.current_database
+        plan, literals = look_up(session, database, text)
+    if local.answers(plan):
+        await local.answer(session, plan, sink, more=more)
+        return
+    bound = plan.bind(execution.make_call(session, database, literals))
+    await execution.run(session, database, plan, bound, sink, more=more)
+
+
+async def _run_several(session: Session, statements: list[str], sequence: int) -> None:
+    """Multi-statements: one answer after another; the first error ends them."""
+    sink = session.sink(sequence=sequence)
+    for position, text in enumerate(statements):
+        if not text.strip():
+            raise MeshError(EMPTY_QUERY)
+        try:
+            await _run_one(session, text, sink, more=position < len(statements) - 1)
+        except (MeshError, ShardError) as error:
+            session.report(error, sink)
+            return

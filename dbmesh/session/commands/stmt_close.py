@@ -1,0 +1,20 @@
+"""COM_STMT_CLOSE: forget a prepared statement. It has no answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbmesh.wire.commands import parse_statement_id
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session, Work
+
+
+def stmt_close(session: Session, payload: bytes, sequence: int) -> Work | None:
+    """See the manual, COM_STMT_CLOSE. Statements prepared on shards stay for others until their cache is full."""
+    del sequence
+    prepared = session.statements.pop(parse_statement_id(payload), None)
+    if prepared is not None:
+        session.close_cursor(prepared)
+    session.finish()
+    return None

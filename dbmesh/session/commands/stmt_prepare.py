@@ -1,0 +1,90 @@
+"""COM_STMT_PREPARE: plan a statement and tell the definitions of its parameters and columns, as a shard sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.engine.describe import describe
+from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError, ShardError
+from dbmesh.planner.plan import LocalRows, ShardPlan
+from dbmesh.session import local
+from dbmesh.session.connections import Loan
+from dbmesh.session.errors import logic_error
+from dbmesh.session.mesh import Database
+from dbmesh.session.planning import look_up
+from dbmesh.session.prepared import PreparedStatement
+from dbmesh.session.result_sink import rename, text_column
+from dbmesh.sql.fingerprint import fingerprint
+from dbmesh.sql.shape import cut
+from dbmesh.wire.blocks import make_prepare_answer
+from dbmesh.wire.constants import Capability
+from dbmesh.wire.packets import ColumnDefinition, PrepareOk
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session, Work
+
+MAX_STATEMENTS = 16_382
+"""Prepared statements one session may hold: MySQL's default max_prepared_stmt_count."""
+
+Definitions = tuple[Sequence[ColumnDefinition], Sequence[ColumnDefinition]]
+
+
+def stmt_prepare(session: Session, payload: bytes, sequence: int) -> Work | None:
+    """See the manual, COM_STMT_PREPARE."""
+    del sequence
+    if len(session.statements) >= MAX_STATEMENTS:
+        raise MeshError(TOO_MANY_STATEMENTS, limit=MAX_STATEMENTS)
+    session.command_text = payload[1:]
+    return _prepare(session, payload[1:])
+
+
+def count_parameters(session: Session, text: str) -> int:
+    """The number of `?` in a statement."""
+    shape = fingerprint(text, session.lexer_flags).shape
+    return sum(slot.parameter for slot in cut(shape, session.lexer_flags).slots)
+
+
+async def _prepare(session: Session, sql: bytes) -> None:
+    database = session.current_database
+    text = sql.decode("utf-8", "surrogateescape")
+    plan, _ = look_up(session, database, text)
+    count = count_parameters(session, text)
+    if local.answers(plan):
+        columns = [text_column(name) for name in plan.columns] if isinstance(plan, LocalRows) else []
+        definitions: Definitions = ([text_column("?")] * count, columns)
+    else:
+        definitions = await _ask_shard(session, database, plan, count)
+    parameters, columns = definitions
+    statement_id = session.next_statement_id
+    session.next_statement_id = statement_id % 0xFFFFFFFE + 1
+    session.statements[statement_id] = PreparedStatement(statement_id, sql, text, count)
+    session.client.write(
+        make_prepare_answer(
+            PrepareOk(statement_id, len(columns), len(parameters), 0),
+            parameters,
+            columns,
+            deprecate_eof=bool(session.capabilities & Capability.DEPRECATE_EOF),
+            status=session.status,
+        )
+    )
+
+
+async def _ask_shard(session: Session, database: Database, plan: ShardPlan, count: int) -> Definitions:
+    """Parameters' and columns' definitions, from one data node, with logic names."""
+    shot = plan.prototype()
+    names = plan.names
+    loan = Loan(session)
+    try:
+        connection = await loan.take_for_reading(database, shot.data_source)
+        if isinstance(connection, MySQLConnection):
+            prepared = await connection.prepare(shot.sql)
+            return prepared.parameters, [rename(column, names) for column in prepared.columns]
+        columns = await describe(connection, shot.sql) if plan.reads_only else ()
+        return [text_column("?")] * count, [rename(column, names) for column in columns]
+    except ShardError as error:
+        schema = database.rule_set.data_sources[shot.data_source].database
+        raise logic_error(error, names, schema) from error
+    finally:
+        loan.free()

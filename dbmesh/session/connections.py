@@ -1,0 +1,145 @@
+"""Which connections a session's statement runs on: its transaction's, a pinned one, or the pool's.
+
+Decides borrowing, joining transactions, and giving back. Knows nothing of answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.exchange import Lane
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
+from dbmesh.session.mesh import Database
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+class Loan:
+    """Connections lent to one statement. `free` gives back those that are not the session's own."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._borrowed: list[Connection] = []
+        self.lanes: list[Lane] = []
+
+    async def take(self, database: Database, plan: ShardPlan, shots: Sequence[Shot], answer: Answer) -> None:
+        """Connections for every shot, each brought to the session's state and into its transaction.
+
+        Data sources are taken in name order, so that two statements never wait for each other in a circle. Raises
+        MeshError or ShardError; `free` must be called in any case.
+        """
+        session = self._session
+        transactional = plan.opens_transaction and (session.transaction.open or not session.autocommit)
+        by_source: dict[str, list[Shot]] = {}
+        for shot in shots:
+            by_source.setdefault(shot.data_source, []).append(shot)
+        lanes: dict[str, list[Lane]] = {}
+        for data_source in sorted(by_source):
+            own = by_source[data_source]
+            connections = await self._connections(
+                database, data_source, _parallel(session, own, answer), transactional
+            )
+            for connection in connections:
+                if connection.state != session.state:
+                    await connection.bring_to(session.state)
+            if transactional:
+                await self._join(database, data_source, connections[0], plan)
+            if plan.pin is not None and plan.pin is not PinReason.TRANSACTION:
+                self._pin(database, data_source, connections[0], plan.pin)
+            share = -(-len(own) // len(connections))
+            lanes[data_source] = [
+                Lane(connection, tuple(own[index * share : (index + 1) * share]))
+                for index, connection in enumerate(connections)
+                if own[index * share : (index + 1) * share]
+            ]
+        # Lanes in the order of the shots: the first shot's columns and counts are the answer's.
+        self.lanes = [lane for data_source in by_source for lane in lanes[data_source]]
+
+    async def take_for_reading(self, database: Database, data_source: str) -> Connection:
+        """One connection outside any transaction's rules, for questions about a statement. Raises as `take`."""
+        connection = (await self._connections(database, data_source, 1, transactional=False))[0]
+        if connection.state != self._session.state:
+            await connection.bring_to(self._session.state)
+        return connection
+
+    def keeps(self, connection: Connection) -> bool:
+        """Whether the session keeps a connection of this loan (its transaction's, or pinned)."""
+        return any(held is connection for held in self._session.held_connections())
+
+    def free(self) -> None:
+        """Give borrowed connections back; a connection in an unknown state is closed by its pool."""
+        now = self._session.now()
+        for connection in self._borrowed:
+            if not self.keeps(connection):
+                connection.home.release(connection, now)
+        self._borrowed = []
+
+    async def _connections(
+        self, database: Database, data_source: str, count: int, transactional: bool
+    ) -> list[Connection]:
+        session = self._session
+        key = source_key(database, data_source)
+        branch = session.transaction.branches.get(key)
+        if branch is not None:
+            return [branch.connection]
+        pinned = session.pins.get(key)
+        if pinned is not None:
+            return [pinned[0]]
+        pool = database.pools[data_source]
+        wanted = 1 if transactional else min(count, max(1, pool.config.max_pool_size // 2))
+        if wanted == 1:
+            connections = [await pool.acquire(session.flavour)]
+        else:
+            connections = await pool.acquire_many(session.flavour, wanted)
+        self._borrowed.extend(connections)
+        return connections
+
+    async def _join(
+        self, database: Database, data_source: str, connection: Connection, plan: ShardPlan
+    ) -> None:
+        transaction = self._session.transaction
+        key = source_key(database, data_source)
+        if key not in transaction.branches:
+            await transaction.join(key, connection)
+        if not plan.reads_only:
+            transaction.branches[key].wrote = True
+
+    def _pin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
+        self._session.pins.setdefault(source_key(database, data_source), (connection, reason))
+
+
+def source_key(database: Database, data_source: str) -> str:
+    """One name for a data source of a logic database, unique in the mesh."""
+    return f"{database.name}.{data_source}"
+
+
+def _parallel(session: Session, shots: Sequence[Shot], answer: Answer) -> int:
+    """How many connections to one data source these shots want. A merge that must see all rows in order at once wants
+    one each; anything else runs `max-connections-size-per-query` at a time, writes one after another."""
+    if not isinstance(answer, RowMerge):
+        return 1
+    if answer.order_by or answer.grouped or answer.distinct:
+        return len(shots)
+    return min(len(shots), session.mesh.connections_per_query)
+
+
+async def free_after_error(session: Session, error: MeshError | ShardError) -> None:
+    """What an error does to the open transaction: a deadlock or a lost connection ends it everywhere."""
+    transaction = session.transaction
+    lost = [branch for branch in transaction.branches.values() if not branch.connection.usable]
+    if not transaction.open or not (lost or error.number in ROLLED_BACK_BY_SERVER):
+        return
+    branches = list(transaction.branches.values())
+    await transaction.roll_back()
+    for branch in branches:
+        branch.connection.home.release(branch.connection, session.now())
+    if lost:
+        session.broken_transaction = str(error)
+
+
+ROLLED_BACK_BY_SERVER = frozenset({1213})
+"""Errors after which MySQL has rolled back the whole transaction: deadlock."""

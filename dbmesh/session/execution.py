@@ -1,0 +1,215 @@
+"""Runs one planned statement of a session and writes its result.
+
+Decides the order: transaction checks, bind, borrow, exchange, bookkeeping, closing packet. The fast path (one shard,
+answer relayed) is `try_relay`; everything else is a coroutine that owns the exchange until it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.engine.exchange import Exchange, Outcome, ShardWarning
+from dbmesh.errors import INTERNAL, MeshError, ShardError
+from dbmesh.planner.plan import (
+    BoundStatement,
+    Call,
+    Relay,
+    RenameValues,
+    ShardPlan,
+    Shot,
+    Verb,
+)
+from dbmesh.session.connections import Loan, free_after_error, source_key
+from dbmesh.session.errors import logic_text
+from dbmesh.session.mesh import Database
+from dbmesh.session.renaming import RenamingSink
+from dbmesh.session.result_sink import ResultSink
+from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
+from dbmesh.wire.constants import MAX_PAYLOAD, Command, Status
+from dbmesh.wire.framing import frame
+from dbmesh.wire.packets import OkPacket
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+_QUERY = Command.QUERY.to_bytes(1, "little")
+
+
+def make_call(session: Session, database: Database, literals: Sequence[object]) -> Call:
+    """What `bind` may look at, for a text statement."""
+    return Call(literals, session, (), False, database.key_generators)
+
+
+def relayable(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> bool:
+    """Whether the answer can pass as it is: one shot on a MySQL data source, nothing to change in what comes back and
+    nothing to do afterwards. O(1)."""
+    return (
+        type(bound.answer) is Relay
+        and plan.verb is not Verb.DDL
+        and plan.pin is None
+        and bound.generated_id is None
+        and not plan.calculates_found_rows
+        and not plan.implicit_commit
+        and (plan.opens_transaction or not session.transaction.open)
+        and database.rule_set.data_sources[bound.shots[0].data_source].kind == "mysql"
+    )
+
+
+def try_relay(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> bool:
+    """Start relaying a relayable statement on a connection that is free right now. False when there is none: see
+    `run_relayed`. O(1)."""
+    shot = bound.shots[0]
+    connection, pinned = free_connection(session, database, plan, shot.data_source)
+    if connection is None:
+        return False
+    session.relay.start(connection, query_packet(shot.sql), bound.names, pinned=pinned)
+    return True
+
+
+def query_packet(sql: bytes) -> bytes:
+    """COM_QUERY, framed."""
+    if len(sql) < MAX_PAYLOAD - 1:
+        return (len(sql) + 1).to_bytes(4, "little") + _QUERY + sql
+    return frame(_QUERY + sql, 0)
+
+
+def free_connection(
+    session: Session, database: Database, plan: ShardPlan, data_source: str
+) -> tuple[MySQLConnection | None, bool]:
+    """A connection that can take a statement of this plan at once, and whether the session keeps it afterwards."""
+    transaction = session.transaction
+    if transaction.open or not session.autocommit or session.pins or session.broken_transaction:
+        branch = transaction.branches.get(source_key(database, data_source))
+        if session.broken_transaction or branch is None or not branch.connection.usable:
+            return None, False
+        held = branch.connection
+        if not isinstance(held, MySQLConnection) or held.state != session.state:
+            return None, False
+        if not plan.reads_only:
+            branch.wrote = True
+        return held, True
+    pool = database.pools[data_source]
+    now = session.now()
+    connection = pool.try_acquire(session.flavour, now)
+    if connection is None:
+        return None, False
+    if not isinstance(connection, MySQLConnection) or connection.state != session.state:
+        pool.release(connection, now)
+        return None, False
+    return connection, False
+
+
+async def run(
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    sink: ResultSink,
+    *,
+    more: bool = False,
+) -> None:
+    """Run a bound statement and write its whole answer to `sink`. `more` tells that another result follows. Raises
+    MeshError or ShardError (in logic names)."""
+    session.refuse_in_broken_transaction()
+    if plan.implicit_commit:
+        await session.end_transaction(commit=True)
+    sink.use_names(bound.names)
+    outcome = await _exchange(session, database, plan, bound, sink)
+    _remember(session, plan, bound, outcome)
+    if plan.verb is Verb.DDL:
+        await session.mesh.reload(database)
+    status = session.status | (Status.MORE_RESULTS_EXISTS.value if more else 0)
+    warnings = min(len(session.warnings), 65535)
+    if outcome.row_count is not None:
+        sink.end_rows(status, warnings)
+    else:
+        ok = outcome.ok
+        sink.ok(OkPacket(ok.affected_rows, session_insert_id(bound, ok), status, warnings, ok.info))
+
+
+async def run_relayed(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> bool:
+    """Relay after all: borrow, bring to state, join the transaction, then pass the answer on. Returns True: the relay
+    ends the command."""
+    session.refuse_in_broken_transaction()
+    loan = Loan(session)
+    try:
+        await loan.take(database, plan, bound.shots, bound.answer)
+    except (MeshError, ShardError) as error:
+        loan.free()
+        raise await settled(session, database, bound, error) from error
+    except BaseException:
+        loan.free()
+        raise
+    lane = loan.lanes[0]
+    if not isinstance(lane.connection, MySQLConnection):
+        loan.free()
+        raise MeshError(INTERNAL, reason="a data source that cannot be relayed was to be")
+    session.relay.start(
+        lane.connection, query_packet(lane.shots[0].sql), bound.names, pinned=loan.keeps(lane.connection)
+    )
+    return True
+
+
+async def settled(
+    session: Session, database: Database, bound: BoundStatement, error: MeshError | ShardError
+) -> MeshError | ShardError:
+    """What an error does to the session's transaction is done; returns it in logic names."""
+    await free_after_error(session, error)
+    if not isinstance(error, ShardError):
+        return error
+    text = error.message
+    for data_source in {shot.data_source for shot in bound.shots}:
+        text = logic_text(text, bound.names, database.rule_set.data_sources[data_source].database)
+    return ShardError(error.number, error.sqlstate, text)
+
+
+def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
+    """The insert id the OK packet tells: the key the mesh generated, else the shard's."""
+    return bound.generated_id if bound.generated_id is not None else ok.last_insert_id
+
+
+async def _exchange(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: ResultSink
+) -> Outcome:
+    loan = Loan(session)
+    target = RenamingSink(sink, bound.answer, bound.names) if isinstance(bound.answer, RenameValues) else sink
+    try:
+        await loan.take(database, plan, bound.shots, bound.answer)
+        session.exchange = Exchange(loan.lanes, bound.answer, target, session.mesh.limits)
+        if session.client_paused:
+            session.exchange.pause()
+        return await session.exchange.run()
+    except (MeshError, ShardError) as error:
+        session.exchange = None
+        loan.free()
+        raise await settled(session, database, bound, error) from error
+    finally:
+        session.exchange = None
+        loan.free()
+
+
+def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome: Outcome) -> None:
+    """What FOUND_ROWS(), ROW_COUNT(), LAST_INSERT_ID() and SHOW WARNINGS will answer."""
+    session.warnings = outcome.warnings
+    if outcome.row_count is not None:
+        session.row_count = -1
+        session.found_rows = outcome.row_count
+        return
+    session.row_count = outcome.ok.affected_rows
+    insert_id = session_insert_id(bound, outcome.ok)
+    if insert_id:
+        session.last_insert_id = insert_id
+    if _writes_several(plan, bound.shots) and not session.transaction.open:
+        sources = ", ".join(dict.fromkeys(shot.data_source for shot in bound.shots))
+        text = f"dbmesh: the statement wrote {sources} one after another: it was not atomic"
+        session.warnings = [*session.warnings, ShardWarning("Warning", NOT_ATOMIC_WARNING, text)]
+
+
+def _writes_several(plan: ShardPlan, shots: Sequence[Shot]) -> bool:
+    return (
+        not plan.reads_only
+        and plan.verb in (Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE)
+        and len({shot.data_source for shot in shots}) > 1
+    )

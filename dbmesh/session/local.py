@@ -1,0 +1,284 @@
+"""Statements the session answers by itself: transactions, USE, SET, KILL, text PREPARE, the mesh's own tables.
+
+Decides what each does to the session. Statements that reach shards are `session.execution`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypeIs
+
+from dbmesh.engine.exchange import ShardWarning
+from dbmesh.errors import (
+    SAVEPOINT_UNKNOWN,
+    UNKNOWN_DATABASE,
+    UNKNOWN_STATEMENT,
+    UNKNOWN_THREAD,
+    WRONG_ARGUMENTS,
+    MeshError,
+)
+from dbmesh.planner.plan import (
+    Begin,
+    Commit,
+    Kill,
+    LocalRows,
+    Nothing,
+    Plan,
+    Rollback,
+    Savepoint,
+    SessionStatement,
+    SetVariables,
+    ShowProcessList,
+    ShowSessions,
+    ShowWarnings,
+    TextDeallocate,
+    TextExecute,
+    TextPrepare,
+    Use,
+)
+from dbmesh.session.prepared import PreparedStatement
+from dbmesh.session.result_sink import ResultSink, number_column, text_column
+from dbmesh.session.session_track import autocommit_changed, schema_changed
+from dbmesh.session.variables import set_variables
+from dbmesh.sql.literals import decode_literal
+from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
+from dbmesh.wire.constants import Status
+from dbmesh.wire.packets import OkPacket
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+def answers(plan: Plan) -> TypeIs[SessionStatement]:
+    """Whether the session answers this plan by itself."""
+    return type(plan) in _HANDLERS
+
+
+async def answer(session: Session, statement: SessionStatement, sink: ResultSink, *, more: bool = False) -> None:
+    """Perform a session statement and write its answer. Raises MeshError or ShardError."""
+    handler = _HANDLERS[type(statement)]
+    if not isinstance(statement, (ShowWarnings, Rollback, Commit)):
+        session.refuse_in_broken_transaction()
+    await handler(session, statement, sink, Status.MORE_RESULTS_EXISTS.value if more else 0)
+
+
+def use(session: Session, name: str) -> None:
+    """Make a logic database the current one. Raises MeshError UNKNOWN_DATABASE, also when the account may not see it:
+    what one may not use, one need not know of."""
+    database = session.mesh.database(name)
+    allowed = session.allowed_databases
+    if database is None or (allowed is not None and database.name.lower() not in allowed):
+        raise MeshError(UNKNOWN_DATABASE, database=name)
+    session.database = database.name
+
+
+def _ok(session: Session, sink: ResultSink, more: int, session_state: bytes = b"") -> None:
+    warnings = len(session.warnings)
+    sink.ok(OkPacket(status=session.status | more, warnings=warnings, session_state=session_state))
+
+
+async def _begin(session: Session, statement: Begin, sink: ResultSink, more: int) -> None:
+    isolation = session.transaction.isolation
+    warning = await session.end_transaction(commit=True)
+    session.transaction.begin(statement.characteristics)
+    session.transaction.isolation = isolation
+    _set_warning(session, warning)
+    _ok(session, sink, more)
+
+
+async def _commit(session: Session, statement: Commit, sink: ResultSink, more: int) -> None:
+    await _end(session, commit=True, chain=statement.chain)
+    _ok(session, sink, more)
+    if statement.release:
+        session.client.close()
+
+
+async def _rollback(session: Session, statement: Rollback, sink: ResultSink, more: int) -> None:
+    if statement.savepoint is not None:
+        session.refuse_in_broken_transaction()
+        if not await session.transaction.roll_back_to(statement.savepoint):
+            raise MeshError(SAVEPOINT_UNKNOWN, name=statement.savepoint)
+        session.warnings = []
+    else:
+        await _end(session, commit=False, chain=statement.chain)
+    _ok(session, sink, more)
+    if statement.release:
+        session.client.close()
+
+
+async def _end(session: Session, *, commit: bool, chain: bool) -> None:
+    characteristics = session.transaction.characteristics
+    isolation = session.transaction.isolation
+    warning = await session.end_transaction(commit=commit)
+    if chain:
+        session.transaction.begin(characteristics)
+        session.transaction.isolation = isolation
+    session.row_count = 0
+    _set_warning(session, warning)
+
+
+def _set_warning(session: Session, text: str | None) -> None:
+    session.warnings = [] if text is None else [ShardWarning("Warning", NOT_ATOMIC_WARNING, text)]
+
+
+async def _savepoint(session: Session, statement: Savepoint, sink: ResultSink, more: int) -> None:
+    transaction = session.transaction
+    if statement.release:
+        if not await transaction.release_savepoint(statement.name):
+            raise MeshError(SAVEPOINT_UNKNOWN, name=statement.name)
+    elif transaction.open or not session.autocommit:
+        # Outside a transaction a savepoint is gone at once, as on one server.
+        await transaction.savepoint(statement.name)
+    session.warnings = []
+    _ok(session, sink, more)
+
+
+async def _set(session: Session, statement: SetVariables, sink: ResultSink, more: int) -> None:
+    autocommit = session.autocommit
+    await set_variables(session, statement)
+    session.warnings = []
+    session.row_count = 0
+    changed = autocommit_changed(session.autocommit) if session.autocommit != autocommit else b""
+    _ok(session, sink, more, changed)
+
+
+async def _use(session: Session, statement: Use, sink: ResultSink, more: int) -> None:
+    use(session, statement.database)
+    session.warnings = []
+    _ok(session, sink, more, schema_changed(statement.database))
+
+
+async def _kill(session: Session, statement: Kill, sink: ResultSink, more: int) -> None:
+    kill(session, statement.id, query=statement.query)
+    _ok(session, sink, more)
+
+
+def kill(session: Session, connection_id: int, *, query: bool) -> None:
+    """KILL QUERY or CONNECTION of any session of this process. Raises MeshError UNKNOWN_THREAD."""
+    target = session.mesh.sessions.get(connection_id)
+    if target is None:
+        raise MeshError(UNKNOWN_THREAD, id=connection_id)
+    if query:
+        target.kill_query()
+    else:
+        target.kill_connection()
+
+
+async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSink, more: int) -> None:
+    from dbmesh.session.commands.stmt_prepare import count_parameters
+
+    text = statement.text
+    if statement.variable is not None:
+        literal = session.state.user_variable(statement.variable)
+        value = None if literal is None else decode_literal(literal)
+        if not isinstance(value, str):
+            raise MeshError(WRONG_ARGUMENTS, command="PREPARE")
+        text = value
+    sql = text.encode("utf-8", "surrogateescape")
+    count = count_parameters(session, text)
+    session.text_statements[statement.name.lower()] = PreparedStatement(0, sql, text, count)
+    session.warnings = []
+    _ok(session, sink, more)
+
+
+async def _text_execute(session: Session, statement: TextExecute, sink: ResultSink, more: int) -> None:
+    from dbmesh.session.commands.stmt_execute import run_with_parameters
+
+    prepared = session.text_statements.get(statement.name.lower())
+    if prepared is None:
+        raise MeshError(UNKNOWN_STATEMENT, id=statement.name, command="EXECUTE")
+    if len(statement.variables) != prepared.parameter_count:
+        raise MeshError(WRONG_ARGUMENTS, command="EXECUTE")
+    parameters = []
+    for name in statement.variables:
+        literal = session.state.user_variable(name)
+        parameters.append(None if literal is None else decode_literal(literal))
+    await run_with_parameters(session, prepared.text, parameters, sink, more=bool(more))
+
+
+async def _text_deallocate(session: Session, statement: TextDeallocate, sink: ResultSink, more: int) -> None:
+    if session.text_statements.pop(statement.name.lower(), None) is None:
+        raise MeshError(UNKNOWN_STATEMENT, id=statement.name, command="DEALLOCATE PREPARE")
+    _ok(session, sink, more)
+
+
+async def _show_warnings(session: Session, statement: ShowWarnings, sink: ResultSink, more: int) -> None:
+    found = [w for w in session.warnings if not statement.errors_only or w.level == "Error"]
+    if statement.count:
+        name = "@@session.error_count" if statement.errors_only else "@@session.warning_count"
+        sink.local_rows([number_column(name)], [[str(len(found))]], session.status | more)
+        return
+    end = None if statement.limit is None else statement.offset + statement.limit
+    sink.local_rows(
+        [text_column("Level", 7), number_column("Code"), text_column("Message", 512)],
+        [[w.level, str(w.number), w.message] for w in found[statement.offset : end]],
+        session.status | more,
+    )
+
+
+async def _local_rows(session: Session, statement: LocalRows, sink: ResultSink, more: int) -> None:
+    session.warnings = []
+    session.found_rows = len(statement.rows)
+    sink.local_rows([text_column(name) for name in statement.columns], statement.rows, session.status | more)
+
+
+async def _show_process_list(
+    session: Session, statement: ShowProcessList, sink: ResultSink, more: int
+) -> None:
+    now = session.now()
+    rows = []
+    for other in sorted(session.mesh.sessions.values(), key=lambda found: found.connection_id):
+        text = other.command_text.decode("utf-8", "replace")
+        rows.append(
+            [
+                str(other.connection_id),
+                other.user_name,
+                other.host,
+                other.database,
+                "Query" if text else "Sleep",
+                str(int(now - other.command_since)),
+                "",
+                (text if statement.full else text[:100]) or None,
+            ]
+        )
+    names = ("Id", "User", "Host", "db", "Command", "Time", "State", "Info")
+    columns = [number_column(n) if n in ("Id", "Time") else text_column(n) for n in names]
+    sink.local_rows(columns, rows, session.status | more)
+
+
+async def _show_sessions(session: Session, statement: ShowSessions, sink: ResultSink, more: int) -> None:
+    del statement
+    rows = []
+    for other in sorted(session.mesh.sessions.values(), key=lambda found: found.connection_id):
+        pins = [f"{source}: {reason.value}" for source, (_, reason) in sorted(other.pins.items())]
+        pins += [f"{source}: transaction" for source in other.transaction.branches]
+        rows.append([str(other.connection_id), other.user_name, other.host, other.database, "; ".join(pins)])
+    names = ("Id", "User", "Host", "db", "Pins")
+    sink.local_rows([text_column(name) for name in names], rows, session.status | more)
+
+
+async def _nothing(session: Session, statement: Nothing, sink: ResultSink, more: int) -> None:
+    del statement
+    session.warnings = []
+    _ok(session, sink, more)
+
+
+_HANDLERS: Mapping[type, Callable[["Session", Any, ResultSink, int], Awaitable[None]]] = {
+    Begin: _begin,
+    Commit: _commit,
+    Rollback: _rollback,
+    Savepoint: _savepoint,
+    SetVariables: _set,
+    Use: _use,
+    Kill: _kill,
+    TextPrepare: _text_prepare,
+    TextExecute: _text_execute,
+    TextDeallocate: _text_deallocate,
+    ShowWarnings: _show_warnings,
+    LocalRows: _local_rows,
+    ShowProcessList: _show_process_list,
+    ShowSessions: _show_sessions,
+    Nothing: _nothing,
+}

@@ -1,0 +1,70 @@
+"""What all sessions of one process share: logic databases with their plans and pools, users, the session registry.
+
+Decides nothing about statements. A `Database` is replaced as a whole when its catalog or its rules change; a
+statement keeps the one it started with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Connection
+from dbmesh.backend.pool import Pool
+from dbmesh.merge.rows import MergeLimits
+from dbmesh.model import Catalog
+from dbmesh.planner.cache import PlanCache
+from dbmesh.planner.plan import KeyGenerator
+from dbmesh.rules.ruleset import Configuration, RuleSet
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+ConnectionPool = Pool[Connection]
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One logic database as statements see it at one moment."""
+
+    name: str
+    rule_set: RuleSet
+    catalog: Catalog
+    plans: PlanCache
+    pools: Mapping[str, ConnectionPool]
+    key_generators: Mapping[str, KeyGenerator]
+
+
+class Mesh:
+    """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
+    them. `reload` reads a database's catalog again and returns its successor."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        databases: Mapping[str, Database],
+        reload: Callable[[Database], Awaitable[Database]],
+    ) -> None:
+        self.configuration = configuration
+        self.databases = dict(databases)
+        self.sessions: dict[int, Session] = {}
+        self.limits = MergeLimits(
+            max_rows=int(configuration.properties["merge-max-rows"]),
+            max_bytes=int(configuration.properties["merge-max-bytes"]),
+        )
+        self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
+        self._reload = reload
+
+    def database(self, name: str) -> Database | None:
+        """A logic database, its name compared without case."""
+        return self.databases.get(name.lower())
+
+    @property
+    def default_database(self) -> Database:
+        """Serves sessions that have not chosen a database: any will do for SELECT 1."""
+        return next(iter(self.databases.values()))
+
+    async def reload(self, database: Database) -> None:
+        """Read the catalog of a database again, after DDL or when a table was not found."""
+        self.databases[database.name.lower()] = await self._reload(database)

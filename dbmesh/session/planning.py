@@ -1,0 +1,27 @@
+"""From a statement's text to its plan, in the session's terms.
+
+Decides which cache is asked with which flags, and when an unknown table is worth another look at the data sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dbmesh.errors import UNKNOWN_TABLE, MeshError
+from dbmesh.planner.plan import Plan
+from dbmesh.session.mesh import Database
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+def look_up(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:
+    """The plan of a text and its literals. Raises MeshError (parse error, refusal, unknown table)."""
+    return database.plans.lookup(text, session.lexer_flags, session.database)
+
+
+def must_reload(database: Database, error: MeshError) -> bool:
+    """Whether the catalog should be read again before this error is believed: a table may have been created on a data
+    source behind the mesh's back."""
+    return error.kind is UNKNOWN_TABLE and database.may_be_stale

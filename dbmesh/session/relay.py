@@ -1,0 +1,188 @@
+"""The relay: one shard's answer passes to the client as the bytes it came in.
+
+Decides what may pass untouched and the little that may not: names in column definitions (through a cache keyed by the
+raw header block), OK packets, error texts. No task, no row is decoded, no object per packet. Whatever needs more than
+this is the work of `engine.exchange`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.mysql import MySQLConnection, shard_error
+from dbmesh.engine.exchange import fetch_warnings
+from dbmesh.errors import ShardError
+from dbmesh.planner.plan import Names
+from dbmesh.session.result_sink import rename
+from dbmesh.wire.constants import Capability
+from dbmesh.wire.framing import frame
+from dbmesh.wire.packets import ColumnDefinition, make_ok
+from dbmesh.wire.blocks import rewrite_header
+from dbmesh.wire.response import ANSWER_END, NEED_DATA, Progress, ResponseReader
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+HEADERS_KEPT = 256
+"""Column definition blocks a session remembers with their renamed form."""
+
+
+class RelayReceiver:
+    """One session's relay; it lives as long as the session and serves one command at a time."""
+
+    __slots__ = ("_connection", "_headers", "_names", "_pinned", "_rows_seen", "_session")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._connection: MySQLConnection | None = None
+        self._names = Names("", {})
+        self._headers: dict[bytes, tuple[Mapping[str, str] | None, bytes]] = {}
+        self._pinned = False
+        self._rows_seen = False
+
+    def start(self, connection: MySQLConnection, packet: bytes, names: Names, *, pinned: bool) -> None:
+        """Send a query or execute packet and pass its answer on. A connection that is not `pinned` goes back to its
+        pool at the end."""
+        self._connection = connection
+        self._names = names
+        self._pinned = pinned
+        self._rows_seen = False
+        connection.relay(packet, self)
+
+    def start_fetch(self, connection: MySQLConnection, packet: bytes) -> None:
+        """Send a COM_STMT_FETCH to the connection that holds the cursor."""
+        self._connection = connection
+        self._pinned = True
+        self._rows_seen = True
+        connection.relay_fetch(packet, self)
+
+    def pause(self) -> None:
+        """The client reads too slowly."""
+        if self._connection is not None:
+            self._connection.pause_reading()
+
+    def resume(self) -> None:
+        """The client reads again."""
+        if self._connection is not None:
+            self._connection.resume_reading()
+
+    def busy_connections(self) -> tuple[MySQLConnection, ...]:
+        """The connection under way, for KILL."""
+        return () if self._connection is None else (self._connection,)
+
+    def drop(self) -> None:
+        """The client is gone in the middle of an answer: the connection's state is of no use to anybody."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+            connection.home.discard(connection)
+
+    # backend.mysql.RawReceiver
+
+    def advance(self, reader: ResponseReader, progress: Progress) -> None:
+        """See `RawReceiver`."""
+        if self._connection is None:
+            return
+        session = self._session
+        if reader.header:
+            self._rows_seen = True
+            data = self._renamed(reader.header) + reader.rows
+        else:
+            data = reader.rows
+        if progress is NEED_DATA:
+            if data:
+                session.client.write(data)
+        elif reader.failed:
+            self._fail(reader, data)
+        elif self._rows_seen:
+            session.client.write(data + reader.terminal)
+            session.found_rows = reader.row_count
+            session.row_count = -1
+            if progress is ANSWER_END:
+                self._end(reader)
+            else:
+                self._rows_seen = False
+        else:
+            self._acknowledge(reader)
+            if progress is ANSWER_END:
+                self._end(reader)
+
+    def failed(self, error: Exception) -> None:
+        """The connection was lost."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.home.discard(connection)
+            self._session.relay_lost(connection, error, answer_begun=self._rows_seen)
+
+    # inside
+
+    def _renamed(self, header: bytes) -> bytes:
+        """The header block with logic names. The cache's key is the block itself, so a hit costs one hash; an entry
+        made with other names does not count. It is emptied when full."""
+        names = self._names
+        made_with, known = self._headers.get(header, (None, b""))
+        if made_with is not names.tables:
+
+            def renamed(column: ColumnDefinition) -> ColumnDefinition:
+                return rename(column, names)
+
+            deprecate_eof = bool(self._session.capabilities & Capability.DEPRECATE_EOF)
+            known = rewrite_header(header, renamed, deprecate_eof)
+            if len(self._headers) >= HEADERS_KEPT:
+                self._headers.clear()
+            self._headers[header] = (names.tables, known)
+        return known
+
+    def _acknowledge(self, reader: ResponseReader) -> None:
+        """An OK packet: what it says belongs to the session; its form is the client's."""
+        session = self._session
+        ok = reader.ok()
+        session.row_count = ok.affected_rows
+        if ok.last_insert_id:
+            session.last_insert_id = ok.last_insert_id
+        packet = make_ok(replace(ok, session_state=b""), session.capabilities)
+        session.client.write(frame(packet, reader.terminal[3]))
+
+    def _fail(self, reader: ResponseReader, data: bytes) -> None:
+        """An ERR packet, at the head of the answer or in the middle of its rows."""
+        session = self._session
+        connection, self._connection = self._connection, None
+        error = session.logic_error(shard_error(reader.error()), self._names, connection)
+        if data:
+            session.client.write(data)
+        session.error(error, sequence=reader.terminal[3])
+        if self._pinned or connection is None:
+            session.statement_failed(error)
+            return
+        connection.home.release(connection, session.now())
+        session.finish()
+
+    def _end(self, reader: ResponseReader) -> None:
+        session = self._session
+        connection = self._connection
+        if connection is None:
+            return
+        terminal = reader.terminal
+        if (len(terminal) == 9 and terminal[5:7] != b"\0\0") or (len(terminal) != 9 and reader.ok().warnings):
+            session.run(self._collect_warnings(connection))
+            return
+        self._connection = None
+        if session.warnings:
+            session.warnings = []
+        if not self._pinned:
+            connection.home.release(connection, session.now())
+        session.finish()
+
+    async def _collect_warnings(self, connection: MySQLConnection) -> None:
+        """Warnings live on the shard's connection, which will serve others: they are fetched before it is given back."""
+        session = self._session
+        try:
+            session.warnings = await fetch_warnings(connection)
+        except ShardError:
+            session.warnings = []
+        finally:
+            self._connection = None
+            if not self._pinned:
+                connection.home.release(connection, session.now())

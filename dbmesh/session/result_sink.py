@@ -1,0 +1,136 @@
+"""Writes results to a client as packets: column definitions, rows, the closing OK, EOF or ERR.
+
+Decides framing, sequence ids, text or binary rows, and logic names in column definitions. Refuses to know where rows
+come from. Answers that need no change do not pass here (session.relay).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from dbmesh.merge.frames import frame_rows
+from dbmesh.planner.plan import Names
+from dbmesh.session.client import Client
+from dbmesh.wire.constants import Capability, ColumnFlag, ColumnType, Status
+from dbmesh.wire.framing import frame, packet_count
+from dbmesh.wire.packets import (
+    ColumnDefinition,
+    ErrPacket,
+    OkPacket,
+    make_column_definition,
+    make_end_of_rows,
+    make_eof,
+    make_err,
+    make_ok,
+    EofPacket,
+)
+from dbmesh.wire.primitives import pack_lenenc_int
+from dbmesh.wire.values import binary_row_encoder, decode_text_row, encode_text_row
+
+UTF8MB4_GENERAL_CI = 45
+
+
+def rename(column: ColumnDefinition, names: Names) -> ColumnDefinition:
+    """The definition one server would send: logic names instead of actual ones. O(1)."""
+    if not column.org_table and not column.schema:
+        return column
+    actual = column.org_table.decode("utf-8", "surrogateescape")
+    logic = names.tables.get(actual)
+    encoded = column.org_table if logic is None else logic.encode("utf-8", "surrogateescape")
+    table = encoded if column.table == column.org_table else column.table
+    return replace(column, schema=names.database.encode(), org_table=encoded, table=table)
+
+
+def text_column(name: str, width: int = 255) -> ColumnDefinition:
+    """The definition of a text column of the mesh's own result sets; `width` in characters."""
+    encoded = name.encode()
+    return ColumnDefinition(
+        catalog=b"def",
+        schema=b"",
+        table=b"",
+        org_table=b"",
+        name=encoded,
+        org_name=encoded,
+        character_set=UTF8MB4_GENERAL_CI,
+        length=width * 4,
+        type=ColumnType.VAR_STRING,
+        flags=0,
+        decimals=39,
+    )
+
+
+def number_column(name: str) -> ColumnDefinition:
+    """The definition of an unsigned BIGINT column of the mesh's own result sets."""
+    flags = ColumnFlag.NOT_NULL | ColumnFlag.UNSIGNED | ColumnFlag.BINARY
+    return replace(
+        text_column(name), character_set=63, length=21, type=ColumnType.LONGLONG, flags=flags, decimals=0
+    )
+
+
+class ResultSink:
+    """One command's answer to one client. Several results may follow each other (`more`)."""
+
+    def __init__(
+        self, client: Client, capabilities: int, names: Names, *, sequence: int = 1, binary: bool = False
+    ) -> None:
+        self._client = client
+        self._capabilities = capabilities
+        self._names = names
+        self._sequence = sequence
+        self._binary = binary
+        self._definitions: tuple[ColumnDefinition, ...] = ()
+        self._encode: Callable[[Sequence[bytes | None]], bytes] | None = None
+
+    def use_names(self, names: Names) -> None:
+        """The next result's names."""
+        self._names = names
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """Column count, definitions, and EOF where the client wants one."""
+        self._definitions = tuple(columns)
+        self._encode = binary_row_encoder(self._definitions) if self._binary else None
+        packets = [pack_lenenc_int(len(self._definitions))]
+        packets += [make_column_definition(rename(column, self._names)) for column in self._definitions]
+        if not self._capabilities & Capability.DEPRECATE_EOF:
+            packets.append(make_eof(EofPacket(0, 0)))
+        self._write(packets)
+
+    def rows(self, rows: list[bytes]) -> None:
+        """Text row payloads, sent in the form the command asked for."""
+        if self._encode is not None:
+            rows = [self._encode(decode_text_row(row)) for row in rows]
+        data, self._sequence = frame_rows(rows, self._sequence)
+        self._client.write(data)
+
+    def end_rows(self, status: int, warnings: int) -> None:
+        """The result set's closing packet."""
+        self._write([make_end_of_rows(status, warnings, self._capabilities)])
+
+    def ok(self, packet: OkPacket) -> None:
+        """A result without rows."""
+        self._write([make_ok(packet, self._capabilities)])
+
+    def error(self, packet: ErrPacket) -> None:
+        """The command failed; nothing follows."""
+        self._write([make_err(packet)])
+
+    def local_rows(
+        self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[str | None]], status: int
+    ) -> None:
+        """A whole small result set of text values."""
+        self.columns(columns)
+        encoded = [
+            encode_text_row([None if value is None else value.encode("utf-8", "surrogateescape") for value in row])
+            for row in rows
+        ]
+        if encoded:
+            self.rows(encoded)
+        self.end_rows(status, 0)
+
+    def _write(self, packets: list[bytes]) -> None:
+        framed = []
+        for packet in packets:
+            framed.append(frame(packet, self._sequence))
+            self._sequence = (self._sequence + packet_count(len(packet))) & 0xFF
+        self._client.write(b"".join(framed))

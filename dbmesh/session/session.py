@@ -1,0 +1,353 @@
+"""One client's session: what it has set, what it holds, and the command under way.
+
+Decides the life of a command (begin, answer, end), what the status flags say, and what a lost or killed client leaves
+behind. What each command does is in `session.commands`, how statements run in `session.execution`. Knows no socket:
+the client is a port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable, Sequence
+
+from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.backend.state import SessionState
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.engine.exchange import Exchange, ShardWarning
+from dbmesh.errors import (
+    INTERNAL,
+    MALFORMED_PACKET,
+    QUERY_INTERRUPTED,
+    TRANSACTION_BROKEN,
+    UNKNOWN_COMMAND,
+    MeshError,
+    ProtocolError,
+    ShardError,
+)
+from dbmesh.planner.plan import Names, PinReason
+from dbmesh.session.client import Client
+from dbmesh.session.commands import COMMANDS
+from dbmesh.session.connections import free_after_error
+from dbmesh.session.errors import as_packet, logic_error
+from dbmesh.session.mesh import Database, Mesh
+from dbmesh.session.prepared import PreparedStatement
+from dbmesh.session.relay import RelayReceiver
+from dbmesh.session.result_sink import ResultSink
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.transaction.transaction import Transaction
+from dbmesh.wire.commands import make_statement_command
+from dbmesh.wire.constants import Capability, Command, Status
+from dbmesh.wire.packets import OkPacket
+
+_log = logging.getLogger(__name__)
+
+NO_NAMES = Names("", {})
+
+Work = Coroutine[object, object, bool | None]
+"""The rest of a command. True as its result: the relay is under way and will end the command."""
+
+
+class Session:
+    """See the module's docstring. Created when the client has authenticated; `end` must be awaited when it is gone."""
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        client: Client,
+        tasks: TaskOwner,
+        connection_id: int,
+        capabilities: int,
+        host: str,
+    ) -> None:
+        self.mesh = mesh
+        self.client = client
+        self.connection_id = connection_id
+        self.capabilities = capabilities
+        self.host = host
+        self.user_name = ""
+        self.account = ""
+        self.allowed_databases: tuple[str, ...] | None = None
+        self.database: str | None = None
+        self.handshake_state = SessionState()
+        self.flavour = Flavour(
+            found_rows=bool(capabilities & Capability.FOUND_ROWS),
+            deprecate_eof=bool(capabilities & Capability.DEPRECATE_EOF),
+            ignore_space=bool(capabilities & Capability.IGNORE_SPACE),
+        )
+        self.relay = RelayReceiver(self)
+        self.exchange: Exchange | None = None
+        self.client_paused = False
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._work: asyncio.Task[None] | None = None
+        self._killed = False
+        self._ended = False
+        self.command_text = b""
+        self.command_since = self._loop.time()
+        self.reset()
+        mesh.sessions[connection_id] = self
+
+    def reset(self) -> None:
+        """State as after connecting (COM_RESET_CONNECTION, COM_CHANGE_USER); `give_up_connections` comes before."""
+        self.state = self.handshake_state
+        self.lexer_flags = LexerFlags()
+        self.autocommit = True
+        self.multi_statements = bool(self.capabilities & Capability.MULTI_STATEMENTS)
+        self.transaction = Transaction()
+        self.broken_transaction: str | None = None
+        self.pins: dict[str, tuple[Connection, PinReason]] = {}
+        self.statements: dict[int, PreparedStatement] = {}
+        self.text_statements: dict[str, PreparedStatement] = {}
+        self.next_statement_id = 1
+        self.last_insert_id = 0
+        self.found_rows = 0
+        self.row_count = -1
+        self.warnings: list[ShardWarning] = []
+
+    # ------------------------------------------------------------------ what statements ask (planner SessionView)
+
+    @property
+    def user(self) -> str:
+        """USER(): the name and host the client came with."""
+        return f"{self.user_name}@{self.host}"
+
+    @property
+    def current_user(self) -> str:
+        """CURRENT_USER(): the account that matched."""
+        return self.account
+
+    @property
+    def current_database(self) -> Database:
+        """The logic database statements are planned in."""
+        if self.database is None:
+            return self.mesh.default_database
+        return self.mesh.databases[self.database.lower()]
+
+    @property
+    def status(self) -> int:
+        """Server status flags of the session itself."""
+        flags = Status.AUTOCOMMIT.value if self.autocommit else 0
+        if self.transaction.open:
+            flags |= Status.IN_TRANS.value
+        if self.lexer_flags.no_backslash_escapes:
+            flags |= Status.NO_BACKSLASH_ESCAPES.value
+        return flags
+
+    def now(self) -> float:
+        """Loop time in seconds."""
+        return self._loop.time()
+
+    # ------------------------------------------------------------------ the life of a command
+
+    def handle(self, payload: bytes, sequence: int) -> None:
+        """One command has arrived; the answer's first packet has the id `sequence`. Never raises: a command that fails
+        is answered with an error packet and the session lives on."""
+        try:
+            handler = COMMANDS.get(payload[0]) if payload else None
+            if handler is None:
+                raise MeshError(UNKNOWN_COMMAND)
+            work = handler(self, payload, sequence)
+            if work is not None:
+                self.run(work)
+        except (MeshError, ShardError) as error:
+            self.error(error, sequence=sequence)
+            self.finish()
+        except ProtocolError:
+            self.error(MeshError(MALFORMED_PACKET), sequence=sequence)
+            self.finish()
+        except Exception as error:
+            _log.exception("session %d: unexpected error", self.connection_id)
+            self.error(MeshError(INTERNAL, reason=type(error).__name__), sequence=sequence)
+            self.finish()
+
+    def run(self, work: Work) -> None:
+        """Run the rest of a command as a task of this session; it ends the command."""
+        self._work = self._tasks.start(self._run(work), f"session {self.connection_id}")
+
+    def finish(self) -> None:
+        """The command has been answered in full."""
+        self.command_text = b""
+        if not self._ended:
+            self.client.next_command()
+
+    def pause(self) -> None:
+        """The client reads too slowly: its data sources wait."""
+        self.client_paused = True
+        (self.exchange or self.relay).pause()
+
+    def resume(self) -> None:
+        """The client reads again."""
+        self.client_paused = False
+        (self.exchange or self.relay).resume()
+
+    # ------------------------------------------------------------------ answers
+
+    def sink(self, *, sequence: int = 1, binary: bool = False, names: Names = NO_NAMES) -> ResultSink:
+        """A writer of results for the command under way."""
+        return ResultSink(self.client, self.capabilities, names, sequence=sequence, binary=binary)
+
+    def ok(self, *, sequence: int = 1, session_state: bytes = b"") -> None:
+        """Answer with a plain OK."""
+        self.sink(sequence=sequence).ok(OkPacket(status=self.status, session_state=session_state))
+
+    def error(self, error: Exception, *, sequence: int = 1) -> None:
+        """Answer with an error packet."""
+        self.report(error, self.sink(sequence=sequence))
+
+    def report(self, error: Exception, sink: ResultSink) -> None:
+        """Write an error packet to `sink` and remember it for SHOW WARNINGS."""
+        packet = as_packet(error)
+        self.row_count = -1
+        self.warnings = [
+            ShardWarning("Error", packet.number, packet.message.decode("utf-8", "surrogateescape"))
+        ]
+        sink.error(packet)
+
+    def logic_error(self, error: ShardError, names: Names, connection: Connection | None) -> ShardError:
+        """A shard's error in logic names."""
+        schema = "" if connection is None else connection.schema
+        return logic_error(error, names, schema)
+
+    # ------------------------------------------------------------------ transactions and connections
+
+    def refuse_in_broken_transaction(self) -> None:
+        """After a data source was lost inside a transaction only its end may follow: raises MeshError."""
+        if self.broken_transaction is not None:
+            raise MeshError(TRANSACTION_BROKEN, reason=self.broken_transaction)
+
+    async def end_transaction(self, *, commit: bool) -> str | None:
+        """End the open transaction, if any; its connections go back. Returns the warning of a commit that was not
+        atomic. Raises ShardError or MeshError."""
+        if self.broken_transaction is not None:
+            reason, self.broken_transaction = self.broken_transaction, None
+            if commit:
+                raise MeshError(TRANSACTION_BROKEN, reason=reason)
+        branches = list(self.transaction.branches.values())
+        try:
+            if commit:
+                return await self.transaction.commit()
+            await self.transaction.roll_back()
+            return None
+        finally:
+            pinned = {id(connection) for connection, _ in self.pins.values()}
+            for branch in branches:
+                if id(branch.connection) not in pinned:
+                    branch.connection.home.release(branch.connection, self.now())
+
+    def held_connections(self) -> Iterable[Connection]:
+        """Connections this session keeps between statements."""
+        yield from (branch.connection for branch in self.transaction.branches.values())
+        yield from (connection for connection, _ in self.pins.values())
+
+    def statement_failed(self, error: ShardError) -> None:
+        """A relayed statement of a transaction failed: see what that does to the transaction, then end the command."""
+        self.run(free_after_error(self, error))
+
+    def relay_lost(self, connection: Connection, error: Exception, *, answer_begun: bool) -> None:
+        """The connection of a relayed answer was lost. When rows have left already, the client's stream cannot be
+        mended: it is closed. Else the client gets the error."""
+        if answer_begun:
+            self.client.abort()
+            return
+        self.error(error)
+        if isinstance(error, (MeshError, ShardError)):
+            self.run(free_after_error(self, error))
+        else:
+            self.finish()
+
+    def close_cursor(self, prepared: PreparedStatement) -> None:
+        """Close a statement's cursor on its shard; the connection is free again unless something else pins it."""
+        cursor, prepared.cursor = prepared.cursor, None
+        if cursor is None:
+            return
+        connection = cursor.connection
+        pinned = self.pins.get(cursor.key)
+        if pinned is not None and pinned[1] is PinReason.CURSOR:
+            others = (found.cursor for found in self.statements.values())
+            if any(other is not None and other.connection is connection for other in others):
+                return
+            del self.pins[cursor.key]
+            if not any(held is connection for held in self.held_connections()):
+                self.run_aside(self._reset_and_release(connection, cursor.statement_id))
+
+    def run_aside(self, work: Coroutine[object, object, None]) -> None:
+        """Run something that no answer waits for."""
+        self._tasks.start(work, f"session {self.connection_id}: clean-up")
+
+    async def _reset_and_release(self, connection: MySQLConnection, statement_id: int) -> None:
+        try:
+            await connection.simple(make_statement_command(Command.STMT_RESET, statement_id))
+        except (MeshError, ShardError):
+            connection.abort()
+        connection.home.release(connection, self.now())
+
+    async def give_up_connections(self) -> None:
+        """Roll back and free every connection this session still holds. Pinned ones carry state of their own (temporary
+        tables, locks) and are closed."""
+        self.broken_transaction = None
+        await self.end_transaction(commit=False)
+        for connection, _ in self.pins.values():
+            connection.abort()
+            connection.home.discard(connection)
+        self.pins.clear()
+
+    # ------------------------------------------------------------------ kill and end
+
+    def kill_query(self) -> None:
+        """KILL QUERY: stop what runs, on the shards too; the client gets error 1317."""
+        connections = self._busy_connections()
+        if connections:
+            self._tasks.start(_interrupt(connections), f"kill query of session {self.connection_id}")
+        elif self._work is not None and not self._work.done():
+            self._killed = True
+            self._work.cancel()
+
+    def kill_connection(self) -> None:
+        """KILL CONNECTION: close the client's connection; `end` does the rest."""
+        self.client.abort()
+
+    async def end(self) -> None:
+        """The client is gone: its running statement is killed on the shards, its transaction rolled back, its
+        connections given back or closed. Called once."""
+        self._ended = True
+        self.mesh.sessions.pop(self.connection_id, None)
+        busy = self._busy_connections()
+        if busy:
+            await _interrupt(busy)
+        if self._work is not None and not self._work.done():
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+        self.relay.drop()
+        await self.give_up_connections()
+
+    def _busy_connections(self) -> Sequence[Connection]:
+        if self.exchange is not None:
+            return self.exchange.busy_connections()
+        return self.relay.busy_connections()
+
+    async def _run(self, work: Work) -> None:
+        try:
+            if await work:
+                return
+        except asyncio.CancelledError:
+            if not self._killed or self._ended:
+                raise
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+            self.error(MeshError(QUERY_INTERRUPTED))
+        except (MeshError, ShardError) as error:
+            self.error(error)
+        except Exception as error:
+            _log.exception("session %d: unexpected error", self.connection_id)
+            self.error(MeshError(INTERNAL, reason=type(error).__name__))
+        finally:
+            self._killed = False
+        self.finish()
+
+
+async def _interrupt(connections: Sequence[Connection]) -> None:
+    """KILL QUERY on every connection's server. A server that cannot be reached has nothing running for us."""
+    await asyncio.gather(*(connection.interrupt() for connection in connections), return_exceptions=True)

@@ -1,0 +1,167 @@
+"""SET: what a session's variables become, and the proof that a data source takes them.
+
+Decides which assignments the mesh understands itself (autocommit, names, sql_mode's effect on reading SQL) and how
+the others are kept: as SQL text that is brought to every connection the session uses. A variable is accepted only after
+a data source has accepted it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Connection
+from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
+from dbmesh.engine.collect import collect
+from dbmesh.errors import UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
+from dbmesh.planner.plan import Assignment, Scope, SetVariables
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.wire.constants import ColumnType
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+CHARSETS_WITH_ASCII_TRAILS = frozenset(
+    {"big5", "cp932", "gb18030", "gbk", "sjis", "ucs2", "utf16", "utf16le", "utf32"}
+)
+"""Character sets in which a byte below 0x80 need not be ASCII: their SQL cannot be read byte by byte."""
+
+NAMES_KNOWN_TO_WORK = frozenset({"utf8mb4", "utf8", "utf8mb3", "latin1", "ascii", "binary"})
+
+_NUMERIC_TYPES = frozenset(
+    {
+        ColumnType.TINY,
+        ColumnType.SHORT,
+        ColumnType.INT24,
+        ColumnType.LONG,
+        ColumnType.LONGLONG,
+        ColumnType.FLOAT,
+        ColumnType.DOUBLE,
+        ColumnType.DECIMAL,
+        ColumnType.NEWDECIMAL,
+        ColumnType.YEAR,
+    }
+)
+
+_TRUE = frozenset({"1", "on", "true"})
+_FALSE = frozenset({"0", "off", "false"})
+
+
+async def set_variables(session: Session, statement: SetVariables) -> None:
+    """Perform a SET. Nothing changes unless all of it can. Raises MeshError or ShardError."""
+    state, autocommit = session.state, session.autocommit
+    next_isolation: str | None = None
+    unproven = False
+    for assignment in statement.assignments:
+        if assignment.scope is Scope.GLOBAL:
+            raise not_supported("SET GLOBAL through the mesh", "set it on the data sources themselves")
+        if assignment.scope is Scope.TRANSACTION:
+            next_isolation = assignment.expression
+        elif assignment.scope is Scope.USER:
+            literal = await _literal(session, assignment)
+            state = state.with_user_variable(assignment.name, literal)
+        elif assignment.name in ("names", "character set"):
+            state = replace(state, names=_names(assignment))
+            unproven = unproven or assignment.extra is not None or state.names not in NAMES_KNOWN_TO_WORK
+        elif assignment.name == "autocommit":
+            autocommit = _switch(assignment)
+            state = state.with_variable("autocommit", None if autocommit else "0")
+        else:
+            state = await _system_variable(session, state, assignment)
+            unproven = True
+    if unproven:
+        await _prove(session, state)
+    if autocommit and not session.autocommit:
+        await session.end_transaction(commit=True)
+    if next_isolation is not None:
+        session.transaction.isolation = next_isolation
+    session.autocommit = autocommit
+    session.state = state
+    session.lexer_flags = lexer_flags(state)
+
+
+def lexer_flags(state: SessionState) -> LexerFlags:
+    """How the session's sql_mode makes SQL text to be read."""
+    mode = (state.variable("sql_mode") or "").upper()
+    ansi = any(word in mode for word in ("ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"))
+    return LexerFlags(ansi_quotes=ansi, no_backslash_escapes="NO_BACKSLASH_ESCAPES" in mode)
+
+
+def check_charset(name: str) -> None:
+    """Refuse a client character set whose SQL text cannot be read. Raises MeshError UNKNOWN_CHARSET."""
+    if name.lower() in CHARSETS_WITH_ASCII_TRAILS:
+        raise MeshError(UNKNOWN_CHARSET, name=f"{name} (dbmesh reads ASCII-compatible character sets; use utf8mb4)")
+
+
+def _names(assignment: Assignment) -> str:
+    charset = assignment.expression.strip().strip("'\"`").lower()
+    if charset == "default":
+        charset = "utf8mb4"
+    check_charset(charset)
+    if not charset.replace("_", "").isalnum():
+        raise MeshError(UNKNOWN_CHARSET, name=charset)
+    if assignment.extra is None:
+        return charset
+    collation = assignment.extra.strip().strip("'\"`").lower()
+    if not collation.replace("_", "").isalnum():
+        raise MeshError(UNKNOWN_CHARSET, name=collation)
+    return f"{charset} COLLATE {collation}"
+
+
+def _switch(assignment: Assignment) -> bool:
+    text = assignment.expression.strip().strip("'\"").lower()
+    if text in _TRUE or text == "default":
+        return True
+    if text in _FALSE:
+        return False
+    raise MeshError(WRONG_VALUE, name=assignment.name, value=text)
+
+
+async def _system_variable(session: Session, state: SessionState, assignment: Assignment) -> SessionState:
+    name = assignment.name.lower()
+    if name == "transaction":
+        text = assignment.expression
+        for part in text.split(","):
+            kind = ISOLATION if "ISOLATION" in part.upper() else ACCESS_MODE
+            state = state.with_variable(kind, part.strip())
+        return state
+    if name in ("character_set_client", "character_set_connection", "collation_connection"):
+        check_charset(assignment.expression.strip().strip("'\"").split("_")[0])
+    if assignment.expression.strip().lower() == "default":
+        return state.with_variable(name, None)
+    return state.with_variable(name, await _literal(session, assignment))
+
+
+async def _literal(session: Session, assignment: Assignment) -> str:
+    """The value of an assignment as an SQL literal. An expression is computed once, by a data source in the session's
+    state, so that every connection gets the same value."""
+    if assignment.literal:
+        return assignment.expression
+    connection = await _borrow(session)
+    try:
+        await connection.bring_to(session.state)
+        result = await collect(
+            connection, f"SELECT {assignment.expression}".encode("utf-8", "surrogateescape")
+        )
+    finally:
+        connection.home.release(connection, session.now())
+    value = result.rows[0][0] if result.rows else None
+    if value is None:
+        return "NULL"
+    text = value.decode("utf-8", "surrogateescape")
+    if result.columns[0].type in _NUMERIC_TYPES:
+        return text
+    return "'" + text.replace("'", "''").replace("\\", "\\\\") + "'"
+
+
+async def _prove(session: Session, state: SessionState) -> None:
+    connection = await _borrow(session)
+    try:
+        await connection.bring_to(state)
+    finally:
+        connection.home.release(connection, session.now())
+
+
+async def _borrow(session: Session) -> Connection:
+    database = session.current_database
+    return await next(iter(database.pools.values())).acquire(session.flavour)
