@@ -52,19 +52,25 @@ class Shop:
     """The data sources, the plain server with the same rows, and the mesh."""
 
     def __init__(
-        self, sources: list[MariaDb], plain: MariaDb, configuration: Path, log: Path, links: list[FaultyLink]
+        self, sources: list[MariaDb], configuration: Path, log: Path, links: list[FaultyLink]
     ) -> None:
         self.sources = sources
-        self.plain_server = plain
+        self.plain_server = sources[0]
         self.links = links
         self.mesh = Mesh(configuration, log)
 
     @property
     def target(self) -> Target:
         """The mesh, or the plain server when the tests themselves are on trial."""
-        if os.environ.get("DBMESH_TEST_TARGET") == "plain":
-            return self.plain
+        if not self.meshed:
+            server = self.sources[1]
+            return Target(server.host, server.port, server.user, server.password)
         return Target(self.mesh.host, self.mesh.port, shop_data.USER, shop_data.PASSWORD)
+
+    @property
+    def meshed(self) -> bool:
+        """Whether the target is the mesh; False only when the tests themselves are on trial."""
+        return os.environ.get("DBMESH_TEST_TARGET") != "plain"
 
     @property
     def plain(self) -> Target:
@@ -74,15 +80,19 @@ class Shop:
 
     def start(self) -> None:
         """Starts the mesh unless it is replaced by the plain server."""
-        if os.environ.get("DBMESH_TEST_TARGET") != "plain":
+        if self.meshed:
             self.mesh.start()
 
     def refill(self) -> None:
         """Puts all rows back."""
-        shop_data.fill(self.sources, self.plain_server)
+        shop_data.fill(self.sources)
 
     def on_shards(self, table: str, where: str = "1=1") -> list[tuple[str, tuple[Any, ...]]]:
         """Rows of a logic table as they lie on the shards: ('ds_1.t_order_0', row), read behind the mesh's back."""
+        if not self.meshed:
+            return [
+                ("plain", row) for row in self.sources[1].execute(f"SELECT * FROM shop.{table} WHERE {where}")
+            ]
         chosen = next(entry for entry in shop_data.TABLES if entry.name == table)
         return [
             (f"ds_{source}.{actual}", row)
@@ -105,12 +115,12 @@ def shop(mariadb_server: ServerFactory, tmp_path_factory: pytest.TempPathFactory
     directory = tmp_path_factory.mktemp("shop")
     first, second = mariadb_server("shard0", "shard1")
     sources = [first, second]
-    shop_data.create(sources, first)
-    shop_data.fill(sources, first)
+    shop_data.create(sources)
+    shop_data.fill(sources)
     configuration = shop_data.write_configuration(
         directory / "rules", [shop_data.source_yaml(number, server) for number, server in enumerate(sources)]
     )
-    made = Shop(sources, first, configuration, directory / "mesh.log", [])
+    made = Shop(sources, configuration, directory / "mesh.log", [])
     made.start()
     yield made
     _end(made)
@@ -148,14 +158,14 @@ def own_shop(own_mariadb: ServerFactory, tmp_path: Path) -> Iterator[ShopFactory
         sources = own_mariadb("shard0", "shard1")
         own = [FaultyLink(server.host, server.port).start() for server in sources]
         links.extend(own)
-        shop_data.create(sources, sources[0])
-        shop_data.fill(sources, sources[0])
+        shop_data.create(sources)
+        shop_data.fill(sources)
         texts = [
             shop_data.source_yaml(number, server, own[number].port, pool, timeout)
             for number, server in enumerate(sources)
         ]
         configuration = shop_data.write_configuration(tmp_path / "rules", texts, props, users)
-        shop = Shop(sources, sources[0], configuration, tmp_path / "mesh.log", own)
+        shop = Shop(sources, configuration, tmp_path / "mesh.log", own)
         made.append(shop)
         if start:
             shop.start()

@@ -81,8 +81,11 @@ def _field(value: object) -> Field:
 
 
 def values(rows: Sequence[bytes]) -> list[tuple[str | None, ...]]:
-    """Rows as texts."""
-    return [tuple(None if field is None else field.decode() for field in split_row(item)) for item in rows]
+    """Rows as texts; bytes that are no UTF-8 are escaped."""
+    return [
+        tuple(None if field is None else field.decode(errors="backslashreplace") for field in split_row(item))
+        for item in rows
+    ]
 
 
 def drive(merger: RowMerger, sources: Sequence[Sequence[bytes]], seed: int = 0) -> list[bytes]:

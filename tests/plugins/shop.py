@@ -199,8 +199,8 @@ def shard_schema(source: int) -> str:
     return f"shop_ds_{source}"
 
 
-def create(sources: Sequence[MariaDb], plain: MariaDb) -> None:
-    """Makes every schema and table: actual ones on the data sources, and `shop` with whole tables on `plain`."""
+def create(sources: Sequence[MariaDb]) -> None:
+    """Makes every schema and table: actual ones on the data sources, and `shop` with whole tables beside them."""
     for source, server in enumerate(sources):
         schema = shard_schema(source)
         tables = [
@@ -209,19 +209,22 @@ def create(sources: Sequence[MariaDb], plain: MariaDb) -> None:
             for owner, actual in table.nodes
             if owner == source
         ]
-        server.execute(f"CREATE DATABASE {schema}", f"USE {schema}", *tables)
-    plain.execute(
-        f"CREATE DATABASE {DATABASE}",
-        f"USE {DATABASE}",
-        *(f"CREATE TABLE {table.name} ({table.columns})" for table in TABLES),
-    )
+        whole = [f"CREATE TABLE {table.name} ({table.columns})" for table in TABLES]
+        server.execute(
+            f"CREATE DATABASE {schema}",
+            f"USE {schema}",
+            *tables,
+            f"CREATE DATABASE {DATABASE}",
+            f"USE {DATABASE}",
+            *whole,
+        )
 
 
-def fill(sources: Sequence[MariaDb], plain: MariaDb) -> None:
+def fill(sources: Sequence[MariaDb]) -> None:
     """Brings every table to its rows, deleting what tests left."""
     for source, server in enumerate(sources):
         _fill(server, shard_schema(source), _shard_rows(source))
-    _fill(plain, DATABASE, ((table.name, ROWS[table.name]) for table in TABLES))
+        _fill(server, DATABASE, ((table.name, ROWS[table.name]) for table in TABLES))
 
 
 def _shard_rows(source: int) -> Iterable[tuple[str, list[Row]]]:

@@ -134,7 +134,7 @@ def test_rows_land_on_the_shard_the_rules_name(client: Client, fresh_shop: Shop)
     if client.target is fresh_shop.plain:
         return
     placed = {row[0]: node for node, row in fresh_shop.on_shards("t_auto", "id >= 2000")}
-    if fresh_shop.mesh.running:
+    if fresh_shop.meshed:
         assert placed == {n: f"ds_{n % 2}.t_auto_{n % 4}" for n in range(2000, 2008)}
 
 
@@ -213,7 +213,7 @@ def _on(client: Client, target: Target) -> Client:
 
 
 def test_generated_keys_reach_lastrowid(client: Client, fresh_shop: Shop) -> None:
-    if not fresh_shop.mesh.running:
+    if not fresh_shop.meshed:
         pytest.skip("the plain table has no generated key")
     with client.connection(autocommit=True) as connection:
         cursor = connection.cursor()

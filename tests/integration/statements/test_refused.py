@@ -1,0 +1,48 @@
+"""What is not supported is refused before it runs: error 1235, a sentence that says what to do, no row touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugins.equivalence import ask
+from tests.plugins.fix_mesh import Shop
+
+pytestmark = pytest.mark.integration
+
+REFUSED = [
+    "SELECT order_id, ROW_NUMBER() OVER (ORDER BY order_id) FROM t_order",
+    "SELECT status, COUNT(*) FROM t_order GROUP BY status WITH ROLLUP",
+    "WITH x AS (SELECT * FROM t_order) SELECT COUNT(*) FROM x JOIN t_user u ON u.user_id = x.user_id",
+    "SELECT o.order_id FROM t_order o JOIN t_user u ON u.user_id = o.user_id",
+    "SELECT order_id FROM t_order UNION SELECT user_id FROM t_user",
+    "SELECT order_id FROM t_order WHERE amount > (SELECT AVG(amount) FROM t_order)",
+    "SELECT a.order_id FROM t_order a JOIN t_order b ON a.amount = b.amount",
+    "SELECT o.order_id, g.value FROM t_order o JOIN t_config g ON g.name = o.note",
+    "UPDATE t_order SET user_id = 9 WHERE order_id = 1",
+    "UPDATE t_order SET note = 'x' ORDER BY amount LIMIT 3",
+    "DELETE FROM t_order LIMIT 3",
+    "DELETE o FROM t_order o JOIN t_user u ON u.user_id = o.user_id",
+    "UPDATE t_order o JOIN t_user u ON u.user_id = o.user_id SET o.note = u.name",
+    "INSERT INTO t_auto (id, word) SELECT user_id, name FROM t_user",
+    "INSERT INTO t_user (user_id, name) VALUES (FLOOR(RAND() * 1000), 'random')",
+    "LOAD DATA INFILE 'x' INTO TABLE t_order",
+    "SELECT * FROM t_order INTO OUTFILE 'x'",
+    "LOCK TABLES t_order WRITE",
+    "CREATE TABLE other AS SELECT * FROM t_order",
+    "CREATE VIEW v AS SELECT * FROM t_order",
+    "CREATE TRIGGER x BEFORE INSERT ON t_order FOR EACH ROW SET NEW.note = 'x'",
+    "GRANT ALL ON *.* TO x",
+    "SELECT GROUP_CONCAT(note) FROM t_order",
+]
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_is_refused_and_the_session_lives_on(shop: Shop, statement: str) -> None:
+    if not shop.meshed:
+        pytest.skip("one server refuses nothing of this")
+    with shop.target.connect() as connection:
+        answer = ask(connection, statement)
+        assert answer.error == 1235, f"{answer}"
+        assert answer.text.startswith("dbmesh: not supported: "), answer.text
+        assert ";" in answer.text, "the sentence says what to do instead"
+        assert ask(connection, "SELECT COUNT(*) FROM t_order").rows == ((240,),)

@@ -1,0 +1,134 @@
+"""SET, variables, SHOW, USE and what clients send by themselves at connect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugins.equivalence import ask
+from tests.plugins.fix_mesh import Shop
+
+if TYPE_CHECKING:
+    from tests.integration.statements.conftest import Twins
+
+pytestmark = pytest.mark.integration
+
+SCRIPTS = [
+    ["SET @a = 1", "SELECT @a"],
+    ["SET @a = 'x', @b = 2.5, @c = NULL", "SELECT @a, @b, @c, @never"],
+    ["SET @a = 7", "SELECT name FROM t_user WHERE user_id = @a"],
+    ["SET NAMES utf8mb4", "SELECT @@character_set_client, @@character_set_results, @@collation_connection"],
+    ["SET NAMES latin1", "SELECT @@character_set_client"],
+    [
+        "SET SESSION sql_mode = 'ANSI_QUOTES'",
+        "SELECT @@sql_mode",
+        'SELECT "name" FROM t_user WHERE user_id = 3',
+    ],
+    ["SET sql_mode = ''", "SELECT @@SESSION.sql_mode"],
+    [
+        "SET time_zone = '+03:00'",
+        "SELECT @@time_zone",
+        "SELECT id, stamp FROM t_types WHERE id < 9 ORDER BY id",
+    ],
+    ["SELECT @@autocommit, @@tx_isolation", "SET autocommit = 0", "SELECT @@autocommit", "ROLLBACK"],
+    ["SELECT @@version_comment LIMIT 0"],
+    ["SELECT @@max_allowed_packet > 0, @@auto_increment_increment"],
+    ["SELECT FOUND_ROWS()"],
+    ["SELECT * FROM t_config", "SELECT FOUND_ROWS()"],
+    ["UPDATE t_user SET name = 'user 05' WHERE user_id = 5", "SELECT ROW_COUNT()"],
+    ["SELECT 1 / 0", "SHOW WARNINGS", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_count"],
+    ["SELECT * FROM no_such_table", "SHOW ERRORS"],
+    ["SET no_such_variable = 1"],
+    ["SELECT @@no_such_variable"],
+    ["USE shop", "SELECT DATABASE()"],
+    ["USE no_such_database"],
+    ["SHOW TABLES"],
+    ["SHOW FULL TABLES"],
+    ["SHOW TABLES LIKE 't_o%'"],
+    ["SHOW TABLES FROM shop"],
+    ["SHOW COLUMNS FROM t_order"],
+    ["SHOW FULL COLUMNS FROM t_user"],
+    ["SHOW COLUMNS FROM t_user LIKE 'b%'"],
+    ["DESCRIBE t_order_item"],
+    ["DESC t_config"],
+    ["SHOW CREATE TABLE t_order"],
+    ["SHOW CREATE TABLE t_country"],
+    ["SHOW CREATE TABLE no_such_table"],
+    ["SHOW VARIABLES LIKE 'character_set_client'"],
+    ["SHOW SESSION VARIABLES LIKE 'sql_mode'"],
+    ["SHOW COLLATION LIKE 'utf8mb4_bin'"],
+    ["SHOW CHARACTER SET LIKE 'latin1'"],
+    ["DO 1"],
+    ["SELECT CONNECTION_ID() > 0, USER() LIKE 'root@%', VERSION() <> ''"],
+    ["/* only a comment */"],
+    [""],
+]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=[script[0][:40] or "empty" for script in SCRIPTS])
+def test_a_script_equals_one_server(twins: Twins, script: list[str]) -> None:
+    for statement in script:
+        twins.same(statement)
+
+
+CONNECTORS_SAY = [
+    "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_general_ci'",
+    "SET character_set_results = NULL",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET sql_mode=(SELECT CONCAT(@@sql_mode,',STRICT_TRANS_TABLES'))",
+    "SET SQL_AUTO_IS_NULL = 0",
+    (
+        "SELECT @@session.auto_increment_increment AS auto_increment_increment, @@character_set_client AS "
+        "character_set_client, @@character_set_connection AS character_set_connection, @@time_zone AS time_zone"
+    ),
+    "SHOW VARIABLES WHERE Variable_name IN ('language','net_write_timeout','interactive_timeout')",
+    "SELECT @@transaction_isolation",
+    "SELECT @@lower_case_table_names",
+    "SELECT VERSION()",
+    "select timediff(timediff(now(),convert_tz(now(),@@session.time_zone,'+00:00')),'00:00:00')",
+    "SHOW ENGINES",
+    "SHOW STATUS LIKE 'Ssl_cipher'",
+    "SHOW PLUGINS",
+    "SELECT TIMEDIFF(NOW(), UTC_TIMESTAMP())",
+    "KILL QUERY 999999",
+    "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'shop' AND TABLE_NAME = 't_order'",
+]
+
+
+@pytest.mark.parametrize("statement", CONNECTORS_SAY, ids=[text[:40] for text in CONNECTORS_SAY])
+def test_what_clients_send_by_themselves_has_the_same_outcome(twins: Twins, statement: str) -> None:
+    mesh, plain = ask(twins.mesh, statement), ask(twins.plain, statement)
+    assert (mesh.error, mesh.text) == (plain.error, plain.text)
+    assert [column.name for column in mesh.columns] == [column.name for column in plain.columns]
+
+
+def test_session_state_does_not_leak_to_the_next_user_of_a_pooled_connection(shop: Shop) -> None:
+    with shop.target.connect() as first:
+        ask(first, "SET SESSION sql_mode = 'ANSI_QUOTES', @mine = 5, time_zone = '+09:00'")
+        ask(first, "SELECT name FROM t_user WHERE user_id = 1")
+    for _ in range(5):
+        with shop.target.connect() as other:
+            rows = ask(
+                other,
+                "SELECT @mine, @@time_zone, @@sql_mode LIKE '%ANSI_QUOTES%' FROM t_user WHERE user_id = 1",
+            )
+            assert rows.rows == ((None, "SYSTEM", 0),)
+
+
+def test_show_index_speaks_of_the_logic_table(shop: Shop) -> None:
+    with shop.target.connect() as connection, shop.plain.connect() as plain:
+        through, direct = (ask(place, "SHOW INDEX FROM t_user") for place in (connection, plain))
+    # Table, key and column; the cardinality is a guess of each server.
+    assert [(row[0], row[2], row[4]) for row in through.rows] == [
+        (row[0], row[2], row[4]) for row in direct.rows
+    ]
+
+
+def test_show_databases_names_logic_databases_only(shop: Shop) -> None:
+    if not shop.meshed:
+        pytest.skip("the plain server shows its own")
+    with shop.target.connect() as connection:
+        names = {row[0] for row in ask(connection, "SHOW DATABASES").rows}
+    assert "shop" in names
+    assert not any(name.startswith("shop_ds") for name in names)

@@ -1,0 +1,103 @@
+"""Transactions that touch one data source behave as on one server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugins.equivalence import ask
+from tests.plugins.fix_mesh import Shop
+
+if TYPE_CHECKING:
+    from tests.integration.statements.conftest import Twins
+
+pytestmark = pytest.mark.integration
+
+SCRIPTS = {
+    "commit": ["BEGIN", "INSERT INTO t_auto VALUES (2, 'a', 1)", "COMMIT", "SELECT * FROM t_auto"],
+    "rollback": ["BEGIN", "INSERT INTO t_auto VALUES (2, 'a', 1)", "ROLLBACK", "SELECT * FROM t_auto"],
+    "start transaction": ["START TRANSACTION", "DELETE FROM t_user WHERE user_id = 4", "ROLLBACK"],
+    "sees its own write": [
+        "BEGIN",
+        "UPDATE t_user SET name = 'z' WHERE user_id = 4",
+        "SELECT name FROM t_user WHERE user_id = 4",
+        "SELECT COUNT(*) FROM t_user WHERE name = 'z'",
+        "ROLLBACK",
+        "SELECT name FROM t_user WHERE user_id = 4",
+    ],
+    "autocommit off": [
+        "SET autocommit = 0",
+        "INSERT INTO t_auto VALUES (4, 'a', 1)",
+        "ROLLBACK",
+        "INSERT INTO t_auto VALUES (8, 'b', 1)",
+        "COMMIT",
+        "SET autocommit = 1",
+        "SELECT * FROM t_auto ORDER BY id",
+    ],
+    "turning autocommit on commits": [
+        "SET autocommit = 0",
+        "INSERT INTO t_auto VALUES (4, 'a', 1)",
+        "SET autocommit = 1",
+        "ROLLBACK",
+        "SELECT * FROM t_auto",
+    ],
+    "savepoint": [
+        "BEGIN",
+        "INSERT INTO t_auto VALUES (4, 'a', 1)",
+        "SAVEPOINT here",
+        "INSERT INTO t_auto VALUES (8, 'b', 1)",
+        "ROLLBACK TO SAVEPOINT here",
+        "COMMIT",
+        "SELECT * FROM t_auto ORDER BY id",
+    ],
+    "a failed statement leaves the others": [
+        "BEGIN",
+        "INSERT INTO t_auto VALUES (4, 'a', 1)",
+        "INSERT INTO t_auto VALUES (4, 'b', 1)",
+        "COMMIT",
+        "SELECT * FROM t_auto ORDER BY id",
+    ],
+    "begin commits what was open": [
+        "BEGIN",
+        "INSERT INTO t_auto VALUES (4, 'a', 1)",
+        "BEGIN",
+        "ROLLBACK",
+        "SELECT * FROM t_auto",
+    ],
+    "read only": ["START TRANSACTION READ ONLY", "INSERT INTO t_auto VALUES (4, 'a', 1)", "COMMIT"],
+    "isolation": [
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "BEGIN",
+        "SELECT * FROM t_auto",
+        "COMMIT",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_equals_one_server(writing_twins: Twins, name: str) -> None:
+    for statement in SCRIPTS[name]:
+        writing_twins.same(statement)
+    writing_twins.same_rows_stored("t_auto", "t_user")
+
+
+def test_an_uncommitted_row_is_seen_by_nobody_else(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as writer, fresh_shop.target.connect() as reader:
+        ask(writer, "BEGIN")
+        ask(writer, "INSERT INTO t_auto VALUES (5, 'a', 1)")
+        assert ask(reader, "SELECT * FROM t_auto WHERE id = 5").rows == ()
+        ask(writer, "COMMIT")
+        assert ask(reader, "SELECT id FROM t_auto WHERE id = 5").rows == ((5,),)
+
+
+def test_a_lock_wait_timeout_reaches_the_client(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as one, fresh_shop.target.connect() as other:
+        ask(one, "BEGIN")
+        ask(one, "UPDATE t_user SET name = 'held' WHERE user_id = 8")
+        ask(other, "SET innodb_lock_wait_timeout = 1")
+        ask(other, "BEGIN")
+        answer = ask(other, "UPDATE t_user SET name = 'wanted' WHERE user_id = 8")
+        assert answer.error == 1205
+        ask(other, "ROLLBACK")
+        ask(one, "ROLLBACK")

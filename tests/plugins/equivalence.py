@@ -1,0 +1,92 @@
+"""The same statement on the mesh and on one server that holds all rows: what must be equal, and how it is compared.
+
+Decides what "equal" means: rows (as a list under ORDER BY, else as a bag), column names, tables, types and flags,
+affected rows, last insert id, warnings, and for failures the error number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pymysql
+
+_ALIVE = {2006, 2013}
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a client sees of one column."""
+
+    name: str
+    table: str
+    org_table: str
+    org_name: str
+    type_code: int
+    charset: int
+    flags: int
+    decimals: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything one server said to one statement."""
+
+    error: int | None
+    rows: tuple[tuple[Any, ...], ...]
+    columns: tuple[Column, ...]
+    affected: int
+    insert_id: int
+    warnings: int
+    text: str = ""
+
+    def as_bag(self) -> Answer:
+        """The same answer with its rows in an order of their own."""
+        rows = tuple(sorted(self.rows, key=repr))
+        return Answer(self.error, rows, self.columns, self.affected, self.insert_id, self.warnings)
+
+    def plain(self) -> Answer:
+        """The same answer without the error's words."""
+        return Answer(self.error, self.rows, self.columns, self.affected, self.insert_id, self.warnings)
+
+
+def ask(connection: pymysql.Connection[Any], statement: str, arguments: Any = None) -> Answer:
+    """Runs one statement. An error of the server is an answer; a lost connection is not."""
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(statement, arguments)
+        except pymysql.err.MySQLError as error:
+            if error.args[0] in _ALIVE:
+                raise
+            return Answer(int(error.args[0]), (), (), 0, 0, 0, str(error.args[1]))
+        result: Any = cursor._result
+        columns = tuple(
+            Column(
+                field.name,
+                field.table_name,
+                field.org_table,
+                field.org_name,
+                field.type_code,
+                field.charsetnr,
+                field.flags,
+                field.scale,
+            )
+            for field in getattr(result, "fields", None) or ()
+        )
+        rows = tuple(tuple(row) for row in cursor.fetchall()) if columns else ()
+        return Answer(None, rows, columns, cursor.rowcount, int(cursor.lastrowid or 0), result.warning_count)
+
+
+def assert_equal_answers(mesh: Answer, plain: Answer, statement: str) -> None:
+    """Compares piece by piece, so that a failure names the piece."""
+    if " order by " not in f" {statement.lower()} ":
+        mesh, plain = mesh.as_bag(), plain.as_bag()
+    assert mesh.error == plain.error, (
+        f"{statement}\nmesh:  {mesh.error} {mesh.text}\nplain: {plain.error} {plain.text}"
+    )
+    assert [column.name for column in mesh.columns] == [column.name for column in plain.columns], statement
+    assert mesh.rows == plain.rows, statement
+    assert mesh.columns == plain.columns, statement
+    assert mesh.affected == plain.affected, f"affected rows of {statement}"
+    assert mesh.insert_id == plain.insert_id, f"last insert id of {statement}"
+    assert mesh.warnings == plain.warnings, f"warnings of {statement}"
