@@ -1,0 +1,143 @@
+"""`dbmesh demo`: a sharded shop to try, on databases the demo starts itself.
+
+Decides where the demo's data lives, what is told when it is ready, and that everything started is stopped again.
+The shop itself (rules, tables, rows, queries) is `demo_data`'s.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from dbmesh.cli import demo_data
+from dbmesh.cli.demo_seed import seed
+from dbmesh.cli.demo_welcome import welcome
+from dbmesh.cli.mariadb_servers import running_servers
+from dbmesh.cli.output import EXIT_OK, Failure, answers
+from dbmesh.cli.serve import Host, run_mesh
+from dbmesh.rules.loader import load_configuration
+
+SCHEMAS = ("shop_0", "shop_1")
+
+
+class Engine(StrEnum):
+    """What holds the demo's rows."""
+
+    SQLITE = "sqlite"
+    MARIADB = "mariadb"
+
+
+def demo(
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="sqlite is embedded; mariadb starts two real servers (mariadbd has to be on PATH)."
+        ),
+    ] = Engine.SQLITE,
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes any free one.")
+    ] = 3307,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep the data here and use it again next time. Without it the data goes with the demo.",
+        ),
+    ] = None,
+) -> None:
+    """Start a sharded shop to try: two data sources, four shards, a few thousand rows.
+
+    User root, password root, database shop. Stays in the foreground; Ctrl-C
+    stops everything it started.
+
+    \b
+    dbmesh demo
+    dbmesh demo --engine mariadb --port 3310 --data-dir ~/dbmesh-demo
+    """
+    try:
+        with _terminated_like_interrupted(), ExitStack() as started:
+            directory = started.enter_context(_data_directory(data_dir, engine))
+            code = _run(engine, directory, host, port, started)
+    except KeyboardInterrupt:
+        code = EXIT_OK
+    raise typer.Exit(code)
+
+
+def _run(engine: Engine, directory: Path, host: str, port: int, started: ExitStack) -> int:
+    """Runs the mesh over the demo's databases, with its rows in place, until a signal ends it."""
+    seeded = directory / "seeded"
+    is_new = not seeded.exists()
+    storage = directory / "data"
+    if is_new:
+        shutil.rmtree(storage, ignore_errors=True)
+        storage.mkdir()
+    files = demo_data.configuration_files(_urls(engine, storage, started))
+    configuration = load_configuration(files, lambda kind, name: None)
+
+    async def ready(bound_host: str, bound_port: int) -> None:
+        console = answers()
+        if is_new:
+            await seed(console, bound_host, bound_port)
+            seeded.touch()
+        welcome(console, engine.value, bound_host, bound_port)
+
+    return run_mesh(configuration, host, port, ready)
+
+
+def _urls(engine: Engine, storage: Path, started: ExitStack) -> tuple[str, ...]:
+    """Where the two data sources are; starts the servers of an engine that has some."""
+    if engine is Engine.SQLITE:
+        return tuple(f"sqlite:{storage / schema}.db" for schema in SCHEMAS)
+    servers = started.enter_context(running_servers(storage, SCHEMAS))
+    return tuple(
+        f"mysql://{server.user}:{server.password}@{server.host}:{server.port}/{server.schema}"
+        for server in servers
+    )
+
+
+@contextmanager
+def _data_directory(chosen: Path | None, engine: Engine) -> Iterator[Path]:
+    """The directory of one engine's data, locked against a second demo. Raises Failure when it cannot be used."""
+    with ExitStack() as held:
+        if chosen is None:
+            parent = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="dbmesh-demo-")))
+        else:
+            parent = chosen.expanduser().absolute()
+        directory = parent / f"dbmesh-demo-{engine.value}"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = held.enter_context((directory / "lock").open("w"))
+        except OSError as error:
+            raise Failure(f"--data-dir {parent} cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(
+                f"--data-dir {parent} is in use by another demo; stop it or choose another one"
+            ) from None
+        yield directory
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends the start-up as Ctrl-C does, so that servers already started are stopped."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
