@@ -92,6 +92,9 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         return None
     file = validate(source, (), source.value, DatabaseFile)
     items = _rule_items(source)
+    if file is None and isinstance(source.value, dict):
+        # Without its name the rest of the file can still be checked; the missing name is reported already.
+        file = validate(SourceFile(source.name), (), {"databaseName": "?"} | source.value, DatabaseFile)
     if file is None:
         return None
     if file.database_name.lower() in _RESERVED:
@@ -103,7 +106,7 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         config = build_data_source(source, ("dataSources", name), name, section, secrets)
         if config is not None:
             data_sources[name] = config
-    names = tuple(file.data_sources)
+    names = tuple(source.value["dataSources"])
     sharding = _sharding(source, items, names)
     tables: dict[str, TableRule] = dict(sharding.tables)
     _add_broadcast(source, items, names, tables)

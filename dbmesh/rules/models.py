@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 
@@ -16,7 +16,12 @@ class Section(BaseModel):
     """A mapping of the files: unknown keys are refused, keys are camelCase."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=False, validate_by_alias=True
+        extra="forbid",
+        frozen=True,
+        defer_build=True,
+        alias_generator=to_camel,
+        validate_by_name=False,
+        validate_by_alias=True,
     )
 
 
@@ -30,8 +35,20 @@ def _to_mapping(value: Any) -> Any:
     return {} if value is None else value
 
 
-Names = Annotated[list[str], BeforeValidator(_to_list)]
-Properties = Annotated[dict[str, str], BeforeValidator(_to_mapping)]
+Names = Annotated[
+    list[str],
+    BeforeValidator(_to_list),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+]
+"""A list of names, or one text with commas."""
+
+Properties = Annotated[
+    dict[str, str],
+    BeforeValidator(_to_mapping),
+    WithJsonSchema(
+        {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean"]}}
+    ),
+]
 """Algorithm properties: every value is kept as the text in the file."""
 
 

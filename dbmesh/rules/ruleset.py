@@ -271,11 +271,15 @@ def _join(
 ) -> PairRouter:
     """values → node where the database and the table strategy each decide their half."""
 
+    by_source: dict[str, dict[str, DataNode]] = {}
+    for (source, table), node in nodes.items():
+        by_source.setdefault(source, {})[table] = node
+
     def place(source_key: Key, table_key: Key) -> DataNode:
-        target = (source_of(source_key), table_of(table_key))
-        node = nodes.get(target)
+        source, table = source_of(source_key), table_of(table_key)
+        node = by_source[source].get(table)
         if node is None:
-            raise NoTarget(table_key, f"'{target[0]}.{target[1]}' is not among its data nodes")
+            raise NoTarget(table_key, f"'{source}.{table}' is not among its data nodes")
         return node
 
     return place

@@ -19,16 +19,56 @@ from dbmesh.rules.source import Path, SourceFile
 SectionType = TypeVar("SectionType", bound=BaseModel)
 
 
+_LEAF_ERRORS = frozenset(
+    {"extra_forbidden", "int_parsing", "bool_parsing", "greater_than_equal", "literal_error"}
+)
+
+
 def validate(source: SourceFile, path: Path, value: Any, model: type[SectionType]) -> SectionType | None:
-    """The section, or None after reporting everything wrong with it."""
+    """The section. What is wrong with it is reported and left out, so that the rest can be checked too; None when
+    nothing can be made of it."""
     if value is None:
         value = {}
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            _report(source, path, model, detail)
+        details = error.errors(include_url=False)
+    for detail in details:
+        _report(source, path, model, detail)
+    for detail in details:
+        value = _leave_out(source, value, detail)
+    try:
+        return None if value is None else model.model_validate(value)
+    except ValidationError:
         return None
+
+
+def _leave_out(source: SourceFile, value: Any, detail: ErrorDetails) -> Any:
+    """The value without one wrong key, or without the whole named entry (a table, an algorithm) that it spoils."""
+    location = detail["loc"]
+    if detail["type"] not in _LEAF_ERRORS:
+        if len(location) < 3:
+            return None
+        location = location[:2]
+        source.broken.add(str(location[1]))
+    return _without(value, location)
+
+
+def _without(value: Any, location: tuple[int | str, ...]) -> Any:
+    if not isinstance(value, dict) or not location or location[0] not in value:
+        return value
+    copy = dict(value)
+    if len(location) == 1:
+        del copy[location[0]]
+    else:
+        copy[location[0]] = _without(copy[location[0]], location[1:])
+    return copy
+
+
+def report_unknown(source: SourceFile, path: Path, what: str, name: str, known: Iterable[str]) -> None:
+    """Reports a reference to nothing, unless what it names was left out because of a reported mistake."""
+    if name not in source.broken:
+        source.report(path, f"unknown {what} '{name}'", suggestion(name, known))
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

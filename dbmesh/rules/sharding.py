@@ -23,7 +23,7 @@ from dbmesh.rules.models import (
     TypeAndProperties,
 )
 from dbmesh.rules.ruleset import KeyGeneratorConfig, ShardedTable, Strategy
-from dbmesh.rules.sections import suggestion
+from dbmesh.rules.sections import report_unknown, suggestion
 from dbmesh.rules.source import Path, SourceFile
 from dbmesh.rules.strategies import NONE, StrategyBuilder, build_algorithms
 
@@ -84,6 +84,9 @@ class _Builder:
                     tables[name.lower()] = table
         groups = self._binding_groups(tables, broken)
         return Sharding(tables, groups, self._key_generators)
+
+    def _table_names(self) -> set[str]:
+        return {name.lower() for name in (*self._section.tables, *self._section.auto_tables)}
 
     # ------------------------------------------------------------------------------------------------ tables
 
@@ -171,7 +174,7 @@ class _Builder:
     def _check_data_source(self, path: Path, name: str) -> bool:
         if name in self._data_sources:
             return True
-        self._source.report(path, f"unknown data source '{name}'", suggestion(name, self._data_sources))
+        report_unknown(self._source, path, "data source", name, self._data_sources)
         return False
 
     # ------------------------------------------------------------------------------------------------ keys, audits
@@ -211,16 +214,12 @@ class _Builder:
 
     def _named_key_strategies(self) -> dict[str, KeyGenerateStrategy]:
         """Lower-case table → strategy, from the newer map `keyGenerateStrategies`."""
-        known = {name.lower() for name in (*self._section.tables, *self._section.auto_tables)}
+        known = self._table_names()
         result: dict[str, KeyGenerateStrategy] = {}
         for name, section in self._section.key_generate_strategies.items():
             path: Path = (*self._path, "keyGenerateStrategies", name)
             if section.logic_table.lower() not in known:
-                self._source.report(
-                    (*path, "logicTable"),
-                    f"unknown table '{section.logic_table}'",
-                    suggestion(section.logic_table, known),
-                )
+                report_unknown(self._source, (*path, "logicTable"), "table", section.logic_table, known)
             result[section.logic_table.lower()] = KeyGenerateStrategy.model_validate(
                 {"column": section.key_generate_column, "keyGeneratorName": section.key_generator_name}
             )
@@ -250,9 +249,7 @@ class _Builder:
 
     def _check_key_generator(self, path: Path, name: str) -> None:
         if name not in self._section.key_generators:
-            self._source.report(
-                path, f"unknown key generator '{name}'", suggestion(name, self._section.key_generators)
-            )
+            report_unknown(self._source, path, "key generator", name, self._section.key_generators)
 
     def _build_auditors(self) -> dict[str, str]:
         result: dict[str, str] = {}
@@ -273,9 +270,7 @@ class _Builder:
         where: Path = (*path, "auditStrategy") if own else (*self._path, "defaultAuditStrategy")
         for name in strategy.auditor_names:
             if name not in self._auditors:
-                self._source.report(
-                    (*where, "auditorNames"), f"unknown auditor '{name}'", suggestion(name, self._auditors)
-                )
+                report_unknown(self._source, (*where, "auditorNames"), "auditor", name, self._auditors)
         return tuple(strategy.auditor_names), strategy.allow_hint_disable
 
     # ------------------------------------------------------------------------------------------------ binding
@@ -296,7 +291,7 @@ class _Builder:
                 if name in tables:
                     members.append(tables[name])
                 elif name not in broken:
-                    self._source.report(path, f"unknown sharded table '{name}'", suggestion(name, tables))
+                    report_unknown(self._source, path, "sharded table", name, self._table_names())
             if len(members) != len(names):
                 continue
             if all(self._bind_together(path, members[0], other) for other in members[1:]):

@@ -21,13 +21,17 @@ _MOST_NODES = 200_000
 
 @dataclass(slots=True)
 class SourceFile:
-    """One file's value, the line of every key path, and the tag of every tagged value."""
+    """One file's value, the line of every key path, and the tag of every tagged value.
+
+    `broken` names entries that were left out because of a reported mistake: a reference to one is no further mistake.
+    """
 
     name: str
     value: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
     tags: dict[Path, str] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
 
     def line(self, path: Path) -> int:
         """The line of a path, or of the nearest part of it that is in the file."""

@@ -14,7 +14,7 @@ from dbmesh.rules.algorithms.properties import PropertyMistake, PropertyReader
 from dbmesh.rules.algorithms.registry import ALGORITHMS
 from dbmesh.rules.models import StrategySection, TypeAndProperties
 from dbmesh.rules.ruleset import ShardingAlgorithm, Strategy
-from dbmesh.rules.sections import suggestion
+from dbmesh.rules.sections import report_unknown, suggestion
 from dbmesh.rules.source import Path, SourceFile
 
 NONE = Strategy("none")
@@ -112,7 +112,7 @@ class StrategyBuilder:
     def _algorithm(self, path: Path, kind: str, name: str, automatic: bool) -> ShardingAlgorithm | None:
         named = self.algorithms.get(name)
         if named is None:
-            self.source.report(path, f"unknown algorithm '{name}'", suggestion(name, self.algorithms))
+            report_unknown(self.source, path, "algorithm", name, self.algorithms)
             return None
         known = ALGORITHMS.get(named.type)
         if known is None or named.made is None:

@@ -7,6 +7,7 @@ compiler. A closure's argument is the sharding value itself where the expression
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final
@@ -151,7 +152,9 @@ def _arguments(
 ) -> tuple[methods.Function, list[Evaluate]]:
     entry = known.get(name)
     if entry is None:
-        raise InlineError(f"unknown method '{name}'; known are {', '.join(sorted(known))}")
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(sorted(known))}"
+        raise InlineError(f"unknown method '{name}'; {hint}")
     fewest, most, function = entry
     if not fewest <= len(arguments) <= most:
         wanted = str(fewest) if fewest == most else f"{fewest} or {most}"
@@ -164,6 +167,9 @@ def _method(node: Method, single: bool) -> Evaluate:
     target = compile_node(node.target, single)
     if not arguments:
         return lambda env: function(target(env))
+    if len(arguments) == 1:
+        (argument,) = arguments
+        return lambda env: function(target(env), argument(env))
     return lambda env: function(target(env), *[argument(env) for argument in arguments])
 
 

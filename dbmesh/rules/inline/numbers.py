@@ -26,17 +26,17 @@ class JavaInt(int):
     __slots__ = ()
 
 
-def fit(result: int, *operands: int) -> int:
-    """A result as the widest operand's Java type holds it."""
-    if all(isinstance(operand, JavaInt) for operand in operands):
+def fit(result: int, left: int, right: int) -> int:
+    """A result as the wider operand's Java type holds it."""
+    if type(left) is JavaInt and type(right) is JavaInt:
         return JavaInt(wrap_int(result))
     if LONG_MIN <= result <= LONG_MAX:
-        return int(result)
-    if all(LONG_MIN <= operand <= LONG_MAX for operand in operands):
+        return result
+    if LONG_MIN <= left <= LONG_MAX and LONG_MIN <= right <= LONG_MAX:
         return wrap_long(result)
     if result.bit_length() > _MOST_BITS:
         raise InlineError("a number grows too large")
-    return int(result)
+    return result
 
 
 def is_number(value: object) -> bool:
@@ -148,6 +148,8 @@ def integer_divide(left: object, right: object) -> int:
     dividend, divisor = _int("intdiv", left), _int("intdiv", right)
     if divisor == 0:
         raise InlineError("division by zero")
+    if dividend >= 0 and divisor > 0:
+        return fit(dividend // divisor, left, right)
     quotient = abs(dividend) // abs(divisor)
     return fit(quotient if (dividend < 0) == (divisor < 0) else -quotient, left, right)
 
@@ -188,8 +190,8 @@ def shift(name: str) -> Callable[[object, object], int]:
             raise InlineError(f"'{name}' is not supported beyond 64 bits")
         distance = _int(name, right) & width - 1
         if name == "<<":
-            return fit(value << distance, left)
-        return fit((value & (1 << width) - 1 if name == ">>>" else value) >> distance, left)
+            return fit(value << distance, left, left)
+        return fit((value & (1 << width) - 1 if name == ">>>" else value) >> distance, left, left)
 
     return compute
 
@@ -197,14 +199,14 @@ def shift(name: str) -> Callable[[object, object], int]:
 def negate(value: object) -> int | Decimal:
     """Unary `-`."""
     if isinstance(value, int):
-        return fit(-_int("-", value), value)
+        return fit(-_int("-", value), value, value)
     return _CONTEXT.minus(_decimals("-", value, 0)[0])
 
 
 def absolute(value: object) -> int | Decimal:
     """Math.abs. The smallest Integer and Long stay negative, as in Java."""
     if isinstance(value, int):
-        return fit(abs(_int("Math.abs", value)), value)
+        return fit(abs(_int("Math.abs", value)), value, value)
     return abs(_decimals("Math.abs", value, 0)[0])
 
 
