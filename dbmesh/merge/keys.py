@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from dbmesh.errors import MeshError, ProtocolError, not_supported
 from dbmesh.merge.fields import Field, make_field_reader
-from dbmesh.merge.padding import make_weight_key, unknown_collation
+from dbmesh.merge.padding import make_weight_key
 from dbmesh.planner.plan import SortKey
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
@@ -56,6 +56,7 @@ _STRING_TYPES: Final = frozenset(
         ColumnType.SET,
     }
 )
+_ENUMERATIONS: Final = ColumnFlag.ENUM | ColumnFlag.SET
 _FIRST: Final = float("-inf")
 _LAST: Final = float("inf")
 _EXACT: Final = Context(prec=200)
@@ -96,6 +97,9 @@ class _KeyPart:
 
     def __init__(self, key: SortKey, columns: Sequence[ColumnDefinition]) -> None:
         value = absolute(key.column, columns)
+        if columns[value].flags & _ENUMERATIONS:
+            # They order by their index, which the text protocol does not show.
+            raise _incomparable(columns[value])
         weighted = compares_by_weight(columns[value], key.weight, key.collation)
         self._value_column: int | None = None
         self.column = value
@@ -133,7 +137,10 @@ def compares_by_weight(column: ColumnDefinition, weight: int | None, collation: 
     if collation == "binary" or (collation is None and column.character_set == BINARY_CHARSET):
         return False
     if weight is None or collation is None:
-        raise unknown_collation("unknown")
+        raise not_supported(
+            f"merging rows of several shards by the text column {_name(column)} of unknown collation",
+            "order or group by a plain column of a table, or restrict the statement to one shard",
+        )
     return True
 
 
@@ -165,7 +172,7 @@ def value_converter(column: ColumnDefinition, *, shown_value_decides: bool = Fal
         return lambda fields: [_FIRST if field is None else _microseconds(field) for field in fields]
     if kind == ColumnType.BIT:
         return lambda fields: [_FIRST if field is None else int.from_bytes(field, "big") for field in fields]
-    if kind in _STRING_TYPES and not column.flags & (ColumnFlag.ENUM | ColumnFlag.SET):
+    if kind in _STRING_TYPES and not column.flags & _ENUMERATIONS:
         return lambda fields: [b"" if field is None else field + b"\x00" for field in fields]
     raise _incomparable(column)
 
@@ -181,7 +188,10 @@ def _refuse_rounded(column: ColumnDefinition) -> None:
 
 
 def _incomparable(column: ColumnDefinition) -> MeshError:
-    kind = "JSON" if column.type == ColumnType.JSON else f"type {column.type}"
+    if column.flags & _ENUMERATIONS:
+        kind = "type ENUM or SET"
+    else:
+        kind = "JSON" if column.type == ColumnType.JSON else f"type {column.type}"
     return not_supported(
         f"merging rows of several shards by column {_name(column)} of {kind}",
         "order or group by a number or text made of it, or restrict the statement to one shard",

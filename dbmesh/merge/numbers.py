@@ -71,7 +71,8 @@ def double_text(value: float, decimals: int) -> bytes:
     digits = "".join(map(str, digit_tuple))
     point = len(digits) + exponent
     prefix = "-" if sign else ""
-    if 1 - _FIXED_FORM_DIGITS <= point <= _FIXED_FORM_DIGITS:
+    # Large integers take the exponent form; a number with digits behind the point never does for being large.
+    if point >= 1 - _FIXED_FORM_DIGITS and (point <= _FIXED_FORM_DIGITS or len(digits) > point):
         return (prefix + _fixed_form(digits, point)).encode("ascii")
     fraction = f".{digits[1:]}" if len(digits) > 1 else ""
     return f"{prefix}{digits[0]}{fraction}e{point - 1}".encode("ascii")

@@ -87,7 +87,7 @@ def space_weight(collation: str) -> bytes | None:
         return b"\x20"
     weight = _unicode_space_weight(charset, rest) if charset in _UNICODE else None
     if weight is None:
-        raise unknown_collation(collation)
+        raise _unknown_collation(collation)
     return weight
 
 
@@ -103,7 +103,7 @@ def _unicode_space_weight(charset: str, rest: str) -> bytes | None:
     return None
 
 
-def unknown_collation(collation: str) -> MeshError:
+def _unknown_collation(collation: str) -> MeshError:
     """The refusal of a collation whose padding is not known for certain."""
     return not_supported(
         f"merging rows of several shards by text of collation {collation}",
