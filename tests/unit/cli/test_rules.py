@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dbmesh.cli.loading import counted, describe
 from dbmesh.cli.main import run
 from dbmesh.cli.rules import nodes
 from dbmesh.model import DataNode
-from dbmesh.rules.mistakes import Mistake
 from dbmesh.rules.ruleset import BroadcastTable
 
 GLOBAL = """\
@@ -104,18 +102,6 @@ def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert "$defs" in json.loads(capsys.readouterr().out)
 
 
-def test_a_mistake_of_a_whole_file_has_no_line() -> None:
-    mistake = Mistake("global.yaml", 0, "", "the file is empty", "write the users into it")
-    assert describe(Path("rules"), mistake) == (
-        "rules/global.yaml: the file is empty\n    fix: write the users into it"
-    )
-
-
 def test_many_nodes_are_shortened() -> None:
     rule = BroadcastTable("t", tuple(DataNode(f"ds_{number}", "t") for number in range(6)))
     assert nodes(rule) == "6: ds_0.t, ds_1.t, ds_2.t, … ds_5.t"
-
-
-@pytest.mark.parametrize(("number", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
-def test_counted(number: int, text: str) -> None:
-    assert counted(number, "file") == text
