@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tests.plugins.mariadb import MariaDb, find_program, make_template, start_all
 from tests.plugins.mesh import Mesh
@@ -43,7 +44,7 @@ class Stage:
         self._stack = ExitStack()
         self.places: dict[str, Place] = {}
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         try:
             self._build()
         except BaseException:

@@ -1,0 +1,393 @@
+"""Every command of the protocol the mesh speaks, and what it does with those it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from tests.plugins.fix_mesh import Shop, Target
+from tests.plugins.raw_client import (
+    BASIC,
+    COM_FIELD_LIST,
+    COM_INIT_DB,
+    COM_PROCESS_KILL,
+    COM_QUERY,
+    COM_QUIT,
+    COM_RESET_CONNECTION,
+    COM_SET_OPTION,
+    COM_STATISTICS,
+    COM_STMT_CLOSE,
+    COM_STMT_EXECUTE,
+    COM_STMT_FETCH,
+    COM_STMT_RESET,
+    COM_STMT_SEND_LONG_DATA,
+    CONNECT_ATTRS,
+    CURSOR_EXISTS,
+    DEPRECATE_EOF,
+    LAST_ROW_SENT,
+    MORE_RESULTS,
+    MULTI_STATEMENTS,
+    PS_MULTI_RESULTS,
+    QUERY_ATTRIBUTES,
+    SESSION_TRACK,
+    Failure,
+    Ok,
+    RawClient,
+    ResultSet,
+    execute_payload,
+    read_lenenc,
+    read_strings,
+)
+
+pytestmark = pytest.mark.integration
+
+Connect = Callable[..., RawClient]
+FOUR_ORDERS = "SELECT order_id, status FROM t_order WHERE order_id <= 4 ORDER BY order_id"
+
+
+def rows_of(reply: object) -> list[list[bytes | None]]:
+    """The rows of a text result."""
+    assert isinstance(reply, ResultSet), reply
+    return reply.text()
+
+
+def test_ping_and_statistics(raw: RawClient) -> None:
+    assert isinstance(raw.ping(), Ok)
+    raw.command(COM_STATISTICS)
+    assert b"Uptime" in raw.receive()
+    assert isinstance(raw.ping(), Ok)
+
+
+def test_quit_closes(raw: RawClient) -> None:
+    raw.command(COM_QUIT)
+    with contextlib.suppress(ConnectionResetError):
+        assert raw.socket.recv(1) == b""
+
+
+def test_init_db_and_its_error(raw: RawClient) -> None:
+    raw.command(COM_INIT_DB, b"shop")
+    assert isinstance(raw.read_reply(), Ok)
+    assert rows_of(raw.query("SELECT DATABASE()")) == [[b"shop"]]
+    raw.command(COM_INIT_DB, b"nowhere")
+    reply = raw.read_reply()
+    assert isinstance(reply, Failure)
+    assert (reply.number, reply.sqlstate) == (1049, "42000")
+    assert rows_of(raw.query("SELECT DATABASE()")) == [[b"shop"]]
+
+
+def test_a_connection_without_database_says_so(connect: Connect) -> None:
+    client = connect(database=None)
+    reply = client.query("SELECT * FROM t_user")
+    assert isinstance(reply, Failure)
+    assert (reply.number, reply.sqlstate) == (1046, "3D000")
+    assert rows_of(client.query("SELECT COUNT(*) FROM shop.t_user")) == [[b"60"]]
+
+
+def test_field_list_names_the_columns(raw: RawClient) -> None:
+    raw.command(COM_FIELD_LIST, b"t_order\x00")
+    names = []
+    while (packet := raw.receive())[0] != 0xFE:
+        assert packet[0] != 0xFF, packet
+        names.append(read_strings(packet, 6)[4])
+    assert names == [b"order_id", b"user_id", b"status", b"amount", b"qty", b"note", b"created"]
+    assert isinstance(raw.ping(), Ok)
+
+
+def test_field_list_of_an_unknown_table_is_an_error(raw: RawClient) -> None:
+    raw.command(COM_FIELD_LIST, b"nothing\x00")
+    packet = raw.receive()
+    assert packet[0] == 0xFF
+    assert raw.failure(packet).number == 1146
+    assert isinstance(raw.ping(), Ok)
+
+
+def test_multi_statements_answer_one_by_one(connect: Connect) -> None:
+    client = connect(BASIC | MULTI_STATEMENTS)
+    first = client.query("SELECT 1; SELECT order_id FROM t_order WHERE order_id = 7; SET @x = 1; SELECT @x")
+    assert rows_of(first) == [[b"1"]]
+    assert isinstance(first, ResultSet)
+    assert first.status & MORE_RESULTS
+    second = client.read_reply()
+    assert rows_of(second) == [[b"7"]]
+    third = client.read_reply()
+    assert isinstance(third, Ok)
+    assert third.status & MORE_RESULTS
+    last = client.read_reply()
+    assert rows_of(last) == [[b"1"]]
+    assert isinstance(last, ResultSet)
+    assert not last.status & MORE_RESULTS
+    assert isinstance(client.ping(), Ok)
+
+
+def test_an_error_ends_multi_statements(connect: Connect) -> None:
+    client = connect(BASIC | MULTI_STATEMENTS)
+    assert rows_of(client.query("SELECT 1; SELECT * FROM nothing; SELECT 2")) == [[b"1"]]
+    assert isinstance(client.read_reply(), Failure)
+    assert isinstance(client.ping(), Ok)
+
+
+def test_a_semicolon_without_the_capability_is_a_syntax_error(raw: RawClient) -> None:
+    reply = raw.query("SELECT 1; SELECT 2")
+    assert isinstance(reply, Failure)
+    assert reply.number == 1064
+    assert rows_of(raw.query("SELECT 1;")) == [[b"1"]]
+
+
+def test_set_option_turns_multi_statements_on_and_off(raw: RawClient) -> None:
+    raw.command(COM_SET_OPTION, struct.pack("<H", 0))
+    assert raw.receive()[0] in (0x00, 0xFE)
+    assert rows_of(raw.query("SELECT 1; SELECT 2")) == [[b"1"]]
+    assert rows_of(raw.read_reply()) == [[b"2"]]
+    raw.command(COM_SET_OPTION, struct.pack("<H", 1))
+    assert raw.receive()[0] in (0x00, 0xFE)
+    assert isinstance(raw.query("SELECT 1; SELECT 2"), Failure)
+
+
+@pytest.mark.parametrize(
+    "statement", [FOUR_ORDERS, "SELECT * FROM t_user WHERE user_id = 3", "SELECT 1", "SHOW TABLES"]
+)
+def test_answers_with_and_without_eof_packets_are_the_same(connect: Connect, statement: str) -> None:
+    with_eof, without = connect(BASIC).query(statement), connect(BASIC | DEPRECATE_EOF).query(statement)
+    assert rows_of(with_eof) == rows_of(without)
+
+
+def test_reset_connection_forgets_variables_and_transactions(raw: RawClient, fresh_shop: Shop) -> None:
+    raw.query("SET @x = 5, autocommit = 0")
+    raw.query("INSERT INTO t_auto VALUES (6, 'gone', 1)")
+    raw.command(COM_RESET_CONNECTION)
+    assert isinstance(raw.read_reply(), Ok)
+    assert rows_of(raw.query("SELECT @x, @@autocommit")) == [[None, b"1"]]
+    assert rows_of(raw.query("SELECT COUNT(*) FROM t_auto")) == [[b"0"]]
+    assert rows_of(raw.query("SELECT DATABASE()")) == [[b"shop"]]
+
+
+def test_change_user_starts_a_new_session(raw: RawClient, target: Target) -> None:
+    raw.query("SET @x = 5")
+    assert isinstance(raw.change_user(target.user, target.password, "shop"), Ok)
+    assert rows_of(raw.query("SELECT @x")) == [[None]]
+
+
+def test_change_user_with_a_wrong_password_is_refused(raw: RawClient, target: Target) -> None:
+    reply = raw.change_user(target.user, "wrong", "shop")
+    assert isinstance(reply, Failure)
+    assert reply.number == 1045
+
+
+@pytest.mark.parametrize(
+    "number", [0x00, 0x05, 0x06, 0x0B, 0x0D, 0x0F, 0x10, 0x12, 0x14, 0x15, 0x1D, 0x1E, 0x42, 0xFE]
+)
+def test_an_unknown_command_is_an_error_and_the_session_lives_on(
+    shop: Shop, connect: Connect, number: int
+) -> None:
+    if not shop.meshed:
+        pytest.skip("one server speaks some of these")
+    raw = connect()
+    raw.command(number, b"whatever")
+    packet = raw.receive()
+    assert packet[0] == 0xFF
+    assert raw.failure(packet).number in (1047, 1235)
+    assert isinstance(raw.ping(), Ok)
+
+
+def test_prepare_describes_parameters_and_columns(raw: RawClient) -> None:
+    prepared = raw.prepare("SELECT order_id, status, amount FROM t_order WHERE order_id = ? AND user_id > ?")
+    assert not isinstance(prepared, Failure), prepared
+    statement_id, parameters, names = prepared
+    assert parameters == 2
+    assert names == ["order_id", "status", "amount"]
+    reply = raw.execute(statement_id, [12, 0])
+    assert isinstance(reply, ResultSet), reply
+    assert len(reply.rows) == 1
+    raw.command(COM_STMT_CLOSE, struct.pack("<I", statement_id))
+    reply = raw.execute(statement_id, [12, 0])
+    assert isinstance(reply, Failure)
+    assert reply.number == 1243
+
+
+def test_prepare_of_nonsense_is_an_error(raw: RawClient) -> None:
+    for statement, number in (("SELEKT ?", 1064), ("SELECT * FROM nothing WHERE a = ?", 1146)):
+        reply = raw.prepare(statement)
+        assert isinstance(reply, Failure)
+        assert reply.number == number
+    assert isinstance(raw.ping(), Ok)
+
+
+def test_many_statements_are_prepared_at_once(raw: RawClient) -> None:
+    ids = []
+    for number in range(50):
+        prepared = raw.prepare(f"SELECT {number}, order_id FROM t_order WHERE order_id = ?")
+        assert not isinstance(prepared, Failure)
+        ids.append(prepared[0])
+    assert len(set(ids)) == 50
+    for statement_id in reversed(ids):
+        reply = raw.execute(statement_id, [5])
+        assert isinstance(reply, ResultSet)
+        assert len(reply.rows) == 1
+
+
+def test_a_cursor_is_fetched_in_pieces(raw: RawClient) -> None:
+    prepared = raw.prepare("SELECT order_id FROM t_order WHERE order_id > ? ORDER BY order_id")
+    assert not isinstance(prepared, Failure)
+    raw.command(COM_STMT_EXECUTE, execute_payload(prepared[0], [200], flags=1))
+    count, _ = read_lenenc(raw.receive(), 0)
+    for _ in range(count or 0):
+        raw.receive()
+    _warnings, status = struct.unpack_from("<HH", raw.receive(), 1)
+    assert status & CURSOR_EXISTS
+    total = 0
+    for _ in range(10):
+        raw.command(COM_STMT_FETCH, struct.pack("<II", prepared[0], 15))
+        piece = raw.read_rows(["order_id"])
+        assert isinstance(piece, ResultSet), piece
+        total += len(piece.rows)
+        if piece.status & LAST_ROW_SENT:
+            break
+        assert len(piece.rows) == 15
+    assert total == 40
+    raw.command(COM_STMT_RESET, struct.pack("<I", prepared[0]))
+    assert isinstance(raw.read_reply(), Ok)
+    reply = raw.execute(prepared[0], [239])
+    assert isinstance(reply, ResultSet)
+    assert len(reply.rows) == 1
+
+
+def test_fetch_without_a_cursor_is_an_error(raw: RawClient) -> None:
+    raw.command(COM_STMT_FETCH, struct.pack("<II", 4711, 1))
+    reply = raw.read_reply()
+    assert isinstance(reply, Failure)
+    assert isinstance(raw.ping(), Ok)
+
+
+def test_long_data_comes_in_pieces(raw: RawClient, fresh_shop: Shop) -> None:
+    prepared = raw.prepare("INSERT INTO t_types (id, data, body) VALUES (?, ?, ?)")
+    assert not isinstance(prepared, Failure)
+    for piece in (b"one ", b"two ", b"\x00three"):
+        raw.command(COM_STMT_SEND_LONG_DATA, struct.pack("<IH", prepared[0], 1) + piece)
+    raw.command(
+        COM_STMT_EXECUTE, execute_payload(prepared[0], [6001, None, b"body"], long_data=frozenset({1}))
+    )
+    assert isinstance(raw.read_reply(), Ok)
+    assert rows_of(raw.query("SELECT data, body FROM t_types WHERE id = 6001")) == [
+        [b"one two \x00three", b"body"]
+    ]
+    # Long data is used once: the next EXECUTE with a value of its own takes that.
+    raw.command(COM_STMT_EXECUTE, execute_payload(prepared[0], [6002, b"short", None]))
+    assert isinstance(raw.read_reply(), Ok)
+    assert rows_of(raw.query("SELECT data, body FROM t_types WHERE id = 6002")) == [[b"short", None]]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(12, 1), (b"12", 1), (b"12.0", 1), (b"12x", None), (None, 0), (2**62, 0), (-1, 0)],
+)
+def test_a_sharding_key_routes_alike_however_it_is_bound(
+    connect: Connect, shop: Shop, value: bytes | int | None, found: int | None
+) -> None:
+    raw = connect()
+    prepared = raw.prepare("SELECT order_id FROM t_order WHERE order_id = ?")
+    assert not isinstance(prepared, Failure)
+    reply = raw.execute(prepared[0], [value])
+    if found is None:  # MySQL reads '12x' as 12 with a warning; refusing is allowed, another row is not
+        assert isinstance(reply, Failure) or len(reply.rows) <= 1  # type: ignore[union-attr]
+        return
+    assert isinstance(reply, ResultSet), reply
+    assert len(reply.rows) == found
+
+
+def test_query_attributes_are_read_over(connect: Connect, shop: Shop) -> None:
+    raw = connect(BASIC | QUERY_ATTRIBUTES)
+    if not raw.server_capabilities & QUERY_ATTRIBUTES:
+        pytest.skip("this server does not speak query attributes")
+    name, value = b"\x05trace", b"\x03abc"
+    payload = (
+        b"\x01\x01"
+        + b"\x00"
+        + b"\x01"
+        + b"\xfd\x00"
+        + name
+        + value
+        + b"SELECT order_id FROM t_order WHERE order_id = 9"
+    )
+    raw.command(COM_QUERY, payload)
+    assert rows_of(raw.read_reply()) == [[b"9"]]
+    assert rows_of(raw.query("SELECT 2")) == [[b"2"]]
+
+
+def test_connect_attributes_are_accepted(connect: Connect) -> None:
+    raw = connect(BASIC | CONNECT_ATTRS, attributes={"_client_name": "raw", "program_name": "x" * 300})
+    assert isinstance(raw.ping(), Ok)
+
+
+def test_session_track_reports_a_new_schema(connect: Connect) -> None:
+    raw = connect(BASIC | SESSION_TRACK)
+    if not raw.server_capabilities & SESSION_TRACK:
+        pytest.skip("not announced")
+    reply = raw.query("USE shop")
+    assert isinstance(reply, Ok)
+    assert b"shop" in reply.rest
+
+
+@pytest.mark.parametrize("size", [0xFFFFFF - 40, 0xFFFFFF - 8, 0xFFFFFF, 0xFFFFFF + 1, 20_000_000])
+def test_packets_over_16_megabytes_pass_both_ways(connect: Connect, size: int) -> None:
+    raw = connect(BASIC | PS_MULTI_RESULTS)
+    reply = raw.query(b"SELECT '" + b"x" * size + b"' FROM t_user WHERE user_id = 1")
+    rows = rows_of(reply)
+    assert rows[0][0] == b"x" * size
+
+
+def test_a_packet_over_the_limit_is_refused_in_words(connect: Connect, shop: Shop) -> None:
+    if not shop.meshed:
+        pytest.skip("one server closes")
+    raw = connect()
+    with contextlib.suppress(ConnectionError):
+        reply = raw.query(b"SELECT '" + b"x" * (70 << 20) + b"'")
+        assert isinstance(reply, Failure)
+        assert reply.number == 1153
+    assert isinstance(connect().ping(), Ok)
+
+
+def test_process_kill_ends_another_session(connect: Connect, target: Target) -> None:
+    raw, victim = connect(), connect()
+    assert isinstance(victim.ping(), Ok)
+    raw.command(COM_PROCESS_KILL, struct.pack("<I", victim.thread_id))
+    assert isinstance(raw.read_reply(), Ok)
+
+    def ask_until_gone() -> None:
+        for _ in range(200):
+            victim.ping()
+
+    with pytest.raises((ConnectionError, BrokenPipeError)):
+        ask_until_gone()
+    raw.command(COM_PROCESS_KILL, struct.pack("<I", 987_654))
+    reply = raw.read_reply()
+    assert isinstance(reply, Failure)
+    assert reply.number == 1094
+
+
+def test_pipelined_commands_are_answered_in_order(raw: RawClient) -> None:
+    def packet(text: bytes) -> bytes:
+        return struct.pack("<I", len(text) + 1)[:3] + b"\x00" + b"\x03" + text
+
+    raw.send_raw(
+        b"".join(packet(f"SELECT order_id FROM t_order WHERE order_id = {n}".encode()) for n in range(1, 21))
+    )
+    for number in range(1, 21):
+        raw.sequence = 1
+        assert rows_of(raw.read_reply()) == [[str(number).encode()]]
+
+
+def test_bytes_that_arrive_one_by_one_make_a_command(raw: RawClient) -> None:
+    text = b"\x03SELECT 42"
+    for byte in struct.pack("<I", len(text))[:3] + b"\x00" + text:
+        raw.send_raw(bytes([byte]))
+    raw.sequence = 1
+    assert rows_of(raw.read_reply()) == [[b"42"]]
+
+
+def test_invalid_utf8_is_an_error_or_passes_unharmed(raw: RawClient) -> None:
+    reply = raw.query(b"SELECT '\xff\xfe\xc3('")
+    assert isinstance(reply, Failure | ResultSet)
+    assert rows_of(raw.query("SELECT 'after'")) == [[b"after"]]
