@@ -199,8 +199,8 @@ class _Folding:
         if following is not None:
             end = _last_row(pieces, at, last, width)
             suffix = pieces[last][:position]
-            rest = pieces[end][len(suffix) :] if pieces[end].startswith(suffix) else ","
-            if pieces[last][following.end() :] != prefix or NEXT_ROW.match(rest):
+            alike = pieces[end].startswith(suffix) and pieces[last][following.end() :] == prefix
+            if not alike or NEXT_ROW.match(pieces[end][len(suffix) :]):
                 return None
         cells = pieces[at:end:2]
         if not _NOT_IN_ROWS.isdisjoint({cell[0] for cell in cells}) or self._foreign(cells):
