@@ -1,0 +1,302 @@
+"""INSERT and REPLACE: which rows go where, and which keys the mesh generates for them.
+
+Decides the plan of every form: rows written in the statement are split per data node, broadcast tables get them all,
+tables without a rule get the statement as it is. What cannot be placed exactly is refused.
+"""
+
+from __future__ import annotations
+
+from dbmesh.errors import COLUMN_COUNT, MeshError, not_supported
+from dbmesh.model import ColumnFamily, TableSchema
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.insert_plan import InsertPlan, unnumbered_row
+from dbmesh.planner.insert_reading import CellPlace, InsertReading, RowPlace, read_insert
+from dbmesh.planner.insert_rows import (
+    Constant,
+    FoldedRows,
+    Generated,
+    ShardingValue,
+    Source,
+    WrittenRow,
+    WrittenRows,
+)
+from dbmesh.planner.lexemes import Kind, LexemeReader
+from dbmesh.planner.names import session_answers
+from dbmesh.planner.one_place import plan_query_write, plan_single_table
+from dbmesh.planner.plan import ShardPlan, Verb
+from dbmesh.planner.resolve import find_table
+from dbmesh.planner.template import Edits, Frame, SessionValue, Template, quote_name
+from dbmesh.planner.text_plan import names_of, part_frame
+from dbmesh.planner.unrepeatable import refuse_unrepeatable
+from dbmesh.planner.written_names import (
+    check_database,
+    rename_table,
+    session_functions,
+)
+from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable
+from dbmesh.sql.parse import parse
+from dbmesh.sql.shape import Slot
+
+
+def plan_insert(context: PlanContext) -> ShardPlan:
+    """The plan of an INSERT or REPLACE.
+
+    Raises MeshError: PARSE_ERROR, UNKNOWN_TABLE, COLUMN_COUNT, NO_ROUTE (when bound), NOT_SUPPORTED.
+    """
+    reader = LexemeReader(context.statement.readable)
+    reading = read_insert(reader)
+    check_database(context, reading.table)
+    table = find_table(context, reading.table.name)
+    verb = Verb.REPLACE if reading.replaces else Verb.INSERT
+    has_query = any(lexeme.word in ("SELECT", "TABLE", "WITH") for lexeme in reader.lexemes)
+    if not reading.rows or has_query:
+        what = "REPLACE … SELECT" if reading.replaces else "INSERT … SELECT"
+        return plan_query_write(context, verb, parse(_as_insert(context)), what)
+    if isinstance(table, SingleTable):
+        return plan_single_table(context, verb, reading.table, table, reader.lexemes)
+    if reading.delayed:
+        raise not_supported("INSERT DELAYED into a sharded or broadcast table", "leave out DELAYED")
+    if isinstance(table, BroadcastTable):
+        refuse_unrepeatable(reader.lexemes, table.name)
+        if reading.returning and len(table.nodes) > 1:
+            raise not_supported(
+                "RETURNING on a broadcast table", "read the rows with SELECT after the statement"
+            )
+    return _Planner(context, reading, reader, table).plan(verb)
+
+
+def _as_insert(context: PlanContext) -> str:
+    """The readable text with REPLACE as INSERT, which the parser knows; positions stay."""
+    text = context.statement.readable
+    reader = LexemeReader(text)
+    start = reader.peek().start
+    if reader.looks_at("REPLACE"):
+        return f"{text[:start]}INSERT {text[start + len('REPLACE') :]}"
+    return text
+
+
+def _automatic_column(schema: TableSchema | None) -> str | None:
+    if schema is None:
+        return None
+    return next((column.name for column in schema.columns if column.auto_increment), None)
+
+
+def _column_names(reading: InsertReading, schema: TableSchema | None) -> list[str]:
+    if reading.columns is not None and (reading.columns or schema is None):
+        return [name.lower() for name in reading.columns]
+    if schema is None:
+        raise not_supported(
+            f"INSERT without a column list into '{reading.table.name}' while its columns are unknown",
+            "write the column list",
+        )
+    if not any(row.cells for row in reading.rows):
+        return []
+    return [column.name.lower() for column in schema.columns]
+
+
+class _Planner:
+    """Plans rows for one sharded or broadcast table."""
+
+    def __init__(
+        self,
+        context: PlanContext,
+        reading: InsertReading,
+        reader: LexemeReader,
+        table: ShardedTable | BroadcastTable,
+    ) -> None:
+        self.context = context
+        self.reading = reading
+        self.reader = reader
+        self.table = table
+        self.schema = context.catalog.table(table.name)
+        self.columns = _column_names(reading, self.schema)
+        self.sharding_columns = table.sharding_columns if isinstance(table, ShardedTable) else ()
+        self.slots = {slot.start: slot for slot in context.statement.shape.slots}
+        self.generator: str | None = None
+        self.key_column: str | None = None
+        automatic = _automatic_column(self.schema)
+        if isinstance(table, ShardedTable) and table.key_column and table.key_generator:
+            self.generator, self.key_column = table.key_generator, table.key_column.lower()
+        elif automatic is not None and len(table.nodes) > 1:
+            # Nobody generates this column's keys: the plan refuses rows without one.
+            self.key_column = automatic.lower()
+
+    def plan(self, verb: Verb) -> ShardPlan:
+        self._check()
+        head, tail = self._head_and_tail()
+        nodes = self.table.nodes
+        folded = self.context.statement.shape.row is not None and not self.reading.set_form
+        rows = self._folded() if folded else self._written()
+        return InsertPlan(
+            verb=verb,
+            tables=(self.table.name,),
+            table=self.table,
+            heads={node: part_frame(head, (node.table,)) for node in nodes},
+            tails={node: part_frame(tail, (node.table,)) for node in nodes},
+            rows=rows,
+            hints=self.context.hints,
+            generator=self.generator,
+            unnumbered=None if self.generator else self.key_column,
+            returning=self.reading.returning,
+            names=names_of(self.context.rule_set.database, (self.table,)),
+        )
+
+    def _check(self) -> None:
+        if self.context.hints.data_source is not None:
+            raise not_supported(
+                "the hint DATA_SOURCE_NAME on an INSERT into a sharded or broadcast table",
+                "leave out the hint",
+            )
+        for number, row in enumerate(self.reading.rows, 1):
+            if len(row.cells) != len(self.columns):
+                raise MeshError(COLUMN_COUNT, row=number)
+        self._check_updates()
+        for column in self.sharding_columns:
+            if column not in self.columns and column != self.key_column:
+                raise not_supported(
+                    f"INSERT into '{self.table.name}' without its sharding column '{column}'",
+                    "name the column and give it a value in every row",
+                )
+        if self.generator is None and self.key_column is not None and self._adds_column:
+            raise unnumbered_row(self.table, self.key_column)
+
+    def _check_updates(self) -> None:
+        for name, lexemes in self.reading.updates:
+            if name.lower() not in self.sharding_columns:
+                continue
+            words = [lexeme.value.lower() for lexeme in lexemes]
+            if words[:2] != ["values", "("] or words[-2:] != [name.lower(), ")"]:
+                raise not_supported(
+                    f"ON DUPLICATE KEY UPDATE of the sharding column '{name}' of '{self.table.name}'",
+                    "leave the sharding column as it is; to move a row delete it and insert it again",
+                )
+
+    def _head_and_tail(self) -> tuple[Template, Template]:
+        edits = self.context.edits()
+        rename_table(edits, self.reader.lexemes, self.reading.table, 0)
+        session_answers(self.context, edits)
+        rows = self.reading.rows
+        if self._adds_column and not self.reading.set_form:
+            assert self.key_column is not None
+            name = quote_name(self.key_column)
+            if self.reading.columns is None:
+                edits.insert(self.reading.columns_end, f" ({name})")
+            else:
+                edits.insert(self.reading.columns_end, f", {name}" if self.reading.columns else name)
+        return edits.build(None, rows[0].start), edits.build(rows[-1].end, None)
+
+    @property
+    def _adds_column(self) -> bool:
+        return self.key_column is not None and self.key_column not in self.columns
+
+    def _zero_generates(self) -> bool:
+        """0 asks for a new key in number columns only, as AUTO_INCREMENT does (manual, "Server SQL Modes")."""
+        column = self.schema.column(self.key_column) if self.schema and self.key_column else None
+        return column is None or column.family is ColumnFamily.INTEGER
+
+    def _source(self, cell: CellPlace, *, is_key: bool) -> Source | None:
+        """Where a cell's value comes from; None for an expression only a server can evaluate."""
+        first = cell.lexemes[0]
+        if len(cell.lexemes) == 1:
+            slot = self.slots.get(first.start)
+            if slot is None and first.kind is Kind.STRING and first.text[0] in "xXbB":
+                slot = self.slots.get(first.start + 1)
+            if slot is not None:
+                return slot
+            if first.word == "DEFAULT" and is_key:
+                return Generated.KEY
+            if first.word in ("NULL", "TRUE", "FALSE"):
+                return Constant(None if first.word == "NULL" else int(first.word == "TRUE"))
+        for start, end, value in session_functions(cell.lexemes):
+            if (start, end) == (cell.start, cell.end):
+                return value
+        return None
+
+    def _values(self, row: RowPlace) -> tuple[ShardingValue, ...]:
+        values: list[ShardingValue] = []
+        for name in self.sharding_columns:
+            schema = self.schema.column(name) if self.schema else None
+            is_key = name == self.key_column
+            if name not in self.columns:
+                values.append(ShardingValue(Generated.KEY, schema, is_key))
+                continue
+            cell = row.cells[self.columns.index(name)]
+            source = self._source(cell, is_key=is_key)
+            if source is None:
+                raise not_supported(
+                    f"an expression as the value of sharding column '{name}' of '{self.table.name}'",
+                    "compute it in the application and send a literal or a parameter",
+                )
+            values.append(ShardingValue(source, schema, is_key))
+        return tuple(values)
+
+    def _key_cell(self, row: RowPlace) -> tuple[CellPlace, Slot | Constant | Generated] | None:
+        """The cell of the generated column where the mesh may have to fill it in."""
+        if self.key_column is None or self.key_column not in self.columns:
+            return None
+        cell = row.cells[self.columns.index(self.key_column)]
+        source = self._source(cell, is_key=True)
+        return None if source is None or isinstance(source, SessionValue) else (cell, source)
+
+    def _folded(self) -> FoldedRows:
+        row = self.reading.rows[0]
+        text = self.context.statement.text
+        slots = [slot for slot in self.context.statement.shape.slots if slot.cell is not None]
+        key: Slot | Generated | None = None
+        gaps: list[tuple[int, int, Slot | SessionValue | Generated]] = [
+            (slot.start, slot.end, slot) for slot in slots
+        ]
+        gaps += [gap for cell in row.cells for gap in session_functions(cell.lexemes)]
+        found = self._key_cell(row)
+        if found is not None and isinstance(found[1], Slot):
+            key = found[1]
+        elif found is not None:
+            key = Generated.KEY
+            gaps.append((found[0].start, found[0].end, key))
+        pieces: list[str] = []
+        position = row.start
+        gaps.sort(key=lambda gap: gap[0])
+        for start, end, _ in gaps:
+            pieces.append(text[position:start])
+            position = end
+        columns = [source for _, _, source in gaps]
+        if self._adds_column:
+            key = Generated.KEY
+            columns.append(key)
+            pieces.append(text[position : row.end - 1].rstrip() + ", ")
+            position = row.end - 1
+        pieces.append(text[position : row.end])
+        return FoldedRows(
+            slots[0].index,
+            tuple(pieces),
+            tuple(columns),
+            self._values(row),
+            key,
+            self._zero_generates(),
+            self.context.flags,
+        )
+
+    def _written(self) -> WrittenRows:
+        edits = self.context.edits()
+        session_answers(self.context, edits)
+        rows = tuple(self._written_row(edits, row) for row in self.reading.rows)
+        return WrittenRows(rows, self._zero_generates(), self.context.flags)
+
+    def _written_row(self, edits: Edits, row: RowPlace) -> WrittenRow:
+        def frame(start: int, end: int, before: str = "", after: str = "") -> Frame:
+            segments = edits.build(start, end).segments
+            return part_frame(Template((before, *segments, after), self.context.flags))
+
+        values = self._values(row)
+        found = self._key_cell(row)
+        if found is not None:
+            cell, source = found
+            return WrittenRow(frame(row.start, cell.start), source, frame(cell.end, row.end), values)
+        if not self._adds_column:
+            return WrittenRow(frame(row.start, row.end), None, frame(row.end, row.end), values)
+        if self.reading.set_form:
+            assert self.key_column is not None
+            before = frame(row.start, row.end, after=f", {quote_name(self.key_column)} = ")
+            return WrittenRow(before, Generated.KEY, frame(row.end, row.end), values)
+        before = frame(row.start, row.end - 1, after=", " if row.cells else "")
+        return WrittenRow(before, Generated.KEY, frame(row.end - 1, row.end), values)

@@ -1,0 +1,151 @@
+"""The plan of an INSERT into a sharded table: rows of one call to shots.
+
+Decides nothing any more: tables, columns and keys were settled when it was planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dbmesh.errors import MeshError, not_supported
+from dbmesh.model import DataNode
+from dbmesh.planner.insert_rows import FoldedRows, PlacedRows, WrittenRows
+from dbmesh.planner.plan import (
+    Answer,
+    BoundStatement,
+    Call,
+    CountMerge,
+    Names,
+    PinReason,
+    Relay,
+    RowMerge,
+    Shot,
+    Verb,
+)
+from dbmesh.planner.template import Frame
+from dbmesh.planner.text_plan import keeps_parameters, prototype_shot
+from dbmesh.rules.ruleset import BroadcastTable, Hints, ShardedTable
+from dbmesh.rules.values import Key
+
+
+@dataclass(frozen=True, slots=True)
+class InsertPlan:
+    """A `ShardPlan`. `heads` and `tails` are the texts before and after the rows, per data node; `generator` names the
+    key generator that fills in missing keys; `unnumbered` the AUTO_INCREMENT column that has none."""
+
+    verb: Verb
+    tables: tuple[str, ...]
+    table: ShardedTable | BroadcastTable
+    heads: Mapping[DataNode, Frame]
+    tails: Mapping[DataNode, Frame]
+    rows: FoldedRows | WrittenRows
+    hints: Hints
+    generator: str | None
+    unnumbered: str | None
+    returning: bool
+    names: Names
+    reads_only: bool = False
+    opens_transaction: bool = True
+    implicit_commit: bool = False
+    pin: PinReason | None = None
+    calculates_found_rows: bool = False
+
+    def bind(self, call: Call) -> BoundStatement:
+        """One shot per data node that gets rows, rows in the client's order. O(rows).
+
+        Raises MeshError(NO_ROUTE) for a row without a place.
+        """
+        keep = self._keeps_parameters(call)
+        placed = self._place(call, keep)
+        shots = tuple(self._shot(node, texts, call, keep) for node, texts in self._by_node(placed).items())
+        first = placed.first_generated if isinstance(placed.first_generated, int) else None
+        answer: Answer
+        if self.returning:
+            answer = Relay() if len(shots) == 1 else RowMerge()
+        elif isinstance(self.table, BroadcastTable):
+            answer = CountMerge(broadcast=True)
+        elif len(shots) == 1 and placed.first_generated is None:
+            answer = Relay()
+        else:
+            answer = CountMerge(last_insert_id=first)
+        return BoundStatement(shots, answer, self.names, keeps_parameters=keep, generated_id=first)
+
+    def prototype(self) -> Shot:
+        """The statement on the first data node."""
+        node = self.table.nodes[0]
+        if isinstance(self.rows, FoldedRows):
+            frames: tuple[Frame, ...] = (self.heads[node], self.rows.example(), self.tails[node])
+        else:
+            frames = (self.heads[node], *self.rows.example(), self.tails[node])
+        return prototype_shot(node.data_source, frames)
+
+    def _keeps_parameters(self, call: Call) -> bool:
+        """One written row has one place; a generated key would make every text another one."""
+        if isinstance(self.rows, FoldedRows) or len(self.rows.rows) != 1 or self.rows.rows[0].key is not None:
+            return False
+        row, node = self.rows.rows[0], self.table.nodes[0]
+        one_place = isinstance(self.table, ShardedTable) or len(self.table.nodes) == 1
+        return one_place and keeps_parameters(call, self.heads[node], row.before, row.after, self.tails[node])
+
+    def _place(self, call: Call, keep: bool) -> PlacedRows:
+        next_key: Callable[[], int | str] | None = None
+        if self.generator is not None:
+            next_key = call.key_generators[self.generator].next_key
+        elif self.unnumbered is not None:
+            next_key = self._refuse_row
+        if isinstance(self.rows, FoldedRows):
+            return self.rows.place(call, next_key)
+        return self.rows.place(call, next_key, keep_parameters=keep)
+
+    def _refuse_row(self) -> int | str:
+        raise unnumbered_row(self.table, self.unnumbered or "")
+
+    def _by_node(self, placed: PlacedRows) -> dict[DataNode, list[str]]:
+        if isinstance(self.table, BroadcastTable):
+            return dict.fromkeys(self.table.nodes, placed.texts)
+        groups: dict[DataNode, list[str]] = {}
+        for node, text in zip(self._nodes(placed, self.table), placed.texts, strict=True):
+            group = groups.get(node)
+            if group is None:
+                groups[node] = [text]
+            else:
+                group.append(text)
+        return groups
+
+    def _nodes(self, placed: PlacedRows, sharded: ShardedTable) -> list[DataNode]:
+        columns = sharded.sharding_columns
+        router = sharded.point_router()
+        if router is not None:
+            return list(map(router, placed.keys[0]))
+        pair = sharded.pair_router()
+        if pair is not None:
+            source, table, route = pair
+            return list(map(route, placed.keys[columns.index(source)], placed.keys[columns.index(table)]))
+        if not columns:
+            return [sharded.place({}, self.hints)] * len(placed.texts)
+        rows: zip[tuple[Key, ...]] = zip(*placed.keys, strict=True)
+        return [sharded.place(dict(zip(columns, row, strict=True)), self.hints) for row in rows]
+
+    def _shot(self, node: DataNode, texts: list[str], call: Call, keep: bool) -> Shot:
+        sql = b"".join(
+            (
+                self.heads[node].render(call.literals, call, keep_parameters=keep),
+                ",".join(texts).encode("utf-8", "surrogateescape"),
+                self.tails[node].render(call.literals, call, keep_parameters=keep),
+            )
+        )
+        return Shot(node.data_source, sql)
+
+
+def unnumbered_row(table: ShardedTable | BroadcastTable, column: str) -> MeshError:
+    """The refusal of a row whose AUTO_INCREMENT column several servers would number by themselves."""
+    if isinstance(table, BroadcastTable):
+        return not_supported(
+            f"AUTO_INCREMENT for the broadcast table '{table.name}' (its servers could count differently)",
+            f"give column '{column}' a value in every row",
+        )
+    return not_supported(
+        f"AUTO_INCREMENT for the sharded table '{table.name}' (its data nodes would give the same number twice)",
+        f"write a keyGenerateStrategy for column '{column}' or give it a value in every row",
+    )

@@ -1,0 +1,238 @@
+"""Rows of an INSERT as values: the text of each, its sharding keys, and the keys the mesh generates.
+
+Decides how one call's rows become texts and keys, fast for the folded rows of a big INSERT. Knows no routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from dbmesh.errors import INTERNAL, MeshError
+from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
+from dbmesh.planner.plan import Call
+from dbmesh.planner.template import Frame, SessionValue, slot_value
+from dbmesh.rules.values import Key, coerce_key
+from dbmesh.sql.fingerprint import RowSet
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.literals import decode_literal, literal_text
+from dbmesh.sql.shape import Slot, SlotKind
+
+
+class Generated(Enum):
+    """A value the mesh generates for every row."""
+
+    KEY = "generated key"
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value written in the statement's shape (NULL, TRUE)."""
+
+    value: SqlValue
+
+
+Source = Slot | Constant | SessionValue | Generated
+"""Where a value of a row comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardingValue:
+    """The value of one sharding column in every row; `is_key` tells that it is the generated column itself."""
+
+    source: Source
+    schema: ColumnSchema | None
+    is_key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRows:
+    """Rows of one call: their texts, and per sharding column the rows' keys."""
+
+    texts: list[str]
+    keys: list[list[Key]]
+    first_generated: int | str | None
+
+
+NextKey = Callable[[], int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedRows:
+    """Rows that look alike: one row set. `columns` are the values that change from row to row, `pieces` the texts
+    around them, one more. `key` is the source of the generated column among `columns`; a slot is filled where it is
+    NULL (or 0 with `zero_generates`)."""
+
+    index: int
+    pieces: tuple[str, ...]
+    columns: tuple[Slot | SessionValue | Generated, ...]
+    values: tuple[ShardingValue, ...]
+    key: Slot | Generated | None
+    zero_generates: bool
+    flags: LexerFlags
+
+    def place(self, call: Call, next_key: NextKey | None) -> PlacedRows:
+        """Texts and keys of the call's rows. O(rows)."""
+        rows = call.literals[self.index]
+        if not isinstance(rows, RowSet):
+            raise MeshError(INTERNAL, reason="a row set was expected")
+        texts: list[Sequence[str]] = []
+        generated: list[int | str | None] = []
+        for column in self.columns:
+            if column is self.key and next_key is not None:
+                cells, generated = self._fill(column, rows, next_key)
+                texts.append(cells)
+            elif isinstance(column, Slot):
+                texts.append(rows.cells[column.cell :: rows.width])
+            else:
+                texts.append([self._text(_session_value(column, call))] * len(rows))
+        keys = [self._keys(value, rows, generated, call) for value in self.values]
+        row = "%s".join([piece.replace("%", "%%") for piece in self.pieces])
+        lines = [row % cells for cells in zip(*texts, strict=True)] if texts else [row % ()] * len(rows)
+        return PlacedRows(lines, keys, next((key for key in generated if key is not None), None))
+
+    def example(self) -> Frame:
+        """One row as a frame, for a shard to prepare."""
+        quoted = (SlotKind.HEX, SlotKind.BIT)
+        values = tuple(
+            "''" if isinstance(column, Slot) and column.kind in quoted else "NULL" for column in self.columns
+        )
+        text = "%s".join([piece.replace("%", "%%") for piece in self.pieces]) % values
+        return Frame(text.replace("%", "%%"), (), self.flags, True)
+
+    def _fill(
+        self, column: Slot | SessionValue | Generated, rows: RowSet, next_key: NextKey
+    ) -> tuple[list[str], list[int | str | None]]:
+        """The column's texts with missing keys generated, and which those were."""
+        if not isinstance(column, Slot):
+            made: list[int | str | None] = [next_key() for _ in range(len(rows))]
+            return [self._text(key) for key in made], made
+        cells = rows.cells[column.cell :: rows.width]
+        keys = [
+            next_key() if cell[0] in "nN" or (self.zero_generates and cell == "0") else None for cell in cells
+        ]
+        texts = [cell if key is None else self._text(key) for cell, key in zip(cells, keys, strict=True)]
+        return texts, keys
+
+    def _keys(
+        self, value: ShardingValue, rows: RowSet, generated: Sequence[int | str | None], call: Call
+    ) -> list[Key]:
+        if not isinstance(value.source, Slot):
+            if value.is_key and generated:
+                return [coerce_key(key, value.schema) for key in generated]
+            return [coerce_key(_constant(value.source, call), value.schema)] * len(rows)
+        keys = self._cells(value, value.source, rows)
+        if value.is_key and generated:
+            return [
+                key if made is None else coerce_key(made, value.schema)
+                for key, made in zip(keys, generated, strict=True)
+            ]
+        return keys
+
+    def _cells(self, value: ShardingValue, slot: Slot, rows: RowSet) -> list[Key]:
+        raws = rows.cells[slot.cell :: rows.width]
+        integers = value.schema is None or value.schema.family is ColumnFamily.INTEGER
+        if integers and all(map(str.isdigit, raws)):
+            return list(map(int, raws))
+        escapes = self.flags.no_backslash_escapes
+        return [
+            coerce_key(decode_literal(raw, slot.kind, no_backslash_escapes=escapes), value.schema)
+            for raw in raws
+        ]
+
+    def _text(self, value: SqlValue) -> str:
+        return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRow:
+    """One row as written: the text before the key the mesh may generate, where that key comes from, the text after."""
+
+    before: Frame
+    key: Slot | Constant | Generated | None
+    after: Frame
+    values: tuple[ShardingValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRows:
+    """Rows that differ in form, or hold parameters."""
+
+    rows: tuple[WrittenRow, ...]
+    zero_generates: bool
+    flags: LexerFlags
+
+    def place(self, call: Call, next_key: NextKey | None, *, keep_parameters: bool = False) -> PlacedRows:
+        """Texts and keys of the call's rows. With `keep_parameters` every `?` stays."""
+        texts: list[str] = []
+        keys: list[list[Key]] = [[] for _ in self.rows[0].values]
+        first: int | str | None = None
+        for row in self.rows:
+            key: int | str | None = None
+            if row.key is not None and next_key is not None and self._needs_key(row.key, call):
+                key = next_key()
+                first = key if first is None else first
+            texts.append(self._text(row, key, call, keep_parameters))
+            for column, value in zip(keys, row.values, strict=True):
+                known = key if value.is_key and key is not None else self._value(value.source, call)
+                column.append(coerce_key(known, value.schema))
+        return PlacedRows(texts, keys, first)
+
+    def example(self) -> tuple[Frame, ...]:
+        """The frames of all rows with commas between, for a shard to prepare."""
+        frames: list[Frame] = []
+        for row in self.rows:
+            text = "," if frames else ""
+            if row.key is None or row.key is Generated.KEY or isinstance(row.key, Constant):
+                frames += (self._plain(text), row.before, self._plain("NULL" if row.key else ""), row.after)
+            else:
+                frames += (
+                    self._plain(text),
+                    row.before,
+                    Frame("%s", (row.key,), self.flags, False),
+                    row.after,
+                )
+        return tuple(frames)
+
+    def _plain(self, text: str) -> Frame:
+        return Frame(text, (), self.flags, True)
+
+    def _text(self, row: WrittenRow, key: int | str | None, call: Call, keep: bool) -> str:
+        before = row.before.render(call.literals, call, keep_parameters=keep)
+        after = row.after.render(call.literals, call, keep_parameters=keep)
+        middle = "" if row.key is None else self._key_text(row.key, key, call)
+        return before.decode(*_TEXT) + middle + after.decode(*_TEXT)
+
+    def _needs_key(self, source: Slot | Constant | Generated, call: Call) -> bool:
+        if isinstance(source, Generated):
+            return True
+        value = self._value(source, call)
+        return value is None or (self.zero_generates and value == 0)
+
+    def _value(self, source: Source, call: Call) -> SqlValue:
+        if isinstance(source, Slot):
+            return slot_value(source, call, self.flags)
+        return _constant(source, call)
+
+    def _key_text(self, source: Slot | Constant | Generated, key: int | str | None, call: Call) -> str:
+        if key is None and isinstance(source, Slot) and not source.parameter:
+            return str(call.literals[source.index])
+        value = self._value(source, call) if key is None else key
+        return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
+
+
+def _constant(source: Source, call: Call) -> SqlValue:
+    if isinstance(source, Constant):
+        return source.value
+    return _session_value(source, call)
+
+
+def _session_value(source: Source, call: Call) -> SqlValue:
+    if not isinstance(source, SessionValue):
+        raise MeshError(INTERNAL, reason="a generated key without its generator")
+    value: SqlValue = getattr(call.session, source.field)
+    return value
+
+
+_TEXT = ("utf-8", "surrogateescape")

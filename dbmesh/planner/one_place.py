@@ -1,0 +1,106 @@
+"""Statements that run whole on one data source: every table they name has its rows there.
+
+Decides the data source and puts actual names in the client's text. What needs rows of several is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from dbmesh.errors import not_supported
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.ddl_reading import NamePlace
+from dbmesh.planner.lexemes import Lexeme
+from dbmesh.planner.names import session_answers
+from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
+from dbmesh.planner.resolve import resolve
+from dbmesh.planner.route import Router, Target, build_router
+from dbmesh.planner.template import Template
+from dbmesh.planner.text_plan import TextPlan, TextShot, keeps_parameters, names_of, prototype_shot
+from dbmesh.planner.tree_names import rename_references
+from dbmesh.planner.written_names import rename_table
+from dbmesh.rules.ruleset import BroadcastTable, SingleTable
+
+
+def plan_single_table(
+    context: PlanContext, verb: Verb, place: NamePlace, table: SingleTable, lexemes: Sequence[Lexeme]
+) -> TextPlan:
+    """A statement that names one table, which no rule names, and no other."""
+    edits = context.edits()
+    rename_table(edits, lexemes, place, 0)
+    session_answers(context, edits)
+    frame = edits.build().frame((table.node.table,))
+    names = names_of(context.rule_set.database, (table.node.table,))
+    return TextPlan(verb, (table.name,), (TextShot(table.node.data_source, frame),), Relay(), names)
+
+
+@dataclass(frozen=True, slots=True)
+class OnePlacePlan:
+    """A `ShardPlan` of a write whose values must lead to exactly one target."""
+
+    verb: Verb
+    tables: tuple[str, ...]
+    router: Router
+    template: Template
+    names: Names
+    what: str
+    reads_only: bool = False
+    opens_transaction: bool = True
+    implicit_commit: bool = False
+    pin: PinReason | None = None
+    calculates_found_rows: bool = False
+
+    def bind(self, call: Call) -> BoundStatement:
+        """The only shot. Raises MeshError(NOT_SUPPORTED) when rows of several data nodes would have to meet."""
+        targets = self.router.route(call).targets
+        if len(targets) > 1:
+            raise not_supported(
+                f"{self.what} over several data nodes",
+                "add conditions on the sharding columns so that one data node holds all rows",
+            )
+        [target] = targets
+        frame = self.template.frame(target.tables)
+        keep = keeps_parameters(call, frame)
+        shot = Shot(target.data_source, frame.render(call.literals, call, keep_parameters=keep))
+        return BoundStatement((shot,), Relay(), self.names, keeps_parameters=keep)
+
+    def prototype(self) -> Shot:
+        """The statement on the first node of every table."""
+        target = first_target(self.router)
+        return prototype_shot(target.data_source, (self.template.frame(target.tables),))
+
+
+def first_target(router: Router) -> Target:
+    """Any data source with an actual name for every reference, for PREPARE: never used to run anything."""
+    tables = tuple(
+        r.table.node.table if isinstance(r.table, SingleTable) else r.table.nodes[0].table
+        for r in router.references
+    )
+    sources = [
+        r.table.node.data_source if isinstance(r.table, SingleTable) else r.table.nodes[0].data_source
+        for r in router.references
+        if not isinstance(r.table, BroadcastTable)
+    ]
+    return Target(sources[0] if sources else router.fallback, tables)
+
+
+def plan_query_write(context: PlanContext, verb: Verb, tree: exp.Expression, what: str) -> OnePlacePlan:
+    """INSERT … SELECT and its like: allowed when all tables meet on one data source.
+
+    Raises MeshError(NOT_SUPPORTED) for a broadcast table as target.
+    """
+    scopes = resolve(context, tree)
+    for reference in scopes.references:
+        if isinstance(reference.table, BroadcastTable) and reference.scope is tree:
+            raise not_supported(
+                f"{what} into the broadcast table '{reference.table.name}'",
+                "read the rows first and send them with INSERT … VALUES",
+            )
+    router = build_router(context, scopes)
+    template = rename_references(context, scopes, tree).build()
+    tables = tuple(dict.fromkeys(reference.table.name for reference in scopes.references))
+    rules = [r.table.node.table if isinstance(r.table, SingleTable) else r.table for r in scopes.references]
+    return OnePlacePlan(verb, tables, router, template, names_of(context.rule_set.database, rules), what)

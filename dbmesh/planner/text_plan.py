@@ -1,0 +1,76 @@
+"""A plan whose shots are known before any literal: the client's text, edited per data node.
+
+Used by DDL, by metadata statements and by statements that live on one data source. Decides nothing about routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Shot, Verb
+from dbmesh.planner.template import Frame, Template
+from dbmesh.rules.ruleset import BroadcastTable, ShardedTable
+
+
+@dataclass(frozen=True, slots=True)
+class TextShot:
+    """One statement for one data source before its literals are known."""
+
+    data_source: str
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class TextPlan:
+    """A `ShardPlan` of fixed shots."""
+
+    verb: Verb
+    tables: tuple[str, ...]
+    shots: tuple[TextShot, ...]
+    answer: Answer
+    names: Names
+    reads_only: bool = False
+    opens_transaction: bool = True
+    implicit_commit: bool = False
+    pin: PinReason | None = None
+    calculates_found_rows: bool = False
+
+    def bind(self, call: Call) -> BoundStatement:
+        """The shots with the call's literals and parameters."""
+        keep = keeps_parameters(call, self.shots[0].frame) and len(self.shots) == 1
+        shots = tuple(
+            Shot(shot.data_source, shot.frame.render(call.literals, call, keep_parameters=keep))
+            for shot in self.shots
+        )
+        return BoundStatement(shots, self.answer, self.names, keeps_parameters=keep)
+
+    def prototype(self) -> Shot:
+        """The statement on its first data node."""
+        return prototype_shot(self.shots[0].data_source, (self.shots[0].frame,))
+
+
+def prototype_shot(data_source: str, frames: Sequence[Frame]) -> Shot:
+    """The text of `frames`, one behind the other, for a shard to prepare."""
+    return Shot(data_source, b"".join([frame.prototype() for frame in frames]))
+
+
+def part_frame(template: Template, tables: Sequence[str] = ()) -> Frame:
+    """A frame of a part of a statement: its literals are found by index, not by order."""
+    return replace(template.frame(tables), sequential=False)
+
+
+def keeps_parameters(call: Call, *frames: Frame) -> bool:
+    """Whether these frames are to be sent with their `?` in place: asked for, and nothing else is open in them."""
+    return call.keep_parameters and bool(call.parameters) and all(frame.only_parameters for frame in frames)
+
+
+def names_of(database: str, rules: Iterable[ShardedTable | BroadcastTable | str]) -> Names:
+    """Actual names of these tables back to their logic names; a text is a table without a rule."""
+    tables: dict[str, str] = {}
+    for rule in rules:
+        if isinstance(rule, str):
+            tables[rule] = rule
+        else:
+            tables.update((node.table, rule.name) for node in rule.nodes)
+    return Names(database, tables)

@@ -1,0 +1,174 @@
+"""UPDATE and DELETE: every data node that may hold matching rows runs the statement on its own rows.
+
+Decides when that is exact: rows are named by the statement's own conditions, no row moves to another shard, and no
+node needs rows of another. The rest is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlglot import exp
+
+from dbmesh.errors import not_supported
+from dbmesh.planner.conditions import ColumnPredicate, Equals, Operand, scope_conditions
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.lexemes import LexemeReader
+from dbmesh.planner.names import logic_names
+from dbmesh.planner.plan import ShardPlan, Verb
+from dbmesh.planner.resolve import Scopes, TableReference, resolve
+from dbmesh.planner.route import build_router
+from dbmesh.planner.tree_names import rename_references, rename_targets
+from dbmesh.planner.unrepeatable import refuse_unrepeatable
+from dbmesh.planner.write_plan import KeptColumn, WritePlan, broadcast_write, moved_row
+from dbmesh.rules.ruleset import BroadcastTable, ShardedTable
+from dbmesh.sql.parse import parse
+
+_MODIFIERS = frozenset(("LOW_PRIORITY", "QUICK", "IGNORE"))
+
+
+def plan_write(context: PlanContext) -> ShardPlan:
+    """The plan of an UPDATE or DELETE.
+
+    Raises MeshError: PARSE_ERROR, UNKNOWN_TABLE, SHARDING_KEY_REQUIRED (auditor), NOT_SUPPORTED.
+    """
+    reader = LexemeReader(context.statement.readable)
+    tree = parse(_without_modifiers(context.statement.readable))
+    if not isinstance(tree, exp.Update | exp.Delete):
+        raise not_supported(f"this form of {reader.peek().text.upper()}", "write it for one table with a plain WHERE")
+    verb = Verb.UPDATE if isinstance(tree, exp.Update) else Verb.DELETE
+    # `DELETE a, b FROM …` names references a second time: kept aside, or they would count as tables of their own.
+    targets = tuple(tree.args.get("tables") or ())
+    tree.set("tables", None)
+    scopes = resolve(context, tree)
+    written = tuple(_written(scopes, tree, targets))
+    edits = rename_references(context, scopes, tree)
+    rename_targets(edits, scopes, tree, targets)
+    tables = tuple(dict.fromkeys(reference.table.name for reference in scopes.references))
+    if any(isinstance(reference.table, BroadcastTable) for reference in written):
+        refuse_unrepeatable(reader.lexemes, written[0].table.name)
+        _refuse_mixed(tree, scopes, verb)
+        return broadcast_write(verb, tables, scopes, edits.build(), logic_names(context, scopes))
+    many = all(isinstance(reference.table, ShardedTable) for reference in written) and not _nested(
+        scopes, tree
+    )
+    return WritePlan(
+        verb=verb,
+        tables=tables,
+        router=build_router(context, scopes),
+        template=edits.build(),
+        names=logic_names(context, scopes),
+        kept=_kept_columns(context, scopes, tree),
+        many=many,
+        limited=bool(tree.args.get("limit") or tree.args.get("order")),
+        returning=tree.args.get("returning") is not None,
+    )
+
+
+def _without_modifiers(text: str) -> str:
+    """The text with LOW_PRIORITY, QUICK and IGNORE blanked: the parser takes them for names. Positions stay."""
+    reader = LexemeReader(text)
+    reader.take()
+    while reader.peek().word in _MODIFIERS:
+        word = reader.take()
+        text = text[: word.start] + " " * (word.end - word.start) + text[word.end :]
+    return text
+
+
+def _written(
+    scopes: Scopes, tree: exp.Update | exp.Delete, targets: tuple[exp.Table, ...]
+) -> Iterator[TableReference]:
+    """The references whose rows change."""
+    own = scopes.of(tree)
+    if isinstance(tree, exp.Delete):
+        names = {target.name.lower() for target in targets}
+        for reference in own:
+            if not targets or reference.alias.lower() in names:
+                yield reference
+        return
+    seen: set[int] = set()
+    for column in _assigned(tree):
+        owner = own[0] if len(own) == 1 else (scopes.column(column) or (None,))[0]
+        if owner is None:
+            raise not_supported(
+                f"an UPDATE whose column {column.sql()} cannot be told to one table", "qualify the column"
+            )
+        if owner.index not in seen:
+            seen.add(owner.index)
+            yield owner
+
+
+def _assigned(tree: exp.Update) -> Iterator[exp.Column]:
+    for assignment in tree.expressions:
+        if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):
+            raise not_supported(f"the assignment {assignment.sql()}", "write column = value")
+        yield assignment.this
+
+
+def _nested(scopes: Scopes, tree: exp.Expr) -> bool:
+    """Whether a subquery reads a sharded table, or a derived table takes part."""
+    return scopes.is_opaque(tree) or any(reference.scope is not tree for reference in scopes.sharded)
+
+
+def _refuse_mixed(tree: exp.Expr, scopes: Scopes, verb: Verb) -> None:
+    """Every server must change the same rows: nothing but broadcast tables may decide which."""
+    if any(not isinstance(reference.table, BroadcastTable) for reference in scopes.references):
+        raise not_supported(
+            f"{verb.name} of a broadcast table by rows of other tables",
+            "read the keys first and send them in WHERE … IN",
+        )
+    if tree.args.get("limit") is not None:
+        raise not_supported(
+            f"{verb.name} … LIMIT of a broadcast table (servers could pick different rows)",
+            "name the rows in WHERE",
+        )
+
+
+def _kept_columns(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> tuple[KeptColumn, ...]:
+    """Assignments to sharding columns, each with the values WHERE says the column has. Raises
+    MeshError(NOT_SUPPORTED) where WHERE says nothing or the new value is an expression."""
+    if not isinstance(tree, exp.Update):
+        return ()
+    kept: list[KeptColumn] = []
+    own = scopes.of(tree)
+    for assignment in tree.expressions:
+        column = assignment.this
+        found = (own[0], None) if len(own) == 1 else scopes.column(column)
+        name = column.name.lower()
+        if found is None or not isinstance(found[0].table, ShardedTable):
+            continue
+        reference, table = found[0], found[0].table
+        if name not in table.sharding_columns or len(table.nodes) == 1 or _is_itself(assignment):
+            continue
+        now = _known_values(context, scopes, tree, reference, name)
+        slot = context.statement.slot(assignment.expression)
+        if slot is None or not now:
+            raise moved_row(table.name, name)
+        schema = reference.schema.column(name) if reference.schema else None
+        kept.append(KeptColumn(table.name, name, schema, Operand(slot), now))
+    return tuple(kept)
+
+
+def _is_itself(assignment: exp.EQ) -> bool:
+    value = assignment.expression
+    return (
+        isinstance(value, exp.Column)
+        and value.name.lower() == assignment.this.name.lower()
+        and not value.table
+    )
+
+
+def _known_values(
+    context: PlanContext, scopes: Scopes, tree: exp.Expr, reference: TableReference, name: str
+) -> tuple[Operand, ...]:
+    """What WHERE says the column equals in every row changed."""
+    certain = scope_conditions(context, scopes, tree).certain
+    return tuple(
+        atom.predicate.operands[0]
+        for atom in certain
+        if isinstance(atom, ColumnPredicate)
+        and atom.column == (reference.index, name)
+        and isinstance(atom.predicate, Equals)
+        and len(atom.predicate.operands) == 1
+        and not (atom.predicate.operands[0].slot and atom.predicate.operands[0].slot.members)
+    )

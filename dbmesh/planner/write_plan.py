@@ -1,0 +1,154 @@
+"""Plans of UPDATE and DELETE: values to shots.
+
+Decides nothing about SQL any more; refuses values that would move a row, and routes that the statement's form cannot
+follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dbmesh.errors import MeshError, not_supported
+from dbmesh.model import ColumnSchema, SqlValue
+from dbmesh.planner.conditions import Operand
+from dbmesh.planner.one_place import first_target
+from dbmesh.planner.plan import (
+    Answer,
+    BoundStatement,
+    Call,
+    CountMerge,
+    Names,
+    PinReason,
+    Relay,
+    RowMerge,
+    Shot,
+    Verb,
+)
+from dbmesh.planner.resolve import Scopes
+from dbmesh.planner.route import Router, Target, literal_slots
+from dbmesh.planner.template import Frame, Template, slot_value
+from dbmesh.planner.text_plan import TextPlan, TextShot, keeps_parameters, prototype_shot
+from dbmesh.rules.ruleset import SingleTable
+from dbmesh.rules.values import UNKNOWN_KEY, coerce_key
+
+
+@dataclass(frozen=True, slots=True)
+class KeptColumn:
+    """An assignment to a sharding column: legal while the new value is one of those the row has by its WHERE."""
+
+    table: str
+    column: str
+    schema: ColumnSchema | None
+    value: Operand
+    now: tuple[Operand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WritePlan:
+    """A `ShardPlan` of one UPDATE or DELETE. `many` tells that several nodes may run it; `limited` that LIMIT or
+    ORDER BY ties its rows together."""
+
+    verb: Verb
+    tables: tuple[str, ...]
+    router: Router
+    template: Template
+    names: Names
+    kept: tuple[KeptColumn, ...]
+    many: bool
+    limited: bool
+    returning: bool
+    reads_only: bool = False
+    opens_transaction: bool = True
+    implicit_commit: bool = False
+    pin: PinReason | None = None
+    calculates_found_rows: bool = False
+    # Frames are a function of template and target: remembering them changes no answer.
+    _frames: dict[Target, Frame] = field(default_factory=dict, repr=False, compare=False)
+
+    def bind(self, call: Call) -> BoundStatement:
+        """One shot per target. Raises MeshError: NO_ROUTE, NOT_SUPPORTED."""
+        for kept in self.kept:
+            self._check_kept(kept, call)
+        routing = self.router.route(call)
+        targets = routing.targets
+        if len(targets) > 1:
+            self._check_many()
+        keep = len(targets) == 1 and keeps_parameters(call, self._frame(targets[0]))
+        shots = tuple(
+            Shot(
+                target.data_source,
+                self._frame(target).render(
+                    literal_slots(routing, target, call.literals), call, keep_parameters=keep
+                ),
+            )
+            for target in targets
+        )
+        answer: Answer = Relay()
+        if len(targets) > 1:
+            answer = RowMerge() if self.returning else CountMerge()
+        return BoundStatement(shots, answer, self.names, keeps_parameters=keep)
+
+    def prototype(self) -> Shot:
+        """The statement on the first node of every table."""
+        target = first_target(self.router)
+        return prototype_shot(target.data_source, (self._frame(target),))
+
+    def _frame(self, target: Target) -> Frame:
+        frame = self._frames.get(target)
+        if frame is None:
+            frame = self._frames[target] = self.template.frame(target.tables)
+        return frame
+
+    def _check_many(self) -> None:
+        if not self.many:
+            raise not_supported(
+                f"{self.verb.name} with other tables or subqueries over several data nodes",
+                "add conditions on the sharding columns so that one data node holds all rows",
+            )
+        if self.limited:
+            raise not_supported(
+                f"{self.verb.name} with ORDER BY or LIMIT over several data nodes",
+                "read the keys first and name them in WHERE, or add conditions on the sharding columns",
+            )
+
+    def _check_kept(self, kept: KeptColumn, call: Call) -> None:
+        new = coerce_key(self._value(kept.value, call), kept.schema)
+        now = [coerce_key(self._value(operand, call), kept.schema) for operand in kept.now]
+        if new is UNKNOWN_KEY or new is None or new not in now:
+            raise moved_row(kept.table, kept.column)
+
+    def _value(self, operand: Operand, call: Call) -> SqlValue:
+        if operand.slot is None:
+            return operand.constant
+        value = slot_value(operand.slot, call, self.router.flags)
+        if operand.negated and isinstance(value, int | float):
+            return -value
+        return value
+
+
+def broadcast_write(
+    verb: Verb, tables: tuple[str, ...], scopes: Scopes, template: Template, names: Names
+) -> TextPlan:
+    """One shot per data source. Raises MeshError(NOT_SUPPORTED) when the tables live on different ones."""
+    places: list[dict[str, str]] = []
+    for reference in scopes.references:
+        table = reference.table
+        assert not isinstance(table, SingleTable)
+        places.append({node.data_source: node.table for node in table.nodes})
+    if any(place.keys() != places[0].keys() for place in places):
+        raise not_supported(
+            f"{verb.name} of broadcast tables of different data sources", "write one table at a time"
+        )
+    shots = tuple(
+        TextShot(source, template.frame([place[source] for place in places])) for source in places[0]
+    )
+    answer: Answer = CountMerge(broadcast=True) if len(shots) > 1 else Relay()
+    return TextPlan(verb, tables, shots, answer, names)
+
+
+def moved_row(table: str, column: str) -> MeshError:
+    """The refusal of an UPDATE that could move rows to another data node."""
+    return not_supported(
+        f"UPDATE of the sharding column '{column}' of '{table}'",
+        "leave it out of SET, or name its present value in WHERE; to move a row delete it and insert it again",
+    )

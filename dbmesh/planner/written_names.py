@@ -1,0 +1,71 @@
+"""Names and session functions in a statement read by lexemes: where they stand and what stands there on a shard.
+
+Decides edits for statements that are not read as trees (INSERT, DDL). Knows no routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dbmesh.errors import NO_DATABASE, MeshError, not_supported
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.ddl_reading import NamePlace
+from dbmesh.planner.lexemes import Kind, Lexeme
+from dbmesh.planner.template import Edits, SessionValue, TableName
+
+_SESSION_FUNCTIONS = {
+    "LAST_INSERT_ID": "last_insert_id",
+    "CONNECTION_ID": "connection_id",
+    "FOUND_ROWS": "found_rows",
+    "ROW_COUNT": "row_count",
+    "DATABASE": "database",
+    "SCHEMA": "database",
+    "USER": "user",
+    "SESSION_USER": "user",
+    "SYSTEM_USER": "user",
+    "CURRENT_USER": "current_user",
+}
+
+
+def check_database(context: PlanContext, place: NamePlace) -> None:
+    """A written table must be one of the logic database being planned for.
+
+    Raises MeshError: NO_DATABASE, NOT_SUPPORTED for another database.
+    """
+    if place.database is None:
+        if context.database is None:
+            raise MeshError(NO_DATABASE)
+    elif place.database.lower() != context.rule_set.database.lower():
+        raise not_supported(
+            f"a table of another database ('{place.database}') in this statement",
+            f"use tables of '{context.rule_set.database}' only, or USE the other database",
+        )
+
+
+def rename_table(edits: Edits, lexemes: Sequence[Lexeme], place: NamePlace, reference: int) -> None:
+    """Put the actual name at `place` and wherever the table's name qualifies a column (`t.a`, `shop.t.a`)."""
+    edits.replace(place.start, place.end, TableName(reference))
+    for start, end in _qualifiers(lexemes, place.name):
+        if not (place.start <= start < place.end):
+            edits.replace(start, end, TableName(reference))
+
+
+def _qualifiers(lexemes: Sequence[Lexeme], table: str) -> Iterator[tuple[int, int]]:
+    names = (Kind.WORD, Kind.QUOTED)
+    for at, lexeme in enumerate(lexemes[:-1]):
+        if lexeme.kind not in names or lexeme.value.lower() != table.lower() or lexemes[at + 1].text != ".":
+            continue
+        qualified = at >= 2 and lexemes[at - 1].text == "." and lexemes[at - 2].kind in names
+        yield (lexemes[at - 2].start if qualified else lexeme.start), lexeme.end
+
+
+def session_functions(lexemes: Sequence[Lexeme]) -> Iterator[tuple[int, int, SessionValue]]:
+    """Ranges of calls only the session can answer, such as LAST_INSERT_ID() without an argument."""
+    for at, lexeme in enumerate(lexemes):
+        field = _SESSION_FUNCTIONS.get(lexeme.word)
+        if field is None or (at > 0 and lexemes[at - 1].text in (".", "@")):
+            continue
+        if [following.text for following in lexemes[at + 1 : at + 3]] == ["(", ")"]:
+            yield lexeme.start, lexemes[at + 2].end, SessionValue(field)
+        elif lexeme.word == "CURRENT_USER":
+            yield lexeme.start, lexeme.end, SessionValue(field)
