@@ -44,6 +44,10 @@ def _is_eof(payload: bytes) -> bool:
     return len(payload) == 5 and payload[0] == EOF
 
 
+def _eof_follows(payloads: Sequence[bytes], index: int) -> bool:
+    return index + 1 < len(payloads) and _is_eof(payloads[index + 1])
+
+
 def parse_header(block: bytes, *, deprecate_eof: bool) -> tuple[ColumnDefinition, ...]:
     """The definitions of a result set's header block. Raises ProtocolError when the block is not of that form or
     announces another number of columns. (Where only a cursor is opened there is no EOF packet in either form.)"""
@@ -78,8 +82,8 @@ def rewrite_header(
     """A header block (of a QUERY, PREPARE or FIELD_LIST answer) with every definition renamed.
 
     `deprecate_eof` is the form the reader of the result wants. While the block has that form already, it keeps its
-    number of packets, so that the sequence ids of the packets behind it stay right; otherwise EOF packets (with
-    `status`) are added or left out, and what follows has to be numbered anew.
+    packets, so that the sequence ids of the packets behind it stay right; otherwise EOF packets (with `status`) are
+    added or left out, and what follows has to be numbered anew.
     """
     payloads = list(split_block(block))
     if not payloads:
@@ -90,13 +94,15 @@ def rewrite_header(
         rewritten.append(payloads.pop(0))
         due = _group_ends(rewritten[0], kind)
     definitions = 0
-    for payload in payloads:
+    for index, payload in enumerate(payloads):
         if _is_eof(payload):
+            if not deprecate_eof:
+                rewritten.append(payload)
             continue
         column, end = read_column_definition(payload)
         rewritten.append(make_column_definition(rename(column)) + payload[end:])
         definitions += 1
-        if definitions in due and not deprecate_eof:
+        if definitions in due and not deprecate_eof and not _eof_follows(payloads, index):
             rewritten.append(make_eof(EofPacket(status, 0)))
     return frame_rows(rewritten, block[3])[0]
 
