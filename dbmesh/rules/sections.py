@@ -55,6 +55,10 @@ def _leave_out(source: SourceFile, value: Any, detail: ErrorDetails) -> Any:
 
 
 def _without(value: Any, location: tuple[int | str, ...]) -> Any:
+    if isinstance(value, list) and location and isinstance(location[0], int) and location[0] < len(value):
+        items = list(value)
+        items[location[0]] = _without(items[location[0]], location[1:]) if len(location) > 1 else None
+        return items
     if not isinstance(value, dict) or not location or location[0] not in value:
         return value
     copy = dict(value)
@@ -72,10 +76,13 @@ def report_unknown(source: SourceFile, path: Path, what: str, name: str, known: 
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name a mistyped one probably means."""
+    """The known name a mistyped one probably means; None when several are equally near."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[match[0]] if match else None
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=2, cutoff=0.6)
+    ratios = [difflib.SequenceMatcher(None, name.lower(), match).ratio() for match in matches]
+    if not matches or (len(ratios) == 2 and ratios[0] == ratios[1]):
+        return None
+    return by_lower[matches[0]]
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

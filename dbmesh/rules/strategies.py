@@ -19,6 +19,8 @@ from dbmesh.rules.source import Path, SourceFile
 
 NONE = Strategy("none")
 
+_KINDS = ("standard", "complex", "hint", "none")
+
 
 @dataclass(frozen=True, slots=True)
 class NamedAlgorithm:
@@ -70,8 +72,11 @@ class StrategyBuilder:
         """The strategy, NONE for a missing one, None after reporting a mistake."""
         if section is None:
             return NONE
+        given = section.model_fields_set  # `none:` has no value, so its presence counts
         kinds = [
-            kind for kind in ("standard", "complex", "hint", "none") if getattr(section, kind) is not None
+            kind
+            for kind in _KINDS
+            if kind in given and (kind == "none" or getattr(section, kind) is not None)
         ]
         if len(kinds) != 1:
             what = (

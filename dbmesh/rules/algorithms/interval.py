@@ -46,6 +46,7 @@ class Interval(StandardAlgorithm):
     def placer(self, targets: Targets, column: str) -> Callable[[Key], str]:
         """Span → suffix → the target that ends with it."""
         endings = _endings(targets)
+        alike = all(name.startswith(targets.prefix) for name in targets.names)
 
         def place(key: Key) -> str:
             moment = self._moment(key)
@@ -58,7 +59,7 @@ class Interval(StandardAlgorithm):
             found = endings.get(suffix, ())
             if len(found) == 1:
                 return found[0]
-            exact = targets.named(targets.prefix + suffix)
+            exact = targets.named(targets.prefix + suffix) if alike else None
             if exact is None:
                 count = len(found) or "no"
                 raise NoTarget(key, f"{count} data nodes end with '{suffix}'")

@@ -226,6 +226,8 @@ class _Parser:
         words: dict[str, bool | None] = {"true": True, "false": False, "null": None}
         if token.value in words:
             return Constant(words[token.value])
+        if token.value == "in":
+            raise InlineError(f"expected a value but found 'in' at position {token.start + 1}")
         if token.value in _CLASSES:
             self._expect(".")
             return Static(f"{token.value}.{self._name()}", self._arguments(depth))
