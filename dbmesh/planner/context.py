@@ -6,7 +6,7 @@ serves the plan to a statement with another value there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dbmesh.errors import INTERNAL, MeshError
@@ -28,7 +28,8 @@ class PlannerSettings:
 
 
 class PlanContext:
-    """One statement being planned. `database` is the session's current logic database, None when none was chosen."""
+    """One statement being planned. `database` is the session's current logic database, None when none was chosen;
+    `databases` are the rule sets of all logic databases by lower-case name."""
 
     def __init__(
         self,
@@ -39,12 +40,14 @@ class PlanContext:
         literals: Sequence[Literal] = (),
         database: str | None = None,
         settings: PlannerSettings | None = None,
+        databases: Mapping[str, RuleSet] | None = None,
     ) -> None:
         self.statement = statement
         self.rule_set = rule_set
         self.catalog = catalog
         self.database = database
         self.settings = settings or PlannerSettings()
+        self.databases = databases or {}
         self._literals = literals
         self._pinned: set[int] = set()
 
@@ -70,12 +73,17 @@ class PlanContext:
             read.disabled_auditors,
         )
 
-    def literal(self, slot: Slot) -> SqlValue:
-        """The value of a literal slot (not of a parameter, list or row set); pins it."""
-        raw = None if slot.parameter or slot.cell is not None else self._literals[slot.index]
-        if not isinstance(raw, str):
+    def raw(self, slot: Slot) -> str:
+        """The text of a literal slot (not of a parameter or row set); pins it."""
+        literal = None if slot.parameter or slot.cell is not None else self._literals[slot.index]
+        if literal is None:
             raise MeshError(INTERNAL, reason="planning asked for a value that is not one literal")
         self._pinned.add(slot.index)
+        return str(literal)
+
+    def literal(self, slot: Slot) -> SqlValue:
+        """The value of a literal slot (not of a parameter, list or row set); pins it."""
+        raw = self.raw(slot)
         return decode_literal(raw, slot.kind, no_backslash_escapes=self.flags.no_backslash_escapes)
 
     @property

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sqlglot import exp
-from sqlglot.tokenizer_core import Token
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext

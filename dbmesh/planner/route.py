@@ -101,6 +101,12 @@ class Router:
         """Whether any sharded table is named at all."""
         return bool(self.places)
 
+    def any_target(self) -> Target:
+        """A target that exists whatever the values are: the first nodes. Raises MeshError(NOT_SUPPORTED)."""
+        if self.hints.data_source is not None:
+            return self._forced(self.hints.data_source)[0]
+        return self._target({place.reference.index: 0 for place in self.places})
+
     def route(self, call: Call) -> Routing:
         """Targets for these values. Raises MeshError: NO_ROUTE, NOT_SUPPORTED when rows of several data sources would
         have to meet."""

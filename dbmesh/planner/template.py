@@ -16,8 +16,9 @@ from dbmesh.planner.plan import Call, SessionView
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import decode_literal, literal_text
-from dbmesh.sql.shape import Shape, Slot
+from dbmesh.sql.shape import Shape, Slot, SlotKind
 
+_MOST_ROWS = (1 << 64) - 1
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*\Z")
 
 
@@ -104,15 +105,28 @@ class Frame:
         if isinstance(gap, SessionValue):
             return self._literal(_session_value(gap.field, call.session))
         assert isinstance(gap, RowCount)
-        return str(row_count(gap.limit, call, self.flags) + row_count(gap.offset, call, self.flags))
+        rows = row_count(gap.limit, call, self.flags) + row_count(gap.offset, call, self.flags)
+        return str(min(rows, _MOST_ROWS))
 
     def _literal(self, value: SqlValue) -> str:
         return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
 
     @property
-    def can_keep_parameters(self) -> bool:
-        """Whether every `?` of the client is still one `?`, in order."""
-        return not any(isinstance(gap, RowCount) for gap in self.gaps)
+    def only_parameters(self) -> bool:
+        """Whether nothing but `?` is left open."""
+        return all(isinstance(gap, Slot) and gap.parameter for gap in self.gaps)
+
+    def prototype(self) -> bytes:
+        """The text a shard can prepare: `?` kept, any literal of the right kind in the other gaps."""
+        return (self.format % tuple(map(_sample, self.gaps))).encode("utf-8", "surrogateescape")
+
+
+def _sample(gap: Segment) -> str:
+    if isinstance(gap, Slot):
+        return "''" if gap.kind in (SlotKind.HEX, SlotKind.BIT) else gap.kind.value
+    if isinstance(gap, Rows):
+        return "NULL".join(gap.pieces)
+    return "0" if isinstance(gap, RowCount) else "''"
 
 
 def _session_value(field: str, session: SessionView) -> SqlValue:
@@ -184,12 +198,18 @@ class Edits:
         """Put segments in place of a span; none at all deletes it."""
         self._edits.append((start, end, segments))
 
+    def touches(self, start: int, end: int) -> bool:
+        """Whether any edit so far falls into a span."""
+        return any(start <= first and last <= end for first, last, _ in self._edits)
+
     def build(self, start: int | None = None, end: int | None = None) -> Template:
         """The template of the whole statement (routing hints left out), or of a span of it."""
         position = self._shape.start if start is None else start
         stop = len(self._shape.text) if end is None else end
         segments: list[Segment] = []
         for first, last, replacement in sorted(self._edits, key=_place):
+            if end is not None and first >= end:
+                break
             if first < position or last > stop:
                 if last <= (self._shape.start if start is None else start) or first >= stop:
                     continue

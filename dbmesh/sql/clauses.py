@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlglot.tokenizer_core import Token
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 Span = tuple[int, int]
 """Start and end of a piece of text, end exclusive."""
@@ -67,8 +66,8 @@ def find_clauses(tokens: Sequence[Token]) -> Clauses | None:
     for number, (at, name) in enumerate(starts):
         spans[name] = (tokens[at].start, tokens[bounds[number + 1] - 1].end + 1)
         if name in ("ORDER", "GROUP"):
-            pieces[name] = _split(tokens, at + 1, bounds[number + 1])
-    items = _split(tokens, first, bounds[0])
+            pieces[name] = split_list(tokens, at + 1, bounds[number + 1])
+    items = split_list(tokens, first, bounds[0])
     return Clauses(items, spans, pieces.get("ORDER", ()), pieces.get("GROUP", ()), tokens[-1].end + 1)
 
 
@@ -97,7 +96,7 @@ def _is_part_of_another(tokens: Sequence[Token], at: int, word: str) -> bool:
     return before in (".", "@") or (word == "FOR" and before in ("INDEX", "KEY"))
 
 
-def _split(tokens: Sequence[Token], first: int, stop: int) -> tuple[Span, ...]:
+def split_list(tokens: Sequence[Token], first: int, stop: int) -> tuple[Span, ...]:
     """Spans of the comma-separated pieces between two token indexes."""
     spans: list[Span] = []
     depth, begin = 0, first

@@ -1,0 +1,117 @@
+"""A SELECT on its way to several nodes: what its parts share while the merge is worked out, and the result.
+
+Decides nothing by itself; `scatter` chooses the way, `rows` and `grouping` go it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sqlglot import exp
+
+from dbmesh.errors import MeshError, not_supported
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.having import HavingTemplate
+from dbmesh.planner.plan import Call, RowMerge
+from dbmesh.planner.resolve import Scopes, scope_of
+from dbmesh.planner.template import Edits, RowCount, Template, row_count
+from dbmesh.sql.clauses import Clauses
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.shape import Slot
+
+_ONE_NODE = "add conditions on the sharding columns so that one data node holds all rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """LIMIT and OFFSET of the client, None where absent."""
+
+    limit: Slot | None = None
+    offset: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """The statement for each of several nodes, and the merge of their answers.
+
+    `merging` is complete but for values: `limits` and `having` are filled in when values are bound.
+    """
+
+    template: Template
+    merging: RowMerge
+    limits: Limits
+    having: HavingTemplate | None = None
+
+    def merge(self, call: Call, flags: LexerFlags) -> RowMerge:
+        """The merge for these values. Raises MeshError for a LIMIT that is no count."""
+        merging = self.merging
+        if self.limits.limit is not None:
+            offset = 0 if self.limits.offset is None else row_count(self.limits.offset, call, flags)
+            merging = replace(merging, limit=row_count(self.limits.limit, call, flags), offset=offset)
+        if self.having is not None:
+            merging = replace(merging, having=self.having.bind(call, flags))
+        return merging
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A SELECT on its way to several nodes: the edits so far and where its clauses stand."""
+
+    context: PlanContext
+    scopes: Scopes
+    edits: Edits
+    select: exp.Select
+    clauses: Clauses
+    limits: Limits
+
+
+def limits_of(context: PlanContext, select: exp.Expr) -> Limits:
+    """The slots of LIMIT and OFFSET. Raises MeshError where they are no plain numbers."""
+
+    def slot(name: str) -> Slot | None:
+        clause = select.args.get(name)
+        if clause is None:
+            return None
+        found = context.statement.slot(clause.expression)
+        if found is None:
+            raise not_supported(
+                "LIMIT by an expression over several data nodes", "write numbers or parameters"
+            )
+        return found
+
+    return Limits(slot("limit"), slot("offset"))
+
+
+def push_limit(draft: Draft) -> None:
+    """Every shard sends as many rows as offset and limit together may need."""
+    if draft.limits.limit is not None and draft.limits.offset is not None:
+        rows = RowCount(draft.limits.limit, draft.limits.offset)
+        draft.edits.replace(*draft.clauses.spans["LIMIT"], "LIMIT ", rows)
+
+
+def is_aggregated(select: exp.Select) -> bool:
+    """Whether rows are combined: GROUP BY, or aggregate functions of this very SELECT."""
+    return select.args.get("group") is not None or bool(aggregates_in(select))
+
+
+def aggregates_in(node: exp.Expr) -> list[exp.Expr]:
+    """Aggregate calls of a SELECT or of one of its expressions, outermost first; those of subqueries left out."""
+    scope = node if isinstance(node, exp.Select) else scope_of(node)
+    found: list[exp.Expr] = []
+    for call in node.find_all(exp.AggFunc, exp.Anonymous, exp.AnonymousAggFunc):
+        if isinstance(call, exp.Anonymous) and call.name.upper() not in OTHER_AGGREGATES:
+            continue
+        if scope_of(call) is scope:
+            found.append(call)
+    return found
+
+
+OTHER_AGGREGATES = frozenset(
+    ("JSON_ARRAYAGG", "JSON_OBJECTAGG", "GROUP_CONCAT", "STD", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VAR_POP",
+     "VAR_SAMP", "VARIANCE", "BIT_AND", "BIT_OR", "BIT_XOR", "ANY_VALUE", "ST_COLLECT", "GROUPING")
+)  # fmt: skip
+
+
+def refusal(what: str) -> MeshError:
+    """The usual refusal over several nodes."""
+    return not_supported(f"{what} over several data nodes", _ONE_NODE)

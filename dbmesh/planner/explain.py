@@ -1,0 +1,66 @@
+"""A bound statement in words: its shots and its merge, for `dbmesh explain` and PREVIEW.
+
+Decides only how a plan reads. Executes nothing.
+"""
+
+from __future__ import annotations
+
+from dbmesh.planner.plan import Answer, BoundStatement, CountMerge, Relay, RenameValues, RowMerge, SortKey
+
+Row = tuple[str, str, str]
+"""Data source, SQL, how its answer is merged."""
+
+
+def explain(bound: BoundStatement) -> tuple[Row, ...]:
+    """One row for each shot; the merge is told on the first."""
+    merge = describe(bound.answer)
+    return tuple(
+        (shot.data_source, shot.sql.decode("utf-8", "backslashreplace"), merge if number == 0 else "")
+        for number, shot in enumerate(bound.shots)
+    )
+
+
+def describe(answer: Answer) -> str:
+    """What happens to the answers of the shards."""
+    if isinstance(answer, Relay):
+        return "relay"
+    if isinstance(answer, RenameValues):
+        return "relay, names turned back"
+    if isinstance(answer, CountMerge):
+        return "first count (broadcast)" if answer.broadcast else "sum of counts"
+    return _rows(answer)
+
+
+def _rows(merge: RowMerge) -> str:
+    parts: list[str] = []
+    if merge.grouped:
+        functions = ", ".join(f"{a.function.value} → column {a.column}" for a in merge.aggregates)
+        parts.append(f"group by {_keys(merge.group_by) or 'nothing'}: {functions or 'no aggregates'}")
+        if merge.having is not None:
+            parts.append("having")
+        if merge.resort:
+            parts.append(f"sort by {_keys(merge.order_by)}")
+    elif merge.order_by:
+        parts.append(f"merge sorted by {_keys(merge.order_by)}")
+    else:
+        parts.append("one after another")
+    if merge.distinct:
+        parts.append(f"distinct by {_keys(merge.distinct_keys)}")
+    if merge.offset:
+        parts.append(f"skip {merge.offset}")
+    if merge.limit is not None:
+        parts.append(f"limit {merge.limit}")
+    if merge.hidden:
+        parts.append(f"drop {merge.hidden} hidden")
+    return "; ".join(parts)
+
+
+def _keys(keys: tuple[SortKey, ...]) -> str:
+    return ", ".join(_key(key) for key in keys)
+
+
+def _key(key: SortKey) -> str:
+    text = f"column {key.column}"
+    if key.weight is not None:
+        text += f" (weight {key.weight})"
+    return text + (" desc" if key.descending else "")

@@ -1,0 +1,89 @@
+"""The statement planners in the order they are asked.
+
+Decides nothing else. Each takes a context and gives a plan, or None when the statement is not its own; the last one
+refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from dbmesh.errors import MeshError, not_supported
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.insert import plan_insert
+from dbmesh.planner.plan import Nothing, Plan
+from dbmesh.planner.select import plan_select
+from dbmesh.planner.session_statements import plan_session_statement
+from dbmesh.planner.write import plan_write
+
+_FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]*)")
+_DATA_WORDS = frozenset(("SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "WITH", "TABLE", "VALUES"))
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A statement planner by name. `depends_on_text`: its plans hold literals, so only the same text may share them."""
+
+    name: str
+    plan: Callable[[PlanContext], Plan | None]
+    depends_on_text: bool = False
+
+
+def first_word(context: PlanContext) -> str:
+    """The first word of a statement in upper case, '' when it begins with something else."""
+    text, start = context.statement.text, context.statement.shape.start
+    found = _FIRST_WORD.match(text, start)
+    return found[1].upper() if found is not None else ""
+
+
+def _plan_nothing(context: PlanContext) -> Plan | None:
+    return None if context.statement.text[context.statement.shape.start :].strip() else Nothing()
+
+
+def _plan_session(context: PlanContext) -> Plan | None:
+    if first_word(context) in _DATA_WORDS:
+        return None
+    return plan_session_statement(context.original_text)
+
+
+def _plan_insert(context: PlanContext) -> Plan | None:
+    return plan_insert(context) if first_word(context) in ("INSERT", "REPLACE") else None
+
+
+def _plan_write(context: PlanContext) -> Plan | None:
+    if first_word(context) not in ("UPDATE", "DELETE", "WITH"):
+        return None
+    return plan_write(context) if isinstance(context.statement.tree, exp.Update | exp.Delete) else None
+
+
+def _plan_select(context: PlanContext) -> Plan | None:
+    tree = context.statement.tree
+    if isinstance(tree, exp.Describe) and isinstance(tree.this, exp.Query):
+        return plan_select(context)
+    return plan_select(context) if isinstance(tree, exp.Query | exp.Values) else None
+
+
+def _refuse(context: PlanContext) -> Plan | None:
+    raise unread(context)
+
+
+def unread(context: PlanContext) -> MeshError:
+    """The refusal of a statement no planner reads."""
+    return not_supported(
+        f"the statement {first_word(context) or context.statement.text[:20]!r}",
+        "run it on the data source itself, or send it in another form",
+    )
+
+
+PHASES: tuple[Phase, ...] = (
+    Phase("nothing", _plan_nothing),
+    Phase("session", _plan_session, depends_on_text=True),
+    Phase("insert", _plan_insert),
+    Phase("write", _plan_write),
+    Phase("select", _plan_select),
+    Phase("refuse", _refuse),
+)

@@ -1,0 +1,68 @@
+"""The planner: from a fingerprint to a plan, by named phases.
+
+Decides which statement planner reads which statement, and that whatever nobody reads is refused: nothing is sent to
+a shard as a guess. Holds one logic database's rules and catalog; both are replaced together with the planner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dbmesh.model import Catalog
+from dbmesh.planner.context import PlanContext, PlannerSettings
+from dbmesh.planner.phases import PHASES, unread
+from dbmesh.planner.plan import Plan
+from dbmesh.rules.ruleset import RuleSet
+from dbmesh.sql.fingerprint import Fingerprint, Literal
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan and the literals it depends on: None when it depends on the whole text."""
+
+    plan: Plan
+    pinned: frozenset[int] | None
+
+
+class Planner:
+    """Plans statements of one logic database. Pure and stateless but for its rules."""
+
+    def __init__(
+        self,
+        rule_set: RuleSet,
+        catalog: Catalog,
+        databases: Mapping[str, RuleSet] | None = None,
+        settings: PlannerSettings | None = None,
+    ) -> None:
+        self.rule_set = rule_set
+        self.catalog = catalog
+        self.databases = databases or {}
+        self.settings = settings or PlannerSettings()
+
+    def plan(self, fingerprint: Fingerprint, flags: LexerFlags, database: str | None) -> Planned:
+        """The plan of one statement for a session whose current database is `database`.
+
+        Raises MeshError: PARSE_ERROR, INVALID_TEXT, NOT_SUPPORTED, UNKNOWN_TABLE, NO_DATABASE and those of rules.
+        """
+        statement = Statement(fingerprint.shape, flags)
+        context = self._context(statement, fingerprint.literals, database)
+        for phase in PHASES:
+            planned = phase.plan(context)
+            if planned is not None:
+                whole = phase.depends_on_text
+                return Planned(planned, None if whole else context.pinned)
+        raise unread(context)
+
+    def _context(self, statement: Statement, literals: list[Literal], database: str | None) -> PlanContext:
+        return PlanContext(
+            statement,
+            self.rule_set,
+            self.catalog,
+            literals=literals,
+            database=database,
+            settings=self.settings,
+            databases=self.databases,
+        )

@@ -1,0 +1,220 @@
+"""SELECT: one shot where one data source holds every row, else scatter and merge, else a refusal.
+
+Decides between the two when values are bound, because `id IN (?, ?)` may be one shard or two. The single shot runs
+any statement form as it is; `scatter` says what several shards can do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from dbmesh.errors import MeshError, not_supported
+from dbmesh.model import ColumnSchema
+from dbmesh.planner.conditions import Equals
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.draft import Scatter
+from dbmesh.planner.names import drop_schema_qualifiers, logic_names, rename_tables, session_answers
+from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
+from dbmesh.planner.resolve import Scopes, resolve
+from dbmesh.planner.route import Router, Target, build_router, literal_slots
+from dbmesh.planner.scatter import plan_scatter
+from dbmesh.planner.select_names import keep_column_names
+from dbmesh.planner.template import Edits, Frame, Template
+from dbmesh.rules.ruleset import PointRouter, ShardedTable
+from dbmesh.rules.values import UNKNOWN_KEY, coerce_key
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.literals import decode_literal
+from dbmesh.sql.shape import Slot
+
+_RELAY = Relay()
+_LOCK_FUNCTIONS = frozenset(("GET_LOCK",))
+
+
+@dataclass(frozen=True, slots=True)
+class PointLookup:
+    """The shortest way of a statement whose one table's one sharding column equals one value."""
+
+    slot: Slot
+    column: ColumnSchema | None
+    node_of: PointRouter
+
+    def target(self, call: Call, flags: LexerFlags) -> Target | None:
+        """The target, or None when the general way must decide (NULL, a value no key can have)."""
+        if self.slot.parameter:
+            value = call.parameters[self.slot.index]
+        else:
+            raw = call.literals[self.slot.index]
+            if not isinstance(raw, str):
+                return None
+            value = decode_literal(raw, self.slot.kind, no_backslash_escapes=flags.no_backslash_escapes)
+        key = coerce_key(value, self.column)
+        if key is None or key is UNKNOWN_KEY:
+            return None
+        node = self.node_of(key)
+        return Target(node.data_source, (node.table,))
+
+
+class _Frames:
+    """A template's frames by target. Filled on demand: the same target always gives the same frame, so a plan shared
+    by many sessions stays as good as immutable."""
+
+    __slots__ = ("_by_tables", "_prepared", "template")
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self._by_tables: dict[tuple[str, ...], Frame] = {}
+        self._prepared: dict[Target, Shot] = {}
+
+    def of(self, tables: tuple[str, ...]) -> Frame:
+        frame = self._by_tables.get(tables)
+        if frame is None:
+            frame = self._by_tables[tables] = self.template.frame(tables)
+        return frame
+
+    def prepared(self, target: Target, call: Call) -> Shot:
+        """The shot with `?` kept; constant per target when no literal is left in the text."""
+        shot = self._prepared.get(target)
+        if shot is None:
+            frame = self.of(target.tables)
+            shot = Shot(target.data_source, frame.render(call.literals, call, keep_parameters=True))
+            if frame.only_parameters:
+                self._prepared[target] = shot
+        return shot
+
+
+@dataclass(frozen=True, slots=True)
+class SelectPlan:
+    """A `ShardPlan` for SELECT and everything that reads like it. `scatter` is how several shards answer, or why they
+    cannot."""
+
+    router: Router
+    frames: _Frames
+    scatter: Scatter | MeshError
+    names: Names
+    tables: tuple[str, ...]
+    flags: LexerFlags
+    point: PointLookup | None = None
+    reads_only: bool = True
+    opens_transaction: bool = True
+    pin: PinReason | None = None
+    calculates_found_rows: bool = False
+    verb: Verb = Verb.SELECT
+    implicit_commit: bool = False
+    _scattered: _Frames | None = field(default=None)
+
+    def bind(self, call: Call) -> BoundStatement:
+        """Shots and merge for these values. Raises MeshError: NO_ROUTE, NOT_SUPPORTED."""
+        if self.point is not None:
+            target = self.point.target(call, self.flags)
+            if target is not None:
+                return self._one(target, call)
+        routing = self.router.route(call)
+        if len(routing.targets) == 1:
+            return self._one(routing.targets[0], call)
+        if isinstance(self.scatter, MeshError):
+            raise self.scatter
+        assert self._scattered is not None
+        shots = tuple(
+            Shot(
+                target.data_source,
+                self._scattered.of(target.tables).render(literal_slots(routing, target, call.literals), call),
+            )
+            for target in routing.targets
+        )
+        return BoundStatement(shots, self.scatter.merge(call, self.flags), self.names)
+
+    def _one(self, target: Target, call: Call) -> BoundStatement:
+        if call.keep_parameters and call.parameters:
+            return BoundStatement((self.frames.prepared(target, call),), _RELAY, self.names, True)
+        sql = self.frames.of(target.tables).render(call.literals, call)
+        return BoundStatement((Shot(target.data_source, sql),), _RELAY, self.names)
+
+    def prototype(self) -> Shot:
+        """The statement on the first node of every table."""
+        target = self.router.any_target()
+        return Shot(target.data_source, self.frames.of(target.tables).prototype())
+
+
+def plan_select(context: PlanContext) -> SelectPlan:
+    """The plan of a query. Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, NOT_SUPPORTED, SHARDING_KEY_REQUIRED."""
+    tree = context.statement.tree
+    _refuse_everywhere(tree)
+    scopes = resolve(context)
+    router = build_router(context, scopes)
+    edits = context.edits()
+    rename_tables(context, edits, scopes.references)
+    drop_schema_qualifiers(context, edits)
+    session_answers(context, edits)
+    keep_column_names(context, edits)
+    scatter = _scatter(context, scopes, router, edits)
+    pin = _pin(tree)
+    return SelectPlan(
+        router=router,
+        frames=_Frames(edits.build()),
+        scatter=scatter,
+        names=logic_names(context, scopes),
+        tables=tuple(dict.fromkeys(reference.key for reference in scopes.references)),
+        flags=context.flags,
+        point=_point(router),
+        reads_only=not any(tree.find_all(exp.Lock)) and pin is None,
+        opens_transaction=bool(scopes.references),
+        pin=pin,
+        calculates_found_rows=_calculates_found_rows(tree),
+        _scattered=_Frames(scatter.template) if isinstance(scatter, Scatter) else None,
+    )
+
+
+def _scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Edits) -> Scatter | MeshError:
+    if not router.spreads:
+        return not_supported("this statement on several data nodes", "it names no sharded table")
+    try:
+        return plan_scatter(context, scopes, router, edits)
+    except MeshError as refusal:
+        return refusal
+
+
+def _refuse_everywhere(tree: exp.Expr) -> None:
+    """What not even one shard may run for a client behind a pool."""
+    if any(tree.find_all(exp.Into)):
+        raise not_supported("SELECT … INTO", "read the rows and store them from the application")
+    for function in tree.find_all(exp.Anonymous):
+        if function.name.upper() == "LAST_INSERT_ID" and function.expressions:
+            raise not_supported("LAST_INSERT_ID with an argument in SELECT", "use it in UPDATE or INSERT")
+
+
+def _pin(tree: exp.Expr) -> PinReason | None:
+    if any(isinstance(node.this, exp.Parameter) for node in tree.find_all(exp.PropertyEQ)):
+        return PinReason.VARIABLE_ASSIGNMENT
+    if any(function.name.upper() in _LOCK_FUNCTIONS for function in tree.find_all(exp.Anonymous)):
+        return PinReason.USER_LOCK
+    return None
+
+
+def _calculates_found_rows(tree: exp.Expr) -> bool:
+    return any(
+        str(modifier).upper() == "SQL_CALC_FOUND_ROWS"
+        for select in tree.find_all(exp.Select)
+        for modifier in select.args.get("operation_modifiers") or ()
+    )
+
+
+def _point(router: Router) -> PointLookup | None:
+    if len(router.references) != 1 or len(router.places) != 1 or router.hints.data_source is not None:
+        return None
+    place = router.places[0]
+    table = router.references[0].table
+    if not isinstance(table, ShardedTable) or len(place.disjuncts) != 1:
+        return None
+    node_of = table.point_router()
+    if node_of is None:
+        return None
+    [column] = table.sharding_columns
+    predicates = place.disjuncts[0].get(column, ())
+    if len(predicates) != 1 or not isinstance(predicates[0], Equals) or len(predicates[0].operands) != 1:
+        return None
+    operand = predicates[0].operands[0]
+    if operand.slot is None or operand.negated or predicates[0].null_safe:
+        return None
+    return PointLookup(operand.slot, place.columns.get(column), node_of)
