@@ -113,6 +113,7 @@ NOT_SUPPORTED_AUTH_MODE = _client(
     "Client does not support authentication protocol requested by server; consider upgrading MySQL client",
 )
 MALFORMED_PACKET = _client("MALFORMED_PACKET", 1835, "HY000", "Malformed communication packet")
+PACKETS_OUT_OF_ORDER = _client("PACKETS_OUT_OF_ORDER", 1156, "08S01", "Got packets out of order")
 PACKET_TOO_LARGE = _client(
     "PACKET_TOO_LARGE", 1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes"
 )

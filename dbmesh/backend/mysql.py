@@ -123,11 +123,11 @@ class MySQLConnection(asyncio.Protocol):
 
     # ------------------------------------------------------------------ commands
 
-    def relay(self, packet: bytes, receiver: RawReceiver, likely_header: LikelyHeader | None = None) -> None:
+    def relay(self, packet: bytes, receiver: RawReceiver, likely: LikelyHeader | None = None) -> None:
         """Send a framed command whose answer is a query's; every step goes to `receiver` raw."""
         self._busy = True
         self._raw = receiver
-        self._reader.start(ResponseKind.QUERY, likely=likely)
+        self._reader.start(ResponseKind.QUERY, likely_header=likely)
         self.write(packet)
 
     def relay_fetch(self, packet: bytes, receiver: RawReceiver) -> None:
@@ -157,7 +157,7 @@ class MySQLConnection(asyncio.Protocol):
         self._reader.start(ResponseKind.PREPARE)
         self.write(frame(Command.STMT_PREPARE.to_bytes(1, "little") + sql, 0))
         header = await self._awaited(receiver.future)
-        prepared = PreparedOnShard(*parse_prepare_answer(header))
+        prepared = PreparedOnShard(*parse_prepare_answer(header, deprecate_eof=self.flavour.deprecate_eof))
         self.prepared[sql] = prepared
         if len(self.prepared) > PREPARED_PER_CONNECTION:
             _, oldest = self.prepared.popitem(last=False)
@@ -279,7 +279,7 @@ class MySQLConnection(asyncio.Protocol):
             raise ProtocolError("an answer without a receiver")
         while True:
             if reader.header:
-                receiver.columns(parse_header(reader.header))
+                receiver.columns(parse_header(reader.header, deprecate_eof=self.flavour.deprecate_eof))
             if reader.packets:
                 receiver.rows(reader.packets)
             if progress is NEED_DATA:

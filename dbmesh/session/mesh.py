@@ -6,23 +6,19 @@ statement keeps the one it started with.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dbmesh.backend.connection import Connection
 from dbmesh.backend.pool import Pool
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.model import Catalog
 from dbmesh.planner.cache import PlanCache
-from dbmesh.planner.plan import KeyGenerator
+from dbmesh.planner.plan import KeyGenerator, Names
 from dbmesh.rules.ruleset import Configuration, RuleSet
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
-
-ConnectionPool = Pool[Connection]
-
 
 @dataclass(frozen=True, slots=True)
 class Database:
@@ -32,8 +28,18 @@ class Database:
     rule_set: RuleSet
     catalog: Catalog
     plans: PlanCache
-    pools: Mapping[str, ConnectionPool]
+    pools: Mapping[str, Pool]
     key_generators: Mapping[str, KeyGenerator]
+    loaded_at: float
+
+    def names(self, tables: Sequence[str]) -> Names:
+        """Actual names of these logic tables and the way back."""
+        found: dict[str, str] = {}
+        for table in tables:
+            rule = self.rule_set.table(table)
+            if rule is not None:
+                found.update((node.table, rule.name) for node in rule.nodes)
+        return Names(self.name, found)
 
 
 class Mesh:
@@ -45,7 +51,9 @@ class Mesh:
         configuration: Configuration,
         databases: Mapping[str, Database],
         reload: Callable[[Database], Awaitable[Database]],
+        started_at: float,
     ) -> None:
+        self.started_at = started_at
         self.configuration = configuration
         self.databases = dict(databases)
         self.sessions: dict[int, Session] = {}
@@ -53,6 +61,7 @@ class Mesh:
             max_rows=int(configuration.properties["merge-max-rows"]),
             max_bytes=int(configuration.properties["merge-max-bytes"]),
         )
+        self.max_allowed_packet = int(configuration.properties["max-allowed-packet"])
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self._reload = reload
 

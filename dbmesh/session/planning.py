@@ -15,13 +15,16 @@ from dbmesh.session.mesh import Database
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
+RELOAD_INTERVAL = 1.0
+"""Seconds between two readings of a catalog that unknown tables may cause."""
+
 
 def look_up(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:
     """The plan of a text and its literals. Raises MeshError (parse error, refusal, unknown table)."""
-    return database.plans.lookup(text, session.lexer_flags, session.database)
+    return database.plans.lookup(text, session.database, session.lexer_flags)
 
 
-def must_reload(database: Database, error: MeshError) -> bool:
+def must_reload(session: Session, database: Database, error: MeshError) -> bool:
     """Whether the catalog should be read again before this error is believed: a table may have been created on a data
-    source behind the mesh's back."""
-    return error.kind is UNKNOWN_TABLE and database.may_be_stale
+    source behind the mesh's back. At most once in `RELOAD_INTERVAL`, so that a wrong name costs nothing."""
+    return error.kind is UNKNOWN_TABLE and session.now() - database.loaded_at > RELOAD_INTERVAL

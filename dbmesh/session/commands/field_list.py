@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MALFORMED_PACKET, MeshError
-from dbmesh.session import execution
+from dbmesh.session import execution, local
 from dbmesh.session.planning import look_up
 from dbmesh.session.result_sink import rename
 from dbmesh.transaction.transaction import quoted
@@ -30,7 +30,9 @@ def field_list(session: Session, payload: bytes, sequence: int) -> Work | None:
 async def _list(session: Session, table: str, sequence: int) -> None:
     database = session.current_database
     plan, literals = look_up(session, database, f"SELECT * FROM {quoted(table)} LIMIT 0")
-    bound = execution.bind(plan, execution.make_call(session, database, literals))
+    if local.answers(plan):
+        raise MeshError(MALFORMED_PACKET)
+    bound = plan.bind(execution.make_call(session, database, literals))
     shot = bound.shots[0]
     connection = await database.pools[shot.data_source].acquire(session.flavour)
     try:

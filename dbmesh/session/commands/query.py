@@ -34,7 +34,7 @@ def run_text(session: Session, text: str, sequence: int) -> Work | None:
     try:
         plan, literals = look_up(session, database, text)
     except MeshError as error:
-        if must_reload(database, error):
+        if must_reload(session, database, error):
             return _run_one(session, text, session.sink(sequence=sequence), more=False)
         raise
     if local.answers(plan):
@@ -53,7 +53,7 @@ async def _run_one(session: Session, text: str, sink: ResultSink, *, more: bool)
     try:
         plan, literals = look_up(session, database, text)
     except MeshError as error:
-        if not must_reload(database, error):
+        if not must_reload(session, database, error):
             raise
         await session.mesh.reload(database)
         database = session.current_database

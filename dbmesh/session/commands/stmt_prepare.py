@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 MAX_STATEMENTS = 16_382
 """Prepared statements one session may hold: MySQL's default max_prepared_stmt_count."""
 
-Definitions = tuple[Sequence[ColumnDefinition], Sequence[ColumnDefinition]]
+Definitions = tuple[list[ColumnDefinition], list[ColumnDefinition]]
 
 
 def stmt_prepare(session: Session, payload: bytes, sequence: int) -> Work | None:
@@ -52,11 +51,10 @@ async def _prepare(session: Session, sql: bytes) -> None:
     plan, _ = look_up(session, database, text)
     count = count_parameters(session, text)
     if local.answers(plan):
-        columns = [text_column(name) for name in plan.columns] if isinstance(plan, LocalRows) else []
-        definitions: Definitions = ([text_column("?")] * count, columns)
+        titles = plan.columns if isinstance(plan, LocalRows) else ()
+        parameters, columns = [text_column("?")] * count, [text_column(title) for title in titles]
     else:
-        definitions = await _ask_shard(session, database, plan, count)
-    parameters, columns = definitions
+        parameters, columns = await _ask_shard(session, database, plan, count)
     statement_id = session.next_statement_id
     session.next_statement_id = statement_id % 0xFFFFFFFE + 1
     session.statements[statement_id] = PreparedStatement(statement_id, sql, text, count)
@@ -74,13 +72,13 @@ async def _prepare(session: Session, sql: bytes) -> None:
 async def _ask_shard(session: Session, database: Database, plan: ShardPlan, count: int) -> Definitions:
     """Parameters' and columns' definitions, from one data node, with logic names."""
     shot = plan.prototype()
-    names = plan.names
+    names = database.names(plan.tables)
     loan = Loan(session)
     try:
         connection = await loan.take_for_reading(database, shot.data_source)
         if isinstance(connection, MySQLConnection):
             prepared = await connection.prepare(shot.sql)
-            return prepared.parameters, [rename(column, names) for column in prepared.columns]
+            return list(prepared.parameters), [rename(column, names) for column in prepared.columns]
         columns = await describe(connection, shot.sql) if plan.reads_only else ()
         return [text_column("?")] * count, [rename(column, names) for column in columns]
     except ShardError as error:

@@ -1,0 +1,224 @@
+"""The composition root: a configuration becomes a running mesh, and a signal ends it.
+
+Decides what is built in which order, and how it is taken down. Everything it wires together is tested where it lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import uvloop
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.embedded import open_sqlite
+from dbmesh.backend.mysql_connect import open_mysql
+from dbmesh.backend.pool import Pool
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.engine.catalog import load_tables
+from dbmesh.errors import MeshError, ShardError, not_supported
+from dbmesh.model import Catalog, TableSchema
+from dbmesh.planner.cache import PlanCache
+from dbmesh.planner.catalog import AmbiguousTable, build_catalog
+from dbmesh.planner.planner import Planner
+from dbmesh.rules.keygen import make_key_generator
+from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleSet
+from dbmesh.server.accounts import Accounts
+from dbmesh.server.listener import SERVER_VERSION, Listener
+from dbmesh.server.tls_context import server_tls_context
+from dbmesh.session.mesh import Database, Mesh
+from dbmesh.wire.auth import RsaKey
+
+_log = logging.getLogger(__name__)
+
+HOUSEKEEPING_INTERVAL = 5.0
+"""Seconds between two looks at idle connections."""
+
+
+class StartError(Exception):
+    """The mesh cannot start; the text is one sentence for the operator."""
+
+
+OnReady = Callable[[str, int], Awaitable[None] | None]
+
+
+def run(configuration: Configuration, host: str, port: int, on_ready: OnReady | None = None) -> int:
+    """Serve until SIGINT or SIGTERM. Returns the exit code. Raises StartError."""
+    return uvloop.run(serve(configuration, host, port, on_ready))
+
+
+async def serve(configuration: Configuration, host: str, port: int, on_ready: OnReady | None = None) -> int:
+    """Build the mesh, listen, tell `on_ready` the bound address, wait for a signal, drain. Raises StartError."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    tasks = TaskOwner(_task_failed)
+    pools: list[Pool] = []
+    try:
+        mesh = await build_mesh(configuration, pools, tasks)
+        listener = Listener(mesh, Accounts(configuration.users), tasks, _tls(configuration), SERVER_VERSION)
+        try:
+            bound = await listener.start(host, port)
+        except OSError as error:
+            raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        tasks.start(_make_rsa_key(listener), "rsa key")
+        tasks.start(_keep_house(listener, pools), "housekeeping")
+        ready = None if on_ready is None else on_ready(*bound)
+        if ready is not None:
+            work = tasks.start(_ready(ready, stop), "on ready")
+            await stop.wait()
+            await _settle(work)
+        else:
+            await stop.wait()
+        _log.info("stopping: no new clients; waiting for running statements")
+        await listener.drain(float(configuration.properties["drain-timeout-seconds"]))
+    finally:
+        await tasks.close()
+        for pool in pools:
+            await pool.close()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    return 0
+
+
+async def build_mesh(configuration: Configuration, pools: list[Pool], tasks: TaskOwner) -> Mesh:
+    """Pools, catalogs and plans of every logic database. Pools made are added to `pools` for the caller to close.
+    Raises StartError."""
+    if not configuration.databases:
+        raise StartError("the configuration has no logic database")
+    plan_cache_size = int(configuration.properties["plan-cache-size"])
+
+    async def reload(database: Database) -> Database:
+        catalog = await load_catalog(database.rule_set, database.pools)
+        plans = PlanCache(Planner(database.rule_set, catalog, _other(databases)), plan_cache_size)
+        return replace(database, catalog=catalog, plans=plans, loaded_at=loop.time())
+
+    loop = asyncio.get_running_loop()
+    databases: dict[str, Database] = {}
+    worker = 0
+    for key, rule_set in configuration.databases.items():
+        own = {name: _make_pool(config, tasks) for name, config in rule_set.data_sources.items()}
+        pools.extend(own.values())
+        generators = {
+            name: make_key_generator(config, _now_ms, os.urandom, worker)
+            for name, config in rule_set.key_generators.items()
+        }
+        database = Database(
+            rule_set.database,
+            rule_set,
+            Catalog({}, {}),
+            PlanCache(Planner(rule_set, Catalog({}, {}), {}), plan_cache_size),
+            MappingProxyType(own),
+            MappingProxyType(generators),
+            loop.time(),
+        )
+        databases[key.lower()] = database
+    mesh = Mesh(configuration, databases, reload, loop.time())
+    try:
+        await asyncio.gather(*(mesh.reload(database) for database in databases.values()))
+    except AmbiguousTable as error:
+        raise StartError(str(error)) from error
+    return mesh
+
+
+async def load_catalog(rule_set: RuleSet, pools: Mapping[str, Pool]) -> Catalog:
+    """Schemas of every table on every data source that can be reached; one that cannot is logged, and its tables are
+    looked for again when a statement names one. Raises AmbiguousTable."""
+    names = list(pools)
+    findings = await asyncio.gather(*(_load_one(pools[name]) for name in names))
+    return build_catalog(rule_set, dict(zip(names, findings, strict=True)))
+
+
+async def _load_one(pool: Pool) -> dict[str, TableSchema]:
+    try:
+        connection = await pool.acquire(Flavour())
+    except MeshError as error:
+        _log.warning("%s", error)
+        return {}
+    try:
+        return await load_tables(connection)
+    except (MeshError, ShardError) as error:
+        _log.warning("data source '%s': its tables cannot be read: %s", pool.config.name, error)
+        return {}
+    finally:
+        pool.release(connection, asyncio.get_running_loop().time())
+
+
+def _make_pool(config: DataSourceConfig, tasks: TaskOwner) -> Pool:
+    async def open_connection(flavour: Flavour) -> Connection:
+        return await open_data_source(config, flavour, tasks)
+
+    return Pool(config, open_connection)
+
+
+async def open_data_source(config: DataSourceConfig, flavour: Flavour, tasks: TaskOwner) -> Connection:
+    """A connection to a data source of any kind. Raises MeshError."""
+    if config.kind == "mysql":
+        return await open_mysql(config, flavour)
+    if config.kind == "sqlite":
+        return await open_sqlite(config, flavour, tasks)
+    raise not_supported(f"{config.kind} data sources in this version", "use MySQL, MariaDB or SQLite")
+
+
+def _tls(configuration: Configuration) -> ssl.SSLContext | None:
+    properties = configuration.properties
+    if not properties["proxy-frontend-ssl-enabled"]:
+        return None
+    try:
+        return server_tls_context(
+            str(properties["proxy-frontend-ssl-cert"]), str(properties["proxy-frontend-ssl-key"])
+        )
+    except OSError as error:
+        raise StartError(f"TLS cannot be set up with proxy-frontend-ssl-cert: {error}") from error
+
+
+async def _make_rsa_key(listener: Listener) -> None:
+    """The key pair for caching_sha2 logins without TLS takes a while to make: not before the first client."""
+    key = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=2048)
+    listener.rsa_key = RsaKey(key)
+
+
+async def _keep_house(listener: Listener, pools: list[Pool]) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_INTERVAL)
+        now = loop.time()
+        for pool in pools:
+            pool.close_idle(now)
+        listener.close_quiet(now)
+
+
+async def _ready(work: Awaitable[None], stop: asyncio.Event) -> None:
+    """What the caller does once the mesh serves; when it fails, the mesh stops."""
+    try:
+        await work
+    except BaseException:
+        stop.set()
+        raise
+
+
+async def _settle(work: asyncio.Task[None]) -> None:
+    """Pass on what `on_ready` raised; end it when the mesh is asked to stop before it is done."""
+    if not work.done():
+        work.cancel()
+    try:
+        await work
+    except asyncio.CancelledError:
+        return
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _task_failed(error: BaseException) -> None:
+    _log.error("a background task failed: %s", error, exc_info=error)

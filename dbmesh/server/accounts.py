@@ -1,0 +1,53 @@
+"""Which account a client is, and its secret.
+
+Decides the match of user and host as MySQL does (the most specific host first). Passwords stay in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from dbmesh.rules.ruleset import User
+from dbmesh.wire.auth import Secret, parse_secret
+
+
+class Accounts:
+    """The users of `global.yaml`. Remembers what full caching_sha2 logins have shown, one entry per account."""
+
+    def __init__(self, users: Sequence[User]) -> None:
+        # A host without wildcards is more specific than one with; of two patterns the longer.
+        self._users = sorted(users, key=lambda user: (_is_pattern(user.host), -len(user.host)))
+        self._secrets = {(user.name, user.host): parse_secret(user.password) for user in users}
+
+    def account(self, name: str, host: str) -> User | None:
+        """The account a client from `host` logs in to."""
+        for user in self._users:
+            if user.name == name and _host_matches(user.host, host):
+                return user
+        return None
+
+    def secret(self, name: str, host: str) -> Secret:
+        """What is known about its password; an empty Secret for nobody."""
+        user = self.account(name, host)
+        return Secret() if user is None else self._secrets[user.name, user.host]
+
+    def remember(self, name: str, host: str, cache_entry: bytes) -> None:
+        """A full caching_sha2 login succeeded: the next may take the fast path."""
+        user = self.account(name, host)
+        if user is not None:
+            key = (user.name, user.host)
+            self._secrets[key] = replace(self._secrets[key], cached_sha2=cache_entry)
+
+
+def _is_pattern(host: str) -> bool:
+    return "%" in host or "_" in host or not host
+
+
+def _host_matches(pattern: str, host: str) -> bool:
+    if pattern in ("", "%") or pattern == host:
+        return True
+    if pattern == "localhost":
+        return host in ("127.0.0.1", "::1", "localhost")
+    return fnmatchcase(host, pattern.replace("*", "[*]").replace("%", "*").replace("_", "?"))

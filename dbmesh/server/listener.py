@@ -1,0 +1,126 @@
+"""The listener: accepts clients, bounds their number, closes the quiet ones, and drains on shutdown.
+
+Decides who may come in and how the process stops. One process, one event loop; what a connection does is in
+`client_connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+import ssl
+
+from dbmesh import __version__
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.errors import SERVER_SHUTDOWN, TOO_MANY_CONNECTIONS, MeshError
+from dbmesh.server.accounts import Accounts
+from dbmesh.server.client_connection import ClientConnection
+from dbmesh.session.mesh import Mesh
+from dbmesh.wire.auth import NATIVE, RsaKey
+from dbmesh.wire.constants import Capability
+from dbmesh.wire.handshake import SERVER_CAPABILITIES, ServerHandshake
+
+_log = logging.getLogger(__name__)
+
+SERVER_VERSION = f"8.0.36-dbmesh-{__version__}"
+"""What clients see in the greeting. Drivers choose their SQL by it, so it names a MySQL version first."""
+
+UTF8MB4_GENERAL_CI = 45
+
+
+class Listener:
+    """See the module's docstring; the `Door` of its connections."""
+
+    def __init__(
+        self, mesh: Mesh, accounts: Accounts, tasks: TaskOwner, tls: ssl.SSLContext | None, version: str
+    ) -> None:
+        self.mesh = mesh
+        self.accounts = accounts
+        self.tasks = tasks
+        self.tls = tls
+        self.rsa_key: RsaKey | None = None
+        self._version = version
+        self._maximum = int(mesh.configuration.properties["proxy-frontend-max-connections"])
+        self._idle_timeout = float(mesh.configuration.properties["client-idle-timeout-seconds"])
+        self._ids = itertools.count(1)
+        self._connections: set[ClientConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._stopping = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen. Returns the address bound (port 0 picks a free one). Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: ClientConnection(self), host, port, backlog=1024, reuse_address=True
+        )
+        address = self._server.sockets[0].getsockname()
+        return str(address[0]), int(address[1])
+
+    async def drain(self, timeout: float) -> None:
+        """Stop accepting, close idle clients, wait `timeout` seconds for those with work under way, then close them."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.close()
+        try:
+            async with asyncio.timeout(timeout):
+                while self._connections:
+                    for connection in tuple(self._connections):
+                        if connection.idle:
+                            connection.shut_down()
+                    try:
+                        async with asyncio.timeout(0.05):
+                            await self._empty.wait()
+                    except TimeoutError:
+                        continue
+        except TimeoutError:
+            _log.warning("%d clients were still busy after %g s and are cut off", len(self._connections), timeout)
+        for connection in tuple(self._connections):
+            connection.abort()
+        await self._empty.wait()
+
+    def close_quiet(self, now: float) -> None:
+        """Close clients that have been silent beyond the idle timeout. Called now and then."""
+        for session in tuple(self.mesh.sessions.values()):
+            if not session.command_text and now - session.command_since > self._idle_timeout:
+                session.kill_connection()
+
+    # ------------------------------------------------------------------ Door
+
+    def admit(self, connection: ClientConnection) -> MeshError | None:
+        """See `Door`."""
+        full = bool(self._maximum) and len(self._connections) >= self._maximum
+        self._connections.add(connection)
+        self._empty.clear()
+        if self._stopping:
+            return MeshError(SERVER_SHUTDOWN)
+        return MeshError(TOO_MANY_CONNECTIONS) if full else None
+
+    def leave(self, connection: ClientConnection) -> None:
+        """See `Door`."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def make_nonce(self) -> bytes:
+        """See `Door`. No zero bytes: the greeting is zero-terminated for old clients."""
+        return bytes(byte or 1 for byte in secrets.token_bytes(20))
+
+    def make_handshake(self, host: str, *, secure: bool) -> tuple[int, ServerHandshake]:
+        """See `Door`."""
+        connection_id = next(self._ids) & 0xFFFFFFFF
+        return connection_id, ServerHandshake(
+            nonce=self.make_nonce(),
+            connection_id=connection_id,
+            server_version=self._version,
+            collation=UTF8MB4_GENERAL_CI,
+            host=host,
+            capabilities=SERVER_CAPABILITIES | Capability.SESSION_TRACK,
+            plugin=NATIVE,
+            tls_available=self.tls is not None,
+            secure=secure,
+            rsa_key=self.rsa_key,
+        )
