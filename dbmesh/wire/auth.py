@@ -142,20 +142,19 @@ def verify_password(password: bytes, secret: Secret) -> bool:
         return hmac.compare_digest(password, secret.plain)
     if secret.native is not None:
         return hmac.compare_digest(native_hash(password), secret.native)
-    if secret.sha2 is not None:
-        return hmac.compare_digest(_sha2_digest(password, secret.sha2), secret.sha2)
-    return False
+    return secret.sha2 is not None and _verify_stored(password, secret.sha2)
 
 
-def _sha2_digest(password: bytes, stored: bytes) -> bytes:
-    head, rounds, rest = stored[:3], stored[3:6], stored[7:]
-    if head != _STORED_PREFIX or stored[6:7] != b"$" or len(rest) != _SALT_LENGTH + 43:
-        return b""
+def _verify_stored(password: bytes, stored: bytes) -> bool:
+    """A stored form that is not one proves nothing."""
+    head, rounds, separator, rest = stored[:3], stored[3:6], stored[6:7], stored[7:]
+    if head != _STORED_PREFIX or separator != b"$" or len(rest) != _SALT_LENGTH + 43:
+        return False
     try:
         thousands = int(rounds, 16)
     except ValueError:
-        return b""
-    return make_sha2_stored(password, rest[:_SALT_LENGTH], thousands)
+        return False
+    return hmac.compare_digest(make_sha2_stored(password, rest[:_SALT_LENGTH], thousands), stored)
 
 
 # ---------------------------------------------------------------------------------------------- RSA
