@@ -272,7 +272,7 @@ def _plan_extreme(aggregate: Aggregate, columns: Sequence[ColumnDefinition], _: 
     moved = [column]
     if aggregate.weight is not None:
         moved.append(absolute(aggregate.weight, columns))
-    if compares_by_weight(columns[column], aggregate.weight, aggregate.collation) and aggregate.collation:
+    if compares_by_weight(columns[column], aggregate.weight, aggregate.collation):
         compared = moved[1]
         convert = weight_converter(aggregate.collation)
     else:

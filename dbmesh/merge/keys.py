@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from dbmesh.errors import MeshError, ProtocolError, not_supported
 from dbmesh.merge.fields import Field, make_field_reader
-from dbmesh.merge.padding import make_weight_key
+from dbmesh.merge.padding import make_described_weight_key, make_weight_key
 from dbmesh.planner.plan import SortKey
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
@@ -103,7 +103,7 @@ class _KeyPart:
         weighted = compares_by_weight(columns[value], key.weight, key.collation)
         self._value_column: int | None = None
         self.column = value
-        if weighted and key.weight is not None and key.collation is not None:
+        if weighted and key.weight is not None:
             self.column = absolute(key.weight, columns)
             self._value_column = value
             convert = weight_converter(key.collation)
@@ -131,22 +131,22 @@ def check_weights(weights: Sequence[Field], values: Sequence[Field]) -> None:
 
 
 def compares_by_weight(column: ColumnDefinition, weight: int | None, collation: str | None) -> bool:
-    """Whether the column is text with a collation. Raises MeshError when its weight or collation is not known."""
+    """Whether the column is text with a collation. Raises MeshError when it has no weight."""
     if column.type not in _STRING_TYPES:
         return False
     if collation == "binary" or (collation is None and column.character_set == BINARY_CHARSET):
         return False
-    if weight is None or collation is None:
+    if weight is None:
         raise not_supported(
-            f"merging rows of several shards by the text column {_name(column)} of unknown collation",
+            f"merging rows of several shards by the text column {_name(column)} without its weight",
             "order or group by a plain column of a table, or restrict the statement to one shard",
         )
     return True
 
 
-def weight_converter(collation: str) -> Convert:
-    """From results of WEIGHT_STRING to keys."""
-    key = make_weight_key(collation)
+def weight_converter(collation: str | None) -> Convert:
+    """From results of WEIGHT_STRING to keys; without a collation, from `<collation>:<weight>`."""
+    key = make_described_weight_key() if collation is None else make_weight_key(collation)
     return lambda fields: [b"" if field is None else key(field) for field in fields]
 
 

@@ -55,13 +55,15 @@ class ArrivalStream:
 
 
 class _Run:
-    """What one source has sent and the merge still holds, in ascending order."""
+    """What one source has sent, in ascending order. What is before `start` has left; it is dropped once it is the
+    greater part, so that taking little from a long run costs little."""
 
-    __slots__ = ("finished", "keys", "last", "row_size", "rows", "started")
+    __slots__ = ("finished", "keys", "last", "row_size", "rows", "start", "started")
 
     def __init__(self) -> None:
         self.keys: Keys = []
         self.rows: list[bytes] = []
+        self.start = 0
         self.last: Key = None
         self.started = False
         self.finished = False
@@ -80,6 +82,19 @@ class _Run:
         self.row_size = max(self.row_size, sum(map(len, rows)) // len(rows))
         self.keys += keys
         self.rows += rows
+
+    @property
+    def held(self) -> int:
+        return len(self.keys) - self.start
+
+    def take(self, end: int) -> Batch:
+        """What is held before index `end`."""
+        taken = self.keys[self.start : end], self.rows[self.start : end]
+        self.start = end
+        if 2 * end >= len(self.keys):
+            del self.keys[:end], self.rows[:end]
+            self.start = 0
+        return taken
 
 
 class SortedStream:
@@ -107,7 +122,7 @@ class SortedStream:
 
     def wants(self, source: int) -> bool:
         run = self._runs[source]
-        return len(run.keys) * run.row_size < AHEAD_BYTES
+        return run.held * run.row_size < AHEAD_BYTES
 
     def _take(self) -> Batch:
         holder = -1
@@ -115,23 +130,20 @@ class SortedStream:
         for index, run in enumerate(self._runs):
             if run.finished:
                 continue
-            if not run.keys:
+            if not run.held:
                 return _NOTHING
             last = run.keys[-1]
             if holder < 0 or last < bound:
                 holder, bound = index, last
         pieces: list[Batch] = []
         for index, run in enumerate(self._runs):
-            held = run.keys
-            if not held:
-                continue
+            keys = run.keys
             if holder < 0:
-                cut = len(held)
+                end = len(keys)
             else:
-                cut = bisect_right(held, bound) if index <= holder else bisect_left(held, bound)
-            if cut:
-                pieces.append((held[:cut], run.rows[:cut]))
-                del held[:cut], run.rows[:cut]
+                end = (bisect_right if index <= holder else bisect_left)(keys, bound, run.start)
+            if end > run.start:
+                pieces.append(run.take(end))
         return self._sort(pieces)
 
     def _sort(self, pieces: list[Batch]) -> Batch:

@@ -119,6 +119,26 @@ def make_weight_key(collation: str) -> Callable[[bytes], bytes]:
     return _padded_key(space)
 
 
+def make_described_weight_key() -> Callable[[bytes], bytes]:
+    """A function from `<collation>:<weight>` to a key as `make_weight_key` makes it, for expressions whose collation
+    only the server knows. Raises MeshError for a collation that is not known here, or not the same in every row."""
+    collation: bytes | None = None
+    weight_key: Callable[[bytes], bytes] = _unpadded_key
+
+    def key(described: bytes) -> bytes:
+        nonlocal collation, weight_key
+        name, colon, weight = described.partition(b":")
+        if name != collation or not colon:
+            text = name.decode("ascii", "replace") if colon else "unknown"
+            if collation is not None:
+                raise _unknown_collation(f"{text} beside {collation.decode('ascii', 'replace')}")
+            weight_key = make_weight_key(text)
+            collation = name
+        return weight_key(weight)
+
+    return key
+
+
 def _unpadded_key(weight: bytes) -> bytes:
     return weight + b"\x00"
 

@@ -49,7 +49,8 @@ class SortKey:
     because `*` may stand in the list they count from the end (-1 is the last). `weight` is the index of a
     WEIGHT_STRING column to compare by when the value turns out to be text with a collation, else None.
     `collation` names that text's collation (from the catalog): column definitions on the wire carry the connection's
-    collation, not the column's, and trailing padding cannot be told without it.
+    collation, not the column's, and trailing padding cannot be told without it. Where only the server knows it (an
+    expression), `collation` is None and the weight column says it: CONCAT(COLLATION(x), ':', WEIGHT_STRING(x)).
     """
 
     column: int

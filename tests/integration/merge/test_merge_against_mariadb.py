@@ -160,6 +160,17 @@ def test_order_by_text(connection: Any, name: str, direction: str) -> None:
     assert merged(connection, sql, merge) == expected
 
 
+@pytest.mark.parametrize(
+    "expression", ["LOWER(general)", "CONCAT(latin, bin)", "DATE_FORMAT(dt, '%Y %m')", "LEFT(nopad, 1)"]
+)
+def test_order_by_expression_whose_collation_the_server_tells(connection: Any, expression: str) -> None:
+    merge = RowMerge(hidden=1, order_by=(SortKey(1, weight=-1, descending=True), SortKey(0)))
+    order = f"ORDER BY {expression} DESC, id"
+    expected = whole(connection, f"SELECT id, {expression} FROM {{t}} {order}")
+    described = f"CONCAT(COLLATION({expression}), ':', WEIGHT_STRING({expression}))"
+    assert merged(connection, f"SELECT id, {expression}, {described} FROM {{t}} {order}", merge) == expected
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_group_by_text(connection: Any, name: str) -> None:
     merge = RowMerge(

@@ -131,6 +131,12 @@ def test_count_of_distinct_pairs_skips_those_with_a_null_and_compares_text_by_we
     assert combine(Aggregate(0, F.COUNT_DISTINCT, arguments=arguments), columns, rows)[0] == b"2"
 
 
+def test_repeated_values_take_no_room() -> None:
+    columns = [integer("r"), integer("x")]
+    aggregate = Aggregate(0, F.COUNT_DISTINCT, arguments=(SortKey(1),))
+    assert combine(aggregate, columns, [row(0, number % 2) for number in range(50)])[0] == b"2"
+
+
 def test_distinct_values_are_bounded_and_given_back() -> None:
     columns = [integer("r"), integer("x")]
     aggregate = Aggregate(0, F.COUNT_DISTINCT, arguments=(SortKey(1),))

@@ -132,7 +132,6 @@ def test_text_column_of_collation_binary_compares_by_its_bytes() -> None:
     ("definition", "key"),
     [
         (text("name"), SortKey(0)),
-        (text("name"), SortKey(0, weight=1)),
         (text("name"), SortKey(0, weight=1, collation="gbk_chinese_ci")),
         (column("j", ColumnType.JSON, character_set=UTF8MB4), SortKey(0)),
         (column("g", ColumnType.GEOMETRY), SortKey(0)),
@@ -149,6 +148,26 @@ def test_text_column_of_collation_binary_compares_by_its_bytes() -> None:
 def test_what_cannot_be_compared_exactly_is_refused(definition: ColumnDefinition, key: SortKey) -> None:
     with pytest.raises(MeshError, match="dbmesh: not supported"):
         make_key_reader([key], [definition, binary("w")])
+
+
+def described(*weights: bytes | None) -> list[bytes]:
+    columns = [text("expression"), binary("w")]
+    return make_key_reader([SortKey(0, weight=1)], columns)([row("x" if w else None, w) for w in weights])[0]
+
+
+def test_weight_may_name_its_collation() -> None:
+    padded = described(b"utf8mb4_general_ci:\x00A\x00\x20", None, b"utf8mb4_general_ci:\x00A")
+    assert padded[1] < padded[0] == padded[2]
+    unpadded = described(b"utf8mb4_nopad_bin:\x00\x00:", b"utf8mb4_nopad_bin:\x00\x00:\x00\x00\x20")
+    assert unpadded[0] < unpadded[1]
+
+
+@pytest.mark.parametrize(
+    "weights", [[b"\x00A\x00B"], [b"\x00A:\x00B"], [b"gbk_bin:a"], [b"latin1_bin:a", b"utf8mb4_bin:a"]]
+)
+def test_weight_that_names_no_usable_collation_is_refused(weights: list[bytes]) -> None:
+    with pytest.raises(MeshError, match=r"dbmesh: not supported: .*collation"):
+        described(*weights)
 
 
 def test_text_too_long_for_its_weight_is_refused() -> None:
