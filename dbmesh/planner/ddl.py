@@ -1,0 +1,375 @@
+"""DDL: the client's own text on every data node of a table, with actual names.
+
+Decides which nodes run it and what is refused because several nodes could not do it alike. Tables without a rule live
+on one data source, and so does everything made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlglot import exp
+
+from dbmesh.errors import not_supported
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.ddl_places import DdlTable, default_source, foreign_name, symbol_name, table_at
+from dbmesh.planner.ddl_reading import (
+    NamePlace,
+    TableList,
+    read_alter_table,
+    read_create_table,
+    read_drop_table,
+    read_index_table,
+    read_maintenance,
+    read_place,
+    read_rename_table,
+    read_truncate,
+)
+from dbmesh.planner.lexemes import LexemeReader
+from dbmesh.planner.plan import Answer, CountMerge, PinReason, Relay, RenameValues, ShardPlan, Verb
+from dbmesh.planner.resolve import resolve
+from dbmesh.planner.template import Edits, TableName
+from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
+from dbmesh.planner.tree_names import rename_references
+from dbmesh.rules.ruleset import ShardedTable, SingleTable
+
+_BY_HAND = "create it on the data source itself; the mesh finds tables there"
+
+
+def plan_ddl(context: PlanContext) -> ShardPlan | None:
+    """The plan of a DDL or table maintenance statement, None when it is neither.
+
+    Raises MeshError: PARSE_ERROR, UNKNOWN_TABLE, NOT_SUPPORTED.
+    """
+    reader = LexemeReader(context.statement.readable)
+    word = reader.peek().word
+    if word in ("CREATE", "ALTER", "DROP"):
+        kind = _object_kind(reader)
+        planner = _PLANNERS.get((word, kind))
+        if planner is None:
+            raise not_supported(f"{word} {kind}", _REFUSED.get(kind, _BY_HAND))
+        return planner(context, reader)
+    if word == "TRUNCATE":
+        return _plan_everywhere(context, table_at(context, place := read_truncate(reader)), place)
+    if word == "RENAME":
+        return _plan_rename(context, reader)
+    if word in ("ANALYZE", "OPTIMIZE", "CHECK"):
+        return _plan_maintenance(context, reader)
+    return None
+
+
+_REFUSED = {
+    "DATABASE": "logic databases are configuration: write a database-*.yaml file",
+    "SCHEMA": "logic databases are configuration: write a database-*.yaml file",
+    "PROCEDURE": "keep the logic in the application; a procedure sees one data source only",
+    "FUNCTION": "keep the logic in the application; a function sees one data source only",
+    "SEQUENCE": "write a keyGenerateStrategy",
+}
+_OBJECTS = frozenset(
+    ("TABLE", "TABLES", "INDEX", "VIEW", "TRIGGER", "DATABASE", "SCHEMA", "PROCEDURE", "FUNCTION", "SEQUENCE")
+)
+
+
+def _object_kind(reader: LexemeReader) -> str:
+    """What CREATE, ALTER or DROP is about: the first such word, past OR REPLACE, UNIQUE, DEFINER = … and the like."""
+    for ahead in range(1, 24):
+        word = reader.peek(ahead).word
+        if word in _OBJECTS:
+            return "TABLE" if word == "TABLES" else word
+    return reader.peek(1).text.upper()
+
+
+def _plan(
+    context: PlanContext, table: DdlTable, shots: Sequence[TextShot], *, pin: PinReason | None = None
+) -> TextPlan:
+    answer: Answer = Relay() if len(shots) == 1 else CountMerge()
+    names = names_of(
+        context.rule_set.database, [table.rule if table.rule is not None else table.nodes[0].table]
+    )
+    return TextPlan(
+        Verb.DDL,
+        (table.name,),
+        tuple(shots),
+        answer,
+        names,
+        opens_transaction=False,
+        implicit_commit=pin is None,
+        pin=pin,
+    )
+
+
+def _plan_everywhere(
+    context: PlanContext,
+    table: DdlTable,
+    place: NamePlace,
+    references: Sequence[NamePlace] = (),
+    symbols: Sequence[NamePlace] = (),
+    *,
+    pin: PinReason | None = None,
+) -> ShardPlan:
+    """The statement once per node, with the actual names of the table, its foreign tables and its constraints."""
+    edits = context.edits()
+    for index, name in enumerate((place, *references, *symbols)):
+        quoted = context.statement.readable[name.end - 1] == "`"
+        edits.replace(name.start, name.end, TableName(index, quoted))
+    template = edits.build()
+    shots: list[TextShot] = []
+    for number, node in enumerate(table.nodes):
+        foreign = [foreign_name(context, table, number, reference) for reference in references]
+        own = [symbol_name(table, number, symbol) for symbol in symbols]
+        shots.append(TextShot(node.data_source, template.frame((node.table, *foreign, *own))))
+    return _plan(context, table, shots, pin=pin)
+
+
+def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    read = read_create_table(reader)
+    table = table_at(context, read.table, new=True)
+    if read.unions:
+        raise not_supported("CREATE TABLE … UNION (the MERGE engine)", "use a view or query the tables")
+    if read.temporary:
+        if table.rule is not None:
+            raise not_supported(
+                f"a temporary table named like the logic table '{table.name}'", "choose another name"
+            )
+        table = DdlTable(table.name, None, table_at(context, read.table, new=True).nodes)
+    if table.rule is not None and (read.like is not None or (read.selects and not read.columns)):
+        raise not_supported(
+            f"CREATE TABLE … LIKE or AS SELECT for '{table.name}', which has a rule", "write its columns"
+        )
+    if read.selects:
+        return _plan_from_query(context, read.table)
+    if isinstance(table.rule, ShardedTable):
+        columns = {column.lower() for column in read.columns}
+        missing = [column for column in table.rule.sharding_columns if column not in columns]
+        if missing:
+            raise not_supported(
+                f"CREATE TABLE '{table.name}' without its sharding column '{missing[0]}'",
+                "add the column, or change the table's rule",
+            )
+    references = (*read.references, *([read.like] if read.like is not None else []))
+    pin = PinReason.TEMPORARY_TABLE if read.temporary else None
+    return _plan_everywhere(context, table, read.table, references, read.symbols, pin=pin)
+
+
+def _plan_create_view(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    while not reader.accept("VIEW"):
+        reader.take()
+    reader.accept("IF", "NOT", "EXISTS")
+    return _plan_from_query(context, read_place(reader))
+
+
+def _plan_from_query(context: PlanContext, place: NamePlace) -> ShardPlan:
+    """CREATE TABLE … AS SELECT and CREATE VIEW, on the data source of the tables they read."""
+    target = table_at(context, place, new=True)
+    if target.rule is not None:
+        raise not_supported(
+            f"a query as the content of '{target.name}', which has a rule", "choose another name"
+        )
+    tree = context.statement.tree
+    query = tree.args.get("expression")
+    if not isinstance(tree, exp.Create) or not isinstance(query, exp.Query):
+        raise not_supported("this form of CREATE … AS", _BY_HAND)
+    scopes = resolve(context, query)
+    sources: set[str] = set()
+    for reference in scopes.references:
+        if isinstance(reference.table, SingleTable):
+            sources.add(reference.table.node.data_source)
+        elif isinstance(reference.table, ShardedTable):
+            raise not_supported(
+                f"a view or table made of the sharded table '{reference.table.name}'",
+                "write the query itself in the statement",
+            )
+    if len(sources) > 1:
+        raise not_supported("a view or table made of tables of several data sources", _BY_HAND)
+    source = sources.pop() if sources else default_source(context)
+    actual: list[str] = []
+    for reference in scopes.references:
+        if isinstance(reference.table, SingleTable):
+            actual.append(reference.table.node.table)
+            continue
+        here = [node.table for node in reference.table.nodes if node.data_source == source]
+        if not here:
+            raise not_supported(
+                f"'{reference.table.name}', which is not on '{source}', in this query", _BY_HAND
+            )
+        actual.append(here[0])
+    edits = rename_references(context, scopes, query)
+    edits.replace(place.start, place.end, TableName(len(actual)))
+    shot = TextShot(source, edits.build().frame((*actual, target.nodes[0].table)))
+    return _plan(context, target, (shot,))
+
+
+def _plan_create_trigger(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    while not reader.accept("TRIGGER"):
+        reader.take()
+    reader.accept("IF", "NOT", "EXISTS")
+    if read_place(reader).database is not None:
+        raise not_supported("a trigger's name with its database", "leave out the database")
+    place = read_index_table(reader)
+    return _plan_everywhere(context, _single(context, place, "a trigger"), place)
+
+
+def _single(context: PlanContext, place: NamePlace, what: str) -> DdlTable:
+    table = table_at(context, place)
+    if table.rule is not None:
+        raise not_supported(
+            f"{what} on '{table.name}', which is sharded or broadcast", "do its work in the application"
+        )
+    return table
+
+
+def _plan_drop_trigger(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    if len(context.rule_set.data_sources) > 1:
+        raise not_supported("DROP TRIGGER (the mesh does not know its data source)", "drop it there")
+    reader.expect("DROP", "TRIGGER")
+    reader.accept("IF", "EXISTS")
+    place = read_place(reader)
+    return _plan_everywhere(context, table_at(context, place, new=True), place)
+
+
+def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    read = read_alter_table(reader)
+    table = table_at(context, read.table)
+    if read.exchanges:
+        raise not_supported("ALTER TABLE … EXCHANGE PARTITION", "copy the rows")
+    if isinstance(table.rule, ShardedTable):
+        for column in read.gone:
+            if column.lower() in table.rule.sharding_columns:
+                raise not_supported(
+                    f"dropping or renaming the sharding column '{column}' of '{table.name}'",
+                    "change the table's rule first",
+                )
+    references = list(read.references)
+    if read.renamed_to is not None:
+        if table.rule is not None:
+            raise not_supported(f"renaming '{table.name}', which has a rule", "change the rule's table name")
+        if table_at(context, read.renamed_to, new=True).rule is not None:
+            raise not_supported(
+                f"renaming a table to '{read.renamed_to.name}', which has a rule", "choose another name"
+            )
+    return _plan_renamed(context, table, read.table, references, read.symbols, read.renamed_to)
+
+
+def _plan_renamed(
+    context: PlanContext,
+    table: DdlTable,
+    place: NamePlace,
+    references: Sequence[NamePlace],
+    symbols: Sequence[NamePlace],
+    renamed: NamePlace | None,
+) -> ShardPlan:
+    if renamed is None:
+        return _plan_everywhere(context, table, place, references, symbols)
+    # A table without a rule has one node, so its constraints keep their names and the new name may pass as one more.
+    return _plan_everywhere(context, table, place, references, (*symbols, renamed))
+
+
+def _plan_rename(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    if not (reader.looks_at("RENAME", "TABLE") or reader.looks_at("RENAME", "TABLES")):
+        raise not_supported(f"RENAME {reader.peek(1).text.upper()}", _BY_HAND)
+    edits = context.edits()
+    names: list[str] = []
+    tables: list[DdlTable] = []
+    for before, after in read_rename_table(reader):
+        table = _single(context, before, "RENAME")
+        if table_at(context, after, new=True).rule is not None:
+            raise not_supported(
+                f"renaming a table to '{after.name}', which has a rule", "choose another name"
+            )
+        tables.append(table)
+        for place, name in ((before, table.nodes[0].table), (after, after.name)):
+            edits.replace(place.start, place.end, TableName(len(names)))
+            names.append(name)
+    if len({table.nodes[0].data_source for table in tables}) > 1:
+        raise not_supported("RENAME TABLE over several data sources", "rename one table at a time")
+    shot = TextShot(tables[0].nodes[0].data_source, edits.build().frame(names))
+    return _plan(context, tables[0], (shot,))
+
+
+def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    views = reader.looks_at("DROP", "VIEW")
+    read = read_drop_table(reader)
+    tables = [table_at(context, place, new=True) for place in read.tables]
+    if read.temporary or views:
+        ruled = next((table for table in tables if table.rule is not None), None)
+        if ruled is not None:
+            what = "DROP VIEW" if views else "DROP TEMPORARY TABLE"
+            raise not_supported(f"{what} of the logic table '{ruled.name}'", "use DROP TABLE")
+    by_source = _actual_tables(tables)
+    edits_of = _list_edits(context, read)
+    shots = tuple(
+        TextShot(source, edits_of(len(names)).build().frame(names)) for source, names in by_source.items()
+    )
+    names = names_of(context.rule_set.database, [t.rule if t.rule else t.nodes[0].table for t in tables])
+    return TextPlan(
+        Verb.DDL,
+        tuple(table.name for table in tables),
+        shots,
+        Relay() if len(shots) == 1 else CountMerge(),
+        names,
+        opens_transaction=False,
+        implicit_commit=not read.temporary,
+    )
+
+
+def _actual_tables(tables: Sequence[DdlTable]) -> Mapping[str, list[str]]:
+    """Data source → the actual tables there, in the order the client named their logic tables."""
+    by_source: dict[str, list[str]] = {}
+    for table in tables:
+        for node in table.nodes:
+            by_source.setdefault(node.data_source, []).append(node.table)
+    return by_source
+
+
+def _list_edits(context: PlanContext, read: TableList) -> Callable[[int], Edits]:
+    """Makes edits that put a list of that many actual tables in place of the written list."""
+    start, end = read.span
+
+    def edits_for(count: int) -> Edits:
+        edits = context.edits()
+        segments: list[str | TableName] = []
+        for index in range(count):
+            segments += ([", "] if index else []) + [TableName(index, quoted=True)]
+        edits.replace(start, end, *segments)
+        return edits
+
+    return edits_for
+
+
+def _plan_maintenance(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    verb = reader.peek().word
+    read = read_maintenance(reader)
+    tables = [table_at(context, place) for place in read.tables]
+    by_source = _actual_tables(tables)
+    if len(by_source) > 1:
+        raise not_supported(f"{verb} TABLE over several data sources", "run it on each data source itself")
+    [(source, names)] = by_source.items()
+    shot = TextShot(source, _list_edits(context, read)(len(names)).build().frame(names))
+    logic = names_of(context.rule_set.database, [t.rule if t.rule else t.nodes[0].table for t in tables])
+    return TextPlan(
+        Verb.DDL,
+        tuple(table.name for table in tables),
+        (shot,),
+        RenameValues((0,)),
+        logic,
+        opens_transaction=False,
+        implicit_commit=True,
+    )
+
+
+def _plan_index(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    place = read_index_table(reader)
+    return _plan_everywhere(context, table_at(context, place), place)
+
+
+_PLANNERS: Mapping[tuple[str, str], Callable[[PlanContext, LexemeReader], ShardPlan]] = {
+    ("CREATE", "TABLE"): _plan_create_table,
+    ("CREATE", "INDEX"): _plan_index,
+    ("CREATE", "VIEW"): _plan_create_view,
+    ("CREATE", "TRIGGER"): _plan_create_trigger,
+    ("ALTER", "TABLE"): _plan_alter_table,
+    ("DROP", "TABLE"): _plan_drop_table,
+    ("DROP", "VIEW"): _plan_drop_table,
+    ("DROP", "INDEX"): _plan_index,
+    ("DROP", "TRIGGER"): _plan_drop_trigger,
+}

@@ -1,0 +1,94 @@
+"""Where a DDL statement goes: the nodes of the table it is about, and what its foreign tables are called there.
+
+Decides actual names per node. Knows no SQL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dbmesh.errors import UNKNOWN_TABLE, MeshError, not_supported
+from dbmesh.model import DataNode
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.ddl_reading import NamePlace
+from dbmesh.planner.written_names import check_database
+from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, TableRule
+
+MOST_NAME = 64
+"""Characters of the longest identifier (manual, "Identifier Length Limits")."""
+
+
+@dataclass(frozen=True, slots=True)
+class DdlTable:
+    """The table a DDL statement is about: its rule, or None, and every node of it."""
+
+    name: str
+    rule: TableRule | None
+    nodes: tuple[DataNode, ...]
+
+    @property
+    def crowded(self) -> bool:
+        """Whether several nodes share a data source, so that names unique per schema would collide."""
+        return len({node.data_source for node in self.nodes}) < len(self.nodes)
+
+
+def default_source(context: PlanContext) -> str:
+    """The data source of tables nobody wrote a rule for."""
+    return context.rule_set.default_single_source or next(iter(context.rule_set.data_sources))
+
+
+def table_at(context: PlanContext, place: NamePlace, *, new: bool = False) -> DdlTable:
+    """The table named at `place`; with `new` it need not exist yet.
+
+    Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, NOT_SUPPORTED for another database.
+    """
+    check_database(context, place)
+    rule = context.rule_set.table(place.name)
+    if rule is not None:
+        return DdlTable(rule.name, rule, rule.nodes)
+    node = context.catalog.single_nodes.get(place.name.lower())
+    if node is None and not new:
+        raise MeshError(UNKNOWN_TABLE, database=context.rule_set.database, table=place.name)
+    return DdlTable(place.name, None, (node or DataNode(default_source(context), place.name),))
+
+
+def foreign_name(context: PlanContext, table: DdlTable, number: int, place: NamePlace) -> str:
+    """The actual name of the table a foreign key of node `number` refers to.
+
+    Raises MeshError(NOT_SUPPORTED) when its rows are not beside the node's own.
+    """
+    here = table.nodes[number]
+    if place.name.lower() == table.name.lower():
+        return here.table
+    other = table_at(context, place, new=True)
+    if isinstance(other.rule, ShardedTable):
+        group = context.rule_set.binding_group(table.name) or ()
+        if other.rule.name.lower() in group and len(other.nodes) == len(table.nodes):
+            return other.nodes[number].table
+    elif isinstance(other.rule, BroadcastTable):
+        for node in other.nodes:
+            if node.data_source == here.data_source:
+                return node.table
+    elif other.nodes[0].data_source == here.data_source and len(table.nodes) == 1:
+        return other.nodes[0].table
+    raise not_supported(
+        f"a foreign key from '{table.name}' to '{place.name}', whose rows are on other data nodes",
+        "bind both tables, make the other a broadcast table, or leave the foreign key out",
+    )
+
+
+def symbol_name(table: DdlTable, number: int, place: NamePlace) -> str:
+    """A constraint's name on node `number`: names of foreign keys and checks are unique per schema, so nodes that
+    share one add the actual table's name. A name taken from SHOW CREATE TABLE has it already."""
+    if not table.crowded:
+        return place.name
+    name = place.name
+    for node in table.nodes:
+        name = name.removesuffix(f"_{node.table}")
+    name = f"{name}_{table.nodes[number].table}"
+    if len(name) > MOST_NAME:
+        raise not_supported(
+            f"the constraint name '{place.name}' (with the actual table's name it is too long)",
+            "choose a shorter name",
+        )
+    return name
