@@ -212,24 +212,23 @@ class ShardedTable:
             return None
         source_of = self._placer(self.database_strategy, self._sources)
         table_of = self._placer(self.table_strategy, self._tables)
-        place: PointRouter
-        if table_of is None and source_of is not None and self.table_strategy.algorithm is None:
-            place = _follow(source_of, {node.data_source: node for node in self.nodes}, len(self.nodes))
-        elif source_of is None and table_of is not None and self.database_strategy.algorithm is None:
-            place = _follow(table_of, {node.table: node for node in self.nodes}, len(self.nodes))
-        elif source_of is not None and table_of is not None:
+        place: PointRouter | None = None
+        if source_of is not None and table_of is not None:
             both = _join(source_of, table_of, {(node.data_source, node.table): node for node in self.nodes})
 
             def place(key: Key) -> DataNode:
                 return both(key, key)
-        else:
+        elif source_of is not None and self.table_strategy.algorithm is None:
+            place = _follow(source_of, {node.data_source: node for node in self.nodes}, len(self.nodes))
+        elif table_of is not None and self.database_strategy.algorithm is None:
+            place = _follow(table_of, {node.table: node for node in self.nodes}, len(self.nodes))
+        if place is None:
             return None
-        if place is _NO_SINGLE_NODE:
-            return None
+        found = place
 
         def route_point(key: Key) -> DataNode:
             try:
-                return place(key)
+                return found(key)
             except NoTarget as missing:
                 raise self._no_route(missing.value, missing.reason) from None
 
@@ -238,10 +237,6 @@ class ShardedTable:
     def _no_route(self, value: object, reason: str) -> MeshError:
         shown = "NULL" if value is None else repr(value) if isinstance(value, str) else str(value)
         return MeshError(NO_ROUTE, table=self.name, value=shown, reason=reason)
-
-
-def _NO_SINGLE_NODE(key: Key) -> DataNode:  # noqa: N802 - a constant that happens to be a function
-    raise NoTarget(key, "several nodes share the target")
 
 
 def _is_known(condition: Condition) -> bool:
@@ -255,10 +250,10 @@ def _sample(values: Mapping[str, object]) -> object:
     return shown[0] if len(shown) == 1 else tuple(shown)
 
 
-def _follow(target_of: Callable[[Key], str], nodes: Mapping[str, DataNode], count: int) -> PointRouter:
+def _follow(target_of: Callable[[Key], str], nodes: Mapping[str, DataNode], count: int) -> PointRouter | None:
     """value → node where one strategy alone decides; impossible when several nodes share a target."""
     if len(nodes) != count:
-        return _NO_SINGLE_NODE
+        return None
 
     def place(key: Key) -> DataNode:
         return nodes[target_of(key)]
