@@ -112,6 +112,7 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}
+        own: dict[str, int] = {}  # what this mapping writes itself; merged keys may be overridden
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self._source.report(
@@ -126,16 +127,17 @@ class _Reader:
                     if isinstance(part, Mapping):
                         result = {**part, **result}
                 continue
-            if name in result and (*path, name) in self._source.lines:
+            if name in own:
                 self._source.mistakes.append(
                     Mistake(
                         self._source.name,
                         key.start_mark.line + 1,
                         key_path((*path, name)),
                         "the key is written twice",
-                        f"remove one; the other is on line {self._source.lines[(*path, name)]}",
+                        f"remove one; the other is on line {own[name]}",
                     )
                 )
+            own[name] = key.start_mark.line + 1
             result[name] = self._located(value, (*path, name), key)
         return result
 

@@ -1,0 +1,59 @@
+"""Users, their hosts, passwords and databases."""
+
+import pytest
+
+from dbmesh.rules.authority import build_users
+from dbmesh.rules.models import AuthoritySection
+from dbmesh.rules.ruleset import User
+from dbmesh.rules.source import SourceFile
+
+
+def build(**section: object) -> tuple[tuple[User, ...], list[str]]:
+    source = SourceFile("global.yaml")
+    users = build_users(source, AuthoritySection.model_validate(section), lambda kind, name: None)
+    return users, [mistake.message for mistake in source.mistakes]
+
+
+def test_names_and_hosts() -> None:
+    users, messages = build(users=[{"user": "a"}, {"user": "b@10.%"}, {"user": "c@"}, {"user": "d@x@h"}])
+    assert [(user.name, user.host) for user in users] == [("a", "%"), ("b", "10.%"), ("c", "%"), ("d@x", "h")]
+    assert not messages
+    assert all(user.databases is None for user in users)
+
+
+def test_authentication_methods() -> None:
+    users, messages = build(
+        users=[{"user": "a", "authenticationMethodName": "caching_sha2_password"}, {"user": "b"}],
+        authenticators={"native": {"type": "mysql_native_password"}},
+        defaultAuthenticator="native",
+    )
+    assert [user.plugin for user in users] == ["caching_sha2_password", "mysql_native_password"]
+    assert not messages
+
+
+def test_permitted_databases() -> None:
+    users, messages = build(
+        users=[{"user": "root"}, {"user": "a@h"}, {"user": "b"}, {"user": "c", "admin": True}],
+        privilege={"type": "DATABASE_PERMITTED", "props": {"user-database-mappings": "root=*, a@h=x,a@h=y"}},
+    )
+    assert [user.databases for user in users] == [None, ("x", "y"), (), None]
+    assert not messages
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({}, "no user can log in"),
+        ({"users": [{"user": "a"}, {"user": "a@%"}]}, "written twice"),
+        ({"users": [{"user": "a", "password": "*" + "g" * 40}]}, "not a native password hash"),
+        ({"users": [{"user": "a"}], "privilege": {"type": "SOME"}}, "unknown privilege type 'SOME'"),
+        ({"users": [{"user": "a"}], "privilege": {"type": "DATABASE_PERMITTED"}}, "is missing"),
+    ],
+)
+def test_mistakes(section: dict[str, object], message: str) -> None:
+    assert message in build(**section)[1][0]
+
+
+def test_a_password_is_not_shown() -> None:
+    users, _ = build(users=[{"user": "a", "password": "hidden"}])
+    assert "hidden" not in repr(users)
