@@ -1,0 +1,1 @@
+"""The embedded data source: SQLite files that answer MySQL statements."""
