@@ -6,10 +6,10 @@ None for NULL. Columns are absolute indexes here. Source: manual, "Text Resultse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from dbmesh.errors import ProtocolError
-from dbmesh.wire.primitives import pack_lenenc_bytes, unpack_lenenc_bytes, unpack_lenenc_int
+from dbmesh.wire.primitives import unpack_lenenc_bytes, unpack_lenenc_int
 
 Field = bytes | None
 FieldReader = Callable[[Sequence[bytes]], tuple[list[list[Field]], Sequence[bytes]]]
@@ -115,19 +115,3 @@ def _field_at(row: bytes, at: int) -> tuple[Field, int]:
 
 def _malformed() -> ProtocolError:
     return ProtocolError("a row ends inside a field")
-
-
-def split_row(row: bytes) -> list[Field]:
-    """All fields of one row. Raises ProtocolError when it ends inside a field."""
-    fields: list[Field] = []
-    at = 0
-    size = len(row)
-    while at < size:
-        field, at = _field_at(row, at)
-        fields.append(field)
-    return fields
-
-
-def join_row(fields: Iterable[Field]) -> bytes:
-    """The row payload of these fields."""
-    return b"".join([b"\xfb" if field is None else pack_lenenc_bytes(field) for field in fields])

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 from dbmesh.errors import not_supported
 from dbmesh.merge.aggregates import Accumulator, AggregatePlan, Fields, plan_aggregate
-from dbmesh.merge.fields import Field, join_row, make_field_reader, split_row
+from dbmesh.merge.fields import Field, make_field_reader
 from dbmesh.merge.keys import Key, Keys
 from dbmesh.merge.limits import Budget
 from dbmesh.planner.plan import Aggregate
 from dbmesh.wire.packets import ColumnDefinition
+from dbmesh.wire.values import decode_text_row, encode_text_row
 
 
 class GroupCombiner:
@@ -73,7 +74,7 @@ class GroupCombiner:
         return [dict(zip(self._reads, fields, strict=True)) for fields in zip(*columns, strict=True)]
 
     def _end(self, first: bytes) -> bytes:
-        fields = split_row(first)
+        fields = decode_text_row(first)
         self._first = None
         return self._complete(fields)
 
@@ -81,7 +82,7 @@ class GroupCombiner:
         for accumulator in self._accumulators:
             accumulator.write(fields)
             accumulator.close()
-        return join_row(fields)
+        return encode_text_row(fields)
 
     def _row_of_nothing(self) -> bytes:
         written = {column for plan in self._plans for column in plan.writes}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from dbmesh.merge.fields import Field, join_row, split_row
+from dbmesh.merge.fields import Field
 from dbmesh.merge.limits import MergeLimits
 from dbmesh.merge.rows import RowMerger, make_row_merger
 from dbmesh.planner.plan import RowMerge
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
+from dbmesh.wire.values import decode_text_row, encode_text_row
 
 LIMITS = MergeLimits(max_rows=10_000, max_bytes=10_000_000)
 BINARY = 63
@@ -71,7 +72,7 @@ def binary(name: str) -> ColumnDefinition:
 
 def row(*values: object) -> bytes:
     """A row payload: None is NULL, bytes are as they are, anything else its text."""
-    return join_row([_field(value) for value in values])
+    return encode_text_row([_field(value) for value in values])
 
 
 def _field(value: object) -> Field:
@@ -83,7 +84,10 @@ def _field(value: object) -> Field:
 def values(rows: Sequence[bytes]) -> list[tuple[str | None, ...]]:
     """Rows as texts; bytes that are no UTF-8 are escaped."""
     return [
-        tuple(None if field is None else field.decode(errors="backslashreplace") for field in split_row(item))
+        tuple(
+            None if field is None else field.decode(errors="backslashreplace")
+            for field in decode_text_row(item)
+        )
         for item in rows
     ]
 

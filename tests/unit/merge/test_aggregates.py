@@ -4,12 +4,13 @@ import pytest
 
 from dbmesh.errors import MeshError, ProtocolError
 from dbmesh.merge.aggregates import plan_aggregate
-from dbmesh.merge.fields import Field, split_row
+from dbmesh.merge.fields import Field
 from dbmesh.merge.limits import Budget, MergeLimits
 from dbmesh.planner.plan import Aggregate, SortKey
 from dbmesh.planner.plan import AggregateFunction as F
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
+from dbmesh.wire.values import decode_text_row
 from tests.plugins.merging import UTF8MB4, binary, column, decimal, double, integer, row, text
 
 GENERAL = "utf8mb4_general_ci"
@@ -18,7 +19,7 @@ GENERAL = "utf8mb4_general_ci"
 def combine(aggregate: Aggregate, columns: list[ColumnDefinition], rows: list[bytes]) -> list[Field]:
     plan = plan_aggregate(aggregate, columns, Budget(MergeLimits(max_rows=5, max_bytes=1000)))
     accumulator = plan.start()
-    split = [split_row(item) for item in rows]
+    split = [decode_text_row(item) for item in rows]
     for fields in split:
         accumulator.add({index: fields[index] for index in plan.reads})
     result = split[0] if split else [None] * len(columns)

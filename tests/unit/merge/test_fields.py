@@ -5,18 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmesh.errors import ProtocolError
-from dbmesh.merge.fields import join_row, make_field_reader, split_row
+from dbmesh.merge.fields import make_field_reader
+from dbmesh.wire.values import encode_text_row
 
 fields = st.one_of(
     st.none(),
     st.binary(max_size=12),
     st.sampled_from([b"", b"x" * 250, b"x" * 251, b"x" * 252, b"y" * 65535, b"y" * 65536]),
 )
-
-
-@given(st.lists(st.tuples(fields, fields, fields, fields), max_size=5))
-def test_join_and_split_are_inverse(rows: list[tuple[bytes | None, ...]]) -> None:
-    assert [tuple(split_row(join_row(item))) for item in rows] == rows
 
 
 @given(
@@ -28,18 +24,12 @@ def test_reader_takes_columns_and_cuts_rows(
     rows: list[tuple[bytes | None, ...]], wanted: set[int], visible: int | None
 ) -> None:
     columns = sorted(wanted)
-    read, cut = make_field_reader(columns, visible)([join_row(item) for item in rows])
+    read, cut = make_field_reader(columns, visible)([encode_text_row(item) for item in rows])
     assert read == [[item[column] for item in rows] for column in columns]
-    assert list(cut) == [join_row(item[:visible]) for item in rows]
+    assert list(cut) == [encode_text_row(item[:visible]) for item in rows]
 
 
 @pytest.mark.parametrize("columns", [[0], [2], [0, 2]])
 def test_row_that_ends_before_a_field_is_a_protocol_error(columns: list[int]) -> None:
     with pytest.raises(ProtocolError, match="row ends"):
         make_field_reader(columns)([b""])
-
-
-@pytest.mark.parametrize("truncated", [b"\x05abc", b"\xfc\xff", b"\xfd\x01\x00\x00", b"\x01a\xff"])
-def test_split_of_a_truncated_row_is_a_protocol_error(truncated: bytes) -> None:
-    with pytest.raises(ProtocolError):
-        split_row(truncated)
