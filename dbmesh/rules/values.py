@@ -54,6 +54,21 @@ def coerce_key(value: SqlValue, column: ColumnSchema | ColumnFamily | None) -> K
     return _coerce_family(value, column)
 
 
+def compared_key(value: SqlValue, column: ColumnSchema | ColumnFamily | None) -> Key:
+    """The key of a value that a statement compares with a sharding column; `coerce_key` is for values it stores.
+
+    They differ for text columns: MySQL compares a text with a number or a date by converting the text (manual: "Type
+    Conversion in Expression Evaluation"), so 5 equals '5', '05' and '5 apples', whose rows are anywhere.
+    """
+    family = column.family if isinstance(column, ColumnSchema) else column
+    if family in _TEXTUAL and not isinstance(value, str | bytes | None):
+        return UNKNOWN_KEY
+    return coerce_key(value, column)
+
+
+_TEXTUAL: Final = frozenset({ColumnFamily.TEXT, ColumnFamily.ENUM, ColumnFamily.SET})
+
+
 def _coerce_family(value: SqlValue, family: ColumnFamily | None) -> Key:
     if family is None:
         return _integral(value) if isinstance(value, Decimal) else value

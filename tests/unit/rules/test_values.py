@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmesh.model import ColumnFamily, ColumnSchema
-from dbmesh.rules.values import UNKNOWN_KEY, coerce_key, parse_temporal
+from dbmesh.rules.values import UNKNOWN_KEY, coerce_key, compared_key, parse_temporal
 
 DAY = datetime.date(2024, 1, 5)
 MOMENT = datetime.datetime(2024, 1, 5, 10, 20, 30)
@@ -94,3 +94,13 @@ def test_coercion_never_raises_and_is_idempotent(value: object, family: ColumnFa
 @given(st.datetimes())
 def test_mysql_text_of_a_moment_reads_back(moment: datetime.datetime) -> None:
     assert parse_temporal(str(moment)) == moment
+
+
+def test_a_text_column_compared_with_a_number_may_match_anywhere() -> None:
+    column = ColumnSchema("k", "varchar(20)", ColumnFamily.TEXT)
+    assert coerce_key(5, column) == "5"
+    for value in (5, Decimal("5"), 5.0, DAY):
+        assert compared_key(value, column) is UNKNOWN_KEY
+    assert compared_key("5", column) == "5"
+    assert compared_key(None, column) is None
+    assert compared_key("5", ColumnFamily.INTEGER) == 5
