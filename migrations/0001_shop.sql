@@ -1,6 +1,6 @@
 -- The tables of sharding_rules/, as the application sees them. Send this file through dbmesh to the logic database:
 -- each statement creates every actual table on its data nodes.
---     mariadb --host 127.0.0.1 --port 3307 --user root --password=root shop < migrations/0001_shop.sql
+--     mariadb --skip-ssl --host 127.0.0.1 --port 3307 --user root --password=root shop < migrations/0001_shop.sql
 
 CREATE TABLE t_user (
   user_id BIGINT NOT NULL,

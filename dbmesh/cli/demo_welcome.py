@@ -34,7 +34,7 @@ ENGINES = {"sqlite": "Two embedded SQLite data sources", "mariadb": "Two MariaDB
 def connections(host: str, port: int) -> tuple[tuple[str, str], ...]:
     """Each common client with the line that connects it."""
     return (
-        ("mariadb", f"mariadb --host {host} --port {port} --user root --password=root shop"),
+        ("mariadb", f"mariadb --skip-ssl --host {host} --port {port} --user root --password=root shop"),
         ("mysql", f"mysql --host {host} --port {port} --user root --password=root shop"),
         (
             "PyMySQL",

@@ -13,7 +13,7 @@ import typer
 
 from dbmesh import __version__
 from dbmesh.cli.loading import load_directory
-from dbmesh.cli.output import Failure, answers
+from dbmesh.cli.output import Failure, answers, log_to_stderr
 from dbmesh.rules.ruleset import Configuration
 
 Host = Annotated[
@@ -38,14 +38,16 @@ def serve(
 ) -> None:
     """Serve the databases of a configuration directory until SIGINT or SIGTERM.
 
-    Starts only when every file is valid, every data source answers and the
-    port is free. Statements under way are given time to end when it stops.
+    Starts when every file is valid and the port is free. A data source that
+    does not answer is named, and asked again when a statement needs it.
+    Statements under way are given time to end when it stops.
 
     \b
     dbmesh serve --config sharding_rules
     dbmesh serve --config /etc/dbmesh --host 0.0.0.0 --port 3306
     """
     configuration = load_directory(config)
+    log_to_stderr()
 
     def ready(bound_host: str, bound_port: int) -> None:
         names = ", ".join(rule_set.database for rule_set in configuration.databases.values())

@@ -1,0 +1,76 @@
+"""`serve` says in one sentence why it cannot start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dbmesh.cli import demo_data
+
+COMMAND = (sys.executable, "-c", "from dbmesh.cli.main import main; main()", "serve")
+
+
+def write_configuration(directory: Path, *urls: str) -> None:
+    """The demo's rules with these data sources."""
+    for name, text in demo_data.configuration_files(urls).items():
+        (directory / name).write_text(text)
+
+
+def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs `dbmesh serve` that is expected to end by itself."""
+    return subprocess.run((*COMMAND, *arguments), capture_output=True, text=True, timeout=60, check=False)
+
+
+def complaint(process: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence on stderr."""
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr.count("\n") == 1
+    assert process.stderr.startswith("error: ")
+    return process.stderr
+
+
+@pytest.mark.integration
+def test_a_taken_port(tmp_path: Path) -> None:
+    write_configuration(tmp_path, f"sqlite:{tmp_path}/0.db", f"sqlite:{tmp_path}/1.db")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert port in complaint(serve("--config", str(tmp_path), "--port", port))
+
+
+@pytest.mark.integration
+def test_a_data_source_that_nobody_answers_for(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        write_configuration(tmp_path, f"mysql://u:p@127.0.0.1:{port}/a", f"sqlite:{tmp_path}/1.db")
+        said = complaint(serve("--config", str(tmp_path), "--port", "0"))
+    assert "ds_0" in said
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_it_listens_and_ends_with_0(tmp_path: Path, ending: signal.Signals) -> None:
+    write_configuration(tmp_path, f"sqlite:{tmp_path}/0.db", f"sqlite:{tmp_path}/1.db")
+    process = subprocess.Popen(
+        (*COMMAND, "--config", str(tmp_path), "--port", "0"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=dict(os.environ),
+    )
+    try:
+        assert process.stdout is not None
+        assert " is ready on 127.0.0.1:" in process.stdout.readline()
+        process.send_signal(ending)
+        assert process.wait(30) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
