@@ -22,8 +22,10 @@ _PLAIN = frozenset((ColumnFamily.INTEGER, ColumnFamily.DECIMAL, ColumnFamily.FLO
 _NUMBERED = frozenset((ColumnFamily.ENUM, ColumnFamily.SET, ColumnFamily.BIT))
 _NUMERIC_FUNCTIONS = (
     exp.Count, exp.Sum, exp.Avg, exp.BitwiseAndAgg, exp.BitwiseOrAgg, exp.BitwiseXorAgg, exp.Length, exp.Abs,
-    exp.Round, exp.Ceil, exp.Floor, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.IntDiv, exp.Neg,
+    exp.Round, exp.Ceil, exp.Floor, exp.Mul, exp.Div, exp.Mod, exp.IntDiv, exp.Neg,
 )  # fmt: skip
+
+_JSON_FUNCTIONS = (exp.JSONExtract, exp.JSONObject, exp.JSONArray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,14 @@ class KeyMaker:
         found = self._scopes.column(node)
         return found[1] if found is not None else None
 
+    def collation(self, node: exp.Expr) -> str | None:
+        """The collation a text expression compares by: that of its columns when they agree, else unknown."""
+        schemas = [self.schema(column) for column in node.find_all(exp.Column)]
+        found = {
+            schema.collation for schema in schemas if schema is not None and schema.collation is not None
+        }
+        return next(iter(found)) if len(found) == 1 else None
+
     def key(
         self,
         node: exp.Expr,
@@ -143,20 +153,24 @@ class KeyMaker:
         `grouped`: the shards group, so that the weight of an expression must be an aggregate.
         Raises MeshError for JSON, which has no order two shards could agree on.
         """
-        schema = self.schema(node)
+        extreme = (
+            node.this if isinstance(node, exp.Min | exp.Max) and isinstance(node.this, exp.Column) else None
+        )
+        schema = self.schema(extreme or node)
         family = schema.family if schema is not None else None
-        if family is ColumnFamily.JSON:
+        if family is ColumnFamily.JSON or any(node.find_all(*_JSON_FUNCTIONS)):
             raise not_supported(
-                "ordering or grouping by a JSON column over several data nodes", "use a scalar of it"
+                "ordering or grouping by JSON over several data nodes", "use a scalar: doc->>'$.path'"
             )
-        if family in _NUMBERED:
+        if family in _NUMBERED and extreme is None:
             return SortKey(self._hidden.add(*_wrapped("(", text, ")+0")), None, descending)
         column = self._hidden.add(*text) if index is None else index
-        if family in _PLAIN or isinstance(node, _NUMERIC_FUNCTIONS):
+        if family in _PLAIN or self.is_numeric(node):
             return SortKey(column, None, descending)
-        weight = ("MIN(WEIGHT_STRING(", "))") if grouped and schema is None else ("WEIGHT_STRING(", ")")
-        collation = schema.collation if schema is not None else None
-        return SortKey(column, self._hidden.add(*_wrapped(weight[0], text, weight[1])), descending, collation)
+        whole = not grouped or schema is not None or any(node.find_all(exp.AggFunc))
+        before, after = ("WEIGHT_STRING(", ")") if whole else ("MIN(WEIGHT_STRING(", "))")
+        weight = self._hidden.add(*_wrapped(before, text, after))
+        return SortKey(column, weight, descending, self.collation(node))
 
     def weight(self, node: exp.Expr, text: tuple[Segment, ...]) -> tuple[int | None, str | None]:
         """The hidden weight and the collation by which MIN and MAX of `node` compare; `text` is the whole call."""
@@ -165,16 +179,19 @@ class KeyMaker:
             raise not_supported(
                 "MIN or MAX of a JSON or BIT column over several data nodes", "use a number of it"
             )
-        if (schema is not None and schema.family in _PLAIN) or isinstance(node, _NUMERIC_FUNCTIONS):
+        if any(node.find_all(*_JSON_FUNCTIONS)):
+            raise not_supported("MIN or MAX of JSON over several data nodes", "use a scalar: doc->>'$.path'")
+        if (schema is not None and schema.family in _PLAIN) or self.is_numeric(node):
             return None, None
-        collation = schema.collation if schema is not None else None
-        return self._hidden.add(*_wrapped("WEIGHT_STRING(", text, ")")), collation
+        return self._hidden.add(*_wrapped("WEIGHT_STRING(", text, ")")), self.collation(node)
 
     def is_numeric(self, node: exp.Expr) -> bool:
         """Whether the values are numbers by construction."""
         schema = self.schema(node)
         if schema is not None:
             return schema.family in (ColumnFamily.INTEGER, ColumnFamily.DECIMAL, ColumnFamily.FLOAT)
+        if isinstance(node, exp.Add | exp.Sub):
+            return not any(node.find_all(exp.Interval))
         return isinstance(node, _NUMERIC_FUNCTIONS)
 
 

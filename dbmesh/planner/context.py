@@ -47,7 +47,7 @@ class PlanContext:
         self.catalog = catalog
         self.database = database
         self.settings = settings or PlannerSettings()
-        self.databases = databases or {}
+        self.databases: Mapping[str, RuleSet] = databases or {}
         self._literals = literals
         self._pinned: set[int] = set()
 

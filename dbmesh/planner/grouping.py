@@ -39,6 +39,7 @@ _DISTINCT: dict[type[exp.Expr], AggregateFunction] = {
     exp.Min: AggregateFunction.MIN,
     exp.Max: AggregateFunction.MAX,
 }
+_NAMES: dict[type[exp.Expr], str] = {exp.GroupConcat: "GROUP_CONCAT"}
 
 
 def plan_grouping(draft: Draft) -> Scatter:
@@ -73,6 +74,8 @@ class _Grouping:
         groups = self._group_elements()
         for item in self.items:
             self._item(item, groups)
+        if self.arguments and not groups and len(self.found) < len(self.items):
+            raise refusal("constants beside DISTINCT aggregates")
         order = order_elements(draft, self.items)
         groups, resort = self._arrange(groups, order)
         group_keys = [self._group_key(element) for element in groups]
@@ -140,9 +143,13 @@ class _Grouping:
         distinct = isinstance(argument, exp.Distinct)
         function = (_DISTINCT if distinct else _PLAIN).get(type(call))
         if function is None or argument is None or call.args.get("expressions"):
-            name = call.name if isinstance(call, exp.Anonymous) else call.key
+            start, end = call.meta.get("start", 0), call.meta.get("end", -1)
+            name = (
+                self.draft.context.statement.text[start : end + 1].upper()
+                or _NAMES.get(type(call), call.key).upper()
+            )
             raise not_supported(
-                f"{name.upper()} over several data nodes", "select the rows and aggregate in the application"
+                f"{name} over several data nodes", "select the rows and aggregate in the application"
             )
         text = find_call(self.draft.context, call)
         if text is None:
@@ -252,7 +259,10 @@ class _Grouping:
             return None
         for item in self.items:
             named = item.alias is not None and not node.table and item.alias.lower() == node.name.lower()
-            if (named or is_same(self.draft, item.body, node)) and self._is_number(item.body):
+            same = is_same(self.draft, item.body, node)
+            if named and not same and any(is_same(self.draft, key.body, node) for key in groups):
+                return None
+            if (named or same) and self._is_number(item.body):
                 return item.index
         for key in groups:
             if is_same(self.draft, key.body, node) and self.keys.is_numeric(node):

@@ -76,13 +76,13 @@ def make_element(
         return None
     if slot is not None:
         position = draft.context.literal(slot)
+        if any(is_star(item.body) for item in items):
+            raise not_supported(
+                "ORDER BY or GROUP BY a position beside * over several data nodes", "name the column"
+            )
         if not isinstance(position, int) or not 1 <= position <= len(items):
             return None
         item = items[position - 1]
-        if is_star(item.body) or item.index is None:
-            raise not_supported(
-                "ORDER BY or GROUP BY a position next to * over several data nodes", "name the column"
-            )
         return OrderElement(item.body, item_text(draft, item), item, descending, span)
     named = _named_item(draft, items, body, aliases_first)
     if named is not None:

@@ -14,8 +14,12 @@ from sqlglot import exp
 
 from dbmesh.errors import MeshError, not_supported
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.ddl import plan_ddl
+from dbmesh.planner.information_schema import plan_information_schema
 from dbmesh.planner.insert import plan_insert
+from dbmesh.planner.metadata import plan_metadata
 from dbmesh.planner.plan import Nothing, Plan
+from dbmesh.planner.resolve import reads_system_schema
 from dbmesh.planner.select import plan_select
 from dbmesh.planner.session_statements import plan_session_statement
 from dbmesh.planner.write import plan_write
@@ -50,6 +54,23 @@ def _plan_session(context: PlanContext) -> Plan | None:
     return plan_session_statement(context.original_text)
 
 
+def _plan_metadata(context: PlanContext) -> Plan | None:
+    if first_word(context) not in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN"):
+        return None
+    return plan_metadata(context)
+
+
+def _plan_ddl(context: PlanContext) -> Plan | None:
+    return None if first_word(context) in _DATA_WORDS else plan_ddl(context)
+
+
+def _plan_system_schema(context: PlanContext) -> Plan | None:
+    tree = context.statement.tree
+    if not isinstance(tree, exp.Query) or not reads_system_schema(tree):
+        return None
+    return plan_information_schema(context)
+
+
 def _plan_insert(context: PlanContext) -> Plan | None:
     return plan_insert(context) if first_word(context) in ("INSERT", "REPLACE") else None
 
@@ -62,8 +83,6 @@ def _plan_write(context: PlanContext) -> Plan | None:
 
 def _plan_select(context: PlanContext) -> Plan | None:
     tree = context.statement.tree
-    if isinstance(tree, exp.Describe) and isinstance(tree.this, exp.Query):
-        return plan_select(context)
     return plan_select(context) if isinstance(tree, exp.Query | exp.Values) else None
 
 
@@ -82,8 +101,11 @@ def unread(context: PlanContext) -> MeshError:
 PHASES: tuple[Phase, ...] = (
     Phase("nothing", _plan_nothing),
     Phase("session", _plan_session, depends_on_text=True),
+    Phase("metadata", _plan_metadata, depends_on_text=True),
+    Phase("ddl", _plan_ddl, depends_on_text=True),
     Phase("insert", _plan_insert),
     Phase("write", _plan_write),
+    Phase("system schema", _plan_system_schema),
     Phase("select", _plan_select),
     Phase("refuse", _refuse),
 )

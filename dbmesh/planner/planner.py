@@ -28,7 +28,8 @@ class Planned:
 
 
 class Planner:
-    """Plans statements of one logic database. Pure and stateless but for its rules."""
+    """Plans statements of one logic database. Pure and stateless but for its rules. `databases` are all logic
+    databases by lower-case name, for SHOW; by default this one alone."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class Planner:
     ) -> None:
         self.rule_set = rule_set
         self.catalog = catalog
-        self.databases = databases or {}
+        self.databases = databases or {rule_set.database.lower(): rule_set}
         self.settings = settings or PlannerSettings()
 
     def plan(self, fingerprint: Fingerprint, flags: LexerFlags, database: str | None) -> Planned:

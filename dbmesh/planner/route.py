@@ -17,7 +17,7 @@ from typing import Any
 from sqlglot import exp
 
 from dbmesh.errors import NO_ROUTE, SHARDING_KEY_REQUIRED, MeshError, not_supported
-from dbmesh.model import ColumnSchema, SqlValue
+from dbmesh.model import ColumnSchema, DataNode, SqlValue
 from dbmesh.planner.conditions import (
     ColumnEquality,
     ColumnKey,
@@ -82,12 +82,12 @@ class _Place:
     table: ShardedTable
     disjuncts: tuple[ColumnConditions, ...]
     columns: Mapping[str, ColumnSchema | None]
+    numbers: Mapping[DataNode, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Routes one statement's values. `groups` are the sharded references that always share a node index;
-    `unaudited` tells that every auditor is satisfied or switched off."""
+    """Routes one statement's values. `groups` are the sharded references that always share a node index."""
 
     references: tuple[TableReference, ...]
     places: tuple[_Place, ...]
@@ -162,14 +162,13 @@ class Router:
         for place in self.places:
             if place.reference.index not in group:
                 continue
-            indexes = self._place_indexes(place, call)
+            lists = self._split_list(place, call) if len(group) == 1 and len(self.groups) == 1 else {}
+            indexes = set(lists) or self._place_indexes(place, call)
             common = indexes if common is None else common & indexes
-            if len(group) == 1 and len(self.groups) == 1:
-                lists = self._split_list(place, call)
         return tuple(sorted(common or ())), lists
 
     def _place_indexes(self, place: _Place, call: Call) -> set[int]:
-        numbers = {node: number for number, node in enumerate(place.table.nodes)}
+        numbers = place.numbers
         chosen: set[int] = set()
         for disjunct in place.disjuncts:
             conditions: dict[str, Condition] = {}
@@ -244,8 +243,7 @@ class Router:
         literal = call.literals[slot.index] if slot is not None and not slot.parameter else None
         if slot is None or not isinstance(literal, ListLiteral):
             return {}
-        numbers = {node: number for number, node in enumerate(place.table.nodes)}
-        schema = place.columns.get(column)
+        schema, numbers = place.columns.get(column), place.numbers
         parts: dict[int, list[str]] = {}
         for raw, value in zip(literal.members, self._values(predicates[0].operands[0], call), strict=True):
             key = coerce_key(value, schema)
@@ -422,7 +420,8 @@ def _place(reference: TableReference, conditions: Mapping[int, Conditions]) -> _
     schemas = {
         name: reference.schema.column(name) if reference.schema else None for name in table.sharding_columns
     }
-    return _Place(reference, table, tuple(disjuncts), schemas)
+    numbers = {node: number for number, node in enumerate(table.nodes)}
+    return _Place(reference, table, tuple(disjuncts), schemas, numbers)
 
 
 def _predicates(

@@ -33,9 +33,13 @@ def plan_scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Ed
     counted = _counted_derived_table(context, scopes, edits)
     if counted is not None:
         return counted
+    if isinstance(select, exp.Describe):
+        raise refusal("EXPLAIN")
+    if any(select.find_all(exp.With)):
+        raise refusal("common table expressions")
     clauses = find_clauses(context.statement.tokens)
     if not isinstance(select, exp.Select) or clauses is None:
-        raise refusal("set operations")
+        raise refusal("set operations" if isinstance(select, exp.SetOperation) else "this form of query")
     refuse_forms(context, scopes, router, select)
     draft = Draft(context, scopes, edits.copy(), select, clauses, limits_of(context, select))
     if is_aggregated(select) and not is_complete_per_node(scopes, select):
@@ -45,9 +49,6 @@ def plan_scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Ed
 
 def refuse_forms(context: PlanContext, scopes: Scopes, router: Router, select: exp.Select) -> None:
     """Refuses what no merge here makes exact, whatever its clauses say."""
-    args = select.args
-    if args.get("with_") is not None:
-        raise refusal("common table expressions")
     if scopes.is_opaque(select):
         raise refusal("derived tables")
     if any(reference.scope is not select for reference in scopes.sharded):
@@ -55,7 +56,7 @@ def refuse_forms(context: PlanContext, scopes: Scopes, router: Router, select: e
     if len(router.groups) != 1:
         raise refusal("a join of sharded tables that is not on the sharding columns of binding tables")
     _refuse_functions(select)
-    for modifier in args.get("operation_modifiers") or ():
+    for modifier in select.args.get("operation_modifiers") or ():
         if str(modifier).upper() == "SQL_CALC_FOUND_ROWS":
             raise not_supported("SQL_CALC_FOUND_ROWS over several data nodes", "count with SELECT COUNT(*)")
     _refuse_outer_joins(scopes, select)

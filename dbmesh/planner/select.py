@@ -6,12 +6,13 @@ any statement form as it is; `scatter` says what several shards can do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 
 from dbmesh.errors import MeshError, not_supported
-from dbmesh.model import ColumnSchema
+from dbmesh.model import ColumnSchema, DataNode
 from dbmesh.planner.conditions import Equals
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Scatter
@@ -39,6 +40,7 @@ class PointLookup:
     slot: Slot
     column: ColumnSchema | None
     node_of: PointRouter
+    targets: Mapping[DataNode, Target]
 
     def target(self, call: Call, flags: LexerFlags) -> Target | None:
         """The target, or None when the general way must decide (NULL, a value no key can have)."""
@@ -50,10 +52,7 @@ class PointLookup:
                 return None
             value = decode_literal(raw, self.slot.kind, no_backslash_escapes=flags.no_backslash_escapes)
         key = coerce_key(value, self.column)
-        if key is None or key is UNKNOWN_KEY:
-            return None
-        node = self.node_of(key)
-        return Target(node.data_source, (node.table,))
+        return None if key is None or key is UNKNOWN_KEY else self.targets[self.node_of(key)]
 
 
 class _Frames:
@@ -126,7 +125,7 @@ class SelectPlan:
         return BoundStatement(shots, self.scatter.merge(call, self.flags), self.names)
 
     def _one(self, target: Target, call: Call) -> BoundStatement:
-        if call.keep_parameters and call.parameters:
+        if call.keep_parameters:
             return BoundStatement((self.frames.prepared(target, call),), _RELAY, self.names, True)
         sql = self.frames.of(target.tables).render(call.literals, call)
         return BoundStatement((Shot(target.data_source, sql),), _RELAY, self.names)
@@ -217,4 +216,5 @@ def _point(router: Router) -> PointLookup | None:
     operand = predicates[0].operands[0]
     if operand.slot is None or operand.negated or predicates[0].null_safe:
         return None
-    return PointLookup(operand.slot, place.columns.get(column), node_of)
+    targets = {node: Target(node.data_source, (node.table,)) for node in table.nodes}
+    return PointLookup(operand.slot, place.columns.get(column), node_of, targets)

@@ -88,7 +88,8 @@ class Frame:
     def render(self, literals: Sequence[object], call: Call, *, keep_parameters: bool = False) -> bytes:
         """The SQL of one node. `literals` may differ from the call's where a list or row set was split."""
         if self.sequential:
-            text = self.format % tuple(literals)
+            count = len(self.gaps)
+            text = self.format % tuple(literals if len(literals) == count else literals[:count])
         else:
             text = self.format % tuple(
                 [self._text(gap, literals, call, keep_parameters) for gap in self.gaps]
