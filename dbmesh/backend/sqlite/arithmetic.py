@@ -94,8 +94,11 @@ def divide(left: Stored, right: Stored, decimals: int) -> Stored:
         return None
     if isinstance(pair[0], float):
         return shown(pair[0] / float(pair[1]))
+    # The server produces whole words of nine digits, drops the rest, and only then rounds (see merge.numbers).
+    produced = decimals + -decimals % 9
     quotient = _EXACT.divide(Decimal(pair[0]), Decimal(pair[1]))
-    return format(quotient.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _EXACT), "f")
+    cut = quotient.quantize(Decimal(1).scaleb(-produced), ROUND_DOWN, _EXACT)
+    return format(cut.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _EXACT), "f")
 
 
 def compare(left: Stored, right: Stored) -> int | None:

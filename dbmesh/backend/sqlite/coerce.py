@@ -102,6 +102,11 @@ class Coercion:
             Kind.TIME: self._time,
         }[kind.kind]
 
+    @property
+    def key(self) -> str:
+        """The same for coercions that do the same."""
+        return f"{self._column} {self._type}"
+
     def store(self, value: Stored, row: int = 1) -> Stored:
         """The value in storage form. Raises ShardError with MySQL's number and text."""
         if value is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from dbmesh.backend.sqlite import types
 from dbmesh.backend.sqlite.types import Kind, SqlType
@@ -41,7 +41,7 @@ class Column:
     def type(self) -> SqlType:
         """Its type, with its own collation and nullability."""
         kind = types.declared(self.declared)[1]
-        return types.replace(kind, collation=self.collation, not_null=not self.nullable)
+        return replace(kind, collation=self.collation, not_null=not self.nullable)
 
 
 @dataclass(frozen=True, slots=True)

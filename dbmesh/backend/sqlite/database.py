@@ -1,0 +1,514 @@
+"""One SQLite connection that runs MySQL statements. Synchronous: it lives in its connection's own thread.
+
+Decides how a statement becomes SQLite statements, what the answer is, and how transactions map. Every transaction
+that may write takes SQLite's write lock when it begins (BEGIN IMMEDIATE), so that it can never fail later because
+another one wrote in between; readers see the snapshot of their first statement (WAL).
+"""
+
+from __future__ import annotations
+
+import datetime
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from sqlglot import exp
+
+from dbmesh.backend.sqlite import ddl, metadata, names, schema, types, variables
+from dbmesh.backend.sqlite.coerce import Coercion, Stored
+from dbmesh.backend.sqlite.errors import duplicate, translate, violated_key
+from dbmesh.backend.sqlite.expressions import known, refused
+from dbmesh.backend.sqlite.functions import Functions
+from dbmesh.backend.sqlite.scope import Scope, Typed
+from dbmesh.backend.sqlite.selects import Named, Selects, TableFinder, definitions, select_list_texts
+from dbmesh.backend.sqlite.writes import Change, Insert, Writes
+from dbmesh.backend.transcode import Printer, printer_of, rows_payloads
+from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError, not_supported
+from dbmesh.model import TableSchema
+from dbmesh.sql.parse import parse
+from dbmesh.wire.packets import ColumnDefinition
+
+BATCH_ROWS = 1_000
+BUSY_SECONDS = 10.0
+CACHED_SELECTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A statement without rows."""
+
+    affected_rows: int = 0
+    last_insert_id: int = 0
+    info: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A result set: its columns, and batches of text row payloads, read as they are asked for."""
+
+    columns: tuple[ColumnDefinition, ...]
+    batches: Iterator[list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class _CachedSelect:
+    sql: str
+    columns: tuple[ColumnDefinition, ...]
+
+
+class Database:
+    """See the module's docstring. Not thread-safe but for `interrupt`."""
+
+    def __init__(self, path: str, now: Callable[[], datetime.datetime], random: Random) -> None:
+        self.name = Path(path).stem
+        self._sqlite = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._functions = Functions(now, random)
+        self._functions.install(self._sqlite)
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+            self._sqlite.execute(f"PRAGMA {pragma}").fetchall()
+        self._sqlite.execute(schema.CREATE_CATALOG)
+        self._version = -1
+        self._tables = schema.read_tables(self._sqlite)
+        self._selects: OrderedDict[str, _CachedSelect] = OrderedDict()
+        self._consulted = False
+        self._last_insert_id = 0
+        self._row_count = -1
+        self._read_only = False
+        self.settings: dict[str, Stored] = {}
+        self.user_variables: dict[str, Stored] = {}
+        self.found_rows = False
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._sqlite.in_transaction
+
+    def interrupt(self) -> None:
+        """Stop the running statement; may be called from another thread."""
+        self._sqlite.interrupt()
+
+    def close(self) -> None:
+        """Close; an open transaction is rolled back."""
+        self._sqlite.close()
+
+    def tables(self) -> dict[str, TableSchema]:
+        """Schemas of every table."""
+        self._refresh()
+        return {table.name: table.as_schema() for table in self._tables.values()}
+
+    def run(self, sql: str) -> Done | Rows:
+        """Run one statement. Raises ShardError or MeshError."""
+        self._functions.start_statement()
+        try:
+            self._refresh()
+            cached = self._selects.get(sql)
+            if cached is not None:
+                self._selects.move_to_end(sql)
+                return self._rows(cached)
+            return self._dispatch(sql)
+        except sqlite3.Error as error:
+            raise self._functions.take_failure() or translate(error) from error
+
+    # ------------------------------------------------------------------ dispatch
+
+    def _dispatch(self, sql: str) -> Done | Rows:
+        words = sql.strip().rstrip(";").split()
+        first = words[0].upper() if words else ""
+        control = _CONTROLS.get(first)
+        if control is not None:
+            return control(self, words)
+        is_replace = first == "REPLACE"
+        tree = parse("INSERT" + sql.lstrip()[len("REPLACE") :] if is_replace else sql)
+        if isinstance(tree, exp.Select | exp.Union | exp.Subquery):
+            return self._select(sql, tree)
+        if isinstance(tree, exp.Insert):
+            return self._write(lambda writes: self._insert(writes.insert(tree, replace=is_replace)))
+        if isinstance(tree, exp.Update):
+            return self._write(lambda writes: self._change(writes.update(tree)))
+        if isinstance(tree, exp.Delete):
+            return self._write(lambda writes: self._change(writes.delete(tree)))
+        if isinstance(tree, exp.Show):
+            return self._metadata_rows(self._metadata().show(tree))
+        if isinstance(tree, exp.Describe):
+            return self._describe(tree)
+        if isinstance(tree, exp.Set | exp.Command) and first == "SET":
+            raise not_supported("this SET on the embedded SQLite data source", "set one plain value at a time")
+        return self._ddl(tree)
+
+    def _refresh(self) -> None:
+        """Another connection may have changed the tables."""
+        version = self._sqlite.execute("PRAGMA schema_version").fetchone()[0]
+        if version != self._version:
+            self._tables = schema.read_tables(self._sqlite)
+            self._selects.clear()
+            self._version = version
+
+    # ------------------------------------------------------------------ SELECT and SHOW
+
+    def _compiler(self) -> Selects:
+        self._consulted = False
+        return Selects(self, TableFinder(self._tables, self.name))
+
+    def _select(self, sql: str, tree: exp.Expression) -> Rows:
+        if "information_schema" in sql.lower():
+            raise not_supported("information_schema on the embedded SQLite data source", "use SHOW and DESCRIBE")
+        text, columns = self._compiler().compile(tree, None, select_list_texts(sql))
+        select = _CachedSelect(text, definitions(columns, self.name))
+        rows = self._rows(select)
+        if not self._consulted:
+            self._selects[sql] = select
+            if len(self._selects) > CACHED_SELECTS:
+                self._selects.popitem(last=False)
+        return rows
+
+    def _rows(self, select: _CachedSelect) -> Rows:
+        cursor = self._sqlite.execute(select.sql)
+        return Rows(select.columns, self._batches(cursor, [printer_of(column) for column in select.columns]))
+
+    def _batches(self, cursor: sqlite3.Cursor, printers: Sequence[Printer]) -> Iterator[list[bytes]]:
+        count = 0
+        try:
+            while rows := cursor.fetchmany(BATCH_ROWS):
+                count += len(rows)
+                yield rows_payloads(rows, printers)
+        except sqlite3.Error as error:
+            raise self._functions.take_failure() or translate(error) from error
+        finally:
+            cursor.close()
+            self._row_count = -1
+
+    def _metadata(self) -> metadata.Metadata:
+        return metadata.Metadata(self.name, self._tables, {**variables.DEFAULTS, **self.settings})
+
+    def _metadata_rows(self, answer: metadata.Answer) -> Rows:
+        titles, rows = answer
+        columns = []
+        for index, title in enumerate(titles):
+            values = [row[index] for row in rows]
+            is_number = any(isinstance(value, int) for value in values)
+            width = max((len(str(value)) for value in values), default=64)
+            kind = types.LONGLONG if is_number else types.text(max(width, 64))
+            columns.append(types.definition(title, kind))
+        printers = [printer_of(column) for column in columns]
+        return Rows(tuple(columns), iter([rows_payloads(rows, printers)] if rows else []))
+
+    def _describe(self, tree: exp.Describe) -> Rows:
+        if not isinstance(tree.this, exp.Table) or tree.args.get("style") or tree.expressions:
+            raise not_supported("EXPLAIN of a statement on the embedded SQLite data source", "use DESCRIBE table")
+        return self._metadata_rows(self._metadata().columns(self._metadata().table(tree.this.name), None, full=False))
+
+    # ------------------------------------------------------------------ writes
+
+    def _write(self, work: Callable[[Writes], Done]) -> Done:
+        if self._read_only:
+            raise ShardError(1792, "25006", "Cannot execute statement in a READ ONLY transaction.")
+        selects = self._compiler()
+        done = work(Writes(self, selects, TableFinder(self._tables, self.name), found_rows=self.found_rows))
+        self._row_count = done.affected_rows
+        return done
+
+    def _insert(self, insert: Insert) -> Done:
+        with self._atomic():
+            deleted = self._delete_replaced(insert) if insert.replace else 0
+            try:
+                changes = self._sqlite.execute(insert.sql).rowcount
+            except sqlite3.IntegrityError as error:
+                key = violated_key(error, insert.table)
+                if key is not None:
+                    raise self._duplicate(insert, *key) from error
+                raise
+            last = self._last_id(insert, changes)
+        affected = changes + deleted
+        if insert.upsert:
+            affected = changes + self._functions.changed
+            if self.found_rows:
+                affected += self._functions.matched - self._functions.changed
+        count = insert.count or changes
+        duplicates = affected - changes if not insert.ignore else count - changes
+        info = f"Records: {count}  Duplicates: {duplicates}  Warnings: 0" if count > 1 or not insert.count else ""
+        return Done(affected, last, info)
+
+    def _delete_replaced(self, insert: Insert) -> int:
+        """REPLACE counts the rows it deletes; a row that stays as it is is not one of them."""
+        if insert.rows is None:
+            raise not_supported("REPLACE … SELECT on the embedded SQLite data source", "REPLACE with plain values")
+        deleted, table, quoted = 0, insert.table, names.name(insert.table.name)
+        seen: set[tuple[Stored, ...]] = set()
+        for row in insert.rows:
+            values = dict(zip(insert.columns, row, strict=True))
+            if row in seen:
+                raise not_supported("REPLACE of one row twice in a statement, on the embedded data source", "send two")
+            seen.add(row)
+            keys = [
+                " AND ".join(f"{names.name(part)} = {names.literal(values[part])}" for part in index.columns)
+                for index in table.indexes
+                if index.unique
+            ]
+            if not keys:
+                continue
+            same = " AND ".join(f"{names.name(name)} IS {names.literal(value)}" for name, value in values.items())
+            sql = f"DELETE FROM {quoted} WHERE (({') OR ('.join(keys)})) AND NOT ({same})"
+            deleted += self._sqlite.execute(sql).rowcount
+        return deleted
+
+    def _duplicate(self, insert: Insert, key: str, columns: tuple[str, ...]) -> ShardError:
+        """Error 1062 with the entry MySQL names: the first row whose key is there already or repeats."""
+        rows = insert.rows or ()
+        positions = [insert.columns.index(column) for column in columns]
+        quoted = names.name(insert.table.name)
+        seen: set[tuple[Stored, ...]] = set()
+        for row in rows:
+            values = tuple(row[position] for position in positions)
+            condition = " AND ".join(
+                f"{names.name(column)} = {names.literal(value)}" for column, value in zip(columns, values, strict=True)
+            )
+            folded = tuple(value.casefold() if isinstance(value, str) else value for value in values)
+            if folded in seen or self._sqlite.execute(f"SELECT 1 FROM {quoted} WHERE {condition} LIMIT 1").fetchone():
+                return duplicate(key, values)
+            seen.add(folded)
+        return duplicate(key, ("?",))
+
+    def _last_id(self, insert: Insert, changes: int) -> int:
+        auto = insert.table.auto_column
+        if auto is None or not changes:
+            return 0
+        last = int(self._sqlite.execute("SELECT last_insert_rowid()").fetchone()[0])
+        if not insert.generates:
+            return last
+        self._last_insert_id = last - changes + 1 if not insert.upsert else last
+        return self._last_insert_id
+
+    def _change(self, change: Change) -> Done:
+        with self._atomic():
+            try:
+                count = self._sqlite.execute(change.sql).rowcount
+            except sqlite3.IntegrityError as error:
+                key = violated_key(error, change.table)
+                if key is None:
+                    raise
+                entry = tuple(change.assigned.get(column, "?") for column in key[1])
+                raise duplicate(key[0], entry) from error
+        if not change.update:
+            return Done(count)
+        matched, changed = self._functions.matched, self._functions.changed
+        info = f"Rows matched: {matched}  Changed: {changed}  Warnings: 0"
+        return Done(matched if self.found_rows else changed, 0, info)
+
+    def _atomic(self) -> _Atomic:
+        return _Atomic(self._sqlite)
+
+    # ------------------------------------------------------------------ DDL
+
+    def _ddl(self, tree: exp.Expression) -> Done:
+        if self._sqlite.in_transaction:
+            self._sqlite.execute("COMMIT")
+            self._read_only = False
+        with self._atomic():
+            self._run_ddl(tree)
+        self._version = -1
+        return Done()
+
+    def _run_ddl(self, tree: exp.Expression) -> None:
+        kind = str(tree.args.get("kind") or "").upper()
+        if isinstance(tree, exp.Create) and kind == "TABLE":
+            self._create(tree)
+        elif isinstance(tree, exp.Create) and kind == "INDEX":
+            self._apply(tree.this.args["table"], lambda table: ddl.add_index(table, tree))
+        elif isinstance(tree, exp.Drop) and kind == "TABLE":
+            self._drop(tree)
+        elif isinstance(tree, exp.Drop) and kind == "INDEX" and tree.args.get("cluster") is not None:
+            name = tree.args["tables"][0].name
+            self._apply(tree.args["cluster"].this, lambda table: ddl.drop_index(table, name))
+        elif isinstance(tree, exp.Alter):
+            self._apply(tree.this, lambda table: ddl.alter(table, tree))
+        elif isinstance(tree, exp.TruncateTable):
+            self._truncate(tree)
+        else:
+            raise refused(tree)
+
+    def _create(self, tree: exp.Create) -> None:
+        if any(isinstance(part, exp.TemporaryProperty) for part in tree.find_all(exp.TemporaryProperty)):
+            raise not_supported("temporary tables on the embedded SQLite data source", "use an ordinary table")
+        table = ddl.read_create(tree)
+        if table.name.lower() in self._tables:
+            if tree.args.get("exists"):
+                return
+            raise ShardError(1050, "42S01", f"Table '{table.name}' already exists")
+        if table.name.lower() == schema.CATALOG_TABLE or table.name.lower().startswith("sqlite_"):
+            raise ShardError(1103, "42000", f"Incorrect table name '{table.name}'")
+        for statement in ddl.create_statements(table):
+            self._sqlite.execute(statement)
+        self._record(table)
+
+    def _record(self, table: schema.Table) -> None:
+        self._sqlite.execute(
+            f"INSERT INTO {schema.CATALOG_TABLE} (name, definition) VALUES (?, ?)", (table.name, schema.dump(table))
+        )
+
+    def _forget(self, name: str) -> None:
+        self._sqlite.execute(f"DELETE FROM {schema.CATALOG_TABLE} WHERE name = ?", (name,))
+
+    def _drop(self, tree: exp.Drop) -> None:
+        for node in tree.args["tables"]:
+            table = self._tables.get(node.name.lower())
+            if table is None and not tree.args.get("exists"):
+                raise ShardError(1051, "42S02", f"Unknown table '{self.name}.{node.name}'")
+            if table is not None:
+                self._sqlite.execute(f"DROP TABLE {names.name(table.name)}")
+                self._forget(table.name)
+
+    def _apply(self, node: exp.Expression, change: Callable[[schema.Table], ddl.Alteration]) -> None:
+        table = TableFinder(self._tables, self.name)(node)
+        alteration = change(table)
+        if alteration.table.name.lower() != table.name.lower() and alteration.table.name.lower() in self._tables:
+            raise ShardError(1050, "42S01", f"Table '{alteration.table.name}' already exists")
+        for statement in alteration.statements:
+            try:
+                self._sqlite.execute(statement)
+            except sqlite3.IntegrityError as error:
+                key = violated_key(error, alteration.table)
+                raise (duplicate(key[0], ("?",)) if key is not None else translate(error)) from error
+        self._forget(table.name)
+        self._record(alteration.table)
+
+    def _truncate(self, tree: exp.TruncateTable) -> None:
+        for node in tree.expressions:
+            table = TableFinder(self._tables, self.name)(node)
+            self._sqlite.execute(f"DELETE FROM {names.name(table.name)}")
+            if table.auto_column is not None:
+                self._sqlite.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table.name,))
+
+    # ------------------------------------------------------------------ transactions
+
+    def _begin(self, words: Sequence[str]) -> Done:
+        if self._sqlite.in_transaction:
+            self._sqlite.execute("COMMIT")
+        text = " ".join(words).upper()
+        self._read_only = "READ ONLY" in text
+        self._sqlite.execute("BEGIN DEFERRED" if self._read_only else "BEGIN IMMEDIATE")
+        return Done()
+
+    def _commit(self, words: Sequence[str]) -> Done:
+        if self._sqlite.in_transaction:
+            self._sqlite.execute("COMMIT")
+        self._read_only = False
+        return self._chained(words)
+
+    def _rollback(self, words: Sequence[str]) -> Done:
+        upper = [word.upper() for word in words]
+        if "TO" in upper:
+            return self._savepoint_command(f"ROLLBACK TO SAVEPOINT {_name(words[-1])}", words[-1])
+        if self._sqlite.in_transaction:
+            self._sqlite.execute("ROLLBACK")
+        self._read_only = False
+        return self._chained(words)
+
+    def _chained(self, words: Sequence[str]) -> Done:
+        upper = " ".join(words).upper()
+        return self._begin(()) if "AND CHAIN" in upper else Done()
+
+    def _savepoint(self, words: Sequence[str]) -> Done:
+        if self._sqlite.in_transaction:
+            self._sqlite.execute(f"SAVEPOINT {_name(words[-1])}")
+        return Done()
+
+    def _release(self, words: Sequence[str]) -> Done:
+        return self._savepoint_command(f"RELEASE SAVEPOINT {_name(words[-1])}", words[-1])
+
+    def _savepoint_command(self, statement: str, name: str) -> Done:
+        try:
+            self._sqlite.execute(statement)
+        except sqlite3.OperationalError as error:
+            if "no such savepoint" in str(error):
+                raise ShardError(1305, "42000", f"SAVEPOINT {name.strip('`')} does not exist") from error
+            raise
+        return Done()
+
+    def _set(self, words: Sequence[str]) -> Done:
+        """SET TRANSACTION …: every transaction here is serializable, which is at least what was asked for."""
+        if "TRANSACTION" in [word.upper() for word in words[1:3]]:
+            return Done()
+        raise not_supported("this SET on the embedded SQLite data source", "set it on the session")
+
+    # ------------------------------------------------------------------ Environment
+
+    def variable(self, name: str, *, user: bool) -> Stored:
+        """See `Environment`."""
+        self._consulted = True
+        if user:
+            return self.user_variables.get(name.lower())
+        lowered = name.lower()
+        if lowered in self.settings:
+            return self.settings[lowered]
+        if lowered not in variables.DEFAULTS:
+            raise MeshError(UNKNOWN_VARIABLE, name=name)
+        return variables.DEFAULTS[lowered]
+
+    def information(self, name: str) -> Typed | None:
+        """See `Environment`."""
+        answers: dict[str, Stored] = {
+            "VERSION": variables.VERSION,
+            "DATABASE": self.name,
+            "SCHEMA": self.name,
+            "USER": "root@localhost",
+            "CURRENT_USER": "root@%",
+            "CONNECTION_ID": 1,
+            "LAST_INSERT_ID": self._last_insert_id,
+            "ROW_COUNT": self._row_count,
+        }
+        if name not in answers:
+            return None
+        self._consulted = True
+        return known(answers[name])
+
+    def subquery(self, query: exp.Expression, scope: Scope) -> tuple[str, list[Typed]]:
+        """See `Environment`."""
+        selects = Selects(self, TableFinder(self._tables, self.name))
+        sql, columns = selects.compile(query, scope, [f"c{index}" for index in range(99)])
+        return sql, [column for _, column in columns]
+
+    def register(self, coercion: Coercion) -> str:
+        """See `Environment`."""
+        key = coercion.key
+        self._functions.stores[key] = coercion
+        return key
+
+
+class _Atomic:
+    """A statement of several steps: all or none of them, inside a transaction or without one."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._inside = False
+
+    def __enter__(self) -> None:
+        self._inside = self._database.in_transaction
+        self._database.execute("SAVEPOINT dbmesh_statement" if self._inside else "BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is None:
+            self._database.execute("RELEASE dbmesh_statement" if self._inside else "COMMIT")
+        elif self._inside:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK TO dbmesh_statement")
+                self._database.execute("RELEASE dbmesh_statement")
+        elif self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+
+
+def _name(word: str) -> str:
+    return names.name(word.strip("`").replace("``", "`"))
+
+
+_CONTROLS: dict[str, Callable[[Database, Sequence[str]], Done]] = {
+    "BEGIN": Database._begin,
+    "START": Database._begin,
+    "COMMIT": Database._commit,
+    "ROLLBACK": Database._rollback,
+    "SAVEPOINT": Database._savepoint,
+    "RELEASE": Database._release,
+    "SET": Database._set,
+}

@@ -1,0 +1,542 @@
+"""MySQL expressions to SQLite expressions with types. Every form is handled by name; a form without a handler is
+refused, so nothing is ever passed on as a guess.
+
+Decides what an expression means and its type. SELECT's clauses are `selects`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Protocol
+
+from sqlglot import exp
+
+from dbmesh.backend.sqlite import names, types
+from dbmesh.backend.sqlite.calls import FUNCTION_READERS, Call, call_of
+from dbmesh.backend.sqlite.coerce import Coercion, Stored
+from dbmesh.backend.sqlite.collation import TEXT_COLLATIONS
+from dbmesh.backend.sqlite.comparisons import as_number, common_collation, compared, condition, sortable
+from dbmesh.backend.sqlite.scope import Scope, Typed
+from dbmesh.backend.sqlite.types import BOOLEAN, COUNT, DOUBLE, LONGLONG, NULL, Kind, SqlType
+from dbmesh.errors import MeshError, ShardError, not_supported
+
+_COMPARISONS: Mapping[type, str] = {
+    exp.EQ: "=",
+    exp.NEQ: "<>",
+    exp.LT: "<",
+    exp.LTE: "<=",
+    exp.GT: ">",
+    exp.GTE: ">=",
+    exp.NullSafeEQ: "IS",
+}
+_ARITHMETIC: Mapping[type, str] = {
+    exp.Add: "add",
+    exp.Sub: "subtract",
+    exp.Mul: "multiply",
+    exp.Mod: "modulo",
+    exp.IntDiv: "whole_quotient",
+}
+
+
+class Environment(Protocol):
+    """What expressions ask of the statement around them."""
+
+    def variable(self, name: str, *, user: bool) -> Stored:
+        """A system or user variable. Raises MeshError for an unknown one."""
+        ...
+
+    def information(self, name: str) -> Typed | None:
+        """VERSION(), DATABASE() …, or None for another name."""
+        ...
+
+    def subquery(self, query: exp.Expression, scope: Scope) -> tuple[str, list[Typed]]:
+        """A nested SELECT: its SQL without brackets, and its columns."""
+        ...
+
+    def register(self, coercion: Coercion) -> str:
+        """The key under which `mysql_store` and `mysql_cast` find a coercion."""
+        ...
+
+
+def refused(node: exp.Expression) -> MeshError:
+    """The refusal of a form nobody handles."""
+    shown = node.sql("mysql")[:60]
+    return not_supported(
+        f"{type(node).__name__} ({shown}) on the embedded SQLite data source", "use a MySQL or MariaDB data source"
+    )
+
+
+class Expressions:
+    """Compiles the expressions of one statement. `values` answers VALUES(column) of ON DUPLICATE KEY UPDATE."""
+
+    def __init__(self, environment: Environment, values: Scope | None = None) -> None:
+        self._environment = environment
+        self._values = values
+
+    def compile(self, node: exp.Expression, scope: Scope) -> Typed:
+        """One expression. Raises MeshError (not supported) or ShardError (unknown name …)."""
+        kind = type(node)
+        if kind in _COMPARISONS:
+            return self._comparison(node, scope)
+        if kind in _ARITHMETIC:
+            return self._arithmetic(node, scope)
+        handler = _HANDLERS.get(kind)
+        if handler is not None:
+            return handler(self, node, scope)
+        call = call_of(node)
+        if call is not None:
+            return self._call(call, scope)
+        raise refused(node)
+
+    def condition(self, node: exp.Expression, scope: Scope) -> str:
+        """An expression as a truth value."""
+        return condition(self.compile(node, scope))
+
+    # ------------------------------------------------------------------ names and literals
+
+    def _column(self, node: exp.Expression, scope: Scope) -> Typed:
+        if isinstance(node.this, exp.Star):
+            raise refused(node)
+        return scope.resolve(node.name, node.text("table") or None)
+
+    def _identifier(self, node: exp.Expression, scope: Scope) -> Typed:
+        return scope.resolve(node.name, None)
+
+    def _literal(self, node: exp.Expression, scope: Scope) -> Typed:
+        return literal(node.name, is_string=bool(node.args.get("is_string")))
+
+    def _null(self, node: exp.Expression, scope: Scope) -> Typed:
+        return Typed("NULL", NULL, constant=True)
+
+    def _boolean(self, node: exp.Expression, scope: Scope) -> Typed:
+        value = int(bool(node.this))
+        return Typed(str(value), BOOLEAN, constant=True, value=value)
+
+    def _hex(self, node: exp.Expression, scope: Scope) -> Typed:
+        digits = node.name
+        value = bytes.fromhex("0" * (len(digits) % 2) + digits)
+        return Typed(names.literal(value), replace(types.BINARY, length=len(value)), constant=True, value=value)
+
+    def _introducer(self, node: exp.Expression, scope: Scope) -> Typed:
+        if str(node.this).lower() not in ("_utf8mb4", "_utf8", "_utf8mb3"):
+            raise refused(node)
+        return self.compile(node.expression, scope)
+
+    def _national(self, node: exp.Expression, scope: Scope) -> Typed:
+        return literal(node.name, is_string=True)
+
+    def _paren(self, node: exp.Expression, scope: Scope) -> Typed:
+        inner = self.compile(node.this, scope)
+        return inner if inner.constant or inner.origin else replace(inner, sql=f"({inner.sql})")
+
+    def _session_parameter(self, node: exp.Expression, scope: Scope) -> Typed:
+        return known(self._environment.variable(node.name, user=False))
+
+    def _parameter(self, node: exp.Expression, scope: Scope) -> Typed:
+        return known(self._environment.variable(node.name, user=True))
+
+    # ------------------------------------------------------------------ operators
+
+    def _comparison(self, node: exp.Expression, scope: Scope) -> Typed:
+        if isinstance(node.this, exp.Tuple):
+            return self._row_comparison(node, scope)
+        if isinstance(node.expression, exp.Any | exp.All):
+            raise refused(node)
+        left, right = self.compile(node.this, scope), self.compile(node.expression, scope)
+        return compared(_COMPARISONS[type(node)], left, right)
+
+    def _row_comparison(self, node: exp.Expression, scope: Scope) -> Typed:
+        if not isinstance(node, exp.EQ) or not isinstance(node.expression, exp.Tuple):
+            raise refused(node)
+        pairs = zip(node.this.expressions, node.expression.expressions, strict=True)
+        parts = [compared("=", self.compile(left, scope), self.compile(right, scope)).sql for left, right in pairs]
+        return Typed(f"({' AND '.join(parts)})", BOOLEAN)
+
+    def _arithmetic(self, node: exp.Expression, scope: Scope) -> Typed:
+        if isinstance(node.expression, exp.Interval):
+            interval = node.expression
+            back = isinstance(node, exp.Sub)
+            return self._call(
+                Call("SHIFT", (node.this, interval.this), unit=interval.text("unit"), backwards=back), scope
+            )
+        left, right = as_number(self.compile(node.this, scope)), as_number(self.compile(node.expression, scope))
+        kind = arithmetic_type(type(node), left.type, right.type)
+        name = _ARITHMETIC[type(node)]
+        return Typed(f"mysql_{name}({left.sql}, {right.sql})", kind, aggregate=left.aggregate or right.aggregate)
+
+    def _division(self, node: exp.Expression, scope: Scope) -> Typed:
+        left, right = as_number(self.compile(node.this, scope)), as_number(self.compile(node.expression, scope))
+        if Kind.DOUBLE in (left.type.kind, right.type.kind):
+            kind, decimals = DOUBLE, 0
+        else:
+            decimals = min(left.type.decimals + 4, 30)
+            kind = types.decimal(left.type.length - left.type.decimals + right.type.decimals + decimals, decimals)
+        sql = f"mysql_divide({left.sql}, {right.sql}, {decimals})"
+        return Typed(sql, kind, aggregate=left.aggregate or right.aggregate)
+
+    def _negation(self, node: exp.Expression, scope: Scope) -> Typed:
+        if isinstance(node.this, exp.Literal) and not node.this.is_string:
+            return literal("-" + node.this.name, is_string=False)
+        inner = as_number(self.compile(node.this, scope))
+        return Typed(f"mysql_negate({inner.sql})", inner.type, aggregate=inner.aggregate)
+
+    def _logical(self, node: exp.Expression, scope: Scope) -> Typed:
+        word = "AND" if isinstance(node, exp.And) else "OR"
+        parts = [self.compile(part, scope) for part in node.flatten()]
+        joined = f" {word} ".join(condition(part) for part in parts)
+        return Typed(f"({joined})", BOOLEAN, aggregate=any(part.aggregate for part in parts))
+
+    def _xor(self, node: exp.Expression, scope: Scope) -> Typed:
+        left, right = self.condition(node.this, scope), self.condition(node.expression, scope)
+        return Typed(f"(({left} <> 0) <> ({right} <> 0))", BOOLEAN)
+
+    def _not(self, node: exp.Expression, scope: Scope) -> Typed:
+        inner = self.compile(node.this, scope)
+        return Typed(f"(NOT {condition(inner)})", BOOLEAN, aggregate=inner.aggregate)
+
+    def _is(self, node: exp.Expression, scope: Scope) -> Typed:
+        inner = self.compile(node.this, scope)
+        if isinstance(node.expression, exp.Null):
+            return Typed(f"({inner.sql} IS NULL)", replace(BOOLEAN, not_null=True), aggregate=inner.aggregate)
+        if isinstance(node.expression, exp.Boolean):
+            word = "TRUE" if node.expression.this else "FALSE"
+            return Typed(f"({condition(inner)} IS {word})", replace(BOOLEAN, not_null=True), aggregate=inner.aggregate)
+        raise refused(node)
+
+    def _between(self, node: exp.Expression, scope: Scope) -> Typed:
+        value = self.compile(node.this, scope)
+        low, high = self.compile(node.args["low"], scope), self.compile(node.args["high"], scope)
+        sql = f"({compared('>=', value, low).sql} AND {compared('<=', value, high).sql})"
+        return Typed(sql, BOOLEAN, aggregate=value.aggregate)
+
+    def _in(self, node: exp.Expression, scope: Scope) -> Typed:
+        query = node.args.get("query")
+        if query is not None:
+            return self._in_query(node, query, scope)
+        value = node.this
+        if isinstance(value, exp.Tuple):
+            parts = [self._row_comparison(exp.EQ(this=value, expression=row), scope).sql for row in node.expressions]
+            return Typed(f"({' OR '.join(parts)})", BOOLEAN)
+        left = self.compile(value, scope)
+        members = [self.compile(member, scope) for member in node.expressions]
+        if not members:
+            raise refused(node)
+        if left.type.kind is Kind.INTEGER and all(m.constant and isinstance(m.value, int | None) for m in members):
+            return Typed(f"({left.sql} IN ({', '.join(m.sql for m in members)}))", BOOLEAN, aggregate=left.aggregate)
+        if left.type.kind is Kind.TEXT and left.origin and all(m.constant and m.type.kind is Kind.TEXT for m in members):
+            return Typed(f"({left.sql} IN ({', '.join(m.sql for m in members)}))", BOOLEAN)
+        parts = [compared("=", left, member).sql for member in members]
+        return Typed(f"({' OR '.join(parts)})", BOOLEAN, aggregate=left.aggregate)
+
+    def _in_query(self, node: exp.Expression, query: exp.Expression, scope: Scope) -> Typed:
+        left = self.compile(node.this, scope)
+        sql, columns = self._environment.subquery(query.unnest(), scope)
+        if len(columns) != 1:
+            raise ShardError(1241, "21000", "Operand should contain 1 column(s)")
+        kinds = {left.type.kind, columns[0].type.kind}
+        if kinds == {Kind.TEXT}:
+            return Typed(f"({left.sql} COLLATE {common_collation(left, columns[0])} IN ({sql}))", BOOLEAN)
+        if kinds in ({Kind.INTEGER}, {Kind.DATE}):
+            return Typed(f"({left.sql} IN ({sql}))", BOOLEAN)
+        raise not_supported(
+            "IN (SELECT …) between these types on the embedded SQLite data source", "compare integers or texts"
+        )
+
+    def _exists(self, node: exp.Expression, scope: Scope) -> Typed:
+        sql, _ = self._environment.subquery(node.this, scope)
+        return Typed(f"EXISTS ({sql})", replace(BOOLEAN, not_null=True))
+
+    def _scalar_query(self, node: exp.Expression, scope: Scope) -> Typed:
+        sql, columns = self._environment.subquery(node.unnest(), scope)
+        if len(columns) != 1:
+            raise ShardError(1241, "21000", "Operand should contain 1 column(s)")
+        raise not_supported(
+            "a subquery that stands for a value, on the embedded SQLite data source",
+            "join the table, or run the subquery first",
+        )
+
+    def _like(self, node: exp.Expression, scope: Scope, escape: str = "\\") -> Typed:
+        left, right = self.compile(node.this, scope), self.compile(node.expression, scope)
+        collation = common_collation(left, right)
+        sql = f"mysql_like({left.sql}, {right.sql}, {names.literal(escape)}, '{collation}')"
+        if node.args.get("negate"):
+            sql = f"(NOT {sql})"
+        return Typed(sql, BOOLEAN, aggregate=left.aggregate)
+
+    def _escape(self, node: exp.Expression, scope: Scope) -> Typed:
+        if not isinstance(node.this, exp.Like) or len(node.expression.name) != 1:
+            raise refused(node)
+        return self._like(node.this, scope, node.expression.name)
+
+    def _regexp(self, node: exp.Expression, scope: Scope) -> Typed:
+        left, right = self.compile(node.this, scope), self.compile(node.expression, scope)
+        return Typed(f"mysql_regexp({left.sql}, {right.sql}, '{common_collation(left, right)}')", BOOLEAN)
+
+    def _collate(self, node: exp.Expression, scope: Scope) -> Typed:
+        collation = node.expression.name.lower()
+        inner = self.compile(node.this, scope)
+        if collation not in TEXT_COLLATIONS or inner.type.kind is not Kind.TEXT:
+            raise refused(node)
+        return Typed(f"({inner.sql} COLLATE {collation})", replace(inner.type, collation=collation))
+
+    # ------------------------------------------------------------------ choices
+
+    def _if(self, node: exp.Expression, scope: Scope) -> Typed:
+        otherwise = node.args.get("false")
+        branches = [self.compile(node.args["true"], scope)]
+        branches.append(self.compile(otherwise, scope) if otherwise is not None else Typed("NULL", NULL))
+        test = self.compile(node.this, scope)
+        sql = f"CASE WHEN {condition(test)} THEN {branches[0].sql} ELSE {branches[1].sql} END"
+        return Typed(sql, common_type(branches), aggregate=any(part.aggregate for part in (test, *branches)))
+
+    def _case(self, node: exp.Expression, scope: Scope) -> Typed:
+        subject = node.args.get("this")
+        value = None if subject is None else self.compile(subject, scope)
+        results, parts = [], []
+        for branch in node.args["ifs"]:
+            test = self.compile(branch.this, scope)
+            result = self.compile(branch.args["true"], scope)
+            when = condition(test) if value is None else compared("=", value, test).sql
+            parts.append(f"WHEN {when} THEN {result.sql}")
+            results.append(replace(result, aggregate=result.aggregate or test.aggregate))
+        default = node.args.get("default")
+        results.append(Typed("NULL", NULL) if default is None else self.compile(default, scope))
+        sql = f"CASE {' '.join(parts)} ELSE {results[-1].sql} END"
+        return Typed(sql, common_type(results), aggregate=any(result.aggregate for result in results))
+
+    def _coalesce(self, node: exp.Expression, scope: Scope) -> Typed:
+        parts = [self.compile(part, scope) for part in (node.this, *node.expressions)]
+        sql = f"coalesce({', '.join(part.sql for part in parts)})" if len(parts) > 1 else parts[0].sql
+        kind = replace(common_type(parts), not_null=any(part.type.not_null for part in parts))
+        return Typed(sql, kind, aggregate=any(part.aggregate for part in parts))
+
+    def _nullif(self, node: exp.Expression, scope: Scope) -> Typed:
+        left, right = self.compile(node.this, scope), self.compile(node.expression, scope)
+        sql = f"CASE WHEN {compared('=', left, right).sql} THEN NULL ELSE {left.sql} END"
+        return Typed(sql, replace(left.type, not_null=False), aggregate=left.aggregate)
+
+    def _extreme(self, node: exp.Expression, scope: Scope) -> Typed:
+        parts = [self.compile(part, scope) for part in (node.this, *node.expressions)]
+        kinds = {part.type.kind for part in parts}
+        if not kinds <= {Kind.INTEGER, Kind.DOUBLE} and kinds not in ({Kind.DATE}, {Kind.TEXT}):
+            raise refused(node)
+        name = "max" if isinstance(node, exp.Greatest) else "min"
+        first = f" COLLATE {common_collation(*parts)}" if kinds == {Kind.TEXT} else ""
+        arguments = ", ".join(part.sql + (first if part is parts[0] else "") for part in parts)
+        return Typed(f"{name}({arguments})", common_type(parts))
+
+    def _cast(self, node: exp.Expression, scope: Scope) -> Typed:
+        inner = self.compile(node.this, scope)
+        target = node.args["to"]
+        name = target.this.name if isinstance(target.this, exp.DType) else str(target.this)
+        if name == "CHARACTER_SET" and target.args["kind"].name.lower() in ("utf8mb4", "utf8", "utf8mb3"):
+            return Typed(f"mysql_text({inner.sql})", types.text(inner.type.length), aggregate=inner.aggregate)
+        if name in ("CHAR", "VARCHAR", "TEXT", "NCHAR"):
+            return self._cast_text(inner, target)
+        if name == "BINARY" and not target.expressions:
+            return Typed(f"mysql_bytes({inner.sql})", replace(types.BINARY, length=inner.type.length * 4))
+        if name in ("BIGINT", "INT"):
+            rounded = f"mysql_round({as_number(inner).sql}, 0)" if inner.type.kind is not Kind.INTEGER else inner.sql
+            return Typed(f"CAST({rounded} AS INTEGER)", LONGLONG, aggregate=inner.aggregate)
+        if name in ("DOUBLE", "FLOAT64"):
+            return Typed(f"CAST({as_number(inner).sql} AS REAL)", DOUBLE, aggregate=inner.aggregate)
+        declared = {"DECIMAL": "decimal", "DATE": "date", "DATETIME": "datetime", "TIME": "time"}.get(name)
+        if declared is None:
+            raise refused(node)
+        arguments = ",".join(part.name for part in target.expressions)
+        kind = types.declared(declared + (f"({arguments})" if arguments else ""))[1]
+        if declared == "decimal" and inner.type.kind is Kind.TEXT:
+            inner = Typed(f"mysql_number({inner.sql})", DOUBLE)
+        key = self._environment.register(Coercion("CAST", kind))
+        return Typed(f"mysql_cast({names.literal(key)}, {inner.sql})", kind, aggregate=inner.aggregate)
+
+    def _cast_text(self, inner: Typed, target: exp.Expression) -> Typed:
+        sql = f"mysql_text({inner.sql})"
+        length = max(inner.type.length, 1)
+        if target.expressions:
+            length = int(target.expressions[0].name)
+            sql = f"mysql_left({sql}, {length})"
+        return Typed(sql, types.text(length), aggregate=inner.aggregate)
+
+    # ------------------------------------------------------------------ calls and aggregates
+
+    def _call(self, call: Call, scope: Scope) -> Typed:
+        if call.name == "VALUES" and self._values is not None:
+            return self._values.resolve(call.arguments[0].name, None)
+        found = self._environment.information(call.name) if not call.arguments else None
+        if found is not None:
+            return found
+        reader = FUNCTION_READERS.get(call.name)
+        if reader is None:
+            raise not_supported(
+                f"{call.name}() on the embedded SQLite data source", "use a MySQL or MariaDB data source"
+            )
+        arguments = [self.compile(argument, scope) for argument in call.arguments]
+        typed = reader(call, arguments)
+        return replace(typed, aggregate=any(argument.aggregate for argument in arguments))
+
+    def _count(self, node: exp.Expression, scope: Scope) -> Typed:
+        inner = node.this
+        if isinstance(inner, exp.Star):
+            return Typed("count(*)", COUNT, aggregate=True)
+        if isinstance(inner, exp.Distinct):
+            if len(inner.expressions) != 1:
+                raise not_supported(
+                    "COUNT(DISTINCT a, b) on the embedded SQLite data source",
+                    "count the rows of SELECT DISTINCT a, b",
+                )
+            return Typed(f"count(DISTINCT {sortable(self.compile(inner.expressions[0], scope))})", COUNT, aggregate=True)
+        return Typed(f"count({self.compile(inner, scope).sql})", COUNT, aggregate=True)
+
+    def _sum(self, node: exp.Expression, scope: Scope) -> Typed:
+        argument, distinct = self._aggregated(node, scope)
+        number = as_number(argument)
+        if number.type.kind is Kind.DOUBLE:
+            return Typed(f"sum({distinct}{number.sql})", DOUBLE, aggregate=True)
+        kind = types.decimal(number.type.length + 22, number.type.decimals)
+        return Typed(f"mysql_sum({distinct}{sortable(number)})", kind, aggregate=True)
+
+    def _avg(self, node: exp.Expression, scope: Scope) -> Typed:
+        argument, distinct = self._aggregated(node, scope)
+        number = as_number(argument)
+        if distinct:
+            raise not_supported("AVG(DISTINCT) on the embedded SQLite data source", "average a SELECT DISTINCT")
+        if number.type.kind is Kind.DOUBLE:
+            return Typed(f"avg({number.sql})", DOUBLE, aggregate=True)
+        decimals = min(number.type.decimals + 4, 30)
+        kind = types.decimal(number.type.length + 4, decimals)
+        return Typed(f"mysql_avg({number.sql}, {decimals})", kind, aggregate=True)
+
+    def _min_max(self, node: exp.Expression, scope: Scope) -> Typed:
+        if node.expressions:
+            raise refused(node)
+        argument, _ = self._aggregated(node, scope)
+        name = "min" if isinstance(node, exp.Min) else "max"
+        return Typed(f"{name}({sortable(argument)})", replace(argument.type, not_null=False), aggregate=True)
+
+    def _aggregated(self, node: exp.Expression, scope: Scope) -> tuple[Typed, str]:
+        inner = node.this
+        if isinstance(inner, exp.Distinct):
+            if len(inner.expressions) != 1:
+                raise refused(node)
+            return self.compile(inner.expressions[0], scope), "DISTINCT "
+        return self.compile(inner, scope), ""
+
+
+def literal(text: str, *, is_string: bool) -> Typed:
+    """A string or number as it stands in the statement."""
+    if is_string:
+        return Typed(names.literal(text), types.text(len(text)), constant=True, value=text)
+    if "e" in text.lower():
+        return known(float(text))
+    if "." in text:
+        number = Decimal(text)
+        digits = len(text.replace("-", "").replace(".", ""))
+        decimals = len(text) - text.index(".") - 1
+        shown = format(number, "f")
+        return Typed(names.literal(shown), types.decimal(digits, decimals), constant=True, value=shown)
+    return known(int(text))
+
+
+def known(value: Stored) -> Typed:
+    """A constant."""
+    if value is None:
+        return Typed("NULL", NULL, constant=True)
+    if isinstance(value, float):
+        return Typed(repr(value), DOUBLE, constant=True, value=value)
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            shown = str(value)
+            return Typed(names.literal(shown), types.decimal(len(shown), 0), constant=True, value=shown)
+        kind = replace(LONGLONG, length=max(len(str(value)), 1), not_null=True)
+        return Typed(str(value), kind, constant=True, value=value)
+    if isinstance(value, bytes):
+        return Typed(names.literal(value), replace(types.BINARY, length=len(value)), constant=True, value=value)
+    return literal(value, is_string=True)
+
+
+def arithmetic_type(operator: type, left: SqlType, right: SqlType) -> SqlType:
+    """The type of a sum, difference, product, remainder or whole quotient."""
+    if operator is exp.IntDiv:
+        return LONGLONG
+    if Kind.DOUBLE in (left.kind, right.kind):
+        return DOUBLE
+    if Kind.DECIMAL not in (left.kind, right.kind):
+        return LONGLONG
+    if operator is exp.Mul:
+        return types.decimal(left.length + right.length, left.decimals + right.decimals)
+    decimals = max(left.decimals, right.decimals)
+    whole = max(left.length - left.decimals, right.length - right.decimals)
+    return types.decimal(whole + decimals + 1, decimals)
+
+
+def common_type(parts: Sequence[Typed]) -> SqlType:
+    """The type of a choice between several (manual, "Flow Control Functions")."""
+    found = [part.type for part in parts if part.type.kind is not Kind.NULL]
+    nullable = len(found) < len(parts) or any(not kind.not_null for kind in found)
+    if not found:
+        return NULL
+    kinds = {kind.kind for kind in found}
+    length = max(kind.length for kind in found)
+    if len(kinds) == 1:
+        decimals = max(kind.decimals for kind in found)
+        result = found[0] if found[0].kind is not Kind.TEXT else types.text(length, common_collation(*parts))
+        if result.kind is Kind.INTEGER:
+            result = replace(LONGLONG, unsigned=all(kind.unsigned for kind in found))
+        return replace(result, length=length, decimals=max(decimals, result.decimals), not_null=not nullable)
+    if kinds <= {Kind.INTEGER, Kind.DECIMAL}:
+        decimals = max(kind.decimals for kind in found)
+        whole = max(kind.length - kind.decimals for kind in found)
+        return replace(types.decimal(whole + decimals, decimals), not_null=not nullable)
+    if kinds <= {Kind.INTEGER, Kind.DECIMAL, Kind.DOUBLE}:
+        return replace(DOUBLE, not_null=not nullable)
+    if Kind.BINARY in kinds or Kind.JSON in kinds or Kind.DOUBLE in kinds:
+        raise not_supported(
+            "a choice between values of these types on the embedded SQLite data source", "CAST them to one type"
+        )
+    return types.text(max(length, 20), common_collation(*parts))
+
+
+_Handler = Callable[[Expressions, exp.Expression, Scope], Typed]
+_HANDLERS: Mapping[type, _Handler] = {
+    exp.Column: Expressions._column,
+    exp.Identifier: Expressions._identifier,
+    exp.Literal: Expressions._literal,
+    exp.Null: Expressions._null,
+    exp.Boolean: Expressions._boolean,
+    exp.HexString: Expressions._hex,
+    exp.Introducer: Expressions._introducer,
+    exp.National: Expressions._national,
+    exp.Paren: Expressions._paren,
+    exp.SessionParameter: Expressions._session_parameter,
+    exp.Parameter: Expressions._parameter,
+    exp.Div: Expressions._division,
+    exp.Neg: Expressions._negation,
+    exp.And: Expressions._logical,
+    exp.Or: Expressions._logical,
+    exp.Xor: Expressions._xor,
+    exp.Not: Expressions._not,
+    exp.Is: Expressions._is,
+    exp.Between: Expressions._between,
+    exp.In: Expressions._in,
+    exp.Exists: Expressions._exists,
+    exp.Subquery: Expressions._scalar_query,
+    exp.Like: lambda self, node, scope: self._like(node, scope),
+    exp.Escape: Expressions._escape,
+    exp.RegexpLike: Expressions._regexp,
+    exp.Collate: Expressions._collate,
+    exp.If: Expressions._if,
+    exp.Case: Expressions._case,
+    exp.Coalesce: Expressions._coalesce,
+    exp.Nullif: Expressions._nullif,
+    exp.Greatest: Expressions._extreme,
+    exp.Least: Expressions._extreme,
+    exp.Cast: Expressions._cast,
+    exp.Count: Expressions._count,
+    exp.Sum: Expressions._sum,
+    exp.Avg: Expressions._avg,
+    exp.Min: Expressions._min_max,
+    exp.Max: Expressions._min_max,
+}

@@ -1,0 +1,103 @@
+"""Names a statement may use, and compiled expressions with their types.
+
+Decides what a column name means: select aliases where MySQL looks at them, then the tables of FROM, then those of the
+statement around. Knows nothing of SQL text beyond quoting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dbmesh.backend.sqlite import names
+from dbmesh.backend.sqlite.coerce import Stored
+from dbmesh.backend.sqlite.schema import Column, Table
+from dbmesh.backend.sqlite.types import SqlType
+from dbmesh.errors import ShardError
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The stored column an expression is, and nothing more."""
+
+    table: Table
+    column: Column
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A compiled expression. `constant` tells that `value` is known; `origin` that it is a plain stored column."""
+
+    sql: str
+    type: SqlType
+    origin: Origin | None = None
+    constant: bool = False
+    value: Stored = None
+    aggregate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One table of FROM: its alias and its columns in order."""
+
+    alias: str
+    columns: tuple[tuple[str, Typed], ...]
+
+    @staticmethod
+    def of_table(table: Table, alias: str) -> Source:
+        """A stored table."""
+        quoted = names.name(alias)
+        return Source(
+            alias,
+            tuple(
+                (column.name, Typed(f"{quoted}.{names.name(column.name)}", column.type, Origin(table, column, alias)))
+                for column in table.columns
+            ),
+        )
+
+
+@dataclass(slots=True)
+class Scope:
+    """The names of one SELECT. `place` names the clause for error 1054."""
+
+    sources: list[Source] = field(default_factory=list)
+    parent: Scope | None = None
+    aliases: Mapping[str, Typed] = field(default_factory=dict)
+    alias_first: bool = False
+    merged: frozenset[str] = frozenset()
+    place: str = "field list"
+
+    def resolve(self, name: str, table: str | None) -> Typed:
+        """The expression a name stands for. Raises ShardError 1054 (unknown) or 1052 (ambiguous)."""
+        scope: Scope | None = self
+        while scope is not None:
+            found = scope._here(name.lower(), table)
+            if found is not None:
+                return found
+            scope = scope.parent
+        shown = f"{table}.{name}" if table else name
+        raise ShardError(1054, "42S22", f"Unknown column '{shown}' in '{self.place}'")
+
+    def _here(self, name: str, table: str | None) -> Typed | None:
+        if table is None and self.alias_first and name in self.aliases:
+            return self.aliases[name]
+        found = [
+            column
+            for source in self.sources
+            if table is None or source.alias.lower() == table.lower()
+            for known, column in source.columns
+            if known.lower() == name
+        ]
+        if len(found) > 1 and name not in self.merged:
+            raise ShardError(1052, "23000", f"Column '{name}' in {self.place} is ambiguous")
+        if found:
+            return found[0]
+        return self.aliases.get(name) if table is None else None
+
+    def source(self, alias: str) -> Source:
+        """The table of that alias. Raises ShardError 1051."""
+        for source in self.sources:
+            if source.alias.lower() == alias.lower():
+                return source
+        raise ShardError(1051, "42S02", f"Unknown table '{alias}'")
