@@ -3,7 +3,7 @@
 import pathlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbmesh.model import DataNode
@@ -232,6 +232,7 @@ def outcome(files: dict[str, str]) -> object:
         return error.mistakes
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_gives_a_configuration_or_its_mistakes(text: str) -> None:
     assert outcome({"global.yaml": text, "database-a.yaml": text})
@@ -240,6 +241,7 @@ def test_any_text_gives_a_configuration_or_its_mistakes(text: str) -> None:
 LINES = (SAMPLE["database-shop.yaml"] + SOURCES).splitlines()
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_a_damaged_file_never_breaks_the_loader(data: st.DataObject) -> None:
     lines = SAMPLE["database-shop.yaml"].splitlines()

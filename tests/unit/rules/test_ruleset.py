@@ -1,7 +1,7 @@
 """Routing of tables: strategies together, hints, NULL, and the fast routers agreeing with the general route."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbmesh.errors import NO_ROUTE, MeshError
@@ -110,6 +110,7 @@ def test_equal_table_names_on_several_sources_have_no_point_router() -> None:
     assert names(table.route({"id": Values((1,))}, HINTS)) == ["ds_0.t_1", "ds_1.t_1"]
 
 
+@settings(deadline=None)
 @given(st.integers(), st.lists(st.integers(0, 2**40), min_size=1, max_size=5))
 def test_lists_reach_every_members_node(key: int, others: list[int]) -> None:
     table = ShardedTable("t", DIAGONAL, NONE, Strategy("standard", ("id",), HashMod(4), "h"))

@@ -4,7 +4,7 @@ import datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbmesh.model import ColumnFamily, ColumnSchema
@@ -81,6 +81,7 @@ def test_a_declared_type_narrows(
     assert type(key) is type(expected)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.text(), st.binary(), st.integers(), st.decimals(), st.floats(), st.datetimes()),
     st.sampled_from(ColumnFamily),
@@ -91,6 +92,7 @@ def test_coercion_never_raises_and_is_idempotent(value: object, family: ColumnFa
         assert coerce_key(key, family) == key
 
 
+@settings(deadline=None)
 @given(st.datetimes())
 def test_mysql_text_of_a_moment_reads_back(moment: datetime.datetime) -> None:
     assert parse_temporal(str(moment)) == moment

@@ -7,7 +7,7 @@ import datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbmesh.rules.algorithms.properties import PropertyMistake, PropertyReader
@@ -251,6 +251,7 @@ NUMERIC = [
 NUMBERS = st.integers(-60, 60) | st.decimals(-60, 60, places=1)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(NUMERIC), NUMBERS, NUMBERS, NUMBERS)
 def test_a_range_never_misses_a_contained_value(
     algorithm: tuple[str, dict[str, str]], one: Key, two: Key, three: Key
@@ -266,6 +267,7 @@ def test_a_range_never_misses_a_contained_value(
 SOME_TIME = st.datetimes(MOMENT(2024, 1, 1), MOMENT(2024, 4, 30))
 
 
+@settings(deadline=None)
 @given(SOME_TIME, SOME_TIME, SOME_TIME)
 def test_a_range_of_time_never_misses_a_contained_moment(one: MOMENT, two: MOMENT, three: MOMENT) -> None:
     lower, key, upper = sorted([one, two, three])

@@ -1,7 +1,7 @@
 """Inline expressions: Groovy's answers, and nothing but InlineError for anything else."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dbmesh.rules.inline import InlineError, compile_template, expand, parse_template
@@ -151,6 +151,7 @@ PIECES = st.sampled_from(
 VALUES = st.one_of(st.integers(), st.text(max_size=5), st.none(), st.decimals(), st.integers(-3, 3))
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=14), VALUES)
 @example(["a", "/", "a"], 0)
 def test_random_expressions_raise_nothing_else(pieces: list[str], value: object) -> None:
@@ -163,6 +164,7 @@ def test_random_expressions_raise_nothing_else(pieces: list[str], value: object)
     assert isinstance(result, str)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_random_texts_raise_nothing_else(text: str) -> None:
     for read in (expand, parse_template):
@@ -172,6 +174,7 @@ def test_random_texts_raise_nothing_else(text: str) -> None:
             pass
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(1, 2**31 - 1))
 def test_remainder_agrees_with_java(value: int, divisor: int) -> None:
     expected = abs(value) % divisor * (-1 if value < 0 else 1)
