@@ -139,6 +139,38 @@ def target(shop: Shop) -> Target:
     return shop.target
 
 
+MeshFactory = Callable[..., Mesh]
+
+
+@pytest.fixture(scope="module")
+def mesh_with(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MeshFactory]:
+    """Starts further meshes over the session's servers, with properties, users and a pool size of their own."""
+    made: list[Mesh] = []
+
+    def make(
+        props: dict[str, Any] | None = None, users: str = "", pool: int = 50, start: bool = True
+    ) -> Mesh:
+        directory = tmp_path_factory.mktemp("mesh")
+        texts = [
+            shop_data.source_yaml(number, server, pool=pool) for number, server in enumerate(shop.sources)
+        ]
+        configuration = shop_data.write_configuration(directory / "rules", texts, props, users)
+        mesh = Mesh(configuration, directory / "mesh.log")
+        made.append(mesh)
+        if start:
+            mesh.start()
+        return mesh
+
+    yield make
+    running = [mesh for mesh in made if mesh.running]
+    try:
+        for mesh in running:
+            mesh.stop_cleanly()
+    finally:
+        for mesh in running:
+            mesh.stop()
+
+
 ShopFactory = Callable[..., Shop]
 
 

@@ -33,11 +33,6 @@ class _Pair:
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
-    def close(self) -> None:
-        """Closes both sides in the ordinary way."""
-        for writer in (self.client, self.server):
-            writer.close()
-
 
 class FaultyLink:
     """Forwards a port of its own to a server; every method may be called from the test's thread at any time."""
@@ -48,8 +43,8 @@ class FaultyLink:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="faulty-link", daemon=True)
         self._pairs: set[_Pair] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._listener: asyncio.Server | None = None
+        self._tasks: dict[asyncio.Task[None], socket.socket] = {}
+        self._listener: socket.socket | None = None
         self._flowing = asyncio.Event()
         self._delay = 0.0
         self._answer_budget: int | None = None
@@ -68,14 +63,34 @@ class FaultyLink:
         return self
 
     async def _listen(self) -> None:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=_CHUNK)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        # A reader and a plain accept: asyncio's own way loses a connection that arrives while the port is closed.
+        self._loop.add_reader(self._listener, self._accept, self._listener)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._serve(connection))
+        self._tasks[task] = connection
+        task.add_done_callback(self._end)
+
+    def _close_listener(self) -> None:
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        # A task cancelled before its first step has not run any `finally` of its own.
+        self._tasks.pop(task).close()
+
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_CHUNK)
         try:
             onward_reader, onward = await asyncio.open_connection(*self._onward, limit=_CHUNK)
         except OSError:
@@ -88,7 +103,8 @@ class FaultyLink:
                 group.create_task(self._pump(reader, onward, pair, answers=False))
                 group.create_task(self._pump(onward_reader, writer, pair, answers=True))
         finally:
-            pair.close()
+            for one in (writer, onward):
+                one.transport.abort()
             self._pairs.discard(pair)
 
     async def _pump(
@@ -122,13 +138,8 @@ class FaultyLink:
     def refuse(self) -> None:
         """Resets every open connection and stops listening: the port is closed until `restore`."""
 
-        def act() -> None:
-            assert self._listener is not None
-            self._listener.close()
-            for pair in list(self._pairs):
-                pair.reset()
-
-        self._call(act)
+        self._call(self._close_listener)
+        self.cut()
 
     def restore(self) -> None:
         """Ends every fault; listens again on the same port after `refuse`."""
@@ -139,7 +150,7 @@ class FaultyLink:
             self._flowing.set()
 
         self._call(act)
-        if self._listener is not None and not self._listener.is_serving():
+        if self._listener is None:
             asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
 
     def stall(self) -> None:
@@ -166,14 +177,15 @@ class FaultyLink:
         """Closes everything and ends the thread."""
 
         async def act() -> None:
-            if self._listener is not None:
-                self._listener.close()
+            self._close_listener()
             tasks = list(self._tasks)
             for pair in list(self._pairs):
                 pair.reset()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # An aborted transport closes its socket in a later turn of the loop.
+            await asyncio.sleep(0.01)
 
         if self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(act(), self._loop).result(10)

@@ -302,15 +302,7 @@ def test_query_attributes_are_read_over(connect: Connect, shop: Shop) -> None:
     if not raw.server_capabilities & QUERY_ATTRIBUTES:
         pytest.skip("this server does not speak query attributes")
     name, value = b"\x05trace", b"\x03abc"
-    payload = (
-        b"\x01\x01"
-        + b"\x00"
-        + b"\x01"
-        + b"\xfd\x00"
-        + name
-        + value
-        + b"SELECT order_id FROM t_order WHERE order_id = 9"
-    )
+    payload = b"\x01\x01\x00\x01\xfd\x00" + name + value + b"SELECT order_id FROM t_order WHERE order_id = 9"
     raw.command(COM_QUERY, payload)
     assert rows_of(raw.read_reply()) == [[b"9"]]
     assert rows_of(raw.query("SELECT 2")) == [[b"2"]]
