@@ -95,7 +95,38 @@ _MORE_RESULTS: Final = Status.MORE_RESULTS_EXISTS.value
 _CURSOR_EXISTS: Final = Status.CURSOR_EXISTS.value
 _EOF_PACKET: Final = 9
 
+_WORTH_A_LOOK: Final = 4096
+"""Bytes of rows from which on looking for a run of equal lengths pays."""
+_ROWS_BETWEEN_LOOKS: Final = 64
+_LONGEST_RUN: Final = 1024
+
 _word_and_first = struct.Struct("<IB").unpack_from
+
+
+def equal_run(chunk: bytes, position: int, end: int) -> tuple[int, int]:
+    """How many whole rows of one length follow each other at `position`, and their distance; none when the first
+    packet is no row.
+
+    Rows of fixed-width columns have long runs. If the packet at `position` and those one, two … distances behind it
+    all announce the same length, then each of them begins where the one before ends: comparing every distance-th
+    byte is the same walk, done by slices. A run ends before a packet that could be a terminal.
+    """
+    head = chunk[position : position + 3]
+    length = int.from_bytes(head, "little")
+    distance = length + 4
+    count = min((end - position) // distance, _LONGEST_RUN)
+    neighbour = position + distance
+    if count < 2 or not length or length == MAX_PAYLOAD or chunk[neighbour : neighbour + 3] != head:
+        return 0, distance
+    for offset in range(3):
+        column = chunk[position + offset : position + count * distance : distance]
+        count = len(column) - len(column.lstrip(head[offset : offset + 1]))
+    firsts = chunk[position + 4 : position + count * distance : distance]
+    for terminal in (b"\xfe", b"\xff"):
+        found = firsts.find(terminal, 0, count)
+        if found >= 0:
+            count = found
+    return count, distance
 
 
 class LikelyHeader:
@@ -418,6 +449,11 @@ class ResponseReader:
                 if self._skip or self._continued:
                     break
             last = end - 5 if end - position <= MAX_PAYLOAD else position + MAX_PAYLOAD - 1
+            if last - position > _WORTH_A_LOOK:
+                run, distance = equal_run(chunk, position, end)
+                count += run
+                position += run * distance
+                last = min(last, position + _ROWS_BETWEEN_LOOKS * distance)
             length = 0
             while position <= last:
                 word, first = unpack(chunk, position)
@@ -467,6 +503,12 @@ class ResponseReader:
                     break
             limit = min(end, position + MAX_PAYLOAD)
             last = limit - 5
+            if last - position > _WORTH_A_LOOK:
+                run, distance = equal_run(chunk, position, end)
+                stop = position + run * distance
+                packets += [chunk[at + 4 : at + distance] for at in range(position, stop, distance)]
+                position = stop
+                last = min(last, position + _ROWS_BETWEEN_LOOKS * distance)
             word = first = stop = 0
             while position <= last:
                 word, first = unpack(chunk, position)

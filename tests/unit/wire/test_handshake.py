@@ -275,12 +275,13 @@ def test_tls_is_only_started_where_it_was_offered() -> None:
 
 
 def greet(
-    client: ClientHandshake, *, capabilities: int = CLIENT_CAPABILITIES, **fields: object
+    client: ClientHandshake,
+    *,
+    capabilities: int = CLIENT_CAPABILITIES,
+    server_version: str = "8.4.2",
+    plugin: str = NATIVE,
 ) -> list[ClientEvent]:
-    settings: dict[str, object] = {"server_version": "8.4.2", "plugin": NATIVE}
-    greeting = Greeting(
-        connection_id=5, nonce=NONCE, capabilities=capabilities, collation=8, **(settings | fields)
-    )  # type: ignore[arg-type]
+    greeting = Greeting(server_version, 5, NONCE, capabilities, 8, plugin=plugin)
     return client.receive_packet(0, make_greeting(greeting))
 
 

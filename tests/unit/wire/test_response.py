@@ -231,6 +231,35 @@ def test_field_list(deprecate_eof: bool, size: int, count: int) -> None:
 
 @pytest.mark.parametrize("deprecate_eof", FORMS)
 @pytest.mark.parametrize("split", [False, True])
+@given(
+    runs=st.lists(st.tuples(st.sampled_from([1, 2, 7, 250, 300, 70000]), st.integers(1, 90)), max_size=5),
+    size=st.sampled_from([900, 5000, 1 << 16, 1 << 22]),
+)
+def test_runs_of_equal_rows(deprecate_eof: bool, split: bool, runs: list[tuple[int, int]], size: int) -> None:
+    rows = [
+        bytes((number & 0x7F,)) * length
+        for length, count in runs
+        for number in range(count * 20 // length + 1)
+    ]
+    result, _ = make_result([b"a"], rows, deprecate_eof)
+    reader = ResponseReader(deprecate_eof=deprecate_eof, session_track=False)
+    assert read(reader, stream_of([result]), size, split=split) == expected([result], split)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_terminal_as_long_as_the_rows_ends_their_run(split: bool) -> None:
+    end = make_end_of_rows(2, 0, Capability.DEPRECATE_EOF.value)
+    for last in (end, make_err(ErrPacket(1, "HY000", b"x" * (len(end))))):
+        result, sequence = make_result([b"a"], [b"\x06" * len(last)] * 2000, True)
+        result.terminal = frame(last, sequence - 1)
+        reader = ResponseReader(deprecate_eof=True, session_track=False)
+        tail = frame(b"\x06" * len(last), 9) * 2000
+        assert read(reader, stream_of([result]) + tail, 10**7, split=split) == expected([result], split)
+        assert reader.take_rest() == tail
+
+
+@pytest.mark.parametrize("deprecate_eof", FORMS)
+@pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 100000])
 def test_cursors(deprecate_eof: bool, split: bool, size: int) -> None:
     definitions, sequence = make_header([column(b"a")], 1, deprecate_eof=True, status=0)
