@@ -6,7 +6,7 @@ names read as. Columns are those MySQL 8 and MariaDB 10.5 share. Numbers such as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
@@ -135,7 +135,7 @@ def _frame(context: PlanContext, actual: Mapping[str, str]) -> Frame:
     return edits.build().frame(())
 
 
-def _places(context: PlanContext) -> list[tuple[str, Mapping[str, str]]]:
+def _places(context: PlanContext) -> Sequence[tuple[str, Mapping[str, str]]]:
     """Data sources to ask and the tables each shows: one for all where possible, the one of the only table asked for,
     or several whose rows simply follow each other."""
     tree = context.statement.tree

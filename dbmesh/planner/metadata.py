@@ -6,10 +6,10 @@ back. Knows nothing of sessions; statements about them are read elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from dbmesh.errors import NO_DATABASE, UNKNOWN_DATABASE, MeshError, not_supported
-from dbmesh.planner.context import LogicDatabase, PlanContext
+from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_places import table_at
 from dbmesh.planner.ddl_reading import NamePlace, read_place
 from dbmesh.planner.information_schema import tables_of_one_source
@@ -52,7 +52,7 @@ _SERVER_WORDS = frozenset(
 _EXPLAINED = frozenset(("SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "(", "TABLE"))
 
 
-def plan_metadata(context: PlanContext, databases: Mapping[str, LogicDatabase]) -> Plan | None:
+def plan_metadata(context: PlanContext) -> Plan | None:
     """The plan of a SHOW, DESCRIBE, DESC or EXPLAIN statement, None for any other.
 
     Raises MeshError: PARSE_ERROR, NO_DATABASE, UNKNOWN_DATABASE, UNKNOWN_TABLE, NOT_SUPPORTED.
@@ -68,7 +68,7 @@ def plan_metadata(context: PlanContext, databases: Mapping[str, LogicDatabase]) 
         return _as_it_is(context)
     if reader.looks_at("FUNCTION", "STATUS") or reader.looks_at("PROCEDURE", "STATUS"):
         return _as_it_is(context)
-    return _Shows(context, databases, reader).plan()
+    return _Shows(context, reader).plan()
 
 
 def _as_it_is(context: PlanContext) -> ShardPlan:
@@ -85,11 +85,8 @@ def _one_shot(context: PlanContext, source: str, answer: Answer) -> ShardPlan:
 class _Shows:
     """Plans the SHOW statements about databases and tables."""
 
-    def __init__(
-        self, context: PlanContext, databases: Mapping[str, LogicDatabase], reader: LexemeReader
-    ) -> None:
+    def __init__(self, context: PlanContext, reader: LexemeReader) -> None:
         self.context = context
-        self.databases = databases
         self.reader = reader
 
     def plan(self) -> Plan:
@@ -123,35 +120,31 @@ class _Shows:
         return _listed(("Database",), [(name,) for name in ("information_schema", *self._names())], kept)
 
     def _names(self) -> list[str]:
-        return sorted(database.rule_set.database for database in self.databases.values())
+        return sorted(rule_set.database for rule_set in self.context.databases.values())
 
     def _tables(self, *, full: bool) -> Plan:
-        found = self._database()
+        self._current()
         kept = read_filter(self.context, self.reader)
-        title = f"Tables_in_{found.rule_set.database}"
+        title = f"Tables_in_{self.context.rule_set.database}"
         titles = (title, "Table_type") if full else (title,)
-        names = sorted(schema.name for schema in found.catalog.tables.values())
+        names = sorted(schema.name for schema in self.context.catalog.tables.values())
         return _listed(titles, [(name, "BASE TABLE") if full else (name,) for name in names], kept)
 
-    def _database(self) -> LogicDatabase:
-        """[FROM | IN database], else the current one."""
-        if self.reader.accept_any("FROM", "IN") is not None:
-            return self._known(self.reader.expect_name().value)
-        if self.context.database is None:
-            raise MeshError(NO_DATABASE)
-        return self._known(self.context.database)
-
     def _current(self) -> None:
-        """[FROM | IN database], which must be the one being planned for."""
-        found = self._database().rule_set.database
-        if found != self.context.rule_set.database:
-            raise not_supported(f"this SHOW for another database ('{found}')", "USE that database first")
+        """[FROM | IN database], which must be the one being planned for: only its catalog is at hand."""
+        if self.reader.accept_any("FROM", "IN") is not None:
+            found = self._known(self.reader.expect_name().value)
+            if found != self.context.rule_set.database:
+                raise not_supported(f"this SHOW for another database ('{found}')", "USE that database first")
+        elif self.context.database is None:
+            raise MeshError(NO_DATABASE)
 
-    def _known(self, name: str) -> LogicDatabase:
-        found = self.databases.get(name.lower())
+    def _known(self, name: str) -> str:
+        """The database's name as configured. Raises MeshError(UNKNOWN_DATABASE)."""
+        found = self.context.databases.get(name.lower())
         if found is None:
             raise MeshError(UNKNOWN_DATABASE, database=name)
-        return found
+        return found.database
 
     def _table_status(self) -> Plan:
         self._current()
@@ -199,7 +192,7 @@ class _Shows:
         reader.accept("IF", "NOT", "EXISTS")
         name = reader.expect_name().value
         reader.expect_end()
-        known = self._known(name).rule_set.database
+        known = self._known(name)
         own = known.replace("`", "``")
         return LocalRows(("Database", "Create Database"), ((known, f"CREATE DATABASE `{own}`"),))
 

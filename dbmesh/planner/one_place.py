@@ -6,7 +6,7 @@ Decides the data source and puts actual names in the client's text. What needs r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
@@ -15,7 +15,7 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.lexemes import Lexeme
 from dbmesh.planner.names import session_answers
-from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
+from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.route import Router, Target, build_router
 from dbmesh.planner.template import Template
@@ -39,7 +39,8 @@ def plan_single_table(
 
 @dataclass(frozen=True, slots=True)
 class OnePlacePlan:
-    """A `ShardPlan` of a write whose values must lead to exactly one target."""
+    """A `ShardPlan` of a statement whose values must lead to exactly one target; with `any_target` (EXPLAIN) the first of
+    several will do."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -47,6 +48,8 @@ class OnePlacePlan:
     template: Template
     names: Names
     what: str
+    answer: Answer = field(default_factory=Relay)
+    any_target: bool = False
     reads_only: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
@@ -56,16 +59,16 @@ class OnePlacePlan:
     def bind(self, call: Call) -> BoundStatement:
         """The only shot. Raises MeshError(NOT_SUPPORTED) when rows of several data nodes would have to meet."""
         targets = self.router.route(call).targets
-        if len(targets) > 1:
+        if len(targets) > 1 and not self.any_target:
             raise not_supported(
                 f"{self.what} over several data nodes",
                 "add conditions on the sharding columns so that one data node holds all rows",
             )
-        [target] = targets
+        target = targets[0]
         frame = self.template.frame(target.tables)
         keep = keeps_parameters(call, frame)
         shot = Shot(target.data_source, frame.render(call.literals, call, keep_parameters=keep))
-        return BoundStatement((shot,), Relay(), self.names, keeps_parameters=keep)
+        return BoundStatement((shot,), self.answer, self.names, keeps_parameters=keep)
 
     def prototype(self) -> Shot:
         """The statement on the first node of every table."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, DataNode, SqlValue, TableSchema
 from dbmesh.planner.context import PlanContext
@@ -82,6 +82,8 @@ RULES = RuleSet(
     key_generators={"snow": KeyGeneratorConfig("SNOWFLAKE")},
 )
 
+DATABASES = {"shop": RULES, "other": replace(RULES, database="other", tables={})}
+
 CATALOG = Catalog(
     {
         schema.name: schema
@@ -126,10 +128,18 @@ def context_of(
     catalog: Catalog = CATALOG,
     database: str | None = "shop",
     flags: LexerFlags = DEFAULT,
+    databases: Mapping[str, RuleSet] | None = None,
 ) -> PlanContext:
     found = fingerprint(sql, flags)
     statement = Statement(found.shape, flags)
-    return PlanContext(statement, rules, catalog, literals=found.literals, database=database)
+    return PlanContext(
+        statement,
+        rules,
+        catalog,
+        literals=found.literals,
+        database=database,
+        databases=databases or DATABASES,
+    )
 
 
 def call_of(sql: str, parameters: tuple[SqlValue, ...] = (), *, keep_parameters: bool = False) -> Call:
