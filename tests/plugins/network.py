@@ -93,19 +93,19 @@ class FaultyLink:
         reader, writer = await asyncio.open_connection(sock=connection, limit=_CHUNK)
         try:
             onward_reader, onward = await asyncio.open_connection(*self._onward, limit=_CHUNK)
+            pair = _Pair(writer, onward)
+            self._pairs.add(pair)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(reader, onward, pair, answers=False))
+                    group.create_task(self._pump(onward_reader, writer, pair, answers=True))
+            finally:
+                onward.transport.abort()
+                self._pairs.discard(pair)
         except OSError:
-            writer.transport.abort()
-            return
-        pair = _Pair(writer, onward)
-        self._pairs.add(pair)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, onward, pair, answers=False))
-                group.create_task(self._pump(onward_reader, writer, pair, answers=True))
+            return  # nobody listens there: the client is reset below
         finally:
-            for one in (writer, onward):
-                one.transport.abort()
-            self._pairs.discard(pair)
+            writer.transport.abort()
 
     async def _pump(
         self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, pair: _Pair, *, answers: bool
