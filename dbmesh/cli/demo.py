@@ -12,69 +12,31 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
-
-import typer
 
 from dbmesh.cli import demo_data
 from dbmesh.cli.demo_seed import seed
 from dbmesh.cli.demo_welcome import welcome
 from dbmesh.cli.mariadb_servers import running_servers
 from dbmesh.cli.output import EXIT_OK, Failure, answers
-from dbmesh.cli.serve import Host, run_mesh
+from dbmesh.cli.serve import run_mesh
 from dbmesh.rules.loader import load_configuration
 
 SCHEMAS = ("shop_0", "shop_1")
 
 
-class Engine(StrEnum):
-    """What holds the demo's rows."""
-
-    SQLITE = "sqlite"
-    MARIADB = "mariadb"
-
-
-def demo(
-    engine: Annotated[
-        Engine,
-        typer.Option(
-            help="sqlite is embedded; mariadb starts two real servers (mariadbd has to be on PATH)."
-        ),
-    ] = Engine.SQLITE,
-    host: Host = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes any free one.")
-    ] = 3307,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Keep the data here and use it again next time. Without it the data goes with the demo.",
-        ),
-    ] = None,
-) -> None:
-    """Start a sharded shop to try: two data sources, four shards, a few thousand rows.
-
-    User root, password root, database shop. Stays in the foreground; Ctrl-C
-    stops everything it started.
-
-    \b
-    dbmesh demo
-    dbmesh demo --engine mariadb --port 3310 --data-dir ~/dbmesh-demo
-    """
+def run_demo(engine: str, host: str, port: int, data_dir: Path | None) -> int:
+    """Runs the demo until a signal ends it and returns the exit code. `engine` is sqlite or mariadb. Raises Failure."""
     try:
         with _terminated_like_interrupted(), ExitStack() as started:
             directory = started.enter_context(_data_directory(data_dir, engine))
-            code = _run(engine, directory, host, port, started)
+            return _run(engine, directory, host, port, started)
     except KeyboardInterrupt:
-        code = EXIT_OK
-    raise typer.Exit(code)
+        return EXIT_OK
 
 
-def _run(engine: Engine, directory: Path, host: str, port: int, started: ExitStack) -> int:
+def _run(engine: str, directory: Path, host: str, port: int, started: ExitStack) -> int:
     """Runs the mesh over the demo's databases, with its rows in place, until a signal ends it."""
     seeded = directory / "seeded"
     is_new = not seeded.exists()
@@ -90,14 +52,14 @@ def _run(engine: Engine, directory: Path, host: str, port: int, started: ExitSta
         if is_new:
             await seed(console, bound_host, bound_port)
             seeded.touch()
-        welcome(console, engine.value, bound_host, bound_port)
+        welcome(console, engine, bound_host, bound_port)
 
     return run_mesh(configuration, host, port, ready)
 
 
-def _urls(engine: Engine, storage: Path, started: ExitStack) -> tuple[str, ...]:
+def _urls(engine: str, storage: Path, started: ExitStack) -> tuple[str, ...]:
     """Where the two data sources are; starts the servers of an engine that has some."""
-    if engine is Engine.SQLITE:
+    if engine == "sqlite":
         return tuple(f"sqlite:{storage / schema}.db" for schema in SCHEMAS)
     servers = started.enter_context(running_servers(storage, SCHEMAS))
     return tuple(
@@ -107,14 +69,14 @@ def _urls(engine: Engine, storage: Path, started: ExitStack) -> tuple[str, ...]:
 
 
 @contextmanager
-def _data_directory(chosen: Path | None, engine: Engine) -> Iterator[Path]:
+def _data_directory(chosen: Path | None, engine: str) -> Iterator[Path]:
     """The directory of one engine's data, locked against a second demo. Raises Failure when it cannot be used."""
     with ExitStack() as held:
         if chosen is None:
             parent = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="dbmesh-demo-")))
         else:
             parent = chosen.expanduser().absolute()
-        directory = parent / f"dbmesh-demo-{engine.value}"
+        directory = parent / f"dbmesh-demo-{engine}"
         try:
             directory.mkdir(parents=True, exist_ok=True)
             lock = held.enter_context((directory / "lock").open("w"))

@@ -9,9 +9,7 @@ import asyncio
 import os
 import time
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -24,8 +22,7 @@ from dbmesh.engine.catalog import load_tables
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.model import Catalog, TableSchema
 from dbmesh.planner.catalog import AmbiguousTable, build_catalog
-from dbmesh.planner.explain import Row
-from dbmesh.planner.explain import explain as explain_bound
+from dbmesh.planner.explain import Row, explain
 from dbmesh.planner.plan import Call, SessionStatement, SessionValues
 from dbmesh.planner.planner import Planner
 from dbmesh.rules.keygen import make_key_generator
@@ -35,27 +32,9 @@ from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import cut
 
 
-def explain(
-    statement: Annotated[str, typer.Argument(metavar="SQL", help="One statement, in quotes.")],
-    config: Annotated[
-        Path, typer.Option("--config", metavar="DIR", help="Directory with global.yaml and database-*.yaml.")
-    ],
-    database: Annotated[str, typer.Option(metavar="DB", help="Logic database the statement is for.")],
-    connect: Annotated[
-        bool,
-        typer.Option("--connect", metavar="", help="Read the tables from the data sources before planning."),
-    ] = False,
-) -> None:
-    """Show the shots of a statement and how their answers become one, without executing it.
-
-    Plans from the rules alone, unless --connect lets it read the tables from
-    the data sources: then tables that no rule names are known too, and so are
-    the columns' types.
-
-    \b
-    dbmesh explain --config DIR --database shop "SELECT * FROM t_order"
-    """
-    rule_set = rules_of(load_directory(config), database)
+def explain_statement(statement: str, directory: Path, database: str, *, connect: bool) -> None:
+    """Prints the shots of a statement and how their answers become one. Raises Failure."""
+    rule_set = rules_of(load_directory(directory), database)
     catalog = asyncio.run(read_catalog(rule_set)) if connect else Catalog({}, {})
     try:
         rows = plan_rows(rule_set, catalog, statement)
@@ -87,7 +66,7 @@ def plan_rows(rule_set: RuleSet, catalog: Catalog, statement: str) -> tuple[Row,
         name: make_key_generator(config, lambda: time.time_ns() // 1_000_000, os.urandom)
         for name, config in rule_set.key_generators.items()
     }
-    return explain_bound(plan.bind(Call(read.literals, values, key_generators=generators)))
+    return explain(plan.bind(Call(read.literals, values, key_generators=generators)))
 
 
 async def read_catalog(rule_set: RuleSet) -> Catalog:

@@ -1,21 +1,39 @@
-"""The `dbmesh` command: its verbs, its help and its exit codes.
+"""The `dbmesh` command: its verbs, their options, their help and the exit codes.
 
 Decides how words on a command line become one call each. Knows nothing of protocols, rules or shards.
 Exit codes: 0 done, 1 a mistake in the configuration or the surroundings, 2 a mistake on the command line itself,
 130 interrupted. `serve` and `demo` are meant to be interrupted: they end with 0.
+
+What a verb does is imported when the verb is called, so that help and mistakes on the command line come at once.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dbmesh import __version__
-from dbmesh.cli import demo, explain, rules, serve
 from dbmesh.cli.output import EXIT_MISTAKE, EXIT_OK, Failure, answers, report
+
+
+class Engine(StrEnum):
+    """What holds the demo's rows."""
+
+    SQLITE = "sqlite"
+    MARIADB = "mariadb"
+
+
+Config = Annotated[
+    Path, typer.Option("--config", metavar="DIR", help="Directory with global.yaml and database-*.yaml.")
+]
+Host = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for every interface.")
+]
 
 app = typer.Typer(
     name="dbmesh",
@@ -25,6 +43,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+rules_app = typer.Typer(no_args_is_help=True, help="Check rules and print their schema.")
+app.add_typer(rules_app, name="rules")
 
 
 def _print_version(wanted: bool) -> None:
@@ -59,14 +79,126 @@ def dbmesh(
     """
 
 
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
-app.command("explain")(explain.explain)
-app.add_typer(rules.app, name="rules")
+@app.command()
+def demo(
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="sqlite is embedded; mariadb starts two real servers (mariadbd has to be on PATH)."
+        ),
+    ] = Engine.SQLITE,
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes any free one.")
+    ] = 3307,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep the data here and use it again next time. Without it the data goes with the demo.",
+        ),
+    ] = None,
+) -> None:
+    """Start a sharded shop to try: two data sources, four shards, a few thousand rows.
+
+    User root, password root, database shop. Stays in the foreground; Ctrl-C
+    stops everything it started.
+
+    \b
+    dbmesh demo
+    dbmesh demo --engine mariadb --port 3310 --data-dir ~/dbmesh-demo
+    """
+    from dbmesh.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(engine.value, host, port, data_dir))
+
+
+@app.command()
+def serve(
+    config: Config,
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Port to listen on; 0 takes any free one. Without it, proxy-default-port of global.yaml (3307).",
+        ),
+    ] = None,
+) -> None:
+    """Serve the databases of a configuration directory until SIGINT or SIGTERM.
+
+    Starts when every file is valid and the port is free. A data source that
+    does not answer is named, and asked again when a statement needs it.
+    Statements under way are given time to end when it stops.
+
+    \b
+    dbmesh serve --config sharding_rules
+    dbmesh serve --config /etc/dbmesh --host 0.0.0.0 --port 3306
+    """
+    from dbmesh.cli.serve import serve_directory
+
+    raise typer.Exit(serve_directory(config, host, port))
+
+
+@app.command()
+def explain(
+    statement: Annotated[str, typer.Argument(metavar="SQL", help="One statement, in quotes.")],
+    config: Config,
+    database: Annotated[str, typer.Option(metavar="DB", help="Logic database the statement is for.")],
+    connect: Annotated[
+        bool,
+        typer.Option("--connect", metavar="", help="Read the tables from the data sources before planning."),
+    ] = False,
+) -> None:
+    """Show the shots of a statement and how their answers become one, without executing it.
+
+    Plans from the rules alone, unless --connect lets it read the tables from
+    the data sources: then tables that no rule names are known too, and so are
+    the columns' types.
+
+    \b
+    dbmesh explain --config DIR --database shop "SELECT * FROM t_order"
+    """
+    from dbmesh.cli.explain import explain_statement
+
+    explain_statement(statement, config, database, connect=connect)
+
+
+@rules_app.command()
+def validate(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory with global.yaml and database-*.yaml.")
+    ],
+) -> None:
+    """Check every file of a configuration directory and report every mistake at once.
+
+    Connects to nothing. Each mistake names the file, the line, the key, what
+    is wrong and how to fix it.
+
+    \b
+    dbmesh rules validate sharding_rules
+    """
+    from dbmesh.cli.rules import validate_directory
+
+    validate_directory(directory)
+
+
+@rules_app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration files, for editors.
+
+    \b
+    dbmesh rules schema > dbmesh.schema.json
+    """
+    from dbmesh.cli.rules import print_schema
+
+    print_schema()
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command line (sys.argv without it) and returns its exit code. Never raises."""
+    """Runs one command line (sys.argv's when None) and returns its exit code. A Failure becomes a sentence on stderr."""
     try:
         app(args=None if arguments is None else list(arguments), prog_name="dbmesh")
     except Failure as failure:

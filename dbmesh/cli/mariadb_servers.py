@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -59,35 +60,50 @@ def running_servers(directory: Path, schemas: Sequence[str]) -> Iterator[tuple[M
 def _create(directories: Sequence[Path]) -> None:
     """Creates the system tables of every directory that has none yet, all at the same time. A directory is
     created under another name first: one that exists is complete."""
-    creating = []
-    for directory in directories:
-        if directory.exists():
-            continue
-        unfinished = directory.with_name(f"{directory.name}.new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        command = [
-            "mariadb-install-db",
-            "--no-defaults",
-            f"--datadir={unfinished}",
-            "--skip-test-db",
-            "--auth-root-authentication-method=socket",
-            *_as_root(),
+    with ExitStack() as running:
+        creating = [
+            (directory, *running.enter_context(_creating(directory)))
+            for directory in directories
+            if not directory.exists()
         ]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=_environment(directory),
-        )
-        creating.append((directory, unfinished, process))
-    for directory, unfinished, process in creating:
-        said, _ = process.communicate()
-        if process.returncode != 0:
-            raise Failure(f"mariadb-install-db failed in {unfinished}: {_last_line(said)}")
-        unfinished.rename(directory)
+        for directory, unfinished, process in creating:
+            said, _ = process.communicate()
+            if process.returncode != 0:
+                raise Failure(f"mariadb-install-db failed in {unfinished}: {_last_line(said)}")
+            unfinished.rename(directory)
+
+
+@contextmanager
+def _creating(directory: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """Begins to create a directory's system tables under another name. Ends what still runs on the way out."""
+    unfinished = directory.with_name(f"{directory.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    command = [
+        "mariadb-install-db",
+        "--no-defaults",
+        f"--datadir={unfinished}",
+        "--skip-test-db",
+        "--auth-root-authentication-method=socket",
+        *_as_root(),
+    ]
+    # The program is a script that starts mariadbd: a session of its own makes them one group to end.
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=_environment(directory),
+    )
+    try:
+        yield unfinished, process
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            # Its output ends when the last process of the group has: then nothing writes into the directory.
+            process.communicate()
 
 
 @contextmanager

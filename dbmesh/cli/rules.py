@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich import box
 from rich.table import Table
 
@@ -18,23 +16,9 @@ from dbmesh.cli.output import answers
 from dbmesh.rules.ruleset import BroadcastTable, Configuration, RuleSet, ShardedTable
 from dbmesh.rules.schema import json_schema
 
-app = typer.Typer(no_args_is_help=True, help="Check rules and print their schema.")
 
-
-@app.command()
-def validate(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Directory with global.yaml and database-*.yaml.")
-    ],
-) -> None:
-    """Check every file of a configuration directory and report every mistake at once.
-
-    Connects to nothing. Each mistake names the file, the line, the key, what
-    is wrong and how to fix it.
-
-    \b
-    dbmesh rules validate sharding_rules
-    """
+def validate_directory(directory: Path) -> None:
+    """Prints a summary of a valid directory. Raises Failure with every mistake of another."""
     configuration = load_directory(directory)
     console = answers()
     for rule_set in configuration.databases.values():
@@ -42,14 +26,9 @@ def validate(
     console.print(f"[bold green]OK[/]: {totals(configuration)}")
 
 
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of the configuration files, for editors.
-
-    \b
-    dbmesh rules schema > dbmesh.schema.json
-    """
-    typer.echo(json.dumps(json_schema(), indent=2))
+def print_schema() -> None:
+    """Prints the JSON Schema; not through Rich, which would wrap it."""
+    print(json.dumps(json_schema(), indent=2))
 
 
 def summary(rule_set: RuleSet) -> Table:
