@@ -39,41 +39,67 @@ COUNTRIES = (
     ("ZA", "South Africa", "Africa"),
 )
 SCHEMA: tuple[str, ...] = (
-    "CREATE TABLE t_user (user_id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(64) NOT NULL, "
-    "email VARCHAR(120) NOT NULL, country CHAR(2) NOT NULL, balance DECIMAL(12,2) NOT NULL DEFAULT 0, "
-    "created DATETIME NOT NULL, KEY k_country (country))",
-    "CREATE TABLE t_order (order_id BIGINT NOT NULL PRIMARY KEY, user_id BIGINT NOT NULL, "
-    "status VARCHAR(16) NOT NULL, amount DECIMAL(10,2) NOT NULL, created DATETIME NOT NULL, KEY k_user (user_id))",
-    "CREATE TABLE t_order_item (order_id BIGINT NOT NULL, item_id INT NOT NULL, user_id BIGINT NOT NULL, "
-    "product VARCHAR(40) NOT NULL, quantity INT NOT NULL, price DECIMAL(10,2) NOT NULL, "
-    "PRIMARY KEY (order_id, item_id))",
-    "CREATE TABLE t_country (code CHAR(2) NOT NULL PRIMARY KEY, name VARCHAR(60) NOT NULL, "
-    "continent VARCHAR(20) NOT NULL)",
+    (
+        "CREATE TABLE t_user (user_id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(64) NOT NULL, "
+        "email VARCHAR(120) NOT NULL, country CHAR(2) NOT NULL, balance DECIMAL(12,2) NOT NULL DEFAULT 0, "
+        "created DATETIME NOT NULL, KEY k_country (country))"
+    ),
+    (
+        "CREATE TABLE t_order (order_id BIGINT NOT NULL PRIMARY KEY, user_id BIGINT NOT NULL, "
+        "status VARCHAR(16) NOT NULL, amount DECIMAL(10,2) NOT NULL, created DATETIME NOT NULL, KEY k_user (user_id))"
+    ),
+    (
+        "CREATE TABLE t_order_item (order_id BIGINT NOT NULL, item_id INT NOT NULL, user_id BIGINT NOT NULL, "
+        "product VARCHAR(40) NOT NULL, quantity INT NOT NULL, price DECIMAL(10,2) NOT NULL, "
+        "PRIMARY KEY (order_id, item_id))"
+    ),
+    (
+        "CREATE TABLE t_country (code CHAR(2) NOT NULL PRIMARY KEY, name VARCHAR(60) NOT NULL, "
+        "continent VARCHAR(20) NOT NULL)"
+    ),
     "CREATE TABLE t_config (name VARCHAR(40) NOT NULL PRIMARY KEY, value VARCHAR(200) NOT NULL)",
 )
 """The logic tables; sent through the mesh, each statement makes every actual table."""
 
 QUERIES: tuple[tuple[str, str], ...] = (
     (
-        "SELECT status, COUNT(*) AS orders, SUM(amount) AS total, AVG(amount) AS average "
-        "FROM t_order GROUP BY status ORDER BY total DESC;",
+        (
+            "SELECT status, COUNT(*) AS orders, SUM(amount) AS total, AVG(amount) AS average "
+            "FROM t_order GROUP BY status ORDER BY total DESC;"
+        ),
         "Four shards count and sum; the mesh adds up exactly, as one server would.",
     ),
     (
-        "SELECT o.order_id, o.status, i.product, i.quantity, i.price FROM t_order o "
-        "JOIN t_order_item i ON o.order_id = i.order_id WHERE o.user_id = 42 ORDER BY o.order_id, i.item_id LIMIT 10;",
+        (
+            "SELECT o.order_id, o.status, i.product, i.quantity, i.price FROM t_order o JOIN t_order_item i "
+            "ON o.order_id = i.order_id AND o.user_id = i.user_id WHERE o.user_id = 42 "
+        "ORDER BY o.order_id, i.item_id LIMIT 10;"
+        ),
         "Binding tables: the join stays inside the one data source that holds user 42.",
     ),
     (
-        "SELECT u.name, c.name AS country, u.balance FROM t_user u JOIN t_country c ON u.country = c.code "
-        "ORDER BY u.balance DESC, u.user_id LIMIT 5;",
+        (
+            "SELECT u.name, c.name AS country, u.balance FROM t_user u JOIN t_country c ON u.country = c.code "
+            "ORDER BY u.balance DESC, u.user_id LIMIT 5;"
+        ),
         "A broadcast table joined on every shard, and the sorted rows merged into one top five.",
     ),
 )
 """Queries worth trying, each with a sentence on what it shows."""
 
 _FIRST_NAMES = ("Ada", "Bo", "Chen", "Dina", "Emil", "Fatima", "Goran", "Hana", "Ivo", "José")
-_LAST_NAMES = ("Archer", "Baker", "Cooper", "Draper", "Fisher", "Mason", "Potter", "Sawyer", "Turner", "Weaver")
+_LAST_NAMES = (
+    "Archer",
+    "Baker",
+    "Cooper",
+    "Draper",
+    "Fisher",
+    "Mason",
+    "Potter",
+    "Sawyer",
+    "Turner",
+    "Weaver",
+)
 _STATUSES = ("NEW", "PAID", "SHIPPED", "DELIVERED", "RETURNED")
 _PRODUCTS = ("kettle", "lamp", "notebook", "pencil", "rug", "teapot", "umbrella")
 _START = datetime.datetime(2025, 1, 1, 8, 0)

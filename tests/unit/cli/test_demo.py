@@ -15,6 +15,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
+from dbmesh.cli import demo_data
 from dbmesh.cli.demo_welcome import connections
 
 COMMAND = (sys.executable, "-c", "from dbmesh.cli.main import main; main()", "demo", "--port", "0")
@@ -67,6 +68,8 @@ def one_value(port: int, sql: str) -> object:
 def test_the_demo_serves_its_shop_and_leaves_nothing_behind(tmp_path: Path, ending: signal.Signals) -> None:
     with running(temporary=tmp_path) as (process, port):
         assert one_value(port, "SELECT COUNT(*) FROM t_order") == 2000
+        for query, _ in demo_data.QUERIES:
+            assert one_value(port, query) is not None
         assert len(list(tmp_path.iterdir())) == 1
         process.send_signal(ending)
         assert process.wait(30) == 0
@@ -100,6 +103,8 @@ def test_a_data_directory_is_kept_used_again_and_not_shared(tmp_path: Path) -> N
 def test_the_demo_on_real_servers_stops_them(tmp_path: Path) -> None:
     with running("--engine", "mariadb", temporary=tmp_path) as (process, port):
         assert one_value(port, "SELECT COUNT(*) FROM t_order") == 2000
+        for query, _ in demo_data.QUERIES:
+            assert one_value(port, query) is not None
         pids = [int(path.read_text()) for path in tmp_path.rglob("mariadb.pid")]
         assert len(pids) == 2
         process.send_signal(signal.SIGINT)
