@@ -7,15 +7,13 @@ answers come out through a receiver, in order, one at a time. Knows nothing of p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dbmesh.backend.state import SessionState
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
 
-@dataclass(frozen=True, slots=True)
-class Flavour:
+class Flavour(NamedTuple):
     """What a client's capabilities change in a server's answers; connections are pooled by it.
 
     `found_rows`: UPDATE counts matched rows (CLIENT_FOUND_ROWS). `deprecate_eof`: result sets end in an OK packet, so

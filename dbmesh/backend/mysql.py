@@ -37,6 +37,8 @@ _ResultT = TypeVar("_ResultT")
 PREPARED_PER_CONNECTION = 256
 """Prepared statements kept on one connection; the least recently used is closed on the server."""
 
+_IN_TRANSACTION = Status.IN_TRANS.value
+
 
 class RawReceiver(Protocol):
     """Receives an answer as raw packets: the relay. Called with the connection's own reader after every step."""
@@ -95,12 +97,13 @@ class MySQLConnection(asyncio.Protocol):
         self.prepared: OrderedDict[bytes, PreparedOnShard] = OrderedDict()
         self._transport = transport
         self._tls = tls
-        self._capabilities = capabilities
-        self._status = status
+        # Plain attributes: both are asked for at every statement.
+        self.usable = True
+        self.in_transaction = status & _IN_TRANSACTION != 0
         self._kill_query = kill_query
+        # Exactly one of the two while a command is under way, none otherwise.
         self._raw: RawReceiver | None = None
         self._receiver: Receiver | None = None
-        self._busy = False
         self._open = True
         self._reader = ResponseReader(
             deprecate_eof=bool(capabilities & Capability.DEPRECATE_EOF),
@@ -109,30 +112,18 @@ class MySQLConnection(asyncio.Protocol):
         self.write = transport.write if tls is None else tls.write
         transport.set_protocol(self)
 
-    # ------------------------------------------------------------------ state
-
-    @property
-    def usable(self) -> bool:
-        """See `Connection`."""
-        return self._open and not self._busy
-
-    @property
-    def in_transaction(self) -> bool:
-        """See `Connection`. An ERR packet carries no status, so after an error this is what was true before it."""
-        return bool(self._status & Status.IN_TRANS)
-
     # ------------------------------------------------------------------ commands
 
     def relay(self, packet: bytes, receiver: RawReceiver, likely: LikelyHeader | None = None) -> None:
         """Send a framed command whose answer is a query's; every step goes to `receiver` raw."""
-        self._busy = True
+        self.usable = False
         self._raw = receiver
         self._reader.start(ResponseKind.QUERY, likely_header=likely)
         self.write(packet)
 
     def relay_fetch(self, packet: bytes, receiver: RawReceiver) -> None:
         """Send a framed COM_STMT_FETCH."""
-        self._busy = True
+        self.usable = False
         self._raw = receiver
         self._reader.start(ResponseKind.FETCH)
         self.write(packet)
@@ -152,7 +143,7 @@ class MySQLConnection(asyncio.Protocol):
             self.prepared.move_to_end(sql)
             return known
         receiver = _PrepareReceiver()
-        self._busy = True
+        self.usable = False
         self._raw = receiver
         self._reader.start(ResponseKind.PREPARE)
         self.write(frame(Command.STMT_PREPARE.to_bytes(1, "little") + sql, 0))
@@ -192,7 +183,7 @@ class MySQLConnection(asyncio.Protocol):
 
     async def interrupt(self) -> None:
         """See `Connection`."""
-        if self._busy and self._open:
+        if self._open and not self.usable:
             await self._kill_query(self.thread_id)
 
     def pause_reading(self) -> None:
@@ -214,9 +205,9 @@ class MySQLConnection(asyncio.Protocol):
     async def close(self) -> None:
         """See `Connection`."""
         if self._open:
-            if not self._busy:
+            if self.usable:
                 self.send_only(Command.QUIT.to_bytes(1, "little"))
-            self._open = False
+            self._open = self.usable = False
             self._transport.close()
 
     # ------------------------------------------------------------------ asyncio.Protocol
@@ -231,9 +222,8 @@ class MySQLConnection(asyncio.Protocol):
                 return
             if not data:
                 return
-        if not self._busy:
-            if self._open:
-                self._broken("it sent bytes nobody asked for")
+        if self.usable:
+            self._broken("it sent bytes nobody asked for")
             return
         reader = self._reader
         try:
@@ -267,7 +257,7 @@ class MySQLConnection(asyncio.Protocol):
         if not self._open:
             receiver.failed(self._lost_error("it was already closed"))
             return
-        self._busy = True
+        self.usable = False
         self._receiver = receiver
         self._reader.start(kind, split=True)
         self.write(frame(payload, 0))
@@ -305,8 +295,9 @@ class MySQLConnection(asyncio.Protocol):
         if reader.rest:
             raise ProtocolError("bytes behind the end of an answer")
         if not reader.failed:
-            self._status = reader.status
-        self._busy = False
+            # An ERR packet carries no status: after it, what was true before it is all we know.
+            self.in_transaction = reader.status & _IN_TRANSACTION != 0
+        self.usable = True
         self._raw = None
 
     def _refuse_file(self) -> None:
@@ -325,15 +316,14 @@ class MySQLConnection(asyncio.Protocol):
         self._lost(reason)
 
     def _lost(self, reason: str) -> None:
-        self._open = False
+        self._open = self.usable = False
         raw, self._raw = self._raw, None
         receiver, self._receiver = self._receiver, None
         error = self._lost_error(reason)
-        if self._busy:
-            if raw is not None:
-                raw.failed(error)
-            elif receiver is not None:
-                receiver.failed(error)
+        if raw is not None:
+            raw.failed(error)
+        elif receiver is not None:
+            receiver.failed(error)
 
     def _lost_error(self, reason: str) -> MeshError:
         return MeshError(DATA_SOURCE_LOST, data_source=self.data_source, reason=reason)

@@ -28,7 +28,7 @@ from dbmesh.session.local import use
 from dbmesh.session.session import Session
 from dbmesh.session.variables import check_charset
 from dbmesh.wire.collations import charset_of_collation, collation_name, default_collation
-from dbmesh.wire.constants import Command
+from dbmesh.wire.constants import MAX_PAYLOAD, Command
 from dbmesh.wire.framing import PacketReader, frame
 from dbmesh.wire.handshake import Authenticated, Denied, LookUpSecret, Send, ServerHandshake, StartTls
 from dbmesh.wire.packets import make_err
@@ -120,6 +120,15 @@ class ClientConnection(asyncio.Protocol):
             if self._tls is not None:
                 data = self._tls.receive(data)
             reader = self._reader
+            session = self._session
+            if session is not None and not self._busy and not self._logging_in and not reader.buffered:
+                length = len(data) - 4
+                whole = 0 < length < MAX_PAYLOAD and int.from_bytes(data[:4], "little") == length
+                if whole and data[4] != _CHANGE_USER:
+                    # What nearly always comes, one command in one chunk: the reader would cut out the same packet.
+                    self._busy = True
+                    session.handle(data[4:], 1)
+                    return
             reader.feed(data)
             if self._busy:
                 if reader.buffered > READ_AHEAD:

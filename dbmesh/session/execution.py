@@ -95,9 +95,11 @@ def free_connection(
     connection = pool.try_acquire(session.flavour, now)
     if connection is None:
         return None, False
-    if not isinstance(connection, MySQLConnection) or connection.state != session.state:
+    state = session.state
+    if not isinstance(connection, MySQLConnection) or (connection.state is not state and connection.state != state):
         pool.release(connection, now)
         return None, False
+    connection.state = state
     return connection, False
 
 

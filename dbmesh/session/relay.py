@@ -16,9 +16,8 @@ from dbmesh.engine.exchange import fetch_warnings
 from dbmesh.errors import ShardError
 from dbmesh.planner.plan import Names
 from dbmesh.session.result_sink import rename
-from dbmesh.wire.constants import Capability
 from dbmesh.wire.framing import frame
-from dbmesh.wire.packets import ColumnDefinition, make_ok
+from dbmesh.wire.packets import ColumnDefinition, make_ok, parse_ok
 from dbmesh.wire.blocks import rewrite_header
 from dbmesh.wire.response import ANSWER_END, NEED_DATA, Progress, ResponseReader
 
@@ -128,8 +127,7 @@ class RelayReceiver:
             def renamed(column: ColumnDefinition) -> ColumnDefinition:
                 return rename(column, names)
 
-            deprecate_eof = bool(self._session.capabilities & Capability.DEPRECATE_EOF)
-            known = rewrite_header(header, renamed, deprecate_eof)
+            known = rewrite_header(header, renamed, self._session.flavour.deprecate_eof)
             if len(self._headers) >= HEADERS_KEPT:
                 self._headers.clear()
             self._headers[header] = (names.tables, known)
@@ -164,8 +162,7 @@ class RelayReceiver:
         connection = self._connection
         if connection is None:
             return
-        terminal = reader.terminal
-        if (len(terminal) == 9 and terminal[5:7] != b"\0\0") or (len(terminal) != 9 and reader.ok().warnings):
+        if _warns(reader.terminal):
             session.run(self._collect_warnings(connection))
             return
         self._connection = None
@@ -186,3 +183,13 @@ class RelayReceiver:
             self._connection = None
             if not self._pinned:
                 connection.home.release(connection, session.now())
+
+
+def _warns(terminal: bytes) -> bool:
+    """Whether an EOF or OK packet counts warnings. In an EOF packet they stand before the status, in an OK packet behind
+    it; the two numbers before that are one byte each while they are small."""
+    if len(terminal) == 9:
+        return terminal[5:7] != b"\0\0"
+    if terminal[5] < 0xFB and terminal[6] < 0xFB:
+        return terminal[9:11] != b"\0\0"
+    return parse_ok(terminal[4:], 0).warnings != 0

@@ -64,7 +64,8 @@ class Session:
         self.mesh = mesh
         self.client = client
         self.connection_id = connection_id
-        self.capabilities = capabilities
+        # A plain int: flag arithmetic of enum classes costs microseconds, and this is asked for at every statement.
+        self.capabilities = int(capabilities)
         self.host = host
         self.user_name = ""
         self.account = ""
@@ -80,12 +81,12 @@ class Session:
         self.exchange: Exchange | None = None
         self.client_paused = False
         self._tasks = tasks
-        self._loop = asyncio.get_running_loop()
+        self.now = asyncio.get_running_loop().time
         self._work: asyncio.Task[None] | None = None
         self._killed = False
         self._ended = False
         self.command_text = b""
-        self.command_since = self._loop.time()
+        self.command_since = self.now()
         self.reset()
         mesh.sessions[connection_id] = self
 
@@ -134,10 +135,6 @@ class Session:
         if self.lexer_flags.no_backslash_escapes:
             flags |= Status.NO_BACKSLASH_ESCAPES.value
         return flags
-
-    def now(self) -> float:
-        """Loop time in seconds."""
-        return self._loop.time()
 
     # ------------------------------------------------------------------ the life of a command
 

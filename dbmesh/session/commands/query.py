@@ -10,14 +10,22 @@ from dbmesh.session.planning import look_up, must_reload
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.sql.lexer import split_statements
 from dbmesh.wire.commands import parse_query
+from dbmesh.wire.constants import Capability
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session, Work
 
 
+_QUERY_ATTRIBUTES = Capability.QUERY_ATTRIBUTES.value
+
+
 def query(session: Session, payload: bytes, sequence: int) -> Work | None:
     """See the manual, COM_QUERY. Query attributes are read and not passed on."""
-    sql = parse_query(payload, session.capabilities).sql
+    if session.capabilities & _QUERY_ATTRIBUTES:
+        # Nearly always there are none: a count of 0 and one set.
+        sql = payload[3:] if payload[1:3] == b"\0\1" else parse_query(payload, session.capabilities).sql
+    else:
+        sql = payload[1:]
     session.command_text = sql
     text = sql.decode("utf-8", "surrogateescape")
     if session.multi_statements and b";" in sql:
