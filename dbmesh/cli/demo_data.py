@@ -73,7 +73,7 @@ QUERIES: tuple[tuple[str, str], ...] = (
         (
             "SELECT o.order_id, o.status, i.product, i.quantity, i.price FROM t_order o JOIN t_order_item i "
             "ON o.order_id = i.order_id AND o.user_id = i.user_id WHERE o.user_id = 42 "
-        "ORDER BY o.order_id, i.item_id LIMIT 10;"
+            "ORDER BY o.order_id, i.item_id LIMIT 10;"
         ),
         "Binding tables: the join stays inside the one data source that holds user 42.",
     ),
