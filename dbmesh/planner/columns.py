@@ -22,7 +22,7 @@ _PLAIN = frozenset((ColumnFamily.INTEGER, ColumnFamily.DECIMAL, ColumnFamily.FLO
 _NUMBERED = frozenset((ColumnFamily.ENUM, ColumnFamily.SET, ColumnFamily.BIT))
 _NUMERIC_FUNCTIONS = (
     exp.Count, exp.Sum, exp.Avg, exp.BitwiseAndAgg, exp.BitwiseOrAgg, exp.BitwiseXorAgg, exp.Length, exp.Abs,
-    exp.Round, exp.Ceil, exp.Floor, exp.Mul, exp.Div, exp.Mod, exp.IntDiv, exp.Neg,
+    exp.Round, exp.Ceil, exp.Floor, exp.Mul, exp.Div, exp.Mod, exp.IntDiv, exp.Neg, exp.Rand,
 )  # fmt: skip
 
 _JSON_FUNCTIONS = (exp.JSONExtract, exp.JSONObject, exp.JSONArray)
@@ -131,14 +131,6 @@ class KeyMaker:
         found = self._scopes.column(node)
         return found[1] if found is not None else None
 
-    def collation(self, node: exp.Expr) -> str | None:
-        """The collation a text expression compares by: that of its columns when they agree, else unknown."""
-        schemas = [self.schema(column) for column in node.find_all(exp.Column)]
-        found = {
-            schema.collation for schema in schemas if schema is not None and schema.collation is not None
-        }
-        return next(iter(found)) if len(found) == 1 else None
-
     def key(
         self,
         node: exp.Expr,
@@ -168,9 +160,11 @@ class KeyMaker:
         if family in _PLAIN or self.is_numeric(node):
             return SortKey(column, None, descending)
         whole = not grouped or schema is not None or any(node.find_all(exp.AggFunc))
-        before, after = ("WEIGHT_STRING(", ")") if whole else ("MIN(WEIGHT_STRING(", "))")
-        weight = self._hidden.add(*_wrapped(before, text, after))
-        return SortKey(column, weight, descending, self.collation(node))
+        collation = schema.collation if schema is not None else None
+        weight = _weight(text, collation)
+        if not whole:
+            weight = _wrapped("MIN(", weight, ")")
+        return SortKey(column, self._hidden.add(*weight), descending, collation)
 
     def weight(self, node: exp.Expr, text: tuple[Segment, ...]) -> tuple[int | None, str | None]:
         """The hidden weight and the collation by which MIN and MAX of `node` compare; `text` is the whole call."""
@@ -183,7 +177,8 @@ class KeyMaker:
             raise not_supported("MIN or MAX of JSON over several data nodes", "use a scalar: doc->>'$.path'")
         if (schema is not None and schema.family in _PLAIN) or self.is_numeric(node):
             return None, None
-        return self._hidden.add(*_wrapped("WEIGHT_STRING(", text, ")")), self.collation(node)
+        collation = schema.collation if schema is not None else None
+        return self._hidden.add(*_weight(text, collation)), collation
 
     def is_numeric(self, node: exp.Expr) -> bool:
         """Whether the values are numbers by construction."""
@@ -193,6 +188,12 @@ class KeyMaker:
         if isinstance(node, exp.Add | exp.Sub):
             return not any(node.find_all(exp.Interval))
         return isinstance(node, _NUMERIC_FUNCTIONS)
+
+
+def _weight(text: tuple[Segment, ...], collation: str | None) -> tuple[Segment, ...]:
+    """The hidden weight of a text expression; where only the server knows the collation, the weight says it."""
+    weight = _wrapped("WEIGHT_STRING(", text, ")")
+    return weight if collation is not None else ("CONCAT(COLLATION(", *text, "),':',", *weight, ")")
 
 
 def _wrapped(before: str, text: tuple[Segment, ...], after: str) -> tuple[Segment, ...]:

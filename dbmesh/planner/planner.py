@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dbmesh.errors import PARSE_ERROR, MeshError
 from dbmesh.model import Catalog
 from dbmesh.planner.context import PlanContext, PlannerSettings
 from dbmesh.planner.phases import PHASES, unread
@@ -49,6 +50,10 @@ class Planner:
         Raises MeshError: PARSE_ERROR, INVALID_TEXT, NOT_SUPPORTED, UNKNOWN_TABLE, NO_DATABASE and those of rules.
         """
         statement = Statement(fingerprint.shape, flags)
+        slots = {slot.index for slot in statement.shape.slots if not slot.parameter}
+        if len(slots) != len(fingerprint.literals):
+            # Literals that touch (`1..2`) read differently once replaced; no valid statement has them.
+            raise MeshError(PARSE_ERROR, near=fingerprint.shape[:80], line=1)
         context = self._context(statement, fingerprint.literals, database)
         for phase in PHASES:
             planned = phase.plan(context)

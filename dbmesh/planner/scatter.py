@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from dbmesh.errors import not_supported
+from dbmesh.model import ColumnFamily
 from dbmesh.planner.conditions import joins_of, nullable_references
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Draft, Limits, Scatter, aggregates_in, is_aggregated, limits_of, refusal
@@ -21,6 +22,7 @@ from dbmesh.planner.template import Edits
 from dbmesh.rules.ruleset import ShardedTable
 from dbmesh.sql.clauses import find_clauses
 
+_EXACT = frozenset((ColumnFamily.INTEGER, ColumnFamily.DECIMAL, ColumnFamily.TEMPORAL, ColumnFamily.BINARY))
 _UNMERGED_FUNCTIONS = frozenset(
     ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", "MASTER_POS_WAIT", "SLEEP",
      "NEXTVAL", "LASTVAL", "BENCHMARK")
@@ -104,14 +106,17 @@ def _parents(node: exp.Expr) -> list[exp.Expr]:
 
 
 def is_complete_per_node(scopes: Scopes, select: exp.Select) -> bool:
-    """Whether every group lies on one node: GROUP BY holds all sharding columns of one of the sharded tables."""
+    """Whether every group lies on one node: GROUP BY holds all sharding columns of one of the sharded tables.
+
+    Text does not count: 'a' and 'A' may be one group and still live on two nodes.
+    """
     group = select.args.get("group")
     if group is None or any(group.args.get(name) for name in ("rollup", "cube", "grouping_sets", "totals")):
         return False
     keys: set[tuple[int, str]] = set()
     for node in group.expressions:
         found = scopes.column(node) if isinstance(node, exp.Column) else None
-        if found is not None:
+        if found is not None and found[1] is not None and found[1].family in _EXACT:
             keys.add((found[0].index, node.name.lower()))
     nullable = nullable_references(scopes, select)
     return any(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from dbmesh.errors import MeshError, not_supported
-from dbmesh.model import ColumnSchema, DataNode
+from dbmesh.model import ColumnFamily, ColumnSchema
 from dbmesh.planner.conditions import Equals
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Scatter
@@ -35,12 +35,14 @@ _LOCK_FUNCTIONS = frozenset(("GET_LOCK",))
 
 @dataclass(frozen=True, slots=True)
 class PointLookup:
-    """The shortest way of a statement whose one table's one sharding column equals one value."""
+    """The shortest way of a statement whose one table's one sharding column equals one value. `integers`: the column
+    holds integers, so that an int is a key as it is; `targets` are keyed by data source, then actual table."""
 
     slot: Slot
     column: ColumnSchema | None
     node_of: PointRouter
-    targets: Mapping[DataNode, Target]
+    targets: Mapping[str, Mapping[str, Target]]
+    integers: bool
 
     def target(self, call: Call, flags: LexerFlags) -> Target | None:
         """The target, or None when the general way must decide (NULL, a value no key can have)."""
@@ -50,9 +52,16 @@ class PointLookup:
             raw = call.literals[self.slot.index]
             if not isinstance(raw, str):
                 return None
-            value = decode_literal(raw, self.slot.kind, no_backslash_escapes=flags.no_backslash_escapes)
-        key = coerce_key(value, self.column)
-        return None if key is None or key is UNKNOWN_KEY else self.targets[self.node_of(key)]
+            value = (
+                int(raw)
+                if raw.isdigit()
+                else decode_literal(raw, self.slot.kind, no_backslash_escapes=flags.no_backslash_escapes)
+            )
+        key = value if self.integers and type(value) is int else coerce_key(value, self.column)
+        if key is None or key is UNKNOWN_KEY:
+            return None
+        node = self.node_of(key)
+        return self.targets[node.data_source][node.table]
 
 
 class _Frames:
@@ -216,5 +225,9 @@ def _point(router: Router) -> PointLookup | None:
     operand = predicates[0].operands[0]
     if operand.slot is None or operand.negated or predicates[0].null_safe:
         return None
-    targets = {node: Target(node.data_source, (node.table,)) for node in table.nodes}
-    return PointLookup(operand.slot, place.columns.get(column), node_of, targets)
+    targets: dict[str, dict[str, Target]] = {}
+    for node in table.nodes:
+        targets.setdefault(node.data_source, {})[node.table] = Target(node.data_source, (node.table,))
+    schema = place.columns.get(column)
+    integers = schema is not None and schema.family is ColumnFamily.INTEGER
+    return PointLookup(operand.slot, schema, node_of, targets, integers)

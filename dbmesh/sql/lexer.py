@@ -26,9 +26,9 @@ _NAME = r"\w$\x80-\uffff"
 # The first digit has been consumed already.
 _NUMBER_REST = (
     r"(?:(?<=0)x[0-9a-fA-F]++|(?<=0)b[01]++|[0-9]*+(?:\.[0-9]*+)?+(?:[eE][+-]?+[0-9]++)?+)"
-    rf"(?![{_NAME}])"
+    rf"(?![{_NAME}.])"
 )
-_FRACTION = rf"[0-9]++(?:[eE][+-]?+[0-9]++)?+(?![{_NAME}])"
+_FRACTION = rf"[0-9]++(?:[eE][+-]?+[0-9]++)?+(?![{_NAME}.])"
 _SIGNED = rf"(?:(?<=[(,=<>]-)|(?<=[(,=<>][ ]-))(?:[0-9]{_NUMBER_REST}|\.{_FRACTION})"
 
 _INSERT_HEAD = re.compile(
@@ -51,7 +51,7 @@ def _alternatives(flags: LexerFlags) -> list[str]:
         _quoted("'", backslash),
         _quoted("`", False),
         _quoted('"', backslash and not flags.ansi_quotes),
-        rf"(?<=\.)(?<![{_NAME}`\"].){_FRACTION}",
+        rf"(?<=\.)(?<![{_NAME}`\".].){_FRACTION}",
         rf"(?<=-)(?:-(?:(?=\s)|\Z)[^\n]*+|{_SIGNED})",
         r"(?<=/)\*(?:.*?\*/|.*\Z)",
         r"(?<=\#)[^\n]*+",

@@ -1,0 +1,107 @@
+"""The shop: one logic database of every kind of table, as a planner without servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, DataNode, SqlValue, TableSchema
+from dbmesh.planner.plan import BoundStatement, Call, SessionValues
+from dbmesh.planner.planner import Planner
+from dbmesh.rules.algorithms.mod import Mod
+from dbmesh.rules.ruleset import BroadcastTable, DataSourceConfig, RuleSet, ShardedTable, Strategy
+from dbmesh.sql.fingerprint import fingerprint
+from dbmesh.sql.lexer import DEFAULT, LexerFlags
+
+_FAMILIES = {
+    "bigint": ColumnFamily.INTEGER,
+    "decimal": ColumnFamily.DECIMAL,
+    "varchar": ColumnFamily.TEXT,
+    "datetime": ColumnFamily.TEMPORAL,
+    "enum": ColumnFamily.ENUM,
+    "json": ColumnFamily.JSON,
+    "bit": ColumnFamily.BIT,
+}
+
+
+def _table(name: str, *columns: str) -> TableSchema:
+    schemas: list[ColumnSchema] = []
+    for column in columns:
+        label, kind = column.split(":")
+        family = _FAMILIES[kind]
+        collation = "utf8mb4_general_ci" if family in (ColumnFamily.TEXT, ColumnFamily.ENUM) else None
+        schemas.append(ColumnSchema(label, kind, family, collation=collation))
+    return TableSchema(name, tuple(schemas), (schemas[0].name,))
+
+
+def _sharded(name: str, column: str, shards: int = 4, auditors: tuple[str, ...] = ()) -> ShardedTable:
+    nodes = tuple(DataNode(f"ds_{number % 2}", f"{name}_{number}") for number in range(shards))
+    strategy = Strategy("standard", (column,), Mod(shards), "mod")
+    return ShardedTable(name, nodes, Strategy("none"), strategy, auditors=auditors)
+
+
+def make_shop() -> Planner:
+    """Orders and items bound by user_id, users by id, logs audited; a country list on both data sources."""
+    both = ("ds_0", "ds_1")
+    sources = {name: DataSourceConfig(name, "mysql", "127.0.0.1", 3306, name, "root") for name in both}
+    tables = {
+        "t_order": _sharded("t_order", "user_id"),
+        "t_order_item": _sharded("t_order_item", "user_id"),
+        "t_user": _sharded("t_user", "id"),
+        "t_log": _sharded("t_log", "user_id", auditors=("DML_SHARDING_CONDITIONS",)),
+        "t_country": BroadcastTable("t_country", tuple(DataNode(name, "t_country") for name in both)),
+    }
+    rules = RuleSet("shop", 1, sources, tables, (("t_order", "t_order_item"),))
+    order = ("order_id:bigint", "user_id:bigint", "status:varchar", "amount:decimal", "created:datetime")
+    schemas = {
+        "t_order": _table("t_order", *order, "kind:enum", "doc:json", "flags:bit", "country:varchar"),
+        "t_order_item": _table(
+            "t_order_item",
+            "item_id:bigint",
+            "order_id:bigint",
+            "user_id:bigint",
+            "sku:varchar",
+            "quantity:bigint",
+        ),
+        "t_user": _table("t_user", "id:bigint", "name:varchar", "country:varchar"),
+        "t_log": _table("t_log", "id:bigint", "user_id:bigint", "line:varchar"),
+        "t_country": _table("t_country", "code:varchar", "title:varchar"),
+        "t_config": _table("t_config", "k:varchar", "v:varchar"),
+    }
+    return Planner(rules, Catalog(schemas, {"t_config": DataNode("ds_0", "t_config")}), {"shop": rules})
+
+
+@pytest.fixture(scope="session")
+def shop() -> Planner:
+    """The shop's planner."""
+    return make_shop()
+
+
+Binder = Callable[..., BoundStatement]
+
+
+def bind_statement(
+    planner: Planner,
+    sql: str,
+    *parameters: SqlValue,
+    keep: bool = False,
+    flags: LexerFlags = DEFAULT,
+    session: SessionValues | None = None,
+) -> BoundStatement:
+    """Plan and bind one statement as a session in `shop` would."""
+    read = fingerprint(sql, flags)
+    plan = planner.plan(read, flags, "shop").plan
+    call = Call(read.literals, session or SessionValues("shop"), parameters=parameters, keep_parameters=keep)
+    bound: BoundStatement = plan.bind(call)  # type: ignore[union-attr]
+    return bound
+
+
+@pytest.fixture
+def bind(shop: Planner) -> Binder:
+    """`bind(sql, *parameters)` in the shop."""
+
+    def run(sql: str, *parameters: SqlValue, **options: object) -> BoundStatement:
+        return bind_statement(shop, sql, *parameters, **options)  # type: ignore[arg-type]
+
+    return run

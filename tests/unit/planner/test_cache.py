@@ -1,0 +1,61 @@
+"""The plan cache: who shares a plan with whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbmesh.planner.cache import Generations, PlanCache
+from dbmesh.planner.planner import Planner
+from dbmesh.sql.lexer import LexerFlags
+
+
+@pytest.fixture
+def cache(shop: Planner) -> PlanCache:
+    return PlanCache(shop)
+
+
+def _same(cache: PlanCache, first: str, second: str) -> bool:
+    return cache.lookup(first, "shop")[0] is cache.lookup(second, "shop")[0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ("SELECT * FROM t_order WHERE user_id = 1", "SELECT * FROM t_order WHERE user_id = 2", True),
+        ("SELECT * FROM t_order WHERE user_id IN (1)", "SELECT * FROM t_order WHERE user_id IN (1,2)", True),
+        ("SELECT * FROM t_order LIMIT 5, 10", "SELECT * FROM t_order LIMIT 10, 10", True),
+        (
+            "SELECT order_id, amount FROM t_order ORDER BY 1",
+            "SELECT order_id, amount FROM t_order ORDER BY 2",
+            False,
+        ),
+        ("SELECT * FROM t_order WHERE user_id = 1", "SELECT * FROM t_order WHERE user_id = '1'", False),
+        ("SET @a = 1", "SET @a = 2", False),
+        ("/* DBMESH_HINT: DATA_SOURCE_NAME=ds_0 */ SELECT 1", "SELECT 1", False),
+        ("/* trace 7 */ SELECT 1", "SELECT 1", True),
+    ],
+)
+def test_sharing(cache: PlanCache, first: str, second: str, shared: bool) -> None:
+    assert _same(cache, first, second) is shared
+    assert _same(cache, first, first)
+    assert _same(cache, second, second)
+
+
+def test_literals_are_those_of_the_text(cache: PlanCache) -> None:
+    cache.lookup("SELECT 1", "shop")
+    assert list(cache.lookup(b"SELECT 2", "shop")[1]) == ["2"]
+
+
+def test_flags_and_database_are_part_of_the_key(cache: PlanCache) -> None:
+    plan = cache.lookup("SELECT 1", "shop")[0]
+    assert cache.lookup("SELECT 1", None)[0] is not plan
+    assert cache.lookup("SELECT 1", "shop", LexerFlags(ansi_quotes=True))[0] is not plan
+
+
+def test_generations_keep_what_is_used() -> None:
+    kept: Generations[int, str] = Generations(10)
+    for number in range(100):
+        kept.put(number, str(number))
+        assert kept.get(0) == "0"
+        assert len(kept) <= 10
+    assert kept.get(50) is None
