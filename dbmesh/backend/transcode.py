@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 
-from dbmesh.wire.packets import ColumnDefinition
 from dbmesh.wire.constants import ColumnType
+from dbmesh.wire.packets import ColumnDefinition
 from dbmesh.wire.values import encode_text_row, text_value
 
 Printer = Callable[[object], bytes | None]
@@ -26,7 +26,8 @@ def row_payload(values: Sequence[object]) -> bytes:
 def rows_payloads(rows: Sequence[Sequence[object]], printers: Sequence[Printer]) -> list[bytes]:
     """Text rows of many rows, each column by its printer."""
     return [
-        encode_text_row([printer(value) for printer, value in zip(printers, row, strict=True)]) for row in rows
+        encode_text_row([printer(value) for printer, value in zip(printers, row, strict=True)])
+        for row in rows
     ]
 
 
@@ -61,7 +62,7 @@ def decimal_printer(decimals: int) -> Printer:
             return None
         number = value if isinstance(value, Decimal) else Decimal(str(value))
         rounded = number.quantize(unit, ROUND_HALF_UP, _EXACT)
-        return format(abs(rounded) if not rounded else rounded, "f").encode("ascii")
+        return format(rounded if rounded else abs(rounded), "f").encode("ascii")
 
     return print_decimal
 

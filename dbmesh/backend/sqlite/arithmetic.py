@@ -77,9 +77,11 @@ def _modulo(left: Number, right: Number) -> Number | None:
 def _whole_quotient(left: Number, right: Number) -> Number | None:
     if not right:
         return None
-    return int((Decimal(str(left)) / Decimal(str(right))).to_integral_value(ROUND_DOWN, _EXACT)) if isinstance(
-        left, float | Decimal
-    ) else _truncated(int(left), int(right))
+    return (
+        int((Decimal(str(left)) / Decimal(str(right))).to_integral_value(ROUND_DOWN, _EXACT))
+        if isinstance(left, float | Decimal)
+        else _truncated(int(left), int(right))
+    )
 
 
 def _truncated(left: int, right: int) -> int:
@@ -146,7 +148,9 @@ def truncate_to(value: Stored, decimals: Stored) -> Stored:
     result = Decimal(str(found)).quantize(Decimal(1).scaleb(-int(places)), ROUND_DOWN, _EXACT)
     if isinstance(found, float):
         return float(result)
-    return shown(int(result) if isinstance(found, int) else result if int(places) > 0 else Decimal(int(result)))
+    return shown(
+        int(result) if isinstance(found, int) else result if int(places) > 0 else Decimal(int(result))
+    )
 
 
 def _integral(rounding: Callable[[Number], int]) -> Callable[[Stored], Stored]:
@@ -162,7 +166,9 @@ def _integral(rounding: Callable[[Number], int]) -> Callable[[Stored], Stored]:
 def absolute(value: Stored) -> Stored:
     """ABS."""
     found = to_number(value)
-    return None if found is None else shown(abs(found))
+    if found is None:
+        return None
+    return shown(found if found >= 0 else -found)
 
 
 def sign(value: Stored) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import sqlglot
 from sqlglot import exp
 
 from dbmesh.backend.sqlite import names, temporal, types
@@ -34,6 +35,8 @@ def call_of(node: exp.Expression) -> Call | None:
         return Call(str(node.this).upper(), tuple(node.expressions))
     if isinstance(node, exp.DateAdd | exp.DateSub):
         return Call("SHIFT", (node.this, node.expression), node.text("unit"), isinstance(node, exp.DateSub))
+    if isinstance(node, exp.TimeToStr):
+        return Call("DATE_FORMAT", (_bare(node.this), _mysql_format(node)))
     if isinstance(node, exp.Extract):
         return Call(node.this.name.upper(), (node.expression,))
     if isinstance(node, exp.Trim):
@@ -62,6 +65,16 @@ def call_of(node: exp.Expression) -> Call | None:
     return Call(name, tuple(_bare(argument) for argument in arguments))
 
 
+def _mysql_format(node: exp.TimeToStr) -> exp.Expression:
+    """sqlglot keeps the format in Python's letters: only its own way back to MySQL's undoes that."""
+    if not isinstance(node.args["format"], exp.Literal):
+        raise not_supported(
+            "a computed DATE_FORMAT on the embedded SQLite data source", "write the format out"
+        )
+    texts = [token.text for token in sqlglot.tokenize(node.sql("mysql"), dialect="mysql")]
+    return exp.Literal.string(texts[-2])
+
+
 def _bare(node: exp.Expression) -> exp.Expression:
     """sqlglot wraps the arguments of date functions in conversions MySQL does by itself."""
     while isinstance(node, exp.TsOrDsToTimestamp):
@@ -79,7 +92,6 @@ _SPELLINGS: Mapping[type, tuple[str, tuple[str, ...]]] = {
     exp.UtcTimestamp: ("NOW", _ONE),
     exp.CurrentVersion: ("VERSION", ()),
     exp.CurrentSchema: ("DATABASE", ()),
-    exp.TimeToStr: ("DATE_FORMAT", ("this", "format")),
     exp.UnixToTime: ("FROM_UNIXTIME", _ONE),
     exp.Left: ("LEFT", ("this", "expression")),
     exp.Right: ("RIGHT", ("this", "expression")),
@@ -126,7 +138,9 @@ Reader = Callable[[Call, Sequence[Typed]], Typed]
 
 def _counted(call: Call, arguments: Sequence[Typed], low: int, high: int) -> None:
     if not low <= len(arguments) <= high:
-        raise ShardError(1582, "42000", f"Incorrect parameter count in the call to native function '{call.name}'")
+        raise ShardError(
+            1582, "42000", f"Incorrect parameter count in the call to native function '{call.name}'"
+        )
 
 
 def _plain(name: str, kind: SqlType, count: int, most: int | None = None) -> Reader:
@@ -248,7 +262,8 @@ def _weight_string(call: Call, arguments: Sequence[Typed]) -> Typed:
 def _field(call: Call, arguments: Sequence[Typed]) -> Typed:
     value, *members = arguments
     cases = " ".join(
-        f"WHEN {compared('=', value, member).sql} THEN {position}" for position, member in enumerate(members, start=1)
+        f"WHEN {compared('=', value, member).sql} THEN {position}"
+        for position, member in enumerate(members, start=1)
     )
     return Typed(f"CASE {cases} ELSE 0 END", LONGLONG)
 

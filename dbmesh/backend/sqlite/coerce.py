@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 import struct
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
 from dbmesh.backend.sqlite.types import Kind, SqlType
@@ -41,7 +42,7 @@ def to_number(value: Stored) -> int | float | Decimal | None:
     return number_prefix(value)
 
 
-def whole(number: int | float | Decimal) -> int:
+def whole(number: float | Decimal) -> int:
     """Rounded half away from zero; floats half to even, as the C library does for MySQL."""
     if isinstance(number, int):
         return number
@@ -91,7 +92,7 @@ class Coercion:
     def __init__(self, column: str, kind: SqlType) -> None:
         self._column = column
         self._type = kind
-        self._convert = {
+        converters: dict[Kind, Callable[[Stored, int], Stored]] = {
             Kind.INTEGER: self._integer,
             Kind.DECIMAL: self._decimal,
             Kind.DOUBLE: self._double,
@@ -100,7 +101,8 @@ class Coercion:
             Kind.DATE: self._date,
             Kind.DATETIME: self._datetime,
             Kind.TIME: self._time,
-        }[kind.kind]
+        }
+        self._convert = converters[kind.kind]
 
     @property
     def key(self) -> str:
@@ -116,7 +118,9 @@ class Coercion:
         return self._convert(value, row)
 
     def _wrong(self, kind: str, value: Stored, row: int) -> ShardError:
-        number, state = (1292, "22007") if kind in ("date", "datetime", "time") else (1366, "22007" if kind else "HY000")
+        number, state = (
+            (1292, "22007") if kind in ("date", "datetime", "time") else (1366, "22007" if kind else "HY000")
+        )
         text = f"Incorrect {kind} value: '{_as_text(value)}' for column '{self._column}' at row {row}"
         return ShardError(number, state, text)
 

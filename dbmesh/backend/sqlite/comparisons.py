@@ -19,7 +19,9 @@ _INEXACT = 2**53
 
 def compared(operator: str, left: Typed, right: Typed) -> Typed:
     """`left operator right` for =, <>, <, <=, >, >=, IS, IS NOT (the last two for the NULL-safe operator)."""
-    return Typed(f"({_compared(operator, left, right)})", BOOLEAN, aggregate=left.aggregate or right.aggregate)
+    return Typed(
+        f"({_compared(operator, left, right)})", BOOLEAN, aggregate=left.aggregate or right.aggregate
+    )
 
 
 def _compared(operator: str, left: Typed, right: Typed) -> str:
@@ -35,10 +37,14 @@ def _compared(operator: str, left: Typed, right: Typed) -> str:
     if Kind.TIME in kinds:
         if kinds == {Kind.TIME} and operator in ("=", "<>"):
             return f"{left.sql} {operator} {right.sql}"
-        raise not_supported("comparing TIME on the embedded SQLite data source", "use DATETIME, or a MySQL data source")
+        raise not_supported(
+            "comparing TIME on the embedded SQLite data source", "use DATETIME, or a MySQL data source"
+        )
     if Kind.BINARY in kinds and kinds <= {Kind.BINARY, Kind.TEXT}:
-        return f"mysql_bytes({left.sql}) {operator} mysql_bytes({right.sql})" if kinds != {Kind.BINARY} else (
-            f"{left.sql} {operator} {right.sql}"
+        return (
+            f"mysql_bytes({left.sql}) {operator} mysql_bytes({right.sql})"
+            if kinds != {Kind.BINARY}
+            else (f"{left.sql} {operator} {right.sql}")
         )
     return _numbers(operator, as_number(left), as_number(right))
 
@@ -108,14 +114,17 @@ def _moment_side(side: Typed, other: Typed) -> str:
     """One side as text that orders as moments do."""
     if side.type.kind not in (Kind.DATE, Kind.DATETIME, Kind.TEXT):
         raise not_supported(
-            "comparing a date with a number on the embedded SQLite data source", "write the date as '2025-01-31'"
+            "comparing a date with a number on the embedded SQLite data source",
+            "write the date as '2025-01-31'",
         )
     if side.constant:
         moment = temporal.moment_of(side.value)
         if moment is None:
             kind = "DATE" if other.type.kind is Kind.DATE else "DATETIME"
-            raise ShardError(1525, "HY000", f"Incorrect {kind} value: '{side.value}'")
-        if other.type.kind is Kind.DATE and not (moment.hour or moment.minute or moment.second or moment.microsecond):
+            raise ShardError(1525, "HY000", f"Incorrect {kind} value: '{side.value!s}'")
+        if other.type.kind is Kind.DATE and not (
+            moment.hour or moment.minute or moment.second or moment.microsecond
+        ):
             return names.literal(moment_text(moment, 0)[:10])
         return names.literal(temporal.moment_key(side.value))
     same = other.type.kind is side.type.kind
@@ -137,7 +146,9 @@ def sortable(operand: Typed) -> str:
     """SQL that sorts, groups and tells apart as MySQL does. Stored columns carry their collation themselves."""
     kind = operand.type.kind
     if kind is Kind.JSON:
-        raise not_supported("sorting by JSON on the embedded SQLite data source", "sort by a text or a number")
+        raise not_supported(
+            "sorting by JSON on the embedded SQLite data source", "sort by a text or a number"
+        )
     if kind is Kind.TIME:
         raise not_supported("sorting by TIME on the embedded SQLite data source", "use DATETIME")
     if operand.origin is not None:

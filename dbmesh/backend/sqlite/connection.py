@@ -32,7 +32,9 @@ class SQLiteConnection:
     relays = False
     home: Home
 
-    def __init__(self, data_source: str, flavour: Flavour, opened_at: float, executor: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, data_source: str, flavour: Flavour, opened_at: float, executor: ThreadPoolExecutor
+    ) -> None:
         self.data_source = data_source
         self.flavour = flavour
         self.state = SessionState(names="")
@@ -87,9 +89,10 @@ class SQLiteConnection:
         return self._in_transaction
 
     async def bring_to(self, state: SessionState) -> None:
-        """See `Connection`. Variables are remembered and answered; they change nothing else here."""
+        """See `Connection`. Variables are remembered and answered; those that would have to change answers are
+        refused with MeshError."""
         database = self._require()
-        database.settings = {name: variables.value_of(value) for name, value in state.variables if " " not in name}
+        database.settings = variables.settings_of(state)
         database.user_variables = {name: variables.value_of(value) for name, value in state.user_variables}
         self.state = state
 
@@ -169,15 +172,17 @@ class SQLiteConnection:
     def _deliver(self, answer: Rows, receiver: Receiver) -> None:
         batches: Iterator[list[bytes]] = answer.batches
         self._tell(receiver.columns, answer.columns)
-        sent = 0
         self._taken = 0
-        for batch in batches:
+        for before, batch in enumerate(batches):
             self._tell(self._take, receiver, batch)
-            sent += 1
-            with self._gate:
-                self._gate.wait_for(lambda: not self._open or (self._taken >= sent - 1 and not self._paused))
-                if not self._open:
-                    return
+            if not self._wait_until_taken(before):
+                return
+
+    def _wait_until_taken(self, count: int) -> bool:
+        """Wait until the loop took `count` batches and reading is not paused; False when the connection closed."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._open or (self._taken >= count and not self._paused))
+            return self._open
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         """Call in the event loop. A loop that is gone has nobody left to tell."""
@@ -187,7 +192,7 @@ class SQLiteConnection:
     def _ok(self, done: Done) -> OkPacket:
         status = Status.AUTOCOMMIT.value
         if self._require().in_transaction:
-            status |= Status.IN_TRANSACTION.value
+            status |= Status.IN_TRANS.value
         return OkPacket(done.affected_rows, done.last_insert_id, status, 0, done.info.encode())
 
     # ------------------------------------------------------------------ in the event loop
@@ -212,9 +217,6 @@ class SQLiteConnection:
 
     def _break(self, receiver: Receiver, error: Exception) -> None:
         self.abort()
-        self._fail_broken(receiver, error)
-
-    def _fail_broken(self, receiver: Receiver, error: Exception) -> None:
         self._busy = False
         receiver.failed(error)
 
@@ -243,4 +245,4 @@ def _decoded(sql: bytes) -> str:
 
 
 def _utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

@@ -23,7 +23,7 @@ from dbmesh.backend.sqlite.errors import duplicate, translate, violated_key
 from dbmesh.backend.sqlite.expressions import known, refused
 from dbmesh.backend.sqlite.functions import Functions
 from dbmesh.backend.sqlite.scope import Scope, Typed
-from dbmesh.backend.sqlite.selects import Named, Selects, TableFinder, definitions, select_list_texts
+from dbmesh.backend.sqlite.selects import Selects, TableFinder, definitions, select_list_texts
 from dbmesh.backend.sqlite.writes import Change, Insert, Writes
 from dbmesh.backend.transcode import Printer, printer_of, rows_payloads
 from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError, not_supported
@@ -64,7 +64,9 @@ class Database:
 
     def __init__(self, path: str, now: Callable[[], datetime.datetime], random: Random) -> None:
         self.name = Path(path).stem
-        self._sqlite = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._sqlite = sqlite3.connect(
+            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
         self._functions = Functions(now, random)
         self._functions.install(self._sqlite)
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
@@ -135,7 +137,9 @@ class Database:
         if isinstance(tree, exp.Describe):
             return self._describe(tree)
         if isinstance(tree, exp.Set | exp.Command) and first == "SET":
-            raise not_supported("this SET on the embedded SQLite data source", "set one plain value at a time")
+            raise not_supported(
+                "this SET on the embedded SQLite data source", "set one plain value at a time"
+            )
         return self._ddl(tree)
 
     def _refresh(self) -> None:
@@ -154,7 +158,9 @@ class Database:
 
     def _select(self, sql: str, tree: exp.Expression) -> Rows:
         if "information_schema" in sql.lower():
-            raise not_supported("information_schema on the embedded SQLite data source", "use SHOW and DESCRIBE")
+            raise not_supported(
+                "information_schema on the embedded SQLite data source", "use SHOW and DESCRIBE"
+            )
         text, columns = self._compiler().compile(tree, None, select_list_texts(sql))
         select = _CachedSelect(text, definitions(columns, self.name))
         rows = self._rows(select)
@@ -197,8 +203,12 @@ class Database:
 
     def _describe(self, tree: exp.Describe) -> Rows:
         if not isinstance(tree.this, exp.Table) or tree.args.get("style") or tree.expressions:
-            raise not_supported("EXPLAIN of a statement on the embedded SQLite data source", "use DESCRIBE table")
-        return self._metadata_rows(self._metadata().columns(self._metadata().table(tree.this.name), None, full=False))
+            raise not_supported(
+                "EXPLAIN of a statement on the embedded SQLite data source", "use DESCRIBE table"
+            )
+        return self._metadata_rows(
+            self._metadata().columns(self._metadata().table(tree.this.name), None, full=False)
+        )
 
     # ------------------------------------------------------------------ writes
 
@@ -214,13 +224,13 @@ class Database:
         with self._atomic():
             deleted = self._delete_replaced(insert) if insert.replace else 0
             try:
-                changes = self._sqlite.execute(insert.sql).rowcount
+                changes, ids = self._run_insert(insert)
             except sqlite3.IntegrityError as error:
                 key = violated_key(error, insert.table)
                 if key is not None:
                     raise self._duplicate(insert, *key) from error
                 raise
-            last = self._last_id(insert, changes)
+            last = self._last_id(insert, ids)
         affected = changes + deleted
         if insert.upsert:
             affected = changes + self._functions.changed
@@ -228,19 +238,27 @@ class Database:
                 affected += self._functions.matched - self._functions.changed
         count = insert.count or changes
         duplicates = affected - changes if not insert.ignore else count - changes
-        info = f"Records: {count}  Duplicates: {duplicates}  Warnings: 0" if count > 1 or not insert.count else ""
+        info = (
+            f"Records: {count}  Duplicates: {duplicates}  Warnings: 0"
+            if count > 1 or not insert.count
+            else ""
+        )
         return Done(affected, last, info)
 
     def _delete_replaced(self, insert: Insert) -> int:
         """REPLACE counts the rows it deletes; a row that stays as it is is not one of them."""
         if insert.rows is None:
-            raise not_supported("REPLACE … SELECT on the embedded SQLite data source", "REPLACE with plain values")
+            raise not_supported(
+                "REPLACE … SELECT on the embedded SQLite data source", "REPLACE with plain values"
+            )
         deleted, table, quoted = 0, insert.table, names.name(insert.table.name)
         seen: set[tuple[Stored, ...]] = set()
         for row in insert.rows:
             values = dict(zip(insert.columns, row, strict=True))
             if row in seen:
-                raise not_supported("REPLACE of one row twice in a statement, on the embedded data source", "send two")
+                raise not_supported(
+                    "REPLACE of one row twice in a statement, on the embedded data source", "send two"
+                )
             seen.add(row)
             keys = [
                 " AND ".join(f"{names.name(part)} = {names.literal(values[part])}" for part in index.columns)
@@ -249,7 +267,9 @@ class Database:
             ]
             if not keys:
                 continue
-            same = " AND ".join(f"{names.name(name)} IS {names.literal(value)}" for name, value in values.items())
+            same = " AND ".join(
+                f"{names.name(name)} IS {names.literal(value)}" for name, value in values.items()
+            )
             sql = f"DELETE FROM {quoted} WHERE (({') OR ('.join(keys)})) AND NOT ({same})"
             deleted += self._sqlite.execute(sql).rowcount
         return deleted
@@ -263,23 +283,37 @@ class Database:
         for row in rows:
             values = tuple(row[position] for position in positions)
             condition = " AND ".join(
-                f"{names.name(column)} = {names.literal(value)}" for column, value in zip(columns, values, strict=True)
+                f"{names.name(column)} = {names.literal(value)}"
+                for column, value in zip(columns, values, strict=True)
             )
             folded = tuple(value.casefold() if isinstance(value, str) else value for value in values)
-            if folded in seen or self._sqlite.execute(f"SELECT 1 FROM {quoted} WHERE {condition} LIMIT 1").fetchone():
+            if (
+                folded in seen
+                or self._sqlite.execute(f"SELECT 1 FROM {quoted} WHERE {condition} LIMIT 1").fetchone()
+            ):
                 return duplicate(key, values)
             seen.add(folded)
         return duplicate(key, ("?",))
 
-    def _last_id(self, insert: Insert, changes: int) -> int:
+    def _run_insert(self, insert: Insert) -> tuple[int, list[int]]:
+        """How many rows were written, and their AUTO_INCREMENT values."""
         auto = insert.table.auto_column
-        if auto is None or not changes:
+        if auto is None:
+            return self._sqlite.execute(insert.sql).rowcount, []
+        returned = self._sqlite.execute(f"{insert.sql} RETURNING {names.name(auto.name)}").fetchall()
+        return len(returned), [int(number) for (number,) in returned]
+
+    def _last_id(self, insert: Insert, ids: list[int]) -> int:
+        """The first generated value; an updated row's own, or the last value given, where nothing was generated."""
+        if not ids:
             return 0
-        last = int(self._sqlite.execute("SELECT last_insert_rowid()").fetchone()[0])
-        if not insert.generates:
-            return last
-        self._last_insert_id = last - changes + 1 if not insert.upsert else last
-        return self._last_insert_id
+        if insert.upsert or not insert.generates:
+            last = ids[-1]
+        else:
+            last = ids[0]
+        if insert.generates:
+            self._last_insert_id = last
+        return last
 
     def _change(self, change: Change) -> Done:
         with self._atomic():
@@ -331,7 +365,9 @@ class Database:
 
     def _create(self, tree: exp.Create) -> None:
         if any(isinstance(part, exp.TemporaryProperty) for part in tree.find_all(exp.TemporaryProperty)):
-            raise not_supported("temporary tables on the embedded SQLite data source", "use an ordinary table")
+            raise not_supported(
+                "temporary tables on the embedded SQLite data source", "use an ordinary table"
+            )
         table = ddl.read_create(tree)
         if table.name.lower() in self._tables:
             if tree.args.get("exists"):
@@ -345,7 +381,8 @@ class Database:
 
     def _record(self, table: schema.Table) -> None:
         self._sqlite.execute(
-            f"INSERT INTO {schema.CATALOG_TABLE} (name, definition) VALUES (?, ?)", (table.name, schema.dump(table))
+            f"INSERT INTO {schema.CATALOG_TABLE} (name, definition) VALUES (?, ?)",
+            (table.name, schema.dump(table)),
         )
 
     def _forget(self, name: str) -> None:
@@ -363,7 +400,10 @@ class Database:
     def _apply(self, node: exp.Expression, change: Callable[[schema.Table], ddl.Alteration]) -> None:
         table = TableFinder(self._tables, self.name)(node)
         alteration = change(table)
-        if alteration.table.name.lower() != table.name.lower() and alteration.table.name.lower() in self._tables:
+        if (
+            alteration.table.name.lower() != table.name.lower()
+            and alteration.table.name.lower() in self._tables
+        ):
             raise ShardError(1050, "42S01", f"Table '{alteration.table.name}' already exists")
         for statement in alteration.statements:
             try:

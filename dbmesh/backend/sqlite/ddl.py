@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from dbmesh.backend.sqlite import names, types
-from dbmesh.backend.sqlite.coerce import Coercion
+from dbmesh.backend.sqlite.coerce import Coercion, Stored
 from dbmesh.backend.sqlite.collation import BINARY, GENERAL_CI, TEXT_COLLATIONS
 from dbmesh.backend.sqlite.expressions import literal, refused
 from dbmesh.backend.sqlite.schema import Column, ForeignKey, Index, Table
 from dbmesh.backend.sqlite.types import Kind
 from dbmesh.errors import ShardError, not_supported
 
-_CHARSETS = {"utf8mb4": GENERAL_CI, "utf8": GENERAL_CI, "utf8mb3": GENERAL_CI}
+_CHARSETS = frozenset({"utf8mb4", "utf8", "utf8mb3"})
 
 
 @dataclass(slots=True)
@@ -35,7 +35,9 @@ def read_create(node: exp.Create) -> Table:
     """The table a CREATE TABLE declares. Raises MeshError (not supported) or ShardError."""
     schema = node.this
     if not isinstance(schema, exp.Schema) or node.args.get("expression") is not None:
-        raise not_supported("CREATE TABLE … LIKE or AS SELECT on the embedded SQLite data source", "declare the columns")
+        raise not_supported(
+            "CREATE TABLE … LIKE or AS SELECT on the embedded SQLite data source", "declare the columns"
+        )
     collation, comment = _options(node)
     name, draft = schema.this.name, _Draft()
     for part in schema.expressions:
@@ -43,7 +45,9 @@ def read_create(node: exp.Create) -> Table:
             read_column(part, draft, collation)
         else:
             read_key(part, draft)
-    return checked(Table(name, tuple(draft.columns), tuple(draft.indexes), tuple(draft.foreign_keys), comment))
+    return checked(
+        Table(name, tuple(draft.columns), tuple(draft.indexes), tuple(draft.foreign_keys), comment)
+    )
 
 
 def _options(node: exp.Create) -> tuple[str, str]:
@@ -53,7 +57,7 @@ def _options(node: exp.Create) -> tuple[str, str]:
         if isinstance(option, exp.CollateProperty):
             collation = _collation(option.this.name)
         elif isinstance(option, exp.CharacterSetProperty):
-            _CHARSETS.get(option.this.name.lower()) or _refuse_charset(option.this.name)
+            _check_charset(option.this.name)
         elif isinstance(option, exp.SchemaCommentProperty):
             comment = option.this.name
         elif not isinstance(option, exp.EngineProperty | exp.AutoIncrementProperty | exp.RowFormatProperty):
@@ -70,8 +74,9 @@ def _collation(name: str) -> str:
     return lowered
 
 
-def _refuse_charset(name: str) -> None:
-    raise not_supported(f"the character set {name} on the embedded SQLite data source", "use utf8mb4")
+def _check_charset(name: str) -> None:
+    if name.lower() not in _CHARSETS:
+        raise not_supported(f"the character set {name} on the embedded SQLite data source", "use utf8mb4")
 
 
 def read_column(node: exp.ColumnDef, draft: _Draft, collation: str) -> None:
@@ -89,7 +94,14 @@ def _declared_text(node: exp.ColumnDef) -> str:
         raise refused(node)
     text = kind.sql("mysql").lower()
     name = kind.this.name if isinstance(kind.this, exp.DType) else ""
-    if name.startswith("U") and name in ("UBIGINT", "UINT", "USMALLINT", "UTINYINT", "UMEDIUMINT", "UDECIMAL"):
+    if name.startswith("U") and name in (
+        "UBIGINT",
+        "UINT",
+        "USMALLINT",
+        "UTINYINT",
+        "UMEDIUMINT",
+        "UDECIMAL",
+    ):
         return text if "unsigned" in text else f"{text} unsigned"
     return "tinyint(1)" if name == "BOOLEAN" else text
 
@@ -110,7 +122,7 @@ def _constrained(column: Column, kind: exp.Expression, draft: _Draft, declared: 
     if isinstance(kind, exp.CollateColumnConstraint):
         return replace(column, collation=_collation(kind.this.name))
     if isinstance(kind, exp.CharacterSetColumnConstraint):
-        _CHARSETS.get(kind.this.name.lower()) or _refuse_charset(kind.this.name)
+        _check_charset(kind.this.name)
         return column
     if isinstance(kind, exp.DefaultColumnConstraint):
         return _with_default(column, kind.this, declared)
@@ -120,7 +132,9 @@ def _constrained(column: Column, kind: exp.Expression, draft: _Draft, declared: 
 
 
 def _is_now(node: exp.Expression) -> bool:
-    return isinstance(node, exp.CurrentTimestamp) or (isinstance(node, exp.Anonymous) and str(node.this).upper() == "NOW")
+    return isinstance(node, exp.CurrentTimestamp) or (
+        isinstance(node, exp.Anonymous) and str(node.this).upper() == "NOW"
+    )
 
 
 def _with_default(column: Column, value: exp.Expression, declared: types.SqlType) -> Column:
@@ -172,7 +186,9 @@ def _key_columns(nodes: Sequence[exp.Expression]) -> tuple[str, ...]:
     for node in nodes:
         inner = node.this if isinstance(node, exp.Ordered) else node
         if not isinstance(inner, exp.Identifier | exp.Column):
-            raise not_supported("a key on a column's prefix, on the embedded SQLite data source", "index the whole column")
+            raise not_supported(
+                "a key on a column's prefix, on the embedded SQLite data source", "index the whole column"
+            )
         columns.append(inner.name)
     return tuple(columns)
 
@@ -189,7 +205,9 @@ def _foreign_key(name: str, node: exp.ForeignKey) -> ForeignKey:
     reference = node.args["reference"]
     target = reference.this
     if reference.args.get("options") or node.args.get("delete") or node.args.get("update"):
-        raise not_supported("ON DELETE and ON UPDATE of foreign keys on the embedded SQLite data source", "leave them out")
+        raise not_supported(
+            "ON DELETE and ON UPDATE of foreign keys on the embedded SQLite data source", "leave them out"
+        )
     return ForeignKey(
         name,
         tuple(part.name for part in node.expressions),
@@ -288,7 +306,9 @@ def alter(table: Table, node: exp.Alter) -> Alteration:
         elif isinstance(action, exp.AlterRename):
             name = action.this.name
             statements += [
-                f"DROP INDEX {names.name(index_name(table.name, i.name))}" for i in table.indexes if i.name != "PRIMARY"
+                f"DROP INDEX {names.name(index_name(table.name, i.name))}"
+                for i in table.indexes
+                if i.name != "PRIMARY"
             ]
             statements.append(f"ALTER TABLE {names.name(table.name)} RENAME TO {names.name(name)}")
             table = replace(table, name=name)
@@ -303,17 +323,27 @@ def _add_column(table: Table, node: exp.ColumnDef, statements: list[str]) -> Tab
     before = len(draft.indexes)
     read_column(node, draft, GENERAL_CI)
     column = draft.columns[0]
-    if node.args.get("position") or len(draft.indexes) > before or column.auto_increment or column.default_now:
-        raise not_supported("ADD COLUMN with a position, a key or a clock, on the embedded SQLite data source", "add it plain")
+    if (
+        node.args.get("position")
+        or len(draft.indexes) > before
+        or column.auto_increment
+        or column.default_now
+    ):
+        raise not_supported(
+            "ADD COLUMN with a position, a key or a clock, on the embedded SQLite data source", "add it plain"
+        )
     if table.column(column.name) is not None:
         raise ShardError(1060, "42S21", f"Duplicate column name '{column.name}'")
-    default = column.default if column.has_default else None
+    default: Stored = column.default if column.has_default else None
     if default is None and not column.nullable:
-        implicit: dict[Kind, int | float | str] = {Kind.INTEGER: 0, Kind.DOUBLE: 0.0, Kind.TEXT: ""}
+        implicit: dict[Kind, Stored] = {Kind.INTEGER: 0, Kind.DOUBLE: 0.0, Kind.TEXT: ""}
         kind = column.type.kind
-        default = Coercion(column.name, column.type).store("0") if kind is Kind.DECIMAL else implicit.get(kind)  # type: ignore[assignment]
+        implicit[Kind.DECIMAL] = "0"
+        default = None if kind not in implicit else Coercion(column.name, column.type).store(implicit[kind])
         if default is None:
-            raise not_supported("ADD COLUMN … NOT NULL of this type on the embedded SQLite data source", "give it a DEFAULT")
+            raise not_supported(
+                "ADD COLUMN … NOT NULL of this type on the embedded SQLite data source", "give it a DEFAULT"
+            )
     sql = f"ALTER TABLE {names.name(table.name)} ADD COLUMN {_column_sql(table, column)}"
     statements.append(sql + ("" if default is None else f" DEFAULT {names.literal(default)}"))
     return replace(table, columns=(*table.columns, column))
@@ -324,7 +354,9 @@ def _add_key(table: Table, node: exp.Expression, statements: list[str]) -> Table
     read_key(node, draft)
     added = draft.indexes[len(table.indexes) :]
     if draft.foreign_keys or any(index.name == "PRIMARY" for index in added):
-        raise not_supported("adding this key by ALTER TABLE on the embedded SQLite data source", "declare it in CREATE TABLE")
+        raise not_supported(
+            "adding this key by ALTER TABLE on the embedded SQLite data source", "declare it in CREATE TABLE"
+        )
     statements += [index_sql(table.name, index) for index in added]
     return checked(replace(table, indexes=(*table.indexes, *added)))
 
@@ -345,9 +377,13 @@ def drop_index(table: Table, name: str) -> Alteration:
     if found is None:
         raise ShardError(1091, "42000", f"Can't DROP INDEX `{name}`; check that it exists")
     if found.name == "PRIMARY":
-        raise not_supported("dropping the primary key on the embedded SQLite data source", "make another table")
+        raise not_supported(
+            "dropping the primary key on the embedded SQLite data source", "make another table"
+        )
     rest = tuple(index for index in table.indexes if index is not found)
-    return Alteration(replace(table, indexes=rest), (f"DROP INDEX {names.name(index_name(table.name, found.name))}",))
+    return Alteration(
+        replace(table, indexes=rest), (f"DROP INDEX {names.name(index_name(table.name, found.name))}",)
+    )
 
 
 def _drop(table: Table, action: exp.Drop, statements: list[str]) -> Table:
@@ -362,6 +398,8 @@ def _drop(table: Table, action: exp.Drop, statements: list[str]) -> Table:
     if column is None:
         raise ShardError(1091, "42000", f"Can't DROP COLUMN `{target}`; check that it exists")
     if any(column.name in index.columns for index in table.indexes):
-        raise not_supported("dropping a column of a key on the embedded SQLite data source", "drop the key first")
+        raise not_supported(
+            "dropping a column of a key on the embedded SQLite data source", "drop the key first"
+        )
     statements.append(f"ALTER TABLE {names.name(table.name)} DROP COLUMN {names.name(column.name)}")
     return replace(table, columns=tuple(known for known in table.columns if known is not column))

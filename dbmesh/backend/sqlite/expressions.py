@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, cast
 
 from sqlglot import exp
 
@@ -64,7 +64,8 @@ def refused(node: exp.Expression) -> MeshError:
     """The refusal of a form nobody handles."""
     shown = node.sql("mysql")[:60]
     return not_supported(
-        f"{type(node).__name__} ({shown}) on the embedded SQLite data source", "use a MySQL or MariaDB data source"
+        f"{type(node).__name__} ({shown}) on the embedded SQLite data source",
+        "use a MySQL or MariaDB data source",
     )
 
 
@@ -117,7 +118,9 @@ class Expressions:
     def _hex(self, node: exp.Expression, scope: Scope) -> Typed:
         digits = node.name
         value = bytes.fromhex("0" * (len(digits) % 2) + digits)
-        return Typed(names.literal(value), replace(types.BINARY, length=len(value)), constant=True, value=value)
+        return Typed(
+            names.literal(value), replace(types.BINARY, length=len(value)), constant=True, value=value
+        )
 
     def _introducer(self, node: exp.Expression, scope: Scope) -> Typed:
         if str(node.this).lower() not in ("_utf8mb4", "_utf8", "_utf8mb3"):
@@ -151,7 +154,9 @@ class Expressions:
         if not isinstance(node, exp.EQ) or not isinstance(node.expression, exp.Tuple):
             raise refused(node)
         pairs = zip(node.this.expressions, node.expression.expressions, strict=True)
-        parts = [compared("=", self.compile(left, scope), self.compile(right, scope)).sql for left, right in pairs]
+        parts = [
+            compared("=", self.compile(left, scope), self.compile(right, scope)).sql for left, right in pairs
+        ]
         return Typed(f"({' AND '.join(parts)})", BOOLEAN)
 
     def _arithmetic(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -161,18 +166,28 @@ class Expressions:
             return self._call(
                 Call("SHIFT", (node.this, interval.this), unit=interval.text("unit"), backwards=back), scope
             )
-        left, right = as_number(self.compile(node.this, scope)), as_number(self.compile(node.expression, scope))
+        left, right = (
+            as_number(self.compile(node.this, scope)),
+            as_number(self.compile(node.expression, scope)),
+        )
         kind = arithmetic_type(type(node), left.type, right.type)
         name = _ARITHMETIC[type(node)]
-        return Typed(f"mysql_{name}({left.sql}, {right.sql})", kind, aggregate=left.aggregate or right.aggregate)
+        return Typed(
+            f"mysql_{name}({left.sql}, {right.sql})", kind, aggregate=left.aggregate or right.aggregate
+        )
 
     def _division(self, node: exp.Expression, scope: Scope) -> Typed:
-        left, right = as_number(self.compile(node.this, scope)), as_number(self.compile(node.expression, scope))
+        left, right = (
+            as_number(self.compile(node.this, scope)),
+            as_number(self.compile(node.expression, scope)),
+        )
         if Kind.DOUBLE in (left.type.kind, right.type.kind):
             kind, decimals = DOUBLE, 0
         else:
             decimals = min(left.type.decimals + 4, 30)
-            kind = types.decimal(left.type.length - left.type.decimals + right.type.decimals + decimals, decimals)
+            kind = types.decimal(
+                left.type.length - left.type.decimals + right.type.decimals + decimals, decimals
+            )
         sql = f"mysql_divide({left.sql}, {right.sql}, {decimals})"
         return Typed(sql, kind, aggregate=left.aggregate or right.aggregate)
 
@@ -184,7 +199,7 @@ class Expressions:
 
     def _logical(self, node: exp.Expression, scope: Scope) -> Typed:
         word = "AND" if isinstance(node, exp.And) else "OR"
-        parts = [self.compile(part, scope) for part in node.flatten()]
+        parts = [self.compile(cast("exp.Expression", part), scope) for part in node.flatten()]
         joined = f" {word} ".join(condition(part) for part in parts)
         return Typed(f"({joined})", BOOLEAN, aggregate=any(part.aggregate for part in parts))
 
@@ -202,7 +217,9 @@ class Expressions:
             return Typed(f"({inner.sql} IS NULL)", replace(BOOLEAN, not_null=True), aggregate=inner.aggregate)
         if isinstance(node.expression, exp.Boolean):
             word = "TRUE" if node.expression.this else "FALSE"
-            return Typed(f"({condition(inner)} IS {word})", replace(BOOLEAN, not_null=True), aggregate=inner.aggregate)
+            return Typed(
+                f"({condition(inner)} IS {word})", replace(BOOLEAN, not_null=True), aggregate=inner.aggregate
+            )
         raise refused(node)
 
     def _between(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -217,22 +234,33 @@ class Expressions:
             return self._in_query(node, query, scope)
         value = node.this
         if isinstance(value, exp.Tuple):
-            parts = [self._row_comparison(exp.EQ(this=value, expression=row), scope).sql for row in node.expressions]
+            parts = [
+                self._row_comparison(exp.EQ(this=value, expression=row), scope).sql
+                for row in node.expressions
+            ]
             return Typed(f"({' OR '.join(parts)})", BOOLEAN)
         left = self.compile(value, scope)
         members = [self.compile(member, scope) for member in node.expressions]
         if not members:
             raise refused(node)
-        if left.type.kind is Kind.INTEGER and all(m.constant and isinstance(m.value, int | None) for m in members):
-            return Typed(f"({left.sql} IN ({', '.join(m.sql for m in members)}))", BOOLEAN, aggregate=left.aggregate)
-        if left.type.kind is Kind.TEXT and left.origin and all(m.constant and m.type.kind is Kind.TEXT for m in members):
+        if left.type.kind is Kind.INTEGER and all(
+            m.constant and isinstance(m.value, int | None) for m in members
+        ):
+            return Typed(
+                f"({left.sql} IN ({', '.join(m.sql for m in members)}))", BOOLEAN, aggregate=left.aggregate
+            )
+        if (
+            left.type.kind is Kind.TEXT
+            and left.origin
+            and all(m.constant and m.type.kind is Kind.TEXT for m in members)
+        ):
             return Typed(f"({left.sql} IN ({', '.join(m.sql for m in members)}))", BOOLEAN)
         parts = [compared("=", left, member).sql for member in members]
         return Typed(f"({' OR '.join(parts)})", BOOLEAN, aggregate=left.aggregate)
 
     def _in_query(self, node: exp.Expression, query: exp.Expression, scope: Scope) -> Typed:
         left = self.compile(node.this, scope)
-        sql, columns = self._environment.subquery(query.unnest(), scope)
+        sql, columns = self._environment.subquery(query, scope)
         if len(columns) != 1:
             raise ShardError(1241, "21000", "Operand should contain 1 column(s)")
         kinds = {left.type.kind, columns[0].type.kind}
@@ -241,7 +269,8 @@ class Expressions:
         if kinds in ({Kind.INTEGER}, {Kind.DATE}):
             return Typed(f"({left.sql} IN ({sql}))", BOOLEAN)
         raise not_supported(
-            "IN (SELECT …) between these types on the embedded SQLite data source", "compare integers or texts"
+            "IN (SELECT …) between these types on the embedded SQLite data source",
+            "compare integers or texts",
         )
 
     def _exists(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -249,9 +278,6 @@ class Expressions:
         return Typed(f"EXISTS ({sql})", replace(BOOLEAN, not_null=True))
 
     def _scalar_query(self, node: exp.Expression, scope: Scope) -> Typed:
-        sql, columns = self._environment.subquery(node.unnest(), scope)
-        if len(columns) != 1:
-            raise ShardError(1241, "21000", "Operand should contain 1 column(s)")
         raise not_supported(
             "a subquery that stands for a value, on the embedded SQLite data source",
             "join the table, or run the subquery first",
@@ -338,7 +364,11 @@ class Expressions:
         if name == "BINARY" and not target.expressions:
             return Typed(f"mysql_bytes({inner.sql})", replace(types.BINARY, length=inner.type.length * 4))
         if name in ("BIGINT", "INT"):
-            rounded = f"mysql_round({as_number(inner).sql}, 0)" if inner.type.kind is not Kind.INTEGER else inner.sql
+            rounded = (
+                f"mysql_round({as_number(inner).sql}, 0)"
+                if inner.type.kind is not Kind.INTEGER
+                else inner.sql
+            )
             return Typed(f"CAST({rounded} AS INTEGER)", LONGLONG, aggregate=inner.aggregate)
         if name in ("DOUBLE", "FLOAT64"):
             return Typed(f"CAST({as_number(inner).sql} AS REAL)", DOUBLE, aggregate=inner.aggregate)
@@ -387,7 +417,11 @@ class Expressions:
                     "COUNT(DISTINCT a, b) on the embedded SQLite data source",
                     "count the rows of SELECT DISTINCT a, b",
                 )
-            return Typed(f"count(DISTINCT {sortable(self.compile(inner.expressions[0], scope))})", COUNT, aggregate=True)
+            return Typed(
+                f"count(DISTINCT {sortable(self.compile(inner.expressions[0], scope))})",
+                COUNT,
+                aggregate=True,
+            )
         return Typed(f"count({self.compile(inner, scope).sql})", COUNT, aggregate=True)
 
     def _sum(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -402,7 +436,9 @@ class Expressions:
         argument, distinct = self._aggregated(node, scope)
         number = as_number(argument)
         if distinct:
-            raise not_supported("AVG(DISTINCT) on the embedded SQLite data source", "average a SELECT DISTINCT")
+            raise not_supported(
+                "AVG(DISTINCT) on the embedded SQLite data source", "average a SELECT DISTINCT"
+            )
         if number.type.kind is Kind.DOUBLE:
             return Typed(f"avg({number.sql})", DOUBLE, aggregate=True)
         decimals = min(number.type.decimals + 4, 30)
@@ -453,7 +489,9 @@ def known(value: Stored) -> Typed:
         kind = replace(LONGLONG, length=max(len(str(value)), 1), not_null=True)
         return Typed(str(value), kind, constant=True, value=value)
     if isinstance(value, bytes):
-        return Typed(names.literal(value), replace(types.BINARY, length=len(value)), constant=True, value=value)
+        return Typed(
+            names.literal(value), replace(types.BINARY, length=len(value)), constant=True, value=value
+        )
     return literal(value, is_string=True)
 
 
@@ -494,7 +532,8 @@ def common_type(parts: Sequence[Typed]) -> SqlType:
         return replace(DOUBLE, not_null=not nullable)
     if Kind.BINARY in kinds or Kind.JSON in kinds or Kind.DOUBLE in kinds:
         raise not_supported(
-            "a choice between values of these types on the embedded SQLite data source", "CAST them to one type"
+            "a choice between values of these types on the embedded SQLite data source",
+            "CAST them to one type",
         )
     return types.text(max(length, 20), common_collation(*parts))
 

@@ -58,8 +58,8 @@ class Metadata:
         if what == "WARNINGS":
             return ("Level", "Code", "Message"), []
         if what == "ENGINES":
-            names = ("Engine", "Support", "Comment", "Transactions", "XA", "Savepoints")
-            return names, [("InnoDB", "DEFAULT", "SQLite behind dbmesh", "YES", "NO", "YES")]
+            titles = ("Engine", "Support", "Comment", "Transactions", "XA", "Savepoints")
+            return titles, [("InnoDB", "DEFAULT", "SQLite behind dbmesh", "YES", "NO", "YES")]
         if what == "COLLATION":
             names = ("Collation", "Charset", "Id", "Default", "Compiled", "Sortlen", "Pad_attribute")
             rows: Rows = [
@@ -106,7 +106,17 @@ class Metadata:
                 collation = column.collation if column.type.kind is Kind.TEXT else None
                 privileges = "select,insert,update,references"
                 rows.append(
-                    (column.name, column.declared, collation, null, key, default, extra, privileges, column.comment)
+                    (
+                        column.name,
+                        column.declared,
+                        collation,
+                        null,
+                        key,
+                        default,
+                        extra,
+                        privileges,
+                        column.comment,
+                    )
                 )
             else:
                 rows.append((column.name, column.declared, null, key, default, extra))
@@ -119,7 +129,16 @@ class Metadata:
 
     def _show_index(self, table: Table) -> Answer:
         titles = (
-            *("Table", "Non_unique", "Key_name", "Seq_in_index", "Column_name", "Collation", "Cardinality", "Sub_part"),
+            *(
+                "Table",
+                "Non_unique",
+                "Key_name",
+                "Seq_in_index",
+                "Column_name",
+                "Collation",
+                "Cardinality",
+                "Sub_part",
+            ),
             *("Packed", "Null", "Index_type", "Comment", "Index_comment", "Visible", "Expression"),
         )
         rows: Rows = []
@@ -127,7 +146,18 @@ class Metadata:
             for position, name in enumerate(index.columns, start=1):
                 column = table.column(name)
                 null = "YES" if column is not None and column.nullable else ""
-                head = (table.name, 0 if index.unique else 1, index.name, position, name, "A", 0, None, None, null)
+                head = (
+                    table.name,
+                    0 if index.unique else 1,
+                    index.name,
+                    position,
+                    name,
+                    "A",
+                    0,
+                    None,
+                    None,
+                    null,
+                )
                 rows.append((*head, "BTREE", "", "", "YES", None))
         return titles, rows
 
@@ -164,7 +194,9 @@ def extra_of(column: Column) -> str:
     if column.default_now:
         words.append("DEFAULT_GENERATED")
     if column.on_update_now:
-        words.append("on update CURRENT_TIMESTAMP" + (f"({column.type.decimals})" if column.type.decimals else ""))
+        words.append(
+            "on update CURRENT_TIMESTAMP" + (f"({column.type.decimals})" if column.type.decimals else "")
+        )
     return " ".join(words)
 
 

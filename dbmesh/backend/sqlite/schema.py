@@ -97,7 +97,11 @@ class Table:
             if index.name == "PRIMARY" and column.name in index.columns:
                 flags |= ColumnFlag.PRIMARY_KEY
             elif index.columns[0] == column.name:
-                flags |= ColumnFlag.UNIQUE_KEY if index.unique and len(index.columns) == 1 else ColumnFlag.MULTIPLE_KEY
+                flags |= (
+                    ColumnFlag.UNIQUE_KEY
+                    if index.unique and len(index.columns) == 1
+                    else ColumnFlag.MULTIPLE_KEY
+                )
         if column.auto_increment:
             flags |= ColumnFlag.AUTO_INCREMENT
         if not column.nullable and not column.has_default and not column.auto_increment:

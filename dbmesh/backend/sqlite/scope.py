@@ -51,7 +51,10 @@ class Source:
         return Source(
             alias,
             tuple(
-                (column.name, Typed(f"{quoted}.{names.name(column.name)}", column.type, Origin(table, column, alias)))
+                (
+                    column.name,
+                    Typed(f"{quoted}.{names.name(column.name)}", column.type, Origin(table, column, alias)),
+                )
                 for column in table.columns
             ),
         )

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from dbmesh.backend.sqlite import names, types
 from dbmesh.backend.sqlite.comparisons import compared, sortable
@@ -24,9 +24,23 @@ from dbmesh.errors import ShardError, not_supported
 from dbmesh.wire.packets import ColumnDefinition
 
 _CLAUSES = frozenset(
-    {"expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct", "locks"}
+    {
+        "expressions",
+        "from_",
+        "joins",
+        "where",
+        "group",
+        "having",
+        "order",
+        "limit",
+        "offset",
+        "distinct",
+        "locks",
+    }
 )
-_HARMLESS = frozenset({"SQL_NO_CACHE", "SQL_CACHE", "HIGH_PRIORITY", "STRAIGHT_JOIN", "SQL_SMALL_RESULT", "SQL_BIG_RESULT"})
+_HARMLESS = frozenset(
+    {"SQL_NO_CACHE", "SQL_CACHE", "HIGH_PRIORITY", "STRAIGHT_JOIN", "SQL_SMALL_RESULT", "SQL_BIG_RESULT"}
+)
 Named = list[tuple[str, Typed]]
 
 
@@ -37,10 +51,12 @@ class Selects:
         self.expressions = Expressions(environment)
         self._tables = tables
 
-    def compile(self, query: exp.Expression, parent: Scope | None, texts: Sequence[str] | None) -> tuple[str, Named]:
+    def compile(
+        self, query: exp.Expression, parent: Scope | None, texts: Sequence[str] | None
+    ) -> tuple[str, Named]:
         """SQL and named columns. `texts` are the source texts of the select list where they are known."""
         if isinstance(query, exp.Subquery) and not query.args.get("alias"):
-            return self.compile(query.unnest(), parent, texts)
+            return self.compile(query.this, parent, texts)
         if isinstance(query, exp.Union):
             return self._union(query, parent, texts)
         if not isinstance(query, exp.Select):
@@ -52,7 +68,9 @@ class Selects:
                 raise refused(value if isinstance(value, exp.Expression) else query)
         return self._select(query, parent, texts)
 
-    def _select(self, query: exp.Select, parent: Scope | None, texts: Sequence[str] | None) -> tuple[str, Named]:
+    def _select(
+        self, query: exp.Select, parent: Scope | None, texts: Sequence[str] | None
+    ) -> tuple[str, Named]:
         scope = Scope(parent=parent)
         source = self._from(query, scope)
         columns = self._columns(query, scope, texts)
@@ -80,13 +98,17 @@ class Selects:
         if start is None or (isinstance(start.this, exp.Table) and start.this.name.upper() == "DUAL"):
             return ""
         parts = [" FROM ", self._source(start.this, scope)]
-        for join in (*start.this.args.get("joins", ()), *query.args.get("joins", ())):
-            parts.append(self._join(join, scope))
+        joins = (*start.this.args.get("joins", ()), *query.args.get("joins", ()))
+        parts.extend(self._join(join, scope) for join in joins)
         return "".join(parts)
 
     def _join(self, join: exp.Join, scope: Scope) -> str:
         side, kind = (join.args.get("side") or "").upper(), (join.args.get("kind") or "").upper()
-        if join.args.get("method") or side not in ("", "LEFT") or kind not in ("", "INNER", "CROSS", "OUTER", "STRAIGHT"):
+        if (
+            join.args.get("method")
+            or side not in ("", "LEFT")
+            or kind not in ("", "INNER", "CROSS", "OUTER", "STRAIGHT")
+        ):
             raise refused(join)
         word = "LEFT JOIN" if side else "JOIN"
         table = self._source(join.this, scope)
@@ -105,13 +127,18 @@ class Selects:
 
     def _using(self, using: Sequence[exp.Expression], scope: Scope) -> str:
         if len(scope.sources) != 2:
-            raise not_supported("USING in a join of three tables on the embedded SQLite data source", "write ON")
+            raise not_supported(
+                "USING in a join of three tables on the embedded SQLite data source", "write ON"
+            )
         left, right = scope.sources
         shared = [name.name.lower() for name in using]
         scope.merged |= frozenset(shared)
         parts = []
         for name in shared:
-            sides = [dict((known.lower(), column) for known, column in source.columns).get(name) for source in (left, right)]
+            sides = [
+                {known.lower(): column for known, column in source.columns}.get(name)
+                for source in (left, right)
+            ]
             if sides[0] is None or sides[1] is None:
                 raise ShardError(1054, "42S22", f"Unknown column '{name}' in 'from clause'")
             parts.append(compared("=", sides[0], sides[1]).sql)
@@ -140,7 +167,10 @@ class Selects:
         scope.sources.append(
             Source(
                 alias,
-                tuple((name, Typed(f"{quoted}.{names.name(f'c{i}')}", c.type)) for i, (name, c) in enumerate(columns)),
+                tuple(
+                    (name, Typed(f"{quoted}.{names.name(f'c{i}')}", c.type))
+                    for i, (name, c) in enumerate(columns)
+                ),
             )
         )
         return f"({sql}) AS {quoted}"
@@ -216,7 +246,9 @@ class Selects:
             parts.append(sortable(key) + (" DESC" if item.args.get("desc") else ""))
         return f" ORDER BY {', '.join(parts)}" if parts else ""
 
-    def _union(self, query: exp.Union, parent: Scope | None, texts: Sequence[str] | None) -> tuple[str, Named]:
+    def _union(
+        self, query: exp.Union, parent: Scope | None, texts: Sequence[str] | None
+    ) -> tuple[str, Named]:
         left, columns = self.compile(query.this, parent, texts)
         right, others = self.compile(query.expression, parent, None if texts is None else [""] * 99)
         if len(columns) != len(others):
@@ -224,12 +256,18 @@ class Selects:
         for (_, one), (_, other) in zip(columns, others, strict=True):
             if Kind.NULL not in (one.type.kind, other.type.kind) and one.type.kind is not other.type.kind:
                 raise not_supported(
-                    "UNION of columns of different types on the embedded SQLite data source", "CAST them to one type"
+                    "UNION of columns of different types on the embedded SQLite data source",
+                    "CAST them to one type",
                 )
         if not isinstance(query, exp.Union) or query.args.get("with_"):
             raise refused(query)
-        if any(column.type.kind in (Kind.TEXT, Kind.DECIMAL) for _, column in columns) and query.args.get("distinct"):
-            raise not_supported("UNION of texts on the embedded SQLite data source", "use UNION ALL, or DISTINCT in one SELECT")
+        if any(column.type.kind in (Kind.TEXT, Kind.DECIMAL) for _, column in columns) and query.args.get(
+            "distinct"
+        ):
+            raise not_supported(
+                "UNION of texts on the embedded SQLite data source",
+                "use UNION ALL, or DISTINCT in one SELECT",
+            )
         word = "UNION" if query.args.get("distinct") else "UNION ALL"
         merged: Named = []
         for index, ((name, one), (_, other)) in enumerate(zip(columns, others, strict=True)):
@@ -258,7 +296,8 @@ class TableFinder:
         schema = node.text("db")
         if schema and schema.lower() != self._database.lower():
             raise not_supported(
-                f"tables of schema {schema} on the embedded SQLite data source", "use SHOW, or a MySQL data source"
+                f"tables of schema {schema} on the embedded SQLite data source",
+                "use SHOW, or a MySQL data source",
             )
         table = self._tables.get(node.name.lower())
         if table is None:
@@ -287,7 +326,10 @@ def _check_unique(alias: str, scope: Scope) -> None:
 def _nullable(source: Source) -> Source:
     return Source(
         source.alias,
-        tuple((name, replace(column, type=replace(column.type, not_null=False))) for name, column in source.columns),
+        tuple(
+            (name, replace(column, type=replace(column.type, not_null=False)))
+            for name, column in source.columns
+        ),
     )
 
 
@@ -300,7 +342,8 @@ def _name(node: exp.Expression, text: str | None) -> str:
         return node.name
     if text is None:
         raise not_supported(
-            "an expression without a name in a subquery, on the embedded SQLite data source", "give it an alias"
+            "an expression without a name in a subquery, on the embedded SQLite data source",
+            "give it an alias",
         )
     return text
 

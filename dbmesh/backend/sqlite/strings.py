@@ -16,11 +16,17 @@ from dbmesh.backend.sqlite.coerce import Stored, to_number, whole
 from dbmesh.errors import ShardError
 from dbmesh.wire.values import double_text
 
-_SHA2 = {0: hashlib.sha256, 224: hashlib.sha224, 256: hashlib.sha256, 384: hashlib.sha384, 512: hashlib.sha512}
+_SHA2 = {
+    0: hashlib.sha256,
+    224: hashlib.sha224,
+    256: hashlib.sha256,
+    384: hashlib.sha384,
+    512: hashlib.sha512,
+}
 _LONGEST = 1 << 24
 
 
-def printed(value: int | float | str | bytes) -> str:
+def printed(value: float | str | bytes) -> str:
     """A value as the text MySQL makes of it."""
     if isinstance(value, str):
         return value
@@ -29,7 +35,7 @@ def printed(value: int | float | str | bytes) -> str:
     return double_text(value) if isinstance(value, float) else str(value)
 
 
-def content(value: int | float | str | bytes) -> bytes:
+def content(value: float | str | bytes) -> bytes:
     """A value's bytes."""
     return value if isinstance(value, bytes) else printed(value).encode()
 
@@ -94,7 +100,7 @@ def substring_index(text: str, delimiter: str, count: int) -> str:
     if count > 0:
         return delimiter.join(parts[:count])
     # From the end MySQL looks for delimiters from the right.
-    return delimiter.join(text.rsplit(delimiter, -count)[-(-count):]) if len(parts) > -count else text
+    return delimiter.join(text.rsplit(delimiter, -count)[count:]) if len(parts) > -count else text
 
 
 def trim(text: str, what: str, where: str) -> str:

@@ -93,7 +93,9 @@ def shift(value: Stored, amount: Stored, unit: str) -> str | None:
 
 def _shift_months(moment: datetime.datetime, months: int) -> datetime.datetime:
     year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
-    return moment.replace(year=year, month=month + 1, day=min(moment.day, calendar.monthrange(year, month + 1)[1]))
+    return moment.replace(
+        year=year, month=month + 1, day=min(moment.day, calendar.monthrange(year, month + 1)[1])
+    )
 
 
 def last_day(value: Stored) -> str | None:
@@ -137,7 +139,9 @@ _FORMATS: Mapping[str, Callable[[datetime.datetime], str]] = {
     "M": lambda m: calendar.month_name[m.month],
     "m": lambda m: f"{m.month:02d}",
     "p": lambda m: "AM" if m.hour < 12 else "PM",
-    "r": lambda m: f"{(m.hour + 11) % 12 + 1:02d}:{m.minute:02d}:{m.second:02d} {'AM' if m.hour < 12 else 'PM'}",
+    "r": lambda m: (
+        f"{(m.hour + 11) % 12 + 1:02d}:{m.minute:02d}:{m.second:02d} {'AM' if m.hour < 12 else 'PM'}"
+    ),
     "S": lambda m: f"{m.second:02d}",
     "s": lambda m: f"{m.second:02d}",
     "T": lambda m: f"{m.hour:02d}:{m.minute:02d}:{m.second:02d}",

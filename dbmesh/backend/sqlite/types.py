@@ -62,9 +62,7 @@ class SqlType:
         return self.kind in (Kind.DATE, Kind.DATETIME)
 
 
-LONGLONG: Final = SqlType(
-    Kind.INTEGER, ColumnType.LONGLONG, 20, lowest=-(2**63), highest=2**63 - 1
-)
+LONGLONG: Final = SqlType(Kind.INTEGER, ColumnType.LONGLONG, 20, lowest=-(2**63), highest=2**63 - 1)
 COUNT: Final = replace(LONGLONG, length=21, not_null=True)
 BOOLEAN: Final = replace(LONGLONG, length=1)
 DOUBLE: Final = SqlType(Kind.DOUBLE, ColumnType.DOUBLE, 23, decimals=NOT_FIXED)
@@ -113,7 +111,8 @@ _SYNONYMS = {
 _TEXTS = {"tinytext": 255, "text": 65_535, "mediumtext": _TEXT_LIMIT, "longtext": 2**32 - 1}
 _BLOBS = {"tinyblob": 255, "blob": 65_535, "mediumblob": _TEXT_LIMIT, "longblob": 2**32 - 1}
 _DECLARED = re.compile(
-    r"\s*(double\s+precision|character\s+varying|[a-z]+)\s*(?:\(([\d,\s]+)\))?\s*(unsigned)?\s*\Z", re.IGNORECASE
+    r"\s*(double\s+precision|character\s+varying|[a-z]+)\s*(?:\(([\d,\s]+)\))?\s*(unsigned)?\s*\Z",
+    re.IGNORECASE,
 )
 
 
@@ -149,9 +148,7 @@ def _declared(name: str, arguments: list[int], unsigned: bool) -> tuple[str, Sql
         width = arguments[0] if arguments else width - (1 if unsigned and bits < 64 else 0)
         highest = min(2**bits - 1 if unsigned else 2 ** (bits - 1) - 1, 2**63 - 1)
         lowest = 0 if unsigned else -(2 ** (bits - 1))
-        kind = SqlType(
-            Kind.INTEGER, code, width, unsigned=unsigned, lowest=lowest, highest=highest
-        )
+        kind = SqlType(Kind.INTEGER, code, width, unsigned=unsigned, lowest=lowest, highest=highest)
         return f"{name}({width}){' unsigned' if unsigned else ''}", kind
     if name == "decimal":
         length = arguments[0] if arguments else 10
@@ -223,7 +220,14 @@ def family(kind: SqlType) -> ColumnFamily:
 
 
 def definition(
-    name: str, kind: SqlType, *, schema: str = "", table: str = "", org_table: str = "", org_name: str = "", flags: int = 0
+    name: str,
+    kind: SqlType,
+    *,
+    schema: str = "",
+    table: str = "",
+    org_table: str = "",
+    org_name: str = "",
+    flags: int = 0,
 ) -> ColumnDefinition:
     """The column definition a client is sent. Lengths of text are in bytes of utf8mb4, as the protocol has them."""
     is_text = kind.kind in (Kind.TEXT, Kind.JSON)

@@ -10,6 +10,9 @@ from types import MappingProxyType
 
 from dbmesh.backend.sqlite.coerce import Stored
 from dbmesh.backend.sqlite.collation import GENERAL_CI
+from dbmesh.backend.state import SessionState
+from dbmesh.errors import not_supported
+from dbmesh.sql.literals import unquote
 
 VERSION = "8.0.36-dbmesh-sqlite"
 
@@ -78,10 +81,34 @@ def value_of(expression: str) -> Stored:
     """The value of a SET's right side: a quoted text, a number, ON, OFF or a bare word."""
     text = expression.strip()
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1].replace(text[0] * 2, text[0])
+        return unquote(text, False)
     if text.lstrip("-").isdigit():
         return int(text)
     return None if text.upper() == "NULL" else _WORDS.get(text.lower(), text)
+
+
+_CHANGES_READING = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "ANSI", "HIGH_NOT_PRECEDENCE")
+_CHARSETS = frozenset({"", "utf8mb4", "utf8", "utf8mb3"})
+
+
+def settings_of(state: SessionState) -> dict[str, Stored]:
+    """The variables of a session state. Raises MeshError for values that would have to change answers here."""
+    charset = state.names.split(" ")[0].strip("'\"").lower()
+    if charset not in _CHARSETS:
+        raise not_supported(
+            f"the character set {charset} on the embedded SQLite data source", "SET NAMES utf8mb4"
+        )
+    settings = {name: value_of(value) for name, value in state.variables if " " not in name}
+    modes = str(settings.get("sql_mode", "")).upper().split(",")
+    for mode in _CHANGES_READING:
+        if mode in (part.strip() for part in modes):
+            raise not_supported(f"sql_mode {mode} on the embedded SQLite data source", "leave it out")
+    zone = str(settings.get("time_zone", "UTC")).upper()
+    if zone not in ("UTC", "SYSTEM", "+00:00", "DEFAULT"):
+        raise not_supported(f"time_zone {zone} on the embedded SQLite data source", "use '+00:00'")
+    if "sql_select_limit" in settings:
+        raise not_supported("sql_select_limit on the embedded SQLite data source", "write LIMIT")
+    return settings
 
 
 def shown(name: str, value: Stored) -> str:

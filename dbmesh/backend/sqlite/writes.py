@@ -48,7 +48,9 @@ class Change:
 class Writes:
     """Compiles the writes of one statement. `found_rows`: UPDATE counts matched rows."""
 
-    def __init__(self, environment: Environment, selects: Selects, tables: TableFinder, *, found_rows: bool) -> None:
+    def __init__(
+        self, environment: Environment, selects: Selects, tables: TableFinder, *, found_rows: bool
+    ) -> None:
         self._environment = environment
         self._selects = selects
         self._tables = tables
@@ -61,7 +63,11 @@ class Writes:
         target = node.this
         schema = target if isinstance(target, exp.Schema) else None
         table = self._tables(target.this if schema is not None else target)
-        columns = [self._column(table, part.name) for part in schema.expressions] if schema is not None else list(table.columns)
+        columns = (
+            [self._column(table, part.name) for part in schema.expressions]
+            if schema is not None
+            else list(table.columns)
+        )
         if len({column.name for column in columns}) < len(columns):
             raise ShardError(1110, "42000", f"Column '{columns[-1].name}' specified twice")
         if node.args.get("partition") or node.args.get("returning") or node.args.get("alias"):
@@ -120,7 +126,9 @@ class Writes:
                 raise ShardError(1136, "21S01", f"Column count doesn't match value count at row {number}")
             parts: list[str] = []
             values: list[Stored] = []
-            for column, coercion, cell in zip(columns, coercions, cells or [exp.var("DEFAULT")] * len(columns), strict=False):
+            for column, coercion, cell in zip(
+                columns, coercions, cells or [exp.var("DEFAULT")] * len(columns), strict=False
+            ):
                 value = _default(column) if _is_default(cell) else expressions.compile(cell, scope)
                 stored = self._stored(column, coercion, value, number)
                 generates |= column.auto_increment and stored.sql == "NULL"
@@ -146,9 +154,13 @@ class Writes:
         parts = []
         for index, (column, (_, value)) in enumerate(zip(columns, selected, strict=True)):
             coercion = Coercion(column.name, column.type)
-            parts.append(self._stored(column, coercion, Typed(f"q.{names.name(f'c{index}')}", value.type), 1).sql)
-        for column in missing:
-            parts.append(self._stored(column, Coercion(column.name, column.type), _default(column), 1).sql)
+            parts.append(
+                self._stored(column, coercion, Typed(f"q.{names.name(f'c{index}')}", value.type), 1).sql
+            )
+        parts.extend(
+            self._stored(column, Coercion(column.name, column.type), _default(column), 1).sql
+            for column in missing
+        )
         generates = any(column.auto_increment for column in missing)
         return f"SELECT {', '.join(parts)} FROM ({sql}) AS q WHERE true", generates
 
@@ -183,7 +195,9 @@ class Writes:
     def update(self, node: exp.Update) -> Change:
         """UPDATE of one table. A row is written only when it changes, so that changed rows are what is counted."""
         if node.args.get("from_") or not isinstance(node.this, exp.Table) or node.this.args.get("joins"):
-            raise not_supported("UPDATE of several tables on the embedded SQLite data source", "update one at a time")
+            raise not_supported(
+                "UPDATE of several tables on the embedded SQLite data source", "update one at a time"
+            )
         table = self._tables(node.this)
         alias = node.this.alias or table.name
         scope = Scope([Source.of_table(table, alias)])
@@ -191,7 +205,9 @@ class Writes:
         pairs, assigned = self._assignments(table, node.expressions, expressions, scope)
         pairs += self._touched(table, pairs)
         condition = self._condition(node, scope, table, alias)
-        changed = _changed(alias, [pair for pair in pairs if not (pair[0].on_update_now and pair[0].name not in assigned)])
+        changed = _changed(
+            alias, [pair for pair in pairs if not (pair[0].on_update_now and pair[0].name not in assigned)]
+        )
         assignments = ", ".join(f"{names.name(column.name)} = {sql}" for column, sql in pairs)
         sql = (
             f"UPDATE {names.name(table.name)} AS {names.name(alias)} SET {assignments} WHERE {condition} "
@@ -202,11 +218,15 @@ class Writes:
     def delete(self, node: exp.Delete) -> Change:
         """DELETE from one table."""
         if node.args.get("tables") or node.args.get("using") or not isinstance(node.this, exp.Table):
-            raise not_supported("DELETE from several tables on the embedded SQLite data source", "delete from one")
+            raise not_supported(
+                "DELETE from several tables on the embedded SQLite data source", "delete from one"
+            )
         table = self._tables(node.this)
         alias = node.this.alias or table.name
         condition = self._condition(node, Scope([Source.of_table(table, alias)]), table, alias)
-        return Change(table, f"DELETE FROM {names.name(table.name)} AS {names.name(alias)} WHERE {condition}", False)
+        return Change(
+            table, f"DELETE FROM {names.name(table.name)} AS {names.name(alias)} WHERE {condition}", False
+        )
 
     def _assignments(
         self, table: Table, nodes: Sequence[exp.Expression], expressions: Expressions, scope: Scope
@@ -261,8 +281,7 @@ def schema_given(columns: Sequence[Column], table: Table) -> bool:
 def _changed(alias: str, pairs: Sequence[tuple[Column, str]]) -> str:
     quoted = names.name(alias)
     return " OR ".join(
-        f"({quoted}.{names.name(column.name)} COLLATE BINARY) IS NOT ({sql})"
-        for column, sql in pairs
+        f"({quoted}.{names.name(column.name)} COLLATE BINARY) IS NOT ({sql})" for column, sql in pairs
     )
 
 

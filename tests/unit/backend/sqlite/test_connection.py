@@ -1,0 +1,130 @@
+"""A SQLite connection keeps the contract of `backend.connection.Connection`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from dbmesh.backend.sqlite.connection import SQLiteConnection
+from dbmesh.backend.state import SessionState
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
+from dbmesh.wire.values import decode_text_row
+
+
+class Collected:
+    """A receiver that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[OkPacket] = asyncio.get_running_loop().create_future()
+        self.names: list[bytes] = []
+        self.values: list[list[bytes | None]] = []
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        self.names = [column.name for column in columns]
+
+    def rows(self, rows: list[bytes]) -> None:
+        self.values.extend(map(decode_text_row, rows))
+
+    def done(self, ok: OkPacket, *, more: bool) -> None:
+        self.future.set_result(ok)
+
+    def failed(self, error: Exception) -> None:
+        self.future.set_exception(error)
+
+
+async def ask(connection: SQLiteConnection, sql: str) -> tuple[OkPacket, Collected]:
+    receiver = Collected()
+    connection.query(sql.encode(), receiver)
+    return await receiver.future, receiver
+
+
+async def test_answers_rows_and_counts(tmp_path: Path) -> None:
+    connection = await SQLiteConnection.open(str(tmp_path / "a.db"), data_source="ds_0")
+    await ask(connection, "CREATE TABLE t (id BIGINT PRIMARY KEY, v VARCHAR(10))")
+    ok, _ = await ask(connection, "INSERT INTO t VALUES (1, 'a'), (2, NULL)")
+    assert ok.affected_rows == 2
+    _, found = await ask(connection, "SELECT id, v FROM t ORDER BY id")
+    assert found.names == [b"id", b"v"]
+    assert found.values == [[b"1", b"a"], [b"2", None]]
+    with pytest.raises(ShardError):
+        await ask(connection, "INSERT INTO t VALUES (1, 'x')")
+    assert connection.usable
+    assert set(await connection.load_catalog()) == {"t"}
+    await connection.close()
+    assert not connection.usable
+
+
+async def test_a_paused_reader_stops_the_thread(tmp_path: Path) -> None:
+    connection = await SQLiteConnection.open(str(tmp_path / "a.db"))
+    await ask(connection, "CREATE TABLE t (id BIGINT PRIMARY KEY)")
+    await ask(connection, "INSERT INTO t VALUES " + ", ".join(f"({n})" for n in range(5000)))
+    receiver = Collected()
+    connection.pause_reading()
+    connection.query(b"SELECT id FROM t", receiver)
+    await asyncio.sleep(0.2)
+    assert len(receiver.values) <= 2000
+    connection.resume_reading()
+    await receiver.future
+    assert len(receiver.values) == 5000
+    await connection.close()
+
+
+async def test_transaction_status_and_lock_wait(tmp_path: Path) -> None:
+    path = str(tmp_path / "a.db")
+    connection = await SQLiteConnection.open(path)
+    await ask(connection, "CREATE TABLE t (id BIGINT PRIMARY KEY)")
+    await ask(connection, "BEGIN")
+    assert connection.in_transaction
+    await ask(connection, "ROLLBACK")
+    assert not connection.in_transaction
+    await connection.close()
+
+
+async def test_interrupt_stops_the_running_statement(tmp_path: Path) -> None:
+    connection = await SQLiteConnection.open(str(tmp_path / "a.db"))
+    await ask(connection, "CREATE TABLE t (id BIGINT PRIMARY KEY)")
+    await ask(connection, "INSERT INTO t VALUES " + ", ".join(f"({n})" for n in range(2000)))
+    receiver = Collected()
+    connection.query(b"SELECT COUNT(*) FROM t a, t b, t c WHERE a.id + b.id + c.id < 0", receiver)
+    await asyncio.sleep(0.1)
+    await connection.interrupt()
+    with pytest.raises(MeshError) as caught:
+        await receiver.future
+    assert caught.value.number == 1317
+    await connection.close()
+
+
+async def test_session_variables_are_remembered(tmp_path: Path) -> None:
+    connection = await SQLiteConnection.open(str(tmp_path / "a.db"))
+    await connection.bring_to(
+        SessionState(variables=(("sql_mode", "'TRADITIONAL'"),), user_variables=(("x", "5"),))
+    )
+    _, found = await ask(connection, "SELECT @@sql_mode, @x")
+    assert found.values == [[b"TRADITIONAL", b"5"]]
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        SessionState(names="latin1"),
+        SessionState(variables=(("sql_mode", "'ANSI_QUOTES,STRICT_ALL_TABLES'"),)),
+        SessionState(variables=(("time_zone", "'+02:00'"),)),
+        SessionState(variables=(("sql_select_limit", "5"),)),
+    ],
+)
+async def test_variables_that_would_change_answers_are_refused(tmp_path: Path, state: SessionState) -> None:
+    connection = await SQLiteConnection.open(str(tmp_path / "a.db"))
+    with pytest.raises(MeshError) as caught:
+        await connection.bring_to(state)
+    assert caught.value.number == 1235
+    await connection.close()
+
+
+async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(MeshError, match="ds_9"):
+        await SQLiteConnection.open(str(tmp_path / "no" / "such" / "a.db"), data_source="ds_9")
