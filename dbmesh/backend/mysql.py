@@ -24,7 +24,6 @@ from dbmesh.wire.packets import ColumnDefinition, ErrPacket, OkPacket, PrepareOk
 from dbmesh.wire.response import (
     ANSWER_END,
     NEED_DATA,
-    LikelyHeader,
     Progress,
     ResponseKind,
     ResponseReader,
@@ -114,11 +113,11 @@ class MySQLConnection(asyncio.Protocol):
 
     # ------------------------------------------------------------------ commands
 
-    def relay(self, packet: bytes, receiver: RawReceiver, likely: LikelyHeader | None = None) -> None:
+    def relay(self, packet: bytes, receiver: RawReceiver) -> None:
         """Send a framed command whose answer is a query's; every step goes to `receiver` raw."""
         self.usable = False
         self._raw = receiver
-        self._reader.start(ResponseKind.QUERY, likely_header=likely)
+        self._reader.start(ResponseKind.QUERY)
         self.write(packet)
 
     def relay_fetch(self, packet: bytes, receiver: RawReceiver) -> None:

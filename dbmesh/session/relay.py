@@ -17,7 +17,7 @@ from dbmesh.errors import ShardError
 from dbmesh.planner.plan import Names
 from dbmesh.session.result_sink import rename
 from dbmesh.wire.framing import frame
-from dbmesh.wire.packets import ColumnDefinition, make_ok, parse_ok
+from dbmesh.wire.packets import ColumnDefinition, make_ok
 from dbmesh.wire.blocks import rewrite_header
 from dbmesh.wire.response import ANSWER_END, NEED_DATA, Progress, ResponseReader
 
@@ -162,7 +162,7 @@ class RelayReceiver:
         connection = self._connection
         if connection is None:
             return
-        if _warns(reader.terminal):
+        if reader.warnings:
             session.run(self._collect_warnings(connection))
             return
         self._connection = None
@@ -183,13 +183,3 @@ class RelayReceiver:
             self._connection = None
             if not self._pinned:
                 connection.home.release(connection, session.now())
-
-
-def _warns(terminal: bytes) -> bool:
-    """Whether an EOF or OK packet counts warnings. In an EOF packet they stand before the status, in an OK packet behind
-    it; the two numbers before that are one byte each while they are small."""
-    if len(terminal) == 9:
-        return terminal[5:7] != b"\0\0"
-    if terminal[5] < 0xFB and terminal[6] < 0xFB:
-        return terminal[9:11] != b"\0\0"
-    return parse_ok(terminal[4:], 0).warnings != 0

@@ -4,7 +4,7 @@ Decides where the parts of an answer begin and end: header block, rows, terminal
 says, and who wants it. One `ResponseReader` lives as long as its connection:
 
     reader = ResponseReader(deprecate_eof=True, session_track=True)
-    reader.start(QUERY, likely_header=plan.header)  # before the command is sent
+    reader.start(QUERY)                              # before the command is sent
     progress = reader.feed(chunk)                    # for each chunk that arrives
     while True:
         if reader.header:                            # the whole block: column count, definitions [, EOF]
@@ -98,6 +98,8 @@ _EOF_PACKET: Final = 9
 _WORTH_A_LOOK: Final = 4096
 """Bytes of rows from which on looking for a run of equal lengths pays."""
 _ROWS_BETWEEN_LOOKS: Final = 64
+_RECENT_HEADERS: Final = 8
+"""Header blocks a reader remembers to find again: a few statements take turns on most connections."""
 _LONGEST_RUN: Final = 1024
 
 _word_and_first = struct.Struct("<IB").unpack_from
@@ -129,20 +131,6 @@ def equal_run(chunk: bytes, position: int, end: int) -> tuple[int, int]:
     return count, distance
 
 
-class LikelyHeader:
-    """The header block a statement was answered with last time, filled by readers and shared between them.
-
-    A block ends itself, so a chunk that begins with these very bytes has this very header: comparing replaces the
-    walk. That holds only among connections with the same EOF form, which is why readers, not callers, fill it.
-    """
-
-    __slots__ = ("block", "deprecate_eof")
-
-    def __init__(self) -> None:
-        self.block = b""
-        self.deprecate_eof = False
-
-
 class ResponseReader:
     """See the module's docstring. `deprecate_eof` and `session_track` are what the handshake agreed on.
 
@@ -159,9 +147,8 @@ class ResponseReader:
         "_held",
         "_later_definitions",
         "_left",
-        "_likely",
         "_need",
-        "_own_likely",
+        "_recent_headers",
         "_pieces",
         "_read_rows",
         "_skip",
@@ -182,8 +169,7 @@ class ResponseReader:
     def __init__(self, *, deprecate_eof: bool, session_track: bool) -> None:
         self._deprecate_eof = deprecate_eof
         self._capabilities = Capability.SESSION_TRACK.value if session_track else 0
-        self._own_likely = LikelyHeader()
-        self._likely = self._own_likely
+        self._recent_headers: list[bytes] = []
         self._split = False
         self._state: _State = ResponseReader._idle
         self._read_rows: _State = ResponseReader._relay_rows
@@ -199,15 +185,12 @@ class ResponseReader:
 
     # ------------------------------------------------------------------------------------------ for the caller
 
-    def start(
-        self, kind: ResponseKind, *, split: bool = False, likely_header: LikelyHeader | None = None
-    ) -> None:
+    def start(self, kind: ResponseKind, *, split: bool = False) -> None:
         """Expect the answer of one command. `rest` is left alone: with pipelining, feed it after this call."""
         self.header = self.rows = self.terminal = b""
         self.failed = False
         self.row_count = 0
         self._walked = 0
-        self._likely = likely_header or self._own_likely
         self._state = _STATES[kind]
         if split or self._split:
             self._split = split
@@ -300,12 +283,13 @@ class ResponseReader:
         return NEED_DATA
 
     def _read_first(self, chunk: bytes, position: int) -> Progress:
-        likely = self._likely
-        block = likely.block
-        if block and chunk.startswith(block, position) and likely.deprecate_eof is self._deprecate_eof:
-            self.header = block
-            self._state = self._read_rows
-            return self._read_rows(self, chunk, position + len(block))
+        for block in self._recent_headers:
+            # A block ends itself, so a chunk that begins with these very bytes has this very header: comparing
+            # replaces the walk.
+            if chunk.startswith(block, position):
+                self.header = block
+                self._state = self._read_rows
+                return self._read_rows(self, chunk, position + len(block))
         end = self._packet_end(chunk, position)
         if not end:
             return NEED_DATA
@@ -339,9 +323,9 @@ class ResponseReader:
                 self.header = chunk[position:at]
                 return self._read_terminal(chunk, at)
             at += _EOF_PACKET
-        self.header = likely = chunk[position:at]
-        self._likely.block = likely
-        self._likely.deprecate_eof = self._deprecate_eof
+        self.header = block = chunk[position:at]
+        self._recent_headers.insert(0, block)
+        del self._recent_headers[_RECENT_HEADERS:]
         self._state = self._read_rows
         return self._read_rows(self, chunk, at)
 

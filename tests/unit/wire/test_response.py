@@ -35,7 +35,6 @@ from dbmesh.wire.response import (
     QUERY,
     SIMPLE,
     STATISTICS,
-    LikelyHeader,
     ResponseReader,
 )
 
@@ -86,10 +85,9 @@ def read(
     kind: ResponseKind = QUERY,
     *,
     split: bool = False,
-    likely: LikelyHeader | None = None,
 ) -> list[Result]:
     """Feed `stream` in pieces of `size` bytes and collect the results, which must end with the answer."""
-    reader.start(kind, split=split, likely_header=likely)
+    reader.start(kind, split=split)
     results = [Result()]
     for start in range(0, len(stream), size):
         progress = reader.feed(stream[start : start + size])
@@ -265,25 +263,24 @@ def test_cursors(deprecate_eof: bool, split: bool, size: int) -> None:
     definitions, sequence = make_header([column(b"a")], 1, deprecate_eof=True, status=0)
     terminal = frame(make_end_of_rows(2 | CURSOR, 0, capabilities(deprecate_eof)), sequence)
     reader = ResponseReader(deprecate_eof=deprecate_eof, session_track=False)
-    likely = LikelyHeader()
     opened = [Result(header=definitions, terminal=terminal)]
-    assert read(reader, definitions + terminal, size, split=split, likely=likely) == opened
+    assert read(reader, definitions + terminal, size, split=split) == opened
     # A cursor's header lacks the EOF of the classic form; it must not be taken for the header of the same query.
     result, _ = make_result([b"a"], [b"\x01a"], deprecate_eof)
-    assert read(reader, stream_of([result]), size, split=split, likely=likely) == expected([result], split)
+    assert read(reader, stream_of([result]), size, split=split) == expected([result], split)
     rows, sequence = frame_rows([b"\x00\x00\x01a"] * 2, 1)
     end = frame(make_end_of_rows(2 | CURSOR, 0, capabilities(deprecate_eof)), sequence)
     fetched = Result(rows=rows, packets=[b"\x00\x00\x01a"] * 2, terminal=end, row_count=2)
     assert read(reader, rows + end, size, FETCH, split=split) == expected([fetched], split)
 
 
-def test_a_header_of_the_other_eof_form_is_not_likely() -> None:
-    likely = LikelyHeader()
-    for deprecate_eof in (True, False, True):
-        result, _ = make_result([b"a"], [b"\x01a"], deprecate_eof)
-        reader = ResponseReader(deprecate_eof=deprecate_eof, session_track=False)
-        assert read(reader, stream_of([result]), 10**6, likely=likely) == expected([result], False)
-        assert likely.block == result.header
+@pytest.mark.parametrize("deprecate_eof", FORMS)
+def test_headers_seen_lately_are_found_again(deprecate_eof: bool) -> None:
+    reader = ResponseReader(deprecate_eof=deprecate_eof, session_track=False)
+    results = [make_result([b"a%d" % n] * n, [b"\x01a" * n], deprecate_eof)[0] for n in (1, 2, 12)]
+    for result in results * 3:
+        for size in (10**6, 3):
+            assert read(reader, stream_of([result]), size) == expected([result], False)
 
 
 @pytest.mark.parametrize("deprecate_eof", FORMS)
