@@ -139,6 +139,12 @@ def _places(context: PlanContext) -> Sequence[tuple[str, Mapping[str, str]]]:
     """Data sources to ask and the tables each shows: one for all where possible, the one of the only table asked for,
     or several whose rows simply follow each other."""
     tree = context.statement.tree
+    about_tables = any(
+        table.db.lower() == "information_schema" and table.name.upper() in _COLUMNS
+        for table in tree.find_all(exp.Table)
+    )
+    if not about_tables:
+        return [(next(iter(context.rule_set.data_sources)), {})]
     for source in context.rule_set.data_sources:
         actual = _tables_on(context, source)
         if actual is not None:

@@ -104,14 +104,20 @@ class InsertPlan:
     def _by_node(self, placed: PlacedRows) -> dict[DataNode, list[str]]:
         if isinstance(self.table, BroadcastTable):
             return dict.fromkeys(self.table.nodes, placed.texts)
-        groups: dict[DataNode, list[str]] = {}
-        for node, text in zip(self._nodes(placed, self.table), placed.texts, strict=True):
-            group = groups.get(node)
+        # Routers hand out the table's own node objects; hashing each row's node by value would cost more than routing.
+        nodes = self._nodes(placed, self.table)
+        groups: dict[int, list[str]] = {}
+        for number, text in zip(map(id, nodes), placed.texts, strict=True):
+            group = groups.get(number)
             if group is None:
-                groups[node] = [text]
+                groups[number] = [text]
             else:
                 group.append(text)
-        return groups
+        by_id = {id(node): node for node in nodes}
+        by_node: dict[DataNode, list[str]] = {}
+        for number, texts in groups.items():
+            by_node.setdefault(by_id[number], []).extend(texts)
+        return by_node
 
     def _nodes(self, placed: PlacedRows, sharded: ShardedTable) -> list[DataNode]:
         columns = sharded.sharding_columns

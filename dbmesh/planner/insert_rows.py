@@ -107,7 +107,7 @@ class FoldedRows:
         """The column's texts with missing keys generated, and which those were."""
         if not isinstance(column, Slot):
             made: list[int | str | None] = [next_key() for _ in range(len(rows))]
-            return [self._text(key) for key in made], made
+            return [str(key) if type(key) is int else self._text(key) for key in made], made
         cells = rows.cells[column.cell :: rows.width]
         keys = [
             next_key() if cell[0] in "nN" or (self.zero_generates and cell == "0") else None for cell in cells

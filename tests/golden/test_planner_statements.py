@@ -49,11 +49,11 @@ def planned(area: str, sql: str, parameters: list[Any], keep: bool) -> dict[str,
 
 
 def _cases() -> list[Any]:
-    cases: list[Any] = []
-    for area in _FILES:
-        for case in yaml.safe_load((_FOLDER / f"{area}.yaml").read_text()):
-            cases.append(pytest.param(area, case, id=f"{area}: {case['sql'][:80]}"))
-    return cases
+    return [
+        pytest.param(area, case, id=f"{area}: {case['sql'][:80]}")
+        for area in _FILES
+        for case in yaml.safe_load((_FOLDER / f"{area}.yaml").read_text())
+    ]
 
 
 @pytest.mark.parametrize(("area", "case"), _cases())
@@ -71,9 +71,7 @@ def rewrite() -> None:
             inputs = {key: case[key] for key in ("sql", "parameters", "keep") if key in case}
             case.clear()
             case.update(inputs)
-            case.update(
-                planned(area, inputs["sql"], inputs.get("parameters", []), inputs.get("keep", False))
-            )
+            case.update(planned(area, inputs["sql"], inputs.get("parameters", []), inputs.get("keep", False)))
         path.write_text(yaml.safe_dump(cases, sort_keys=False, allow_unicode=True, width=10_000))
 
 

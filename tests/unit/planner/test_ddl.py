@@ -1,0 +1,39 @@
+"""DDL: what its plans tell the session, and names that would be too long."""
+
+import pytest
+
+from dbmesh.errors import MeshError
+from dbmesh.planner.ddl import plan_ddl
+from dbmesh.planner.plan import PinReason, ShardPlan, Verb
+from tests.plugins.planner_world import context_of
+
+
+def planned(sql: str) -> ShardPlan:
+    plan = plan_ddl(context_of(sql))
+    assert plan is not None
+    return plan
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["CREATE TABLE t_new (id INT)", "DROP TABLE t_order", "TRUNCATE t_order", "RENAME TABLE t_config TO x"],
+)
+def test_ddl_commits_what_is_open(sql: str) -> None:
+    plan = planned(sql)
+    assert (plan.verb, plan.implicit_commit, plan.opens_transaction) == (Verb.DDL, True, False)
+
+
+def test_temporary_tables_pin_and_do_not_commit() -> None:
+    plan = planned("CREATE TEMPORARY TABLE x (id INT)")
+    assert (plan.pin, plan.implicit_commit) == (PinReason.TEMPORARY_TABLE, False)
+
+
+def test_constraint_names_that_grow_too_long_are_refused() -> None:
+    name = "c" * 60
+    with pytest.raises(MeshError, match="too long"):
+        plan_ddl(context_of(f"ALTER TABLE t_order ADD CONSTRAINT {name} CHECK (user_id > 0)"))
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1", "SHOW TABLES", "SET a = 1"])
+def test_other_statements_are_not_its_own(sql: str) -> None:
+    assert plan_ddl(context_of(sql)) is None
