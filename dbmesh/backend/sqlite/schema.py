@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 
 from dbmesh.backend.sqlite import types
 from dbmesh.backend.sqlite.types import Kind, SqlType
@@ -40,8 +41,13 @@ class Column:
     @property
     def type(self) -> SqlType:
         """Its type, with its own collation and nullability."""
-        kind = types.declared(self.declared)[1]
-        return replace(kind, collation=self.collation, not_null=not self.nullable)
+        return _column_type(self.declared, self.collation, self.nullable)
+
+
+@lru_cache(maxsize=1024)
+def _column_type(declared: str, collation: str, nullable: bool) -> SqlType:
+    """Asked for every value of every INSERT."""
+    return replace(types.declared(declared)[1], collation=collation, not_null=not nullable)
 
 
 @dataclass(frozen=True, slots=True)
