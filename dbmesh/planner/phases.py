@@ -76,9 +76,11 @@ def _plan_insert(context: PlanContext) -> Plan | None:
 
 
 def _plan_write(context: PlanContext) -> Plan | None:
-    if first_word(context) not in ("UPDATE", "DELETE", "WITH"):
-        return None
-    return plan_write(context) if isinstance(context.statement.tree, exp.Update | exp.Delete) else None
+    word = first_word(context)
+    if word == "WITH":
+        # UPDATE IGNORE and the like are no tree before the planner of writes has blanked such words.
+        return plan_write(context) if isinstance(context.statement.tree, exp.Update | exp.Delete) else None
+    return plan_write(context) if word in ("UPDATE", "DELETE") else None
 
 
 def _plan_select(context: PlanContext) -> Plan | None:
