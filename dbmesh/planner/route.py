@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from sqlglot import exp
 
 from dbmesh.errors import NO_ROUTE, SHARDING_KEY_REQUIRED, MeshError, not_supported
 from dbmesh.model import ColumnSchema, DataNode, SqlValue
+from dbmesh.planner.bounds import meet
 from dbmesh.planner.conditions import (
     ColumnEquality,
     ColumnKey,
@@ -102,10 +102,18 @@ class Router:
         return bool(self.places)
 
     def any_target(self) -> Target:
-        """A target that exists whatever the values are: the first nodes. Raises MeshError(NOT_SUPPORTED)."""
+        """A target that exists whatever the values are: the first nodes that stand together. Raises
+        MeshError(NOT_SUPPORTED)."""
         if self.hints.data_source is not None:
             return self._forced(self.hints.data_source)[0]
-        return self._target({place.reference.index: 0 for place in self.places})
+        refusal: MeshError | None = None
+        for number in range(min((len(place.table.nodes) for place in self.places), default=1)):
+            try:
+                return self._target({place.reference.index: number for place in self.places})
+            except MeshError as error:
+                refusal = refusal or error
+        assert refusal is not None
+        raise refusal
 
     def route(self, call: Call) -> Routing:
         """Targets for these values. Raises MeshError: NO_ROUTE, NOT_SUPPORTED when rows of several data sources would
@@ -189,7 +197,7 @@ class Router:
         for predicate in predicates:
             found = self._bound(predicate, column, call)
             if found is not None:
-                known = found if known is None else _meet(known, found)
+                known = found if known is None else meet(known, found)
         return known
 
     def _bound(self, predicate: Predicate, column: ColumnSchema | None, call: Call) -> Condition | None:
@@ -318,63 +326,6 @@ class Router:
         return tuple(
             self._on(source, dict.fromkeys([p.reference.index for p in self.places], n)) for n in numbers
         )
-
-
-def _meet(left: Condition, right: Condition) -> Condition:
-    """Both conditions together; where values do not compare, the first alone, which only widens the route."""
-    if isinstance(left, Range) and isinstance(right, Range):
-        return _meet_ranges(left, right)
-    if isinstance(left, Range):
-        left, right = right, left
-    assert isinstance(left, Values)
-    if isinstance(right, Values):
-        if any(isinstance(value, str) for value in (*left.values, *right.values)):
-            return left if len(left.values) <= len(right.values) else right
-        return Values(tuple(value for value in left.values if value in right.values))
-    try:
-        return Values(tuple(value for value in left.values if _within(value, right)))
-    except TypeError:
-        return left
-
-
-def _within(value: Any, bounds: Range) -> bool:
-    """Whether a key lies in a range. Text is always taken to: its order belongs to a collation."""
-    if isinstance(value, str):
-        return True
-    lower: Any = bounds.lower
-    upper: Any = bounds.upper
-    if lower is not None and (value < lower or (value == lower and not bounds.lower_inclusive)):
-        return False
-    return upper is None or value < upper or (value == upper and bounds.upper_inclusive)
-
-
-def _meet_ranges(left: Range, right: Range) -> Condition:
-    """The narrower bound on each side. An open or incomparable bound gives way to the other."""
-    lower, lower_inclusive = left.lower, left.lower_inclusive
-    upper, upper_inclusive = left.upper, left.upper_inclusive
-    if lower is None or _above(right.lower, lower):
-        lower, lower_inclusive = right.lower, right.lower_inclusive
-    elif lower == right.lower:
-        lower_inclusive = lower_inclusive and right.lower_inclusive
-    if upper is None or _above(upper, right.upper):
-        upper, upper_inclusive = right.upper, right.upper_inclusive
-    elif upper == right.upper:
-        upper_inclusive = upper_inclusive and right.upper_inclusive
-    if _above(lower, upper) or (
-        lower is not None and lower == upper and not (lower_inclusive and upper_inclusive)
-    ):
-        return Values(())
-    return Range(lower, upper, lower_inclusive, upper_inclusive)
-
-
-def _above(left: Any, right: Any) -> bool:
-    """Whether one bound is certainly greater: False for open bounds, text and values that do not compare."""
-    if left is None or right is None or isinstance(left, str) or isinstance(right, str):
-        return False
-    try:
-        return bool(left > right)
-    except TypeError:
-        return False
 
 
 def build_router(context: PlanContext, scopes: Scopes) -> Router:

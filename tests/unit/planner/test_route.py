@@ -1,0 +1,117 @@
+"""Routes: which nodes a statement reaches, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import pytest
+
+from dbmesh.errors import MeshError
+from dbmesh.model import SqlValue
+from dbmesh.planner.plan import BoundStatement
+from dbmesh.planner.planner import Planner
+from dbmesh.sql.fingerprint import fingerprint
+from dbmesh.sql.lexer import DEFAULT
+
+Binder = Callable[..., BoundStatement]
+
+
+def _nodes(bound: BoundStatement) -> list[str]:
+    """The numbers of the first actual tables in the shots."""
+    return [re.findall(r"t_order(?:_item)?_(\d)", shot.sql.decode())[0] for shot in bound.shots]
+
+
+@pytest.mark.parametrize(
+    ("where", "parameters", "nodes"),
+    [
+        ("user_id = ?", (5,), "1"),
+        ("user_id = ?", ("5",), "1"),
+        ("user_id = ?", (None,), "0"),
+        ("user_id = ? AND user_id = ?", (5, 6), "0"),
+        ("user_id IN (?, ?)", (5, 5), "1"),
+        ("user_id IN (?, 2)", (1,), "12"),
+        ("user_id BETWEEN ? AND ?", (1, 2), "12"),
+        ("user_id BETWEEN ? AND ?", (None, 2), "0"),
+        ("user_id > ? AND user_id < ?", (4, 6), "012"),
+        ("? < user_id AND 6 >= user_id", (5,), "12"),
+        ("(user_id = 1 OR user_id = 2) AND (user_id = 2 OR user_id = 3)", (), "2"),
+        ("user_id = 1 XOR user_id = 2", (), "0123"),
+        ("user_id NOT IN (1)", (), "0123"),
+        ("user_id + 0 = 1", (), "0123"),
+        ("user_id = order_id AND order_id = 6", (), "2"),
+        ("user_id = status AND status = 6", (), "0123"),
+        ("user_id = TRUE", (), "1"),
+        ("user_id = - 1", (), "3"),
+        ("user_id = - - 1", (), "1"),
+        ("user_id = 1 AND user_id IN (SELECT 1)", (), "1"),
+        ("user_id = (SELECT 1)", (), "0123"),
+        ("t_order.user_id = 1", (), "1"),
+        ("shop.t_order.USER_ID = 1", (), "1"),
+    ],
+)
+def test_conditions(bind: Binder, where: str, parameters: tuple[SqlValue, ...], nodes: str) -> None:
+    assert "".join(_nodes(bind(f"SELECT order_id FROM t_order WHERE {where}", *parameters))) == nodes
+
+
+@pytest.mark.parametrize(
+    ("source", "nodes"),
+    [
+        ("t_order o JOIN t_order_item i USING (user_id) WHERE i.user_id = 3", "3"),
+        ("t_order o LEFT JOIN t_order_item i ON i.user_id = o.user_id AND i.user_id = 3", "0123"),
+        ("t_order o LEFT JOIN t_order_item i ON i.user_id = o.user_id WHERE i.user_id = 3", "3"),
+        ("t_order o LEFT JOIN t_order_item i ON i.user_id = o.user_id AND o.user_id = 3", "0123"),
+        ("t_order o LEFT JOIN t_order_item i ON i.user_id = o.user_id WHERE i.user_id <=> 3", "0123"),
+        ("t_order_item i RIGHT JOIN t_order o ON i.user_id = o.user_id AND i.user_id = 3", "0123"),
+        ("t_order o STRAIGHT_JOIN t_order_item i ON i.user_id = o.user_id AND i.user_id = 3", "3"),
+        ("t_order o, t_order_item i WHERE i.user_id = o.user_id AND (i.user_id = 1 OR i.user_id = 2)", "12"),
+    ],
+)
+def test_joins(bind: Binder, source: str, nodes: str) -> None:
+    assert "".join(_nodes(bind(f"SELECT o.order_id FROM {source}"))) == nodes
+
+
+def test_a_subquery_that_matches_nothing_narrows_nothing(bind: Binder) -> None:
+    sql = "SELECT * FROM t_order o WHERE NOT EXISTS (SELECT 1 FROM t_order_item i WHERE i.user_id = NULL)"
+    with pytest.raises(MeshError, match="not supported"):
+        bind(sql)
+
+
+def test_parameters_stay_where_a_shard_can_prepare(bind: Binder) -> None:
+    bound = bind("SELECT * FROM t_order WHERE user_id = ? AND status = ? LIMIT 5", 2, "x", keep=True)
+    assert bound.keeps_parameters
+    assert (
+        bound.shots[0].sql == b"SELECT * FROM t_order_2 AS t_order WHERE user_id = ? AND status = ? LIMIT 5"
+    )
+
+
+def test_parameters_are_written_for_several_shards(bind: Binder) -> None:
+    bound = bind("SELECT * FROM t_order WHERE status = ?", "it's", keep=True)
+    assert not bound.keeps_parameters
+    assert bound.shots[0].sql.endswith(b"status = 'it\\'s'")
+
+
+def test_a_bound_statement_is_a_value(bind: Binder) -> None:
+    bound = bind("SELECT 1")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        bound.shots = ()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("sql", "prototype"),
+    [
+        (
+            "SELECT * FROM t_order WHERE user_id = ? LIMIT ?",
+            b"SELECT * FROM t_order_0 AS t_order WHERE user_id = ? LIMIT ?",
+        ),
+        ("SELECT 'a', x'AB', 1.5, DATABASE(), ?", b"SELECT '', x'', 0.0, '' AS `DATABASE()`, ?"),
+        (
+            "SELECT status FROM t_order ORDER BY amount",
+            b"SELECT status FROM t_order_0 AS t_order ORDER BY amount",
+        ),
+    ],
+)
+def test_prototype(shop: Planner, sql: str, prototype: bytes) -> None:
+    plan = shop.plan(fingerprint(sql), DEFAULT, "shop").plan
+    assert plan.prototype().sql == prototype  # type: ignore[union-attr]
