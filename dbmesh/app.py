@@ -19,9 +19,9 @@ import uvloop
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from dbmesh.backend.connection import Connection, Flavour
-from dbmesh.backend.embedded import open_sqlite
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.backend.pool import Pool
+from dbmesh.backend.sqlite.connection import SQLiteConnection
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.catalog import load_tables
 from dbmesh.errors import MeshError, ShardError, not_supported
@@ -64,7 +64,7 @@ async def serve(configuration: Configuration, host: str, port: int, on_ready: On
     tasks = TaskOwner(_task_failed)
     pools: list[Pool] = []
     try:
-        mesh = await build_mesh(configuration, pools, tasks)
+        mesh = await build_mesh(configuration, pools)
         listener = Listener(mesh, Accounts(configuration.users), tasks, _tls(configuration), SERVER_VERSION)
         try:
             bound = await listener.start(host, port)
@@ -74,9 +74,12 @@ async def serve(configuration: Configuration, host: str, port: int, on_ready: On
         tasks.start(_keep_house(listener, pools), "housekeeping")
         ready = None if on_ready is None else on_ready(*bound)
         if ready is not None:
-            work = tasks.start(_ready(ready, stop), "on ready")
+            failures: list[Exception] = []
+            work = tasks.start(_ready(ready, stop, failures), "on ready")
             await stop.wait()
             await _settle(work)
+            if failures:
+                raise failures[0]
         else:
             await stop.wait()
         _log.info("stopping: no new clients; waiting for running statements")
@@ -90,23 +93,24 @@ async def serve(configuration: Configuration, host: str, port: int, on_ready: On
     return 0
 
 
-async def build_mesh(configuration: Configuration, pools: list[Pool], tasks: TaskOwner) -> Mesh:
+async def build_mesh(configuration: Configuration, pools: list[Pool]) -> Mesh:
     """Pools, catalogs and plans of every logic database. Pools made are added to `pools` for the caller to close.
     Raises StartError."""
     if not configuration.databases:
         raise StartError("the configuration has no logic database")
+    rule_sets = configuration.databases
     plan_cache_size = int(configuration.properties["plan-cache-size"])
 
     async def reload(database: Database) -> Database:
         catalog = await load_catalog(database.rule_set, database.pools)
-        plans = PlanCache(Planner(database.rule_set, catalog, _other(databases)), plan_cache_size)
+        plans = PlanCache(Planner(database.rule_set, catalog, rule_sets), plan_cache_size)
         return replace(database, catalog=catalog, plans=plans, loaded_at=loop.time())
 
     loop = asyncio.get_running_loop()
     databases: dict[str, Database] = {}
     worker = 0
     for key, rule_set in configuration.databases.items():
-        own = {name: _make_pool(config, tasks) for name, config in rule_set.data_sources.items()}
+        own = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
         pools.extend(own.values())
         generators = {
             name: make_key_generator(config, _now_ms, os.urandom, worker)
@@ -116,7 +120,7 @@ async def build_mesh(configuration: Configuration, pools: list[Pool], tasks: Tas
             rule_set.database,
             rule_set,
             Catalog({}, {}),
-            PlanCache(Planner(rule_set, Catalog({}, {}), {}), plan_cache_size),
+            PlanCache(Planner(rule_set, Catalog({}, {}), rule_sets), plan_cache_size),
             MappingProxyType(own),
             MappingProxyType(generators),
             loop.time(),
@@ -145,6 +149,8 @@ async def _load_one(pool: Pool) -> dict[str, TableSchema]:
         _log.warning("%s", error)
         return {}
     try:
+        if isinstance(connection, SQLiteConnection):
+            return await connection.load_catalog()
         return await load_tables(connection)
     except (MeshError, ShardError) as error:
         _log.warning("data source '%s': its tables cannot be read: %s", pool.config.name, error)
@@ -153,19 +159,19 @@ async def _load_one(pool: Pool) -> dict[str, TableSchema]:
         pool.release(connection, asyncio.get_running_loop().time())
 
 
-def _make_pool(config: DataSourceConfig, tasks: TaskOwner) -> Pool:
+def _make_pool(config: DataSourceConfig) -> Pool:
     async def open_connection(flavour: Flavour) -> Connection:
-        return await open_data_source(config, flavour, tasks)
+        return await open_data_source(config, flavour)
 
     return Pool(config, open_connection)
 
 
-async def open_data_source(config: DataSourceConfig, flavour: Flavour, tasks: TaskOwner) -> Connection:
+async def open_data_source(config: DataSourceConfig, flavour: Flavour) -> Connection:
     """A connection to a data source of any kind. Raises MeshError."""
     if config.kind == "mysql":
         return await open_mysql(config, flavour)
     if config.kind == "sqlite":
-        return await open_sqlite(config, flavour, tasks)
+        return await SQLiteConnection.open(config.database, data_source=config.name, flavour=flavour)
     raise not_supported(f"{config.kind} data sources in this version", "use MySQL, MariaDB or SQLite")
 
 
@@ -197,17 +203,17 @@ async def _keep_house(listener: Listener, pools: list[Pool]) -> None:
         listener.close_quiet(now)
 
 
-async def _ready(work: Awaitable[None], stop: asyncio.Event) -> None:
-    """What the caller does once the mesh serves; when it fails, the mesh stops."""
+async def _ready(work: Awaitable[None], stop: asyncio.Event, failures: list[Exception]) -> None:
+    """What the caller does once the mesh serves; when it fails, the mesh stops and `failures` tells the caller why."""
     try:
         await work
-    except BaseException:
+    except Exception as error:
+        failures.append(error)
         stop.set()
-        raise
 
 
 async def _settle(work: asyncio.Task[None]) -> None:
-    """Pass on what `on_ready` raised; end it when the mesh is asked to stop before it is done."""
+    """End the caller's work when the mesh is asked to stop before it is done."""
     if not work.done():
         work.cancel()
     try:

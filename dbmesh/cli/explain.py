@@ -83,7 +83,7 @@ async def read_catalog(rule_set: RuleSet) -> Catalog:
 
 
 async def _read_tables(config: DataSourceConfig, tasks: TaskOwner) -> dict[str, TableSchema]:
-    connection = await app.open_data_source(config, Flavour(), tasks)
+    connection = await app.open_data_source(config, Flavour())
     try:
         return await load_tables(connection)
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 from dbmesh.backend.state import SessionState
@@ -248,7 +249,7 @@ class ClientConnection(asyncio.Protocol):
         self._perform(self._handshake.change_user(sequence, payload, self._door.make_nonce()))
         self.next_command()
 
-    def _perform(self, events: list[object]) -> None:
+    def _perform(self, events: Sequence[object]) -> None:
         for event in events:
             if isinstance(event, Send):
                 self.write(event.data)

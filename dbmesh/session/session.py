@@ -35,7 +35,7 @@ from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
-from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.lexer import DEFAULT
 from dbmesh.transaction.transaction import Transaction
 from dbmesh.wire.commands import make_statement_command
 from dbmesh.wire.constants import Capability, Command, Status
@@ -93,7 +93,7 @@ class Session:
     def reset(self) -> None:
         """State as after connecting (COM_RESET_CONNECTION, COM_CHANGE_USER); `give_up_connections` comes before."""
         self.state = self.handshake_state
-        self.lexer_flags = LexerFlags()
+        self.lexer_flags = DEFAULT
         self.autocommit = True
         self.multi_statements = bool(self.capabilities & Capability.MULTI_STATEMENTS)
         self.transaction = Transaction()

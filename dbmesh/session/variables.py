@@ -15,7 +15,7 @@ from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.engine.collect import collect
 from dbmesh.errors import UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
 from dbmesh.planner.plan import Assignment, Scope, SetVariables
-from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.lexer import DEFAULT, LexerFlags
 from dbmesh.wire.constants import ColumnType
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def lexer_flags(state: SessionState) -> LexerFlags:
     """How the session's sql_mode makes SQL text to be read."""
     mode = (state.variable("sql_mode") or "").upper()
     ansi = any(word in mode for word in ("ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"))
-    return LexerFlags(ansi_quotes=ansi, no_backslash_escapes="NO_BACKSLASH_ESCAPES" in mode)
+    plain = "NO_BACKSLASH_ESCAPES" in mode
+    return LexerFlags(ansi, plain) if ansi or plain else DEFAULT
 
 
 def check_charset(name: str) -> None:

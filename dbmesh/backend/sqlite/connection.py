@@ -36,6 +36,7 @@ class SQLiteConnection:
         self, data_source: str, flavour: Flavour, opened_at: float, executor: ThreadPoolExecutor
     ) -> None:
         self.data_source = data_source
+        self.schema = ""
         self.flavour = flavour
         self.state = SessionState(names="")
         self.opened_at = opened_at
