@@ -15,10 +15,8 @@ from rich.text import Text
 
 from dbmesh import app
 from dbmesh.backend.connection import Flavour
-from dbmesh.backend.tasks import TaskOwner
 from dbmesh.cli.loading import load_directory
 from dbmesh.cli.output import Failure, answers
-from dbmesh.engine.catalog import load_tables
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.model import Catalog, TableSchema
 from dbmesh.planner.catalog import AmbiguousTable, build_catalog
@@ -71,21 +69,17 @@ def plan_rows(rule_set: RuleSet, catalog: Catalog, statement: str) -> tuple[Row,
 
 async def read_catalog(rule_set: RuleSet) -> Catalog:
     """The tables of every data source. Raises Failure: a plan made without some of them would be another one."""
-    failures: list[BaseException] = []
-    tasks = TaskOwner(failures.append)
     try:
-        findings = {name: await _read_tables(config, tasks) for name, config in rule_set.data_sources.items()}
+        findings = {name: await _read_tables(config) for name, config in rule_set.data_sources.items()}
         return build_catalog(rule_set, findings)
     except (MeshError, ShardError, AmbiguousTable) as error:
         raise Failure(str(error)) from error
-    finally:
-        await tasks.close()
 
 
-async def _read_tables(config: DataSourceConfig, tasks: TaskOwner) -> dict[str, TableSchema]:
+async def _read_tables(config: DataSourceConfig) -> dict[str, TableSchema]:
     connection = await app.open_data_source(config, Flavour())
     try:
-        return await load_tables(connection)
+        return await app.read_tables(connection)
     finally:
         await connection.close()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from dbmesh.backend.connection import Flavour
+from dbmesh.backend.sqlite.connection import SQLiteConnection
 from dbmesh.cli import demo_data
 from dbmesh.cli.main import run
+from dbmesh.engine.collect import collect
 
 
 @pytest.fixture
@@ -23,6 +26,15 @@ def directory(tmp_path: Path) -> Path:
 def explain(directory: Path, sql: str, *options: str) -> int:
     """Runs `dbmesh explain` for the shop."""
     return run(["explain", "--config", str(directory), "--database", "shop", *options, sql])
+
+
+async def create_table(file: Path) -> None:
+    """A table that no rule names, made as a running mesh would."""
+    connection = await SQLiteConnection.open(str(file), data_source="ds_1", flavour=Flavour())
+    try:
+        await collect(connection, b"CREATE TABLE t_single (id INT PRIMARY KEY)")
+    finally:
+        await connection.close()
 
 
 def test_one_shard(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,9 +92,6 @@ def test_an_unknown_database_names_those_there_are(
 def test_connect_reads_the_tables_that_no_rule_names(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    connection = sqlite3.connect(directory / "1.db")
-    connection.execute("CREATE TABLE t_single (id INTEGER PRIMARY KEY)")
-    connection.commit()
-    connection.close()
+    asyncio.run(create_table(directory / "1.db"))
     assert explain(directory, "SELECT * FROM t_single", "--connect") == 0
     assert capsys.readouterr().out.startswith("ds_1 ")
