@@ -6,6 +6,7 @@ Decides what is built in which order, and how it is taken down. Everything it wi
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -72,6 +73,9 @@ async def serve(configuration: Configuration, host: str, port: int, on_ready: On
             raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
         tasks.start(_make_rsa_key(listener), "rsa key")
         tasks.start(_keep_house(listener, pools), "housekeeping")
+        # What was made by now lives until the end: the collector need never look at it again.
+        gc.collect()
+        gc.freeze()
         ready = None if on_ready is None else on_ready(*bound)
         if ready is not None:
             failures: list[Exception] = []
@@ -149,14 +153,19 @@ async def _load_one(pool: Pool) -> dict[str, TableSchema]:
         _log.warning("%s", error)
         return {}
     try:
-        if isinstance(connection, SQLiteConnection):
-            return await connection.load_catalog()
-        return await load_tables(connection)
+        return await read_tables(connection)
     except (MeshError, ShardError) as error:
         _log.warning("data source '%s': its tables cannot be read: %s", pool.config.name, error)
         return {}
     finally:
         pool.release(connection, asyncio.get_running_loop().time())
+
+
+async def read_tables(connection: Connection) -> dict[str, TableSchema]:
+    """Actual table name → schema, on a data source of any kind. Raises ShardError or MeshError."""
+    if isinstance(connection, SQLiteConnection):
+        return await connection.load_catalog()
+    return await load_tables(connection)
 
 
 def _make_pool(config: DataSourceConfig) -> Pool:

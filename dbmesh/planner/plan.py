@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dbmesh.model import SqlValue
 
@@ -180,8 +180,7 @@ Answer = Relay | RowMerge | CountMerge | RenameValues
 # ---------------------------------------------------------------------------------------------- bound statements
 
 
-@dataclass(frozen=True, slots=True)
-class Shot:
+class Shot(NamedTuple):
     """One statement for one data source. `sql` is ready bytes in MySQL's dialect and the session's charset."""
 
     data_source: str
@@ -199,8 +198,7 @@ class Names:
     tables: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class BoundStatement:
+class BoundStatement(NamedTuple):
     """A plan with its values: what to send where, and how the answers become one.
 
     * `keeps_parameters`: the single shot still contains `?`, in the order the client bound them, and can be prepared

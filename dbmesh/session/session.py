@@ -37,6 +37,7 @@ from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.sql.lexer import DEFAULT
 from dbmesh.transaction.transaction import Transaction
+from dbmesh.wire.collations import encoding
 from dbmesh.wire.commands import make_statement_command
 from dbmesh.wire.constants import Capability, Command, Status
 from dbmesh.wire.packets import OkPacket
@@ -125,6 +126,12 @@ class Session:
         if self.database is None:
             return self.mesh.default_database
         return self.mesh.databases[self.database.lower()]
+
+    @property
+    def encoding(self) -> str:
+        """How the session's character set is read in Python; Latin-1 stands in for sets Python does not know, because
+        it keeps every byte."""
+        return encoding(self.state.names.split(" ", 1)[0]) or "latin-1"
 
     @property
     def status(self) -> int:

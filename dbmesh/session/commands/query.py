@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
+from dbmesh.planner.metadata import preview_rows, preview_text
+from dbmesh.planner.plan import LocalRows
 from dbmesh.session import execution, local
 from dbmesh.session.planning import look_up, must_reload
 from dbmesh.session.result_sink import ResultSink
@@ -39,6 +41,8 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
 def run_text(session: Session, text: str, sequence: int) -> Work | None:
     """Plan one statement and start it: relayed at once where that is possible, else as the returned coroutine."""
     database = session.current_database
+    if text[:1] in "pP" and (inner := preview_text(text)) is not None:
+        return _preview(session, inner, session.sink(sequence=sequence))
     try:
         plan, literals = look_up(session, database, text)
     except MeshError as error:
@@ -53,6 +57,17 @@ def run_text(session: Session, text: str, sequence: int) -> Work | None:
             return None
         return execution.run_relayed(session, database, plan, bound)
     return execution.run(session, database, plan, bound, session.sink(sequence=sequence))
+
+
+async def _preview(session: Session, text: str, sink: ResultSink) -> None:
+    """PREVIEW: what the statement would send where; nothing is sent."""
+    database = session.current_database
+    plan, literals = look_up(session, database, text)
+    if local.answers(plan):
+        rows = LocalRows(("data_source_name", "actual_sql"), ())
+    else:
+        rows = preview_rows(plan.bind(execution.make_call(session, database, literals)))
+    await local.answer(session, rows, sink)
 
 
 async def _run_one(session: Session, text: str, sink: ResultSink, *, more: bool) -> None:

@@ -39,7 +39,12 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         prepared.long_data.clear()
         raise MeshError(PACKET_TOO_LARGE)
     execute = parse_execute(
-        payload, prepared.parameter_count, prepared.parameter_types, session.capabilities, prepared.long_data
+        payload,
+        prepared.parameter_count,
+        prepared.parameter_types,
+        session.capabilities,
+        prepared.long_data,
+        session.encoding,
     )
     prepared.parameter_types = execute.types
     long_data_sent = bool(prepared.long_data)
