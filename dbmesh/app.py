@@ -19,7 +19,9 @@ from types import MappingProxyType
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from dbmesh import __version__
 from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.sqlite.connection import SQLiteConnection
@@ -66,7 +68,8 @@ async def serve(configuration: Configuration, host: str, port: int, on_ready: On
     pools: list[Pool] = []
     try:
         mesh = await build_mesh(configuration, pools)
-        listener = Listener(mesh, Accounts(configuration.users), tasks, _tls(configuration), SERVER_VERSION)
+        version = _announced_version(pools)
+        listener = Listener(mesh, Accounts(configuration.users), tasks, _tls(configuration), version)
         try:
             bound = await listener.start(host, port)
         except OSError as error:
@@ -166,6 +169,16 @@ async def read_tables(connection: Connection) -> dict[str, TableSchema]:
     if isinstance(connection, SQLiteConnection):
         return await connection.load_catalog()
     return await load_tables(connection)
+
+
+def _announced_version(pools: list[Pool]) -> str:
+    """The version clients are greeted with: that of the first data source that answered, since drivers choose their SQL
+    by it; MySQL's where no server is behind the mesh."""
+    for pool in pools:
+        for connection in pool.idle_connections():
+            if isinstance(connection, MySQLConnection) and connection.server_version:
+                return f"{connection.server_version}-dbmesh-{__version__}"
+    return SERVER_VERSION
 
 
 def _make_pool(config: DataSourceConfig) -> Pool:

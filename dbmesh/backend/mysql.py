@@ -86,7 +86,9 @@ class MySQLConnection(asyncio.Protocol):
         status: int,
         opened_at: float,
         kill_query: Callable[[int], Awaitable[None]],
+        server_version: str = "",
     ) -> None:
+        self.server_version = server_version
         self.data_source = data_source
         self.schema = schema
         self.flavour = flavour

@@ -166,6 +166,7 @@ class _Login(asyncio.Protocol):
             event.status,
             loop.time(),
             lambda thread_id: kill_query(config, thread_id),
+            event.server_version,
         )
         if not self.connection.done():
             self.connection.set_result(connection)

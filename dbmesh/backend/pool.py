@@ -48,6 +48,10 @@ class Pool:
         """Connections that wait to be borrowed."""
         return sum(len(stack) for stack in self._idle.values())
 
+    def idle_connections(self) -> list[Connection]:
+        """Those that wait to be borrowed, to be looked at only."""
+        return [connection for stack in self._idle.values() for connection, _ in stack]
+
     def try_acquire(self, flavour: Flavour, now: float) -> Connection | None:
         """An idle connection at once, or None: then `acquire` must be awaited. The hot path: O(1)."""
         stack = self._idle.get(flavour)
