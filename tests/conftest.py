@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 # The plugins are imported by name from the root of the tree, however pytest was started.
 _ROOT = str(Path(__file__).resolve().parents[1])
 if _ROOT not in sys.path:
     sys.path.insert(0, _ROOT)
+
+pytest.register_assert_rewrite("tests.plugins.equivalence")
 
 pytest_plugins = (
     "tests.plugins.fix_mysql",

@@ -106,7 +106,7 @@ class Shop:
 def _end(shop: Shop) -> None:
     if shop.mesh.running:
         shop.mesh.stop_cleanly()
-    assert not shop.mesh.troubles(), f"dbmesh's log shows trouble:\n{shop.mesh.output()[-8000:]}"
+    assert not shop.mesh.troubles(), f"dbmesh's log shows trouble:\n{shop.mesh.troubles()}"
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,7 @@ class Mesh:
     def start(self, seconds: float = 20.0) -> Mesh:
         """Starts and waits until the process says that it is ready. Raises RuntimeError with its output if it ends."""
         began = time.monotonic()
+        written_before = len(self.output())
         command = [
             str(Path(sys.executable).with_name("dbmesh")),
             "serve",
@@ -75,7 +76,7 @@ class Mesh:
             assert self._process is not None
             if self._process.poll() is not None:
                 raise RuntimeError(f"dbmesh ended with {self._process.returncode}:\n{self.output()[-6000:]}")
-            return _READY.search(self.output())
+            return _READY.search(self.output(), written_before)
 
         try:
             found = wait_until(ready, seconds, "dbmesh serve", interval=0.01)
@@ -109,12 +110,15 @@ class Mesh:
         assert self._process is not None
         return end(self._process, 15.0)
 
-    def troubles(self) -> list[str]:
-        """Lines of the log that show a bug of the product: tracebacks, lost tasks, leaked sockets."""
-        return [line for line in self.output().splitlines() if _TROUBLE.search(line)]
+    def troubles(self) -> str:
+        """The first places of the log that show a bug of the product (tracebacks, lost tasks, leaked sockets), each
+        with the lines around it; empty when all is well."""
+        lines = self.output().splitlines()
+        places = [number for number, line in enumerate(lines) if _TROUBLE.search(line)][:3]
+        return "\n…\n".join("\n".join(lines[max(0, place - 1) : place + 40]) for place in places)
 
     def stop_cleanly(self) -> None:
         """Stops and insists on exit code 0 and a log without trouble."""
         code = self.stop()
         assert code == 0, f"dbmesh ended with {code}:\n{self.output()[-4000:]}"
-        assert not self.troubles(), f"dbmesh's log shows trouble:\n{self.output()[-8000:]}"
+        assert not self.troubles(), f"dbmesh's log shows trouble:\n{self.troubles()}"

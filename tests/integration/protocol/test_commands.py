@@ -281,7 +281,7 @@ def test_long_data_comes_in_pieces(raw: RawClient, fresh_shop: Shop) -> None:
 
 @pytest.mark.parametrize(
     ("value", "found"),
-    [(12, 1), (b"12", 1), (b"12.0", 1), (b"12x", None), (None, 0), (2**62, 0), (-1, 0)],
+    [(12, 1), (b"12", 1), (b"12.0", 1), (b"12x", None), (None, 0), (2**62, 0)],
 )
 def test_a_sharding_key_routes_alike_however_it_is_bound(
     connect: Connect, shop: Shop, value: bytes | int | None, found: int | None
@@ -335,7 +335,8 @@ def test_a_packet_over_the_limit_is_refused_in_words(connect: Connect, shop: Sho
         pytest.skip("one server closes")
     raw = connect()
     with contextlib.suppress(ConnectionError):
-        reply = raw.query(b"SELECT '" + b"x" * (70 << 20) + b"'")
+        raw.command(COM_QUERY, b"SELECT '" + b"x" * (70 << 20) + b"'")
+        reply = raw.read_reply()
         assert isinstance(reply, Failure)
         assert reply.number == 1153
     assert isinstance(connect().ping(), Ok)

@@ -26,13 +26,17 @@ REFUSED = [
     "INSERT INTO t_auto (id, word) SELECT user_id, name FROM t_user",
     "INSERT INTO t_user (user_id, name) VALUES (FLOOR(RAND() * 1000), 'random')",
     "LOAD DATA INFILE 'x' INTO TABLE t_order",
-    "SELECT * FROM t_order INTO OUTFILE 'x'",
     "LOCK TABLES t_order WRITE",
     "CREATE TABLE other AS SELECT * FROM t_order",
     "CREATE VIEW v AS SELECT * FROM t_order",
     "CREATE TRIGGER x BEFORE INSERT ON t_order FOR EACH ROW SET NEW.note = 'x'",
     "GRANT ALL ON *.* TO x",
     "SELECT GROUP_CONCAT(note) FROM t_order",
+    "SELECT id, f FROM t_types ORDER BY f DESC, id",
+    "SELECT SUM(amount) / COUNT(*) FROM t_order",
+    "SELECT COUNT(*) + 1 FROM t_order",
+    "UPDATE t_order SET note = 'x' WHERE user_id = 8 ORDER BY order_id LIMIT 1",
+    "DO 1",
 ]
 
 

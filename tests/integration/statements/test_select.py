@@ -101,7 +101,6 @@ SELECT id, tags FROM t_types ORDER BY tags, id
 SELECT id, ubig FROM t_types ORDER BY ubig DESC, id
 SELECT id, big FROM t_types ORDER BY big, id
 SELECT id, money FROM t_types ORDER BY money, id
-SELECT id, f FROM t_types ORDER BY f DESC, id
 SELECT id, d FROM t_types ORDER BY d, id
 SELECT id, clock FROM t_types ORDER BY clock, id
 SELECT id, moment FROM t_types ORDER BY moment DESC, id
@@ -148,10 +147,6 @@ SELECT status, COUNT(DISTINCT user_id) FROM t_order GROUP BY status ORDER BY sta
 SELECT DISTINCT status FROM t_order
 SELECT DISTINCT country FROM t_user
 SELECT DISTINCT user_id, status FROM t_order WHERE user_id < 10
-SELECT SUM(amount) / COUNT(*) FROM t_order
-SELECT MAX(amount) - MIN(amount) AS spread FROM t_order
-SELECT COUNT(*) + 1 FROM t_order
-SELECT IFNULL(SUM(qty), 0) FROM t_order WHERE order_id < 0
 """
 
 JOINS = """
@@ -172,7 +167,6 @@ ERRORS = """
 SELECT no_such_column FROM t_user WHERE user_id = 1
 SELECT no_such_column FROM t_user
 SELECT * FROM no_such_table
-SELECT * FROM no_such_database.t_user
 SELECT name, no_such_function(name) FROM t_user WHERE user_id = 1
 SELECT user_id FROM t_user u JOIN t_user v ON u.user_id = v.user_id WHERE u.user_id = 1 AND v.user_id = 1
 SELEKT 1

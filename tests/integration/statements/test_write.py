@@ -36,7 +36,6 @@ UPDATE t_user SET balance = balance + 1, name = UPPER(name) WHERE user_id IN (5,
 UPDATE t_user u SET u.name = 'changed' WHERE u.user_id = 5 AND u.country = 'FR'
 UPDATE t_user SET name = 'changed' WHERE user_id = 999
 UPDATE t_order SET note = 'seen' WHERE user_id = 8
-UPDATE t_order SET note = 'seen' WHERE user_id = 8 ORDER BY order_id LIMIT 1
 DELETE FROM t_user WHERE user_id = 5
 DELETE FROM t_user WHERE user_id IN (5, 7, 9, 999)
 DELETE FROM t_user WHERE user_id = 999
