@@ -17,14 +17,12 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import uvloop
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from dbmesh import __version__
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.backend.pool import Pool
-from dbmesh.backend.sqlite.connection import SQLiteConnection
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.catalog import load_tables
 from dbmesh.errors import MeshError, ShardError, not_supported
@@ -36,9 +34,7 @@ from dbmesh.rules.keygen import make_key_generator
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleSet
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.listener import SERVER_VERSION, Listener
-from dbmesh.server.tls_context import server_tls_context
 from dbmesh.session.mesh import Database, Mesh
-from dbmesh.wire.auth import RsaKey
 
 _log = logging.getLogger(__name__)
 
@@ -69,12 +65,14 @@ async def serve(configuration: Configuration, host: str, port: int, on_ready: On
     try:
         mesh = await build_mesh(configuration, pools)
         version = _announced_version(pools)
-        listener = Listener(mesh, Accounts(configuration.users), tasks, _tls(configuration), version)
+        accounts = Accounts(configuration.users)
+        listener = Listener(mesh, accounts, tasks, _tls(configuration), version)
         try:
             bound = await listener.start(host, port)
         except OSError as error:
             raise StartError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        tasks.start(_make_rsa_key(listener), "rsa key")
+        if accounts.need_full_login:
+            tasks.start(_make_rsa_key(listener), "rsa key")
         tasks.start(_keep_house(listener, pools), "housekeeping")
         # What was made by now lives until the end: the collector need never look at it again.
         gc.collect()
@@ -166,7 +164,10 @@ async def _load_one(pool: Pool) -> dict[str, TableSchema]:
 
 async def read_tables(connection: Connection) -> dict[str, TableSchema]:
     """Actual table name → schema, on a data source of any kind. Raises ShardError or MeshError."""
-    if isinstance(connection, SQLiteConnection):
+    if not connection.relays:
+        from dbmesh.backend.sqlite.connection import SQLiteConnection
+
+        assert isinstance(connection, SQLiteConnection)
         return await connection.load_catalog()
     return await load_tables(connection)
 
@@ -193,6 +194,9 @@ async def open_data_source(config: DataSourceConfig, flavour: Flavour) -> Connec
     if config.kind == "mysql":
         return await open_mysql(config, flavour)
     if config.kind == "sqlite":
+        # Imported where it is used: a mesh without embedded data sources starts faster.
+        from dbmesh.backend.sqlite.connection import SQLiteConnection
+
         return await SQLiteConnection.open(config.database, data_source=config.name, flavour=flavour)
     raise not_supported(f"{config.kind} data sources in this version", "use MySQL, MariaDB or SQLite")
 
@@ -201,6 +205,8 @@ def _tls(configuration: Configuration) -> ssl.SSLContext | None:
     properties = configuration.properties
     if not properties["proxy-frontend-ssl-enabled"]:
         return None
+    from dbmesh.server.tls_context import server_tls_context
+
     try:
         return server_tls_context(
             str(properties["proxy-frontend-ssl-cert"]), str(properties["proxy-frontend-ssl-key"])
@@ -211,8 +217,9 @@ def _tls(configuration: Configuration) -> ssl.SSLContext | None:
 
 async def _make_rsa_key(listener: Listener) -> None:
     """The key pair for caching_sha2 logins without TLS takes a while to make: not before the first client."""
-    key = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=2048)
-    listener.rsa_key = RsaKey(key)
+    from dbmesh.wire.rsa import make_rsa_key
+
+    listener.rsa_key = await asyncio.to_thread(make_rsa_key)
 
 
 async def _keep_house(listener: Listener, pools: list[Pool]) -> None:

@@ -153,7 +153,9 @@ class MySQLConnection(asyncio.Protocol):
         self.prepared[sql] = prepared
         if len(self.prepared) > PREPARED_PER_CONNECTION:
             _, oldest = self.prepared.popitem(last=False)
-            self.send_only(Command.STMT_CLOSE.to_bytes(1, "little") + oldest.statement_id.to_bytes(4, "little"))
+            self.send_only(
+                Command.STMT_CLOSE.to_bytes(1, "little") + oldest.statement_id.to_bytes(4, "little")
+            )
         return prepared
 
     async def bring_to(self, state: SessionState) -> None:
@@ -165,7 +167,9 @@ class MySQLConnection(asyncio.Protocol):
             self.prepared.clear()
             self.state = SessionState(names="")
         for statement in way.statements:
-            await self.simple(Command.QUERY.to_bytes(1, "little") + statement.encode("utf-8", "surrogateescape"))
+            await self.simple(
+                Command.QUERY.to_bytes(1, "little") + statement.encode("utf-8", "surrogateescape")
+            )
         self.state = state
 
     async def simple(self, payload: bytes) -> OkPacket:

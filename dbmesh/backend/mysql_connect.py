@@ -126,7 +126,9 @@ class _Login(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The server hung up before the login ended."""
-        self._fail(exc if isinstance(exc, OSError) else ProtocolError("the server closed the connection at login"))
+        self._fail(
+            exc if isinstance(exc, OSError) else ProtocolError("the server closed the connection at login")
+        )
 
     def abort(self) -> None:
         """Give up."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig

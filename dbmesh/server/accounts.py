@@ -21,6 +21,11 @@ class Accounts:
         self._users = sorted(users, key=lambda user: (_is_pattern(user.host), -len(user.host)))
         self._secrets = {(user.name, user.host): parse_secret(user.password) for user in users}
 
+    @property
+    def need_full_login(self) -> bool:
+        """Whether some password is known only as caching_sha2_password's hash: its first login shows the password."""
+        return any(secret.sha2 is not None for secret in self._secrets.values())
+
     def account(self, name: str, host: str) -> User | None:
         """The account a client from `host` logs in to."""
         for user in self._users:

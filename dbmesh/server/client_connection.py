@@ -18,14 +18,13 @@ from dbmesh.backend.tls import TlsChannel
 from dbmesh.errors import (
     PACKETS_OUT_OF_ORDER,
     SERVER_SHUTDOWN,
-    UNKNOWN_DATABASE,
     MeshError,
     ProtocolError,
 )
 from dbmesh.server.accounts import Accounts
 from dbmesh.session.errors import as_packet
-from dbmesh.session.mesh import Mesh
 from dbmesh.session.local import use
+from dbmesh.session.mesh import Mesh
 from dbmesh.session.session import Session
 from dbmesh.session.variables import check_charset
 from dbmesh.wire.collations import charset_of_collation, collation_name, default_collation
@@ -238,7 +237,8 @@ class ClientConnection(asyncio.Protocol):
         """COM_CHANGE_USER: everything the session holds is given up, then the client logs in again."""
         self._busy = True
         self._door.tasks.start(
-            self._change_user_later(session, sequence, payload), f"change user of session {self._connection_id}"
+            self._change_user_later(session, sequence, payload),
+            f"change user of session {self._connection_id}",
         )
 
     async def _change_user_later(self, session: Session, sequence: int, payload: bytes) -> None:
@@ -289,7 +289,9 @@ class ClientConnection(asyncio.Protocol):
             door.accounts.remember(event.user, self._host, event.cache_entry)
         session = self._session
         if session is None:
-            session = Session(door.mesh, self, door.tasks, self._connection_id, event.capabilities, self._host)
+            session = Session(
+                door.mesh, self, door.tasks, self._connection_id, event.capabilities, self._host
+            )
             self._session = session
         session.user_name = event.user
         session.account = f"{account.name}@{account.host}"

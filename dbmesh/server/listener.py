@@ -11,6 +11,7 @@ import itertools
 import logging
 import secrets
 import ssl
+from typing import TYPE_CHECKING
 
 from dbmesh import __version__
 from dbmesh.backend.tasks import TaskOwner
@@ -18,9 +19,12 @@ from dbmesh.errors import SERVER_SHUTDOWN, TOO_MANY_CONNECTIONS, MeshError
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.client_connection import ClientConnection
 from dbmesh.session.mesh import Mesh
-from dbmesh.wire.auth import NATIVE, RsaKey
+from dbmesh.wire.auth import NATIVE
 from dbmesh.wire.constants import Capability
 from dbmesh.wire.handshake import SERVER_CAPABILITIES, ServerHandshake
+
+if TYPE_CHECKING:
+    from dbmesh.wire.rsa import RsaKey
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +81,9 @@ class Listener:
                     except TimeoutError:
                         continue
         except TimeoutError:
-            _log.warning("%d clients were still busy after %g s and are cut off", len(self._connections), timeout)
+            _log.warning(
+                "%d clients were still busy after %g s and are cut off", len(self._connections), timeout
+            )
         for connection in tuple(self._connections):
             connection.abort()
         await self._empty.wait()

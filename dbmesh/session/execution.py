@@ -96,7 +96,9 @@ def free_connection(
     if connection is None:
         return None, False
     state = session.state
-    if not isinstance(connection, MySQLConnection) or (connection.state is not state and connection.state != state):
+    if not isinstance(connection, MySQLConnection) or (
+        connection.state is not state and connection.state != state
+    ):
         pool.release(connection, now)
         return None, False
     connection.state = state

@@ -56,7 +56,9 @@ def answers(plan: Plan) -> TypeIs[SessionStatement]:
     return type(plan) in _HANDLERS
 
 
-async def answer(session: Session, statement: SessionStatement, sink: ResultSink, *, more: bool = False) -> None:
+async def answer(
+    session: Session, statement: SessionStatement, sink: ResultSink, *, more: bool = False
+) -> None:
     """Perform a session statement and write its answer. Raises MeshError or ShardError."""
     handler = _HANDLERS[type(statement)]
     if not isinstance(statement, (ShowWarnings, Rollback, Commit)):
@@ -265,7 +267,7 @@ async def _nothing(session: Session, statement: Nothing, sink: ResultSink, more:
     _ok(session, sink, more)
 
 
-_HANDLERS: Mapping[type, Callable[["Session", Any, ResultSink, int], Awaitable[None]]] = {
+_HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[None]]] = {
     Begin: _begin,
     Commit: _commit,
     Rollback: _rollback,

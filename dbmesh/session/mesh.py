@@ -20,6 +20,7 @@ from dbmesh.rules.ruleset import Configuration, RuleSet
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """One logic database as statements see it at one moment."""

@@ -16,9 +16,9 @@ from dbmesh.engine.exchange import fetch_warnings
 from dbmesh.errors import ShardError
 from dbmesh.planner.plan import Names
 from dbmesh.session.result_sink import rename
+from dbmesh.wire.blocks import rewrite_header
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import ColumnDefinition, make_ok
-from dbmesh.wire.blocks import rewrite_header
 from dbmesh.wire.response import ANSWER_END, NEED_DATA, Progress, ResponseReader
 
 if TYPE_CHECKING:

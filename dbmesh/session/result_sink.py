@@ -12,10 +12,11 @@ from dataclasses import replace
 from dbmesh.merge.frames import frame_rows
 from dbmesh.planner.plan import Names
 from dbmesh.session.client import Client
-from dbmesh.wire.constants import Capability, ColumnFlag, ColumnType, Status
+from dbmesh.wire.constants import Capability, ColumnFlag, ColumnType
 from dbmesh.wire.framing import frame, packet_count
 from dbmesh.wire.packets import (
     ColumnDefinition,
+    EofPacket,
     ErrPacket,
     OkPacket,
     make_column_definition,
@@ -23,7 +24,6 @@ from dbmesh.wire.packets import (
     make_eof,
     make_err,
     make_ok,
-    EofPacket,
 )
 from dbmesh.wire.primitives import pack_lenenc_int
 from dbmesh.wire.values import binary_row_encoder, decode_text_row, encode_text_row
@@ -121,7 +121,9 @@ class ResultSink:
         """A whole small result set of text values."""
         self.columns(columns)
         encoded = [
-            encode_text_row([None if value is None else value.encode("utf-8", "surrogateescape") for value in row])
+            encode_text_row(
+                [None if value is None else value.encode("utf-8", "surrogateescape") for value in row]
+            )
             for row in rows
         ]
         if encoded:

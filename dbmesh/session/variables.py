@@ -91,7 +91,9 @@ def lexer_flags(state: SessionState) -> LexerFlags:
 def check_charset(name: str) -> None:
     """Refuse a client character set whose SQL text cannot be read. Raises MeshError UNKNOWN_CHARSET."""
     if name.lower() in CHARSETS_WITH_ASCII_TRAILS:
-        raise MeshError(UNKNOWN_CHARSET, name=f"{name} (dbmesh reads ASCII-compatible character sets; use utf8mb4)")
+        raise MeshError(
+            UNKNOWN_CHARSET, name=f"{name} (dbmesh reads ASCII-compatible character sets; use utf8mb4)"
+        )
 
 
 def _names(assignment: Assignment) -> str:

@@ -12,11 +12,6 @@ from dataclasses import dataclass
 from hashlib import sha1, sha256
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-
-from dbmesh.errors import ProtocolError
 from dbmesh.wire.sha_crypt import sha256_crypt
 
 NATIVE: Final = "mysql_native_password"
@@ -28,7 +23,6 @@ NONCE_LENGTH: Final = 20
 
 _SALT_LENGTH: Final = 20
 _STORED_PREFIX: Final = b"$A$"
-_OAEP = padding.OAEP(mgf=padding.MGF1(algorithm=hashes.SHA1()), algorithm=hashes.SHA1(), label=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,42 +151,7 @@ def _verify_stored(password: bytes, stored: bytes) -> bool:
     return hmac.compare_digest(make_sha2_stored(password, rest[:_SALT_LENGTH], thousands), stored)
 
 
-# ---------------------------------------------------------------------------------------------- RSA
-
-
 def obfuscate(password: bytes, nonce: bytes) -> bytes:
     """The password with its closing zero, XORed with the nonce over and over; its own inverse."""
     size = len(password)
     return _xor(password, (nonce * (size // len(nonce) + 1))[:size])
-
-
-def rsa_encrypt(password: bytes, nonce: bytes, public_key: bytes) -> bytes:
-    """The password for a server's PEM public key. Raises ProtocolError when that is no RSA key or too short."""
-    try:
-        key = serialization.load_pem_public_key(public_key)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise ProtocolError("the server's public key cannot be read") from error
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise ProtocolError("the server's public key is no RSA key")
-    try:
-        return key.encrypt(obfuscate(password + b"\0", nonce), _OAEP)
-    except ValueError as error:
-        raise ProtocolError("the password does not fit the server's public key") from error
-
-
-class RsaKey:
-    """A server's RSA key pair, for clients that have no TLS."""
-
-    def __init__(self, private_key: rsa.RSAPrivateKey) -> None:
-        self._private_key = private_key
-        self.public_pem = private_key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        """What the client is sent."""
-
-    def decrypt(self, encrypted: bytes, nonce: bytes) -> bytes | None:
-        """The password a client encrypted with `rsa_encrypt`, without its closing zero; None when it is not one."""
-        try:
-            return obfuscate(self._private_key.decrypt(encrypted, _OAEP), nonce).removesuffix(b"\0")
-        except ValueError:
-            return None

@@ -25,7 +25,6 @@ from dbmesh.wire.auth import (
     ED25519,
     NATIVE,
     native_scramble,
-    rsa_encrypt,
     sha2_scramble,
 )
 from dbmesh.wire.constants import Capability
@@ -207,6 +206,8 @@ class ClientHandshake:
             return [self._send(self._password + b"\0" if self._secure else _KEY_REQUEST)]
         if self._secure:
             raise ProtocolError("a public key nobody asked for")
+        from dbmesh.wire.rsa import rsa_encrypt
+
         return [self._send(rsa_encrypt(self._password, self._nonce, data))]
 
     def _ready(self, payload: bytes) -> list[ClientEvent]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dbmesh.errors import (
     ACCESS_DENIED,
@@ -34,7 +34,6 @@ from dbmesh.errors import (
 from dbmesh.wire.auth import (
     CACHING_SHA2,
     NATIVE,
-    RsaKey,
     Secret,
     sha2_cache_entry,
     verify_native,
@@ -54,6 +53,9 @@ from dbmesh.wire.handshake_packets import (
     parse_handshake_response,
 )
 from dbmesh.wire.packets import ErrPacket, make_err
+
+if TYPE_CHECKING:
+    from dbmesh.wire.rsa import RsaKey
 
 SERVER_CAPABILITIES: Final = (
     Capability.LONG_PASSWORD

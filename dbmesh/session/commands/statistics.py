@@ -14,7 +14,9 @@ def statistics(session: Session, payload: bytes, sequence: int) -> Work | None:
     """See the manual, COM_STATISTICS."""
     del payload
     mesh = session.mesh
-    open_connections = sum(pool.size for database in mesh.databases.values() for pool in database.pools.values())
+    open_connections = sum(
+        pool.size for database in mesh.databases.values() for pool in database.pools.values()
+    )
     uptime = int(session.now() - mesh.started_at)
     text = f"Uptime: {uptime}  Threads: {len(mesh.sessions)}  Backend connections: {open_connections}"
     session.client.write(frame(text.encode(), sequence))

@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from dbmesh.wire.auth import (
     CACHING_SHA2,
     NATIVE,
-    RsaKey,
     Secret,
     make_sha2_stored,
     native_hash,
@@ -41,6 +40,7 @@ from dbmesh.wire.handshake_packets import (
     make_change_user,
 )
 from dbmesh.wire.packets import ErrPacket, OkPacket, make_ok
+from dbmesh.wire.rsa import RsaKey
 
 NONCE = bytes(range(1, 21))
 SALT = b"abcdefghijklmnopqrst"

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from dbmesh.wire.auth import (
     CACHING_SHA2,
-    RsaKey,
     Secret,
     make_sha2_stored,
     native_hash,
@@ -33,6 +32,7 @@ from dbmesh.wire.handshake_packets import (
     make_change_user,
     make_handshake_response,
 )
+from dbmesh.wire.rsa import RsaKey
 
 NONCE = bytes(range(1, 21))
 SALT = b"abcdefghijklmnopqrst"
