@@ -213,12 +213,13 @@ class _Planner:
         return None
 
     def _values(self, row: RowPlace) -> tuple[ShardingValue, ...]:
+        exact = self.context.rule_set.exact_text_keys
         values: list[ShardingValue] = []
         for name in self.sharding_columns:
             schema = self.schema.column(name) if self.schema else None
             is_key = name == self.key_column
             if name not in self.columns:
-                values.append(ShardingValue(Generated.KEY, schema, is_key))
+                values.append(ShardingValue(Generated.KEY, schema, is_key, exact))
                 continue
             cell = row.cells[self.columns.index(name)]
             source = self._source(cell, is_key=is_key)
@@ -227,7 +228,7 @@ class _Planner:
                     f"an expression as the value of sharding column '{name}' of '{self.table.name}'",
                     "compute it in the application and send a literal or a parameter",
                 )
-            values.append(ShardingValue(source, schema, is_key))
+            values.append(ShardingValue(source, schema, is_key, exact))
         return tuple(values)
 
     def _key_cell(self, row: RowPlace) -> tuple[CellPlace, Slot | Constant | Generated] | None:

@@ -13,7 +13,7 @@ from dbmesh.errors import INTERNAL, MeshError
 from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
 from dbmesh.planner.plan import Call
 from dbmesh.planner.template import Frame, SessionValue, slot_value
-from dbmesh.rules.values import Key, coerce_key
+from dbmesh.rules.values import Key, stored_key
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import decode_literal, literal_text
@@ -39,11 +39,17 @@ Source = Slot | Constant | SessionValue | Generated
 
 @dataclass(frozen=True, slots=True)
 class ShardingValue:
-    """The value of one sharding column in every row; `is_key` tells that it is the generated column itself."""
+    """The value of one sharding column in every row; `is_key` tells that it is the generated column itself,
+    `exact_text` what the operator promises of text keys."""
 
     source: Source
     schema: ColumnSchema | None
     is_key: bool
+    exact_text: bool = False
+
+    def key(self, value: SqlValue) -> Key:
+        """The key of one row's value. Raises MeshError(NOT_SUPPORTED) for a text that could not be found again."""
+        return stored_key(value, self.schema, exact_text=self.exact_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +126,12 @@ class FoldedRows:
     ) -> list[Key]:
         if not isinstance(value.source, Slot):
             if value.is_key and generated:
-                return [coerce_key(key, value.schema) for key in generated]
-            return [coerce_key(_constant(value.source, call), value.schema)] * len(rows)
+                return [value.key(key) for key in generated]
+            return [value.key(_constant(value.source, call))] * len(rows)
         keys = self._cells(value, value.source, rows)
         if value.is_key and generated:
             return [
-                key if made is None else coerce_key(made, value.schema)
-                for key, made in zip(keys, generated, strict=True)
+                key if made is None else value.key(made) for key, made in zip(keys, generated, strict=True)
             ]
         return keys
 
@@ -136,10 +141,7 @@ class FoldedRows:
         if integers and all(map(str.isdigit, raws)):
             return list(map(int, raws))
         escapes = self.flags.no_backslash_escapes
-        return [
-            coerce_key(decode_literal(raw, slot.kind, no_backslash_escapes=escapes), value.schema)
-            for raw in raws
-        ]
+        return [value.key(decode_literal(raw, slot.kind, no_backslash_escapes=escapes)) for raw in raws]
 
     def _text(self, value: SqlValue) -> str:
         return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
@@ -176,7 +178,7 @@ class WrittenRows:
             texts.append(self._text(row, key, call, keep_parameters))
             for column, value in zip(keys, row.values, strict=True):
                 known = key if value.is_key and key is not None else self._value(value.source, call)
-                column.append(coerce_key(known, value.schema))
+                column.append(value.key(known))
         return PlacedRows(texts, keys, first)
 
     def example(self) -> tuple[Frame, ...]:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from sqlglot import exp
 
 from dbmesh.errors import NO_ROUTE, SHARDING_KEY_REQUIRED, MeshError, not_supported
-from dbmesh.model import ColumnSchema, DataNode, SqlValue
+from dbmesh.model import ColumnFamily, ColumnSchema, DataNode, SqlValue
 from dbmesh.planner.bounds import meet
 from dbmesh.planner.conditions import (
     ColumnEquality,
@@ -42,11 +42,12 @@ from dbmesh.rules.ruleset import (
     SingleTable,
     Values,
 )
-from dbmesh.rules.values import UNKNOWN_KEY, Key, coerce_key
+from dbmesh.rules.values import UNKNOWN_KEY, Key, compared_key, places_equals_together
 from dbmesh.sql.fingerprint import ListLiteral
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import decode_literal
 
+_TEXTUAL = frozenset((ColumnFamily.TEXT, ColumnFamily.ENUM, ColumnFamily.SET))
 AUDITOR = "DML_SHARDING_CONDITIONS"
 _ONE_SHARD = (
     "add conditions on the sharding columns of every sharded table so that one data source holds all rows"
@@ -95,6 +96,11 @@ class Router:
     hints: Hints
     flags: LexerFlags
     fallback: str
+    exact_text: bool = False
+
+    def key(self, value: SqlValue, column: ColumnSchema | None) -> Key:
+        """The key of a value compared with a sharding column."""
+        return compared_key(value, column, exact_text=self.exact_text)
 
     @property
     def spreads(self) -> bool:
@@ -204,12 +210,15 @@ class Router:
         if isinstance(predicate, Equals):
             keys: list[Key] = []
             for operand in predicate.operands:
-                keys += [coerce_key(value, column) for value in self._values(operand, call)]
+                keys += [self.key(value, column) for value in self._values(operand, call)]
             if any(key is UNKNOWN_KEY for key in keys):
                 return None
             if predicate.null_safe:
                 return None if None in keys else Values(tuple(keys))
             return Values(tuple(dict.fromkeys(key for key in keys if key is not None)))
+        if column is not None and column.family in _TEXTUAL:
+            # The order of texts is their collation's; no algorithm knows it.
+            return None
         lower = self._bound_of(predicate.lower, column, call)
         upper = self._bound_of(predicate.upper, column, call)
         if (lower is None and predicate.lower is not None) or (upper is None and predicate.upper is not None):
@@ -223,7 +232,7 @@ class Router:
         if operand is None:
             return None
         [value] = self._values(operand, call)
-        return coerce_key(value, column)
+        return self.key(value, column)
 
     def _values(self, operand: Operand, call: Call) -> list[SqlValue]:
         slot = operand.slot
@@ -254,7 +263,7 @@ class Router:
         schema, numbers = place.columns.get(column), place.numbers
         parts: dict[int, list[str]] = {}
         for raw, value in zip(literal.members, self._values(predicates[0].operands[0], call), strict=True):
-            key = coerce_key(value, schema)
+            key = self.key(value, schema)
             if key is UNKNOWN_KEY or key is None:
                 return {}
             parts.setdefault(numbers[router(key)], []).append(raw)
@@ -337,14 +346,25 @@ def build_router(context: PlanContext, scopes: Scopes) -> Router:
             conditions[id(scope)] = scope_conditions(context, scopes, scope)
             scope = scope_of(scope)
     places = tuple(_place(reference, conditions) for reference in scopes.sharded)
-    certain = _certain_equalities(conditions)
+    columns = {key: schema for each in conditions.values() for key, schema in each.columns.items()}
+    certain = [
+        atom
+        for atom in _certain_equalities(conditions)
+        if _places_together(context.rule_set, columns.get(atom.source), columns.get(atom.target))
+    ]
     groups = _groups(context.rule_set, [place.reference for place in places], certain)
     hints = context.hints
     if context.settings.audit:
         for place in places:
             _audit(place, hints, context)
     return Router(
-        scopes.references, places, groups, hints, context.flags, next(iter(context.rule_set.data_sources))
+        scopes.references,
+        places,
+        groups,
+        hints,
+        context.flags,
+        next(iter(context.rule_set.data_sources)),
+        context.rule_set.exact_text_keys,
     )
 
 
@@ -388,15 +408,30 @@ def _predicates(
         for atom in atoms:
             if not isinstance(atom, ColumnEquality) or atom.target != target or atom.source in equal:
                 continue
-            if _same_family(columns.get(atom.source), columns.get(target)):
+            if _equal_alike(columns.get(atom.source), columns.get(target)):
                 equal.add(atom.source)
                 pending.append(atom.source)
     found = (atom.predicate for atom in atoms if isinstance(atom, ColumnPredicate) and atom.column in equal)
     return tuple(dict.fromkeys(found))
 
 
-def _same_family(left: ColumnSchema | None, right: ColumnSchema | None) -> bool:
-    return left is None or right is None or left.family is right.family
+def _equal_alike(left: ColumnSchema | None, right: ColumnSchema | None) -> bool:
+    """Whether a value equal to one column is equal to another column that equals the first: comparisons of two
+    families convert, and those of two collations use either."""
+    if left is None or right is None:
+        known = left or right
+        return known is None or known.family not in _TEXTUAL
+    return left.family is right.family and left.collation == right.collation
+
+
+def _places_together(rule_set: RuleSet, left: ColumnSchema | None, right: ColumnSchema | None) -> bool:
+    """Whether two sharding columns that the server holds for equal have their rows on nodes of one index."""
+    exact = rule_set.exact_text_keys
+    if not places_equals_together(left, exact_text=exact) or not places_equals_together(
+        right, exact_text=exact
+    ):
+        return False
+    return _equal_alike(left, right)
 
 
 def _certain_equalities(conditions: Mapping[int, Conditions]) -> list[ColumnEquality]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from sqlglot import exp
 
 from dbmesh.errors import not_supported
-from dbmesh.model import ColumnFamily
 from dbmesh.planner.conditions import joins_of, nullable_references
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Draft, Limits, Scatter, aggregates_in, is_aggregated, limits_of, refusal
@@ -20,9 +19,9 @@ from dbmesh.planner.route import Router
 from dbmesh.planner.rows import plan_rows
 from dbmesh.planner.template import Edits
 from dbmesh.rules.ruleset import ShardedTable
+from dbmesh.rules.values import places_equals_together
 from dbmesh.sql.clauses import find_clauses
 
-_EXACT = frozenset((ColumnFamily.INTEGER, ColumnFamily.DECIMAL, ColumnFamily.TEMPORAL, ColumnFamily.BINARY))
 _UNMERGED_FUNCTIONS = frozenset(
     ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", "MASTER_POS_WAIT", "SLEEP",
      "NEXTVAL", "LASTVAL", "BENCHMARK")
@@ -44,7 +43,7 @@ def plan_scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Ed
         raise refusal("set operations" if isinstance(select, exp.SetOperation) else "this form of query")
     refuse_forms(context, scopes, router, select)
     draft = Draft(context, scopes, edits.copy(), select, clauses, limits_of(context, select))
-    if is_aggregated(select) and not is_complete_per_node(scopes, select):
+    if is_aggregated(select) and not is_complete_per_node(context, scopes, select):
         return plan_grouping(draft)
     return plan_rows(draft)
 
@@ -105,18 +104,19 @@ def _parents(node: exp.Expr) -> list[exp.Expr]:
     return parents
 
 
-def is_complete_per_node(scopes: Scopes, select: exp.Select) -> bool:
+def is_complete_per_node(context: PlanContext, scopes: Scopes, select: exp.Select) -> bool:
     """Whether every group lies on one node: GROUP BY holds all sharding columns of one of the sharded tables.
 
-    Text does not count: 'a' and 'A' may be one group and still live on two nodes.
+    Most text does not count: 'a' and 'A' may be one group and still live on two nodes.
     """
     group = select.args.get("group")
     if group is None or any(group.args.get(name) for name in ("rollup", "cube", "grouping_sets", "totals")):
         return False
     keys: set[tuple[int, str]] = set()
+    exact = context.rule_set.exact_text_keys
     for node in group.expressions:
         found = scopes.column(node) if isinstance(node, exp.Column) else None
-        if found is not None and found[1] is not None and found[1].family in _EXACT:
+        if found is not None and places_equals_together(found[1], exact_text=exact):
             keys.add((found[0].index, node.name.lower()))
     nullable = nullable_references(scopes, select)
     return any(

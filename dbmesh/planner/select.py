@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from dbmesh.errors import MeshError, not_supported
-from dbmesh.model import ColumnFamily, ColumnSchema
+from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
 from dbmesh.planner.conditions import Equals
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Scatter
@@ -24,7 +24,7 @@ from dbmesh.planner.scatter import plan_scatter
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.template import Edits, Frame, Template
 from dbmesh.rules.ruleset import PointRouter, ShardedTable
-from dbmesh.rules.values import UNKNOWN_KEY, coerce_key
+from dbmesh.rules.values import UNKNOWN_KEY, Key, compared_key
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import decode_literal
 from dbmesh.sql.shape import Slot
@@ -43,6 +43,7 @@ class PointLookup:
     node_of: PointRouter
     targets: Mapping[str, Mapping[str, Target]]
     integers: bool
+    exact_text: bool = False
 
     def target(self, call: Call, flags: LexerFlags) -> Target | None:
         """The target, or None when the general way must decide (NULL, a value no key can have)."""
@@ -57,11 +58,14 @@ class PointLookup:
                 if raw.isdigit()
                 else decode_literal(raw, self.slot.kind, no_backslash_escapes=flags.no_backslash_escapes)
             )
-        key = value if self.integers and type(value) is int else coerce_key(value, self.column)
+        key = value if self.integers and type(value) is int else self._key(value)
         if key is None or key is UNKNOWN_KEY:
             return None
         node = self.node_of(key)
         return self.targets[node.data_source][node.table]
+
+    def _key(self, value: SqlValue) -> Key:
+        return compared_key(value, self.column, exact_text=self.exact_text)
 
 
 class _Frames:
@@ -230,4 +234,4 @@ def _point(router: Router) -> PointLookup | None:
         targets.setdefault(node.data_source, {})[node.table] = Target(node.data_source, (node.table,))
     schema = place.columns.get(column)
     integers = schema is not None and schema.family is ColumnFamily.INTEGER
-    return PointLookup(operand.slot, schema, node_of, targets, integers)
+    return PointLookup(operand.slot, schema, node_of, targets, integers, router.exact_text)

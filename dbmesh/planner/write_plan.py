@@ -113,7 +113,7 @@ class WritePlan:
 
     def _check_kept(self, kept: KeptColumn, call: Call) -> None:
         new = coerce_key(self._value(kept.value, call), kept.schema)
-        now = [coerce_key(self._value(operand, call), kept.schema) for operand in kept.now]
+        now = [self.router.key(self._value(operand, call), kept.schema) for operand in kept.now]
         if new is UNKNOWN_KEY or new is None or new not in now:
             raise moved_row(kept.table, kept.column)
 

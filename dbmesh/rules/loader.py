@@ -7,6 +7,7 @@ texts and secrets are arguments.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Final
@@ -65,6 +66,8 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
         mistakes.extend(source.mistakes)
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
+    exact = properties["text-sharding-keys"] == "exact"
+    databases = {name: replace(rules, exact_text_keys=exact) for name, rules in databases.items()}
     return Configuration(MappingProxyType(databases), users, properties)
 
 

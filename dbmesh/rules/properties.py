@@ -19,11 +19,13 @@ PropertyValue = int | float | str | bool
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """A property's default, which also tells its type, its least value, and what it does."""
+    """A property's default, which also tells its type, its least value, and what it does; a text may be one of
+    `choices` only."""
 
     default: PropertyValue
     meaning: str
     least: int = 0
+    choices: tuple[str, ...] = ()
 
 
 PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
@@ -38,6 +40,12 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
         "plan-cache-size": Property(4096, "Plans kept; the least recently used one makes room.", 1),
         "merge-max-rows": Property(1000000, "Rows a merge that cannot stream may hold.", 1),
         "merge-max-bytes": Property(268435456, "Bytes a merge that cannot stream may hold.", 1),
+        "text-sharding-keys": Property(
+            "by-collation",
+            "by-collation: texts that the column's collation may hold equal are looked for on every data node. "
+            "exact: they are always written and compared in one spelling, which leads to one data node.",
+            choices=("by-collation", "exact"),
+        ),
         "proxy-frontend-ssl-enabled": Property(False, "Offers TLS to clients."),
         "proxy-frontend-ssl-cert": Property(
             "", "PEM file of the certificate; empty makes a self-signed one."
@@ -104,6 +112,8 @@ def build_properties(source: SourceFile | None, given: Properties) -> Mapping[st
             if number < known.least:
                 source.report(path, f"{number} is below {known.least}", f"use {known.least} or more")
             values[name] = number
+        elif known.choices and raw not in known.choices:
+            source.report(path, f"unknown value '{raw}'", f"write {' or '.join(known.choices)}")
         else:
             values[name] = raw
     return MappingProxyType(values)

@@ -332,6 +332,7 @@ class RuleSet:
 
     * `binding_groups`: each a tuple of table names (lower case) whose i-th nodes belong together.
     * `single_tables`: `*.*`, `ds.*` or `ds.table` patterns of !SINGLE; `default_single_source` receives new ones.
+    * `exact_text_keys`: the operator promises that text keys are always written and compared in one spelling.
     """
 
     database: str
@@ -342,6 +343,7 @@ class RuleSet:
     single_tables: tuple[str, ...] = ()
     default_single_source: str | None = None
     key_generators: Mapping[str, KeyGeneratorConfig] = field(default_factory=dict)
+    exact_text_keys: bool = False
 
     def table(self, name: str) -> TableRule | None:
         """The rule of a logic table, compared without case; None for single tables."""

@@ -38,5 +38,7 @@ def _properties_schema() -> dict[str, Any]:
         known[name] = {"type": kind, "default": row.default, "description": row.meaning}
         if kind == "integer":
             known[name]["minimum"] = row.least
+        if row.choices:
+            known[name]["enum"] = list(row.choices)
     accepted = {name: {"description": "Accepted, without effect."} for name in sorted(ACCEPTED)}
     return {"type": "object", "properties": known | accepted, "additionalProperties": False}

@@ -14,7 +14,9 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Final
 
+from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
+from dbmesh.rules.text_keys import is_binary, may_be_placed, stands_alone
 
 
 class UnknownKey(Enum):
@@ -54,18 +56,77 @@ def coerce_key(value: SqlValue, column: ColumnSchema | ColumnFamily | None) -> K
     return _coerce_family(value, column)
 
 
-def compared_key(value: SqlValue, column: ColumnSchema | ColumnFamily | None) -> Key:
+def compared_key(
+    value: SqlValue, column: ColumnSchema | ColumnFamily | None, *, exact_text: bool = False
+) -> Key:
     """The key of a value that a statement compares with a sharding column; `coerce_key` is for values it stores.
 
-    They differ for text columns: MySQL compares a text with a number or a date by converting the text (manual: "Type
-    Conversion in Expression Evaluation"), so 5 equals '5', '05' and '5 apples', whose rows are anywhere.
+    They differ where rows equal to the value may have been placed by another spelling of it. MySQL compares a text
+    with a number or a date by converting the text (manual: "Type Conversion in Expression Evaluation"), so 5 equals
+    '5', '05' and '5 apples'; it compares texts by collation, so 'abc' may equal 'ABC'. With `exact_text` the operator
+    promises that texts are always written and compared in one spelling. A text for a column nobody knows may be
+    compared with anything.
     """
+    if value is None:
+        return None
     family = column.family if isinstance(column, ColumnSchema) else column
-    if family in _TEXTUAL and not isinstance(value, str | bytes | None):
+    if family in _TEXTUAL:
+        return _compared_text(value, column, exact_text)
+    if family is ColumnFamily.BINARY and _is_padded(column):
+        return UNKNOWN_KEY
+    if column is None and isinstance(value, str | bytes) and not exact_text:
         return UNKNOWN_KEY
     return coerce_key(value, column)
 
 
+def _compared_text(value: SqlValue, column: ColumnSchema | ColumnFamily | None, exact_text: bool) -> Key:
+    key = _coerce_text(value) if isinstance(value, str | bytes) else UNKNOWN_KEY
+    if exact_text or not isinstance(key, str):
+        return key
+    # An ENUM's row may have been written by its number.
+    if not isinstance(column, ColumnSchema) or column.family is not ColumnFamily.TEXT:
+        return UNKNOWN_KEY
+    return key if stands_alone(key, column.collation) else UNKNOWN_KEY
+
+
+def stored_key(value: SqlValue, column: ColumnSchema | None, *, exact_text: bool = False) -> Key:
+    """The key of a value that a row stores in a sharding column.
+
+    Raises MeshError(NOT_SUPPORTED) for a text that comparisons would take for another text on another data node.
+    """
+    key = coerce_key(value, column)
+    if (
+        isinstance(key, str)
+        and column is not None
+        and column.family is ColumnFamily.TEXT
+        and not exact_text
+        and not may_be_placed(key, column.collation)
+    ):
+        raise not_supported(
+            f"the sharding key {key[:80]!r} of '{column.name}', which {column.collation} takes for another text",
+            "write it without trailing spaces and special forms of characters",
+        )
+    return key
+
+
+def places_equals_together(column: ColumnSchema | None, *, exact_text: bool = False) -> bool:
+    """Whether rows whose keys the server holds for equal are always on one data node, so that they may be joined or
+    grouped there. False for a column nobody knows."""
+    if column is None:
+        return False
+    if column.family is ColumnFamily.TEXT:
+        return exact_text or is_binary(column.collation)
+    return column.family in _PLACED_TOGETHER and not _is_padded(column)
+
+
+def _is_padded(column: ColumnSchema | ColumnFamily | None) -> bool:
+    """BINARY(n) appends zero bytes to what was written."""
+    return isinstance(column, ColumnSchema) and column.declared_type.startswith("binary")
+
+
+_PLACED_TOGETHER: Final = frozenset(
+    {ColumnFamily.INTEGER, ColumnFamily.DECIMAL, ColumnFamily.TEMPORAL, ColumnFamily.BINARY}
+)
 _TEXTUAL: Final = frozenset({ColumnFamily.TEXT, ColumnFamily.ENUM, ColumnFamily.SET})
 
 

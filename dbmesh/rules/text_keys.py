@@ -1,0 +1,45 @@
+"""Texts as sharding keys: which spellings a column's collation may take for one another.
+
+Rows are placed by the exact text, as ShardingSphere places them, but a server compares by collation: 'ABC' finds 'abc',
+'5' finds '5 ' (PAD SPACE) and, in some collations, the full-width '５'. Decides which texts cannot be mistaken, so
+that a comparison may trust the place; every other comparison must ask all data nodes. Knows no algorithm.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+# Digits and the punctuation no collation gives to another letter: '[' is 'Ä' in latin1_swedish_ci, so brackets are out.
+_PLAIN: Final = re.compile(r"[0-9 !\"%&'()*+,\-./:;<=>?]*(?<! )")
+_LETTERS: Final = frozenset(("Lu", "Ll", "Lt", "Lo"))
+_IGNORED_LETTERS: Final = frozenset("\u115f\u1160\u3164\uffa0")
+
+
+def is_binary(collation: str | None) -> bool:
+    """Whether a collation compares code by code, trailing spaces aside."""
+    return collation is not None and (collation == "binary" or collation.endswith("_bin"))
+
+
+def stands_alone(text: str, collation: str | None) -> bool:
+    """Whether a row equal to this text was placed by this very spelling, as far as the mesh placed it: see
+    `may_be_placed`. None is a collation nobody knows."""
+    if is_binary(collation):
+        return not text.endswith(" ")
+    return _PLAIN.fullmatch(text) is not None
+
+
+def may_be_placed(text: str, collation: str | None) -> bool:
+    """Whether a row with this key can be found again: by its spelling, or because the texts equal to it have a letter,
+    so that `stands_alone` is false for every one of them."""
+    return stands_alone(text, collation) or (not is_binary(collation) and _has_letter(text))
+
+
+def _has_letter(text: str) -> bool:
+    if any("a" <= character <= "z" for character in text.lower()):
+        return True
+    return any(
+        unicodedata.category(character) in _LETTERS and character not in _IGNORED_LETTERS
+        for character in unicodedata.normalize("NFKD", text)
+    )
