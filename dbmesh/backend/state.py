@@ -84,7 +84,9 @@ def transition(current: SessionState, wanted: SessionState) -> Transition:
         f"@`{name}` = {literal}" for name, literal in users_after.items() if users_before.get(name) != literal
     ]
     statements = [f"SET {', '.join(assignments)}"] if assignments else []
-    for name in CHARACTERISTICS:
-        if name in after and before.get(name) != after[name]:
-            statements.append(f"SET SESSION TRANSACTION {after[name]}")
+    statements += [
+        f"SET SESSION TRANSACTION {after[name]}"
+        for name in CHARACTERISTICS
+        if name in after and before.get(name) != after[name]
+    ]
     return Transition(reset, tuple(statements))
