@@ -35,7 +35,9 @@ def plan_write(context: PlanContext) -> ShardPlan:
     reader = LexemeReader(context.statement.readable)
     tree = parse(_without_modifiers(context.statement.readable))
     if not isinstance(tree, exp.Update | exp.Delete):
-        raise not_supported(f"this form of {reader.peek().text.upper()}", "write it for one table with a plain WHERE")
+        raise not_supported(
+            f"this form of {reader.peek().text.upper()}", "write it for one table with a plain WHERE"
+        )
     verb = Verb.UPDATE if isinstance(tree, exp.Update) else Verb.DELETE
     # `DELETE a, b FROM …` names references a second time: kept aside, or they would count as tables of their own.
     targets = tuple(tree.args.get("tables") or ())

@@ -14,7 +14,7 @@ from typing import Final
 # Digits and the punctuation no collation gives to another letter: '[' is 'Ä' in latin1_swedish_ci, so brackets are out.
 _PLAIN: Final = re.compile(r"[0-9 !\"%&'()*+,\-./:;<=>?]*(?<! )")
 _LETTERS: Final = frozenset(("Lu", "Ll", "Lt", "Lo"))
-_IGNORED_LETTERS: Final = frozenset("\u115f\u1160\u3164\uffa0")
+_IGNORED_LETTERS: Final = frozenset("\u115f\u1160\u1cf2\u3164\ufe73\uffa0")
 
 
 def is_binary(collation: str | None) -> bool:

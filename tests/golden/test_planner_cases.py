@@ -17,7 +17,13 @@ from dbmesh.planner.explain import explain
 
 _HERE = Path(__file__).parent
 _SHOP = _HERE.parent / "unit" / "planner" / "conftest.py"
-_FILES = ("planner/one_shard.yaml", "planner/rows.yaml", "planner/grouping.yaml", "unsupported.yaml")
+_FILES = (
+    "planner/one_shard.yaml",
+    "planner/rows.yaml",
+    "planner/grouping.yaml",
+    "planner/text_keys.yaml",
+    "unsupported.yaml",
+)
 
 
 def _load_shop() -> Any:

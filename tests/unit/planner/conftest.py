@@ -9,15 +9,19 @@ import pytest
 from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, DataNode, SqlValue, TableSchema
 from dbmesh.planner.plan import BoundStatement, Call, SessionValues
 from dbmesh.planner.planner import Planner
+from dbmesh.rules.algorithms.hash_mod import HashMod
 from dbmesh.rules.algorithms.mod import Mod
 from dbmesh.rules.ruleset import BroadcastTable, DataSourceConfig, RuleSet, ShardedTable, Strategy
 from dbmesh.sql.fingerprint import fingerprint
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
+_PEOPLE = ("t_person", "t_passport")
+_CODES = ("t_code", "t_label")
 _FAMILIES = {
     "bigint": ColumnFamily.INTEGER,
     "decimal": ColumnFamily.DECIMAL,
     "varchar": ColumnFamily.TEXT,
+    "exact": ColumnFamily.TEXT,
     "datetime": ColumnFamily.TEMPORAL,
     "enum": ColumnFamily.ENUM,
     "json": ColumnFamily.JSON,
@@ -31,6 +35,8 @@ def _table(name: str, *columns: str) -> TableSchema:
         label, kind = column.split(":")
         family = _FAMILIES[kind]
         collation = "utf8mb4_general_ci" if family in (ColumnFamily.TEXT, ColumnFamily.ENUM) else None
+        if kind == "exact":
+            collation = "utf8mb4_bin"
         schemas.append(ColumnSchema(label, kind, family, collation=collation))
     return TableSchema(name, tuple(schemas), (schemas[0].name,))
 
@@ -39,6 +45,12 @@ def _sharded(name: str, column: str, shards: int = 4, auditors: tuple[str, ...] 
     nodes = tuple(DataNode(f"ds_{number % 2}", f"{name}_{number}") for number in range(shards))
     strategy = Strategy("standard", (column,), Mod(shards), "mod")
     return ShardedTable(name, nodes, Strategy("none"), strategy, auditors=auditors)
+
+
+def _named(name: str) -> ShardedTable:
+    """A table sharded by the text column `name`."""
+    nodes = tuple(DataNode(f"ds_{number % 2}", f"{name}_{number}") for number in range(2))
+    return ShardedTable(name, nodes, Strategy("none"), Strategy("standard", ("name",), HashMod(2), "hash"))
 
 
 def make_shop() -> Planner:
@@ -50,9 +62,13 @@ def make_shop() -> Planner:
         "t_order_item": _sharded("t_order_item", "user_id"),
         "t_user": _sharded("t_user", "id"),
         "t_log": _sharded("t_log", "user_id", auditors=("DML_SHARDING_CONDITIONS",)),
+        "t_person": _named("t_person"),
+        "t_passport": _named("t_passport"),
+        "t_code": _named("t_code"),
+        "t_label": _named("t_label"),
         "t_country": BroadcastTable("t_country", tuple(DataNode(name, "t_country") for name in both)),
     }
-    rules = RuleSet("shop", 1, sources, tables, (("t_order", "t_order_item"),))
+    rules = RuleSet("shop", 1, sources, tables, (("t_order", "t_order_item"), _PEOPLE, _CODES))
     order = ("order_id:bigint", "user_id:bigint", "status:varchar", "amount:decimal", "created:datetime")
     schemas = {
         "t_order": _table("t_order", *order, "kind:enum", "doc:json", "flags:bit", "country:varchar"),
@@ -67,6 +83,10 @@ def make_shop() -> Planner:
         "t_user": _table("t_user", "id:bigint", "name:varchar", "country:varchar"),
         "t_log": _table("t_log", "id:bigint", "user_id:bigint", "line:varchar"),
         "t_country": _table("t_country", "code:varchar", "title:varchar"),
+        "t_person": _table("t_person", "name:varchar", "age:bigint"),
+        "t_passport": _table("t_passport", "name:varchar", "number:bigint"),
+        "t_code": _table("t_code", "name:exact", "age:bigint"),
+        "t_label": _table("t_label", "name:exact", "number:bigint"),
         "t_config": _table("t_config", "k:varchar", "v:varchar"),
     }
     return Planner(rules, Catalog(schemas, {"t_config": DataNode("ds_0", "t_config")}), {"shop": rules})
