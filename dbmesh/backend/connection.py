@@ -63,6 +63,8 @@ class Connection(Protocol):
 
     home: Home
     flavour: Flavour
+    interrupting: bool
+    """A KILL QUERY is on its way: it may hit whatever runs next, so the connection must not be lent to another."""
 
     @property
     def data_source(self) -> str:

@@ -100,12 +100,14 @@ class MySQLConnection(asyncio.Protocol):
         self._tls = tls
         # Plain attributes: both are asked for at every statement.
         self.usable = True
+        self.interrupting = False
         self.in_transaction = status & _IN_TRANSACTION != 0
         self._kill_query = kill_query
         # Exactly one of the two while a command is under way, none otherwise.
         self._raw: RawReceiver | None = None
         self._receiver: Receiver | None = None
         self._open = True
+        self._reading = True
         self._reader = ResponseReader(
             deprecate_eof=bool(capabilities & Capability.DEPRECATE_EOF),
             session_track=bool(capabilities & Capability.SESSION_TRACK),
@@ -117,6 +119,9 @@ class MySQLConnection(asyncio.Protocol):
 
     def relay(self, packet: bytes, receiver: RawReceiver) -> None:
         """Send a framed command whose answer is a query's; every step goes to `receiver` raw."""
+        if not self._open:
+            receiver.failed(self._lost_error("it was already closed"))
+            return
         self.usable = False
         self._raw = receiver
         self._reader.start(ResponseKind.QUERY)
@@ -124,10 +129,7 @@ class MySQLConnection(asyncio.Protocol):
 
     def relay_fetch(self, packet: bytes, receiver: RawReceiver) -> None:
         """Send a framed COM_STMT_FETCH."""
-        self.usable = False
-        self._raw = receiver
-        self._reader.start(ResponseKind.FETCH)
-        self.write(packet)
+        self._start_raw(ResponseKind.FETCH, packet, receiver)
 
     def query(self, sql: bytes, receiver: Receiver) -> None:
         """See `Connection`."""
@@ -144,10 +146,9 @@ class MySQLConnection(asyncio.Protocol):
             self.prepared.move_to_end(sql)
             return known
         receiver = _PrepareReceiver()
-        self.usable = False
-        self._raw = receiver
-        self._reader.start(ResponseKind.PREPARE)
-        self.write(frame(Command.STMT_PREPARE.to_bytes(1, "little") + sql, 0))
+        self._start_raw(
+            ResponseKind.PREPARE, frame(Command.STMT_PREPARE.to_bytes(1, "little") + sql, 0), receiver
+        )
         header = await self._awaited(receiver.future)
         prepared = PreparedOnShard(*parse_prepare_answer(header, deprecate_eof=self.flavour.deprecate_eof))
         self.prepared[sql] = prepared
@@ -166,10 +167,16 @@ class MySQLConnection(asyncio.Protocol):
             await self.simple(Command.RESET_CONNECTION.to_bytes(1, "little"))
             self.prepared.clear()
             self.state = SessionState(names="")
-        for statement in way.statements:
-            await self.simple(
-                Command.QUERY.to_bytes(1, "little") + statement.encode("utf-8", "surrogateescape")
-            )
+        for position, statement in enumerate(way.statements):
+            try:
+                await self.simple(
+                    Command.QUERY.to_bytes(1, "little") + statement.encode("utf-8", "surrogateescape")
+                )
+            except ShardError:
+                if position:
+                    # The statements before it took effect: what the session is now, nobody knows.
+                    self.abort()
+                raise
         self.state = state
 
     async def simple(self, payload: bytes) -> OkPacket:
@@ -188,17 +195,23 @@ class MySQLConnection(asyncio.Protocol):
 
     async def interrupt(self) -> None:
         """See `Connection`."""
-        if self._open and not self.usable:
-            await self._kill_query(self.thread_id)
+        if self._open and not self.usable and not self.interrupting:
+            self.interrupting = True
+            try:
+                await self._kill_query(self.thread_id)
+            finally:
+                self.interrupting = False
 
     def pause_reading(self) -> None:
         """See `Connection`."""
-        if self._open:
+        if self._open and self._reading and not self.usable:
+            self._reading = False
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """See `Connection`."""
-        if self._open:
+        if self._open and not self._reading:
+            self._reading = True
             self._transport.resume_reading()
 
     def abort(self) -> None:
@@ -230,10 +243,9 @@ class MySQLConnection(asyncio.Protocol):
         if self.usable:
             self._broken("it sent bytes nobody asked for")
             return
-        reader = self._reader
+        reader, raw = self._reader, self._raw
         try:
             progress = reader.feed(data)
-            raw = self._raw
             if raw is None:
                 self._advance(progress)
                 return
@@ -246,9 +258,14 @@ class MySQLConnection(asyncio.Protocol):
                     self._refuse_file()
                     return
                 raw.advance(reader, progress)
+                if self._raw is not raw:
+                    return
                 progress = reader.resume()
             raw.advance(reader, progress)
         except ProtocolError as error:
+            if self._raw is None:
+                # Found while its receiver read the whole answer: it still waits to be told.
+                self._raw = raw
             self._broken(str(error))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -257,6 +274,15 @@ class MySQLConnection(asyncio.Protocol):
             self._lost(str(exc) if exc is not None else "the server closed it")
 
     # ------------------------------------------------------------------ inside
+
+    def _start_raw(self, kind: ResponseKind, packet: bytes, receiver: RawReceiver) -> None:
+        if not self._open:
+            receiver.failed(self._lost_error("it was already closed"))
+            return
+        self.usable = False
+        self._raw = receiver
+        self._reader.start(kind)
+        self.write(packet)
 
     def _command(self, kind: ResponseKind, payload: bytes, receiver: Receiver) -> None:
         if not self._open:
@@ -277,7 +303,8 @@ class MySQLConnection(asyncio.Protocol):
                 receiver.columns(parse_header(reader.header, deprecate_eof=self.flavour.deprecate_eof))
             if reader.packets:
                 receiver.rows(reader.packets)
-            if progress is NEED_DATA:
+            if progress is NEED_DATA or self._receiver is not receiver:
+                # The receiver may have closed the connection on seeing the rows.
                 return
             if progress is Progress.LOCAL_INFILE:
                 self._refuse_file()
@@ -291,6 +318,8 @@ class MySQLConnection(asyncio.Protocol):
                     receiver.done(reader.ok(), more=False)
                 return
             receiver.done(reader.ok(), more=True)
+            if self._receiver is not receiver:
+                return
             progress = reader.resume()
 
     def _rest_at_end(self) -> None:
@@ -302,6 +331,9 @@ class MySQLConnection(asyncio.Protocol):
         if not reader.failed:
             # An ERR packet carries no status: after it, what was true before it is all we know.
             self.in_transaction = reader.status & _IN_TRANSACTION != 0
+        if not self._reading:
+            # A connection at rest is always read: its next borrower knows nothing of this one's slow client.
+            self.resume_reading()
         self.usable = True
         self._raw = None
 

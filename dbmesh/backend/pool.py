@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
@@ -34,7 +35,7 @@ class Pool:
         self._open = open_connection
         self._idle: dict[Flavour, list[tuple[Connection, float]]] = {}
         self._lent: set[Connection] = set()
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[_Waiter] = deque()
         self._total = 0
         self._several = asyncio.Lock()
         self._closing = False
@@ -105,17 +106,25 @@ class Pool:
             ) from None
 
     def release(self, connection: Connection, now: float) -> None:
-        """Take a connection back. It is closed instead when its state is unknown or its time is over."""
+        """Take a connection back. It is closed instead when its state is unknown, when something may still hit it
+        (a KILL QUERY on its way), or when its time is over."""
         if connection not in self._lent:
             return
         too_old = now - connection.opened_at > self.config.max_lifetime
-        if self._closing or too_old or not connection.usable or connection.in_transaction:
+        unknown = not connection.usable or connection.in_transaction or connection.interrupting
+        if self._closing or too_old or unknown:
             self.discard(connection)
             return
-        self._lent.discard(connection)
-        self._idle.setdefault(connection.flavour, []).append((connection, now))
-        if self._waiters:
-            self._wake()
+        waiter = self._next_waiter()
+        if waiter is None:
+            self._lent.discard(connection)
+            self._idle.setdefault(connection.flavour, []).append((connection, now))
+        elif waiter.flavour == connection.flavour:
+            waiter.turn.set_result(connection)
+        else:
+            self._lent.discard(connection)
+            connection.abort()
+            waiter.turn.set_result(None)
 
     def discard(self, connection: Connection) -> None:
         """Close a lent connection for good."""
@@ -123,8 +132,7 @@ class Pool:
             return
         self._lent.discard(connection)
         connection.abort()
-        self._total -= 1
-        self._wake()
+        self._give_room()
 
     def close_idle(self, now: float) -> None:
         """Close connections idle beyond `idle_timeout`, keeping `min_pool_size`. Called now and then."""
@@ -134,74 +142,108 @@ class Pool:
                 if now - since <= self.config.idle_timeout:
                     break
                 del stack[0]
-                self._drop(connection)
+                connection.abort()
+                self._total -= 1
 
     async def close(self) -> None:
-        """Close every idle connection and refuse to keep those that come back."""
+        """Close every connection, lent ones at once, and keep none that comes back."""
         self._closing = True
         stacks, self._idle = list(self._idle.values()), {}
         for stack in stacks:
             for connection, _ in stack:
                 self._total -= 1
                 await connection.close()
+        for connection in tuple(self._lent):
+            self.discard(connection)
 
     async def _take(self, flavour: Flavour) -> Connection | None:
+        """A connection, or None when the idle one found was dead: look again. Whoever comes while others wait queues
+        behind them."""
         stack = self._idle.get(flavour)
-        if stack:
-            connection, since = stack.pop()
-            silent = asyncio.get_running_loop().time() - since > SILENCE_BEFORE_PING
-            self._lent.add(connection)
-            try:
-                if connection.usable and (not silent or await connection.ping()):
-                    return connection
-            except asyncio.CancelledError:
-                self.discard(connection)
-                raise
-            self.discard(connection)
-            return None
-        if self._total < self.config.max_pool_size or self._make_room():
+        if stack and not self._waiters:
+            return await self._checked(*stack.pop())
+        if self._total < self.config.max_pool_size and not self._waiters:
+            self._total += 1
             return await self._open_counted(flavour)
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._waiters and self._make_room():
+            return await self._open_counted(flavour)
+        waiter = _Waiter(flavour, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         try:
-            await waiter
+            connection = await waiter.turn
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._wake()
+            if waiter.turn.done() and not waiter.turn.cancelled():
+                # Its turn had come, but nobody is there to take it.
+                self._pass_on(waiter.turn.result())
             raise
         finally:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+        if connection is None:
+            return await self._open_counted(flavour)
+        if connection.usable:
+            return connection
+        self.discard(connection)
+        return None
+
+    async def _checked(self, connection: Connection, since: float) -> Connection | None:
+        silent = asyncio.get_running_loop().time() - since > SILENCE_BEFORE_PING
+        self._lent.add(connection)
+        try:
+            if connection.usable and (not silent or await connection.ping()):
+                return connection
+        except BaseException:
+            self.discard(connection)
+            raise
+        self.discard(connection)
         return None
 
     async def _open_counted(self, flavour: Flavour) -> Connection:
-        self._total += 1
+        """Open a connection that has been counted already."""
         try:
             connection = await self._open(flavour)
         except BaseException:
-            self._total -= 1
-            self._wake()
+            self._give_room()
             raise
         connection.home = self
         self._lent.add(connection)
         return connection
 
-    def _drop(self, connection: Connection) -> None:
-        connection.abort()
-        self._total -= 1
+    def _pass_on(self, connection: Connection | None) -> None:
+        if connection is None:
+            self._give_room()
+        else:
+            self.release(connection, asyncio.get_running_loop().time())
 
     def _make_room(self) -> bool:
-        """Close an idle connection of another flavour: a full pool must not starve one kind of client."""
+        """Close an idle connection of another flavour: a full pool must not starve one kind of client. Its place stays
+        counted for the one that is opened now."""
         for stack in self._idle.values():
             if stack:
                 connection, _ = stack.pop(0)
-                self._drop(connection)
+                connection.abort()
                 return True
         return False
 
-    def _wake(self) -> None:
+    def _give_room(self) -> None:
+        """One place is free: the next waiter gets it, still counted, else it is counted no more."""
+        waiter = self._next_waiter()
+        if waiter is None:
+            self._total -= 1
+        else:
+            waiter.turn.set_result(None)
+
+    def _next_waiter(self) -> _Waiter | None:
         while self._waiters:
             waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+            if not waiter.turn.done():
+                return waiter
+        return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    """Someone who waits. `turn` brings a connection of the right flavour, or None: a counted place to open one."""
+
+    flavour: Flavour
+    turn: asyncio.Future[Connection | None]

@@ -8,6 +8,7 @@ transaction begun), rows leave as payloads.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +20,8 @@ from dbmesh.merge.counts import merge_counts
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
 from dbmesh.planner.plan import Answer, CountMerge, RowMerge, Shot
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
+
+_log = logging.getLogger(__name__)
 
 PASS_THROUGH = RowMerge()
 """What a single shot's rows need: nothing."""
@@ -133,7 +136,7 @@ class Exchange:
     async def _run_lane(self, lane: Lane, receivers: list[_ShotReceiver]) -> None:
         try:
             for shot, receiver in zip(lane.shots, receivers, strict=True):
-                if self._first_error is not None:
+                if self._first_error is not None or self._complete:
                     return
                 lane.connection.query(shot.sql, receiver)
                 await receiver.ended
@@ -141,6 +144,11 @@ class Exchange:
                     self._warnings.extend(await fetch_warnings(lane.connection))
         except (MeshError, ShardError) as error:
             self._fail(error, None)
+
+    @property
+    def _complete(self) -> bool:
+        """Whether LIMIT is reached: rows that still come are of no use."""
+        return self._merger is not None and self._merger.done
 
     # ------------------------------------------------------------------ called by receivers
 
@@ -239,6 +247,9 @@ class _ShotReceiver:
         self._end()
 
     def failed(self, error: Exception) -> None:
+        if self._finished:
+            # Closed by `stop`: its rows were not wanted any more.
+            return
         self._finished = True
         self._exchange._fail(error, self)
         self._end()
@@ -250,7 +261,7 @@ class _ShotReceiver:
         with more shots to run is always read on: its other shots are what the merger waits for."""
         exchange = self._exchange
         merger = exchange._merger
-        hold = not self._finished and exchange._first_error is None
+        hold = not self._finished and exchange._first_error is None and not exchange._complete
         if hold and not exchange._client_paused:
             hold = self._last and merger is not None and not merger.wants(self._source)
         if hold and not self._paused:
@@ -264,8 +275,8 @@ class _ShotReceiver:
         """Another shard failed, or the answer is complete. A connection whose rows still come is closed, unless it
         carries a transaction: then its rows are read and dropped."""
         if not self._finished and self.has_rows and not self._connection.in_transaction:
-            self._connection.abort()
             self._finished = True
+            self._connection.abort()
             self._end()
         else:
             self.adjust_flow()
@@ -280,6 +291,11 @@ class _ShotReceiver:
             step()
         except (MeshError, ShardError) as error:
             self._exchange._fail(error, self)
+            self.stop()
+        except Exception as error:
+            # Called from a protocol callback: nobody else would tell the waiting statement.
+            _log.exception("an answer of %s cannot be merged", self._connection.data_source)
+            self._exchange._fail(MeshError(INTERNAL, reason=type(error).__name__), self)
             self.stop()
 
     def _end(self) -> None:

@@ -30,6 +30,7 @@ class SQLiteConnection:
     """See the module's docstring."""
 
     relays = False
+    interrupting = False
     home: Home
 
     def __init__(
@@ -222,6 +223,7 @@ class SQLiteConnection:
         receiver.failed(error)
 
     def _rest(self) -> None:
+        self.resume_reading()
         self._busy = False
         self._in_transaction = self._open and self._require().in_transaction
 
