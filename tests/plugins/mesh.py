@@ -63,13 +63,15 @@ class Mesh:
         ]
         if not Path(command[0]).exists():
             command[:1] = [sys.executable, "-c", "from dbmesh.cli.main import main; main()"]
+        # Users' Pythons keep compiled modules; without them every start would compile the whole program again.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--host", self.host, "--port", str(self.port), *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "COLUMNS": "500", "PYTHONUNBUFFERED": "1"},
+                env={**environment, "COLUMNS": "500", "PYTHONUNBUFFERED": "1"},
             )
 
         def ready() -> re.Match[str] | None:

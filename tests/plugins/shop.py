@@ -161,7 +161,8 @@ def _types() -> list[Row]:
                 2**64 - n if n % 3 else n,
                 Decimal(n * 7919) / Decimal(1000) - 100,
                 n * 0.25,
-                (-1) ** n * n * 1.5e100,
+                # Sums of these are exact in any order of addition, as those of most doubles are not.
+                (-1) ** n * n * 2.0**40 + 0.125,
                 n * 25 % 1024,
                 datetime.date(2000 + n % 20, n % 12 + 1, n % 28 + 1),
                 datetime.timedelta(hours=n * 20 - 400, milliseconds=n),
