@@ -178,7 +178,9 @@ def _announced_version(pools: list[Pool]) -> str:
     for pool in pools:
         for connection in pool.idle_connections():
             if isinstance(connection, MySQLConnection) and connection.server_version:
-                return f"{connection.server_version}-dbmesh-{__version__}"
+                # MariaDB 10 puts 5.5.5- before its version for old replicas' sake, and drivers have come to rely on it.
+                prefix = "5.5.5-" if connection.server_version.startswith("10.") else ""
+                return f"{prefix}{connection.server_version}-dbmesh-{__version__}"
     return SERVER_VERSION
 
 
