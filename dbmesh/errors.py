@@ -85,6 +85,7 @@ NO_DATABASE = _client("NO_DATABASE", 1046, "3D000", "No database selected")
 UNKNOWN_TABLE = _client("UNKNOWN_TABLE", 1146, "42S02", "Table '{database}.{table}' doesn't exist")
 UNKNOWN_COMMAND = _client("UNKNOWN_COMMAND", 1047, "08S01", "Unknown command")
 UNKNOWN_THREAD = _client("UNKNOWN_THREAD", 1094, "HY000", "Unknown thread id: {id}")
+NOT_THREAD_OWNER = _client("NOT_THREAD_OWNER", 1095, "HY000", "You are not owner of thread {id}")
 UNKNOWN_CHARSET = _client("UNKNOWN_CHARSET", 1115, "42000", "Unknown character set: '{name}'")
 UNKNOWN_VARIABLE = _client("UNKNOWN_VARIABLE", 1193, "HY000", "Unknown system variable '{name}'")
 WRONG_VALUE = _client("WRONG_VALUE", 1231, "42000", "Variable '{name}' can't be set to the value of '{value}'")
@@ -156,6 +157,14 @@ TRANSACTION_BROKEN = _shard(
     1105,
     "25S03",
     "dbmesh: the transaction was rolled back ({reason}); send ROLLBACK before anything else",
+)
+TRANSACTION_ROLLED_BACK = _shard(
+    "TRANSACTION_ROLLED_BACK",
+    1105,
+    "25S03",
+    "dbmesh: nothing was committed: the connection to data source '{data_source}' was lost and the transaction "
+    "was rolled back",
+    retryable=True,
 )
 POOL_EXHAUSTED = _shard(
     "POOL_EXHAUSTED",

@@ -108,6 +108,7 @@ class MySQLConnection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._open = True
         self._reading = True
+        self._garbled = False
         self._reader = ResponseReader(
             deprecate_eof=bool(capabilities & Capability.DEPRECATE_EOF),
             session_track=bool(capabilities & Capability.SESSION_TRACK),
@@ -201,6 +202,12 @@ class MySQLConnection(asyncio.Protocol):
                 await self._kill_query(self.thread_id)
             finally:
                 self.interrupting = False
+
+    @property
+    def row_packets(self) -> int | None:
+        """Packets of rows a relay has been handed of the result under way; None when half a packet was, or when the
+        server broke the protocol."""
+        return None if self._garbled else self._reader.row_packets
 
     def pause_reading(self) -> None:
         """See `Connection`."""
@@ -349,6 +356,7 @@ class MySQLConnection(asyncio.Protocol):
             raise
 
     def _broken(self, reason: str) -> None:
+        self._garbled = True
         self._transport.abort()
         self._lost(reason)
 

@@ -16,6 +16,7 @@ from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.backend.tls import TlsChannel
 from dbmesh.errors import (
+    MALFORMED_PACKET,
     PACKETS_OUT_OF_ORDER,
     SERVER_SHUTDOWN,
     MeshError,
@@ -84,6 +85,7 @@ class ClientConnection(asyncio.Protocol):
         self._host = ""
         self._busy = False
         self._logging_in = True
+        self._login_began = asyncio.get_running_loop().time()
         self._reading = True
         self._closing = False
         self.write = _discard
@@ -92,6 +94,10 @@ class ClientConnection(asyncio.Protocol):
     def idle(self) -> bool:
         """No command under way and no transaction open: may be closed by a shutdown."""
         return not self._busy and (self._session is None or not self._session.transaction.open)
+
+    def logging_in_since(self) -> float | None:
+        """Loop time at which the login under way began; None for a client that has logged in."""
+        return self._login_began if self._logging_in else None
 
     # ------------------------------------------------------------------ asyncio.Protocol
 
@@ -121,7 +127,8 @@ class ClientConnection(asyncio.Protocol):
                 data = self._tls.receive(data)
             reader = self._reader
             session = self._session
-            if session is not None and not self._busy and not self._logging_in and not reader.buffered:
+            ready = session is not None and not (self._busy or self._logging_in or session.client_paused)
+            if session is not None and ready and not reader.buffered:
                 length = len(data) - 4
                 whole = 0 < length < MAX_PAYLOAD and int.from_bytes(data[:4], "little") == length
                 if whole and data[4] != _CHANGE_USER:
@@ -130,7 +137,7 @@ class ClientConnection(asyncio.Protocol):
                     session.handle(data[4:], 1)
                     return
             reader.feed(data)
-            if self._busy:
+            if self._busy or (session is not None and session.client_paused):
                 if reader.buffered > READ_AHEAD:
                     self._hold_reading()
                 return
@@ -166,6 +173,8 @@ class ClientConnection(asyncio.Protocol):
         """The client has caught up."""
         if self._session is not None:
             self._session.resume()
+            if not self._busy and not self._closing:
+                self._take_packets_guarded()
 
     # ------------------------------------------------------------------ session.client.Client
 
@@ -199,11 +208,16 @@ class ClientConnection(asyncio.Protocol):
 
     _taking = False
 
+    @property
+    def _stalled(self) -> bool:
+        """The client does not read its answers: no further command is taken until it does, or they would pile up."""
+        return self._session is not None and self._session.client_paused
+
     def _take_packets(self) -> None:
         """Give packets on until a command is under way. One loop, however many commands a client sends ahead."""
         self._taking = True
         try:
-            while not self._busy and not self._closing:
+            while not self._busy and not self._closing and not self._stalled:
                 packet = self._reader.next_packet()
                 if packet is None:
                     break
@@ -218,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
                     session.handle(payload, (sequence + 1) & 0xFF)
         finally:
             self._taking = False
-        if not self._busy and not self._reading:
+        if not self._busy and not self._reading and not self._stalled:
             self._resume_reading()
 
     def _take_packets_guarded(self) -> None:
@@ -246,7 +260,13 @@ class ClientConnection(asyncio.Protocol):
         if self._closing or self._handshake is None:
             return
         self._logging_in = True
-        self._perform(self._handshake.change_user(sequence, payload, self._door.make_nonce()))
+        self._login_began = asyncio.get_running_loop().time()
+        try:
+            self._perform(self._handshake.change_user(sequence, payload, self._door.make_nonce()))
+        except ProtocolError:
+            self._refuse(MeshError(MALFORMED_PACKET))
+        except MeshError as error:
+            self._refuse(error)
         self.next_command()
 
     def _perform(self, events: Sequence[object]) -> None:
@@ -316,7 +336,7 @@ class ClientConnection(asyncio.Protocol):
         """The stream cannot be read on: say why, then close."""
         _log.info("connection %d: %s", self._connection_id, error)
         if not self._closing:
-            self.write(frame(make_err(as_packet(error)), 1))
+            self.write(frame(make_err(as_packet(error)), self._reader.refused_sequence + 1))
             self.close()
 
     def _hold_reading(self) -> None:

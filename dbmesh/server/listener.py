@@ -33,6 +33,9 @@ SERVER_VERSION = f"8.0.36-dbmesh-{__version__}"
 
 UTF8MB4_GENERAL_CI = 45
 
+LOGIN_TIMEOUT = 10.0
+"""Seconds a client may take to log in: MySQL's default connect_timeout."""
+
 
 class Listener:
     """See the module's docstring; the `Door` of its connections."""
@@ -89,7 +92,11 @@ class Listener:
         await self._empty.wait()
 
     def close_quiet(self, now: float) -> None:
-        """Close clients that have been silent beyond the idle timeout. Called now and then."""
+        """Close clients that have been silent beyond the idle timeout, or do not log in. Called now and then."""
+        for connection in tuple(self._connections):
+            began = connection.logging_in_since()
+            if began is not None and now - began > LOGIN_TIMEOUT:
+                connection.abort()
         for session in tuple(self.mesh.sessions.values()):
             if not session.command_text and now - session.command_since > self._idle_timeout:
                 session.kill_connection()

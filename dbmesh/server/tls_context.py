@@ -21,6 +21,8 @@ def server_tls_context(certificate: str, key: str) -> ssl.SSLContext:
     both are empty. Raises OSError for files that cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A client must not be able to make a write wait for its handshake.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     if certificate:
         context.load_cert_chain(certificate, key or None)
         return context

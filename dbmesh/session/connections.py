@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.exchange import Lane
-from dbmesh.errors import MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
 from dbmesh.session.mesh import Database
 
@@ -88,7 +88,9 @@ class Loan:
             return [branch.connection]
         pinned = session.pins.get(key)
         if pinned is not None:
-            return [pinned[0]]
+            if pinned[0].usable:
+                return [pinned[0]]
+            self._unpin(key, *pinned)
         pool = database.pools[data_source]
         wanted = 1 if transactional else min(count, max(1, pool.config.max_pool_size // 2))
         if wanted == 1:
@@ -107,6 +109,16 @@ class Loan:
             await transaction.join(key, connection)
         if not plan.reads_only:
             transaction.branches[key].wrote = True
+
+    def _unpin(self, key: str, connection: Connection, reason: PinReason) -> None:
+        """A pinned connection was lost. Without its cursor a session can go on, and a statement that reads the cursor
+        will be told; what else was pinned is missed by this statement: raises MeshError."""
+        del self._session.pins[key]
+        connection.home.discard(connection)
+        if reason is not PinReason.CURSOR:
+            raise MeshError(
+                DATA_SOURCE_LOST, data_source=connection.data_source, reason=f"its {reason.value} is gone"
+            )
 
     def _pin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
         self._session.pins.setdefault(source_key(database, data_source), (connection, reason))
@@ -135,11 +147,10 @@ async def free_after_error(session: Session, error: MeshError | ShardError) -> N
         return
     branches = list(transaction.branches.values())
     await transaction.roll_back()
-    for branch in branches:
-        branch.connection.home.release(branch.connection, session.now())
+    session.release_branches(branches)
     if lost:
         session.broken_transaction = str(error)
 
 
-ROLLED_BACK_BY_SERVER = frozenset({1213})
-"""Errors after which MySQL has rolled back the whole transaction: deadlock."""
+ROLLED_BACK_BY_SERVER = frozenset({1206, 1213})
+"""Errors after which InnoDB has rolled back the whole transaction: lock table full, deadlock."""

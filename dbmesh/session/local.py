@@ -6,12 +6,15 @@ Decides what each does to the session. Statements that reach shards are `session
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeIs
 
 from dbmesh.engine.exchange import ShardWarning
 from dbmesh.errors import (
+    EMPTY_QUERY,
+    NOT_THREAD_OWNER,
     SAVEPOINT_UNKNOWN,
     UNKNOWN_DATABASE,
     UNKNOWN_STATEMENT,
@@ -44,8 +47,8 @@ from dbmesh.session.session_track import autocommit_changed, schema_changed
 from dbmesh.session.variables import set_variables
 from dbmesh.sql.literals import decode_literal
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
-from dbmesh.wire.constants import Status
-from dbmesh.wire.packets import OkPacket
+from dbmesh.wire.constants import ColumnType, Status
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -158,14 +161,26 @@ async def _kill(session: Session, statement: Kill, sink: ResultSink, more: int) 
 
 
 def kill(session: Session, connection_id: int, *, query: bool) -> None:
-    """KILL QUERY or CONNECTION of any session of this process. Raises MeshError UNKNOWN_THREAD."""
+    """KILL QUERY or CONNECTION of a session of this process: of any by an account that may use every database, else
+    of the account's own. Raises MeshError UNKNOWN_THREAD or NOT_THREAD_OWNER."""
     target = session.mesh.sessions.get(connection_id)
     if target is None:
         raise MeshError(UNKNOWN_THREAD, id=connection_id)
+    if not _may_see(session, target):
+        raise MeshError(NOT_THREAD_OWNER, id=connection_id)
     if query:
         target.kill_query()
     else:
         target.kill_connection()
+
+
+def _may_see(session: Session, other: Session) -> bool:
+    return session.allowed_databases is None or other.account == session.account
+
+
+def _visible_sessions(session: Session) -> list[Session]:
+    found = (other for other in session.mesh.sessions.values() if _may_see(session, other))
+    return sorted(found, key=lambda other: other.connection_id)
 
 
 async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSink, more: int) -> None:
@@ -214,10 +229,14 @@ async def _show_warnings(session: Session, statement: ShowWarnings, sink: Result
         return
     end = None if statement.limit is None else statement.offset + statement.limit
     sink.local_rows(
-        [text_column("Level", 7), number_column("Code"), text_column("Message", 512)],
+        [text_column("Level", 7), _code_column(), text_column("Message", 512)],
         [[w.level, str(w.number), w.message] for w in found[statement.offset : end]],
         session.status | more,
     )
+
+
+def _code_column() -> ColumnDefinition:
+    return replace(number_column("Code"), type=ColumnType.LONG, length=4)
 
 
 async def _local_rows(session: Session, statement: LocalRows, sink: ResultSink, more: int) -> None:
@@ -231,7 +250,7 @@ async def _show_process_list(
 ) -> None:
     now = session.now()
     rows = []
-    for other in sorted(session.mesh.sessions.values(), key=lambda found: found.connection_id):
+    for other in _visible_sessions(session):
         text = other.command_text.decode("utf-8", "replace")
         rows.append(
             [
@@ -253,7 +272,7 @@ async def _show_process_list(
 async def _show_sessions(session: Session, statement: ShowSessions, sink: ResultSink, more: int) -> None:
     del statement
     rows = []
-    for other in sorted(session.mesh.sessions.values(), key=lambda found: found.connection_id):
+    for other in _visible_sessions(session):
         pins = [f"{source}: {reason.value}" for source, (_, reason) in sorted(other.pins.items())]
         pins += [f"{source}: transaction" for source in other.transaction.branches]
         rows.append([str(other.connection_id), other.user_name, other.host, other.database, "; ".join(pins)])
@@ -263,6 +282,8 @@ async def _show_sessions(session: Session, statement: ShowSessions, sink: Result
 
 async def _nothing(session: Session, statement: Nothing, sink: ResultSink, more: int) -> None:
     del statement
+    if not session.command_text.strip():
+        raise MeshError(EMPTY_QUERY)
     session.warnings = []
     _ok(session, sink, more)
 

@@ -6,6 +6,7 @@ statement keeps the one it started with.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,6 +66,7 @@ class Mesh:
         self.max_allowed_packet = int(configuration.properties["max-allowed-packet"])
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self._reload = reload
+        self._reloading = {name: asyncio.Lock() for name in databases}
 
     def database(self, name: str) -> Database | None:
         """A logic database, its name compared without case."""
@@ -76,5 +78,8 @@ class Mesh:
         return next(iter(self.databases.values()))
 
     async def reload(self, database: Database) -> None:
-        """Read the catalog of a database again, after DDL or when a table was not found."""
-        self.databases[database.name.lower()] = await self._reload(database)
+        """Read the catalog of a database again, after DDL or when a table was not found. One reading at a time: of two
+        that overlap, the one that began first must not have the last word."""
+        name = database.name.lower()
+        async with self._reloading[name]:
+            self.databases[name] = await self._reload(database)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection, shard_error
 from dbmesh.engine.exchange import fetch_warnings
-from dbmesh.errors import ShardError
+from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import Names
 from dbmesh.session.result_sink import rename
 from dbmesh.wire.blocks import rewrite_header
@@ -31,7 +31,16 @@ HEADERS_KEPT = 256
 class RelayReceiver:
     """One session's relay; it lives as long as the session and serves one command at a time."""
 
-    __slots__ = ("_connection", "_headers", "_names", "_pinned", "_rows_seen", "_session")
+    __slots__ = (
+        "_connection",
+        "_header",
+        "_headers",
+        "_last_id",
+        "_names",
+        "_pinned",
+        "_rows_seen",
+        "_session",
+    )
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -40,6 +49,9 @@ class RelayReceiver:
         self._headers: dict[bytes, tuple[Mapping[str, str] | None, bytes]] = {}
         self._pinned = False
         self._rows_seen = False
+        # What the client has of the result under way: the id of the packet before it, and its header block.
+        self._last_id = 0
+        self._header = b""
 
     def start(self, connection: MySQLConnection, packet: bytes, names: Names, *, pinned: bool) -> None:
         """Send a query or execute packet and pass its answer on. A connection that is not `pinned` goes back to its
@@ -48,6 +60,8 @@ class RelayReceiver:
         self._names = names
         self._pinned = pinned
         self._rows_seen = False
+        self._last_id = 0
+        self._header = b""
         connection.relay(packet, self)
 
     def start_fetch(self, connection: MySQLConnection, packet: bytes) -> None:
@@ -55,6 +69,8 @@ class RelayReceiver:
         self._connection = connection
         self._pinned = True
         self._rows_seen = True
+        self._last_id = 0
+        self._header = b""
         connection.relay_fetch(packet, self)
 
     def pause(self) -> None:
@@ -87,6 +103,7 @@ class RelayReceiver:
         session = self._session
         if reader.header:
             self._rows_seen = True
+            self._header = reader.header
             data = self._renamed(reader.header) + reader.rows
         else:
             data = reader.rows
@@ -102,18 +119,21 @@ class RelayReceiver:
             if progress is ANSWER_END:
                 self._end(reader)
             else:
-                self._rows_seen = False
+                self._next_result(reader)
         else:
             self._acknowledge(reader)
             if progress is ANSWER_END:
                 self._end(reader)
+            else:
+                self._next_result(reader)
 
     def failed(self, error: Exception) -> None:
         """The connection was lost."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            sequence = self._next_id(connection)
             connection.home.discard(connection)
-            self._session.relay_lost(connection, error, answer_begun=self._rows_seen)
+            self._session.relay_lost(error, sequence)
 
     # inside
 
@@ -133,6 +153,16 @@ class RelayReceiver:
             self._headers[header] = (names.tables, known)
         return known
 
+    def _next_result(self, reader: ResponseReader) -> None:
+        self._rows_seen = False
+        self._last_id = reader.terminal[3]
+        self._header = b""
+
+    def _next_id(self, connection: MySQLConnection) -> int | None:
+        """The id of the packet the client expects next; None when it has half a packet."""
+        rows = connection.row_packets if self._rows_seen else 0
+        return None if rows is None else (self._last_id + _packets(self._header) + rows + 1) & 0xFF
+
     def _acknowledge(self, reader: ResponseReader) -> None:
         """An OK packet: what it says belongs to the session; its form is the client's."""
         session = self._session
@@ -150,7 +180,9 @@ class RelayReceiver:
         error = session.logic_error(shard_error(reader.error()), self._names, connection)
         if data:
             session.client.write(data)
-        session.error(error, sequence=reader.terminal[3])
+        # An error in place of a column definition comes behind packets the client never got.
+        begun = self._rows_seen
+        session.error(error, sequence=reader.terminal[3] if begun else (self._last_id + 1) & 0xFF)
         if self._pinned or connection is None:
             session.statement_failed(error)
             return
@@ -177,9 +209,19 @@ class RelayReceiver:
         session = self._session
         try:
             session.warnings = await fetch_warnings(connection)
-        except ShardError:
+        except (MeshError, ShardError):
+            # The answer has left already; what is wrong with the connection shows at its return.
             session.warnings = []
         finally:
             self._connection = None
             if not self._pinned:
                 connection.home.release(connection, session.now())
+
+
+def _packets(block: bytes) -> int:
+    """How many packets a header block is."""
+    position = count = 0
+    while position < len(block):
+        position += 4 + int.from_bytes(block[position : position + 3], "little")
+        count += 1
+    return count

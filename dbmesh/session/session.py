@@ -36,7 +36,7 @@ from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.sql.lexer import DEFAULT
-from dbmesh.transaction.transaction import Transaction
+from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.collations import encoding
 from dbmesh.wire.commands import make_statement_command
 from dbmesh.wire.constants import Capability, Command, Status
@@ -80,6 +80,8 @@ class Session:
         )
         self.relay = RelayReceiver(self)
         self.exchange: Exchange | None = None
+        self._sink: ResultSink | None = None
+        self._committing = False
         self.client_paused = False
         self._tasks = tasks
         self.now = asyncio.get_running_loop().time
@@ -148,6 +150,8 @@ class Session:
     def handle(self, payload: bytes, sequence: int) -> None:
         """One command has arrived; the answer's first packet has the id `sequence`. Never raises: a command that fails
         is answered with an error packet and the session lives on."""
+        self.command_since = self.now()
+        self._sink = None
         try:
             handler = COMMANDS.get(payload[0]) if payload else None
             if handler is None:
@@ -190,15 +194,17 @@ class Session:
 
     def sink(self, *, sequence: int = 1, binary: bool = False, names: Names = NO_NAMES) -> ResultSink:
         """A writer of results for the command under way."""
-        return ResultSink(self.client, self.capabilities, names, sequence=sequence, binary=binary)
+        self._sink = ResultSink(self.client, self.capabilities, names, sequence=sequence, binary=binary)
+        return self._sink
 
     def ok(self, *, sequence: int = 1, session_state: bytes = b"") -> None:
         """Answer with a plain OK."""
         self.sink(sequence=sequence).ok(OkPacket(status=self.status, session_state=session_state))
 
-    def error(self, error: Exception, *, sequence: int = 1) -> None:
-        """Answer with an error packet."""
-        self.report(error, self.sink(sequence=sequence))
+    def error(self, error: Exception, *, sequence: int | None = None) -> None:
+        """Answer with an error packet: with the id `sequence`, or behind what the command's sink has written."""
+        sink = self._sink if sequence is None else None
+        self.report(error, sink or self.sink(sequence=1 if sequence is None else sequence))
 
     def report(self, error: Exception, sink: ResultSink) -> None:
         """Write an error packet to `sink` and remember it for SHOW WARNINGS."""
@@ -231,14 +237,19 @@ class Session:
         branches = list(self.transaction.branches.values())
         try:
             if commit:
+                self._committing = True
                 return await self.transaction.commit()
             await self.transaction.roll_back()
             return None
         finally:
-            pinned = {id(connection) for connection, _ in self.pins.values()}
-            for branch in branches:
-                if id(branch.connection) not in pinned:
-                    branch.connection.home.release(branch.connection, self.now())
+            self._committing = False
+            self.release_branches(branches)
+
+    def release_branches(self, branches: Iterable[Branch]) -> None:
+        """Give back the connections of a transaction that has ended, but for pinned ones."""
+        for branch in branches:
+            if not any(branch.connection is connection for connection, _ in self.pins.values()):
+                branch.connection.home.release(branch.connection, self.now())
 
     def held_connections(self) -> Iterable[Connection]:
         """Connections this session keeps between statements."""
@@ -249,13 +260,13 @@ class Session:
         """A relayed statement of a transaction failed: see what that does to the transaction, then end the command."""
         self.run(free_after_error(self, error))
 
-    def relay_lost(self, connection: Connection, error: Exception, *, answer_begun: bool) -> None:
-        """The connection of a relayed answer was lost. When rows have left already, the client's stream cannot be
-        mended: it is closed. Else the client gets the error."""
-        if answer_begun:
+    def relay_lost(self, error: Exception, sequence: int | None) -> None:
+        """The connection of a relayed answer was lost. `sequence` is the id the client expects next; None when half a
+        packet has left: the client's stream cannot be mended then and is closed."""
+        if sequence is None:
             self.client.abort()
             return
-        self.error(error)
+        self.error(error, sequence=sequence)
         if isinstance(error, (MeshError, ShardError)):
             self.run(free_after_error(self, error))
         else:
@@ -302,6 +313,9 @@ class Session:
     def kill_query(self) -> None:
         """KILL QUERY: stop what runs, on the shards too; the client gets error 1317."""
         connections = self._busy_connections()
+        if self._committing:
+            # As on one server: a commit that has begun is not interrupted, its outcome must be known.
+            return
         if connections:
             self._tasks.start(_interrupt(connections), f"kill query of session {self.connection_id}")
         elif self._work is not None and not self._work.done():
@@ -320,9 +334,11 @@ class Session:
         busy = self._busy_connections()
         if busy:
             await _interrupt(busy)
-        if self._work is not None and not self._work.done():
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        work = self._work
+        if work is not None and not work.done():
+            if not self._committing:
+                work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
         self.relay.drop()
         await self.give_up_connections()
 

@@ -43,6 +43,21 @@ _NUMERIC_TYPES = frozenset(
     }
 )
 
+_STRING_TYPES = frozenset(
+    {
+        ColumnType.VARCHAR,
+        ColumnType.VAR_STRING,
+        ColumnType.STRING,
+        ColumnType.TINY_BLOB,
+        ColumnType.MEDIUM_BLOB,
+        ColumnType.LONG_BLOB,
+        ColumnType.BLOB,
+    }
+)
+
+_BINARY = 63
+"""Id of the collation `binary`."""
+
 _TRUE = frozenset({"1", "on", "true"})
 _FALSE = frozenset({"0", "off", "false"})
 
@@ -151,10 +166,15 @@ async def _literal(session: Session, assignment: Assignment) -> str:
     value = result.rows[0][0] if result.rows else None
     if value is None:
         return "NULL"
-    text = value.decode("utf-8", "surrogateescape")
-    if result.columns[0].type in _NUMERIC_TYPES:
-        return text
-    return "'" + text.replace("'", "''").replace("\\", "\\\\") + "'"
+    column = result.columns[0]
+    if column.type in _NUMERIC_TYPES:
+        return value.decode("ascii")
+    if column.character_set == _BINARY and column.type in _STRING_TYPES:
+        return f"0x{value.hex()}" if value else "''"
+    text = value.decode("utf-8", "surrogateescape").replace("'", "''")
+    if not session.lexer_flags.no_backslash_escapes:
+        text = text.replace("\\", "\\\\")
+    return f"'{text}'"
 
 
 async def _prove(session: Session, state: SessionState) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
-from dbmesh.errors import MeshError, ShardError
+from dbmesh.errors import TRANSACTION_ROLLED_BACK, MeshError, ShardError
 
 NOT_ATOMIC_WARNING = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK: the number MySQL gives to 'not everything could be undone'."""
@@ -57,23 +57,32 @@ class Transaction:
 
     async def join(self, data_source: str, connection: Connection) -> None:
         """Begin the branch of a data source that is touched for the first time; savepoints set so far are set there
-        too, so that a later ROLLBACK TO finds them. Raises ShardError; the connection then has not joined."""
-        if self.isolation is not None:
-            await collect(connection, f"SET TRANSACTION {self.isolation}".encode())
-        await collect(connection, f"START TRANSACTION {self.characteristics}".rstrip().encode())
-        for name in self.savepoints:
-            await collect(connection, f"SAVEPOINT {quoted(name)}".encode())
+        too, so that a later ROLLBACK TO finds them. Raises ShardError or MeshError; the connection then has not joined
+        and is closed, because the isolation of its next transaction may have been set already."""
+        try:
+            if self.isolation is not None:
+                await collect(connection, f"SET TRANSACTION {self.isolation}".encode())
+            await collect(connection, f"START TRANSACTION {self.characteristics}".rstrip().encode())
+            for name in self.savepoints:
+                await collect(connection, f"SAVEPOINT {quoted(name)}".encode())
+        except (ShardError, MeshError):
+            connection.abort()
+            raise
         self.branches[data_source] = Branch(data_source, connection)
 
     async def commit(self) -> str | None:
         """Commit every branch in the order they joined. Returns the warning to add when several had written.
 
         Raises the first error met; branches after it are rolled back, those before it stay committed, and the error
-        says so."""
+        says so. When a branch is known to be lost beforehand, all are rolled back: MeshError."""
         writers = [branch.data_source for branch in self.writers]
         done: list[str] = []
         branches = list(self.branches.values())
         self._clear()
+        lost = [branch.data_source for branch in branches if not branch.connection.usable]
+        if lost:
+            await _roll_back(branches)
+            raise MeshError(TRANSACTION_ROLLED_BACK, data_source=lost[0])
         for position, branch in enumerate(branches):
             try:
                 await collect(branch.connection, b"COMMIT")

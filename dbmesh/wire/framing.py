@@ -43,7 +43,17 @@ class PacketReader:
     With `expect_sequence(n)` the next payload must begin with id n, and continue without gaps, else ProtocolError.
     """
 
-    __slots__ = ("_chunks", "_expected", "_held", "_joined", "_joined_size", "_limit", "_need", "_start")
+    __slots__ = (
+        "_chunks",
+        "_expected",
+        "_held",
+        "_joined",
+        "_joined_size",
+        "_limit",
+        "_need",
+        "_start",
+        "refused_sequence",
+    )
 
     def __init__(self, max_allowed_packet: int) -> None:
         self._limit = max_allowed_packet
@@ -54,6 +64,8 @@ class PacketReader:
         self._joined: list[bytes] = []
         self._joined_size = 0
         self._expected: int | None = None
+        # Id of the packet that was too large: the error packet takes the next.
+        self.refused_sequence = 0
 
     @property
     def buffered(self) -> int:
@@ -88,6 +100,7 @@ class PacketReader:
             start = self._start
             length = data[start] | data[start + 1] << 8 | data[start + 2] << 16
             if self._joined_size + length > self._limit:
+                self.refused_sequence = data[start + 3]
                 raise MeshError(PACKET_TOO_LARGE)
             if self._held < HEADER + length:
                 self._need = HEADER + length

@@ -140,6 +140,7 @@ class ResponseReader:
 
     __slots__ = (
         "_capabilities",
+        "_continuations",
         "_continued",
         "_deprecate_eof",
         "_eof_due",
@@ -176,6 +177,7 @@ class ResponseReader:
         self._torn: list[bytes] = []
         self._held = self._need = self._skip = self._walked = self._left = self._later_definitions = 0
         self._continued = self._eof_due = False
+        self._continuations = 0
         self.header = self.rows = self.terminal = self.rest = b""
         self.packets: list[bytes] = []
         self.failed = False
@@ -188,7 +190,7 @@ class ResponseReader:
         """Expect the answer of one command. `rest` is left alone: with pipelining, feed it after this call."""
         self.header = self.rows = self.terminal = b""
         self.failed = False
-        self.row_count = 0
+        self.row_count = self._continuations = 0
         self._walked = 0
         self._state = _STATES[kind]
         if split or self._split:
@@ -215,7 +217,7 @@ class ResponseReader:
 
     def resume(self) -> Progress:
         """Go on after RESULT_END with the bytes already here."""
-        self.row_count = 0
+        self.row_count = self._continuations = 0
         rest = self.rest
         self.rest = b""
         return self.feed(rest)
@@ -233,6 +235,13 @@ class ResponseReader:
             eof = parse_eof(payload)
             return OkPacket(0, 0, eof.status, eof.warnings)
         return parse_ok(payload, self._capabilities)
+
+    @property
+    def row_packets(self) -> int | None:
+        """Packets of rows handed out of the current result; None while half a packet has been."""
+        if self._skip or self._continued:
+            return None
+        return self.row_count + self._continuations
 
     @property
     def warnings(self) -> int:
@@ -471,6 +480,7 @@ class ResponseReader:
             length = int.from_bytes(chunk[position : position + 3], "little")
             self._continued = length == MAX_PAYLOAD
             self._skip = length
+            self._continuations += 1
             position += 4
 
     def _split_rows(self, chunk: bytes, position: int) -> Progress:

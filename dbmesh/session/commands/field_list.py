@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.engine.collect import collect
-from dbmesh.errors import MALFORMED_PACKET, MeshError
+from dbmesh.errors import MALFORMED_PACKET, MeshError, ShardError
 from dbmesh.session import execution, local
+from dbmesh.session.connections import Loan
 from dbmesh.session.planning import look_up
 from dbmesh.session.result_sink import rename
 from dbmesh.transaction.transaction import quoted
@@ -34,11 +35,14 @@ async def _list(session: Session, table: str, sequence: int) -> None:
         raise MeshError(MALFORMED_PACKET)
     bound = plan.bind(execution.make_call(session, database, literals))
     shot = bound.shots[0]
-    connection = await database.pools[shot.data_source].acquire(session.flavour)
+    loan = Loan(session)
     try:
-        result = await collect(connection, shot.sql)
+        result = await collect(await loan.take_for_reading(database, shot.data_source), shot.sql)
+    except (MeshError, ShardError) as error:
+        loan.free()
+        raise await execution.settled(session, database, bound, error) from error
     finally:
-        connection.home.release(connection, session.now())
+        loan.free()
     packets = []
     for column in result.columns:
         definition = make_column_definition(rename(column, bound.names))

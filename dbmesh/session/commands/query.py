@@ -92,9 +92,9 @@ async def _run_several(session: Session, statements: list[str], sequence: int) -
     """Multi-statements: one answer after another; the first error ends them."""
     sink = session.sink(sequence=sequence)
     for position, text in enumerate(statements):
-        if not text.strip():
-            raise MeshError(EMPTY_QUERY)
         try:
+            if not text.strip():
+                raise MeshError(EMPTY_QUERY)
             await _run_one(session, text, sink, more=position < len(statements) - 1)
         except (MeshError, ShardError) as error:
             session.report(error, sink)
