@@ -438,7 +438,7 @@ class ShowSessions:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Accepted and without effect here (an empty statement, a comment only)."""
+    """Accepted and without effect here: nothing but a comment, UNLOCK TABLES. An empty text is error 1065."""
 
 
 SessionStatement = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dbmesh.errors import INTERNAL, PARSE_ERROR, MeshError
 from dbmesh.model import SqlValue
@@ -104,7 +105,7 @@ class Frame:
         if isinstance(gap, Rows):
             return rows_text(gap, literals[gap.index])
         if isinstance(gap, SessionValue):
-            return self._literal(_session_value(gap.field, call.session))
+            return _SESSION_FORMS[gap.field] % self._literal(_session_value(gap.field, call.session))
         assert isinstance(gap, RowCount)
         rows = row_count(gap.limit, call, self.flags) + row_count(gap.offset, call, self.flags)
         return str(min(rows, _MOST_ROWS))
@@ -128,6 +129,20 @@ def _sample(gap: Segment) -> str:
     if isinstance(gap, Rows):
         return "NULL".join(gap.pieces)
     return "0" if isinstance(gap, RowCount) else "''"
+
+
+# The functions' own types: texts may be NULL; numbers are BIGINT, which CAST of a small literal is not everywhere.
+_SESSION_FORMS = MappingProxyType(
+    {
+        "database": "NULLIF(%s, '')",
+        "user": "NULLIF(%s, '')",
+        "current_user": "NULLIF(%s, '')",
+        "connection_id": "CAST(%s AS UNSIGNED)",
+        "last_insert_id": "CAST(%s AS UNSIGNED)",
+        "found_rows": "GREATEST(%s, -9223372036854775807)",
+        "row_count": "GREATEST(%s, -9223372036854775807)",
+    }
+)
 
 
 def _session_value(field: str, session: SessionView) -> SqlValue:
