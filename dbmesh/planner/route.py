@@ -192,8 +192,18 @@ class Router:
                     conditions[column] = condition
             if any(isinstance(c, Values) and not c.values for c in conditions.values()):
                 continue
-            chosen.update(numbers[node] for node in place.table.route(conditions, self.hints))
+            chosen.update(numbers[node] for node in self._nodes(place.table, conditions))
         return chosen
+
+    def _nodes(self, table: ShardedTable, conditions: Mapping[str, Condition]) -> tuple[DataNode, ...]:
+        """The nodes for these conditions. A value that has no node is looked for on all of them: the mesh has placed no
+        such row, but one server would answer nonetheless."""
+        try:
+            return table.route(conditions, self.hints)
+        except MeshError as error:
+            if error.kind is not NO_ROUTE or self.hints.table_values or self.hints.database_values:
+                raise
+            return table.nodes
 
     def _condition(
         self, predicates: Sequence[Predicate], column: ColumnSchema | None, call: Call
@@ -266,7 +276,11 @@ class Router:
             key = self.key(value, schema)
             if key is UNKNOWN_KEY or key is None:
                 return {}
-            parts.setdefault(numbers[router(key)], []).append(raw)
+            try:
+                node = router(key)
+            except MeshError:
+                return {}
+            parts.setdefault(numbers[node], []).append(raw)
         return {number: {slot.index: ListLiteral(raws, literal.separator)} for number, raws in parts.items()}
 
     def _target(self, chosen: Mapping[int, int]) -> Target:

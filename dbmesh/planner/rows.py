@@ -6,6 +6,8 @@ but equal ones under DISTINCT.
 
 from __future__ import annotations
 
+from dbmesh.errors import not_supported
+from dbmesh.model import ColumnFamily
 from dbmesh.planner.columns import HiddenColumns, KeyMaker, SelectItem, is_star, select_items
 from dbmesh.planner.draft import Draft, Scatter, is_aggregated, push_limit, refusal
 from dbmesh.planner.ordering import OrderElement, item_text, order_elements
@@ -64,6 +66,14 @@ def _distinct_keys(
         raise refusal("SELECT DISTINCT ordered by something outside its select list")
     ordered = {element.item.index for element in elements if element.item is not None}
     rest = [item for item in items if item.index not in ordered]
+    for item in rest:
+        schema = keys.schema(item.body)
+        if schema is not None and schema.family is ColumnFamily.BIT:
+            # The ORDER BY the shards would get makes MariaDB send a number instead of the bits.
+            raise not_supported(
+                "SELECT DISTINCT of a BIT column over several data nodes",
+                "order by it too, or select column + 0",
+            )
     positions = ", ".join(str(item.index + 1) for item in rest if item.index is not None)
     if positions and "ORDER" in draft.clauses.spans:
         draft.edits.insert(draft.clauses.spans["ORDER"][1], ", " + positions)

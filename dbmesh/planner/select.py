@@ -46,7 +46,7 @@ class PointLookup:
     exact_text: bool = False
 
     def target(self, call: Call, flags: LexerFlags) -> Target | None:
-        """The target, or None when the general way must decide (NULL, a value no key can have)."""
+        """The target, or None when the general way must decide (NULL, a value no key can have, one without a node)."""
         if self.slot.parameter:
             value = call.parameters[self.slot.index]
         else:
@@ -61,7 +61,10 @@ class PointLookup:
         key = value if self.integers and type(value) is int else self._key(value)
         if key is None or key is UNKNOWN_KEY:
             return None
-        node = self.node_of(key)
+        try:
+            node = self.node_of(key)
+        except MeshError:
+            return None
         return self.targets[node.data_source][node.table]
 
     def _key(self, value: SqlValue) -> Key:
