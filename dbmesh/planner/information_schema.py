@@ -69,6 +69,11 @@ _COLUMNS: Mapping[str, tuple[str, str]] = {
             "UNIQUE_CONSTRAINT_NAME MATCH_OPTION UPDATE_RULE DELETE_RULE #TABLE_NAME #REFERENCED_TABLE_NAME"
         ),
     ),
+    # MariaDB's form: MySQL's has no TABLE_NAME, so that a MySQL data source answers error 1054 here.
+    "CHECK_CONSTRAINTS": (
+        "TABLE_NAME",
+        "CONSTRAINT_CATALOG @CONSTRAINT_SCHEMA #TABLE_NAME CONSTRAINT_NAME LEVEL CHECK_CLAUSE",
+    ),
     "VIEWS": (
         "TABLE_NAME",
         (

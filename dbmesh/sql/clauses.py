@@ -58,7 +58,9 @@ def find_clauses(tokens: Sequence[Token]) -> Clauses | None:
         return None
     starts = _clause_starts(tokens)
     first = 1
-    while tokens[first].text.upper() in _MODIFIERS or tokens[first].token_type is TokenType.HINT:
+    while first < len(tokens) and (
+        tokens[first].text.upper() in _MODIFIERS or tokens[first].token_type is TokenType.HINT
+    ):
         first += 1
     bounds = [*(at for at, _ in starts), len(tokens)]
     spans: dict[str, Span] = {}

@@ -76,6 +76,9 @@ def _back_quoted(text: str) -> str:
     return text.replace('"', "`")
 
 
+_INTO = re.compile(r"\bINTO\s+(?:OUTFILE|DUMPFILE|@)", re.IGNORECASE)
+
+
 def parse(text: str) -> exp.Expression:
     """The tree of one statement. Raises MeshError(PARSE_ERROR)."""
     try:
@@ -100,6 +103,9 @@ def tokenize(text: str) -> list[Token]:
 
 
 def _parse_error(text: str, error: SqlglotError) -> MeshError:
+    if _INTO.search(text):
+        # Legal MySQL that sqlglot does not read.
+        return not_supported("SELECT … INTO", "read the rows and store them from the application")
     details = getattr(error, "errors", None) or [{}]
     first = details[0]
     near = f"{first.get('highlight') or ''}{first.get('end_context') or ''}".strip() or text.strip()
