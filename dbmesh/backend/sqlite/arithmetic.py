@@ -7,14 +7,15 @@ Decides digits and overflow. Decimals come in and go out as text. Source: manual
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 
-from dbmesh.backend.sqlite.coerce import Stored, to_number
-from dbmesh.errors import ShardError
+from dbmesh.backend.sqlite.coerce import Stored, to_number, whole
+from dbmesh.errors import ShardError, not_supported
 
 Number = int | float | Decimal
 _EXACT = Context(prec=130)
+_ALL_BITS = 2**64 - 1
 
 
 def shown(number: Number) -> Stored:
@@ -38,6 +39,35 @@ def operands(left: Stored, right: Stored) -> tuple[Number, Number] | None:
     if isinstance(first, Decimal) or isinstance(second, Decimal):
         return Decimal(first), Decimal(second)
     return first, second
+
+
+BIT_OPERATORS: Mapping[str, Callable[[int, int], int]] = {
+    "and": lambda left, right: left & right,
+    "or": lambda left, right: left | right,
+    "xor": lambda left, right: left ^ right,
+    "left": lambda left, right: left << right & _ALL_BITS if right < 64 else 0,
+    "right": lambda left, right: left >> right if right < 64 else 0,
+}
+
+
+def bits(name: str) -> Callable[[Stored, Stored], Stored]:
+    """A bit operator over BIGINT UNSIGNED (manual, "Bit Functions and Operators"). A result beyond 2^63-1 has no
+    storage here: it is refused with MeshError."""
+    compute = BIT_OPERATORS[name]
+
+    def function(left: Stored, right: Stored) -> Stored:
+        first, second = to_number(left), to_number(right)
+        if first is None or second is None:
+            return None
+        result = compute(whole(first) & _ALL_BITS, whole(second) & _ALL_BITS)
+        if result >= 2**63:
+            raise not_supported(
+                "a bit operation whose result needs 64 bits, on the embedded SQLite data source",
+                "use a MySQL or MariaDB data source",
+            )
+        return result
+
+    return function
 
 
 def _binary(compute: Callable[[Number, Number], Number | None]) -> Callable[[Stored, Stored], Stored]:

@@ -103,6 +103,8 @@ _SPELLINGS: Mapping[type, tuple[str, tuple[str, ...]]] = {
     exp.Hex: ("HEX", _ONE),
     exp.Unhex: ("UNHEX", _ONE),
     exp.Rand: ("RAND", ()),
+    exp.Uuid: ("UUID", ()),
+    exp.Collation: ("COLLATION", _ONE),
     exp.Floor: ("FLOOR", _ONE),
     exp.Ceil: ("CEILING", _ONE),
     exp.Round: ("ROUND", ("this", "decimals")),
@@ -162,6 +164,13 @@ def _text(name: str, count: int, most: int | None = None) -> Reader:
         return Typed(f"mysql_{name}({', '.join(argument.sql for argument in arguments)})", kind)
 
     return read
+
+
+def _concat(call: Call, arguments: Sequence[Typed]) -> Typed:
+    joined = _text("concat", 1, 64)(call, arguments)
+    if any(argument.type.kind is Kind.BINARY for argument in arguments):
+        return replace(joined, type=replace(types.BINARY, length=_length(arguments)))
+    return joined
 
 
 def _length(arguments: Sequence[Typed]) -> int:
@@ -259,6 +268,13 @@ def _weight_string(call: Call, arguments: Sequence[Typed]) -> Typed:
     return Typed(f"mysql_weight({value.sql}, '{value.type.collation}')", kind)
 
 
+def _collation(call: Call, arguments: Sequence[Typed]) -> Typed:
+    _counted(call, arguments, 1, 1)
+    kind = arguments[0].type
+    name = kind.collation if kind.kind is Kind.TEXT else "binary"
+    return Typed(names.literal(name), types.text(64), constant=True, value=name)
+
+
 def _field(call: Call, arguments: Sequence[Typed]) -> Typed:
     value, *members = arguments
     cases = " ".join(
@@ -278,7 +294,7 @@ def _space(call: Call, arguments: Sequence[Typed]) -> Typed:
 
 _DIGEST = types.text(128)
 FUNCTION_READERS: Mapping[str, Reader] = {
-    "CONCAT": _text("concat", 1, 64),
+    "CONCAT": _concat,
     "CONCAT_WS": _text("concat_ws", 2, 64),
     "LEFT": _text("left", 2),
     "RIGHT": _text("right", 2),
@@ -307,6 +323,8 @@ FUNCTION_READERS: Mapping[str, Reader] = {
     "LOCATE": _locate,
     "FIELD": _field,
     "WEIGHT_STRING": _weight_string,
+    "COLLATION": _collation,
+    "UUID": _plain("uuid", types.text(36), 0),
     "RAND": _plain("rand", DOUBLE, 0),
     "FLOOR": _integral("floor"),
     "CEILING": _integral("ceiling"),

@@ -21,7 +21,7 @@ from dbmesh.backend.state import SessionState
 from dbmesh.errors import DATA_SOURCE_LOST, INTERNAL, INVALID_TEXT, MeshError, ShardError
 from dbmesh.model import TableSchema
 from dbmesh.wire.constants import Status
-from dbmesh.wire.packets import OkPacket
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
 _ResultT = TypeVar("_ResultT")
 
@@ -111,6 +111,10 @@ class SQLiteConnection:
             return
         self._busy = True
         self._executor.submit(self._run, sql, receiver)
+
+    async def describe(self, sql: bytes) -> tuple[ColumnDefinition, ...]:
+        """The columns of a statement that may hold `?`, which is not run. Raises ShardError or MeshError."""
+        return await self._in_thread(lambda: self._require().describe(_decoded(sql)))
 
     async def load_catalog(self) -> dict[str, TableSchema]:
         """Actual table name → schema."""

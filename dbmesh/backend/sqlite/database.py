@@ -8,6 +8,7 @@ another one wrote in between; readers see the snapshot of their first statement 
 from __future__ import annotations
 
 import datetime
+import re
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from sqlglot import exp
 
 from dbmesh.backend.sqlite import ddl, metadata, names, schema, types, variables
 from dbmesh.backend.sqlite.coerce import Coercion, Stored
-from dbmesh.backend.sqlite.errors import duplicate, translate, violated_key
+from dbmesh.backend.sqlite.errors import breaks_reference, duplicate, referenced, translate, violated_key
 from dbmesh.backend.sqlite.expressions import known, refused
 from dbmesh.backend.sqlite.functions import Functions
 from dbmesh.backend.sqlite.scope import Scope, Typed
@@ -114,6 +115,19 @@ class Database:
         except sqlite3.Error as error:
             raise self._functions.take_failure() or translate(error) from error
 
+    def describe(self, sql: str) -> tuple[ColumnDefinition, ...]:
+        """The columns of a statement that may hold `?`, without running it. Raises ShardError or MeshError."""
+        self._refresh()
+        tree = parse(sql)
+        if not isinstance(tree, exp.Select | exp.Union | exp.Subquery):
+            answer = self.run(sql)
+            return answer.columns if isinstance(answer, Rows) else ()
+        for node in list(tree.find_all(exp.Placeholder)):
+            counts = isinstance(node.parent, exp.Limit | exp.Offset)
+            node.replace(exp.Literal.number(0) if counts else exp.Null())
+        _, columns = self._compiler().compile(tree, None, select_list_texts(sql))
+        return definitions(columns, self.name)
+
     # ------------------------------------------------------------------ dispatch
 
     def _dispatch(self, sql: str) -> Done | Rows:
@@ -123,6 +137,7 @@ class Database:
         if control is not None:
             return control(self, words)
         is_replace = first == "REPLACE"
+        sql = _SHOW_KEYS.sub("SHOW INDEX", sql)
         tree = parse("INSERT" + sql.lstrip()[len("REPLACE") :] if is_replace else sql)
         if isinstance(tree, exp.Select | exp.Union | exp.Subquery):
             return self._select(sql, tree)
@@ -320,6 +335,8 @@ class Database:
             try:
                 count = self._sqlite.execute(change.sql).rowcount
             except sqlite3.IntegrityError as error:
+                if breaks_reference(error) and not _refers(change):
+                    raise referenced() from error
                 key = violated_key(error, change.table)
                 if key is None:
                     raise
@@ -537,6 +554,14 @@ class _Atomic:
                 self._database.execute("RELEASE dbmesh_statement")
         elif self._database.in_transaction:
             self._database.execute("ROLLBACK")
+
+
+_SHOW_KEYS = re.compile(r"\A\s*SHOW\s+(?:KEYS|INDEXES)\b", re.IGNORECASE)
+
+
+def _refers(change: Change) -> bool:
+    """Whether a change writes a column that refers to another table, so that a broken reference is its own."""
+    return any(column in change.assigned for key in change.table.foreign_keys for column in key.columns)
 
 
 def _name(word: str) -> str:

@@ -26,13 +26,25 @@ def translate(error: sqlite3.Error) -> Exception:
     found = _NOT_NULL.match(text)
     if found is not None:
         return ShardError(1048, "23000", f"Column '{found[1]}' cannot be null")
-    if text.startswith("FOREIGN KEY"):
+    if isinstance(error, sqlite3.IntegrityError) and breaks_reference(error):
         return ShardError(1452, "23000", "Cannot add or update a child row: a foreign key constraint fails")
     if code == sqlite3.SQLITE_FULL:
         return ShardError(1021, "HY000", "Disk full")
     if code == sqlite3.SQLITE_READONLY:
         return ShardError(1290, "HY000", "The database file is read-only")
     return ShardError(1105, "HY000", f"SQLite: {text}")
+
+
+def breaks_reference(error: sqlite3.Error) -> bool:
+    """Whether a foreign key forbids the change."""
+    return str(error).startswith("FOREIGN KEY")
+
+
+def referenced() -> ShardError:
+    """Error 1451: another table's rows refer to the row that was to go."""
+    return ShardError(
+        1451, "23000", "Cannot delete or update a parent row: a foreign key constraint fails"
+    )
 
 
 def violated_key(error: sqlite3.Error, table: Table) -> tuple[str, tuple[str, ...]] | None:

@@ -38,6 +38,16 @@ _ARITHMETIC: Mapping[type, str] = {
     exp.Mod: "modulo",
     exp.IntDiv: "whole_quotient",
 }
+_BITS: Mapping[type, str] = {
+    exp.BitwiseAnd: "and",
+    exp.BitwiseOr: "or",
+    exp.BitwiseXor: "xor",
+    exp.BitwiseLeftShift: "left",
+    exp.BitwiseRightShift: "right",
+}
+
+
+Nested = Callable[[exp.Expression, Scope], tuple[str, list[Typed]]]
 
 
 class Environment(Protocol):
@@ -70,11 +80,15 @@ def refused(node: exp.Expression) -> MeshError:
 
 
 class Expressions:
-    """Compiles the expressions of one statement. `values` answers VALUES(column) of ON DUPLICATE KEY UPDATE."""
+    """Compiles the expressions of one statement. `values` answers VALUES(column) of ON DUPLICATE KEY UPDATE; `nested`
+    compiles subqueries where the statement has names of its own for them."""
 
-    def __init__(self, environment: Environment, values: Scope | None = None) -> None:
+    def __init__(
+        self, environment: Environment, values: Scope | None = None, nested: Nested | None = None
+    ) -> None:
         self._environment = environment
         self._values = values
+        self._nested = nested or environment.subquery
 
     def compile(self, node: exp.Expression, scope: Scope) -> Typed:
         """One expression. Raises MeshError (not supported) or ShardError (unknown name …)."""
@@ -176,6 +190,15 @@ class Expressions:
             f"mysql_{name}({left.sql}, {right.sql})", kind, aggregate=left.aggregate or right.aggregate
         )
 
+    def _bits(self, node: exp.Expression, scope: Scope) -> Typed:
+        left, right = (
+            as_number(self.compile(node.this, scope)),
+            as_number(self.compile(node.expression, scope)),
+        )
+        sql = f"mysql_bits_{_BITS[type(node)]}({left.sql}, {right.sql})"
+        kind = replace(LONGLONG, unsigned=True)
+        return Typed(sql, kind, aggregate=left.aggregate or right.aggregate)
+
     def _division(self, node: exp.Expression, scope: Scope) -> Typed:
         left, right = (
             as_number(self.compile(node.this, scope)),
@@ -260,7 +283,7 @@ class Expressions:
 
     def _in_query(self, node: exp.Expression, query: exp.Expression, scope: Scope) -> Typed:
         left = self.compile(node.this, scope)
-        sql, columns = self._environment.subquery(query, scope)
+        sql, columns = self._nested(query, scope)
         if len(columns) != 1:
             raise ShardError(1241, "21000", "Operand should contain 1 column(s)")
         kinds = {left.type.kind, columns[0].type.kind}
@@ -274,14 +297,20 @@ class Expressions:
         )
 
     def _exists(self, node: exp.Expression, scope: Scope) -> Typed:
-        sql, _ = self._environment.subquery(node.this, scope)
+        sql, _ = self._nested(node.this, scope)
         return Typed(f"EXISTS ({sql})", replace(BOOLEAN, not_null=True))
 
     def _scalar_query(self, node: exp.Expression, scope: Scope) -> Typed:
-        raise not_supported(
-            "a subquery that stands for a value, on the embedded SQLite data source",
-            "join the table, or run the subquery first",
-        )
+        query = node.this
+        if not isinstance(query, exp.Select) or not _gives_one_row(query):
+            raise not_supported(
+                "a subquery for a value that may have several rows, on the embedded SQLite data source",
+                "add LIMIT 1, aggregate without GROUP BY, or join the table",
+            )
+        sql, columns = self._nested(query, scope)
+        if len(columns) != 1:
+            raise ShardError(1241, "21000", "Operand should contain 1 column(s)")
+        return Typed(f"({sql})", replace(columns[0].type, not_null=False))
 
     def _like(self, node: exp.Expression, scope: Scope, escape: str = "\\") -> Typed:
         left, right = self.compile(node.this, scope), self.compile(node.expression, scope)
@@ -461,6 +490,23 @@ class Expressions:
         return self.compile(inner, scope), ""
 
 
+def _gives_one_row(query: exp.Select) -> bool:
+    """Whether a query has at most one row whatever the tables hold: MySQL answers error 1242 to more, SQLite takes
+    the first."""
+    limit = query.args.get("limit")
+    if isinstance(limit, exp.Limit) and limit.expression.name in ("0", "1"):
+        return True
+    if query.args.get("group") is not None:
+        return False
+    if query.args.get("from_") is None:
+        return True
+    return any(
+        isinstance(node, exp.Count | exp.Sum | exp.Avg | exp.Min | exp.Max)
+        for column in query.expressions
+        for node in column.walk(prune=lambda inner: isinstance(inner, exp.Query))
+    )
+
+
 def literal(text: str, *, is_string: bool) -> Typed:
     """A string or number as it stands in the statement."""
     if is_string:
@@ -552,6 +598,7 @@ _HANDLERS: Mapping[type, _Handler] = {
     exp.SessionParameter: Expressions._session_parameter,
     exp.Parameter: Expressions._parameter,
     exp.Div: Expressions._division,
+    **dict.fromkeys(_BITS, Expressions._bits),
     exp.Neg: Expressions._negation,
     exp.And: Expressions._logical,
     exp.Or: Expressions._logical,

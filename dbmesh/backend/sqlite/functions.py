@@ -10,6 +10,7 @@ import datetime
 import sqlite3
 from collections.abc import Callable
 from random import Random
+from uuid import UUID
 
 from dbmesh.backend.sqlite import arithmetic, strings, temporal
 from dbmesh.backend.sqlite.coerce import Coercion, Stored, moment_text
@@ -59,6 +60,7 @@ class Functions:
         for name, count, function in (
             ("now", 1, self._now),
             ("rand", 0, self._random.random),
+            ("uuid", 0, self._uuid),
             ("count_change", 1, self._count_change),
             ("store", 3, self._store),
         ):
@@ -76,6 +78,7 @@ class Functions:
             "modulo": (2, arithmetic.modulo),
             "whole_quotient": (2, arithmetic.whole_quotient),
             "compare": (2, arithmetic.compare),
+            **{f"bits_{name}": (2, arithmetic.bits(name)) for name in arithmetic.BIT_OPERATORS},
             "negate": (1, arithmetic.negate),
             "number": (1, arithmetic.number),
             "truth": (1, arithmetic.truth),
@@ -145,6 +148,9 @@ class Functions:
         micros = self.moment.microsecond
         cut = self.moment.replace(microsecond=micros - micros % 10 ** (6 - decimals))
         return moment_text(cut, decimals)
+
+    def _uuid(self) -> str:
+        return str(UUID(int=self._random.getrandbits(128), version=4))
 
     def _count_change(self, changes: Stored) -> int:
         """Called for every row an UPDATE matched; tells whether the row is to be written."""

@@ -1,8 +1,8 @@
 """SELECT in SQLite's dialect, with the columns a MySQL server would describe.
 
 Decides clauses, names in scope, column names and definitions. Locking clauses are dropped: a transaction of the
-embedded data source already holds the only write lock. Common table expressions, window functions and ROLLUP are
-refused.
+embedded data source already holds the only write lock. Recursive common table expressions, window functions and
+ROLLUP are refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from dbmesh.backend.sqlite import names, types
 from dbmesh.backend.sqlite.comparisons import compared, sortable
@@ -48,8 +48,9 @@ class Selects:
     """Compiles the SELECTs of one statement. `tables` finds a stored table or raises 1146."""
 
     def __init__(self, environment: Environment, tables: TableFinder) -> None:
-        self.expressions = Expressions(environment)
+        self.expressions = Expressions(environment, nested=self._nested)
         self._tables = tables
+        self._common: dict[str, tuple[str, Named]] = {}
 
     def compile(
         self, query: exp.Expression, parent: Scope | None, texts: Sequence[str] | None
@@ -57,6 +58,9 @@ class Selects:
         """SQL and named columns. `texts` are the source texts of the select list where they are known."""
         if isinstance(query, exp.Subquery) and not query.args.get("alias"):
             return self.compile(query.this, parent, texts)
+        common = query.args.get("with_")
+        if common is not None:
+            return self._with(common, query, parent, texts)
         if isinstance(query, exp.Union):
             return self._union(query, parent, texts)
         if not isinstance(query, exp.Select):
@@ -67,6 +71,39 @@ class Selects:
             if value and name not in _CLAUSES:
                 raise refused(value if isinstance(value, exp.Expression) else query)
         return self._select(query, parent, texts)
+
+    def _nested(self, query: exp.Expression, scope: Scope) -> tuple[str, list[Typed]]:
+        sql, columns = self.compile(query, scope, [f"c{index}" for index in range(99)])
+        return sql, [column for _, column in columns]
+
+    def _with(
+        self, common: exp.With, query: exp.Expression, parent: Scope | None, texts: Sequence[str] | None
+    ) -> tuple[str, Named]:
+        """Common table expressions stand where their names do, as derived tables; each sees those before it."""
+        if common.args.get("recursive"):
+            raise refused(common)
+        outer = self._common
+        try:
+            for part in common.expressions:
+                given = part.args["alias"].columns
+                sql, columns = self.compile(part.this, None, [name.name for name in given] or None)
+                if any(volatile in sql for volatile in ("mysql_rand(", "mysql_uuid(")):
+                    raise refused(common)
+                if given:
+                    if len(given) != len(columns):
+                        raise ShardError(
+                            1353,
+                            "HY000",
+                            "In definition of view, derived table or common table expression, SELECT list and "
+                            "column names list have different column counts",
+                        )
+                    columns = [(name.name, column) for name, (_, column) in zip(given, columns, strict=True)]
+                self._common = {**self._common, part.alias.lower(): (sql, columns)}
+            bare = query.copy()
+            bare.set("with_", None)
+            return self.compile(bare, parent, texts)
+        finally:
+            self._common = outer
 
     def _select(
         self, query: exp.Select, parent: Scope | None, texts: Sequence[str] | None
@@ -149,6 +186,9 @@ class Selects:
             return self._derived(node, scope)
         if not isinstance(node, exp.Table) or node.args.get("partition") or node.args.get("pivots"):
             raise refused(node)
+        common = self._common.get(node.name.lower()) if not node.text("db") else None
+        if common is not None:
+            return self._placed(*common, node.alias or node.name, scope)
         table = self._tables(node)
         alias = node.alias or table.name
         _check_unique(alias, scope)
@@ -161,7 +201,9 @@ class Selects:
             raise ShardError(1248, "42000", "Every derived table must have its own alias")
         if node.args["alias"].args.get("columns"):
             raise refused(node)
-        sql, columns = self.compile(node.this, None, None)
+        return self._placed(*self.compile(node.this, None, None), alias, scope)
+
+    def _placed(self, sql: str, columns: Named, alias: str, scope: Scope) -> str:
         _check_unique(alias, scope)
         quoted = names.name(alias)
         scope.sources.append(
@@ -259,7 +301,7 @@ class Selects:
                     "UNION of columns of different types on the embedded SQLite data source",
                     "CAST them to one type",
                 )
-        if not isinstance(query, exp.Union) or query.args.get("with_"):
+        if not isinstance(query, exp.Union):
             raise refused(query)
         if any(column.type.kind in (Kind.TEXT, Kind.DECIMAL) for _, column in columns) and query.args.get(
             "distinct"
@@ -348,10 +390,25 @@ def _name(node: exp.Expression, text: str | None) -> str:
     return text
 
 
+def _main_select(tokens: Sequence[Token]) -> int | None:
+    """The position of the statement's own SELECT: behind its common table expressions, else the first."""
+    depth, first = 0, None
+    for position, token in enumerate(tokens):
+        if token.token_type is TokenType.L_PAREN:
+            depth += 1
+        elif token.token_type is TokenType.R_PAREN:
+            depth -= 1
+        elif token.token_type is TokenType.SELECT:
+            if depth == 0:
+                return position
+            first = position if first is None else first
+    return first
+
+
 def select_list_texts(sql: str) -> list[str]:
     """The source texts of the first select list's members: MySQL names unnamed columns by them."""
     tokens = sqlglot.tokenize(sql, dialect="mysql")
-    start = next((i for i, token in enumerate(tokens) if token.token_type is TokenType.SELECT), None)
+    start = _main_select(tokens)
     if start is None:
         return []
     texts: list[str] = []

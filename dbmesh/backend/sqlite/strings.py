@@ -46,9 +46,14 @@ def index(value: Stored) -> int:
     return 0 if number is None else whole(number)
 
 
-def concat(*values: Stored) -> str | None:
-    """CONCAT."""
-    return None if None in values else "".join(printed(value) for value in values if value is not None)
+def concat(*values: Stored) -> str | bytes | None:
+    """CONCAT; of bytes when one argument is."""
+    parts = [value for value in values if value is not None]
+    if len(parts) < len(values):
+        return None
+    if any(isinstance(part, bytes) for part in parts):
+        return b"".join(content(part) for part in parts)
+    return "".join(printed(part) for part in parts)
 
 
 def concat_ws(separator: Stored, *values: Stored) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -224,12 +225,81 @@ def test_errors_have_mysqls_numbers(database: Database, sql: str, number: int) -
 
 
 @pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("WITH c AS (SELECT id, name FROM t), d (n) AS (SELECT COUNT(*) FROM c) SELECT n FROM d", [["3"]]),
+        ("WITH t AS (SELECT 7 AS id) SELECT (SELECT MAX(id) FROM t), id FROM t", [["7", "7"]]),
+        (
+            "SELECT b.name, (SELECT COUNT(*) FROM t WHERE t.id <= b.id) FROM t b WHERE b.id = 2",
+            [["bob", "2"]],
+        ),
+        ("SELECT id FROM t WHERE money = (SELECT MIN(money) FROM t)", [["1"]]),
+        ("SELECT (SELECT money FROM t ORDER BY id DESC LIMIT 1)", [[None]]),
+        (
+            "SELECT 6 & 3, 6 | 3, 6 ^ 3, 1 << 4, 16 >> 2, 1 << 64, NULL & 1",
+            [["2", "7", "5", "16", "4", "0", None]],
+        ),
+        ("SELECT -1 & 255, '7x' & 3, 1.5 | 0", [["255", "3", "2"]]),
+        (
+            "SELECT COLLATION(name), COLLATION(id), CHAR_LENGTH(UUID()) FROM t LIMIT 1",
+            [["utf8mb4_general_ci", "binary", "36"]],
+        ),
+        ("SELECT COUNT(DISTINCT CONCAT(COLLATION(name), ':', WEIGHT_STRING(name))) FROM t", [["3"]]),
+    ],
+)
+def test_queries(database: Database, sql: str, found: list[list[str | None]]) -> None:
+    assert rows(database, sql) == found
+
+
+def test_describe_does_not_need_parameters(database: Database) -> None:
+    columns = database.describe(
+        "SELECT id, money + ? AS more FROM t WHERE name = ? ORDER BY id LIMIT ? OFFSET ?"
+    )
+    assert [column.name for column in columns] == [b"id", b"more"]
+    with pytest.raises(MeshError):
+        database.run("SELECT id FROM t WHERE name = ?")
+
+
+def test_tables_of_another_program_are_not_there(database: Database, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "ds.db")
+    other.execute("CREATE TABLE foreign_table (a INTEGER)")
+    other.commit()
+    other.close()
+    with pytest.raises(ShardError) as caught:
+        database.run("SELECT a FROM foreign_table")
+    assert caught.value.number == 1146
+    assert "foreign_table" not in database.tables()
+
+
+def test_foreign_keys_are_checked(database: Database) -> None:
+    database.run("CREATE TABLE child (id INT PRIMARY KEY, t_id INT, FOREIGN KEY (t_id) REFERENCES t (id))")
+    done(database, "INSERT INTO child VALUES (1, 1), (2, NULL)")
+    for sql in ("INSERT INTO child VALUES (3, 99)", "UPDATE child SET t_id = 99 WHERE id = 1"):
+        with pytest.raises(ShardError) as caught:
+            database.run(sql)
+        assert caught.value.number == 1452
+    with pytest.raises(ShardError) as caught:
+        database.run("DELETE FROM t WHERE id = 1")
+    assert caught.value.number == 1451
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "SELECT ROW_NUMBER() OVER () FROM t",
-        "WITH c AS (SELECT 1 AS a) SELECT a FROM c",
+        "WITH RECURSIVE c AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM c) SELECT a FROM c",
+        "WITH c AS (SELECT RAND() AS a) SELECT x.a = y.a FROM c x JOIN c y",
+        "SELECT * FROM t RIGHT JOIN t AS b ON t.id = b.id",
+        "SELECT * FROM t NATURAL JOIN t AS b",
+        "SELECT ~1",
+        "SELECT -1 | 1",
+        "SELECT 1 << 63",
+        "SELECT CAST('12:00' AS TIME) < CAST('13:00' AS TIME)",
+        "SELECT id FROM t ORDER BY CAST('12:00' AS TIME)",
         "SELECT id, COUNT(*) FROM t GROUP BY id WITH ROLLUP",
-        "SELECT (SELECT 1)",
+        "SELECT (SELECT id FROM t)",
+        "SELECT (SELECT COUNT(*) FROM t GROUP BY id)",
+        "SELECT name, (SELECT EXISTS (SELECT COUNT(*) FROM t) FROM t AS b) FROM t",
         "SELECT COUNT(DISTINCT id, name) FROM t",
         "SELECT GROUP_CONCAT(name) FROM t",
         "SELECT JSON_EXTRACT('{}', '$.a')",
