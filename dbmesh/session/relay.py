@@ -17,12 +17,15 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import Names
 from dbmesh.session.result_sink import rename
 from dbmesh.wire.blocks import rewrite_header
+from dbmesh.wire.constants import Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import ColumnDefinition, make_ok
 from dbmesh.wire.response import ANSWER_END, NEED_DATA, Progress, ResponseReader
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
+
+_CURSOR_EXISTS = Status.CURSOR_EXISTS.value
 
 HEADERS_KEPT = 256
 """Column definition blocks a session remembers with their renamed form."""
@@ -104,7 +107,7 @@ class RelayReceiver:
         if reader.header:
             self._rows_seen = True
             self._header = reader.header
-            data = self._renamed(reader.header) + reader.rows
+            data = self._renamed(reader, progress) + reader.rows
         else:
             data = reader.rows
         if progress is NEED_DATA:
@@ -137,31 +140,23 @@ class RelayReceiver:
 
     # inside
 
-    def _renamed(self, header: bytes) -> bytes:
+    def _renamed(self, reader: ResponseReader, progress: Progress) -> bytes:
         """The header block with logic names. The cache's key is the block itself, so a hit costs one hash; an entry
         made with other names does not count. It is emptied when full."""
-        names = self._names
+        header, names = reader.header, self._names
         made_with, known = self._headers.get(header, (None, b""))
         if made_with is not names.tables:
 
             def renamed(column: ColumnDefinition) -> ColumnDefinition:
                 return rename(column, names)
 
-            known = rewrite_header(header, renamed, self._session.flavour.deprecate_eof)
+            # Where only a cursor opens, the packet behind the definitions is the terminal in either EOF form.
+            cursor = progress is ANSWER_END and reader.status & _CURSOR_EXISTS != 0
+            known = rewrite_header(header, renamed, cursor or self._session.flavour.deprecate_eof)
             if len(self._headers) >= HEADERS_KEPT:
                 self._headers.clear()
             self._headers[header] = (names.tables, known)
         return known
-
-    def _next_result(self, reader: ResponseReader) -> None:
-        self._rows_seen = False
-        self._last_id = reader.terminal[3]
-        self._header = b""
-
-    def _next_id(self, connection: MySQLConnection) -> int | None:
-        """The id of the packet the client expects next; None when it has half a packet."""
-        rows = connection.row_packets if self._rows_seen else 0
-        return None if rows is None else (self._last_id + _packets(self._header) + rows + 1) & 0xFF
 
     def _acknowledge(self, reader: ResponseReader) -> None:
         """An OK packet: what it says belongs to the session; its form is the client's."""
