@@ -125,6 +125,9 @@ class Frame:
 
 def _sample(gap: Segment) -> str:
     if isinstance(gap, Slot):
+        if gap.kind is SlotKind.INTEGER:
+            # ORDER BY and GROUP BY have no column 0.
+            return "1"
         return "''" if gap.kind in (SlotKind.HEX, SlotKind.BIT) else gap.kind.value
     if isinstance(gap, Rows):
         return "NULL".join(gap.pieces)

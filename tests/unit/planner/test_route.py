@@ -109,6 +109,10 @@ def test_a_bound_statement_is_a_value(bind: Binder) -> None:
             "SELECT status FROM t_order ORDER BY amount",
             b"SELECT status FROM t_order_0 AS t_order ORDER BY amount",
         ),
+        (
+            "SELECT status, amount FROM t_order ORDER BY 2",
+            b"SELECT status, amount FROM t_order_0 AS t_order ORDER BY 1",
+        ),
     ],
 )
 def test_prototype(shop: Planner, sql: str, prototype: bytes) -> None:
