@@ -5,9 +5,9 @@ Decides the match of user and host as MySQL does (the most specific host first).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from dbmesh.rules.ruleset import User
 from dbmesh.wire.auth import Secret, parse_secret
@@ -55,4 +55,6 @@ def _host_matches(pattern: str, host: str) -> bool:
         return True
     if pattern == "localhost":
         return host in ("127.0.0.1", "::1", "localhost")
-    return fnmatchcase(host, pattern.replace("*", "[*]").replace("%", "*").replace("_", "?"))
+    wildcards = {"%": ".*", "_": "."}
+    expression = "".join(wildcards.get(letter) or re.escape(letter) for letter in pattern)
+    return re.fullmatch(expression, host, re.DOTALL) is not None

@@ -1,0 +1,85 @@
+"""Applying a transition's statements always reaches the wanted state."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState, Transition, transition
+
+VARIABLES = st.dictionaries(
+    st.sampled_from(["sql_mode", "time_zone", "autocommit", "group_concat_max_len"]),
+    st.sampled_from(["1", "0", "'ANSI'", "DEFAULT_VALUE"]),
+)
+CHARACTERISTICS = st.fixed_dictionaries(
+    {},
+    optional={
+        ISOLATION: st.sampled_from(["ISOLATION LEVEL READ COMMITTED", "ISOLATION LEVEL SERIALIZABLE"]),
+        ACCESS_MODE: st.sampled_from(["READ ONLY", "READ WRITE"]),
+    },
+)
+
+
+@st.composite
+def states(draw: st.DrawFn) -> SessionState:
+    variables = {**draw(VARIABLES), **draw(CHARACTERISTICS)}
+    users = draw(st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["1", "'x'"])))
+    names = draw(st.sampled_from(["utf8mb4", "latin1", "utf8mb4 COLLATE utf8mb4_bin"]))
+    return SessionState(names, tuple(sorted(variables.items())), tuple(sorted(users.items())))
+
+
+def apply(state: SessionState, way: Transition) -> SessionState:
+    """What a server's session is after the statements: a small reading of SET."""
+    if way.reset:
+        state = SessionState(names="")
+    names, variables = state.names, dict(state.variables)
+    users = dict(state.user_variables)
+    for statement in way.statements:
+        if statement.startswith("SET SESSION TRANSACTION "):
+            text = statement.removeprefix("SET SESSION TRANSACTION ")
+            variables[ISOLATION if "ISOLATION" in text else ACCESS_MODE] = text
+            continue
+        for part in statement.removeprefix("SET ").split(", "):
+            if part.startswith("NAMES "):
+                names = part.removeprefix("NAMES ")
+            elif user := re.fullmatch(r"@`(\w+)` = (.*)", part):
+                users[user[1]] = user[2]
+                if user[2] == "NULL":
+                    del users[user[1]]
+            else:
+                name, _, value = part.partition(" = ")
+                variables[name] = value
+                if value == "DEFAULT":
+                    del variables[name]
+    return SessionState(names, tuple(sorted(variables.items())), tuple(sorted(users.items())))
+
+
+@given(states(), states())
+def test_the_way_leads_to_the_wanted_state(current: SessionState, wanted: SessionState) -> None:
+    assert apply(current, transition(current, wanted)) == wanted
+
+
+@given(states())
+def test_there_is_nothing_to_do_between_equal_states(state: SessionState) -> None:
+    assert transition(state, state) == Transition(False, ())
+
+
+def test_one_statement_brings_a_new_connection_to_a_state() -> None:
+    wanted = SessionState().with_variable("SQL_MODE", "'ANSI'").with_user_variable("A", "1")
+    assert transition(SessionState(names=""), wanted) == Transition(
+        False, ("SET NAMES utf8mb4, sql_mode = 'ANSI', @`a` = 1",)
+    )
+
+
+def test_giving_up_an_isolation_level_resets_the_connection() -> None:
+    serializable = SessionState().with_variable(ISOLATION, "ISOLATION LEVEL SERIALIZABLE")
+    assert transition(serializable, SessionState()) == Transition(True, ("SET NAMES utf8mb4",))
+
+
+def test_a_variable_is_read_back_and_returns_to_its_default() -> None:
+    state = SessionState().with_variable("Time_Zone", "'UTC'")
+    assert state.variable("time_zone") == "'UTC'"
+    assert state.with_variable("time_zone", None) == SessionState()
+    assert SessionState().with_user_variable("X", "2").user_variable("x") == "2"

@@ -1,0 +1,48 @@
+"""Schemas from a real server's information_schema."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dbmesh.backend.connection import Flavour
+from dbmesh.backend.mysql_connect import open_mysql
+from dbmesh.engine.catalog import load_tables
+from dbmesh.model import ColumnFamily
+from dbmesh.rules.ruleset import DataSourceConfig
+from tests.plugins.fix_mysql import ServerFactory
+
+pytestmark = pytest.mark.integration
+
+
+async def test_columns_and_keys_are_those_of_the_server(mariadb_server: ServerFactory) -> None:
+    (server,) = mariadb_server("shard0")
+    server.execute("CREATE DATABASE IF NOT EXISTS catalog_test")
+    server.execute("DROP TABLE IF EXISTS catalog_test.t")
+    server.execute(
+        "CREATE TABLE catalog_test.t (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, e ENUM('a','b') NOT NULL, "
+        "d DECIMAL(10,2) DEFAULT 1, x VARBINARY(5), n VARCHAR(9) COLLATE utf8mb4_bin, UNIQUE KEY u (n, e))"
+    )
+    config = replace(
+        DataSourceConfig(
+            "ds", "mysql", server.host, server.port, "catalog_test", server.user, server.password
+        )
+    )
+    connection = await open_mysql(config, Flavour())
+    try:
+        table = (await load_tables(connection))["t"]
+    finally:
+        await connection.close()
+    assert [(c.name, c.family, c.unsigned, c.nullable) for c in table.columns] == [
+        ("id", ColumnFamily.INTEGER, True, False),
+        ("e", ColumnFamily.ENUM, False, False),
+        ("d", ColumnFamily.DECIMAL, False, True),
+        ("x", ColumnFamily.BINARY, False, True),
+        ("n", ColumnFamily.TEXT, False, True),
+    ]
+    assert table.primary_key == ("id",)
+    assert table.unique_keys == (("n", "e"),)
+    assert table.columns[0].auto_increment
+    assert table.columns[2].has_default
+    assert table.columns[4].collation == "utf8mb4_bin"

@@ -1,0 +1,229 @@
+"""Fan-out: rows in order, slow clients, LIMIT, errors and cancellation, with nothing left running."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dbmesh.engine import exchange as module
+from dbmesh.engine.exchange import Exchange, Lane, ShardWarning, fetch_warnings
+from dbmesh.errors import MERGE_LIMIT, MeshError, ShardError
+from dbmesh.merge.rows import MergeLimits
+from dbmesh.planner.plan import Answer, CountMerge, RowMerge, Shot, SortKey
+from dbmesh.wire.constants import ColumnType
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
+from dbmesh.wire.values import decode_text_row, encode_text_row
+from tests.plugins.scripted import ScriptedConnection, error, ok, silence
+
+LIMITS = MergeLimits(max_rows=100_000, max_bytes=1 << 26)
+NUMBER = ColumnDefinition(b"def", b"", b"", b"", b"n", b"n", 63, 20, ColumnType.LONGLONG, 1, 0)
+ORDERED = RowMerge(order_by=(SortKey(0),))
+
+
+def numbers(*values: int) -> list[bytes]:
+    return [encode_text_row([b"%d" % value]) for value in values]
+
+
+class Kept:
+    def __init__(self) -> None:
+        self.names: list[bytes] = []
+        self.values: list[int] = []
+
+    def columns(self, columns: list[ColumnDefinition]) -> None:
+        self.names = [column.name for column in columns]
+
+    def rows(self, rows: list[bytes]) -> None:
+        self.values += [int(decode_text_row(row)[0] or b"") for row in rows]
+
+
+def run(
+    connections: list[ScriptedConnection], answer: Answer, *, shots: int = 1, limits: MergeLimits = LIMITS
+) -> tuple[Exchange, Kept, asyncio.Task[module.Outcome]]:
+    kept = Kept()
+    lanes = [Lane(one, (Shot(one.data_source, b"SELECT n"),) * shots) for one in connections]
+    work = Exchange(lanes, answer, kept, limits)
+    return work, kept, asyncio.get_running_loop().create_task(work.run())
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_rows_of_two_shards_come_in_order() -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
+    _, kept, work = run(connections, ORDERED)
+    await settle()
+    connections[1].rows([NUMBER], numbers(2, 4))
+    connections[0].rows([NUMBER], numbers(1, 3, 5))
+    outcome = await work
+    assert kept.values == [1, 2, 3, 4, 5]
+    assert kept.names == [b"n"]
+    assert outcome.row_count == 5
+
+
+async def test_counts_add_up_and_warnings_are_fetched() -> None:
+    def answer(connection: ScriptedConnection, sql: str, receiver: object) -> None:
+        if sql == "SHOW WARNINGS":
+            connection.rows([NUMBER] * 3, [encode_text_row([b"Note", b"1051", b"unknown"])])
+        else:
+            ok(2, warnings=1)(connection, sql, receiver)  # type: ignore[arg-type]
+
+    connections = [ScriptedConnection("ds_0", answer), ScriptedConnection("ds_1", answer)]
+    _, _, work = run(connections, CountMerge())
+    outcome = await work
+    assert (outcome.ok.affected_rows, outcome.row_count) == (4, None)
+    assert outcome.warnings == [ShardWarning("Note", 1051, "unknown")] * 2
+
+
+async def test_a_limit_ends_the_statement_and_the_rows_behind_it_are_read_and_dropped() -> None:
+    connection = ScriptedConnection("ds_0", silence)
+    _, kept, work = run([connection], RowMerge(limit=2))
+    await settle()
+    assert connection.receiver is not None
+    connection.receiver.columns([NUMBER])
+    connection.receiver.rows(numbers(1, 2, 3))
+    assert not connection.paused
+    connection.receiver.rows(numbers(4))
+    receiver = connection.receiver
+    connection.rest()
+    receiver.done(OkPacket(), more=False)
+    assert (await work).row_count == 2
+    assert kept.values == [1, 2]
+    assert connection.usable
+
+
+async def test_two_shards_with_a_limit_come_to_rest() -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
+    _, kept, work = run(connections, RowMerge(order_by=(SortKey(0),), limit=2))
+    await settle()
+    for start, connection in enumerate(connections):
+        assert connection.receiver is not None
+        connection.receiver.columns([NUMBER])
+        connection.receiver.rows(numbers(*range(start, 100, 2)))
+    assert kept.values == [0, 1]
+    assert not any(connection.paused for connection in connections)
+    for connection in connections:
+        connection.rows([NUMBER], [])
+    assert (await work).row_count == 2
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_far_behind_a_limit_a_shard_is_closed_unless_it_carries_a_transaction(
+    in_transaction: bool,
+) -> None:
+    connection = ScriptedConnection("ds_0", silence)
+    connection.in_transaction = in_transaction
+    _, kept, work = run([connection], RowMerge(limit=1), shots=2)
+    await settle()
+    receiver = connection.receiver
+    assert receiver is not None
+    receiver.columns([NUMBER])
+    receiver.rows(numbers(1))
+    receiver.rows(numbers(*range(module.ROWS_DROPPED_BEFORE_ABORT + 1)))
+    if in_transaction:
+        assert connection.open
+        connection.rest()
+        receiver.done(OkPacket(), more=False)
+    assert (await work).row_count == 1
+    assert kept.values == [1]
+    assert connection.open == in_transaction
+    assert len(connection.sent) == 1, "shots behind a reached limit are not sent"
+
+
+async def test_the_first_error_is_told_after_all_have_come_to_rest() -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
+    _, _, work = run(connections, ORDERED)
+    await settle()
+    assert connections[0].receiver is not None
+    connections[0].receiver.columns([NUMBER])
+    connections[0].receiver.rows(numbers(1))
+    error(1317, "first")(connections[1], "", connections[1].receiver)  # type: ignore[arg-type]
+    with pytest.raises(ShardError, match="first"):
+        await work
+    assert not connections[0].open, "rows nobody will read must not go on coming"
+    assert connections[1].usable
+
+
+async def test_a_slow_client_stops_every_shard_until_it_reads() -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
+    exchange, kept, work = run(connections, RowMerge())
+    await settle()
+    exchange.pause()
+    assert all(connection.paused for connection in connections)
+    exchange.resume()
+    assert not any(connection.paused for connection in connections)
+    for connection in connections:
+        connection.rows([NUMBER], numbers(7))
+    await work
+    assert kept.values == [7, 7]
+
+
+async def test_a_shard_far_ahead_waits_and_goes_on() -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
+    _, kept, work = run(connections, ORDERED)
+    await settle()
+    first = connections[0].receiver
+    assert first is not None
+    first.columns([NUMBER])
+    for start in range(0, 1_000_000, 10_000):
+        if connections[0].paused:
+            break
+        first.rows(numbers(*range(start, start + 10_000)))
+    assert connections[0].paused
+    connections[1].rows([NUMBER], numbers(999_999))
+    assert not connections[0].paused
+    connections[0].rest()
+    first.done(OkPacket(), more=False)
+    await work
+    assert kept.values == sorted(kept.values)
+    assert kept.values[-1] == 999_999
+
+
+async def test_cancelled_it_closes_what_still_runs() -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1")]
+    exchange, _, work = run(connections, CountMerge())
+    await settle()
+    assert exchange.busy_connections() == [connections[0]]
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert not connections[0].open
+    assert connections[1].usable
+
+
+async def test_too_much_to_hold_is_refused() -> None:
+    connection = ScriptedConnection("ds_0", silence)
+    _, _, work = run([connection], ORDERED, shots=2, limits=MergeLimits(max_rows=10, max_bytes=1 << 20))
+    await settle()
+    assert connection.receiver is not None
+    connection.receiver.columns([NUMBER])
+    connection.receiver.rows(numbers(*range(20)))
+    with pytest.raises(MeshError) as caught:
+        await work
+    assert caught.value.kind is MERGE_LIMIT
+
+
+async def test_an_unexpected_failure_of_the_merge_ends_the_statement() -> None:
+    connection = ScriptedConnection("ds_0", silence)
+    kept = Kept()
+
+    def fail(rows: list[bytes]) -> None:
+        raise ValueError("a bug")
+
+    kept.rows = fail  # type: ignore[method-assign]
+    lanes = [Lane(connection, (Shot("ds_0", b"SELECT n"),))]
+    work = asyncio.get_running_loop().create_task(Exchange(lanes, RowMerge(), kept, LIMITS).run())
+    await settle()
+    connection.rows([NUMBER], numbers(1))
+    with pytest.raises(MeshError, match="ValueError"):
+        await work
+
+
+async def test_warnings_are_read_as_rows() -> None:
+    def answer(connection: ScriptedConnection, sql: str, receiver: object) -> None:
+        connection.rows([NUMBER] * 3, [encode_text_row([b"Warning", b"1265", b"Data truncated"])])
+
+    found = await fetch_warnings(ScriptedConnection("ds_0", answer))
+    assert found == [ShardWarning("Warning", 1265, "Data truncated")]
