@@ -158,6 +158,16 @@ class RelayReceiver:
             self._headers[header] = (names.tables, known)
         return known
 
+    def _next_result(self, reader: ResponseReader) -> None:
+        self._rows_seen = False
+        self._last_id = reader.terminal[3]
+        self._header = b""
+
+    def _next_id(self, connection: MySQLConnection) -> int | None:
+        """The id of the packet the client expects next; None when it has half a packet."""
+        rows = connection.row_packets if self._rows_seen else 0
+        return None if rows is None else (self._last_id + _packets(self._header) + rows + 1) & 0xFF
+
     def _acknowledge(self, reader: ResponseReader) -> None:
         """An OK packet: what it says belongs to the session; its form is the client's."""
         session = self._session
