@@ -24,7 +24,7 @@ class PreparedStatement:
     """The plan is looked up by `text` at each execution, so that changed rules are seen.
 
     * `parameter_count`: number of `?`.
-    * `parameter_types`: as bound by the last execution that sent types.
+    * `parameter_types`: as sent with the last execution that sent types, two bytes each.
     * `long_data`: parameter index → bytes sent ahead (COM_STMT_SEND_LONG_DATA), bounded by max_allowed_packet.
     """
 
@@ -32,7 +32,7 @@ class PreparedStatement:
     sql: bytes
     text: str
     parameter_count: int
-    parameter_types: tuple[int, ...] = ()
+    parameter_types: bytes = b""
     long_data: dict[int, bytes] = field(default_factory=dict)
     long_data_too_large: bool = False
     cursor: Cursor | None = None

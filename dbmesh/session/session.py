@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Sequence
+from functools import lru_cache
 
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.mysql import MySQLConnection
@@ -133,7 +134,7 @@ class Session:
     def encoding(self) -> str:
         """How the session's character set is read in Python; Latin-1 stands in for sets Python does not know, because
         it keeps every byte."""
-        return encoding(self.state.names.split(" ", 1)[0]) or "latin-1"
+        return _encoding(self.state.names)
 
     @property
     def status(self) -> int:
@@ -366,6 +367,11 @@ class Session:
         finally:
             self._killed = False
         self.finish()
+
+
+@lru_cache(maxsize=64)
+def _encoding(names: str) -> str:
+    return encoding(names.split(" ", 1)[0]) or "latin-1"
 
 
 async def _interrupt(connections: Sequence[Connection]) -> None:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from dbmesh.errors import ProtocolError
 from dbmesh.model import SqlValue
@@ -43,32 +44,32 @@ class Query:
     attributes: tuple[Attribute, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
-    """COM_STMT_EXECUTE. `values` and `types` (kinds of `binary.py`) are the statement's own parameters.
+class Execute(NamedTuple):
+    """COM_STMT_EXECUTE. `values` and `types` (kinds of `binary.py`, two bytes each as on the wire) are the statement's
+    own parameters.
 
-    `types_sent` tells whether this payload carries the types, or relies on an earlier one. The values' bytes are
-    `payload[values_start:values_end]`, without parameters whose long data went ahead.
+    The values' bytes are `payload[values_start:values_end]`, without parameters whose long data went ahead.
+    `block_start` is where the NULL bitmap begins when this payload carries the types and no attributes stand between:
+    all from there to `values_end` is then what any server expects. Otherwise None.
     """
 
     statement_id: int
     cursor_flags: int
-    types: tuple[int, ...]
+    types: bytes
     values: tuple[SqlValue, ...]
     attributes: tuple[Attribute, ...]
-    types_sent: bool
     values_start: int
     values_end: int
     null_bitmap: bytes
+    block_start: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Bound:
+class _Bound(NamedTuple):
     """The block of bound values that queries and executes share."""
 
-    types: tuple[int, ...]
-    names: tuple[bytes, ...]
-    values: tuple[SqlValue, ...]
+    types: bytes
+    names: Sequence[bytes]
+    values: list[SqlValue]
     types_sent: bool
     null_bitmap: bytes
     values_start: int
@@ -86,7 +87,7 @@ def parse_query(payload: bytes, capabilities: int, encoding: str = "utf-8") -> Q
         raise ProtocolError(f"{sets} sets of query attributes where one is allowed")
     if not count:
         return Query(payload[position:])
-    bound = _parse_bound(payload, position, count, 0, (), True, _NO_LONG_DATA, encoding)
+    bound = _parse_bound(payload, position, count, 0, b"", True, _NO_LONG_DATA, encoding)
     return Query(payload[bound.end :], tuple(zip(bound.names, bound.values, strict=True)))
 
 
@@ -102,7 +103,7 @@ def make_query(query: Query, capabilities: int, encoding: str = "utf-8") -> byte
 def parse_execute(
     payload: bytes,
     parameter_count: int,
-    known_types: Sequence[int] = (),
+    known_types: bytes = b"",
     capabilities: int = 0,
     long_data: Mapping[int, bytes] = _NO_LONG_DATA,
     encoding: str = "utf-8",
@@ -124,19 +125,21 @@ def parse_execute(
             raise ProtocolError(f"{count} parameters where the statement has {parameter_count}")
     cursor_flags = flags & ~_COUNT_AVAILABLE
     if not count:
-        return Execute(statement_id, cursor_flags, (), (), (), True, position, position, b"")
+        return Execute(statement_id, cursor_flags, b"", (), (), position, position, b"", None)
     bound = _parse_bound(payload, position, count, parameter_count, known_types, named, long_data, encoding)
-    extra = zip(bound.names[parameter_count:], bound.values[parameter_count:], strict=True)
+    attributes = (
+        zip(bound.names[parameter_count:], bound.values[parameter_count:], strict=True) if named else ()
+    )
     return Execute(
         statement_id,
         cursor_flags,
-        bound.types[:parameter_count],
-        bound.values[:parameter_count],
-        tuple(extra),
-        bound.types_sent,
+        bound.types[: 2 * parameter_count],
+        tuple(bound.values[:parameter_count]),
+        tuple(attributes),
         bound.values_start,
         bound.own_values_end,
         bound.null_bitmap,
+        position if bound.types_sent and not named else None,
     )
 
 
@@ -145,25 +148,31 @@ def _parse_bound(
     position: int,
     count: int,
     own_count: int,
-    known_types: Sequence[int],
+    known_types: bytes,
     named: bool,
     long_data: Mapping[int, bytes],
     encoding: str,
 ) -> _Bound:
     """NULL bitmap, new-types flag, types (with names), values; the first `own_count` belong to the statement."""
-    bitmap, position = unpack_fixed_bytes(payload, position, (count + 7) // 8)
-    flag, position = unpack_fixed_bytes(payload, position, 1)
-    types_sent = flag == b"\x01"
-    names: tuple[bytes, ...] = ()
-    if types_sent:
-        types, names, position = _parse_types(payload, position, count, named)
-    else:
-        types = tuple(known_types)
-        if len(types) != count or own_count != count:
+    flag_at = position + (count + 7) // 8
+    if flag_at >= len(payload):
+        raise truncated("the bitmap of bound values")
+    bitmap = payload[position:flag_at]
+    types_sent = payload[flag_at] == 1
+    position = flag_at + 1
+    names: Sequence[bytes] = ()
+    if not types_sent:
+        types = known_types
+        if len(types) != 2 * count or own_count != count:
             raise ProtocolError("parameters without types, and none known from an earlier execute")
+    elif named:
+        types, names, position = _parse_named_types(payload, position, count)
+    else:
+        types, position = unpack_fixed_bytes(payload, position, 2 * count)
     start = own_end = position
     values: list[SqlValue] = []
-    for index, kind in enumerate(types):
+    for index in range(count):
+        kind = types[2 * index] | types[2 * index + 1] << 8
         value: SqlValue = None
         if bitmap[index >> 3] >> (index & 7) & 1:
             pass
@@ -174,23 +183,18 @@ def _parse_bound(
         values.append(value)
         if index + 1 == own_count:
             own_end = position
-    return _Bound(types, names, tuple(values), types_sent, bitmap, start, own_end, position)
+    return _Bound(types, names, values, types_sent, bitmap, start, own_end, position)
 
 
-def _parse_types(
-    payload: bytes, position: int, count: int, named: bool
-) -> tuple[tuple[int, ...], tuple[bytes, ...], int]:
-    if not named:
-        raw, position = unpack_fixed_bytes(payload, position, 2 * count)
-        return struct.unpack(f"<{count}H", raw), (), position
+def _parse_named_types(payload: bytes, position: int, count: int) -> tuple[bytes, list[bytes], int]:
     types = []
     names = []
     for _ in range(count):
-        raw, position = unpack_fixed_bytes(payload, position, 2)
+        kind, position = unpack_fixed_bytes(payload, position, 2)
         name, position = unpack_lenenc_bytes(payload, position)
-        types.append(raw[0] | raw[1] << 8)
+        types.append(kind)
         names.append(name)
-    return tuple(types), tuple(names), position
+    return b"".join(types), names, position
 
 
 def _make_bound(bound: Sequence[Attribute], named: bool, encoding: str) -> bytes:
@@ -234,16 +238,20 @@ def forward_execute(payload: bytes, execute: Execute, statement_id: int) -> byte
     """The same execute for another server's statement, always with types and without query attributes.
 
     The values' bytes are taken as they are, so what went ahead as long data must go ahead to that server too."""
-    count = len(execute.types)
     head = _EXECUTE_HEAD.pack(Command.STMT_EXECUTE, statement_id, execute.cursor_flags, 1)
+    if execute.block_start is not None:
+        return head + payload[execute.block_start : execute.values_end]
+    count = len(execute.values)
     if not count:
         return head
     bitmap = execute.null_bitmap[: (count + 7) // 8]
     spare = count & 7
     if spare:
+        # Behind the statement's own bits there may be those of attributes.
         bitmap = bitmap[:-1] + bytes((bitmap[-1] & (1 << spare) - 1,))
-    types = struct.pack(f"<{count}H", *execute.types)
-    return head + bitmap + b"\x01" + types + payload[execute.values_start : execute.values_end]
+    return b"".join(
+        (head, bitmap, b"\x01", execute.types, payload[execute.values_start : execute.values_end])
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from dbmesh.wire.framing import frame
 if TYPE_CHECKING:
     from dbmesh.session.session import Session, Work
 
+_READ_ONLY = CursorFlag.READ_ONLY.value
+
 
 def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None:
     """See the manual, COM_STMT_EXECUTE."""
@@ -48,7 +50,8 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     )
     prepared.parameter_types = execute.types
     long_data_sent = bool(prepared.long_data)
-    prepared.long_data.clear()
+    if long_data_sent:
+        prepared.long_data.clear()
     if prepared.cursor is not None:
         session.close_cursor(prepared)
     database = session.current_database
@@ -65,7 +68,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
             call.keep_parameters = False
             bound = plan.bind(call)
         return execution.run(session, database, plan, bound, session.sink(sequence=sequence, binary=True))
-    if execute.cursor_flags & CursorFlag.READ_ONLY:
+    if execute.cursor_flags & _READ_ONLY:
         return _execute_on_shard(session, database, plan, bound, payload, execute, prepared)
     shot = bound.shots[0]
     connection, pinned = execution.free_connection(session, database, plan, shot.data_source)
@@ -120,7 +123,7 @@ async def _execute_on_shard(
     except BaseException:
         loan.free()
         raise
-    if execute.cursor_flags & CursorFlag.READ_ONLY:
+    if execute.cursor_flags & _READ_ONLY:
         key = source_key(database, bound.shots[0].data_source)
         prepared.cursor = Cursor(connection, on_shard.statement_id, key)
         session.pins.setdefault(key, (connection, PinReason.CURSOR))
