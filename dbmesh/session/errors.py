@@ -28,7 +28,11 @@ def logic_text(text: str, names: Names, schema: str) -> str:
     """A shard's text with actual table names and the data source's schema replaced by the logic ones."""
     for actual, logic in names.tables.items():
         if actual != logic and actual in text:
-            text = re.sub(rf"(?<![\w$]){re.escape(actual)}(?![\w$])", logic.replace("\\", r"\\"), text)
+            text = re.sub(rf"(?<![\w$]){re.escape(actual)}(?![\w$])", _escaped(logic), text)
     if schema and schema != names.database and schema in text:
-        text = re.sub(rf"(?<![\w$]){re.escape(schema)}(?=[`'\"]?\.)", names.database, text)
+        text = re.sub(rf"(?<![\w$]){re.escape(schema)}(?=[`'\"]?\.)", _escaped(names.database), text)
     return text
+
+
+def _escaped(replacement: str) -> str:
+    return replacement.replace("\\", r"\\")

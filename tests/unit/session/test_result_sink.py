@@ -1,0 +1,75 @@
+"""Packets of results the mesh writes itself: ids, both forms of the end, text and binary, logic names."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbmesh.planner.plan import Names
+from dbmesh.session.result_sink import ResultSink, number_column, rename, text_column
+from dbmesh.wire.constants import ColumnType
+from dbmesh.wire.packets import ErrPacket, OkPacket
+from dbmesh.wire.values import encode_text_row
+from tests.plugins import canned
+from tests.plugins.canned import MODERN, OLD
+from tests.plugins.scripted import RecordingClient, column
+
+NAMES = Names("", {"t_user_0": "t_user"})
+
+
+@pytest.mark.parametrize("capabilities", [MODERN, OLD])
+def test_a_result_set_is_what_a_server_sends(capabilities: int) -> None:
+    client = RecordingClient()
+    sink = ResultSink(client, capabilities, NAMES)
+    sink.columns([column("a", table="t_user_0")])
+    sink.rows([encode_text_row([b"x"])])
+    sink.rows([encode_text_row([None]), encode_text_row([b""])])
+    sink.end_rows(2, 0)
+    sent = canned.result_set([column("a", table="t_user")], [[b"x"], [None], [b""]], capabilities=capabilities)
+    # Where definitions end no status is known yet: the status of that EOF is not looked at by clients.
+    assert [(i, p) for i, p in client.packets() if p[:1] != b"\xfe"] == [
+        (i, p) for i, p in _packets(sent) if p[:1] != b"\xfe"
+    ]
+    assert client.packets()[-1] == _packets(sent)[-1]
+
+
+def _packets(data: bytes) -> list[tuple[int, bytes]]:
+    client = RecordingClient()
+    client.write(data)
+    return client.packets()
+
+
+def test_ids_wrap_and_several_results_follow_each_other() -> None:
+    client = RecordingClient()
+    sink = ResultSink(client, MODERN, NAMES, sequence=250)
+    sink.columns([column("a")])
+    sink.rows([encode_text_row([b"%d" % number]) for number in range(300)])
+    sink.end_rows(10, 0)
+    sink.ok(OkPacket(affected_rows=1))
+    sink.error(ErrPacket(1064, "42000", b"no"))
+    ids = [sequence for sequence, _ in client.packets()]
+    assert ids == [(250 + number) % 256 for number in range(len(ids))]
+    assert client.packets()[-1][1].startswith(b"\xff\x28\x04#42000no")
+
+
+def test_binary_rows() -> None:
+    client = RecordingClient()
+    sink = ResultSink(client, MODERN, NAMES, binary=True)
+    sink.columns([column("n", ColumnType.LONGLONG), column("s")])
+    sink.rows([encode_text_row([b"258", None])])
+    assert client.packets()[-1][1] == b"\x00\x08" + (258).to_bytes(8, "little")
+
+
+def test_local_rows_without_rows_are_an_empty_set() -> None:
+    client = RecordingClient()
+    ResultSink(client, MODERN, NAMES).local_rows([text_column("a"), number_column("b")], [], 2)
+    assert [payload[:1] for _, payload in client.packets()] == [b"\x02", b"\x03", b"\x03", b"\xfe"]
+
+
+def test_an_alias_stays_and_a_table_of_no_rule_keeps_its_name() -> None:
+    from dataclasses import replace
+
+    aliased = replace(column("a", table="t_user_0"), table=b"u")
+    found = rename(aliased, NAMES)
+    assert (found.table, found.org_table) == (b"u", b"t_user")
+    assert rename(column("a", table="t_plain"), NAMES).org_table == b"t_plain"
+    assert rename(column("a"), NAMES) == column("a")
