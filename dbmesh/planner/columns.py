@@ -156,6 +156,9 @@ class KeyMaker:
             )
         if family in _NUMBERED and extreme is None:
             return SortKey(self._hidden.add(*_wrapped("(", text, ")+0")), None, descending)
+        if family is ColumnFamily.FLOAT and schema is not None and schema.declared_type.startswith("float"):
+            # A FLOAT's text is rounded to six digits; as a DOUBLE it is exact.
+            return SortKey(self._hidden.add(*_wrapped("(", text, ")+0e0")), None, descending)
         column = self._hidden.add(*text) if index is None else index
         if family in _PLAIN or self.is_numeric(node):
             return SortKey(column, None, descending)
@@ -179,6 +182,11 @@ class KeyMaker:
             return None, None
         collation = schema.collation if schema is not None else None
         return self._hidden.add(*_weight(text, collation)), collation
+
+    def is_bit(self, node: exp.Expr) -> bool:
+        """Whether the expression is a BIT column."""
+        schema = self.schema(node)
+        return schema is not None and schema.family is ColumnFamily.BIT
 
     def is_numeric(self, node: exp.Expr) -> bool:
         """Whether the values are numbers by construction."""

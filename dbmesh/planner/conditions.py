@@ -100,7 +100,7 @@ def scope_conditions(context: PlanContext, scopes: Scopes, scope: exp.Expr) -> C
     where = scope.args.get("where")
     if isinstance(where, exp.Where):
         parts.append(reader.read(where.this, nullable))
-    outer: list[ColumnEquality] = []
+    outer = reader.membership(scope)
     for join, left in joins_of(scopes, scope):
         right = [r for r in scopes.of(scope) if _inside(r.node, join.this)]
         equalities = reader.join_disjuncts(join, left, right, nullable)
@@ -202,6 +202,20 @@ class _Reader:
                 )
         return [tuple(atoms)]
 
+    def membership(self, scope: exp.Expr) -> list[ColumnEquality]:
+        """What `x IN (SELECT y …)` as a filter says of the subquery: its rows matter only where y equals x."""
+        holder = scope.parent.parent if isinstance(scope.parent, exp.Subquery) else scope.parent
+        if not isinstance(holder, exp.In) or not _is_filter(holder):
+            return []
+        if any(scope.args.get(name) for name in ("limit", "offset", "group", "having")):
+            return []
+        outer = holder.this.expressions if isinstance(holder.this, exp.Tuple) else [holder.this]
+        pairs = [
+            (self._column(a), self._column(b.unalias()))
+            for a, b in zip(outer, scope.expressions, strict=False)
+        ]
+        return [ColumnEquality(a, b) for a, b in pairs if a is not None and b is not None]
+
     def _using(self, name: str, references: Sequence[TableReference]) -> ColumnKey | None:
         owners = [r for r in references if r.schema is None or r.schema.column(name)]
         if len(owners) != 1:
@@ -279,6 +293,14 @@ class _Reader:
         if slot is None or slot.cell is not None:
             return None
         return Operand(slot, negated)
+
+
+def _is_filter(node: exp.Expr) -> bool:
+    """Whether a condition stands in WHERE under AND and OR alone, where NULL is as good as false."""
+    parent = node.parent
+    while isinstance(parent, exp.And | exp.Or | exp.Paren):
+        parent = parent.parent
+    return isinstance(parent, exp.Where)
 
 
 def _is_date_literal(node: exp.Cast) -> bool:

@@ -64,6 +64,11 @@ class Draft:
     clauses: Clauses
     limits: Limits
 
+    def drop_limit(self) -> None:
+        """No LIMIT below: the merge alone counts."""
+        if "LIMIT" in self.clauses.spans:
+            self.edits.replace(*self.clauses.spans["LIMIT"])
+
 
 def limits_of(context: PlanContext, select: exp.Expr) -> Limits:
     """The slots of LIMIT and OFFSET. Raises MeshError where they are no plain numbers."""

@@ -16,7 +16,8 @@ from decimal import Decimal
 from sqlglot import exp
 
 from dbmesh.errors import NO_ROUTE, SHARDING_KEY_REQUIRED, MeshError, not_supported
-from dbmesh.model import ColumnFamily, ColumnSchema, DataNode, SqlValue
+from dbmesh.model import ColumnSchema, DataNode, SqlValue
+from dbmesh.planner.alignment import TEXTUAL, equal_alike, followers_of, groups_of
 from dbmesh.planner.bounds import meet
 from dbmesh.planner.conditions import (
     ColumnEquality,
@@ -37,17 +38,15 @@ from dbmesh.rules.ruleset import (
     Condition,
     Hints,
     Range,
-    RuleSet,
     ShardedTable,
     SingleTable,
     Values,
 )
-from dbmesh.rules.values import UNKNOWN_KEY, Key, compared_key, places_equals_together
+from dbmesh.rules.values import UNKNOWN_KEY, Key, compared_key
 from dbmesh.sql.fingerprint import ListLiteral
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import decode_literal
 
-_TEXTUAL = frozenset((ColumnFamily.TEXT, ColumnFamily.ENUM, ColumnFamily.SET))
 AUDITOR = "DML_SHARDING_CONDITIONS"
 _ONE_SHARD = (
     "add conditions on the sharding columns of every sharded table so that one data source holds all rows"
@@ -88,7 +87,8 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Routes one statement's values. `groups` are the sharded references that always share a node index."""
+    """Routes one statement's values. `groups` are the sharded references that always share a node index; `followers`
+    those of them that do not decide which."""
 
     references: tuple[TableReference, ...]
     places: tuple[_Place, ...]
@@ -97,6 +97,7 @@ class Router:
     flags: LexerFlags
     fallback: str
     exact_text: bool = False
+    followers: frozenset[int] = frozenset()
 
     def key(self, value: SqlValue, column: ColumnSchema | None) -> Key:
         """The key of a value compared with a sharding column."""
@@ -174,7 +175,7 @@ class Router:
         common: set[int] | None = None
         lists: dict[int, Mapping[int, ListLiteral]] = {}
         for place in self.places:
-            if place.reference.index not in group:
+            if place.reference.index not in group or place.reference.index in self.followers:
                 continue
             lists = self._split_list(place, call) if len(group) == 1 and len(self.groups) == 1 else {}
             indexes = set(lists) or self._place_indexes(place, call)
@@ -226,7 +227,7 @@ class Router:
             if predicate.null_safe:
                 return None if None in keys else Values(tuple(keys))
             return Values(tuple(dict.fromkeys(key for key in keys if key is not None)))
-        if column is not None and column.family in _TEXTUAL:
+        if column is not None and column.family in TEXTUAL:
             # The order of texts is their collation's; no algorithm knows it.
             return None
         lower = self._bound_of(predicate.lower, column, call)
@@ -360,13 +361,7 @@ def build_router(context: PlanContext, scopes: Scopes) -> Router:
             conditions[id(scope)] = scope_conditions(context, scopes, scope)
             scope = scope_of(scope)
     places = tuple(_place(reference, conditions) for reference in scopes.sharded)
-    columns = {key: schema for each in conditions.values() for key, schema in each.columns.items()}
-    certain = [
-        atom
-        for atom in _certain_equalities(conditions)
-        if _places_together(context.rule_set, columns.get(atom.source), columns.get(atom.target))
-    ]
-    groups = _groups(context.rule_set, [place.reference for place in places], certain)
+    groups = groups_of(context.rule_set, scopes.sharded, conditions)
     hints = context.hints
     if context.settings.audit:
         for place in places:
@@ -379,6 +374,7 @@ def build_router(context: PlanContext, scopes: Scopes) -> Router:
         context.flags,
         next(iter(context.rule_set.data_sources)),
         context.rule_set.exact_text_keys,
+        followers_of(scopes.sharded, groups),
     )
 
 
@@ -422,79 +418,11 @@ def _predicates(
         for atom in atoms:
             if not isinstance(atom, ColumnEquality) or atom.target != target or atom.source in equal:
                 continue
-            if _equal_alike(columns.get(atom.source), columns.get(target)):
+            if equal_alike(columns.get(atom.source), columns.get(target)):
                 equal.add(atom.source)
                 pending.append(atom.source)
     found = (atom.predicate for atom in atoms if isinstance(atom, ColumnPredicate) and atom.column in equal)
     return tuple(dict.fromkeys(found))
-
-
-def _equal_alike(left: ColumnSchema | None, right: ColumnSchema | None) -> bool:
-    """Whether a value equal to one column is equal to another column that equals the first: comparisons of two
-    families convert, and those of two collations use either."""
-    if left is None or right is None:
-        known = left or right
-        return known is None or known.family not in _TEXTUAL
-    return left.family is right.family and left.collation == right.collation
-
-
-def _places_together(rule_set: RuleSet, left: ColumnSchema | None, right: ColumnSchema | None) -> bool:
-    """Whether two sharding columns that the server holds for equal have their rows on nodes of one index."""
-    exact = rule_set.exact_text_keys
-    if not places_equals_together(left, exact_text=exact) or not places_equals_together(
-        right, exact_text=exact
-    ):
-        return False
-    return _equal_alike(left, right)
-
-
-def _certain_equalities(conditions: Mapping[int, Conditions]) -> list[ColumnEquality]:
-    return [atom for each in conditions.values() for atom in each.certain if isinstance(atom, ColumnEquality)]
-
-
-def _groups(
-    rule_set: RuleSet, references: Sequence[TableReference], equalities: Sequence[ColumnEquality]
-) -> tuple[tuple[int, ...], ...]:
-    """References of one scope whose rows can only meet on one node index: bound tables, or one table with itself, that
-    are equal in every sharding column. A subquery keeps its own group: what it does not match may still count."""
-    groups: list[list[TableReference]] = []
-    for reference in references:
-        home = [
-            group
-            for group in groups
-            if any(_aligned(rule_set, reference, other, equalities) for other in group)
-        ]
-        merged = [reference, *(member for group in home for member in group)]
-        groups = [group for group in groups if group not in home]
-        groups.append(merged)
-    return tuple(tuple(sorted(r.index for r in group)) for group in groups)
-
-
-def _aligned(
-    rule_set: RuleSet, left: TableReference, right: TableReference, equalities: Sequence[ColumnEquality]
-) -> bool:
-    if left.scope is not right.scope:
-        return False
-    if left.key != right.key and right.key not in (rule_set.binding_group(left.key) or ()):
-        return False
-    assert isinstance(left.table, ShardedTable)
-    assert isinstance(right.table, ShardedTable)
-    pairs = list(zip(left.table.sharding_columns, right.table.sharding_columns, strict=False))
-    if not pairs or len(left.table.sharding_columns) != len(right.table.sharding_columns):
-        return False
-    return all(_connected((left.index, a), (right.index, b), equalities) for a, b in pairs)
-
-
-def _connected(start: ColumnKey, end: ColumnKey, equalities: Sequence[ColumnEquality]) -> bool:
-    reached, pending = {start}, [start]
-    while pending:
-        here = pending.pop()
-        for equality in equalities:
-            for a, b in ((equality.source, equality.target), (equality.target, equality.source)):
-                if a == here and b not in reached:
-                    reached.add(b)
-                    pending.append(b)
-    return end in reached
 
 
 def _audit(place: _Place, hints: Hints, context: PlanContext) -> None:

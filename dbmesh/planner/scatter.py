@@ -31,9 +31,11 @@ _UNMERGED_FUNCTIONS = frozenset(
 def plan_scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Edits) -> Scatter:
     """How several nodes answer this SELECT. `edits` are those of the single shot. Raises MeshError(NOT_SUPPORTED)."""
     select = context.statement.tree
-    counted = _counted_derived_table(context, scopes, edits)
-    if counted is not None:
-        return counted
+    combined = _counted_derived_table(context, scopes, router, edits) or _existence(
+        scopes, router, edits, select
+    )
+    if combined is not None:
+        return combined
     if isinstance(select, exp.Describe):
         raise refusal("EXPLAIN")
     if any(select.find_all(exp.With)):
@@ -52,7 +54,7 @@ def refuse_forms(context: PlanContext, scopes: Scopes, router: Router, select: e
     """Refuses what no merge here makes exact, whatever its clauses say."""
     if scopes.is_opaque(select):
         raise refusal("derived tables")
-    if any(reference.scope is not select for reference in scopes.sharded):
+    if not stays_beside(scopes, router, select):
         raise refusal("subqueries on a sharded table")
     if len(router.groups) != 1:
         raise refusal("a join of sharded tables that is not on the sharding columns of binding tables")
@@ -61,6 +63,14 @@ def refuse_forms(context: PlanContext, scopes: Scopes, router: Router, select: e
         if str(modifier).upper() == "SQL_CALC_FOUND_ROWS":
             raise not_supported("SQL_CALC_FOUND_ROWS over several data nodes", "count with SELECT COUNT(*)")
     _refuse_outer_joins(scopes, select)
+
+
+def stays_beside(scopes: Scopes, router: Router, scope: exp.Expr) -> bool:
+    """Whether the sharded tables of all subqueries go where those of `scope` itself go. A scope without subqueries on
+    sharded tables does by itself."""
+    if all(reference.scope is scope for reference in scopes.sharded):
+        return True
+    return len(router.groups) == 1 and any(reference.scope is scope for reference in scopes.sharded)
 
 
 def _refuse_functions(select: exp.Select) -> None:
@@ -128,7 +138,31 @@ def is_complete_per_node(context: PlanContext, scopes: Scopes, select: exp.Selec
     )
 
 
-def _counted_derived_table(context: PlanContext, scopes: Scopes, edits: Edits) -> Scatter | None:
+def _existence(scopes: Scopes, router: Router, edits: Edits, outer: exp.Expr) -> Scatter | None:
+    """`SELECT EXISTS (SELECT … FROM t WHERE …)`, as ORMs ask: 1 when a node says 1."""
+    if not isinstance(outer, exp.Select) or len(outer.expressions) != 1 or outer.args.get("from_"):
+        return None
+    if any(outer.args.get(name) for name in ("where", "having", "limit", "with_")):
+        return None
+    asked = outer.expressions[0].unalias()
+    inner = asked.this if isinstance(asked, exp.Exists) else None
+    if not isinstance(inner, exp.Select) or any(
+        inner.args.get(name) for name in ("group", "having", "offset", "with_", "windows")
+    ):
+        return None
+    if aggregates_in(inner) or not stays_beside(scopes, router, inner):
+        return None
+    if scopes.is_opaque(inner):
+        return None
+    _refuse_functions(outer)
+    _refuse_outer_joins(scopes, inner)
+    merging = RowMerge(grouped=True, aggregates=(Aggregate(0, AggregateFunction.MAX),))
+    return Scatter(edits.build(), merging, Limits())
+
+
+def _counted_derived_table(
+    context: PlanContext, scopes: Scopes, router: Router, edits: Edits
+) -> Scatter | None:
     """`SELECT COUNT(*) FROM (SELECT … FROM t WHERE …) AS x`, as ORMs count: the counts of the nodes add up."""
     outer = context.statement.tree
     if not isinstance(outer, exp.Select) or len(outer.expressions) != 1:
@@ -151,7 +185,7 @@ def _counted_derived_table(context: PlanContext, scopes: Scopes, edits: Edits) -
         return None
     if any(inner.args.get(name) for name in ("group", "limit", "offset", "distinct", "with_", "windows")):
         return None
-    if aggregates_in(inner) or any(reference.scope is not inner for reference in scopes.sharded):
+    if aggregates_in(inner) or not stays_beside(scopes, router, inner):
         return None
     if scopes.is_opaque(inner):
         return None

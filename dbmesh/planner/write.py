@@ -18,6 +18,7 @@ from dbmesh.planner.names import logic_names
 from dbmesh.planner.plan import ShardPlan, Verb
 from dbmesh.planner.resolve import Scopes, TableReference, resolve
 from dbmesh.planner.route import build_router
+from dbmesh.planner.scatter import stays_beside
 from dbmesh.planner.tree_names import rename_references, rename_targets
 from dbmesh.planner.unrepeatable import refuse_unrepeatable
 from dbmesh.planner.write_plan import KeptColumn, WritePlan, broadcast_write, moved_row
@@ -51,13 +52,13 @@ def plan_write(context: PlanContext) -> ShardPlan:
         refuse_unrepeatable(reader.lexemes, written[0].table.name)
         _refuse_mixed(tree, scopes, verb)
         return broadcast_write(verb, tables, scopes, edits.build(), logic_names(context, scopes))
-    many = all(isinstance(reference.table, ShardedTable) for reference in written) and not _nested(
-        scopes, tree
-    )
+    router = build_router(context, scopes)
+    sharded = all(isinstance(reference.table, ShardedTable) for reference in written)
+    many = sharded and not scopes.is_opaque(tree) and stays_beside(scopes, router, tree)
     return WritePlan(
         verb=verb,
         tables=tables,
-        router=build_router(context, scopes),
+        router=router,
         template=edits.build(),
         names=logic_names(context, scopes),
         kept=_kept_columns(context, scopes, tree),
@@ -105,11 +106,6 @@ def _assigned(tree: exp.Update) -> Iterator[exp.Column]:
         if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):
             raise not_supported(f"the assignment {assignment.sql()}", "write column = value")
         yield assignment.this
-
-
-def _nested(scopes: Scopes, tree: exp.Expr) -> bool:
-    """Whether a subquery reads a sharded table, or a derived table takes part."""
-    return scopes.is_opaque(tree) or any(reference.scope is not tree for reference in scopes.sharded)
 
 
 def _refuse_mixed(tree: exp.Expr, scopes: Scopes, verb: Verb) -> None:

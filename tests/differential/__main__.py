@@ -28,7 +28,8 @@ def main(mesh_port: int, plain_port: int, seed: int = 1, count: int = 1000) -> i
         print(difference, end="\n\n")
     for sentence, statements in sorted(report.refused.items(), key=lambda item: -len(item[1])):
         print(f"{len(statements):5} {sentence}\n      {statements[0]}")
-    print(f"compared {report.compared}, refused {count - report.compared}, different {len(report.different)}")
+    refused = sum(map(len, report.refused.values()))
+    print(f"compared {report.compared}, refused {refused}, different {len(report.different)}")
     return 1 if report.different else 0
 
 

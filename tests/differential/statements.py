@@ -313,11 +313,24 @@ class Generator:
         return Statement(self._random.choice((f"{inner} LIMIT 1", f"SELECT EXISTS ({inner}) AS found")))
 
     def nested(self) -> Statement:
-        """A subquery in WHERE, on the same user."""
-        user = self._random.randint(1, 61)
-        inner = f"SELECT order_id FROM t_order_item WHERE user_id = {user} AND price > {self._random.randint(0, 60)}"
-        text = f"SELECT * FROM t_order WHERE user_id = {user} AND order_id IN ({inner}) ORDER BY order_id"
-        return Statement(text, ordered=True)
+        """Subqueries on a bound table, about the same order."""
+        inner = self.condition(columns_of("t_order_item", "i"), 1)
+        beside = f"i.order_id = o.order_id AND i.user_id = o.user_id AND {inner}"
+        outer = self.condition(columns_of("t_order", "o"), 1)
+        counted = f"SELECT COUNT(*) FROM t_order_item i WHERE {beside}"
+        pairs = f"SELECT i.order_id, i.user_id FROM t_order_item i WHERE {inner}"
+        orders = f"SELECT i.order_id FROM t_order_item i WHERE i.user_id = o.user_id AND {inner}"
+        text = self._random.choice(
+            (
+                f"SELECT * FROM t_order o WHERE EXISTS (SELECT 1 FROM t_order_item i WHERE {beside}) AND {outer}",
+                f"SELECT * FROM t_order o WHERE NOT EXISTS (SELECT 1 FROM t_order_item i WHERE {beside}) OR {outer}",
+                f"SELECT COUNT(*) FROM t_order o WHERE (o.order_id, o.user_id) IN ({pairs}) AND {outer}",
+                f"SELECT o.order_id, ({counted}) AS items FROM t_order o WHERE {outer}",
+                f"SELECT o.status, COUNT(*) FROM t_order o WHERE ({counted}) > 1 GROUP BY o.status",
+                f"SELECT o.order_id FROM t_order o WHERE o.user_id = 7 AND o.order_id IN ({orders})",
+            )
+        )
+        return Statement(text, folded=True)
 
     # ------------------------------------------------------------------------------------------ writes
 

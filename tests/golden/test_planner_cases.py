@@ -22,6 +22,7 @@ _FILES = (
     "planner/rows.yaml",
     "planner/grouping.yaml",
     "planner/text_keys.yaml",
+    "planner/subqueries.yaml",
     "unsupported.yaml",
 )
 
