@@ -88,7 +88,9 @@ UNKNOWN_THREAD = _client("UNKNOWN_THREAD", 1094, "HY000", "Unknown thread id: {i
 NOT_THREAD_OWNER = _client("NOT_THREAD_OWNER", 1095, "HY000", "You are not owner of thread {id}")
 UNKNOWN_CHARSET = _client("UNKNOWN_CHARSET", 1115, "42000", "Unknown character set: '{name}'")
 UNKNOWN_VARIABLE = _client("UNKNOWN_VARIABLE", 1193, "HY000", "Unknown system variable '{name}'")
-WRONG_VALUE = _client("WRONG_VALUE", 1231, "42000", "Variable '{name}' can't be set to the value of '{value}'")
+WRONG_VALUE = _client(
+    "WRONG_VALUE", 1231, "42000", "Variable '{name}' can't be set to the value of '{value}'"
+)
 SAVEPOINT_UNKNOWN = _client("SAVEPOINT_UNKNOWN", 1305, "42000", "SAVEPOINT {name} does not exist")
 UNKNOWN_STATEMENT = _client(
     "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
@@ -118,9 +120,7 @@ PACKETS_OUT_OF_ORDER = _client("PACKETS_OUT_OF_ORDER", 1156, "08S01", "Got packe
 PACKET_TOO_LARGE = _client(
     "PACKET_TOO_LARGE", 1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes"
 )
-COLUMN_COUNT = _client(
-    "COLUMN_COUNT", 1136, "21S01", "Column count doesn't match value count at row {row}"
-)
+COLUMN_COUNT = _client("COLUMN_COUNT", 1136, "21S01", "Column count doesn't match value count at row {row}")
 TOO_MANY_CONNECTIONS = _client("TOO_MANY_CONNECTIONS", 1040, "08004", "Too many connections", retryable=True)
 QUERY_INTERRUPTED = _client("QUERY_INTERRUPTED", 1317, "70100", "Query execution was interrupted")
 SHARDING_KEY_REQUIRED = _client(
@@ -136,9 +136,7 @@ NO_ROUTE = _client(
     "HY000",
     "dbmesh: table '{table}' has no data node for the value {value}: {reason}",
 )
-SECURE_TRANSPORT = _client(
-    "SECURE_TRANSPORT", 2061, "HY000", "Authentication requires secure connection"
-)
+SECURE_TRANSPORT = _client("SECURE_TRANSPORT", 2061, "HY000", "Authentication requires secure connection")
 DATA_SOURCE_UNREACHABLE = _shard(
     "DATA_SOURCE_UNREACHABLE",
     1105,
