@@ -133,6 +133,11 @@ class Exchange:
         """Connections whose statement still runs, for KILL."""
         return [lane.connection for lane in self._lanes if not lane.connection.usable]
 
+    def completed(self) -> list[str]:
+        """Data sources on which a shot has ended well, each once, in the order of the shots."""
+        done = (receiver.data_source for receiver in self._receivers if receiver.ok is not None)
+        return list(dict.fromkeys(done))
+
     async def _run_lane(self, lane: Lane, receivers: list[_ShotReceiver]) -> None:
         try:
             for shot, receiver in zip(lane.shots, receivers, strict=True):
@@ -205,6 +210,7 @@ class _ShotReceiver:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ok: OkPacket | None = None
         self.has_rows = False
+        self.data_source = connection.data_source
         self._exchange = exchange
         self._source = source
         self._connection = connection

@@ -21,7 +21,7 @@ from dbmesh.planner.plan import (
     Shot,
     Verb,
 )
-from dbmesh.session.connections import Loan, free_after_error, source_key
+from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error, source_key
 from dbmesh.session.errors import logic_text
 from dbmesh.session.mesh import Database
 from dbmesh.session.renaming import RenamingSink
@@ -178,20 +178,37 @@ async def _exchange(
     session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: ResultSink
 ) -> Outcome:
     loan = Loan(session)
+    undoable = False
     target = RenamingSink(sink, bound.answer, bound.names) if isinstance(bound.answer, RenameValues) else sink
     try:
         await loan.take(database, plan, bound.shots, bound.answer)
+        undoable = not plan.reads_only and len(bound.shots) > 1 and bool(session.transaction.branches)
+        if undoable:
+            await session.transaction.begin_statement()
         session.exchange = Exchange(loan.lanes, bound.answer, target, session.mesh.limits)
         if session.client_paused:
             session.exchange.pause()
         return await session.exchange.run()
     except (MeshError, ShardError) as error:
-        session.exchange = None
+        exchange, session.exchange = session.exchange, None
+        if exchange is not None and undoable and error.number not in ROLLED_BACK_BY_SERVER:
+            await session.transaction.undo_statement()
         loan.free()
-        raise await settled(session, database, bound, error) from error
+        settled_error = await settled(session, database, bound, error)
+        if exchange is not None and not (plan.reads_only or undoable):
+            settled_error = _half_done(settled_error, exchange.completed())
+        raise settled_error from error
     finally:
         session.exchange = None
         loan.free()
+
+
+def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshError | ShardError:
+    """The error of a write outside a transaction, with the data sources that had done their part already."""
+    if not completed:
+        return error
+    text = f"{error} (dbmesh: already done on {', '.join(completed)})"
+    return ShardError(error.number, error.sqlstate, text)
 
 
 def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome: Outcome) -> None:

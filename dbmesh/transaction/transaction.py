@@ -19,6 +19,9 @@ from dbmesh.errors import TRANSACTION_ROLLED_BACK, MeshError, ShardError
 NOT_ATOMIC_WARNING = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK: the number MySQL gives to 'not everything could be undone'."""
 
+_STATEMENT = b"`dbmesh statement`"
+"""The mesh's own savepoint; a later one of the same name replaces it, so it is not released."""
+
 
 @dataclass(slots=True)
 class Branch:
@@ -103,6 +106,22 @@ class Transaction:
         branches = list(self.branches.values())
         self._clear()
         await _roll_back(branches)
+
+    async def begin_statement(self) -> None:
+        """Before a statement that writes in several steps: `undo_statement` comes back here."""
+        for branch in self.branches.values():
+            await collect(branch.connection, b"SAVEPOINT " + _STATEMENT)
+
+    async def undo_statement(self) -> None:
+        """The statement failed on some shards: undo it on all, as one server undoes a failed statement. A branch that
+        cannot is closed, so that the transaction is known to be lost."""
+        for branch in self.branches.values():
+            if not branch.connection.usable:
+                continue
+            try:
+                await collect(branch.connection, b"ROLLBACK TO SAVEPOINT " + _STATEMENT)
+            except (ShardError, MeshError):
+                branch.connection.abort()
 
     async def savepoint(self, name: str) -> None:
         """SAVEPOINT: on every branch, and remembered for those that join later."""

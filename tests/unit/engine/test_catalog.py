@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 
 async def test_columns_and_keys_are_those_of_the_server(mariadb_server: ServerFactory) -> None:
-    (server,) = mariadb_server("shard0")
+    (server,) = mariadb_server("catalog")
     server.execute("CREATE DATABASE IF NOT EXISTS catalog_test")
     server.execute("DROP TABLE IF EXISTS catalog_test.t")
     server.execute(

@@ -142,7 +142,9 @@ async def test_a_pinned_connection_is_not_given_back() -> None:
 
 
 @pytest.mark.parametrize("capabilities", [MODERN, OLD])
-async def test_cut_anywhere_the_client_gets_the_next_id_or_knows_its_stream_is_torn(capabilities: int) -> None:
+async def test_cut_anywhere_the_client_gets_the_next_id_or_knows_its_stream_is_torn(
+    capabilities: int,
+) -> None:
     whole = canned.result_set(ACTUAL, ROWS, capabilities=capabilities)
     for cut in range(len(whole)):
         world = start(capabilities)

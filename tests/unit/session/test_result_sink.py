@@ -24,7 +24,9 @@ def test_a_result_set_is_what_a_server_sends(capabilities: int) -> None:
     sink.rows([encode_text_row([b"x"])])
     sink.rows([encode_text_row([None]), encode_text_row([b""])])
     sink.end_rows(2, 0)
-    sent = canned.result_set([column("a", table="t_user")], [[b"x"], [None], [b""]], capabilities=capabilities)
+    sent = canned.result_set(
+        [column("a", table="t_user")], [[b"x"], [None], [b""]], capabilities=capabilities
+    )
     # Where definitions end no status is known yet: the status of that EOF is not looked at by clients.
     assert [(i, p) for i, p in client.packets() if p[:1] != b"\xfe"] == [
         (i, p) for i, p in _packets(sent) if p[:1] != b"\xfe"
