@@ -26,7 +26,7 @@ from dbmesh.planner.ddl_reading import (
     read_truncate,
 )
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.plan import Answer, CountMerge, PinReason, Relay, RenameValues, ShardPlan, Verb
+from dbmesh.planner.plan import Answer, CountMerge, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
@@ -79,9 +79,7 @@ def _object_kind(reader: LexemeReader) -> str:
     return reader.peek(1).text.upper()
 
 
-def _plan(
-    context: PlanContext, table: DdlTable, shots: Sequence[TextShot], *, pin: PinReason | None = None
-) -> TextPlan:
+def _plan(context: PlanContext, table: DdlTable, shots: Sequence[TextShot]) -> TextPlan:
     answer: Answer = Relay() if len(shots) == 1 else CountMerge()
     names = names_of(
         context.rule_set.database, [table.rule if table.rule is not None else table.nodes[0].table]
@@ -93,8 +91,7 @@ def _plan(
         answer,
         names,
         opens_transaction=False,
-        implicit_commit=pin is None,
-        pin=pin,
+        implicit_commit=True,
     )
 
 
@@ -104,8 +101,6 @@ def _plan_everywhere(
     place: NamePlace,
     references: Sequence[NamePlace] = (),
     symbols: Sequence[NamePlace] = (),
-    *,
-    pin: PinReason | None = None,
 ) -> ShardPlan:
     """The statement once per node, with the actual names of the table, its foreign tables and its constraints."""
     edits = context.edits()
@@ -118,7 +113,7 @@ def _plan_everywhere(
         foreign = [foreign_name(context, table, number, reference) for reference in references]
         own = [symbol_name(table, number, symbol) for symbol in symbols]
         shots.append(TextShot(node.data_source, template.frame((node.table, *foreign, *own))))
-    return _plan(context, table, shots, pin=pin)
+    return _plan(context, table, shots)
 
 
 def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -127,11 +122,10 @@ def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     if read.unions:
         raise not_supported("CREATE TABLE … UNION (the MERGE engine)", "use a view or query the tables")
     if read.temporary:
-        if table.rule is not None:
-            raise not_supported(
-                f"a temporary table named like the logic table '{table.name}'", "choose another name"
-            )
-        table = DdlTable(table.name, None, table_at(context, read.table, new=True).nodes)
+        raise not_supported(
+            "CREATE TEMPORARY TABLE (the mesh does not know the tables of one session)",
+            "use an ordinary table with a name of its own, or a derived table in the query",
+        )
     if table.rule is not None and (read.like is not None or (read.selects and not read.columns)):
         raise not_supported(
             f"CREATE TABLE … LIKE or AS SELECT for '{table.name}', which has a rule", "write its columns"
@@ -147,8 +141,7 @@ def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
                 "add the column, or change the table's rule",
             )
     references = (*read.references, *([read.like] if read.like is not None else []))
-    pin = PinReason.TEMPORARY_TABLE if read.temporary else None
-    return _plan_everywhere(context, table, read.table, references, read.symbols, pin=pin)
+    return _plan_everywhere(context, table, read.table, references, read.symbols)
 
 
 def _plan_create_view(context: PlanContext, reader: LexemeReader) -> ShardPlan:

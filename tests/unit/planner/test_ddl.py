@@ -4,7 +4,7 @@ import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.planner.ddl import plan_ddl
-from dbmesh.planner.plan import PinReason, ShardPlan, Verb
+from dbmesh.planner.plan import ShardPlan, Verb
 from tests.plugins.planner_world import context_of
 
 
@@ -21,11 +21,6 @@ def planned(sql: str) -> ShardPlan:
 def test_ddl_commits_what_is_open(sql: str) -> None:
     plan = planned(sql)
     assert (plan.verb, plan.implicit_commit, plan.opens_transaction) == (Verb.DDL, True, False)
-
-
-def test_temporary_tables_pin_and_do_not_commit() -> None:
-    plan = planned("CREATE TEMPORARY TABLE x (id INT)")
-    assert (plan.pin, plan.implicit_commit) == (PinReason.TEMPORARY_TABLE, False)
 
 
 def test_constraint_names_that_grow_too_long_are_refused() -> None:
