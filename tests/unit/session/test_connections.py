@@ -1,0 +1,66 @@
+"""What a lost pin and a deadlock do to the connections a session holds."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.planner.plan import PinReason
+from dbmesh.session.connections import Loan, free_after_error
+from dbmesh.session.session import Session
+from dbmesh.transaction.transaction import Transaction
+from tests.plugins.scripted import ScriptedConnection
+
+
+def _session() -> SimpleNamespace:
+    made = SimpleNamespace(pins={}, transaction=Transaction(), broken_transaction=None, now=lambda: 0.0)
+    made.release_branches = lambda branches: Session.release_branches(made, branches)
+    return made
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+async def test_a_deadlock_gives_back_what_is_not_pinned(pinned: bool) -> None:
+    session, connection = _session(), ScriptedConnection()
+    session.transaction.begin("")
+    await session.transaction.join("shop.ds_0", connection)
+    if pinned:
+        session.pins["shop.ds_0"] = (connection, PinReason.TEMPORARY_TABLE)
+    await free_after_error(session, ShardError(1213, "40001", "Deadlock found"))
+    assert connection.home.released == ([] if pinned else [connection])
+    assert connection.sent[-1] == "ROLLBACK"
+    assert not session.transaction.open
+    assert session.broken_transaction is None
+
+
+async def test_a_lost_branch_breaks_the_transaction() -> None:
+    session, connection = _session(), ScriptedConnection()
+    session.transaction.begin("")
+    await session.transaction.join("shop.ds_0", connection)
+    connection.open = False
+    await free_after_error(session, ShardError(1064, "42000", "gone"))
+    assert session.broken_transaction == "gone"
+
+
+async def test_any_other_error_leaves_the_transaction_open() -> None:
+    session, connection = _session(), ScriptedConnection()
+    session.transaction.begin("")
+    await session.transaction.join("shop.ds_0", connection)
+    await free_after_error(session, ShardError(1062, "23000", "Duplicate entry"))
+    assert session.transaction.open
+    assert connection.in_transaction
+
+
+@pytest.mark.parametrize("reason", list(PinReason))
+def test_a_lost_pin_is_told_unless_it_was_a_cursor(reason: PinReason) -> None:
+    session, connection = _session(), ScriptedConnection()
+    session.pins["shop.ds_0"] = (connection, reason)
+    loan = Loan(session)
+    if reason is PinReason.CURSOR:
+        loan._unpin("shop.ds_0", connection, reason)
+    else:
+        with pytest.raises(MeshError, match=f"its {reason.value} is gone"):
+            loan._unpin("shop.ds_0", connection, reason)
+    assert session.pins == {}
+    assert connection.home.discarded == [connection]
