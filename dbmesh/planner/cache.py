@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.planner import Planner
-from dbmesh.sql.fingerprint import Fingerprint, fingerprint
+from dbmesh.sql.fingerprint import fingerprint
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
 K = TypeVar("K")
@@ -80,45 +80,71 @@ class _Shape:
         return tuple([str(literals[index]) for index in self.pinned])
 
 
+class _Scope:
+    """What is known under one current database and one way of reading text."""
+
+    __slots__ = ("shapes", "texts")
+
+    def __init__(self, size: int, text_bytes: int) -> None:
+        self.texts: Generations[str, tuple[Plan, Sequence[object]]] = Generations(text_bytes)
+        self.shapes: Generations[str, _Shape] = Generations(size)
+
+
 class PlanCache:
-    """Plans by statement text. `size` bounds the shapes, `text_bytes` the characters kept for exact texts."""
+    """Plans by statement text. `size` bounds the shapes, `text_bytes` the characters kept for exact texts, each for one
+    current database and one way of reading text.
+
+    Only texts without literals are kept as texts: others rarely come twice, and their shape finds them.
+    """
 
     def __init__(self, planner: Planner, size: int = 4096, text_bytes: int = 4 << 20) -> None:
         self.planner = planner
         self.hits = 0
         self.misses = 0
-        self._texts: Generations[tuple[str, str | None, bool, bool], tuple[Plan, Sequence[object]]]
-        self._texts = Generations(text_bytes)
-        self._shapes: Generations[tuple[str, str | None, bool, bool], _Shape] = Generations(size)
+        self._size = size
+        self._text_bytes = text_bytes
+        self._scopes: dict[str | None, _Scope] = {}
+        self._unusual: dict[tuple[str | None, LexerFlags], _Scope] = {}
 
     def lookup(
         self, sql: str | bytes, database: str | None, flags: LexerFlags = DEFAULT
     ) -> tuple[Plan, Sequence[object]]:
         """The plan of a statement and its literals for `Call.literals`. Raises MeshError as `Planner.plan` does."""
         text = sql if isinstance(sql, str) else sql.decode("utf-8", "surrogateescape")
-        ansi, plain = flags.ansi_quotes, flags.no_backslash_escapes
-        known = self._texts.get((text, database, ansi, plain))
+        scope = self._scopes.get(database) if flags is DEFAULT else None
+        if scope is None:
+            scope = self._scope(database, flags)
+        known = scope.texts.get(text)
         if known is not None:
             self.hits += 1
             return known
-        shape, literals = fingerprint(text, flags)
-        key = (shape, database, ansi, plain)
-        entry = self._shapes.get(key)
+        found = fingerprint(text, flags)
+        shape, literals = found
+        entry = scope.shapes.get(shape)
         plan = entry.find(literals) if entry is not None else None
-        if plan is None:
+        if plan is not None:
+            self.hits += 1
+        else:
             self.misses += 1
-            planned = self.planner.plan(Fingerprint(shape, literals), flags, database)
+            planned = self.planner.plan(found, flags, database)
             plan = planned.plan
-            if planned.pinned is not None and len(shape) <= _LONGEST_TEXT:
+            if planned.pinned is None:
+                if len(text) <= _LONGEST_TEXT:
+                    scope.texts.put(text, (plan, literals), len(text) + _ENTRY)
+                return plan, literals
+            if len(shape) <= _LONGEST_TEXT:
                 if entry is None:
                     entry = _Shape()
-                    self._shapes.put(key, entry)
+                    scope.shapes.put(shape, entry)
                 entry.keep(plan, planned.pinned, literals)
-        else:
-            self.hits += 1
-        if len(text) <= _LONGEST_TEXT:
-            self._texts.put((text, database, ansi, plain), (plan, literals), len(text) + _ENTRY)
+        if not literals and len(text) <= _LONGEST_TEXT:
+            scope.texts.put(text, (plan, literals), len(text) + _ENTRY)
         return plan, literals
+
+    def _scope(self, database: str | None, flags: LexerFlags) -> _Scope:
+        if flags == DEFAULT:
+            return self._scopes.setdefault(database, _Scope(self._size, self._text_bytes))
+        return self._unusual.setdefault((database, flags), _Scope(self._size, self._text_bytes))
 
 
 _ENTRY = 200
