@@ -23,12 +23,15 @@ from dbmesh.backend.sqlite.coerce import Coercion, Stored
 from dbmesh.backend.sqlite.errors import breaks_reference, duplicate, referenced, translate, violated_key
 from dbmesh.backend.sqlite.expressions import known, refused
 from dbmesh.backend.sqlite.functions import Functions
+from dbmesh.backend.sqlite.insert_template import InsertTemplates
 from dbmesh.backend.sqlite.scope import Scope, Typed
 from dbmesh.backend.sqlite.selects import Selects, TableFinder, definitions, select_list_texts
 from dbmesh.backend.sqlite.writes import Change, Insert, Writes
 from dbmesh.backend.transcode import Printer, printer_of, rows_payloads
 from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError, not_supported
 from dbmesh.model import TableSchema
+from dbmesh.sql.fingerprint import fingerprint
+from dbmesh.sql.lexer import starts_insert
 from dbmesh.sql.parse import parse
 from dbmesh.wire.packets import ColumnDefinition
 
@@ -76,6 +79,7 @@ class Database:
         self._version = -1
         self._tables = schema.read_tables(self._sqlite)
         self._selects: OrderedDict[str, _CachedSelect] = OrderedDict()
+        self._inserts = InsertTemplates()
         self._consulted = False
         self._last_insert_id = 0
         self._row_count = -1
@@ -111,7 +115,7 @@ class Database:
             if cached is not None:
                 self._selects.move_to_end(sql)
                 return self._rows(cached)
-            return self._dispatch(sql)
+            return self._insert_again(sql) or self._dispatch(sql)
         except sqlite3.Error as error:
             raise self._functions.take_failure() or translate(error) from error
 
@@ -142,7 +146,7 @@ class Database:
         if isinstance(tree, exp.Select | exp.Union | exp.Subquery):
             return self._select(sql, tree)
         if isinstance(tree, exp.Insert):
-            return self._write(lambda writes: self._insert(writes.insert(tree, replace=is_replace)))
+            return self._write(lambda writes: self._insert_new(sql, tree, writes, is_replace=is_replace))
         if isinstance(tree, exp.Update):
             return self._write(lambda writes: self._change(writes.update(tree)))
         if isinstance(tree, exp.Delete):
@@ -157,12 +161,25 @@ class Database:
             )
         return self._ddl(tree)
 
+    def _insert_again(self, sql: str) -> Done | None:
+        """Run an INSERT whose shape was compiled before; None for any other statement."""
+        if not starts_insert(sql):
+            return None
+        insert = self._inserts.bind(fingerprint(sql))
+        return None if insert is None else self._write(lambda _: self._insert(insert))
+
+    def _insert_new(self, sql: str, tree: exp.Insert, writes: Writes, *, is_replace: bool) -> Done:
+        insert = writes.insert(tree, replace=is_replace)
+        self._inserts.keep(fingerprint(sql), tree, insert)
+        return self._insert(insert)
+
     def _refresh(self) -> None:
         """Another connection may have changed the tables."""
         version = self._sqlite.execute("PRAGMA schema_version").fetchone()[0]
         if version != self._version:
             self._tables = schema.read_tables(self._sqlite)
             self._selects.clear()
+            self._inserts.clear()
             self._version = version
 
     # ------------------------------------------------------------------ SELECT and SHOW

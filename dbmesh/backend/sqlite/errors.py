@@ -42,9 +42,7 @@ def breaks_reference(error: sqlite3.Error) -> bool:
 
 def referenced() -> ShardError:
     """Error 1451: another table's rows refer to the row that was to go."""
-    return ShardError(
-        1451, "23000", "Cannot delete or update a parent row: a foreign key constraint fails"
-    )
+    return ShardError(1451, "23000", "Cannot delete or update a parent row: a foreign key constraint fails")
 
 
 def violated_key(error: sqlite3.Error, table: Table) -> tuple[str, tuple[str, ...]] | None:

@@ -22,7 +22,8 @@ from dbmesh.errors import ShardError, not_supported
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """A compiled INSERT or REPLACE. `rows` holds each row's values where all are known, for error texts and REPLACE."""
+    """A compiled INSERT or REPLACE. `rows` holds each row's values where all are known, for error texts and REPLACE.
+    `head` and `tail` are what stands around the rows of VALUES in `sql`."""
 
     table: Table
     columns: tuple[str, ...]
@@ -33,6 +34,8 @@ class Insert:
     ignore: bool = False
     generates: bool = False
     count: int = 0
+    head: str = ""
+    tail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +90,24 @@ class Writes:
         ignore = bool(node.args.get("ignore"))
         conflict = node.args.get("conflict")
         verb = "INSERT OR REPLACE" if replace else "INSERT OR IGNORE" if ignore else "INSERT"
-        sql = f"{verb} INTO {names.name(table.name)} ({names_sql}) {body}"
+        before = f"{verb} INTO {names.name(table.name)} ({names_sql}) "
+        tail = ""
         if conflict is not None:
             if replace or ignore:
                 raise refused(conflict)
-            sql += self._on_duplicate(table, conflict)
+            tail = self._on_duplicate(table, conflict)
         return Insert(
             table,
             tuple(column.name for column in order),
-            sql,
+            f"{before}{body}{tail}",
             None if rows is None else tuple(map(tuple, rows)),
             replace,
             conflict is not None,
             ignore,
             generates,
             count,
+            f"{before}VALUES ",
+            tail,
         )
 
     def _column(self, table: Table, name: str) -> Column:
@@ -166,11 +172,8 @@ class Writes:
 
     def _stored(self, column: Column, coercion: Coercion, value: Typed, row: int) -> Typed:
         """A value on its way into a column."""
-        if column.auto_increment and value.constant and value.value in (None, 0, "0"):
-            return Typed("NULL", column.type, constant=True)
         if value.constant:
-            stored = coercion.store(value.value, row)
-            return Typed(names.literal(stored), column.type, constant=True, value=stored)
+            return stored_constant(column, coercion, value, row)
         key = self._environment.register(coercion)
         return Typed(f"mysql_store({names.literal(key)}, {value.sql}, {row})", column.type)
 
@@ -271,6 +274,14 @@ class Writes:
             f"{quoted}.rowid IN (SELECT {quoted}.rowid FROM {names.name(table.name)} AS {quoted} "
             f"WHERE {condition}{keys}{limit_sql(node)})"
         )
+
+
+def stored_constant(column: Column, coercion: Coercion, value: Typed, row: int) -> Typed:
+    """A constant on its way into a column. Raises ShardError when it does not fit."""
+    if column.auto_increment and value.value in (None, 0, "0"):
+        return Typed("NULL", column.type, constant=True)
+    stored = coercion.store(value.value, row)
+    return Typed(names.literal(stored), column.type, constant=True, value=stored)
 
 
 def schema_given(columns: Sequence[Column], table: Table) -> bool:
