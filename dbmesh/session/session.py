@@ -20,6 +20,7 @@ from dbmesh.engine.exchange import Exchange, ShardWarning
 from dbmesh.errors import (
     INTERNAL,
     MALFORMED_PACKET,
+    NO_DATABASE,
     QUERY_INTERRUPTED,
     TRANSACTION_BROKEN,
     UNKNOWN_COMMAND,
@@ -125,9 +126,16 @@ class Session:
 
     @property
     def current_database(self) -> Database:
-        """The logic database statements are planned in."""
+        """The logic database statements are planned in: without a chosen one the first that the account may use, because
+        a qualified name reaches its tables. Raises MeshError NO_DATABASE for an account that may use none."""
         if self.database is None:
-            return self.mesh.default_database
+            allowed = self.allowed_databases
+            if allowed is None:
+                return self.mesh.default_database
+            for name, database in self.mesh.databases.items():
+                if name in allowed:
+                    return database
+            raise MeshError(NO_DATABASE)
         return self.mesh.databases[self.database.lower()]
 
     @property
