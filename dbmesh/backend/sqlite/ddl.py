@@ -14,7 +14,8 @@ from sqlglot import exp
 from dbmesh.backend.sqlite import names, types
 from dbmesh.backend.sqlite.coerce import Coercion, Stored
 from dbmesh.backend.sqlite.collation import BINARY, GENERAL_CI, TEXT_COLLATIONS
-from dbmesh.backend.sqlite.expressions import literal, refused
+from dbmesh.backend.sqlite.expressions import refused
+from dbmesh.backend.sqlite.inference import literal
 from dbmesh.backend.sqlite.schema import Column, ForeignKey, Index, Table
 from dbmesh.backend.sqlite.types import Kind
 from dbmesh.errors import ShardError, not_supported

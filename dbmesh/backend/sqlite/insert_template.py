@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from dbmesh.backend.sqlite import names
 from dbmesh.backend.sqlite.coerce import Coercion, Stored
-from dbmesh.backend.sqlite.expressions import literal
+from dbmesh.backend.sqlite.inference import literal
 from dbmesh.backend.sqlite.schema import Column
 from dbmesh.backend.sqlite.scope import Typed
 from dbmesh.backend.sqlite.types import NULL

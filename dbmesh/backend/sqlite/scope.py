@@ -27,7 +27,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """A compiled expression. `constant` tells that `value` is known; `origin` that it is a plain stored column."""
+    """A compiled expression. `constant` tells that `value` is known; `origin` that it is a plain stored column;
+    `derived` names the derived table whose column it is."""
 
     sql: str
     type: SqlType
@@ -35,6 +36,7 @@ class Typed:
     constant: bool = False
     value: Stored = None
     aggregate: bool = False
+    derived: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,7 +210,7 @@ class Selects:
             Source(
                 alias,
                 tuple(
-                    (name, Typed(f"{quoted}.{names.name(f'c{i}')}", c.type))
+                    (name, Typed(f"{quoted}.{names.name(f'c{i}')}", c.type, derived=alias))
                     for i, (name, c) in enumerate(columns)
                 ),
             )
@@ -455,7 +455,7 @@ def definitions(columns: Named, schema: str) -> tuple[ColumnDefinition, ...]:
     for name, column in columns:
         origin = column.origin
         if origin is None:
-            found.append(types.definition(name, column.type))
+            found.append(types.definition(name, column.type, table=column.derived))
         else:
             found.append(
                 types.definition(

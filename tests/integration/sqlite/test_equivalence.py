@@ -231,12 +231,12 @@ def same(pair: Pair, statement: str) -> None:
 
 
 def shape(answer: Answer) -> list[tuple[str, str, int]]:
-    """Names, stored tables and types of the columns. A computed integer is BIGINT here, as MySQL 8 has it; MariaDB
+    """Names, tables and types of the columns. A computed integer is BIGINT here, as MySQL 8 has it; MariaDB
     narrows some to INT."""
     return [
         (
             column.name,
-            column.table if column.org_table else "",
+            column.table,
             FIELD_TYPE.LONGLONG
             if column.type_code == FIELD_TYPE.LONG and not column.org_table
             else column.type_code,
