@@ -20,6 +20,7 @@ from dbmesh.planner.ordering import OrderElement, is_same, make_element, order_e
 from dbmesh.planner.plan import Aggregate, AggregateFunction, RowMerge, SortKey
 from dbmesh.planner.template import Segment
 from dbmesh.sql.clauses import Span
+from dbmesh.sql.shape import SlotKind
 
 _Text = tuple[Segment, ...]
 _PLAIN: dict[type[exp.Expr], AggregateFunction] = {
@@ -124,11 +125,26 @@ class _Grouping:
             self._plain_item(item, groups)
         elif len(calls) == 1 and calls[0] is body:
             self._aggregate(body, item.index)
+        elif self._is_total(body):
+            self.aggregates.append(Aggregate(item.index, AggregateFunction.SUM))
         else:
             raise not_supported(
                 "an expression over aggregates on several data nodes",
                 "select the aggregates and compute outside",
             )
+
+    def _is_total(self, body: exp.Expr) -> bool:
+        """`COALESCE(SUM(x), 0)`: a node without values adds its 0, so that the sum of all is right."""
+        if (
+            not isinstance(body, exp.Coalesce)
+            or len(body.expressions) != 1
+            or not isinstance(body.this, exp.Sum)
+        ):
+            return False
+        slot = self.draft.context.statement.slot(body.expressions[0])
+        if slot is None or slot.parameter or slot.kind is not SlotKind.INTEGER:
+            return False
+        return not isinstance(body.this.this, exp.Distinct) and self.draft.context.literal(slot) == 0
 
     def _plain_item(self, item: SelectItem, groups: list[OrderElement]) -> None:
         """A group key, something its group determines, or a constant: any row of the group has it."""

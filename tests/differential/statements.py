@@ -259,7 +259,14 @@ class Generator:
             return "COUNT(*)"
         functions = ["COUNT({})", "MIN({})", "MAX({})", "COUNT(DISTINCT {})"]
         if column.kind in _NUMBERS:
-            functions += ["SUM({})", "AVG({})", "SUM({})", "SUM(DISTINCT {})", "AVG(DISTINCT {})"]
+            functions += [
+                "SUM({})",
+                "AVG({})",
+                "SUM({})",
+                "SUM(DISTINCT {})",
+                "AVG(DISTINCT {})",
+                "COALESCE(SUM({}), 0)",
+            ]
         if column.kind == "int":
             functions += ["BIT_OR({})", "BIT_AND({})", "BIT_XOR({})"]
         return self._random.choice(functions).format(name)
