@@ -20,7 +20,14 @@ from sqlglot import exp
 
 from dbmesh.backend.sqlite import metadata, names, schema, types, variables
 from dbmesh.backend.sqlite.coerce import Coercion, Stored
-from dbmesh.backend.sqlite.errors import breaks_reference, duplicate, referenced, translate, violated_key
+from dbmesh.backend.sqlite.errors import (
+    COMPUTED,
+    breaks_reference,
+    duplicate,
+    referenced,
+    translate,
+    violated_key,
+)
 from dbmesh.backend.sqlite.functions import Functions
 from dbmesh.backend.sqlite.inference import known
 from dbmesh.backend.sqlite.insert_template import InsertTemplates
@@ -309,7 +316,7 @@ class Database:
 
     def _duplicate(self, insert: Insert, key: str, columns: tuple[str, ...]) -> ShardError:
         """Error 1062 with the entry MySQL names: the first row whose key is there already or repeats."""
-        rows = insert.rows or ()
+        rows = insert.entries
         positions = [insert.columns.index(column) for column in columns]
         quoted = names.name(insert.table.name)
         seen: set[tuple[Stored, ...]] = set()
@@ -326,7 +333,7 @@ class Database:
             ):
                 return duplicate(key, values)
             seen.add(folded)
-        return duplicate(key, ("?",))
+        return duplicate(key, (COMPUTED,))
 
     def _run_insert(self, insert: Insert) -> tuple[int, list[int]]:
         """How many rows were written, and their AUTO_INCREMENT values."""

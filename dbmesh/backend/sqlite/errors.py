@@ -57,6 +57,10 @@ def violated_key(error: sqlite3.Error, table: Table) -> tuple[str, tuple[str, ..
     return "PRIMARY", columns
 
 
+COMPUTED = "?"
+"""Stands in error 1062 for a key's value that only the running statement knew."""
+
+
 def duplicate(key: str, values: tuple[Stored, ...]) -> ShardError:
     """Error 1062."""
     entry = "-".join("NULL" if value is None else str(value) for value in values)

@@ -115,7 +115,8 @@ def _bound(template: _Template, cells: RowSet) -> Insert | None:
         texts.append(f"({', '.join([*(cell.sql for cell in stored), *defaults])})")
         rows.append((*(cell.value for cell in stored), *template.defaults))
     sql = f"{insert.head}{', '.join(texts)}{insert.tail}"
-    return replace(insert, sql=sql, rows=tuple(rows), generates=generates, count=len(rows))
+    found = tuple(rows)
+    return replace(insert, sql=sql, rows=found, entries=found, generates=generates, count=len(rows))
 
 
 def _value(raw: str) -> Typed | None:

@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from dbmesh.backend.sqlite import names
 from dbmesh.backend.sqlite.coerce import Coercion, Stored
+from dbmesh.backend.sqlite.errors import COMPUTED
 from dbmesh.backend.sqlite.expressions import Environment, Expressions, refused
 from dbmesh.backend.sqlite.schema import Column, Table
 from dbmesh.backend.sqlite.scope import Scope, Source, Typed
@@ -22,7 +23,8 @@ from dbmesh.errors import ShardError, not_supported
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """A compiled INSERT or REPLACE. `rows` holds each row's values where all are known, for error texts and REPLACE.
+    """A compiled INSERT or REPLACE. `rows` holds each row's values where all are known, for REPLACE;
+    `entries` holds them for error texts, with COMPUTED for what only the running statement knows.
     `head` and `tail` are what stands around the rows of VALUES in `sql`."""
 
     table: Table
@@ -36,6 +38,7 @@ class Insert:
     count: int = 0
     head: str = ""
     tail: str = ""
+    entries: tuple[tuple[Stored, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,10 @@ class Writes:
         source = node.expression
         missing = [column for column in table.columns if column not in columns]
         rows: list[list[Stored]] | None = None
+        entries: list[list[Stored]] = []
         if isinstance(source, exp.Values):
-            sql_rows, rows, generates = self._value_rows(table, columns, missing, source)
+            sql_rows, entries, all_known, generates = self._value_rows(table, columns, missing, source)
+            rows = entries if all_known else None
             body = f"VALUES {', '.join(sql_rows)}"
             count = len(sql_rows)
         else:
@@ -108,6 +113,7 @@ class Writes:
             count,
             f"{before}VALUES ",
             tail,
+            tuple(map(tuple, entries)),
         )
 
     def _column(self, table: Table, name: str) -> Column:
@@ -118,11 +124,13 @@ class Writes:
 
     def _value_rows(
         self, table: Table, columns: Sequence[Column], missing: Sequence[Column], source: exp.Values
-    ) -> tuple[list[str], list[list[Stored]] | None, bool]:
+    ) -> tuple[list[str], list[list[Stored]], bool, bool]:
+        """Each row's SQL and values, whether all values are known, and whether AUTO_INCREMENT gives some."""
         expressions, scope = Expressions(self._environment), Scope()
         coercions = [Coercion(column.name, column.type) for column in (*columns, *missing)]
         sql_rows: list[str] = []
-        known: list[list[Stored]] | None = []
+        entries: list[list[Stored]] = []
+        all_known = True
         generates = any(column.auto_increment for column in missing)
         for number, row in enumerate(source.expressions, start=1):
             cells = row.expressions if isinstance(row, exp.Tuple) else [row]
@@ -139,17 +147,15 @@ class Writes:
                 stored = self._stored(column, coercion, value, number)
                 generates |= column.auto_increment and stored.sql == "NULL"
                 parts.append(stored.sql)
-                values.append(stored.value)
-                if not stored.constant:
-                    known = None
+                values.append(stored.value if stored.constant else COMPUTED)
+                all_known &= stored.constant
             for column, coercion in zip(missing, coercions[len(columns) :], strict=True):
                 stored = self._stored(column, coercion, _default(column), number)
                 parts.append(stored.sql)
                 values.append(stored.value)
             sql_rows.append(f"({', '.join(parts)})")
-            if known is not None:
-                known.append(values)
-        return sql_rows, known, generates
+            entries.append(values)
+        return sql_rows, entries, all_known, generates
 
     def _query_rows(
         self, table: Table, columns: Sequence[Column], missing: Sequence[Column], source: exp.Expression

@@ -271,6 +271,13 @@ def test_tables_of_another_program_are_not_there(database: Database, tmp_path: P
     assert "foreign_table" not in database.tables()
 
 
+def test_a_duplicate_entry_is_named_beside_computed_values(database: Database) -> None:
+    with pytest.raises(ShardError, match="Duplicate entry '1' for key 'PRIMARY'"):
+        database.run("INSERT INTO t (id, name, made) VALUES (1, 'z', NOW())")
+    with pytest.raises(ShardError, match="Duplicate entry 'ADA' for key 'u_name'"):
+        database.run("INSERT INTO t (name, money) VALUES ('ADA', 1 + 1)")
+
+
 def test_foreign_keys_are_checked(database: Database) -> None:
     database.run("CREATE TABLE child (id INT PRIMARY KEY, t_id INT, FOREIGN KEY (t_id) REFERENCES t (id))")
     done(database, "INSERT INTO child VALUES (1, 1), (2, NULL)")
