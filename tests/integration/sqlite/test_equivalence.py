@@ -6,11 +6,15 @@ docs/DIALECTS.md and below.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from pymysql.constants import FIELD_TYPE
 
-from tests.integration.sqlite.conftest import Pair
 from tests.plugins.equivalence import Answer, ask
+
+if TYPE_CHECKING:
+    from tests.integration.sqlite.conftest import Pair
 
 pytestmark = pytest.mark.integration
 
