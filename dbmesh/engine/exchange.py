@@ -11,10 +11,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ParamSpec, Protocol
 
 from dbmesh.backend.connection import Connection
-from dbmesh.engine.collect import collect
+from dbmesh.engine.collect import Collector, Result, collect
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, ShardError
 from dbmesh.merge.counts import merge_counts
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
@@ -22,6 +22,10 @@ from dbmesh.planner.plan import Answer, CountMerge, RowMerge, Shot
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
 _log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+
+SHOW_WARNINGS = b"SHOW WARNINGS"
 
 PASS_THROUGH = RowMerge()
 """What a single shot's rows need: nothing."""
@@ -81,6 +85,9 @@ class Exchange:
         self._sources = sum(len(lane.shots) for lane in lanes)
         self._shares_connections = self._sources > len(self._lanes)
         self._receivers: list[_ShotReceiver] = []
+        self._paused: set[_ShotReceiver] = set()
+        self._lanes_left = len(self._lanes)
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._merger: RowMerger | None = None
         self._pushed = 0
         self._rows_out = 0
@@ -91,23 +98,15 @@ class Exchange:
     async def run(self) -> Outcome:
         """Run every shot; rows go to the sink as they come. Raises ShardError or MeshError, the first one met, after
         every connection has come to rest or has been closed."""
-        source = 0
-        lanes = []
+        runs = []
         for lane in self._lanes:
-            receivers = [
-                _ShotReceiver(self, source + index, lane.connection, last=index == len(lane.shots) - 1)
-                for index in range(len(lane.shots))
-            ]
-            source += len(receivers)
-            self._receivers.extend(receivers)
-            lanes.append((lane, receivers))
+            run = _LaneRun(self, lane, len(self._receivers))
+            self._receivers += run.receivers
+            runs.append(run)
         try:
-            if len(lanes) == 1:
-                await self._run_lane(*lanes[0])
-            else:
-                async with asyncio.TaskGroup() as group:
-                    for lane, receivers in lanes:
-                        group.create_task(self._run_lane(lane, receivers))
+            for run in runs:
+                run.advance()
+            await self._ended
         except asyncio.CancelledError:
             for lane in self._lanes:
                 if not lane.connection.usable:
@@ -138,24 +137,22 @@ class Exchange:
         done = (receiver.data_source for receiver in self._receivers if receiver.ok is not None)
         return list(dict.fromkeys(done))
 
-    async def _run_lane(self, lane: Lane, receivers: list[_ShotReceiver]) -> None:
-        try:
-            for shot, receiver in zip(lane.shots, receivers, strict=True):
-                if self._first_error is not None or self._complete:
-                    return
-                lane.connection.query(shot.sql, receiver)
-                await receiver.ended
-                if receiver.ok is not None and receiver.ok.warnings:
-                    self._warnings.extend(await fetch_warnings(lane.connection))
-        except (MeshError, ShardError) as error:
-            self._fail(error, None)
-
     @property
     def _complete(self) -> bool:
         """Whether LIMIT is reached: rows that still come are of no use."""
         return self._merger is not None and self._merger.done
 
-    # ------------------------------------------------------------------ called by receivers
+    # ------------------------------------------------------------------ called by lanes and receivers
+
+    @property
+    def _stopped(self) -> bool:
+        """Whether no further shot need run."""
+        return self._first_error is not None or self._complete
+
+    def _lane_ended(self) -> None:
+        self._lanes_left -= 1
+        if not self._lanes_left and not self._ended.done():
+            self._ended.set_result(None)
 
     def _columns_arrived(self, columns: tuple[ColumnDefinition, ...]) -> None:
         """The first shard to answer tells the columns; the others' are the same."""
@@ -190,8 +187,9 @@ class Exchange:
             if receiver is not origin:
                 receiver.stop()
 
-    def _adjust_all(self) -> None:
-        for receiver in self._receivers:
+    def _adjust_paused(self) -> None:
+        """What one source sends or ends can only make others wanted again, never unwanted."""
+        for receiver in tuple(self._paused):
             receiver.adjust_flow()
 
     def _outcome(self) -> Outcome:
@@ -203,27 +201,68 @@ class Exchange:
         return Outcome(ok, None, self._warnings)
 
 
+class _LaneRun:
+    """One lane under way: its shots one after another, each followed by a look at its warnings."""
+
+    def __init__(self, exchange: Exchange, lane: Lane, first_source: int) -> None:
+        self._exchange = exchange
+        self._lane = lane
+        self._next = 0
+        last = len(lane.shots) - 1
+        self.receivers = [
+            _ShotReceiver(exchange, self, first_source + index, lane.connection, last=index == last)
+            for index in range(len(lane.shots))
+        ]
+
+    def advance(self) -> None:
+        """Start the next shot, or end."""
+        position = self._next
+        if position == len(self.receivers) or self._exchange._stopped:
+            self._exchange._lane_ended()
+            return
+        self._next = position + 1
+        self._lane.connection.query(self._lane.shots[position].sql, self.receivers[position])
+
+    def shot_ended(self, ok: OkPacket | None) -> None:
+        """The answer of a shot is complete."""
+        if ok is None or not ok.warnings:
+            self.advance()
+            return
+        collector = Collector()
+        collector.future.add_done_callback(self._warnings_came)
+        self._lane.connection.query(SHOW_WARNINGS, collector)
+
+    def _warnings_came(self, future: asyncio.Future[Result]) -> None:
+        try:
+            self._exchange._warnings += _warnings_in(future.result())
+        except (MeshError, ShardError) as error:
+            self._exchange._fail(error, None)
+        self.advance()
+
+
 class _ShotReceiver:
     """The receiving end of one shot: a source of the merger."""
 
-    def __init__(self, exchange: Exchange, source: int, connection: Connection, *, last: bool) -> None:
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(
+        self, exchange: Exchange, lane: _LaneRun, source: int, connection: Connection, *, last: bool
+    ) -> None:
         self.ok: OkPacket | None = None
         self.has_rows = False
         self.data_source = connection.data_source
         self._exchange = exchange
+        self._lane = lane
         self._source = source
         self._connection = connection
         self._last = last
         self._finished = False
-        self._paused = False
+        self._ended = False
         self._dropped = 0
 
     # Receiver
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         self.has_rows = True
-        self._guard(lambda: self._exchange._columns_arrived(tuple(columns)))
+        self._guard(self._exchange._columns_arrived, tuple(columns))
         self.adjust_flow()
 
     def rows(self, rows: list[bytes]) -> None:
@@ -236,9 +275,10 @@ class _ShotReceiver:
             if self._dropped > ROWS_DROPPED_BEFORE_ABORT:
                 self.stop()
             return
-        self._guard(lambda: exchange._push(self._source, rows))
+        self._guard(exchange._push, self._source, rows)
         if exchange._sources > 1:
-            exchange._adjust_all()
+            self.adjust_flow()
+            exchange._adjust_paused()
 
     def done(self, ok: OkPacket, *, more: bool) -> None:
         if more:
@@ -249,7 +289,7 @@ class _ShotReceiver:
         self._finished = True
         if self.has_rows:
             self._guard(self._finish)
-            self._exchange._adjust_all()
+            self._exchange._adjust_paused()
         self._end()
 
     def failed(self, error: Exception) -> None:
@@ -270,11 +310,13 @@ class _ShotReceiver:
         hold = not self._finished and exchange._first_error is None and not exchange._complete
         if hold and not exchange._client_paused:
             hold = self._last and merger is not None and not merger.wants(self._source)
-        if hold and not self._paused:
-            self._paused = True
+        if hold == (self in exchange._paused):
+            return
+        if hold:
+            exchange._paused.add(self)
             self._connection.pause_reading()
-        elif not hold and self._paused:
-            self._paused = False
+        else:
+            exchange._paused.remove(self)
             self._connection.resume_reading()
 
     def stop(self) -> None:
@@ -292,9 +334,9 @@ class _ShotReceiver:
         if merger is not None:
             self._exchange._emit(merger.finish(self._source))
 
-    def _guard(self, step: Callable[[], None]) -> None:
+    def _guard(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            step()
+            step(*args, **kwargs)
         except (MeshError, ShardError) as error:
             self._exchange._fail(error, self)
             self.stop()
@@ -305,13 +347,17 @@ class _ShotReceiver:
             self.stop()
 
     def _end(self) -> None:
-        if not self.ended.done():
-            self.ended.set_result(None)
+        if not self._ended:
+            self._ended = True
+            self._lane.shot_ended(self.ok)
 
 
 async def fetch_warnings(connection: Connection) -> list[ShardWarning]:
     """The warnings of the statement that just ended on this connection."""
-    result = await collect(connection, b"SHOW WARNINGS")
+    return _warnings_in(await collect(connection, SHOW_WARNINGS))
+
+
+def _warnings_in(result: Result) -> list[ShardWarning]:
     return [
         ShardWarning(
             (level or b"").decode("utf-8", "surrogateescape"),

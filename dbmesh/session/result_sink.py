@@ -26,7 +26,7 @@ from dbmesh.wire.packets import (
     make_ok,
 )
 from dbmesh.wire.primitives import pack_lenenc_int
-from dbmesh.wire.values import binary_row_encoder, decode_text_row, encode_text_row
+from dbmesh.wire.values import binary_rows_encoder, encode_text_row
 
 UTF8MB4_GENERAL_CI = 45
 
@@ -80,7 +80,7 @@ class ResultSink:
         self._sequence = sequence
         self._binary = binary
         self._definitions: tuple[ColumnDefinition, ...] = ()
-        self._encode: Callable[[Sequence[bytes | None]], bytes] | None = None
+        self._encode: Callable[[Sequence[bytes]], list[bytes]] | None = None
 
     def use_names(self, names: Names) -> None:
         """The next result's names."""
@@ -89,7 +89,7 @@ class ResultSink:
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         """Column count, definitions, and EOF where the client wants one."""
         self._definitions = tuple(columns)
-        self._encode = binary_row_encoder(self._definitions) if self._binary else None
+        self._encode = binary_rows_encoder(self._definitions) if self._binary else None
         packets = [pack_lenenc_int(len(self._definitions))]
         packets += [make_column_definition(rename(column, self._names)) for column in self._definitions]
         if not self._capabilities & Capability.DEPRECATE_EOF:
@@ -99,7 +99,7 @@ class ResultSink:
     def rows(self, rows: list[bytes]) -> None:
         """Text row payloads, sent in the form the command asked for."""
         if self._encode is not None:
-            rows = [self._encode(decode_text_row(row)) for row in rows]
+            rows = self._encode(rows)
         data, self._sequence = frame_rows(rows, self._sequence)
         self._client.write(data)
 

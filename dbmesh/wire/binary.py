@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final
@@ -144,19 +144,37 @@ def encode_value(value: SqlValue, encoding: str) -> tuple[int, bytes]:
     return ColumnType.BLOB, pack_lenenc_bytes(value)
 
 
-def text_to_binary(text: bytes, kind: int) -> bytes:
-    """A value of a text row in the layout of its type. FLOAT's text has six digits, so its binary form is the number
-    those digits name, which need not be the stored one. Raises ProtocolError when the text is no such value."""
+Converter = Callable[[bytes], bytes]
+
+
+def text_converter(kind: int) -> Converter | None:
+    """What turns a value of a text row into the layout of its type; None where that is the length-encoded text itself.
+
+    FLOAT's text has six digits, so its binary form is the number those digits name, which need not be the stored one.
+    A converter raises ProtocolError when the text is no such value."""
     kind &= _KIND_BITS
     fixed = FIXED.get(kind)
-    if fixed is not None:
-        try:
-            return fixed.pack(float(text) if kind & 0xFF in _FLOATS else int(text))
-        except (ValueError, OverflowError, struct.error):
-            raise ProtocolError(f"{text[:80]!r} is no value of type 0x{kind & 0xFF:02x}") from None
     kind &= 0xFF
+    if fixed is not None:
+        return _number_converter(fixed.pack, float if kind in _FLOATS else int, kind)
     if kind in _DATES or kind in _DATETIMES:
-        return datetime_text_to_binary(text)
+        return datetime_text_to_binary
     if kind == ColumnType.TIME:
-        return time_text_to_binary(text)
-    return pack_lenenc_bytes(text)
+        return time_text_to_binary
+    return None
+
+
+def _number_converter(pack: Callable[[int | float], bytes], read: type[int | float], kind: int) -> Converter:
+    def convert(text: bytes) -> bytes:
+        try:
+            return pack(read(text))
+        except (ValueError, OverflowError, struct.error):
+            raise ProtocolError(f"{text[:80]!r} is no value of type 0x{kind:02x}") from None
+
+    return convert
+
+
+def text_to_binary(text: bytes, kind: int) -> bytes:
+    """A value of a text row in the layout of its type. Raises ProtocolError, see `text_converter`."""
+    convert = text_converter(kind)
+    return pack_lenenc_bytes(text) if convert is None else convert(text)

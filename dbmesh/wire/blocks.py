@@ -7,6 +7,7 @@ Refuses to know which names belong to whom: renaming is the caller's function.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from dbmesh.errors import ProtocolError
 from dbmesh.wire.constants import MAX_PAYLOAD, ResponseKind, Status
@@ -50,7 +51,17 @@ def _eof_follows(payloads: Sequence[bytes], index: int) -> bool:
 
 def parse_header(block: bytes, *, deprecate_eof: bool) -> tuple[ColumnDefinition, ...]:
     """The definitions of a result set's header block. Raises ProtocolError when the block is not of that form or
-    announces another number of columns. (Where only a cursor is opened there is no EOF packet in either form.)"""
+    announces another number of columns. (Where only a cursor is opened there is no EOF packet in either form.)
+
+    The same few blocks come again and again: those of common size are remembered."""
+    parse = _parse_known_header if len(block) <= _COMMON_BLOCK else _parse_header
+    return parse(block, deprecate_eof)
+
+
+_COMMON_BLOCK = 4096
+
+
+def _parse_header(block: bytes, deprecate_eof: bool) -> tuple[ColumnDefinition, ...]:
     payloads = list(split_block(block))
     if not payloads:
         raise truncated("a header block")
@@ -59,6 +70,9 @@ def parse_header(block: bytes, *, deprecate_eof: bool) -> tuple[ColumnDefinition
     if unpack_lenenc_int(payloads[0], 0)[0] != len(payloads) - 1:
         raise ProtocolError("a header block with another number of definitions than it announces")
     return tuple(map(parse_column_definition, payloads[1:]))
+
+
+_parse_known_header = lru_cache(maxsize=256)(_parse_header)
 
 
 def make_header(

@@ -13,13 +13,14 @@ from decimal import Decimal
 
 from dbmesh.errors import ProtocolError
 from dbmesh.model import SqlValue
-from dbmesh.wire.binary import UNSIGNED, decode_value, text_to_binary
+from dbmesh.wire.binary import UNSIGNED, Converter, decode_value, text_converter
 from dbmesh.wire.constants import ColumnFlag
 from dbmesh.wire.packets import ColumnDefinition
-from dbmesh.wire.primitives import pack_lenenc_bytes, truncated, unpack_lenenc_bytes
+from dbmesh.wire.primitives import pack_lenenc_bytes, truncated, unpack_lenenc_bytes, unpack_lenenc_int
 from dbmesh.wire.temporal import date_text, time_text
 
 _NULL = 0xFB
+_NULL_BYTE = b"\xfb"
 _PLACES = 15
 
 
@@ -51,26 +52,53 @@ def encode_text_row(values: Sequence[bytes | None]) -> bytes:
     return b"".join([b"\xfb" if value is None else pack_lenenc_bytes(value) for value in values])
 
 
-def binary_row_encoder(columns: Sequence[ColumnDefinition]) -> Callable[[Sequence[bytes | None]], bytes]:
-    """A function that makes binary rows of text values (as text rows hold them) of these columns.
+def binary_rows_encoder(columns: Sequence[ColumnDefinition]) -> Callable[[Sequence[bytes]], list[bytes]]:
+    """A function that makes binary rows of the text rows of these columns, many at a time.
 
-    It raises ProtocolError when a value does not fit its column. FLOAT: see `binary.text_to_binary`."""
-    kinds = tuple(_kind(column) for column in columns)
-    bitmap_length = (len(kinds) + 9) // 8
+    It raises ProtocolError when a row or a value does not fit its columns. FLOAT: see `binary.text_to_binary`.
 
-    def encode(values: Sequence[bytes | None]) -> bytes:
-        if len(values) != len(kinds):
-            raise ProtocolError(f"a row of {len(values)} values where {len(kinds)} were due")
-        bitmap = bytearray(bitmap_length)
-        pieces = []
-        for index, value in enumerate(values, 2):
-            if value is None:
-                bitmap[index >> 3] |= 1 << (index & 7)
-            else:
-                pieces.append(text_to_binary(value, kinds[index - 2]))
-        return b"".join((b"\x00", bitmap, *pieces))
+    Strings are length-encoded in both protocols: a row of nothing but strings is the same bytes behind another head,
+    unless it holds the byte that means NULL."""
+    converters = tuple(map(text_converter, map(_kind, columns)))
+    head = bytes(1 + (len(converters) + 9) // 8)
+    only_strings = not any(converters)
+
+    def encode(rows: Sequence[bytes]) -> list[bytes]:
+        if only_strings:
+            return [
+                head + row if _NULL_BYTE not in row else _binary_row(row, converters, head) for row in rows
+            ]
+        return [_binary_row(row, converters, head) for row in rows]
 
     return encode
+
+
+def _binary_row(row: bytes, converters: Sequence[Converter | None], head: bytes) -> bytes:
+    bitmap = None
+    pieces = [head]
+    end = len(row)
+    at = 0
+    try:
+        for index, convert in enumerate(converters, 2):
+            size = row[at]
+            start = at + 1
+            if size > _NULL:
+                size, start = unpack_lenenc_int(row, at)
+            elif size == _NULL:
+                bitmap = bitmap or bytearray(head)
+                bitmap[1 + (index >> 3)] |= 1 << (index & 7)
+                at = start
+                continue
+            stop = start + size
+            pieces.append(row[at:stop] if convert is None else convert(row[start:stop]))
+            at = stop
+    except IndexError:
+        raise truncated("a row") from None
+    if at != end:
+        raise ProtocolError(f"a row that is not {len(converters)} values long")
+    if bitmap is not None:
+        pieces[0] = bytes(bitmap)
+    return b"".join(pieces)
 
 
 def _kind(column: ColumnDefinition) -> int:
@@ -78,8 +106,8 @@ def _kind(column: ColumnDefinition) -> int:
 
 
 def text_row_to_binary(payload: bytes, columns: Sequence[ColumnDefinition]) -> bytes:
-    """A text row as the binary row of the same values. For many rows keep a `binary_row_encoder`."""
-    return binary_row_encoder(columns)(decode_text_row(payload))
+    """A text row as the binary row of the same values. For many rows keep a `binary_rows_encoder`."""
+    return binary_rows_encoder(columns)((payload,))[0]
 
 
 def decode_binary_row(

@@ -15,7 +15,7 @@ from dbmesh.model import SqlValue
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 from dbmesh.wire.values import (
-    binary_row_encoder,
+    binary_rows_encoder,
     decode_binary_row,
     decode_text_row,
     double_text,
@@ -69,12 +69,12 @@ def test_binary_rows_round_trip(chosen: list[tuple[tuple[ColumnDefinition, bytes
 def test_the_manuals_binary_row() -> None:
     payload = b"\x00\x00\x06foobar"
     assert decode_binary_row(payload, [column(ColumnType.VAR_STRING)]) == ["foobar"]
-    assert binary_row_encoder([column(ColumnType.VAR_STRING)])([b"foobar"]) == payload
+    assert binary_rows_encoder([column(ColumnType.VAR_STRING)])([b"\x06foobar"]) == [payload]
 
 
 def test_rows_of_another_width_are_errors() -> None:
     with pytest.raises(ProtocolError):
-        binary_row_encoder([column(ColumnType.TINY)])([b"1", b"2"])
+        binary_rows_encoder([column(ColumnType.TINY)])([encode_text_row([b"1", b"2"])])
     with pytest.raises(ProtocolError):
         decode_binary_row(b"\x01\x00", [])
 
