@@ -102,6 +102,15 @@ SELECT id, ubig FROM t_types ORDER BY ubig DESC, id
 SELECT id, big FROM t_types ORDER BY big, id
 SELECT id, money FROM t_types ORDER BY money, id
 SELECT id, d FROM t_types ORDER BY d, id
+SELECT id, f FROM t_types ORDER BY f DESC, id
+SELECT COUNT(DISTINCT f), COALESCE(SUM(f), 0) FROM t_types
+SELECT COALESCE(SUM(amount), 0) AS total FROM t_order WHERE status = 'nothing'
+SELECT EXISTS (SELECT 1 FROM t_order WHERE status = 'NEW') AS found
+SELECT EXISTS (SELECT 1 FROM t_order WHERE status = 'nothing') AS found
+SELECT order_id FROM t_order o WHERE NOT EXISTS (SELECT 1 FROM t_order_item i WHERE i.order_id = o.order_id AND i.user_id = o.user_id)
+SELECT COUNT(*) FROM t_order WHERE (order_id, user_id) IN (SELECT order_id, user_id FROM t_order_item WHERE price > 40)
+SELECT DISTINCT i.item_id, LENGTH(TRIM(o.note)) AS n FROM t_order o JOIN t_order_item i ON o.order_id = i.order_id AND o.user_id = i.user_id ORDER BY n, i.item_id LIMIT 12
+SELECT * FROM t_order WHERE order_id = -1
 SELECT id, clock FROM t_types ORDER BY clock, id
 SELECT id, moment FROM t_types ORDER BY moment DESC, id
 SELECT id, day FROM t_types ORDER BY day, id
