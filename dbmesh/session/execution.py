@@ -120,8 +120,11 @@ async def run(
     if plan.implicit_commit:
         await session.end_transaction(commit=True)
     sink.use_names(bound.names)
-    outcome = await _exchange(session, database, plan, bound, sink)
-    _remember(session, plan, bound, outcome)
+    if _writes_several(plan, bound.shots) and session.autocommit and not session.transaction.open:
+        outcome = await _in_own_transaction(session, database, plan, bound, sink)
+    else:
+        outcome = await _exchange(session, database, plan, bound, sink)
+    _remember(session, bound, outcome)
     if plan.verb is Verb.DDL:
         await session.mesh.reload(database)
     status = session.status | (Status.MORE_RESULTS_EXISTS.value if more else 0)
@@ -174,8 +177,32 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
     return bound.generated_id if bound.generated_id is not None else ok.last_insert_id
 
 
-async def _exchange(
+async def _in_own_transaction(
     session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: ResultSink
+) -> Outcome:
+    """A write of several shots under autocommit: all of it or nothing of it, as on one server, as far as one commit per
+    data source can promise. What it cannot promise is told by a warning."""
+    session.transaction.begin("")
+    try:
+        outcome = await _exchange(session, database, plan, bound, sink, undo=False)
+    except BaseException:
+        session.broken_transaction = None
+        await session.end_transaction(commit=False)
+        raise
+    warning = await session.end_transaction(commit=True)
+    if warning is not None:
+        outcome.warnings.append(ShardWarning("Warning", NOT_ATOMIC_WARNING, warning))
+    return outcome
+
+
+async def _exchange(
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    sink: ResultSink,
+    *,
+    undo: bool = True,
 ) -> Outcome:
     loan = Loan(session)
     undoable = False
@@ -183,7 +210,7 @@ async def _exchange(
     try:
         await loan.take(database, plan, bound.shots, bound.answer)
         undoable = not plan.reads_only and len(bound.shots) > 1 and bool(session.transaction.branches)
-        if undoable:
+        if undoable and undo:
             await session.transaction.begin_statement()
         session.exchange = Exchange(loan.lanes, bound.answer, target, session.mesh.limits)
         if session.client_paused:
@@ -191,7 +218,7 @@ async def _exchange(
         return await session.exchange.run()
     except (MeshError, ShardError) as error:
         exchange, session.exchange = session.exchange, None
-        if exchange is not None and undoable and error.number not in ROLLED_BACK_BY_SERVER:
+        if exchange is not None and undoable and undo and error.number not in ROLLED_BACK_BY_SERVER:
             await session.transaction.undo_statement()
         loan.free()
         settled_error = await settled(session, database, bound, error)
@@ -211,7 +238,7 @@ def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshE
     return ShardError(error.number, error.sqlstate, text)
 
 
-def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome: Outcome) -> None:
+def _remember(session: Session, bound: BoundStatement, outcome: Outcome) -> None:
     """What FOUND_ROWS(), ROW_COUNT(), LAST_INSERT_ID() and SHOW WARNINGS will answer."""
     session.warnings = outcome.warnings
     if outcome.row_count is not None:
@@ -222,15 +249,8 @@ def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome:
     insert_id = session_insert_id(bound, outcome.ok)
     if insert_id:
         session.last_insert_id = insert_id
-    if _writes_several(plan, bound.shots) and not session.transaction.open:
-        sources = ", ".join(dict.fromkeys(shot.data_source for shot in bound.shots))
-        text = f"dbmesh: the statement wrote {sources} one after another: it was not atomic"
-        session.warnings = [*session.warnings, ShardWarning("Warning", NOT_ATOMIC_WARNING, text)]
 
 
 def _writes_several(plan: ShardPlan, shots: Sequence[Shot]) -> bool:
-    return (
-        not plan.reads_only
-        and plan.verb in (Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE)
-        and len({shot.data_source for shot in shots}) > 1
-    )
+    """Whether a statement changes rows by several shots. DDL ends transactions and is not among them."""
+    return len(shots) > 1 and plan.verb in (Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE)
