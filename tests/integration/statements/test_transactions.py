@@ -101,3 +101,27 @@ def test_a_lock_wait_timeout_reaches_the_client(fresh_shop: Shop) -> None:
         assert answer.error == 1205
         ask(other, "ROLLBACK")
         ask(one, "ROLLBACK")
+
+
+@pytest.mark.parametrize("transaction", ["", "BEGIN"])
+def test_a_write_that_fails_on_one_shard_leaves_nothing_on_the_others(
+    fresh_shop: Shop, transaction: str
+) -> None:
+    with fresh_shop.target.connect() as client:
+        ask(client, "INSERT INTO t_auto VALUES (7, 'taken', 1)")
+        if transaction:
+            ask(client, transaction)
+        answer = ask(client, "INSERT INTO t_auto VALUES (4, 'a', 1), (5, 'b', 1), (6, 'c', 1), (7, 'd', 1)")
+        assert answer.error == 1062
+        if transaction:
+            ask(client, "COMMIT")
+        assert ask(client, "SELECT id FROM t_auto").rows == ((7,),)
+
+
+def test_a_write_of_several_data_sources_says_that_it_was_not_atomic(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as client:
+        assert ask(client, "INSERT INTO t_auto VALUES (4, 'a', 1), (6, 'b', 1)").warnings == 0
+        assert ask(client, "INSERT INTO t_auto VALUES (8, 'a', 1), (9, 'b', 1)").warnings == 1
+        (level, number, text) = ask(client, "SHOW WARNINGS").rows[0]
+        assert (level, number) == ("Warning", 1196)
+        assert "not atomic" in str(text)
