@@ -32,8 +32,8 @@ def make_field_reader(columns: Sequence[int], visible: int | None = None) -> Fie
     for stop in stops:
         plan.append((range(stop - previous), stop == visible, stop in wanted))
         previous = stop + 1 if stop in wanted else stop
-    if len(columns) == 1 and visible is None:
-        return _single_column_reader(columns[0])
+    if len(columns) == 1 and visible in (None, columns[0]):
+        return _single_column_reader(columns[0], cuts=visible is not None)
     return _general_reader(plan, len(columns), visible is not None)
 
 
@@ -45,12 +45,14 @@ def _read_first_column(rows: Sequence[bytes]) -> tuple[list[list[Field]], Sequen
     return [fields], rows
 
 
-def _single_column_reader(column: int) -> FieldReader:
+def _single_column_reader(column: int, *, cuts: bool) -> FieldReader:
+    """`cuts`: rows lose that column and what follows it."""
     skipped = range(column)
 
     def read(rows: Sequence[bytes]) -> tuple[list[list[Field]], Sequence[bytes]]:
         fields: list[Field] = []
         append = fields.append
+        cut_rows: list[bytes] = []
         try:
             for row in rows:
                 at = 0
@@ -59,9 +61,11 @@ def _single_column_reader(column: int) -> FieldReader:
                     at = at + size + 1 if size < _NULL else _next(row, at)
                 size = row[at]
                 append(row[at + 1 : at + size + 1] if size < _NULL else _field_at(row, at)[0])
+                if cuts:
+                    cut_rows.append(row[:at])
         except IndexError:
             raise _malformed() from None
-        return [fields], rows
+        return [fields], (cut_rows if cuts else rows)
 
     return read
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from dbmesh.errors import MeshError, ProtocolError, not_supported
 from dbmesh.merge.fields import Field, make_field_reader
-from dbmesh.merge.padding import make_described_weight_key, make_weight_key
+from dbmesh.merge.padding import make_described_weight_key, make_weight_keys
 from dbmesh.planner.plan import SortKey
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
@@ -146,7 +146,9 @@ def compares_by_weight(column: ColumnDefinition, weight: int | None, collation: 
 
 def weight_converter(collation: str | None) -> Convert:
     """From results of WEIGHT_STRING to keys; without a collation, from `<collation>:<weight>`."""
-    key = make_described_weight_key() if collation is None else make_weight_key(collation)
+    if collation is not None:
+        return make_weight_keys(collation)
+    key = make_described_weight_key()
     return lambda fields: [b"" if field is None else key(field) for field in fields]
 
 

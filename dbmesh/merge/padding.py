@@ -9,9 +9,9 @@ Sources: manual, "The CHAR and VARCHAR Types", "WEIGHT_STRING()"; MariaDB knowle
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from dbmesh.errors import MeshError, not_supported
 
@@ -117,6 +117,26 @@ def make_weight_key(collation: str) -> Callable[[bytes], bytes]:
     if space is None:
         return _unpadded_key
     return _padded_key(space)
+
+
+def make_weight_keys(collation: str) -> Callable[[Sequence[bytes | None]], list[bytes]]:
+    """`make_weight_key` for many results at once; the key of NULL is empty.
+
+    The key of a weight without a space is the weight and an end, so weights that hold none together need no look each.
+    """
+    key = make_weight_key(collation)
+    space = space_weight(collation)
+    end = key(b"")
+
+    def keys(weights: Sequence[bytes | None]) -> list[bytes]:
+        if None in weights:
+            return [b"" if weight is None else key(weight) for weight in weights]
+        known = cast("Sequence[bytes]", weights)
+        if space is None or space not in b"".join(known):
+            return [weight + end for weight in known]
+        return list(map(key, known))
+
+    return keys
 
 
 def make_described_weight_key() -> Callable[[bytes], bytes]:

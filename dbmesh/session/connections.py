@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
+from dbmesh.backend.pool import Pool
 from dbmesh.engine.exchange import Lane
 from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
@@ -44,7 +45,7 @@ class Loan:
                 database, data_source, _parallel(session, own, answer), transactional
             )
             for connection in connections:
-                if connection.state != session.state:
+                if connection.state is not session.state and connection.state != session.state:
                     await connection.bring_to(session.state)
             if transactional:
                 await self._join(database, data_source, connections[0], plan)
@@ -73,8 +74,9 @@ class Loan:
     def free(self) -> None:
         """Give borrowed connections back; a connection in an unknown state is closed by its pool."""
         now = self._session.now()
+        kept = set(map(id, self._session.held_connections()))
         for connection in self._borrowed:
-            if not self.keeps(connection):
+            if id(connection) not in kept:
                 connection.home.release(connection, now)
         self._borrowed = []
 
@@ -93,11 +95,25 @@ class Loan:
             self._unpin(key, *pinned)
         pool = database.pools[data_source]
         wanted = 1 if transactional else min(count, max(1, pool.config.max_pool_size // 2))
-        if wanted == 1:
+        connections = self._idle_connections(pool, wanted)
+        if connections is None and wanted == 1:
             connections = [await pool.acquire(session.flavour)]
-        else:
+        elif connections is None:
             connections = await pool.acquire_many(session.flavour, wanted)
         self._borrowed.extend(connections)
+        return connections
+
+    def _idle_connections(self, pool: Pool, count: int) -> list[Connection] | None:
+        """So many connections if they are idle right now, all or none: nothing is held while others are waited for."""
+        flavour, now = self._session.flavour, self._session.now()
+        connections: list[Connection] = []
+        while len(connections) < count:
+            connection = pool.try_acquire(flavour, now)
+            if connection is None:
+                for taken in connections:
+                    pool.release(taken, now)
+                return None
+            connections.append(connection)
         return connections
 
     async def _join(

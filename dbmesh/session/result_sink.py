@@ -30,6 +30,9 @@ from dbmesh.wire.values import binary_rows_encoder, encode_text_row
 
 UTF8MB4_GENERAL_CI = 45
 
+HELD_BYTES = 16 * 1024
+"""Bytes of an answer that wait for the rest of it before they are sent: a server's own net_buffer_length."""
+
 
 def rename(column: ColumnDefinition, names: Names) -> ColumnDefinition:
     """The definition one server would send: logic names instead of actual ones. O(1)."""
@@ -79,6 +82,8 @@ class ResultSink:
         self._names = names
         self._sequence = sequence
         self._binary = binary
+        self._held: list[bytes] = []
+        self._held_size = 0
         self._definitions: tuple[ColumnDefinition, ...] = ()
         self._encode: Callable[[Sequence[bytes]], list[bytes]] | None = None
 
@@ -94,14 +99,16 @@ class ResultSink:
         packets += [make_column_definition(rename(column, self._names)) for column in self._definitions]
         if not self._capabilities & Capability.DEPRECATE_EOF:
             packets.append(make_eof(EofPacket(0, 0)))
-        self._write(packets)
+        self._hold(self._framed(packets))
 
     def rows(self, rows: list[bytes]) -> None:
         """Text row payloads, sent in the form the command asked for."""
         if self._encode is not None:
             rows = self._encode(rows)
         data, self._sequence = frame_rows(rows, self._sequence)
-        self._client.write(data)
+        self._hold(data)
+        if self._held_size >= HELD_BYTES:
+            self._flush()
 
     def end_rows(self, status: int, warnings: int) -> None:
         """The result set's closing packet."""
@@ -131,8 +138,22 @@ class ResultSink:
         self.end_rows(status, 0)
 
     def _write(self, packets: list[bytes]) -> None:
+        self._hold(self._framed(packets))
+        self._flush()
+
+    def _framed(self, packets: list[bytes]) -> bytes:
         framed = []
         for packet in packets:
             framed.append(frame(packet, self._sequence))
             self._sequence = (self._sequence + packet_count(len(packet))) & 0xFF
-        self._client.write(b"".join(framed))
+        return b"".join(framed)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_size += len(data)
+
+    def _flush(self) -> None:
+        data = b"".join(self._held)
+        self._held = []
+        self._held_size = 0
+        self._client.write(data)

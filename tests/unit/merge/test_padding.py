@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmesh.errors import MeshError
-from dbmesh.merge.padding import make_weight_key, space_weight
+from dbmesh.merge.padding import make_weight_key, make_weight_keys, space_weight
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,13 @@ def test_keys_without_padding_compare_as_bytes_and_are_not_empty(left: bytes, ri
     key = make_weight_key("utf8mb4_0900_ai_ci")
     assert (key(left) < key(right)) == (left < right)
     assert key(left)
+
+
+@given(
+    st.lists(st.none() | st.text("ab \t", max_size=6), max_size=6),
+    st.sampled_from(["latin1_swedish_ci", "utf8mb4_bin", "utf8mb4_0900_ai_ci"]),
+)
+def test_many_weights_have_the_keys_of_each(texts: list[str | None], collation: str) -> None:
+    weights = [None if text is None else text.encode("utf-16-be") for text in texts]
+    key = make_weight_key(collation)
+    assert make_weight_keys(collation)(weights) == [b"" if w is None else key(w) for w in weights]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dbmesh.planner.plan import Names
-from dbmesh.session.result_sink import ResultSink, number_column, rename, text_column
+from dbmesh.session.result_sink import HELD_BYTES, ResultSink, number_column, rename, text_column
 from dbmesh.wire.constants import ColumnType
 from dbmesh.wire.packets import ErrPacket, OkPacket
 from dbmesh.wire.values import encode_text_row
@@ -58,7 +58,21 @@ def test_binary_rows() -> None:
     sink = ResultSink(client, MODERN, NAMES, binary=True)
     sink.columns([column("n", ColumnType.LONGLONG), column("s")])
     sink.rows([encode_text_row([b"258", None])])
-    assert client.packets()[-1][1] == b"\x00\x08" + (258).to_bytes(8, "little")
+    sink.end_rows(2, 0)
+    assert client.packets()[-2][1] == b"\x00\x08" + (258).to_bytes(8, "little")
+
+
+def test_rows_wait_for_more_as_on_a_server() -> None:
+    client = RecordingClient()
+    sink = ResultSink(client, MODERN, NAMES)
+    sink.columns([column("a")])
+    sink.rows([encode_text_row([b"x" * 100])])
+    assert not client.packets()
+    sink.rows([encode_text_row([b"x" * HELD_BYTES])])
+    assert len(client.packets()) == 4
+    sink.rows([encode_text_row([b"y"])])
+    sink.error(ErrPacket(1317, "70100", b"interrupted"))
+    assert [sequence for sequence, _ in client.packets()] == [1, 2, 3, 4, 5, 6]
 
 
 def test_local_rows_without_rows_are_an_empty_set() -> None:
