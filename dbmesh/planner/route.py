@@ -42,7 +42,7 @@ from dbmesh.rules.ruleset import (
     SingleTable,
     Values,
 )
-from dbmesh.rules.values import UNKNOWN_KEY, Key, compared_key
+from dbmesh.rules.values import MOST_EXACT_DOUBLE, UNKNOWN_KEY, Key, compared_key
 from dbmesh.sql.fingerprint import ListLiteral
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import decode_literal
@@ -219,10 +219,9 @@ class Router:
 
     def _bound(self, predicate: Predicate, column: ColumnSchema | None, call: Call) -> Condition | None:
         if isinstance(predicate, Equals):
-            keys: list[Key] = []
-            for operand in predicate.operands:
-                keys += [self.key(value, column) for value in self._values(operand, call)]
-            if any(key is UNKNOWN_KEY for key in keys):
+            values = [value for operand in predicate.operands for value in self._values(operand, call)]
+            keys = [self.key(value, column) for value in values]
+            if any(key is UNKNOWN_KEY for key in keys) or _compared_as_double(values, keys):
                 return None
             if predicate.null_safe:
                 return None if None in keys else Values(tuple(keys))
@@ -350,6 +349,15 @@ class Router:
         return tuple(
             self._on(source, dict.fromkeys([p.reference.index for p in self.places], n)) for n in numbers
         )
+
+
+def _compared_as_double(values: Sequence[SqlValue], keys: Sequence[Key]) -> bool:
+    """Whether a server may compare a list as DOUBLE, because texts and numbers are mixed in it (manual, "IN()"), with
+    keys that a DOUBLE cannot tell from their neighbours."""
+    texts = sum(isinstance(value, str | bytes) for value in values)
+    return 0 < texts < len(values) and any(
+        isinstance(key, int | Decimal) and not -MOST_EXACT_DOUBLE <= key <= MOST_EXACT_DOUBLE for key in keys
+    )
 
 
 def build_router(context: PlanContext, scopes: Scopes) -> Router:

@@ -39,6 +39,8 @@ _DATE_TEXT = re.compile(
     re.ASCII,
 )
 _MOST_DIGITS = 80
+MOST_EXACT_DOUBLE: Final = 1 << 53
+"""Up to here every integer has a DOUBLE of its own."""
 
 
 def coerce_key(value: SqlValue, column: ColumnSchema | ColumnFamily | None) -> Key:
@@ -76,7 +78,11 @@ def compared_key(
         return UNKNOWN_KEY
     if column is None and isinstance(value, str | bytes) and not exact_text:
         return UNKNOWN_KEY
-    return coerce_key(value, column)
+    key = coerce_key(value, column)
+    # A DOUBLE equals every integer that rounds to it.
+    if isinstance(value, float) and not -MOST_EXACT_DOUBLE <= value <= MOST_EXACT_DOUBLE:
+        return UNKNOWN_KEY
+    return key
 
 
 def _compared_text(value: SqlValue, column: ColumnSchema | ColumnFamily | None, exact_text: bool) -> Key:

@@ -87,6 +87,11 @@ def test_other_families() -> None:
     assert compared_key(b"a", ColumnSchema("b", "varbinary(4)", ColumnFamily.BINARY)) == b"a"
 
 
+def test_a_double_beyond_exact_integers_may_equal_several_keys() -> None:
+    assert compared_key(9007199254740994e0, ColumnFamily.INTEGER) is UNKNOWN_KEY
+    assert compared_key(5e0, ColumnFamily.INTEGER) == 5
+
+
 def test_where_equal_keys_are_together() -> None:
     assert places_equals_together(column(BIN))
     assert not places_equals_together(column(CI))
