@@ -230,7 +230,7 @@ async def _keep_house(listener: Listener, pools: list[Pool]) -> None:
         await asyncio.sleep(HOUSEKEEPING_INTERVAL)
         now = loop.time()
         for pool in pools:
-            pool.close_idle(now)
+            await pool.close_idle(now)
         listener.close_quiet(now)
 
 

@@ -134,16 +134,16 @@ class Pool:
         connection.abort()
         self._give_room()
 
-    def close_idle(self, now: float) -> None:
-        """Close connections idle beyond `idle_timeout`, keeping `min_pool_size`. Called now and then."""
-        for stack in self._idle.values():
+    async def close_idle(self, now: float) -> None:
+        """Say goodbye to connections idle beyond `idle_timeout`, keeping `min_pool_size`. Called now and then."""
+        for stack in tuple(self._idle.values()):
             while stack and self._total > self.config.min_pool_size:
                 connection, since = stack[0]
                 if now - since <= self.config.idle_timeout:
                     break
                 del stack[0]
-                connection.abort()
                 self._total -= 1
+                await connection.close()
 
     async def close(self) -> None:
         """Close every connection, lent ones at once, and keep none that comes back."""

@@ -58,6 +58,7 @@ _STRING_TYPES = frozenset(
 _BINARY = 63
 """Id of the collation `binary`."""
 
+_ISOLATION_VARIABLES = frozenset({"transaction_isolation", "tx_isolation"})
 _TRUE = frozenset({"1", "on", "true"})
 _FALSE = frozenset({"0", "off", "false"})
 
@@ -145,9 +146,12 @@ async def _system_variable(session: Session, state: SessionState, assignment: As
         return state
     if name in ("character_set_client", "character_set_connection", "collation_connection"):
         check_charset(assignment.expression.strip().strip("'\"").split("_")[0])
-    if assignment.expression.strip().lower() == "default":
-        return state.with_variable(name, None)
-    return state.with_variable(name, await _literal(session, assignment))
+    default = assignment.expression.strip().lower() == "default"
+    if name in _ISOLATION_VARIABLES:
+        # One key however it is written, so that what is set last holds.
+        level = assignment.expression.strip().strip("'\"").replace("-", " ").upper()
+        return state.with_variable(ISOLATION, None if default else f"ISOLATION LEVEL {level}")
+    return state.with_variable(name, None if default else await _literal(session, assignment))
 
 
 async def _literal(session: Session, assignment: Assignment) -> str:

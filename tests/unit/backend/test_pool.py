@@ -215,9 +215,9 @@ async def test_idle_ones_are_closed_down_to_the_minimum() -> None:
     pool, opener = make_pool(size=4, min_pool_size=1, idle_timeout=60.0)
     for connection in await pool.acquire_many(Flavour(), 3):
         pool.release(connection, now())
-    pool.close_idle(now())
+    await pool.close_idle(now())
     assert opener.alive == 3
-    pool.close_idle(now() + 61)
+    await pool.close_idle(now() + 61)
     assert (opener.alive, pool.size) == (1, 1)
 
 
