@@ -103,7 +103,8 @@ SELECT id, big FROM t_types ORDER BY big, id
 SELECT id, money FROM t_types ORDER BY money, id
 SELECT id, d FROM t_types ORDER BY d, id
 SELECT id, f FROM t_types ORDER BY f DESC, id
-SELECT COUNT(DISTINCT f), COALESCE(SUM(f), 0) FROM t_types
+SELECT COUNT(DISTINCT f) FROM t_types
+SELECT COALESCE(SUM(f), 0) FROM t_types
 SELECT COALESCE(SUM(amount), 0) AS total FROM t_order WHERE status = 'nothing'
 SELECT EXISTS (SELECT 1 FROM t_order WHERE status = 'NEW') AS found
 SELECT EXISTS (SELECT 1 FROM t_order WHERE status = 'nothing') AS found
