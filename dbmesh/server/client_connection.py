@@ -23,6 +23,7 @@ from dbmesh.errors import (
     ProtocolError,
 )
 from dbmesh.server.accounts import Accounts
+from dbmesh.session.commands import COMMANDS
 from dbmesh.session.errors import as_packet
 from dbmesh.session.local import use
 from dbmesh.session.mesh import Mesh
@@ -310,7 +311,7 @@ class ClientConnection(asyncio.Protocol):
         session = self._session
         if session is None:
             session = Session(
-                door.mesh, self, door.tasks, self._connection_id, event.capabilities, self._host
+                door.mesh, self, door.tasks, self._connection_id, event.capabilities, self._host, COMMANDS
             )
             self._session = session
         session.user_name = event.user

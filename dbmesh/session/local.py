@@ -5,7 +5,7 @@ Decides what each does to the session. Statements that reach shards are `session
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,12 @@ from dbmesh.errors import (
     UNKNOWN_THREAD,
     WRONG_ARGUMENTS,
     MeshError,
+    not_supported,
 )
+from dbmesh.model import SqlValue
 from dbmesh.planner.plan import (
     Begin,
+    Call,
     Commit,
     Kill,
     LocalRows,
@@ -41,6 +44,8 @@ from dbmesh.planner.plan import (
     TextPrepare,
     Use,
 )
+from dbmesh.session import execution
+from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
 from dbmesh.session.session_track import autocommit_changed, schema_changed
@@ -184,8 +189,6 @@ def _visible_sessions(session: Session) -> list[Session]:
 
 
 async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSink, more: int) -> None:
-    from dbmesh.session.commands.stmt_prepare import count_parameters
-
     text = statement.text
     if statement.variable is not None:
         literal = session.state.user_variable(statement.variable)
@@ -201,8 +204,6 @@ async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSi
 
 
 async def _text_execute(session: Session, statement: TextExecute, sink: ResultSink, more: int) -> None:
-    from dbmesh.session.commands.stmt_execute import run_with_parameters
-
     prepared = session.text_statements.get(statement.name.lower())
     if prepared is None:
         raise MeshError(UNKNOWN_STATEMENT, id=statement.name, command="EXECUTE")
@@ -212,7 +213,22 @@ async def _text_execute(session: Session, statement: TextExecute, sink: ResultSi
     for name in statement.variables:
         literal = session.state.user_variable(name)
         parameters.append(None if literal is None else decode_literal(literal))
-    await run_with_parameters(session, prepared.text, parameters, sink, more=bool(more))
+    await _run_with_parameters(session, prepared.text, parameters, sink, more=bool(more))
+
+
+async def _run_with_parameters(
+    session: Session, text: str, parameters: Sequence[SqlValue], sink: ResultSink, *, more: bool
+) -> None:
+    """Run a statement with values for its `?`, as text (EXECUTE … USING)."""
+    database = session.current_database
+    plan, literals = look_up(session, database, text)
+    if answers(plan):
+        if parameters:
+            raise not_supported("parameters in this statement", "write the values into its text")
+        await answer(session, plan, sink, more=more)
+        return
+    bound = plan.bind(Call(literals, session, parameters, False, database.key_generators))
+    await execution.run(session, database, plan, bound, sink, more=more)
 
 
 async def _text_deallocate(session: Session, statement: TextDeallocate, sink: ResultSink, more: int) -> None:

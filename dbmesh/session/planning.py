@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from dbmesh.errors import UNKNOWN_TABLE, MeshError
 from dbmesh.planner.plan import Plan
 from dbmesh.session.mesh import Database
+from dbmesh.sql.fingerprint import fingerprint
+from dbmesh.sql.shape import cut
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -28,3 +30,9 @@ def must_reload(session: Session, database: Database, error: MeshError) -> bool:
     """Whether the catalog should be read again before this error is believed: a table may have been created on a data
     source behind the mesh's back. At most once in `RELOAD_INTERVAL`, so that a wrong name costs nothing."""
     return error.kind is UNKNOWN_TABLE and session.now() - database.loaded_at > RELOAD_INTERVAL
+
+
+def count_parameters(session: Session, text: str) -> int:
+    """The number of `?` in a statement."""
+    shape = fingerprint(text, session.lexer_flags).shape
+    return sum(slot.parameter for slot in cut(shape, session.lexer_flags).slots)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from dbmesh.backend.connection import Connection, Flavour
@@ -30,7 +30,6 @@ from dbmesh.errors import (
 )
 from dbmesh.planner.plan import Names, PinReason
 from dbmesh.session.client import Client
-from dbmesh.session.commands import COMMANDS
 from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet, logic_error
 from dbmesh.session.mesh import Database, Mesh
@@ -51,6 +50,11 @@ NO_NAMES = Names("", {})
 Work = Coroutine[object, object, bool | None]
 """The rest of a command. True as its result: the relay is under way and will end the command."""
 
+Handler = Callable[["Session", bytes, int], Work | None]
+"""What answers one command: gets the session, the payload (command byte included) and the sequence id its answer begins
+with. It returns None when the command has been answered or is being relayed (somebody calls `Session.finish`), else
+the coroutine that does the rest."""
+
 
 class Session:
     """See the module's docstring. Created when the client has authenticated; `end` must be awaited when it is gone."""
@@ -63,8 +67,10 @@ class Session:
         connection_id: int,
         capabilities: int,
         host: str,
+        commands: Mapping[int, Handler],
     ) -> None:
         self.mesh = mesh
+        self._commands = commands
         self.client = client
         self.connection_id = connection_id
         # A plain int: flag arithmetic of enum classes costs microseconds, and this is asked for at every statement.
@@ -162,7 +168,7 @@ class Session:
         self.command_since = self.now()
         self._sink = None
         try:
-            handler = COMMANDS.get(payload[0]) if payload else None
+            handler = self._commands.get(payload[0]) if payload else None
             if handler is None:
                 raise MeshError(UNKNOWN_COMMAND)
             work = handler(self, payload, sequence)

@@ -1,14 +1,8 @@
-"""One file per command of the protocol; this is the table of them.
-
-A handler gets the session, the payload (command byte included) and the sequence id its answer begins with. It returns
-None when the command has been answered or is being relayed (somebody calls `Session.finish`), else the coroutine that
-does the rest.
-"""
+"""One file per command of the protocol; this is the table of them. `session.session.Handler` says what a handler is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from dbmesh.session.commands.field_list import field_list
 from dbmesh.session.commands.init_db import init_db
@@ -25,12 +19,8 @@ from dbmesh.session.commands.stmt_fetch import stmt_fetch
 from dbmesh.session.commands.stmt_prepare import stmt_prepare
 from dbmesh.session.commands.stmt_reset import stmt_reset
 from dbmesh.session.commands.stmt_send_long_data import stmt_send_long_data
+from dbmesh.session.session import Handler
 from dbmesh.wire.constants import Command
-
-if TYPE_CHECKING:
-    from dbmesh.session.session import Session
-
-Handler = Callable[["Session", bytes, int], Coroutine[object, object, bool | None] | None]
 
 COMMANDS: Mapping[int, Handler] = {
     Command.QUERY.value: query,

@@ -6,19 +6,16 @@ has its values written into the SQL, runs as text, and its rows are turned into 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError, not_supported
-from dbmesh.model import SqlValue
 from dbmesh.planner.plan import BoundStatement, Call, PinReason, ShardPlan
 from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan, source_key
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
 from dbmesh.session.prepared import Cursor, PreparedStatement
-from dbmesh.session.result_sink import ResultSink
 from dbmesh.wire.commands import Execute, forward_execute, parse_execute
 from dbmesh.wire.constants import CursorFlag
 from dbmesh.wire.framing import frame
@@ -81,21 +78,6 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         if not pinned:
             connection.home.release(connection, session.now())
     return _execute_on_shard(session, database, plan, bound, payload, execute, prepared)
-
-
-async def run_with_parameters(
-    session: Session, text: str, parameters: Sequence[SqlValue], sink: ResultSink, *, more: bool
-) -> None:
-    """Run a statement with values for its `?`, as text (EXECUTE … USING)."""
-    database = session.current_database
-    plan, literals = look_up(session, database, text)
-    if local.answers(plan):
-        if parameters:
-            raise not_supported("parameters in this statement", "write the values into its text")
-        await local.answer(session, plan, sink, more=more)
-        return
-    bound = plan.bind(Call(literals, session, parameters, False, database.key_generators))
-    await execution.run(session, database, plan, bound, sink, more=more)
 
 
 async def _execute_on_shard(

@@ -12,11 +12,9 @@ from dbmesh.session import local
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_error
 from dbmesh.session.mesh import Database
-from dbmesh.session.planning import look_up
+from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import rename, text_column
-from dbmesh.sql.fingerprint import fingerprint
-from dbmesh.sql.shape import cut
 from dbmesh.wire.blocks import make_prepare_answer
 from dbmesh.wire.constants import Capability
 from dbmesh.wire.packets import ColumnDefinition, PrepareOk
@@ -37,12 +35,6 @@ def stmt_prepare(session: Session, payload: bytes, sequence: int) -> Work | None
         raise MeshError(TOO_MANY_STATEMENTS, limit=MAX_STATEMENTS)
     session.command_text = payload[1:]
     return _prepare(session, payload[1:])
-
-
-def count_parameters(session: Session, text: str) -> int:
-    """The number of `?` in a statement."""
-    shape = fingerprint(text, session.lexer_flags).shape
-    return sum(slot.parameter for slot in cut(shape, session.lexer_flags).slots)
 
 
 async def _prepare(session: Session, sql: bytes) -> None:
