@@ -10,7 +10,7 @@ contribute on one server; no two targets cover the same combination.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sqlglot import exp
@@ -98,6 +98,8 @@ class Router:
     fallback: str
     exact_text: bool = False
     followers: frozenset[int] = frozenset()
+    # A target is a function of the nodes chosen: remembering it changes no answer.
+    _targets: dict[tuple[int, ...], Target] = field(default_factory=dict, repr=False, compare=False)
 
     def key(self, value: SqlValue, column: ColumnSchema | None) -> Key:
         """The key of a value compared with a sharding column."""
@@ -193,7 +195,10 @@ class Router:
                     conditions[column] = condition
             if any(isinstance(c, Values) and not c.values for c in conditions.values()):
                 continue
-            chosen.update(numbers[node] for node in self._nodes(place.table, conditions))
+            nodes = self._nodes(place.table, conditions)
+            # Often all of them: no node need be looked up then.
+            everywhere = len(nodes) == len(numbers)
+            chosen.update(numbers.values() if everywhere else [numbers[node] for node in nodes])
         return chosen
 
     def _nodes(self, table: ShardedTable, conditions: Mapping[str, Condition]) -> tuple[DataNode, ...]:
@@ -285,6 +290,13 @@ class Router:
 
     def _target(self, chosen: Mapping[int, int]) -> Target:
         """The target where sharded reference r stands on its node number chosen[r]."""
+        numbers = tuple([chosen[place.reference.index] for place in self.places])
+        target = self._targets.get(numbers)
+        if target is None:
+            target = self._targets[numbers] = self._make_target(chosen)
+        return target
+
+    def _make_target(self, chosen: Mapping[int, int]) -> Target:
         source: str | None = None
         for reference in self.references:
             table = reference.table

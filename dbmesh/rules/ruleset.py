@@ -101,12 +101,15 @@ class ShardedTable:
     key_generator: str | None = None
     auditors: tuple[str, ...] = ()
     allow_hint_disable: bool = True
+    _columns: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _sources: Targets = field(init=False, repr=False, compare=False)
     _tables: Targets = field(init=False, repr=False, compare=False)
     _point: PointRouter | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Computes what routing needs again and again, so that a route costs only its values."""
+        columns = tuple(dict.fromkeys(self.database_strategy.columns + self.table_strategy.columns))
+        object.__setattr__(self, "_columns", columns)
         object.__setattr__(self, "_sources", Targets.of([node.data_source for node in self.nodes]))
         object.__setattr__(self, "_tables", Targets.of([node.table for node in self.nodes], self.name))
         object.__setattr__(self, "_point", self._make_point_router())
@@ -114,7 +117,7 @@ class ShardedTable:
     @property
     def sharding_columns(self) -> tuple[str, ...]:
         """Every column a strategy reads, in lower case, without repeats."""
-        return tuple(dict.fromkeys(self.database_strategy.columns + self.table_strategy.columns))
+        return self._columns
 
     def route(self, conditions: Mapping[str, Condition], hints: Hints) -> tuple[DataNode, ...]:
         """Data nodes that may hold rows matching `conditions` (sharding column in lower case → condition; a missing
@@ -125,6 +128,8 @@ class ShardedTable:
             condition = known.get(self.sharding_columns[0])
             if isinstance(condition, Values):
                 chosen = set(map(self._point, condition.values))
+                if len(chosen) == 1:
+                    return tuple(chosen)
                 return tuple(node for node in self.nodes if node in chosen)
         sources = self._targets(self.database_strategy, self._sources, known, hints.database_values)
         tables = self._targets(self.table_strategy, self._tables, known, hints.table_values)
