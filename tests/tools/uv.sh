@@ -48,4 +48,8 @@ install_uv() {
 }
 
 uv=$(find_uv) || { install_uv; uv=$(find_uv) || fail "uv was installed into build/uv and does not run"; }
+# Trust what the system trusts, as pip does: behind a proxy that signs its own certificates uv's bundled list fails.
+if [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ "$(uname)" = Darwin ]; then
+    export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
+fi
 exec "$uv" "$@"
