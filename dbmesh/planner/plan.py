@@ -28,11 +28,8 @@ class Verb(Enum):
 
 
 class PinReason(Enum):
-    """Why a session must keep one backend connection to itself (DESIGN section 7)."""
+    """Why a session must keep one backend connection to itself, beside an open transaction."""
 
-    TRANSACTION = "transaction"
-    TEMPORARY_TABLE = "temporary table"
-    LOCK_TABLES = "lock tables"
     USER_LOCK = "user lock"
     CURSOR = "cursor"
     VARIABLE_ASSIGNMENT = "variable assignment"

@@ -49,7 +49,7 @@ class Loan:
                     await connection.bring_to(session.state)
             if transactional:
                 await self._join(database, data_source, connections[0], plan)
-            if plan.pin is not None and plan.pin is not PinReason.TRANSACTION:
+            if plan.pin is not None:
                 self._pin(database, data_source, connections[0], plan.pin)
             share = -(-len(own) // len(connections))
             lanes[data_source] = [
