@@ -1,6 +1,6 @@
 """Frozen values every floor of the house shares: where rows live and what tables look like.
 
-Decides nothing. A name here is the field's word (DESIGN section 1) and has one meaning everywhere.
+Decides nothing. A name here is the word the field uses, and has one meaning everywhere.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Decides which types can be compared across shards and how; what cannot be compared exactly is refused. Knows nothing
 of merging. NULL comes first ascending and last descending; descending keys are turned round so that every caller
-sorts ascending. Sources: manual, "Sorting Rows", "Comparison Functions and Operators", DESIGN section 6.
+sorts ascending. Sources: manual, "Sorting Rows", "Comparison Functions and Operators".
 """
 
 from __future__ import annotations

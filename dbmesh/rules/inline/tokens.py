@@ -1,6 +1,6 @@
 """Inline expressions, step one: characters to tokens.
 
-Decides the lexical rules of the Groovy subset (DESIGN section 5). Knows no meaning.
+Decides the lexical rules of the Groovy subset. Knows no meaning.
 """
 
 from __future__ import annotations

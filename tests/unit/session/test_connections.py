@@ -26,7 +26,7 @@ async def test_a_deadlock_gives_back_what_is_not_pinned(pinned: bool) -> None:
     session.transaction.begin("")
     await session.transaction.join("shop.ds_0", connection)
     if pinned:
-        session.pins["shop.ds_0"] = (connection, PinReason.TEMPORARY_TABLE)
+        session.pins["shop.ds_0"] = (connection, PinReason.USER_LOCK)
     await free_after_error(session, ShardError(1213, "40001", "Deadlock found"))
     assert connection.home.released == ([] if pinned else [connection])
     assert connection.sent[-1] == "ROLLBACK"
