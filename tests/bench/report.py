@@ -1,6 +1,6 @@
 """What the bench says: tables for a person, markdown for the docs, JSON for a machine; and the targets.
 
-Decides which number is held against which target (DESIGN's "Numbers to hold"). Measures nothing.
+Decides which number is held against which target (the numbers the project promises to hold). Measures nothing.
 """
 
 from __future__ import annotations
