@@ -35,6 +35,10 @@ ROWS_DROPPED_BEFORE_ABORT = 10_000
 because reading on would cost more than opening another."""
 
 
+ROWS_AT_ONCE = 2048
+"""Rows that are merged in one go: keys and fields of so many are in memory at a time, however many one read brought."""
+
+
 class Sink(Protocol):
     """Where the rows of one statement go. Both calls come in order and never block; the sink reports a slow client
     through `Exchange.pause`."""
@@ -169,7 +173,8 @@ class Exchange:
         if merger is None:
             return
         self._pushed += len(rows)
-        self._emit(merger.push(source, rows))
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            self._emit(merger.push(source, rows[start : start + ROWS_AT_ONCE]))
         if self._shares_connections and self._pushed - self._rows_out > self._limits.max_rows:
             raise MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows")
 

@@ -19,8 +19,11 @@ from dbmesh.merge.keys import Key, Keys
 Batch = tuple[Keys, Sequence[bytes]]
 """Keys and the rows they belong to."""
 
-AHEAD_BYTES: Final = 512 * 1024
+AHEAD_BYTES: Final = 256 * 1024
 """A source holding more than this is not read until the others catch up."""
+
+ROW_OVERHEAD: Final = 96
+"""Estimated memory of one held row and its key besides its bytes."""
 
 _NOTHING: Final[tuple[list[Key], list[bytes]]] = ([], [])
 
@@ -79,7 +82,7 @@ class _Run:
             )
         self.started = True
         self.last = keys[-1]
-        self.row_size = max(self.row_size, sum(map(len, rows)) // len(rows))
+        self.row_size = max(self.row_size, sum(map(len, rows)) // len(rows) + ROW_OVERHEAD)
         self.keys += keys
         self.rows += rows
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 from dbmesh.merge.keys import Key, KeyReader, Keys
 from dbmesh.merge.limits import Budget
+from dbmesh.merge.ordered import ROW_OVERHEAD
 
 _SLACK_ROWS = 1024
-_ROW_OVERHEAD = 96
-"""Estimated memory of one held row and its key besides its bytes."""
 
 
 class AdjacentDistinct:
@@ -51,7 +50,7 @@ class HashedDistinct:
         kept = []
         for key, row in zip(keys, rows, strict=True):
             if key not in self._seen:
-                self._budget.take(1, len(row) + _ROW_OVERHEAD)
+                self._budget.take(1, len(row) + ROW_OVERHEAD)
                 self._seen.add(key)
                 kept.append(row)
         return kept
@@ -75,7 +74,7 @@ class Sorter:
         keys, _ = self._read_keys(rows)
         self._keys += keys
         self._rows += rows
-        size = sum(map(len, rows)) + len(rows) * _ROW_OVERHEAD
+        size = sum(map(len, rows)) + len(rows) * ROW_OVERHEAD
         self._size += size
         self._budget.take(len(rows), size)
         if self._first is not None and len(self._rows) > 2 * self._first + _SLACK_ROWS:
@@ -92,7 +91,7 @@ class Sorter:
         held = len(keys)
         self._keys = list(map(keys.__getitem__, order))
         self._rows = list(map(self._rows.__getitem__, order))
-        size = sum(map(len, self._rows)) + len(order) * _ROW_OVERHEAD
+        size = sum(map(len, self._rows)) + len(order) * ROW_OVERHEAD
         self._budget.give_back(held - len(order), self._size - size)
         self._size = size
 
