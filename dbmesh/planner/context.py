@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dbmesh.errors import INTERNAL, MeshError
+from dbmesh.errors import INTERNAL, MeshError, not_supported
 from dbmesh.model import Catalog, SqlValue
 from dbmesh.planner.template import Edits, Rows, rows_text
 from dbmesh.rules.ruleset import Hints, RuleSet
@@ -65,6 +65,11 @@ class PlanContext:
     def hints(self) -> Hints:
         """The statement's routing hints, as rules take them. Raises MeshError for unknown ones."""
         read = self.statement.hints
+        if read.data_source is not None and read.data_source not in self.rule_set.data_sources:
+            raise not_supported(
+                f"the hint DATA_SOURCE_NAME={read.data_source} in database '{self.rule_set.database}'",
+                f"name one of {', '.join(self.rule_set.data_sources)}",
+            )
         return Hints(
             read.database_values,
             read.table_values,

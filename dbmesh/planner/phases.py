@@ -57,11 +57,23 @@ def _plan_session(context: PlanContext) -> Plan | None:
 def _plan_metadata(context: PlanContext) -> Plan | None:
     if first_word(context) not in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN"):
         return None
-    return plan_metadata(context)
+    return _without_data_source(context, plan_metadata(context))
 
 
 def _plan_ddl(context: PlanContext) -> Plan | None:
-    return None if first_word(context) in _DATA_WORDS else plan_ddl(context)
+    if first_word(context) in _DATA_WORDS:
+        return None
+    return _without_data_source(context, plan_ddl(context))
+
+
+def _without_data_source(context: PlanContext, plan: Plan | None) -> Plan | None:
+    """A plan that would not heed the hint DATA_SOURCE_NAME: a hint that is passed over acts somewhere else."""
+    if plan is not None and context.hints.data_source is not None:
+        raise not_supported(
+            f"the hint DATA_SOURCE_NAME on {first_word(context)}",
+            "leave out the hint; every data node is asked",
+        )
+    return plan
 
 
 def _plan_system_schema(context: PlanContext) -> Plan | None:

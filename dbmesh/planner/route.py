@@ -47,7 +47,6 @@ from dbmesh.sql.fingerprint import ListLiteral
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import decode_literal
 
-AUDITOR = "DML_SHARDING_CONDITIONS"
 _ONE_SHARD = (
     "add conditions on the sharding columns of every sharded table so that one data source holds all rows"
 )
@@ -447,12 +446,12 @@ def _predicates(
 
 def _audit(place: _Place, hints: Hints, context: PlanContext) -> None:
     table = place.table
-    if AUDITOR not in (auditor.upper() for auditor in table.auditors) or hints.data_source is not None:
+    disabled = {name.lower() for name in hints.disabled_auditors} if table.allow_hint_disable else ()
+    auditor = next((name for name in table.auditors if name.lower() not in disabled), None)
+    if auditor is None or hints.data_source is not None:
         return
     hinted = (place.reference.key, "")
     if any(key in hints.table_values or key in hints.database_values for key in hinted):
-        return
-    if table.allow_hint_disable and AUDITOR.lower() in (name.lower() for name in hints.disabled_auditors):
         return
     if all(place.disjuncts):
         return
@@ -460,7 +459,7 @@ def _audit(place: _Place, hints: Hints, context: PlanContext) -> None:
         SHARDING_KEY_REQUIRED,
         verb=context.statement.tree.key.upper(),
         table=table.name,
-        auditor=AUDITOR,
+        auditor=auditor,
         columns=", ".join(table.sharding_columns) or "a hint",
     )
 
