@@ -7,6 +7,7 @@ Decides digits and overflow. Decimals come in and go out as text. Source: manual
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 
@@ -16,6 +17,7 @@ from dbmesh.errors import ShardError, not_supported
 Number = int | float | Decimal
 _EXACT = Context(prec=130)
 _ALL_BITS = 2**64 - 1
+_DIGITS = re.compile(r"\s*([+-]?\d+)")
 
 
 def shown(number: Number) -> Stored:
@@ -39,6 +41,25 @@ def operands(left: Stored, right: Stored) -> tuple[Number, Number] | None:
     if isinstance(first, Decimal) or isinstance(second, Decimal):
         return Decimal(first), Decimal(second)
     return first, second
+
+
+def integer(value: Stored, is_text: int, unsigned: int) -> int | None:
+    """CAST(value AS SIGNED or UNSIGNED). A result beyond 2^63-1 has no storage here: it is refused with MeshError."""
+    if value is None:
+        return None
+    if is_text:
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        found = _DIGITS.match(text)
+        number = int(found[1]) if found else 0
+    else:
+        known = to_number(value)
+        number = 0 if known is None else whole(known)
+    if (unsigned and number < 0) or not -(2**63) <= number < 2**63:
+        raise not_supported(
+            "an integer beyond the range of BIGINT in CAST on the embedded SQLite data source",
+            "use a MySQL or MariaDB data source",
+        )
+    return number
 
 
 BIT_OPERATORS: Mapping[str, Callable[[int, int], int]] = {

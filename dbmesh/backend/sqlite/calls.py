@@ -113,6 +113,7 @@ _SPELLINGS: Mapping[type, tuple[str, tuple[str, ...]]] = {
     exp.Sqrt: ("SQRT", _ONE),
     exp.Abs: ("ABS", _ONE),
     exp.Sign: ("SIGN", _ONE),
+    exp.ConvertTimezone: ("CONVERT_TZ", ("timestamp", "source_tz", "target_tz")),
     exp.DateDiff: ("DATEDIFF", ("this", "expression")),
     exp.WeightString: ("WEIGHT_STRING", _ONE),
     exp.Year: ("YEAR", _ONE),
@@ -253,6 +254,13 @@ def _date_format(call: Call, arguments: Sequence[Typed]) -> Typed:
     return Typed(f"mysql_date_format({arguments[0].sql}, {pattern.sql})", types.text(64))
 
 
+def _convert_tz(call: Call, arguments: Sequence[Typed]) -> Typed:
+    # sqlglot hands the zones over first.
+    source, target, value = arguments
+    decimals = 6 if value.type.decimals or value.type.kind is Kind.TEXT else 0
+    return Typed(f"mysql_convert_tz({value.sql}, {source.sql}, {target.sql})", types.datetime_of(decimals))
+
+
 def _locate(call: Call, arguments: Sequence[Typed]) -> Typed:
     needle, value, start = arguments
     collation = common_collation(needle, value)
@@ -340,6 +348,7 @@ FUNCTION_READERS: Mapping[str, Reader] = {
     "CURDATE": _curdate,
     "DATE": _plain("date", DATE, 1),
     "DATE_FORMAT": _date_format,
+    "CONVERT_TZ": _convert_tz,
     "DATEDIFF": _plain("datediff", LONGLONG, 2),
     "SHIFT": _shift,
     "LAST_DAY": _plain("last_day", DATE, 1),

@@ -19,7 +19,7 @@ from dbmesh.backend.sqlite.collation import TEXT_COLLATIONS
 from dbmesh.backend.sqlite.comparisons import as_number, common_collation, compared, condition, sortable
 from dbmesh.backend.sqlite.inference import arithmetic_type, common_type, known, literal
 from dbmesh.backend.sqlite.scope import Scope, Typed
-from dbmesh.backend.sqlite.types import BOOLEAN, COUNT, DOUBLE, LONGLONG, NULL, Kind
+from dbmesh.backend.sqlite.types import BOOLEAN, COUNT, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
 from dbmesh.errors import MeshError, ShardError, not_supported
 
 _COMPARISONS: Mapping[type, str] = {
@@ -392,13 +392,8 @@ class Expressions:
             return self._cast_text(inner, target)
         if name == "BINARY" and not target.expressions:
             return Typed(f"mysql_bytes({inner.sql})", replace(types.BINARY, length=inner.type.length * 4))
-        if name in ("BIGINT", "INT"):
-            rounded = (
-                f"mysql_round({as_number(inner).sql}, 0)"
-                if inner.type.kind is not Kind.INTEGER
-                else inner.sql
-            )
-            return Typed(f"CAST({rounded} AS INTEGER)", LONGLONG, aggregate=inner.aggregate)
+        if name in ("BIGINT", "INT", "UBIGINT", "UINT"):
+            return self._cast_integer(inner, unsigned=name.startswith("U"))
         if name in ("DOUBLE", "FLOAT64"):
             return Typed(f"CAST({as_number(inner).sql} AS REAL)", DOUBLE, aggregate=inner.aggregate)
         declared = {"DECIMAL": "decimal", "DATE": "date", "DATETIME": "datetime", "TIME": "time"}.get(name)
@@ -410,6 +405,16 @@ class Expressions:
             inner = Typed(f"mysql_number({inner.sql})", DOUBLE)
         key = self._environment.register(Coercion("CAST", kind))
         return Typed(f"mysql_cast({names.literal(key)}, {inner.sql})", kind, aggregate=inner.aggregate)
+
+    def _cast_integer(self, inner: Typed, *, unsigned: bool) -> Typed:
+        # A text gives the digits it starts with, a number is rounded: '2.9' is 2 and 2.9 is 3.
+        sql = inner.sql if inner.type.kind in (Kind.TEXT, Kind.BINARY) else as_number(inner).sql
+        kind = int(inner.type.kind in (Kind.TEXT, Kind.BINARY))
+        return Typed(
+            f"mysql_integer({sql}, {kind}, {int(unsigned)})",
+            UNSIGNED if unsigned else LONGLONG,
+            aggregate=inner.aggregate,
+        )
 
     def _cast_text(self, inner: Typed, target: exp.Expression) -> Typed:
         sql = f"mysql_text({inner.sql})"

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import calendar
 import datetime
+import re
 from collections.abc import Callable, Mapping
 
 from dbmesh.backend.sqlite.coerce import Stored, moment_text, parse_moment, to_number
 
+_OFFSET = re.compile(r"([+-])(\d{1,2}):(\d{2})\Z")
+_WIDEST_OFFSET = datetime.timedelta(hours=14)
 _EPOCH = datetime.datetime(1970, 1, 1)
 _UNIT_SECONDS = {"MICROSECOND": 1e-6, "SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400, "WEEK": 604800}
 _UNIT_MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
@@ -96,6 +99,29 @@ def _shift_months(moment: datetime.datetime, months: int) -> datetime.datetime:
     return moment.replace(
         year=year, month=month + 1, day=min(moment.day, calendar.monthrange(year, month + 1)[1])
     )
+
+
+def convert_time_zone(value: Stored, source: Stored, target: Stored) -> str | None:
+    """CONVERT_TZ() between offsets. A name gives NULL, as on a server whose time zone tables are empty (manual,
+    "MySQL Server Time Zone Support")."""
+    moment, first, second = moment_of(value), _offset(source), _offset(target)
+    if moment is None or first is None or second is None:
+        return None
+    try:
+        moved = moment - first + second
+    except OverflowError:
+        return None
+    return moment_text(moved, 6 if moment.microsecond else 0)
+
+
+def _offset(zone: Stored) -> datetime.timedelta | None:
+    found = _OFFSET.match(str(zone))
+    if found is None:
+        return None
+    offset = datetime.timedelta(hours=int(found[2]), minutes=int(found[3]))
+    if offset > _WIDEST_OFFSET:
+        return None
+    return -offset if found[1] == "-" else offset
 
 
 def last_day(value: Stored) -> str | None:

@@ -63,6 +63,7 @@ class SqlType:
 
 
 LONGLONG: Final = SqlType(Kind.INTEGER, ColumnType.LONGLONG, 20, lowest=-(2**63), highest=2**63 - 1)
+UNSIGNED: Final = replace(LONGLONG, unsigned=True, lowest=0)
 COUNT: Final = replace(LONGLONG, length=21, not_null=True)
 BOOLEAN: Final = replace(LONGLONG, length=1)
 DOUBLE: Final = SqlType(Kind.DOUBLE, ColumnType.DOUBLE, 23, decimals=NOT_FIXED)
