@@ -312,9 +312,11 @@ class _ShotReceiver:
         with more shots to run is always read on: its other shots are what the merger waits for."""
         exchange = self._exchange
         merger = exchange._merger
-        hold = not self._finished and exchange._first_error is None and not exchange._complete
-        if hold and not exchange._client_paused:
-            hold = self._last and merger is not None and not merger.wants(self._source)
+        hold = exchange._client_paused or (
+            self._last and merger is not None and not merger.wants(self._source)
+        )
+        if hold:
+            hold = not (self._finished or exchange._stopped)
         if hold == (self in exchange._paused):
             return
         if hold:

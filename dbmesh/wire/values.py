@@ -20,7 +20,6 @@ from dbmesh.wire.primitives import pack_lenenc_bytes, truncated, unpack_lenenc_b
 from dbmesh.wire.temporal import date_text, time_text
 
 _NULL = 0xFB
-_NULL_BYTE = b"\xfb"
 _PLACES = 15
 
 
@@ -65,9 +64,7 @@ def binary_rows_encoder(columns: Sequence[ColumnDefinition]) -> Callable[[Sequen
 
     def encode(rows: Sequence[bytes]) -> list[bytes]:
         if only_strings:
-            return [
-                head + row if _NULL_BYTE not in row else _binary_row(row, converters, head) for row in rows
-            ]
+            return [head + row if _NULL not in row else _binary_row(row, converters, head) for row in rows]
         return [_binary_row(row, converters, head) for row in rows]
 
     return encode
