@@ -47,7 +47,7 @@ def build_catalog(rule_set: RuleSet, findings: Findings) -> Catalog:
             key = table.lower()
             if (data_source, key) in owned or key in rule_set.tables:
                 continue
-            if not _is_single(rule_set, data_source, table):
+            if not is_single(rule_set, data_source, table):
                 continue
             if key in single_nodes:
                 raise AmbiguousTable(table, single_nodes[key].data_source, data_source)
@@ -56,7 +56,7 @@ def build_catalog(rule_set: RuleSet, findings: Findings) -> Catalog:
     return Catalog(tables, single_nodes)
 
 
-def _is_single(rule_set: RuleSet, data_source: str, table: str) -> bool:
+def is_single(rule_set: RuleSet, data_source: str, table: str) -> bool:
     """Whether the patterns of !SINGLE take this table in. Without any pattern every unruled table is taken."""
     if not rule_set.single_tables:
         return True

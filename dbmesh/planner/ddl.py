@@ -12,7 +12,14 @@ from sqlglot import exp
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
-from dbmesh.planner.ddl_places import DdlTable, default_source, foreign_name, symbol_name, table_at
+from dbmesh.planner.ddl_places import (
+    DdlTable,
+    check_single,
+    default_source,
+    foreign_name,
+    symbol_name,
+    table_at,
+)
 from dbmesh.planner.ddl_reading import (
     NamePlace,
     TableList,
@@ -132,6 +139,8 @@ def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
         )
     if read.selects:
         return _plan_from_query(context, read.table)
+    if table.rule is None:
+        check_single(context, table.nodes[0].data_source, table.name)
     if isinstance(table.rule, ShardedTable):
         columns = {column.lower() for column in read.columns}
         missing = [column for column in table.rule.sharding_columns if column not in columns]
@@ -175,6 +184,7 @@ def _plan_from_query(context: PlanContext, place: NamePlace) -> ShardPlan:
     if len(sources) > 1:
         raise not_supported("a view or table made of tables of several data sources", _BY_HAND)
     source = sources.pop() if sources else default_source(context)
+    check_single(context, source, target.name)
     actual: list[str] = []
     for reference in scopes.references:
         if isinstance(reference.table, SingleTable):
@@ -240,6 +250,7 @@ def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
             raise not_supported(
                 f"renaming a table to '{read.renamed_to.name}', which has a rule", "choose another name"
             )
+        check_single(context, table.nodes[0].data_source, read.renamed_to.name)
     return _plan_renamed(context, table, read.table, references, read.symbols, read.renamed_to)
 
 
@@ -269,6 +280,7 @@ def _plan_rename(context: PlanContext, reader: LexemeReader) -> ShardPlan:
             raise not_supported(
                 f"renaming a table to '{after.name}', which has a rule", "choose another name"
             )
+        check_single(context, table.nodes[0].data_source, after.name)
         tables.append(table)
         for place, name in ((before, table.nodes[0].table), (after, after.name)):
             edits.replace(place.start, place.end, TableName(len(names)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dbmesh.errors import UNKNOWN_TABLE, MeshError, not_supported
 from dbmesh.model import DataNode
+from dbmesh.planner.catalog import is_single
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.written_names import check_database
@@ -50,6 +51,16 @@ def table_at(context: PlanContext, place: NamePlace, *, new: bool = False) -> Dd
     if node is None and not new:
         raise MeshError(UNKNOWN_TABLE, database=context.rule_set.database, table=place.name)
     return DdlTable(place.name, None, (node or DataNode(default_source(context), place.name),))
+
+
+def check_single(context: PlanContext, data_source: str, name: str) -> None:
+    """A table without a rule may get this name there: else it would be made and never be found. Raises
+    MeshError(NOT_SUPPORTED)."""
+    if not is_single(context.rule_set, data_source, name):
+        raise not_supported(
+            f"a table '{name}' on '{data_source}', which the rule !SINGLE does not list",
+            f"add '{data_source}.{name}' or '{data_source}.*' to its tables",
+        )
 
 
 def foreign_name(context: PlanContext, table: DdlTable, number: int, place: NamePlace) -> str:

@@ -1,11 +1,13 @@
 """DDL: what its plans tell the session, and names that would be too long."""
 
+from dataclasses import replace
+
 import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.planner.ddl import plan_ddl
 from dbmesh.planner.plan import ShardPlan, Verb
-from tests.plugins.planner_world import context_of
+from tests.plugins.planner_world import RULES, context_of
 
 
 def planned(sql: str) -> ShardPlan:
@@ -32,3 +34,19 @@ def test_constraint_names_that_grow_too_long_are_refused() -> None:
 @pytest.mark.parametrize("sql", ["SELECT 1", "SHOW TABLES", "SET a = 1"])
 def test_other_statements_are_not_its_own(sql: str) -> None:
     assert plan_ddl(context_of(sql)) is None
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE t_new (id INT)",
+        "CREATE VIEW t_new AS SELECT 1",
+        "RENAME TABLE t_config TO t_new",
+        "ALTER TABLE t_config RENAME TO t_new",
+    ],
+)
+def test_a_table_that_would_not_be_found_again_is_not_made(sql: str) -> None:
+    listed = replace(RULES, single_tables=("*.t_config",))
+    with pytest.raises(MeshError, match=r"a table 't_new' on 'ds_\d', which the rule !SINGLE does not list"):
+        plan_ddl(context_of(sql, rules=listed))
+    assert plan_ddl(context_of(sql, rules=replace(RULES, single_tables=("*.*",)))) is not None
