@@ -175,7 +175,9 @@ class RelayReceiver:
         session.row_count = ok.affected_rows
         if ok.last_insert_id:
             session.last_insert_id = ok.last_insert_id
-        packet = make_ok(replace(ok, session_state=b""), session.capabilities)
+        if ok.session_state:
+            ok = replace(ok, session_state=b"")
+        packet = make_ok(ok, session.capabilities)
         session.client.write(frame(packet, reader.terminal[3]))
 
     def _fail(self, reader: ResponseReader, data: bytes) -> None:

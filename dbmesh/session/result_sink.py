@@ -30,6 +30,8 @@ from dbmesh.wire.values import binary_rows_encoder, encode_text_row
 
 UTF8MB4_GENERAL_CI = 45
 
+_DEPRECATE_EOF = Capability.DEPRECATE_EOF.value
+
 HELD_BYTES = 16 * 1024
 """Bytes of an answer that wait for the rest of it before they are sent: a server's own net_buffer_length."""
 
@@ -97,7 +99,7 @@ class ResultSink:
         self._encode = binary_rows_encoder(self._definitions) if self._binary else None
         packets = [pack_lenenc_int(len(self._definitions))]
         packets += [make_column_definition(rename(column, self._names)) for column in self._definitions]
-        if not self._capabilities & Capability.DEPRECATE_EOF:
+        if not self._capabilities & _DEPRECATE_EOF:
             packets.append(make_eof(EofPacket(0, 0)))
         self._hold(self._framed(packets))
 

@@ -27,6 +27,10 @@ EOF: Final = 0xFE
 ERR: Final = 0xFF
 
 _STATUS_AND_WARNINGS = struct.Struct("<HH")
+# Plain ints: arithmetic with members of enum classes costs a microsecond, and every answer does some.
+_SESSION_TRACK = Capability.SESSION_TRACK.value
+_DEPRECATE_EOF = Capability.DEPRECATE_EOF.value
+_STATE_CHANGED = Status.SESSION_STATE_CHANGED.value
 _FIXED_COLUMN_PART = struct.Struct("<BHIBHBH")
 _FIXED_COLUMN_LENGTH = 0x0C
 _PREPARE_OK = struct.Struct("<BIHHBH")
@@ -97,7 +101,7 @@ def make_ok(packet: OkPacket, capabilities: int, *, header: int = OK) -> bytes:
         + pack_lenenc_int(packet.last_insert_id)
         + _STATUS_AND_WARNINGS.pack(_status(packet, capabilities), min(packet.warnings, 0xFFFF))
     )
-    if packet.session_state and capabilities & Capability.SESSION_TRACK:
+    if packet.session_state and capabilities & _SESSION_TRACK:
         return payload + pack_lenenc_bytes(packet.info) + pack_lenenc_bytes(packet.session_state)
     # The manual calls the info a string up to the packet's end; servers send, and clients read, a length before it.
     return payload + pack_lenenc_bytes(packet.info) if packet.info else payload
@@ -105,10 +109,9 @@ def make_ok(packet: OkPacket, capabilities: int, *, header: int = OK) -> bytes:
 
 def _status(packet: OkPacket, capabilities: int) -> int:
     """SESSION_STATE_CHANGED promises a list of changes, so the bit and the list go together."""
-    changed = Status.SESSION_STATE_CHANGED.value
-    if packet.session_state and capabilities & Capability.SESSION_TRACK:
-        return packet.status | changed
-    return packet.status & ~changed
+    if packet.session_state and capabilities & _SESSION_TRACK:
+        return packet.status | _STATE_CHANGED
+    return packet.status & ~_STATE_CHANGED
 
 
 def parse_ok(payload: bytes, capabilities: int) -> OkPacket:
@@ -124,11 +127,7 @@ def parse_ok(payload: bytes, capabilities: int) -> OkPacket:
     info = session_state = b""
     if position < len(payload):
         info, position = unpack_lenenc_bytes(payload, position)
-    if (
-        capabilities & Capability.SESSION_TRACK
-        and status & Status.SESSION_STATE_CHANGED
-        and position < len(payload)
-    ):
+    if capabilities & _SESSION_TRACK and status & _STATE_CHANGED and position < len(payload):
         session_state, position = unpack_lenenc_bytes(payload, position)
     return OkPacket(affected_rows, last_insert_id, status, warnings, info, session_state)
 
@@ -172,7 +171,7 @@ def parse_eof(payload: bytes) -> EofPacket:
 
 def make_end_of_rows(status: int, warnings: int, capabilities: int) -> bytes:
     """What ends rows: an OK packet headed 0xFE under CLIENT_DEPRECATE_EOF, else an EOF packet."""
-    if capabilities & Capability.DEPRECATE_EOF:
+    if capabilities & _DEPRECATE_EOF:
         return make_ok(OkPacket(0, 0, status, warnings), capabilities, header=EOF)
     return make_eof(EofPacket(status, warnings))
 

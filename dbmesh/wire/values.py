@@ -21,6 +21,7 @@ from dbmesh.wire.temporal import date_text, time_text
 
 _NULL = 0xFB
 _PLACES = 15
+_UNSIGNED_COLUMN = ColumnFlag.UNSIGNED.value
 
 
 def decode_text_row(payload: bytes) -> list[bytes | None]:
@@ -99,7 +100,7 @@ def _binary_row(row: bytes, converters: Sequence[Converter | None], head: bytes)
 
 
 def _kind(column: ColumnDefinition) -> int:
-    return column.type | (UNSIGNED if column.flags & ColumnFlag.UNSIGNED else 0)
+    return column.type | (UNSIGNED if column.flags & _UNSIGNED_COLUMN else 0)
 
 
 def text_row_to_binary(payload: bytes, columns: Sequence[ColumnDefinition]) -> bytes:
