@@ -6,69 +6,25 @@ any statement form as it is; `scatter` says what several shards can do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 
 from dbmesh.errors import MeshError, not_supported
-from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
-from dbmesh.planner.conditions import Equals
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Scatter
 from dbmesh.planner.names import drop_schema_qualifiers, logic_names, rename_tables, session_answers
 from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
+from dbmesh.planner.point import PointLookup, point_lookup
 from dbmesh.planner.resolve import Scopes, resolve
 from dbmesh.planner.route import Router, Target, build_router, literal_slots
 from dbmesh.planner.scatter import plan_scatter
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.template import Edits, Frame, Template
-from dbmesh.rules.ruleset import PointRouter, ShardedTable
-from dbmesh.rules.values import UNKNOWN_KEY, Key, compared_key
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import decode_literal
-from dbmesh.sql.shape import Slot
 
 _RELAY = Relay()
 _LOCK_FUNCTIONS = frozenset(("GET_LOCK",))
-
-
-@dataclass(frozen=True, slots=True)
-class PointLookup:
-    """The shortest way of a statement whose one table's one sharding column equals one value. `integers`: the column
-    holds integers, so that an int is a key as it is; `targets` are keyed by data source, then actual table."""
-
-    slot: Slot
-    column: ColumnSchema | None
-    node_of: PointRouter
-    targets: Mapping[str, Mapping[str, Target]]
-    integers: bool
-    exact_text: bool = False
-
-    def target(self, call: Call, flags: LexerFlags) -> Target | None:
-        """The target, or None when the general way must decide (NULL, a value no key can have, one without a node)."""
-        if self.slot.parameter:
-            value = call.parameters[self.slot.index]
-        else:
-            raw = call.literals[self.slot.index]
-            if not isinstance(raw, str):
-                return None
-            value = (
-                int(raw)
-                if raw.isdigit()
-                else decode_literal(raw, self.slot.kind, no_backslash_escapes=flags.no_backslash_escapes)
-            )
-        key = value if self.integers and type(value) is int else self._key(value)
-        if key is None or key is UNKNOWN_KEY:
-            return None
-        try:
-            node = self.node_of(key)
-        except MeshError:
-            return None
-        return self.targets[node.data_source][node.table]
-
-    def _key(self, value: SqlValue) -> Key:
-        return compared_key(value, self.column, exact_text=self.exact_text)
 
 
 class _Frames:
@@ -172,7 +128,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
         names=logic_names(context, scopes),
         tables=tuple(dict.fromkeys(reference.key for reference in scopes.references)),
         flags=context.flags,
-        point=_point(router),
+        point=point_lookup(router),
         reads_only=not any(tree.find_all(exp.Lock)) and pin is None,
         opens_transaction=bool(scopes.references),
         pin=pin,
@@ -213,28 +169,3 @@ def _calculates_found_rows(tree: exp.Expr) -> bool:
         for select in tree.find_all(exp.Select)
         for modifier in select.args.get("operation_modifiers") or ()
     )
-
-
-def _point(router: Router) -> PointLookup | None:
-    if len(router.references) != 1 or len(router.places) != 1 or router.hints.data_source is not None:
-        return None
-    place = router.places[0]
-    table = router.references[0].table
-    if not isinstance(table, ShardedTable) or len(place.disjuncts) != 1:
-        return None
-    node_of = table.point_router()
-    if node_of is None:
-        return None
-    [column] = table.sharding_columns
-    predicates = place.disjuncts[0].get(column, ())
-    if len(predicates) != 1 or not isinstance(predicates[0], Equals) or len(predicates[0].operands) != 1:
-        return None
-    operand = predicates[0].operands[0]
-    if operand.slot is None or operand.negated or predicates[0].null_safe:
-        return None
-    targets: dict[str, dict[str, Target]] = {}
-    for node in table.nodes:
-        targets.setdefault(node.data_source, {})[node.table] = Target(node.data_source, (node.table,))
-    schema = place.columns.get(column)
-    integers = schema is not None and schema.family is ColumnFamily.INTEGER
-    return PointLookup(operand.slot, schema, node_of, targets, integers, router.exact_text)

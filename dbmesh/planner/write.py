@@ -16,6 +16,7 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.names import logic_names
 from dbmesh.planner.plan import ShardPlan, Verb
+from dbmesh.planner.point import point_lookup
 from dbmesh.planner.resolve import Scopes, TableReference, resolve
 from dbmesh.planner.route import build_router
 from dbmesh.planner.scatter import stays_beside
@@ -65,6 +66,7 @@ def plan_write(context: PlanContext) -> ShardPlan:
         many=many,
         limited=bool(tree.args.get("limit") or tree.args.get("order")),
         returning=tree.args.get("returning") is not None,
+        point=point_lookup(router),
     )
 
 

@@ -24,8 +24,9 @@ from dbmesh.planner.plan import (
     Shot,
     Verb,
 )
+from dbmesh.planner.point import PointLookup
 from dbmesh.planner.resolve import Scopes
-from dbmesh.planner.route import Router, Target, literal_slots
+from dbmesh.planner.route import Router, Routing, Target, literal_slots
 from dbmesh.planner.template import Frame, Template, slot_value
 from dbmesh.planner.text_plan import TextPlan, TextShot, keeps_parameters, prototype_shot
 from dbmesh.rules.ruleset import SingleTable
@@ -62,6 +63,7 @@ class WritePlan:
     implicit_commit: bool = False
     pin: PinReason | None = None
     calculates_found_rows: bool = False
+    point: PointLookup | None = None
     # Frames are a function of template and target: remembering them changes no answer.
     _frames: dict[Target, Frame] = field(default_factory=dict, repr=False, compare=False)
 
@@ -69,7 +71,7 @@ class WritePlan:
         """One shot per target. Raises MeshError: NO_ROUTE, NOT_SUPPORTED."""
         for kept in self.kept:
             self._check_kept(kept, call)
-        routing = self.router.route(call)
+        routing = self._route(call)
         targets = routing.targets
         if len(targets) > 1:
             self._check_many()
@@ -87,6 +89,10 @@ class WritePlan:
         if len(targets) > 1:
             answer = RowMerge() if self.returning else CountMerge()
         return BoundStatement(shots, answer, self.names, keeps_parameters=keep)
+
+    def _route(self, call: Call) -> Routing:
+        target = None if self.point is None else self.point.target(call, self.router.flags)
+        return self.router.route(call) if target is None else Routing((target,), {})
 
     def prototype(self) -> Shot:
         """The statement on the first node of every table."""
