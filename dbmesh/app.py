@@ -107,9 +107,9 @@ async def build_mesh(configuration: Configuration, pools: list[Pool]) -> Mesh:
     plan_cache_size = int(configuration.properties["plan-cache-size"])
 
     async def reload(database: Database) -> Database:
-        catalog = await load_catalog(database.rule_set, database.pools)
+        catalog, unread = await load_catalog(database.rule_set, database.pools)
         plans = PlanCache(Planner(database.rule_set, catalog, rule_sets), plan_cache_size)
-        return replace(database, catalog=catalog, plans=plans, loaded_at=loop.time())
+        return replace(database, catalog=catalog, plans=plans, loaded_at=loop.time(), unread=unread)
 
     loop = asyncio.get_running_loop()
     databases: dict[str, Database] = {}
@@ -139,25 +139,28 @@ async def build_mesh(configuration: Configuration, pools: list[Pool]) -> Mesh:
     return mesh
 
 
-async def load_catalog(rule_set: RuleSet, pools: Mapping[str, Pool]) -> Catalog:
-    """Schemas of every table on every data source that can be reached; one that cannot is logged, and its tables are
-    looked for again when a statement names one. Raises AmbiguousTable."""
+async def load_catalog(rule_set: RuleSet, pools: Mapping[str, Pool]) -> tuple[Catalog, str]:
+    """Schemas of every table on every data source that can be reached, and why others cannot ('' when all were read); one
+    that cannot is logged, and its tables are looked for again when a statement names one. Raises AmbiguousTable."""
     names = list(pools)
     findings = await asyncio.gather(*(_load_one(pools[name]) for name in names))
-    return build_catalog(rule_set, dict(zip(names, findings, strict=True)))
+    found = {name: {} if isinstance(one, str) else one for name, one in zip(names, findings, strict=True)}
+    return build_catalog(rule_set, found), "; ".join(one for one in findings if isinstance(one, str))
 
 
-async def _load_one(pool: Pool) -> dict[str, TableSchema]:
+async def _load_one(pool: Pool) -> dict[str, TableSchema] | str:
+    """The tables of a data source, or why they cannot be read."""
     try:
         connection = await pool.acquire(Flavour())
     except MeshError as error:
         _log.warning("%s", error)
-        return {}
+        return str(error)
     try:
         return await read_tables(connection)
     except (MeshError, ShardError) as error:
-        _log.warning("data source '%s': its tables cannot be read: %s", pool.config.name, error)
-        return {}
+        reason = f"the tables of data source '{pool.config.name}' cannot be read: {error}"
+        _log.warning("%s", reason)
+        return reason
     finally:
         pool.release(connection, asyncio.get_running_loop().time())
 

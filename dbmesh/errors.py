@@ -144,6 +144,13 @@ DATA_SOURCE_UNREACHABLE = _shard(
     "dbmesh: data source '{data_source}' cannot be reached: {reason}",
     retryable=True,
 )
+TABLES_UNREAD = _shard(
+    "TABLES_UNREAD",
+    1105,
+    "08S01",
+    "{unknown} on the data sources that could be read; {reason}",
+    retryable=True,
+)
 DATA_SOURCE_LOST = _shard(
     "DATA_SOURCE_LOST",
     1105,

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One logic database as statements see it at one moment."""
+    """One logic database as statements see it at one moment. `unread` says why tables of a data source may be missing from
+    the catalog; empty when every one was read."""
 
     name: str
     rule_set: RuleSet
@@ -33,6 +34,7 @@ class Database:
     pools: Mapping[str, Pool]
     key_generators: Mapping[str, KeyGenerator]
     loaded_at: float
+    unread: str = ""
 
     def names(self, tables: Sequence[str]) -> Names:
         """Actual names of these logic tables and the way back."""

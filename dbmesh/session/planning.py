@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dbmesh.errors import UNKNOWN_TABLE, MeshError
+from dbmesh.errors import TABLES_UNREAD, UNKNOWN_TABLE, MeshError
 from dbmesh.planner.plan import Plan
 from dbmesh.session.mesh import Database
 from dbmesh.sql.fingerprint import fingerprint
@@ -23,13 +23,21 @@ RELOAD_INTERVAL = 1.0
 
 def look_up(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:
     """The plan of a text and its literals. Raises MeshError (parse error, refusal, unknown table)."""
-    return database.plans.lookup(text, session.database, session.lexer_flags)
+    try:
+        return database.plans.lookup(text, session.database, session.lexer_flags)
+    except MeshError as error:
+        if error.kind is UNKNOWN_TABLE and database.unread:
+            # "Doesn't exist" would be a guess: the table may be on the data source that did not answer.
+            raise MeshError(TABLES_UNREAD, unknown=str(error), reason=database.unread) from error
+        raise
 
 
 def must_reload(session: Session, database: Database, error: MeshError) -> bool:
     """Whether the catalog should be read again before this error is believed: a table may have been created on a data
     source behind the mesh's back. At most once in `RELOAD_INTERVAL`, so that a wrong name costs nothing."""
-    return error.kind is UNKNOWN_TABLE and session.now() - database.loaded_at > RELOAD_INTERVAL
+    return (
+        error.kind in (UNKNOWN_TABLE, TABLES_UNREAD) and session.now() - database.loaded_at > RELOAD_INTERVAL
+    )
 
 
 def count_parameters(session: Session, text: str) -> int:

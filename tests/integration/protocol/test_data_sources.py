@@ -1,0 +1,173 @@
+"""How the mesh itself logs in to its data sources: TLS by `sslMode`, ed25519, caching_sha2_password."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.plugins.equivalence import Answer, ask
+from tests.plugins.fix_mysql import ServerFactory
+from tests.plugins.mariadb import MariaDb
+from tests.plugins.mesh import Mesh
+from tests.plugins.shop import global_yaml
+
+pytestmark = pytest.mark.integration
+
+_DATABASE = """\
+databaseName: vault
+dataSources:
+  only: {{url: "jdbc:mysql://127.0.0.1:{port}/{schema}?{options}", username: {user}, password: secret}}
+rules: []
+"""
+_USERS = """\
+- {user: sha@%, password: secret, authenticationMethodName: caching_sha2_password}
+- {user: native@%, password: secret, authenticationMethodName: mysql_native_password}"""
+
+
+def _certificate(directory: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = directory / "cert.pem", directory / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return paths
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The certificate and key of the server."""
+    return _certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="module")
+def server(mariadb_server: ServerFactory, certificate: tuple[Path, Path]) -> MariaDb:
+    """A server with TLS, and with accounts that insist on it or on ed25519."""
+    made: MariaDb = mariadb_server(
+        "vault", options=(f"--ssl-cert={certificate[0]}", f"--ssl-key={certificate[1]}")
+    )[0]
+    made.execute(
+        "CREATE DATABASE vault",
+        "CREATE TABLE vault.t (id INT PRIMARY KEY, word VARCHAR(10))",
+        "INSERT INTO vault.t VALUES (1, 'one'), (2, 'two')",
+        "CREATE USER secure@'%' IDENTIFIED BY 'secret' REQUIRE SSL",
+        "GRANT ALL ON vault.* TO secure@'%'",
+        "INSTALL SONAME 'auth_ed25519'",
+        "CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')",
+        "GRANT ALL ON vault.* TO ed@'%'",
+    )
+    return made
+
+
+MeshTo = Callable[..., Mesh]
+
+
+@pytest.fixture
+def mesh_to(tmp_path: Path) -> Iterator[MeshTo]:
+    """Starts a mesh whose one data source is the given port, with the given account and URL options."""
+    made: list[Mesh] = []
+
+    def make(port: int, user: str, options: str = "", schema: str = "vault", **props: Any) -> Mesh:
+        directory = tmp_path / f"rules{len(made)}"
+        directory.mkdir()
+        (directory / "global.yaml").write_text(global_yaml(props or None, _USERS))
+        (directory / "database-vault.yaml").write_text(
+            _DATABASE.format(port=port, schema=schema, options=options, user=user)
+        )
+        mesh = Mesh(directory, tmp_path / f"mesh{len(made)}.log")
+        made.append(mesh)
+        return mesh.start()
+
+    yield make
+    for mesh in reversed(made):
+        mesh.stop_cleanly()
+
+
+def _works(mesh: Mesh) -> None:
+    with mesh.connect("vault") as connection:
+        assert ask(connection, "SELECT word FROM t WHERE id = 2").rows == (("two",),)
+        assert ask(connection, "UPDATE t SET word = 'one' WHERE id = 1").error is None
+
+
+def _fails(mesh: Mesh) -> Answer:
+    with mesh.connect(None) as connection:
+        answer = ask(connection, "SELECT * FROM vault.t")
+    assert answer.error is not None
+    assert "only" in answer.text, answer.text
+    return answer
+
+
+@pytest.mark.parametrize("options", ["sslMode=REQUIRED", "useSSL=true", "sslMode=required"])
+def test_tls_reaches_an_account_that_insists_on_it(server: MariaDb, mesh_to: MeshTo, options: str) -> None:
+    before = server.status("Ssl_finished_accepts")
+    _works(mesh_to(server.port, "secure", options))
+    assert server.status("Ssl_finished_accepts") > before
+
+
+@pytest.mark.parametrize("options", ["", "sslMode=DISABLED", "useSSL=false"])
+def test_without_tls_that_account_is_refused(server: MariaDb, mesh_to: MeshTo, options: str) -> None:
+    _fails(mesh_to(server.port, "secure", options))
+
+
+def test_big_answers_pass_through_tls(server: MariaDb, mesh_to: MeshTo) -> None:
+    crossed = ", ".join(f"t AS t{number}" for number in range(14))
+    with mesh_to(server.port, "secure", "sslMode=REQUIRED").connect("vault") as connection:
+        for statement, count in (
+            ("SELECT REPEAT('x', 20000000), id FROM t", 2),
+            (f"SELECT t0.id, t9.word FROM {crossed}", 1 << 14),
+        ):
+            answer = ask(connection, statement)
+            assert answer.error is None, answer.text
+            assert len(answer.rows) == count
+
+
+def test_a_certificate_is_verified_on_demand(
+    server: MariaDb, mesh_to: MeshTo, certificate: tuple[Path, Path]
+) -> None:
+    _works(mesh_to(server.port, "secure", f"sslMode=VERIFY_CA&sslCa={certificate[0]}"))
+    assert "certificate" in _fails(mesh_to(server.port, "secure", "sslMode=VERIFY_CA")).text.lower()
+    # The certificate is for localhost, the address is 127.0.0.1.
+    _fails(mesh_to(server.port, "secure", f"sslMode=VERIFY_IDENTITY&sslCa={certificate[0]}"))
+
+
+def test_ed25519(server: MariaDb, mesh_to: MeshTo) -> None:
+    _works(mesh_to(server.port, "ed"))
+
+
+def test_a_wrong_account_is_named(server: MariaDb, mesh_to: MeshTo) -> None:
+    assert "nobody" in _fails(mesh_to(server.port, "nobody")).text
+
+
+@pytest.mark.parametrize("user", ["sha", "native"])
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_mesh_behind_a_mesh(server: MariaDb, mesh_to: MeshTo, user: str, secure: bool) -> None:
+    """caching_sha2_password by RSA and over TLS: MariaDB does not speak it, another mesh does."""
+    inner = mesh_to(server.port, "ed", **{"proxy-frontend-ssl-enabled": str(secure).lower()})
+    outer = mesh_to(inner.port, user, "sslMode=REQUIRED" if secure else "")
+    for _ in range(2):
+        _works(outer)
