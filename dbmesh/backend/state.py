@@ -45,6 +45,16 @@ class SessionState:
         return replace(self, user_variables=_with(self.user_variables, name.lower(), literal))
 
 
+def keeping_characteristics(current: SessionState, wanted: SessionState) -> SessionState:
+    """`wanted`, with the transaction characteristics `current` has and `wanted` gave up: as near as a connection can be
+    brought that must not be reset. They mean the next transaction, never the one under way. O(1)."""
+    for name in CHARACTERISTICS:
+        kept = current.variable(name)
+        if kept is not None and wanted.variable(name) is None:
+            wanted = wanted.with_variable(name, kept)
+    return wanted
+
+
 def _with(pairs: tuple[tuple[str, str], ...], name: str, value: str | None) -> tuple[tuple[str, str], ...]:
     changed = dict(pairs)
     changed.pop(name, None)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.pool import Pool
+from dbmesh.backend.state import SessionState, keeping_characteristics
 from dbmesh.engine.exchange import Lane
-from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
 from dbmesh.session.mesh import Database
 
@@ -46,7 +47,7 @@ class Loan:
             )
             for connection in connections:
                 if connection.state is not session.state and connection.state != session.state:
-                    await connection.bring_to(session.state)
+                    await connection.bring_to(self._reachable(connection))
             if transactional:
                 await self._join(database, data_source, connections[0], plan)
             if plan.pin is not None:
@@ -64,8 +65,22 @@ class Loan:
         """One connection outside any transaction's rules, for questions about a statement. Raises as `take`."""
         connection = (await self._connections(database, data_source, 1, transactional=False))[0]
         if connection.state != self._session.state:
-            await connection.bring_to(self._session.state)
+            await connection.bring_to(self._reachable(connection))
         return connection
+
+    def _reachable(self, connection: Connection) -> SessionState:
+        """The session's state, as far as this connection can be brought to it without losing what the session holds
+        there: a reset would silently end a transaction, drop locks and close cursors. Raises MeshError."""
+        session = self._session
+        wanted = keeping_characteristics(connection.state, session.state)
+        if wanted == session.state or not self.keeps(connection):
+            return session.state
+        if any(branch.connection is connection for branch in session.transaction.branches.values()):
+            return wanted
+        raise not_supported(
+            "default transaction characteristics on a connection that holds locks or an open cursor",
+            "name the isolation level and access mode, or release the locks and close the cursor first",
+        )
 
     def keeps(self, connection: Connection) -> bool:
         """Whether the session keeps a connection of this loan (its transaction's, or pinned)."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from dbmesh.backend.connection import Connection, Flavour
-from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.exchange import Exchange, ShardWarning
@@ -94,6 +93,8 @@ class Session:
         self._tasks = tasks
         self.now = asyncio.get_running_loop().time
         self._work: asyncio.Task[None] | None = None
+        self._begun = False
+        self._answered = False
         self._killed = False
         self._ended = False
         self.command_text = b""
@@ -167,6 +168,7 @@ class Session:
         is answered with an error packet and the session lives on."""
         self.command_since = self.now()
         self._sink = None
+        self._answered = False
         try:
             handler = self._commands.get(payload[0]) if payload else None
             if handler is None:
@@ -187,7 +189,10 @@ class Session:
 
     def run(self, work: Work) -> None:
         """Run the rest of a command as a task of this session; it ends the command."""
+        self._begun = False
         self._work = self._tasks.start(self._run(work), f"session {self.connection_id}")
+        # A task that is cancelled before its first step leaves its work behind, never awaited.
+        self._work.add_done_callback(lambda _: work.close())
 
     def finish(self) -> None:
         """The command has been answered in full."""
@@ -273,7 +278,7 @@ class Session:
 
     def statement_failed(self, error: ShardError) -> None:
         """A relayed statement of a transaction failed: see what that does to the transaction, then end the command."""
-        self.run(free_after_error(self, error))
+        self._settle(error)
 
     def relay_lost(self, error: Exception, sequence: int | None) -> None:
         """The connection of a relayed answer was lost. `sequence` is the id the client expects next; None when half a
@@ -283,16 +288,25 @@ class Session:
             return
         self.error(error, sequence=sequence)
         if isinstance(error, (MeshError, ShardError)):
-            self.run(free_after_error(self, error))
+            self._settle(error)
         else:
             self.finish()
 
+    def _settle(self, error: MeshError | ShardError) -> None:
+        """The command has been answered with this error; only its transaction is left to be seen to. A KILL QUERY must
+        not interrupt that: its error would be a second answer."""
+        self._answered = True
+        self.run(free_after_error(self, error))
+
     def close_cursor(self, prepared: PreparedStatement) -> None:
-        """Close a statement's cursor on its shard; the connection is free again unless something else pins it."""
+        """Close a statement's cursor on its shard, and with it the shard's statement, which was the cursor's alone; the
+        connection is free again unless something else holds it."""
         cursor, prepared.cursor = prepared.cursor, None
         if cursor is None:
             return
         connection = cursor.connection
+        if connection.usable:
+            connection.send_only(make_statement_command(Command.STMT_CLOSE, cursor.statement_id))
         pinned = self.pins.get(cursor.key)
         if pinned is not None and pinned[1] is PinReason.CURSOR:
             others = (found.cursor for found in self.statements.values())
@@ -300,18 +314,7 @@ class Session:
                 return
             del self.pins[cursor.key]
             if not any(held is connection for held in self.held_connections()):
-                self.run_aside(self._reset_and_release(connection, cursor.statement_id))
-
-    def run_aside(self, work: Coroutine[object, object, None]) -> None:
-        """Run something that no answer waits for."""
-        self._tasks.start(work, f"session {self.connection_id}: clean-up")
-
-    async def _reset_and_release(self, connection: MySQLConnection, statement_id: int) -> None:
-        try:
-            await connection.simple(make_statement_command(Command.STMT_RESET, statement_id))
-        except (MeshError, ShardError):
-            connection.abort()
-        connection.home.release(connection, self.now())
+                connection.home.release(connection, self.now())
 
     async def give_up_connections(self) -> None:
         """Roll back and free every connection this session still holds. Pinned ones carry state of their own (temporary
@@ -328,14 +331,16 @@ class Session:
     def kill_query(self) -> None:
         """KILL QUERY: stop what runs, on the shards too; the client gets error 1317."""
         connections = self._busy_connections()
-        if self._committing:
+        if self._committing or self._answered:
             # As on one server: a commit that has begun is not interrupted, its outcome must be known.
             return
         if connections:
             self._tasks.start(_interrupt(connections), f"kill query of session {self.connection_id}")
-        elif self._work is not None and not self._work.done():
+        elif self.exchange is None and self._work is not None and not self._work.done():
+            # An exchange without busy connections has ended: what it did would be reported as not done.
             self._killed = True
-            self._work.cancel()
+            if self._begun:
+                self._work.cancel()
 
     def kill_connection(self) -> None:
         """KILL CONNECTION: close the client's connection; `end` does the rest."""
@@ -363,7 +368,10 @@ class Session:
         return self.relay.busy_connections()
 
     async def _run(self, work: Work) -> None:
+        self._begun = True
         try:
+            if self._killed:
+                raise MeshError(QUERY_INTERRUPTED)
             if await work:
                 return
         except asyncio.CancelledError:

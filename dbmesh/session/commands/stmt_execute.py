@@ -106,6 +106,8 @@ async def _execute_on_shard(
         loan.free()
         raise
     if execute.cursor_flags & _READ_ONLY:
+        # The cursor's alone: whoever executed it again, in another statement of the same text, would replace its rows.
+        connection.prepared.pop(bound.shots[0].sql, None)
         key = source_key(database, bound.shots[0].data_source)
         prepared.cursor = Cursor(connection, on_shard.statement_id, key)
         session.pins.setdefault(key, (connection, PinReason.CURSOR))

@@ -7,7 +7,14 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState, Transition, transition
+from dbmesh.backend.state import (
+    ACCESS_MODE,
+    ISOLATION,
+    SessionState,
+    Transition,
+    keeping_characteristics,
+    transition,
+)
 
 VARIABLES = st.dictionaries(
     st.sampled_from(["sql_mode", "time_zone", "autocommit", "group_concat_max_len"]),
@@ -83,3 +90,13 @@ def test_a_variable_is_read_back_and_returns_to_its_default() -> None:
     assert state.variable("time_zone") == "'UTC'"
     assert state.with_variable("time_zone", None) == SessionState()
     assert SessionState().with_user_variable("X", "2").user_variable("x") == "2"
+
+
+def test_characteristics_that_were_given_up_are_kept_where_a_reset_would_cost_a_transaction() -> None:
+    current = SessionState().with_variable(ISOLATION, "ISOLATION LEVEL SERIALIZABLE").with_variable("a", "1")
+    wanted = SessionState().with_variable("b", "2")
+    kept = keeping_characteristics(current, wanted)
+    assert kept == wanted.with_variable(ISOLATION, "ISOLATION LEVEL SERIALIZABLE")
+    assert not transition(current, kept).reset
+    assert transition(current, wanted).reset
+    assert keeping_characteristics(wanted, current) == current

@@ -1,13 +1,21 @@
-"""Which database an account's statements are planned in before it chose one."""
+"""Which database statements are planned in before one was chosen, and what KILL QUERY does when."""
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from dbmesh.errors import MeshError
+from dbmesh.backend.connection import Connection
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.engine.exchange import Exchange
+from dbmesh.errors import QUERY_INTERRUPTED, MeshError, ShardError
 from dbmesh.session.session import Session
+from dbmesh.transaction.transaction import Branch
+from dbmesh.wire.constants import Capability
+from tests.plugins.scripted import RecordingClient, ScriptedConnection
 
 
 def _current(allowed: tuple[str, ...] | None, chosen: str | None = None) -> object:
@@ -26,3 +34,84 @@ def test_only_a_database_the_account_may_use() -> None:
     with pytest.raises(MeshError) as caught:
         _current(())
     assert caught.value.number == 1046
+
+
+class Killed:
+    """A session with nothing behind it, and whether the work it was given began and ended."""
+
+    def __init__(self) -> None:
+        self.client = RecordingClient()
+        self.failures: list[BaseException] = []
+        self.tasks = TaskOwner(self.failures.append)
+        mesh = cast("Any", SimpleNamespace(sessions={}))
+        capabilities = int(Capability.PROTOCOL_41)
+        self.session = Session(mesh, self.client, self.tasks, 7, capabilities, "localhost", {})
+        self.go_on = asyncio.Event()
+        self.began = False
+
+    async def work(self) -> None:
+        self.began = True
+        await self.go_on.wait()
+        self.session.ok()
+
+    async def ended(self) -> list[bytes]:
+        """The packets of the answer, when every task has ended."""
+        self.go_on.set()
+        running = asyncio.all_tasks() - {cast("asyncio.Task[Any]", asyncio.current_task())}
+        if running:
+            await asyncio.wait(running)
+        assert not len(self.tasks)
+        assert not self.failures
+        return [payload for _, payload in self.client.packets()]
+
+
+def _is_interrupted(packet: bytes) -> bool:
+    return packet[0] == 0xFF and int.from_bytes(packet[1:3], "little") == QUERY_INTERRUPTED.number
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+async def test_a_killed_command_is_answered_whether_it_had_begun_or_not(steps: int) -> None:
+    killed = Killed()
+    killed.session.run(killed.work())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    assert killed.began == (steps > 0)
+    killed.session.kill_query()
+    (packet,) = await killed.ended()
+    assert _is_interrupted(packet)
+    assert killed.client.commands == 1
+
+
+async def test_the_work_of_a_client_that_left_at_once_is_not_left_behind() -> None:
+    killed = Killed()
+    killed.session.run(killed.work())
+    await killed.session.end()
+    assert not killed.began
+    assert not await killed.ended()
+
+
+async def test_a_command_that_has_its_error_gets_no_second_one() -> None:
+    killed = Killed()
+    session = killed.session
+    asked = asyncio.Event()
+    connection = ScriptedConnection(answer=lambda *_: asked.set())
+    session.transaction.branches["shop.ds_0"] = Branch("shop.ds_0", cast("Connection", connection))
+    deadlock = ShardError(1213, "40001", "Deadlock found")
+    session.error(deadlock)
+    session.statement_failed(deadlock)
+    await asked.wait()
+    session.kill_query()
+    await asyncio.sleep(0)
+    connection.abort()
+    assert len(await killed.ended()) == 1
+    assert killed.client.commands == 1
+
+
+async def test_a_statement_whose_shards_have_all_answered_is_not_killed() -> None:
+    killed = Killed()
+    killed.session.run(killed.work())
+    await asyncio.sleep(0)
+    killed.session.exchange = cast("Exchange", SimpleNamespace(busy_connections=list))
+    killed.session.kill_query()
+    (packet,) = await killed.ended()
+    assert packet[0] == 0x00
