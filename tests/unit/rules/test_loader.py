@@ -47,7 +47,7 @@ def test_the_sample_loads() -> None:
     shop = configuration.databases["shop"]
     assert set(shop.tables) == {"t_user", "t_order", "t_order_item", "t_country"}
     assert shop.binding_groups == (("t_order", "t_order_item"),)
-    assert shop.single_tables == ("ds_2.t_config",)
+    assert shop.single_tables == ("ds_2.*",)
     assert shop.default_single_source == "ds_2"
     country = shop.table("T_COUNTRY")
     assert isinstance(country, BroadcastTable)
