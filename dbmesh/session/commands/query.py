@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dbmesh.session.session import Session, Work
 
 
+_SEMICOLON = ord(";")
 _QUERY_ATTRIBUTES = Capability.QUERY_ATTRIBUTES.value
 
 
@@ -30,7 +31,7 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
         sql = payload[1:]
     session.command_text = sql
     text = sql.decode("utf-8", "surrogateescape")
-    if session.multi_statements and b";" in sql:
+    if session.multi_statements and _SEMICOLON in sql:
         statements = split_statements(text, session.lexer_flags)
         if len(statements) > 1:
             return _run_several(session, statements, sequence)
