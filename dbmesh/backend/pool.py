@@ -135,15 +135,18 @@ class Pool:
         self._give_room()
 
     async def close_idle(self, now: float) -> None:
-        """Say goodbye to connections idle beyond `idle_timeout`, keeping `min_pool_size`. Called now and then."""
+        """Say goodbye to connections idle beyond `idle_timeout`, keeping `min_pool_size`, and to idle ones whose time is over.
+        Called now and then."""
         for stack in tuple(self._idle.values()):
-            while stack and self._total > self.config.min_pool_size:
-                connection, since = stack[0]
-                if now - since <= self.config.idle_timeout:
-                    break
-                del stack[0]
-                self._total -= 1
-                await connection.close()
+            for entry in tuple(stack):
+                connection, since = entry
+                unused = now - since > self.config.idle_timeout and self._total > self.config.min_pool_size
+                too_old = now - connection.opened_at > self.config.max_lifetime
+                # While one is being closed, others may be lent.
+                if (unused or too_old) and entry in stack:
+                    stack.remove(entry)
+                    self._total -= 1
+                    await connection.close()
 
     async def close(self) -> None:
         """Close every connection, lent ones at once, and keep none that comes back."""

@@ -97,6 +97,17 @@ async def test_too_old_a_connection_is_closed_on_return() -> None:
     assert opener.alive == 0
 
 
+async def test_idle_ones_whose_time_is_over_are_closed_whatever_the_minimum() -> None:
+    pool, opener = make_pool(size=4, min_pool_size=2, max_lifetime=10.0)
+    older, younger = await pool.acquire_many(Flavour(), 2)
+    older.opened_at -= 5
+    for connection in (younger, older):
+        pool.release(connection, now())
+    await pool.close_idle(now() + 6)
+    assert (opener.alive, pool.size) == (1, 1)
+    assert await pool.acquire(Flavour()) is younger
+
+
 async def test_an_idle_connection_that_died_is_not_lent() -> None:
     pool, opener = make_pool()
     connection = await pool.acquire(Flavour())

@@ -1,0 +1,157 @@
+"""What the pools promise, seen from the servers: idle ones close, old ones are renewed, dead ones are not lent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.plugins.equivalence import ask
+from tests.plugins.fix_mysql import ServerFactory
+from tests.plugins.mariadb import MariaDb
+from tests.plugins.mesh import Mesh
+from tests.plugins.processes import wait_until
+from tests.plugins.shop import global_yaml
+
+pytestmark = pytest.mark.integration
+
+MeshWith = Callable[..., Mesh]
+
+
+@pytest.fixture
+def server(own_mariadb: ServerFactory) -> MariaDb:
+    """A server of the test's own, with one table."""
+    made = own_mariadb("pooled")[0]
+    made.execute(
+        "CREATE DATABASE pooled", "CREATE TABLE pooled.t (id INT)", "INSERT INTO pooled.t VALUES (1)"
+    )
+    return made
+
+
+@pytest.fixture
+def mesh_with_pool(server: MariaDb, tmp_path: Path) -> Iterator[MeshWith]:
+    """A mesh in front of it, with these keys of the data source and properties."""
+    made: list[Mesh] = []
+
+    def make(props: dict[str, Any] | None = None, **keys: int) -> Mesh:
+        directory = tmp_path / "rules"
+        directory.mkdir()
+        (directory / "global.yaml").write_text(global_yaml(props))
+        lines = [
+            "databaseName: pooled",
+            "dataSources:",
+            "  only:",
+            f"    url: jdbc:mysql://{server.host}:{server.port}/pooled",
+            f"    username: {server.user}",
+            f"    password: {server.password}",
+            *(f"    {key}: {value}" for key, value in keys.items()),
+            "rules: []",
+        ]
+        (directory / "database-pooled.yaml").write_text("\n".join(lines) + "\n")
+        made.append(Mesh(directory, tmp_path / "mesh.log").start())
+        return made[-1]
+
+    yield make
+    for mesh in made:
+        mesh.stop_cleanly()
+
+
+def _pooled(server: MariaDb) -> set[int]:
+    """The server's ids of the mesh's connections."""
+    rows = server.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = 'pooled'")
+    return {row[0] for row in rows}
+
+
+def _occupy(mesh: Mesh, count: int) -> None:
+    """Makes the pool open `count` connections, and gives them back."""
+    holders = [mesh.connect("pooled") for _ in range(count)]
+    for holder in holders:
+        assert ask(holder, "BEGIN").error is None
+        assert ask(holder, "SELECT id FROM t").rows == ((1,),)
+    for holder in holders:
+        holder.close()
+
+
+def test_idle_connections_close_down_to_the_minimum(server: MariaDb, mesh_with_pool: MeshWith) -> None:
+    mesh = mesh_with_pool(minPoolSize=2, idleTimeoutMilliseconds=500)
+    _occupy(mesh, 6)
+    assert len(_pooled(server)) >= 2
+    wait_until(lambda: len(_pooled(server)) == 2, 30, "idle connections were closed")
+
+
+def test_connections_are_renewed_at_their_age(server: MariaDb, mesh_with_pool: MeshWith) -> None:
+    mesh = mesh_with_pool(maxLifetimeMilliseconds=1000)
+    with mesh.connect("pooled") as connection:
+        assert ask(connection, "SELECT id FROM t").rows == ((1,),)
+        before = _pooled(server)
+
+        def renewed() -> bool:
+            assert ask(connection, "SELECT id FROM t").rows == ((1,),)
+            return not _pooled(server) & before
+
+        wait_until(renewed, 30, "every old connection was renewed", interval=0.2)
+
+
+def test_connections_the_server_closed_for_silence_are_not_lent(
+    server: MariaDb, mesh_with_pool: MeshWith
+) -> None:
+    server.execute("SET GLOBAL wait_timeout = 1")
+    mesh = mesh_with_pool()
+    _occupy(mesh, 4)
+    with mesh.connect("pooled") as connection:
+        assert ask(connection, "SELECT id FROM t").rows == ((1,),)
+        wait_until(lambda: not _pooled(server), 15, "the server closed the silent connections")
+        for _ in range(5):
+            assert ask(connection, "SELECT id FROM t").rows == ((1,),)
+
+
+def test_a_connection_killed_while_idle_is_not_lent(server: MariaDb, mesh_with_pool: MeshWith) -> None:
+    mesh = mesh_with_pool()
+    _occupy(mesh, 3)
+    with mesh.connect("pooled") as connection:
+        for _ in range(3):
+            for number in _pooled(server):
+                server.execute(f"KILL {number}")
+            wait_until(lambda: not _pooled(server), 5, "killed")
+            assert ask(connection, "SELECT id FROM t").rows == ((1,),)
+
+
+def test_sessions_share_connections_between_statements(server: MariaDb, mesh_with_pool: MeshWith) -> None:
+    mesh = mesh_with_pool(maxPoolSize=2)
+    clients = [mesh.connect("pooled") for _ in range(20)]
+    for client in clients * 2:
+        assert ask(client, "SELECT id FROM t").rows == ((1,),)
+    assert len(_pooled(server)) <= 2
+    for client in clients:
+        client.close()
+
+
+def test_a_client_that_is_silent_too_long_is_closed(mesh_with_pool: MeshWith) -> None:
+    mesh = mesh_with_pool(props={"client-idle-timeout-seconds": 1})
+    with mesh.connect("pooled") as quiet, mesh.connect("pooled") as busy:
+        began = time.monotonic()
+
+        def gone() -> bool:
+            assert ask(busy, "SELECT id FROM t").rows == ((1,),)
+            return "closed" in _state(quiet)
+
+        wait_until(gone, 20, "the silent client was closed", interval=0.2)
+        assert time.monotonic() - began > 0.9
+
+
+def _state(connection: pymysql.Connection[Any]) -> str:
+    """Whether the server has closed this connection, without sending anything."""
+    plain = connection._sock  # type: ignore[attr-defined]
+    plain.setblocking(False)
+    try:
+        return "closed" if plain.recv(1) in (b"", b"\xff") else "open"
+    except BlockingIOError:
+        return "open"
+    except OSError:
+        return "closed"
+    finally:
+        plain.setblocking(True)
