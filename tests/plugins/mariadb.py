@@ -50,6 +50,9 @@ def _as_user() -> list[str]:
 def make_template(directory: Path) -> Path:
     """A freshly initialised data directory with the root password set; servers start from copies of it."""
     data = directory / "template"
+    # A starting server deletes temporary tables it finds in its temporary directory, those of others too.
+    temporary = directory / "template-tmp"
+    temporary.mkdir()
     command = [
         find_program("mariadb-install-db", "mysql_install_db"),
         "--no-defaults",
@@ -60,7 +63,8 @@ def make_template(directory: Path) -> Path:
         "--innodb-log-file-size=16M",
         *_as_user(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     if done.returncode != 0:
         raise RuntimeError(f"mariadb-install-db failed:\n{done.stdout}\n{done.stderr}")
     return data
@@ -80,6 +84,7 @@ class MariaDb:
         self._options = tuple(options)
         self._process: subprocess.Popen[bytes] | None = None
         self.directory.mkdir(parents=True)
+        (self.directory / "tmp").mkdir()
         shutil.copytree(template, self.directory / "data")
         init = self.directory / "init.sql"
         init.write_text(
@@ -107,6 +112,7 @@ class MariaDb:
                     f"--datadir={self.directory / 'data'}",
                     f"--port={self.port}",
                     f"--socket={self.socket}",
+                    f"--tmpdir={self.directory / 'tmp'}",
                     f"--pid-file={self.directory / 'pid'}",
                     f"--init-file={self.directory / 'init.sql'}",
                     "--bind-address=127.0.0.1",
