@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError, not_supported
-from dbmesh.planner.plan import BoundStatement, Call, PinReason, ShardPlan
+from dbmesh.planner.plan import BoundStatement, Call, PinReason, ShardPlan, Verb
 from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan, source_key
 from dbmesh.session.mesh import Database
@@ -65,7 +65,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
             call.keep_parameters = False
             bound = plan.bind(call)
         return execution.run(session, database, plan, bound, session.sink(sequence=sequence, binary=True))
-    if execute.cursor_flags & _READ_ONLY:
+    if _opens_cursor(execute, plan):
         return _execute_on_shard(session, database, plan, bound, payload, execute, prepared)
     shot = bound.shots[0]
     connection, pinned = execution.free_connection(session, database, plan, shot.data_source)
@@ -105,7 +105,7 @@ async def _execute_on_shard(
     except BaseException:
         loan.free()
         raise
-    if execute.cursor_flags & _READ_ONLY:
+    if _opens_cursor(execute, plan):
         # The cursor's alone: whoever executed it again, in another statement of the same text, would replace its rows.
         connection.prepared.pop(bound.shots[0].sql, None)
         key = source_key(database, bound.shots[0].data_source)
@@ -114,3 +114,10 @@ async def _execute_on_shard(
     packet = frame(forward_execute(payload, execute, on_shard.statement_id), 0)
     session.relay.start(connection, packet, bound.names, pinned=loan.keeps(connection))
     return True
+
+
+def _opens_cursor(execute: Execute, plan: ShardPlan) -> bool:
+    """Whether the data source will hold a cursor. Writes have none, whatever the client asks for: servers ignore the
+    flag, and nothing needs to be pinned for it."""
+    writes = plan.verb in (Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE)
+    return bool(execute.cursor_flags & _READ_ONLY) and not writes

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.plugins import shop as shop_data
-from tests.plugins.fix_mesh import Shop
+from tests.plugins.fix_mesh import MeshFactory, Shop
 from tests.plugins.raw_client import (
     COM_STMT_CLOSE,
     COM_STMT_EXECUTE,
@@ -107,3 +107,16 @@ def test_a_default_isolation_level_is_refused_while_a_lock_is_held(client: RawCl
     released = client.query("SELECT RELEASE_LOCK('held')")
     assert isinstance(released, ResultSet)
     assert released.text() == [[b"1"]]
+
+
+@pytest.mark.usefixtures("fresh_shop")
+def test_a_write_that_asks_for_a_cursor_keeps_no_connection(mesh_with: MeshFactory) -> None:
+    mesh = mesh_with(pool=1)
+    with RawClient(mesh.host, mesh.port) as first, RawClient(mesh.host, mesh.port) as second:
+        for client in (first, second):
+            client.log_in()
+            made = client.prepare("UPDATE t_user SET balance = balance + 1 WHERE user_id = ?")
+            assert not isinstance(made, Failure)
+            reply = client.execute(made[0], [2], flags=1)
+            assert isinstance(reply, Ok), reply
+            assert reply.affected == 1

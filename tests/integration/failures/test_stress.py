@@ -126,8 +126,9 @@ class Client:
                 self._set,
                 self._variables,
                 self._again,
+                self._slow,
             ),
-            (8, 6, 4, 4, 5, 4, 5, 2, 5, 2, 4, 6, 1),
+            (8, 6, 4, 4, 5, 4, 5, 2, 5, 2, 4, 6, 1, 1),
         )[0]
 
     # ------------------------------------------------------------------ speaking
@@ -200,6 +201,32 @@ class Client:
         )
         wanted = [[b"%d" % token, b"%d" % key, b"%d" % qty] for key, qty in sorted(self.seen.items())]
         assert rows in (None, wanted), f"own rows: {rows} instead of {wanted}"
+
+    def _slow(self) -> None:
+        """A big answer, merged or relayed, that the client lets wait half-way."""
+        token, size = self._fresh(), 50_000
+        merged = self.dice.random() < 0.5
+        where = "ORDER BY user_id" if merged else "WHERE user_id = 4"
+        statement = f"SELECT {token}, user_id, REPEAT('x', {size}) FROM t_user, t_country {where}"
+        self.raw.command(COM_QUERY, statement.encode())
+        head = self.raw.receive()
+        if head[0] == 0xFF:
+            self._failed_with(self.raw.failure(head), statement)
+            return
+        names = self.raw.read_columns(head[0])
+        threading.Event().wait(0.05)
+        reply = self._answered(self.raw.read_rows(names), statement)
+        if isinstance(reply, Failure):
+            self._failed(reply)
+            return
+        assert isinstance(reply, ResultSet)
+        users = [user for user in (USERS if merged else [4]) for _ in shop_data.ROWS["t_country"]]
+        wanted = [[b"%d" % token, b"%d" % user, b"x" * size] for user in users]
+        assert reply.text() == wanted, f"slow {token}: {len(reply.rows)} rows"
+
+    def _failed_with(self, failure: Failure, what: str) -> None:
+        self._answered(failure, what)
+        self._failed(failure)
 
     # ------------------------------------------------------------------ writing
 
