@@ -40,7 +40,9 @@ def test_a_taken_port(tmp_path: Path) -> None:
     write_configuration(tmp_path, f"sqlite:{tmp_path}/0.db", f"sqlite:{tmp_path}/1.db")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert port in complaint(serve("--config", str(tmp_path), "--port", port))
+        said = complaint(serve("--config", str(tmp_path), "--port", port))
+        assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in said
+        assert said.count(port) == 1
 
 
 def until_ready(process: subprocess.Popen[str]) -> list[str]:
