@@ -71,7 +71,8 @@ async def serve(configuration: Configuration, host: str, port: int, on_ready: On
             bound = await listener.start(host, port)
         except OSError as error:
             # asyncio wraps the system's words in a sentence of its own, which says the address again.
-            reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+            code = error.errno or 0
+            reason = os.strerror(code) if code > 0 else error.strerror or str(error)
             raise StartError(f"cannot listen on {host}:{port}: {reason}") from error
         if accounts.need_full_login:
             tasks.start(_make_rsa_key(listener), "rsa key")
