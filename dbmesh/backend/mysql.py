@@ -18,18 +18,11 @@ from dbmesh.backend.connection import Flavour, Home, Receiver
 from dbmesh.backend.state import SessionState, transition
 from dbmesh.backend.tls import TlsChannel
 from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ProtocolError, ShardError
-from dbmesh.wire.constants import Capability, Command, Status
+from dbmesh.wire.blocks import parse_header, parse_prepare_answer
+from dbmesh.wire.constants import Capability, Command, ResponseKind, Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import ColumnDefinition, ErrPacket, OkPacket, PrepareOk
-from dbmesh.wire.response import (
-    ANSWER_END,
-    NEED_DATA,
-    Progress,
-    ResponseKind,
-    ResponseReader,
-    parse_header,
-    parse_prepare_answer,
-)
+from dbmesh.wire.response import ANSWER_END, NEED_DATA, Progress, ResponseReader
 
 _ResultT = TypeVar("_ResultT")
 

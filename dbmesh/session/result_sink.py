@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from dbmesh.merge.frames import frame_rows
 from dbmesh.planner.plan import Names
 from dbmesh.session.client import Client
 from dbmesh.wire.constants import Capability, ColumnFlag, ColumnType
+from dbmesh.wire.frames import frame_rows
 from dbmesh.wire.framing import frame, packet_count
 from dbmesh.wire.packets import (
     ColumnDefinition,

@@ -6,12 +6,12 @@ Refuses to know which names belong to whom: renaming is the caller's function.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from dbmesh.errors import ProtocolError
-from dbmesh.wire.constants import MAX_PAYLOAD, ResponseKind, Status
-from dbmesh.wire.framing import frame, packet_count
+from dbmesh.wire.constants import ResponseKind, Status
+from dbmesh.wire.frames import frame_rows
 from dbmesh.wire.packets import (
     EOF,
     ColumnDefinition,
@@ -160,20 +160,3 @@ def make_prepare_answer(
         if group and not deprecate_eof:
             payloads.append(make_eof(EofPacket(status, 0)))
     return frame_rows(payloads, 1)[0]
-
-
-def frame_rows(payloads: Iterable[bytes], sequence: int) -> tuple[bytes, int]:
-    """Payloads (rows, most often) as packets from sequence id `sequence` on, and the id that follows."""
-    pieces: list[bytes] = []
-    append = pieces.append
-    sequence &= 0xFF
-    for payload in payloads:
-        length = len(payload)
-        if length < MAX_PAYLOAD:
-            append((length | sequence << 24).to_bytes(4, "little"))
-            append(payload)
-            sequence = (sequence + 1) & 0xFF
-        else:
-            append(frame(payload, sequence))
-            sequence = (sequence + packet_count(length)) & 0xFF
-    return b"".join(pieces), sequence

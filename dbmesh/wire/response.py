@@ -21,7 +21,7 @@ says, and who wants it. One `ResponseReader` lives as long as its connection:
 Each call of `start`, `feed` or `resume` replaces what `header`, `rows`, `packets` and `terminal` hold.
 
 * With `start(kind, split=True)` rows appear not in `rows` but in `packets`, a list of whole row payloads without
-  packet headers; `blocks.frame_rows` makes packets of them again.
+  packet headers; `frames.frame_rows` makes packets of them again.
 * PREPARE's good answer is one `header` block with PrepareOk and all definitions, and an empty `terminal`
   (`blocks.parse_prepare_answer` reads it). FIELD_LIST's definitions are its `header`. FETCH has none.
 * An ERR in place of a definition leaves `header` empty: its sequence id is then not the one the client expects.
@@ -42,30 +42,9 @@ from enum import IntEnum
 from typing import Final
 
 from dbmesh.errors import ProtocolError
-from dbmesh.wire.blocks import frame_rows, parse_header, parse_prepare_answer, rewrite_header
 from dbmesh.wire.constants import MAX_PAYLOAD, Capability, ResponseKind, Status
 from dbmesh.wire.packets import EOF, ERR, OK, ErrPacket, OkPacket, parse_eof, parse_err, parse_ok
 from dbmesh.wire.primitives import unpack_lenenc_int
-
-__all__ = [
-    "ANSWER_END",
-    "FETCH",
-    "FIELD_LIST",
-    "LOCAL_INFILE",
-    "NEED_DATA",
-    "PREPARE",
-    "QUERY",
-    "RESULT_END",
-    "SIMPLE",
-    "STATISTICS",
-    "Progress",
-    "ResponseKind",
-    "ResponseReader",
-    "frame_rows",
-    "parse_header",
-    "parse_prepare_answer",
-    "rewrite_header",
-]
 
 
 class Progress(IntEnum):

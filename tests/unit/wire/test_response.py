@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmesh.errors import ProtocolError
-from dbmesh.wire.blocks import frame_rows, make_header, make_prepare_answer, split_block
+from dbmesh.wire.blocks import make_header, make_prepare_answer, split_block
 from dbmesh.wire.constants import MAX_PAYLOAD, Capability, ResponseKind, Status
+from dbmesh.wire.frames import frame_rows
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import (
     ColumnDefinition,

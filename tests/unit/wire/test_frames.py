@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbmesh.merge.frames import frame_rows
 from dbmesh.wire.constants import MAX_PAYLOAD
+from dbmesh.wire.frames import frame_rows
 from dbmesh.wire.framing import frame
 
 
