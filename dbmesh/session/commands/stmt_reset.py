@@ -18,6 +18,7 @@ def stmt_reset(session: Session, payload: bytes, sequence: int) -> Work | None:
     if prepared is None:
         raise MeshError(UNKNOWN_STATEMENT, id=statement_id, command="mysqld_stmt_reset")
     prepared.long_data.clear()
+    prepared.long_data_too_large = False
     session.close_cursor(prepared)
     session.ok(sequence=sequence)
     session.finish()

@@ -1,0 +1,35 @@
+"""COM_STMT_RESET: long data and cursor go, the statement stays."""
+
+from __future__ import annotations
+
+import struct
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dbmesh.errors import UNKNOWN_STATEMENT, MeshError
+from dbmesh.session.commands.stmt_reset import stmt_reset
+from dbmesh.session.prepared import PreparedStatement
+
+
+def test_nothing_sent_ahead_survives() -> None:
+    said: list[str] = []
+    prepared = PreparedStatement(1, b"SELECT ?", "SELECT ?", 1, long_data={0: b"x"}, long_data_too_large=True)
+    session: Any = SimpleNamespace(
+        statements={1: prepared},
+        close_cursor=lambda one: said.append(f"closed {one.statement_id}"),
+        ok=lambda *, sequence: said.append("ok"),
+        finish=lambda: said.append("finished"),
+    )
+    assert stmt_reset(session, b"\x1a" + struct.pack("<I", 1), 1) is None
+    assert said == ["closed 1", "ok", "finished"]
+    assert (prepared.long_data, prepared.long_data_too_large) == ({}, False)
+    assert session.statements == {1: prepared}
+
+
+def test_an_unknown_statement_is_an_error() -> None:
+    session: Any = SimpleNamespace(statements={})
+    with pytest.raises(MeshError) as found:
+        stmt_reset(session, b"\x1a" + struct.pack("<I", 1), 1)
+    assert found.value.kind is UNKNOWN_STATEMENT

@@ -1,0 +1,64 @@
+"""Logic databases by name, and catalogs that are read one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+from dbmesh.model import DataNode
+from dbmesh.rules.ruleset import RuleSet, ShardedTable, Strategy
+from dbmesh.session.mesh import Database, Mesh
+
+PROPERTIES = {
+    "merge-max-rows": "1",
+    "merge-max-bytes": "2",
+    "max-allowed-packet": "3",
+    "max-connections-size-per-query": "0",
+}
+
+
+def _database(name: str = "Shop") -> Database:
+    nodes = (DataNode("ds_0", "t_0"), DataNode("ds_0", "t_1"))
+    table = ShardedTable("T", nodes, Strategy("none"), Strategy("none"))
+    rules = RuleSet(name, 1, {}, {"t": table})
+    return Database(name, rules, cast("Any", None), cast("Any", None), {}, {}, 0.0)
+
+
+def _mesh(reload: Any, *databases: Database) -> Mesh:
+    configuration = cast("Any", SimpleNamespace(properties=PROPERTIES))
+    return Mesh(configuration, {one.name.lower(): one for one in databases}, reload, 0.0)
+
+
+def test_names_lead_from_actual_tables_to_logic_ones() -> None:
+    names = _database().names(["T", "single"])
+    assert (names.database, dict(names.tables)) == ("Shop", {"t_0": "T", "t_1": "T"})
+
+
+def test_databases_are_found_without_case() -> None:
+    mesh = _mesh(None, _database("Shop"), _database("hr"))
+    assert mesh.database("SHOP") is mesh.databases["shop"]
+    assert mesh.database("other") is None
+    assert mesh.default_database.name == "Shop"
+    assert mesh.connections_per_query == 1, "0 connections would never answer"
+
+
+async def test_catalogs_are_read_one_at_a_time_and_the_last_reading_stays() -> None:
+    running = 0
+    finished: list[float] = []
+
+    async def reload(database: Database) -> Database:
+        nonlocal running
+        running += 1
+        assert running == 1, "two readings at once"
+        await asyncio.sleep(0)
+        running -= 1
+        finished.append(database.loaded_at)
+        return replace(database, loaded_at=len(finished))
+
+    before = _database()
+    mesh = _mesh(reload, before)
+    await asyncio.gather(*(mesh.reload(before) for _ in range(3)))
+    assert mesh.databases["shop"].loaded_at == 3
+    assert before.loaded_at == 0.0, "a statement keeps the one it started with"
