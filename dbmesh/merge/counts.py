@@ -30,14 +30,17 @@ def merge_counts(merge: CountMerge, oks: Sequence[OkPacket]) -> OkPacket:
         last_insert_id=shard_id if merge.last_insert_id is None else merge.last_insert_id,
         status=oks[0].status,
         warnings=min(sum(ok.warnings for ok in counted), _MAX_WARNINGS),
-        info=_merge_infos(counted),
+        info=_merge_infos(counted, inserts=merge.inserts and len(oks) > 1),
     )
 
 
-def _merge_infos(oks: Sequence[OkPacket]) -> bytes:
+def _merge_infos(oks: Sequence[OkPacket], *, inserts: bool) -> bytes:
     """`Records: 3  Duplicates: 0  Warnings: 0` and its like added up counter by counter, in the first one's order.
     A text of another form is a sentence about one shard's work and is kept only if all say the same."""
     present = [ok.info for ok in oks if ok.info]
+    if not present and inserts:
+        # Several rows, one for each shard: together they are a statement that has an info.
+        present = [_info_of_one_row(oks[0])]
     if not present:
         return b""
     if not all(_INFO.match(info) for info in present):

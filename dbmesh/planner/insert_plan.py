@@ -68,7 +68,7 @@ class InsertPlan:
         elif len(shots) == 1 and placed.first_generated is None:
             answer = Relay()
         else:
-            answer = CountMerge(last_insert_id=first)
+            answer = CountMerge(last_insert_id=first, inserts=True)
         return BoundStatement(shots, answer, self.names, keeps_parameters=keep, generated_id=first)
 
     def prototype(self) -> Shot:

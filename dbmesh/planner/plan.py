@@ -152,11 +152,13 @@ class CountMerge:
     """How the OK packets of several shards become one.
 
     Affected rows and warnings add up; with `broadcast` every node holds the same rows, so the first node's count is
-    the answer. `last_insert_id` is what the mesh generated, else the first shard's non-zero id.
+    the answer. `last_insert_id` is what the mesh generated, else the first shard's non-zero id. `inserts`: the shots are
+    INSERTs of one statement with several rows.
     """
 
     broadcast: bool = False
     last_insert_id: int | None = None
+    inserts: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

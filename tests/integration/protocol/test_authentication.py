@@ -12,6 +12,7 @@ import mysql.connector
 import pymysql
 import pytest
 
+from dbmesh.wire.auth import make_sha2_stored
 from tests.plugins.fix_mesh import Shop
 from tests.plugins.mesh import Mesh
 from tests.plugins.raw_client import Failure, Ok, RawClient
@@ -19,10 +20,12 @@ from tests.plugins.raw_client import Failure, Ok, RawClient
 pytestmark = pytest.mark.integration
 
 NATIVE_HASH = "*" + hashlib.sha1(hashlib.sha1(b"native-secret").digest()).hexdigest().upper()
+STORED_HASH = make_sha2_stored(b"stored-secret", b"twenty-bytes-of-salt").decode()
 USERS = f"""\
 - {{user: native@%, password: "{NATIVE_HASH}"}}
 - {{user: plain-native@%, password: plain, authenticationMethodName: mysql_native_password}}
 - {{user: sha@%, password: "sha-secret", authenticationMethodName: caching_sha2_password}}
+- {{user: stored@%, password: "{STORED_HASH}"}}
 - {{user: nobody@10.99.%, password: x}}
 - {{user: empty@%, password: ""}}"""
 
@@ -51,6 +54,7 @@ def _works(connection: pymysql.Connection[Any]) -> None:
         ("native", "native-secret"),
         ("plain-native", "plain"),
         ("sha", "sha-secret"),
+        ("stored", "stored-secret"),
         ("root", "root"),
         ("empty", ""),
     ],
@@ -61,7 +65,8 @@ def test_each_kind_of_account_logs_in(open_mesh: Mesh, user: str, password: str)
 
 
 @pytest.mark.parametrize(
-    ("user", "password"), [("native", "native-secret"), ("sha", "sha-secret"), ("root", "root")]
+    ("user", "password"),
+    [("native", "native-secret"), ("sha", "sha-secret"), ("stored", "stored-secret"), ("root", "root")],
 )
 def test_each_kind_of_account_logs_in_over_tls(tls_mesh: Mesh, user: str, password: str) -> None:
     context = ssl.create_default_context()

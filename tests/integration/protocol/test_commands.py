@@ -403,3 +403,27 @@ def test_invalid_utf8_is_an_error_or_passes_unharmed(raw: RawClient) -> None:
     reply = raw.query(b"SELECT '\xff\xfe\xc3('")
     assert isinstance(reply, Failure | ResultSet)
     assert rows_of(raw.query("SELECT 'after'")) == [[b"after"]]
+
+
+@pytest.mark.parametrize(
+    ("statement", "affected", "info"),
+    [
+        (
+            "UPDATE t_user SET name = 'user 05' WHERE user_id = 5",
+            0,
+            b"Rows matched: 1  Changed: 0  Warnings: 0",
+        ),
+        ("UPDATE t_user SET born = '1999-09-09' WHERE user_id IN (1, 5)", 2, b"Rows matched: 2  Changed: 2"),
+        ("UPDATE t_order SET note = 'all' WHERE order_id <= 8", 8, b"Rows matched: 8  Changed: 8"),
+        ("INSERT INTO t_auto VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)", 3, b"Records: 3  Duplicates: 0"),
+        ("DELETE FROM t_order_item WHERE order_id = -1", 0, b""),
+    ],
+)
+def test_an_ok_packet_counts_and_tells(
+    raw: RawClient, fresh_shop: Shop, statement: str, affected: int, info: bytes
+) -> None:
+    reply = raw.query(statement)
+    assert isinstance(reply, Ok)
+    assert reply.affected == affected
+    assert info in reply.rest
+    assert reply.status & 0x0002, "autocommit"

@@ -58,3 +58,11 @@ def test_shard_with_a_single_inserted_row_sends_no_info_and_is_counted() -> None
         OkPacket(affected_rows=0, warnings=1),
     ]
     assert merge_counts(CountMerge(), oks).info == b"Records: 5  Duplicates: 2  Warnings: 1"
+
+
+def test_single_rows_for_several_shards_are_one_insert_of_several_rows() -> None:
+    oks = [OkPacket(affected_rows=1), OkPacket(affected_rows=2), OkPacket(affected_rows=1)]
+    merged = merge_counts(CountMerge(inserts=True), oks)
+    assert merged.info == b"Records: 3  Duplicates: 1  Warnings: 0"
+    assert merge_counts(CountMerge(inserts=True), oks[:1]).info == b""
+    assert merge_counts(CountMerge(), oks).info == b""
