@@ -110,12 +110,14 @@ async def build_mesh(configuration: Configuration, pools: list[Pool]) -> Mesh:
     plan_cache_size = int(configuration.properties["plan-cache-size"])
 
     async def reload(database: Database) -> Database:
-        catalog, unread = await load_catalog(database.rule_set, database.pools)
+        known = tables_known[database.name.lower()]
+        catalog, unread = await load_catalog(database.rule_set, database.pools, known)
         plans = PlanCache(Planner(database.rule_set, catalog, rule_sets), plan_cache_size)
         return replace(database, catalog=catalog, plans=plans, loaded_at=loop.time(), unread=unread)
 
     loop = asyncio.get_running_loop()
     databases: dict[str, Database] = {}
+    tables_known: dict[str, dict[str, Mapping[str, TableSchema]]] = {name.lower(): {} for name in rule_sets}
     worker = 0
     for key, rule_set in configuration.databases.items():
         own = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
@@ -142,13 +144,18 @@ async def build_mesh(configuration: Configuration, pools: list[Pool]) -> Mesh:
     return mesh
 
 
-async def load_catalog(rule_set: RuleSet, pools: Mapping[str, Pool]) -> tuple[Catalog, str]:
-    """Schemas of every table on every data source that can be reached, and why others cannot ('' when all were read); one
-    that cannot is logged, and its tables are looked for again when a statement names one. Raises AmbiguousTable."""
+async def load_catalog(
+    rule_set: RuleSet, pools: Mapping[str, Pool], known: dict[str, Mapping[str, TableSchema]]
+) -> tuple[Catalog, str]:
+    """Schemas of every table on every data source that can be reached, and why others cannot ('' when all were read).
+
+    `known` holds what each data source had when it was last read, and is brought up to date: one that is away keeps its
+    tables. One that was never read is looked at again when a statement names a table nobody knows. Raises
+    AmbiguousTable."""
     names = list(pools)
     findings = await asyncio.gather(*(_load_one(pools[name]) for name in names))
-    found = {name: {} if isinstance(one, str) else one for name, one in zip(names, findings, strict=True)}
-    return build_catalog(rule_set, found), "; ".join(one for one in findings if isinstance(one, str))
+    known.update({name: one for name, one in zip(names, findings, strict=True) if not isinstance(one, str)})
+    return build_catalog(rule_set, known), "; ".join(one for one in findings if isinstance(one, str))
 
 
 async def _load_one(pool: Pool) -> dict[str, TableSchema] | str:

@@ -68,6 +68,21 @@ def test_a_shard_that_is_down_fails_only_its_own_statements(broken: Shop) -> Non
     _recovers(broken)
 
 
+def test_a_catalog_read_while_a_shard_is_away_forgets_nothing(broken: Shop) -> None:
+    with broken.target.connect() as connection:
+        rows = ask(connection, "SELECT * FROM t_config").rows
+        assert rows
+        broken.links[0].refuse()
+        # Unknown tables make the mesh read its catalog again, at most once a second.
+        wait_until(
+            lambda: ask(connection, "SELECT * FROM nowhere").error != 1146, 15, "the catalog was read again"
+        )
+        answer = ask(connection, "SELECT * FROM t_config")
+        assert answer.text.startswith("dbmesh: data source 'ds_0' cannot be reached"), answer.text
+        broken.links[0].restore()
+        wait_until(lambda: ask(connection, "SELECT * FROM t_config").rows == rows, 15, "it came back")
+
+
 def test_a_cut_idle_connection_is_not_lent(broken: Shop) -> None:
     with broken.target.connect() as connection:
         assert _healthy(connection)
