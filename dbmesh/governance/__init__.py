@@ -1,0 +1,1 @@
+"""What the mesh agrees on: rules, users and switches in a store, and who is alive."""
