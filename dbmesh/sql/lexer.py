@@ -51,7 +51,7 @@ def _alternatives(flags: LexerFlags) -> list[str]:
         _quoted("'", backslash),
         _quoted("`", False),
         _quoted('"', backslash and not flags.ansi_quotes),
-        rf"(?<=\.)(?<![{_NAME}`\".].){_FRACTION}",
+        rf"(?<=\.)(?<![{_NAME}`'\".].){_FRACTION}",
         rf"(?<=-)(?:-(?:(?=\s)|\Z)[^\n]*+|{_SIGNED})",
         r"(?<=/)\*(?:.*?\*/|.*\Z)",
         r"(?<=\#)[^\n]*+",

@@ -62,6 +62,13 @@ def test_a_comment_without_end_hides_nothing() -> None:
         fingerprint("DELETE FROM t /* WHERE id = 1")
 
 
+@pytest.mark.parametrize("sql", ['"".0', "''.0"])
+def test_a_fraction_glued_to_a_string_belongs_to_no_slot(sql: str) -> None:
+    shape, literals = fingerprint(sql)
+    assert shape == "''.0"
+    assert len(cut(shape).slots) == len(literals) == 1
+
+
 def test_a_thousand_rows_have_the_shape_of_one() -> None:
     rows = ",".join(f"({n},'{n}')" for n in range(1000))
     assert fingerprint(f"INSERT INTO t VALUES {rows}").shape == "INSERT INTO t VALUES (0,'')"
