@@ -4,7 +4,8 @@ Decides which capabilities are asked for and how TLS is verified. The login itse
 connection does afterwards is `backend.mysql`.
 
 TLS follows the URL's `sslMode` (DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY; `useSSL=true` means
-REQUIRED, `sslCa` names a file of trusted certificates). The default is DISABLED: a sidecar's data sources are most
+REQUIRED, `sslCa` names a file of trusted certificates), as Connector/J defines it: PREFERRED takes TLS where the server
+offers it and goes without where it does not. The default is DISABLED: a sidecar's data sources are most
 often reached over a private network, and a data source that must not be is one word away.
 """
 
@@ -63,18 +64,24 @@ async def kill_query(config: DataSourceConfig, thread_id: int) -> None:
         await connection.close()
 
 
+def tls_mode(config: DataSourceConfig) -> str:
+    """The `sslMode` of a data source, or what its older options mean."""
+    if mode := config.properties.get("sslMode", "").upper().replace("-", "_"):
+        return mode
+    if config.properties.get("useSSL", "false").lower() != "true":
+        return "DISABLED"
+    verified = config.properties.get("verifyServerCertificate", "false").lower() == "true"
+    return "VERIFY_CA" if verified else "REQUIRED"
+
+
 def tls_context(config: DataSourceConfig) -> ssl.SSLContext | None:
     """The client's TLS settings for a data source, None when it is not wanted. Raises OSError for an unreadable CA."""
-    mode = config.properties.get("sslMode", "").upper().replace("-", "_")
-    if not mode:
-        wanted = config.properties.get("useSSL", "false").lower() == "true"
-        verified = config.properties.get("verifyServerCertificate", "false").lower() == "true"
-        mode = ("VERIFY_CA" if verified else "REQUIRED") if wanted else "DISABLED"
-    if mode in ("DISABLED", "PREFERRED"):
+    mode = tls_mode(config)
+    if mode == "DISABLED":
         return None
     context = ssl.create_default_context(cafile=config.properties.get("sslCa"))
     context.check_hostname = mode == "VERIFY_IDENTITY"
-    if mode == "REQUIRED":
+    if mode in ("PREFERRED", "REQUIRED"):
         context.verify_mode = ssl.CERT_NONE
     return context
 
@@ -87,6 +94,7 @@ class _Login(asyncio.Protocol):
         self._config = config
         self._flavour = flavour
         self._context = tls_context(config)
+        mode = tls_mode(config)
         capabilities = CLIENT_CAPABILITIES & ~(Capability.MULTI_STATEMENTS | Capability.SESSION_TRACK)
         if not flavour.deprecate_eof:
             capabilities &= ~Capability.DEPRECATE_EOF
@@ -101,7 +109,8 @@ class _Login(asyncio.Protocol):
             collation=UTF8MB4_GENERAL_CI,
             capabilities=int(capabilities),
             attributes=(("program_name", "dbmesh"),),
-            tls=self._context is not None,
+            tls=mode not in ("DISABLED", "PREFERRED"),
+            tls_if_offered=mode == "PREFERRED",
         )
         self._reader = PacketReader(MAX_PACKET)
         self._transport: asyncio.Transport | None = None

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dbmesh.rules.models import DataSourceSection
 from dbmesh.rules.ruleset import DataSourceConfig
+from dbmesh.rules.sections import suggestion
 from dbmesh.rules.source import Path, SourceFile
 
 Secrets = Callable[[str, str], str | None]
@@ -21,6 +22,7 @@ Secrets = Callable[[str, str], str | None]
 _SECRET = re.compile(r"\$\{(env|file):([^}]*)\}")
 _KINDS: Final = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
 _MYSQL_SCHEMES: Final = frozenset({"mysql", "mariadb"})
+_TLS_MODES: Final = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 
 
 def resolve_secrets(source: SourceFile, path: Path, text: str, secrets: Secrets) -> str:
@@ -61,6 +63,9 @@ def build_data_source(
     if parts is None:
         return None
     kind, host, port, database, properties, url_user, url_password = parts
+    mode = properties.get("sslMode", "DISABLED") if kind == "mysql" else "DISABLED"
+    if mode.upper().replace("-", "_") not in _TLS_MODES:
+        source.report((*path, "url"), f"unknown sslMode '{mode}'", suggestion(mode, _TLS_MODES))
     return DataSourceConfig(
         name=name,
         kind=kind,

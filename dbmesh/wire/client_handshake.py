@@ -101,8 +101,8 @@ ClientEvent = Send | StartTls | Ready | Failed
 
 
 class ClientHandshake:
-    """See the module's docstring. With `tls` the login goes on only inside TLS; `secure` tells that nobody can listen
-    even without it (a Unix socket). Raises ProtocolError for packets no server would send."""
+    """See the module's docstring. With `tls` the login goes on only inside TLS, with `tls_if_offered` inside TLS where
+    the server has it; `secure` tells that nobody can listen even without it (a Unix socket). Raises ProtocolError for packets no server would send."""
 
     def __init__(
         self,
@@ -115,18 +115,22 @@ class ClientHandshake:
         attributes: tuple[tuple[str, str], ...] = (),
         max_packet: int = 1 << 30,
         tls: bool = False,
+        tls_if_offered: bool = False,
         secure: bool = False,
     ) -> None:
         self._user = user.encode("utf-8")
         self._password = password.encode("utf-8")
         self._database = database.encode("utf-8") if database else None
         self._collation = collation
-        self._capabilities = capabilities & ~Capability.SSL.value | (Capability.SSL.value if tls else 0)
+        self._capabilities = capabilities & ~Capability.SSL.value | (
+            Capability.SSL.value if tls or tls_if_offered else 0
+        )
         if self._database is None:
             self._capabilities &= ~Capability.CONNECT_WITH_DB.value
         self._attributes = tuple((key.encode("utf-8"), value.encode("utf-8")) for key, value in attributes)
         self._max_packet = max_packet
         self._tls = tls
+        self._tls_if_offered = tls_if_offered
         self._secure = secure
         self._sequence = 0
         self._state: Callable[[bytes], list[ClientEvent]] = self._receive_greeting
@@ -157,9 +161,10 @@ class ClientHandshake:
         self._plugin = greeting.plugin if greeting.plugin in _PLUGINS else NATIVE
         self._nonce = greeting.nonce
         self._state = self._receive_verdict
-        if not self._tls:
+        offered = bool(greeting.capabilities & Capability.SSL)
+        if not (self._tls or (self._tls_if_offered and offered)):
             return self._respond()
-        if not greeting.capabilities & Capability.SSL:
+        if not offered:
             return self._fail_here(_TLS_FAILED, "TLS is required, and the server does not offer it")
         self._state = self._receive_too_early
         return [self._send(make_ssl_request(self._response(b""))), StartTls()]

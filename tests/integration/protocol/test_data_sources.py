@@ -122,7 +122,9 @@ def _fails(mesh: Mesh) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize("options", ["sslMode=REQUIRED", "useSSL=true", "sslMode=required"])
+@pytest.mark.parametrize(
+    "options", ["sslMode=REQUIRED", "useSSL=true", "sslMode=required", "sslMode=PREFERRED"]
+)
 def test_tls_reaches_an_account_that_insists_on_it(server: MariaDb, mesh_to: MeshTo, options: str) -> None:
     before = server.status("Ssl_finished_accepts")
     _works(mesh_to(server.port, "secure", options))
@@ -132,6 +134,12 @@ def test_tls_reaches_an_account_that_insists_on_it(server: MariaDb, mesh_to: Mes
 @pytest.mark.parametrize("options", ["", "sslMode=DISABLED", "useSSL=false"])
 def test_without_tls_that_account_is_refused(server: MariaDb, mesh_to: MeshTo, options: str) -> None:
     _fails(mesh_to(server.port, "secure", options))
+
+
+def test_a_preference_for_tls_is_dropped_where_the_server_has_none(server: MariaDb, mesh_to: MeshTo) -> None:
+    inner = mesh_to(server.port, "ed")  # offers no TLS to its clients
+    _works(mesh_to(inner.port, "native", "sslMode=PREFERRED"))
+    assert "does not offer it" in _fails(mesh_to(inner.port, "native", "sslMode=REQUIRED")).text
 
 
 def test_big_answers_pass_through_tls(server: MariaDb, mesh_to: MeshTo) -> None:

@@ -57,6 +57,19 @@ def test_urls_with_mistakes(url: str, message: str) -> None:
     assert message in messages[0]
 
 
+@pytest.mark.parametrize("mode", ["PREFERRED", "required", "verify-ca", "VERIFY_IDENTITY"])
+def test_the_modes_of_tls(mode: str) -> None:
+    config, messages = build(url=f"mysql://h/d?sslMode={mode}")
+    assert config is not None
+    assert config.properties["sslMode"] == mode
+    assert not messages
+
+
+def test_a_mistyped_mode_of_tls_is_a_mistake() -> None:
+    _, messages = build(url="mysql://h/d?sslMode=REQIRED")
+    assert messages == ["unknown sslMode 'REQIRED'"]
+
+
 def test_secrets_come_from_outside() -> None:
     config, messages = build(url="mysql://h/d", username="${env:USER}", password="${file:/run/pw}")
     assert config is not None

@@ -31,6 +31,7 @@ from dbmesh.wire.handshake_packets import (
     Greeting,
     make_auth_switch,
     make_greeting,
+    parse_handshake_response,
 )
 from dbmesh.wire.packets import ErrPacket, OkPacket, make_err, make_ok
 
@@ -78,6 +79,19 @@ def test_tls_is_not_given_up() -> None:
     assert StartTls() in greet(client, capabilities=CLIENT_CAPABILITIES | Capability.SSL.value)
     with pytest.raises(ProtocolError):
         client.receive_packet(2, make_ok(OkPacket(), 0))
+
+
+def test_tls_if_offered() -> None:
+    client = make_client(tls_if_offered=True)
+    assert StartTls() in greet(client, capabilities=CLIENT_CAPABILITIES | Capability.SSL.value)
+    with pytest.raises(ProtocolError):
+        client.receive_packet(2, make_ok(OkPacket(), 0))
+    client = make_client(tls_if_offered=True)
+    [sent] = greet(client)
+    assert isinstance(sent, Send)
+    assert not parse_handshake_response(sent.data[4:]).capabilities & Capability.SSL
+    [ready] = client.receive_packet(2, make_ok(OkPacket(), 0))
+    assert isinstance(ready, Ready)
 
 
 def test_ed25519() -> None:
