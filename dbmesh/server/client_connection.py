@@ -28,6 +28,7 @@ from dbmesh.session.errors import as_packet
 from dbmesh.session.local import use
 from dbmesh.session.mesh import Mesh
 from dbmesh.session.session import Session
+from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import check_charset
 from dbmesh.wire.collations import charset_of_collation, collation_name, default_collation
 from dbmesh.wire.constants import MAX_PAYLOAD, Command
@@ -331,7 +332,8 @@ class ClientConnection(asyncio.Protocol):
         rest = self._reader.take_rest()
         self._reader = PacketReader(door.mesh.max_allowed_packet)
         self._reader.feed(rest)
-        session.ok(sequence=event.sequence)
+        session_state = schema_changed(session.database) if session.database else b""
+        session.ok(sequence=event.sequence, session_state=session_state)
 
     def _refuse(self, error: MeshError) -> None:
         """The stream cannot be read on: say why, then close."""

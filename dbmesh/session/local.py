@@ -48,7 +48,7 @@ from dbmesh.session import execution
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
-from dbmesh.session.session_track import autocommit_changed, schema_changed
+from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import set_variables
 from dbmesh.sql.literals import decode_literal
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
@@ -146,18 +146,16 @@ async def _savepoint(session: Session, statement: Savepoint, sink: ResultSink, m
 
 
 async def _set(session: Session, statement: SetVariables, sink: ResultSink, more: int) -> None:
-    autocommit = session.autocommit
-    await set_variables(session, statement)
+    changes = await set_variables(session, statement)
     session.warnings = []
     session.row_count = 0
-    changed = autocommit_changed(session.autocommit) if session.autocommit != autocommit else b""
-    _ok(session, sink, more, changed)
+    _ok(session, sink, more, changes)
 
 
 async def _use(session: Session, statement: Use, sink: ResultSink, more: int) -> None:
     use(session, statement.database)
     session.warnings = []
-    _ok(session, sink, more, schema_changed(statement.database))
+    _ok(session, sink, more, schema_changed(session.database or ""))
 
 
 async def _kill(session: Session, statement: Kill, sink: ResultSink, more: int) -> None:

@@ -15,8 +15,9 @@ from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.engine.collect import collect
 from dbmesh.errors import UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
 from dbmesh.planner.plan import Assignment, Scope, SetVariables
+from dbmesh.session.session_track import CHARACTER_SETS, TRACKED, variable_changed
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
-from dbmesh.wire.constants import ColumnType
+from dbmesh.wire.constants import Capability, ColumnType
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -63,11 +64,14 @@ _TRUE = frozenset({"1", "on", "true"})
 _FALSE = frozenset({"0", "off", "false"})
 
 
-async def set_variables(session: Session, statement: SetVariables) -> None:
-    """Perform a SET. Nothing changes unless all of it can. Raises MeshError or ShardError."""
+async def set_variables(session: Session, statement: SetVariables) -> bytes:
+    """Perform a SET. Nothing changes unless all of it can. Returns what the OK packet tells of it (`session_track`).
+    Raises MeshError or ShardError."""
     state, autocommit = session.state, session.autocommit
     next_isolation: str | None = None
     unproven = False
+    tracks = bool(session.capabilities & Capability.SESSION_TRACK)
+    tracked: dict[str, bytes | None] = {}
     for assignment in statement.assignments:
         if assignment.scope is Scope.GLOBAL:
             raise not_supported("SET GLOBAL through the mesh", "set it on the data sources themselves")
@@ -79,14 +83,18 @@ async def set_variables(session: Session, statement: SetVariables) -> None:
         elif assignment.name in ("names", "character set"):
             state = replace(state, names=_names(assignment))
             unproven = unproven or assignment.extra is not None or state.names not in NAMES_KNOWN_TO_WORK
+            tracked |= dict.fromkeys(CHARACTER_SETS, _server_name(state.names))
         elif assignment.name == "autocommit":
             autocommit = _switch(assignment)
             state = state.with_variable("autocommit", None if autocommit else "0")
+            tracked["autocommit"] = b"ON" if autocommit else b"OFF"
         else:
             state = await _system_variable(session, state, assignment)
             unproven = True
+            if tracks and assignment.name.lower() in TRACKED:
+                tracked[assignment.name.lower()] = None
     if unproven:
-        await _prove(session, state)
+        await _prove(session, state, tracked)
     if autocommit and not session.autocommit:
         await session.end_transaction(commit=True)
     if next_isolation is not None:
@@ -94,6 +102,7 @@ async def set_variables(session: Session, statement: SetVariables) -> None:
     session.autocommit = autocommit
     session.state = state
     session.lexer_flags = lexer_flags(state)
+    return b"".join(variable_changed(name, value or b"") for name, value in tracked.items())
 
 
 def lexer_flags(state: SessionState) -> LexerFlags:
@@ -125,6 +134,12 @@ def _names(assignment: Assignment) -> str:
     if not collation.replace("_", "").isalnum():
         raise MeshError(UNKNOWN_CHARSET, name=collation)
     return f"{charset} COLLATE {collation}"
+
+
+def _server_name(names: str) -> bytes:
+    """A character set as servers name it: `utf8` is an alias."""
+    charset = names.split(" ", 1)[0]
+    return b"utf8mb3" if charset == "utf8" else charset.encode()
 
 
 def _switch(assignment: Assignment) -> bool:
@@ -181,10 +196,15 @@ async def _literal(session: Session, assignment: Assignment) -> str:
     return f"'{text}'"
 
 
-async def _prove(session: Session, state: SessionState) -> None:
+async def _prove(session: Session, state: SessionState, tracked: dict[str, bytes | None]) -> None:
+    """Bring a connection to the state, and ask it for the tracked values that only a data source knows."""
     connection = await _borrow(session)
     try:
         await connection.bring_to(state)
+        unknown = [name for name, value in tracked.items() if value is None]
+        if unknown:
+            question = f"SELECT {', '.join(f'@@session.{name}' for name in unknown)}"
+            tracked.update(zip(unknown, (await collect(connection, question.encode())).rows[0], strict=True))
     finally:
         connection.home.release(connection, session.now())
 

@@ -30,6 +30,7 @@ COM_STMT_CLOSE, COM_STMT_RESET, COM_SET_OPTION, COM_STMT_FETCH = 0x19, 0x1A, 0x1
 COM_RESET_CONNECTION = 0x1F
 
 MORE_RESULTS, CURSOR_EXISTS, LAST_ROW_SENT = 0x0008, 0x0040, 0x0080
+SESSION_STATE_CHANGED = 0x4000
 
 
 def lenenc(value: int) -> bytes:
@@ -114,6 +115,23 @@ class ResultSet:
 
 
 Reply = Failure | Ok | ResultSet
+
+
+def session_changes(reply: Reply) -> set[tuple[bytes, ...]]:
+    """What an OK packet tells of the session: ('schema', name) and (variable, value)."""
+    assert isinstance(reply, Ok), reply
+    if not reply.status & SESSION_STATE_CHANGED:
+        return set()
+    _info, state = read_strings(reply.rest, 2)
+    found, at = set(), 0
+    while state and at < len(state):
+        kind = state[at]
+        size, at = read_lenenc(state, at + 1)
+        entry = state[at : at + (size or 0)]
+        at += len(entry)
+        names = read_strings(entry, 2 if kind == 0 else 1)
+        found.add(tuple(name or b"" for name in names) if kind == 0 else (b"schema", names[0] or b""))
+    return found
 
 
 class RawClient:

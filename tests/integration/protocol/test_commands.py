@@ -32,6 +32,7 @@ from tests.plugins.raw_client import (
     MULTI_STATEMENTS,
     PS_MULTI_RESULTS,
     QUERY_ATTRIBUTES,
+    SESSION_STATE_CHANGED,
     SESSION_TRACK,
     Failure,
     Ok,
@@ -40,6 +41,7 @@ from tests.plugins.raw_client import (
     execute_payload,
     read_lenenc,
     read_strings,
+    session_changes,
 )
 
 pytestmark = pytest.mark.integration
@@ -331,13 +333,45 @@ def test_connect_attributes_are_accepted(connect: Connect) -> None:
     assert isinstance(raw.ping(), Ok)
 
 
-def test_session_track_reports_a_new_schema(connect: Connect) -> None:
-    raw = connect(BASIC | SESSION_TRACK)
-    if not raw.server_capabilities & SESSION_TRACK:
-        pytest.skip("not announced")
-    reply = raw.query("USE shop")
+def _tracked(target: Target) -> list[set[tuple[bytes, ...]]]:
+    """What the OK packets of a tracking client's session tell, one after another."""
+    with RawClient(target.host, target.port, BASIC | SESSION_TRACK) as raw:
+        told = [session_changes(raw.log_in(target.user, target.password))]
+        statements = (
+            "USE shop",
+            "SET autocommit = 0",
+            "SET autocommit = 0",
+            "SET autocommit = 1, time_zone = '+02:00'",
+            "SET NAMES latin1",
+            "SET NAMES utf8 COLLATE utf8_bin",
+            "SET character_set_results = NULL",
+            "SET time_zone = DEFAULT",
+            "SET @x = 1",
+            "SET sort_buffer_size = 65536",
+            "BEGIN",
+            "UPDATE t_user SET balance = 0 WHERE user_id = -1",
+            "COMMIT",
+        )
+        told += [session_changes(raw.query(statement)) for statement in statements]
+        raw.command(COM_INIT_DB, b"shop")
+        told.append(session_changes(raw.read_reply()))
+        raw.command(COM_RESET_CONNECTION)
+        told.append(session_changes(raw.read_reply()))
+        told.append(session_changes(raw.change_user(target.user, target.password, "shop")))
+    return told
+
+
+def test_session_track_tells_what_one_server_tells(shop: Shop) -> None:
+    told = _tracked(shop.target)
+    assert told == _tracked(shop.plain)
+    assert told[1:3] == [{(b"schema", b"shop")}, {(b"autocommit", b"OFF")}]
+
+
+def test_who_did_not_ask_is_not_told(connect: Connect) -> None:
+    reply = connect().query("SET autocommit = 0")
     assert isinstance(reply, Ok)
-    assert b"shop" in reply.rest
+    assert not reply.status & SESSION_STATE_CHANGED
+    assert reply.rest == b""
 
 
 @pytest.mark.parametrize("size", [0xFFFFFF - 40, 0xFFFFFF - 8, 0xFFFFFF, 0xFFFFFF + 1, 20_000_000])

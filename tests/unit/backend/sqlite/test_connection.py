@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,18 +23,34 @@ class Collected:
         self.future: asyncio.Future[OkPacket] = asyncio.get_running_loop().create_future()
         self.names: list[bytes] = []
         self.values: list[list[bytes | None]] = []
+        self.batches = 0
+        self.begun = asyncio.Event()
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         self.names = [column.name for column in columns]
 
     def rows(self, rows: list[bytes]) -> None:
         self.values.extend(map(decode_text_row, rows))
+        self.batches += 1
+        self.begun.set()
 
     def done(self, ok: OkPacket, *, more: bool) -> None:
         self.future.set_result(ok)
 
     def failed(self, error: Exception) -> None:
         self.future.set_exception(error)
+
+
+class WatchedGate(threading.Condition):
+    """The gate a connection's thread waits at; tells when it does."""
+
+    def __init__(self, waits: Callable[[], None]) -> None:
+        super().__init__()
+        self._waits = waits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._waits()
+        return super().wait(timeout)
 
 
 async def ask(connection: SQLiteConnection, sql: str) -> tuple[OkPacket, Collected]:
@@ -63,10 +80,14 @@ async def test_a_paused_reader_stops_the_thread(tmp_path: Path) -> None:
     await ask(connection, "CREATE TABLE t (id BIGINT PRIMARY KEY)")
     await ask(connection, "INSERT INTO t VALUES " + ", ".join(f"({n})" for n in range(5000)))
     receiver = Collected()
+    loop, waiting = asyncio.get_running_loop(), asyncio.Event()
+    connection._gate = WatchedGate(lambda: loop.call_soon_threadsafe(waiting.set))
     connection.pause_reading()
     connection.query(b"SELECT id FROM t", receiver)
-    await asyncio.sleep(0.2)
-    assert len(receiver.values) <= 2000
+    stopped = loop.create_task(waiting.wait())
+    await asyncio.wait({stopped, receiver.future}, return_when=asyncio.FIRST_COMPLETED)
+    assert stopped.done()
+    assert receiver.batches == 1
     connection.resume_reading()
     await receiver.future
     assert len(receiver.values) == 5000
@@ -89,8 +110,8 @@ async def test_interrupt_stops_the_running_statement(tmp_path: Path) -> None:
     await ask(connection, "CREATE TABLE t (id BIGINT PRIMARY KEY)")
     await ask(connection, "INSERT INTO t VALUES " + ", ".join(f"({n})" for n in range(2000)))
     receiver = Collected()
-    connection.query(b"SELECT COUNT(*) FROM t a, t b, t c WHERE a.id + b.id + c.id < 0", receiver)
-    await asyncio.sleep(0.1)
+    connection.query(b"SELECT a.id FROM t a, t b", receiver)
+    await receiver.begun.wait()
     await connection.interrupt()
     with pytest.raises(MeshError) as caught:
         await receiver.future
