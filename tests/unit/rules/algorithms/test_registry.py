@@ -12,40 +12,20 @@ from hypothesis import strategies as st
 
 from dbmesh.rules.algorithms.properties import PropertyMistake, PropertyReader
 from dbmesh.rules.algorithms.registry import ALGORITHMS
-from dbmesh.rules.algorithms.standard import StandardAlgorithm
 from dbmesh.rules.ruleset import Range, Values
 from dbmesh.rules.targets import NoTarget, Targets
 from dbmesh.rules.values import UNKNOWN_KEY, Key
-
-MOMENT = datetime.datetime
-VOLUME = {"range-lower": "10", "range-upper": "45", "sharding-volume": "10"}
-AUTO_INTERVAL = {
-    "datetime-lower": "2020-01-01 00:00:00",
-    "datetime-upper": "2020-01-01 00:00:16",
-    "sharding-seconds": "4",
-}
-MONTHS = {
-    "datetime-pattern": "yyyy-MM-dd HH:mm:ss",
-    "datetime-lower": "2024-01-01 00:00:00",
-    "datetime-upper": "2024-04-30 23:59:59",
-    "sharding-suffix-pattern": "yyyyMM",
-    "datetime-interval-amount": "1",
-    "datetime-interval-unit": "MONTHS",
-}
-INLINE = {"algorithm-expression": "t_${id % 4}"}
-NUMBERED = tuple(f"t_{number}" for number in range(6))
-MONTHLY = ("t_202401", "t_202402", "t_202403", "t_202404")
-
-
-def standard(kind: str, properties: dict[str, str]) -> StandardAlgorithm:
-    made = ALGORITHMS[kind].create(PropertyReader(properties))
-    assert isinstance(made, StandardAlgorithm)
-    return made
-
-
-def place(kind: str, properties: dict[str, str], key: Key, names: tuple[str, ...] = NUMBERED) -> str:
-    return standard(kind, properties).placer(Targets.of(names, "t"), "id")(key)
-
+from tests.plugins.placement import (
+    AUTO_INTERVAL,
+    INLINE,
+    MOMENT,
+    MONTHLY,
+    MONTHS,
+    NUMBERED,
+    VOLUME,
+    place,
+    standard,
+)
 
 FOUR = {"sharding-count": "4"}
 CASES: list[tuple[str, dict[str, str], Key, str]] = [
@@ -81,6 +61,7 @@ CASES: list[tuple[str, dict[str, str], Key, str]] = [
     ("VOLUME_RANGE", VOLUME, 2**70, "t_5"),
     ("VOLUME_RANGE", VOLUME, Decimal("19.5"), "t_1"),
     ("BOUNDARY_RANGE", {"sharding-ranges": "10, 1,5"}, -3, "t_0"),
+    ("BOUNDARY_RANGE", {"sharding-ranges": "10, 1,5"}, 7, "t_2"),
     ("BOUNDARY_RANGE", {"sharding-ranges": "1,5,10"}, 1, "t_1"),
     ("BOUNDARY_RANGE", {"sharding-ranges": "1,5,10"}, 4, "t_1"),
     ("BOUNDARY_RANGE", {"sharding-ranges": "1,5,10"}, "5", "t_2"),
@@ -105,55 +86,6 @@ CASES: list[tuple[str, dict[str, str], Key, str]] = [
 @pytest.mark.parametrize(("kind", "properties", "key", "expected"), CASES)
 def test_a_key_lands_on_its_shard(kind: str, properties: dict[str, str], key: Key, expected: str) -> None:
     assert place(kind, properties, key) == expected
-
-
-def test_auto_interval_rounds_to_two_decimals_before_it_rounds_up() -> None:
-    days = {
-        "datetime-lower": "2020-01-01 00:00:00",
-        "datetime-upper": "2020-01-04 00:00:00",
-        "sharding-seconds": "86400",
-    }
-    assert (
-        place("AUTO_INTERVAL", days, "2020-01-01 00:07:11") == "t_0"
-    )  # 431 s of a day: 0.00498 becomes 0.00
-    assert place("AUTO_INTERVAL", days, "2020-01-01 00:07:12") == "t_1"
-    assert place("AUTO_INTERVAL", days, "2020-01-02 00:07:11") == "t_1"  # 1.00
-
-
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        (MOMENT(2024, 1, 1), "t_202401"),
-        (MOMENT(2024, 2, 29, 23, 59, 59, 999999), "t_202402"),
-        (datetime.date(2024, 3, 1), "t_202403"),
-        ("2024-04-30 23:59:59", "t_202404"),
-        ("2024-04-30 23:59:59.123", "t_202404"),
-        ("2024-04-30", "t_202404"),
-    ],
-)
-def test_interval_names_the_span(key: Key, expected: str) -> None:
-    assert place("INTERVAL", MONTHS, key, MONTHLY) == expected
-
-
-@pytest.mark.parametrize("key", [MOMENT(2023, 12, 31), MOMENT(2024, 5, 1), "soon", 5, None, UNKNOWN_KEY])
-def test_interval_has_no_target_outside(key: Key) -> None:
-    with pytest.raises(NoTarget):
-        place("INTERVAL", MONTHS, key, MONTHLY)
-
-
-def test_interval_counts_quarters_and_weeks() -> None:
-    quarters = MONTHS | {"datetime-interval-amount": "3", "sharding-suffix-pattern": "yyyyQQ"}
-    names = ("t_202401", "t_202402")
-    assert place("INTERVAL", quarters, MOMENT(2024, 4, 1), names) == "t_202402"
-    weeks = MONTHS | {"datetime-interval-unit": "WEEKS", "sharding-suffix-pattern": "MMdd"}
-    assert place("INTERVAL", weeks, MOMENT(2024, 1, 15), ("t_0101", "t_0108", "t_0115")) == "t_0115"
-
-
-def test_interval_refuses_a_suffix_two_targets_share() -> None:
-    daily = MONTHS | {"datetime-interval-unit": "DAYS", "sharding-suffix-pattern": "d"}
-    assert place("INTERVAL", daily, MOMENT(2024, 1, 1), ("t_1", "t_11")) == "t_1"
-    with pytest.raises(NoTarget, match="2 data nodes"):
-        place("INTERVAL", daily, MOMENT(2024, 1, 1), ("t_x1", "t_y1"))
 
 
 @pytest.mark.parametrize(("kind", "properties", "key", "_expected"), CASES[::4])
@@ -190,12 +122,6 @@ def test_no_target_is_said_and_never_guessed(kind: str, properties: dict[str, st
         place(kind, properties, key)
 
 
-def test_zero_padding_and_padded_names() -> None:
-    padded = tuple(f"t_{number:02d}" for number in range(12))
-    assert place("MOD", {"sharding-count": "12"}, 3, padded) == "t_03"
-    assert place("MOD", {"sharding-count": "12", "zero-padding": "true"}, 3, padded) == "t_03"
-
-
 @pytest.mark.parametrize(
     ("kind", "properties", "condition", "expected"),
     [
@@ -221,25 +147,6 @@ def test_ranges_and_lists(
     assert list(standard(kind, properties).route(Targets.of(NUMBERED, "t"), {"id": condition})) == list(
         expected
     )
-
-
-@pytest.mark.parametrize(
-    ("condition", "expected"),
-    [
-        (Range(MOMENT(2024, 2, 10), MOMENT(2024, 3, 1)), ["t_202402", "t_202403"]),
-        (Range(MOMENT(2024, 2, 10), MOMENT(2024, 3, 1), upper_inclusive=False), ["t_202402"]),
-        (
-            Range(MOMENT(2024, 2, 10), MOMENT(2024, 3, 1, 0, 0, 0, 1), upper_inclusive=False),
-            ["t_202402", "t_202403"],
-        ),
-        (Range(None, datetime.date(2024, 1, 3)), ["t_202401"]),
-        (Range(datetime.date(2024, 4, 1), None), ["t_202404"]),
-        (Range("2024-01-01", "2024-01-02"), MONTHLY),
-    ],
-)
-def test_ranges_of_spans(condition: Range, expected: list[str]) -> None:
-    algorithm = standard("INTERVAL", MONTHS)
-    assert list(algorithm.route(Targets.of(MONTHLY, "t"), {"id": condition})) == list(expected)
 
 
 NUMERIC = [
@@ -312,75 +219,3 @@ def test_bad_properties_are_mistakes(kind: str, properties: dict[str, str], key:
         ALGORITHMS[kind].create(PropertyReader(properties))
     assert caught.value.key == key
     assert caught.value.fix
-
-
-def test_complex_inline_computes_every_combination() -> None:
-    made = ALGORITHMS["COMPLEX_INLINE"].create(
-        PropertyReader({"sharding-columns": "a,b", "algorithm-expression": "t_${(a + b) % 4}"})
-    )
-    targets = Targets.of(NUMBERED, "t")
-    assert made.route(targets, {"a": Values((1, 2)), "b": Values((1,))}) == ("t_2", "t_3")
-    assert made.route(targets, {"a": Range(1, 2), "b": Values((1,))}) == NUMBERED
-    with pytest.raises(NoTarget):
-        made.route(targets, {"a": Values((-1,)), "b": Values((-2,))})
-
-
-def test_hint_inline_takes_the_hint_as_value() -> None:
-    made = ALGORITHMS["HINT_INLINE"].create(PropertyReader({"algorithm-expression": "t_${value % 4}"}))
-    targets = Targets.of(NUMBERED, "t")
-    assert made.route(targets, {"": Values((5,))}) == ("t_1",)
-    plain = ALGORITHMS["HINT_INLINE"].create(PropertyReader({}))
-    assert plain.route(targets, {"": Values(("t_3",))}) == ("t_3",)
-    with pytest.raises(NoTarget):
-        plain.route(targets, {"": Values(("t_9",))})
-
-
-class OddOnes:
-    """A user's algorithm."""
-
-    def __init__(self, properties: dict[str, str]) -> None:
-        self.answer = properties.get("answer", "")
-
-    def route(self, targets: list[str], conditions: dict[str, object]) -> list[str]:
-        if self.answer == "fail":
-            raise RuntimeError("no")
-        return list(targets[1::2]) if self.answer == "many" else [self.answer]
-
-
-class NoRoute:
-    """Not an algorithm."""
-
-    def __init__(self, properties: dict[str, str]) -> None:
-        pass
-
-
-def user_class(strategy: str, answer: str, monkeypatch: pytest.MonkeyPatch) -> object:
-    import sys
-    import types
-
-    module = types.ModuleType("shop_sharding")
-    module.OddOnes = OddOnes  # type: ignore[attr-defined]
-    module.NoRoute = NoRoute  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "shop_sharding", module)
-    name = "NoRoute" if answer == "absent" else "OddOnes"
-    return ALGORITHMS["CLASS_BASED"].create(
-        PropertyReader(
-            {"strategy": strategy, "algorithmClassName": f"shop_sharding.{name}", "answer": answer}
-        )
-    )
-
-
-def test_class_based_asks_the_users_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    targets = Targets.of(NUMBERED, "t")
-    made = user_class("STANDARD", "t_1", monkeypatch)
-    assert isinstance(made, StandardAlgorithm)
-    assert made.placer(targets, "id")(5) == "t_1"
-    for answer in ("fail", "t_9", "many"):
-        wrong = user_class("STANDARD", answer, monkeypatch)
-        assert isinstance(wrong, StandardAlgorithm)
-        with pytest.raises(NoTarget):
-            wrong.placer(targets, "id")(5)
-    many = user_class("COMPLEX", "many", monkeypatch)
-    assert many.route(targets, {"a": Values((1,))}) == ("t_1", "t_3", "t_5")  # type: ignore[attr-defined]
-    with pytest.raises(PropertyMistake, match="no method 'route'"):
-        user_class("HINT", "absent", monkeypatch)
