@@ -121,7 +121,8 @@ async def build_mesh(configuration: Configuration, pools: list[Pool]) -> Mesh:
     worker = 0
     for key, rule_set in configuration.databases.items():
         own = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
-        pools.extend(own.values())
+        merging = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
+        pools.extend((*own.values(), *merging.values()))
         generators = {
             name: make_key_generator(config, _now_ms, os.urandom, worker)
             for name, config in rule_set.key_generators.items()
@@ -134,6 +135,7 @@ async def build_mesh(configuration: Configuration, pools: list[Pool]) -> Mesh:
             MappingProxyType(own),
             MappingProxyType(generators),
             loop.time(),
+            merge_pools=MappingProxyType(merging),
         )
         databases[key.lower()] = database
     mesh = Mesh(configuration, databases, reload, loop.time())

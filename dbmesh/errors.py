@@ -184,6 +184,13 @@ MERGE_LIMIT = _mesh(
     "42000",
     "dbmesh: the merge of this statement needs more than {limit} ({setting}); add conditions or raise the limit",
 )
+TABLE_CHANGED = _mesh(
+    "TABLE_CHANGED",
+    1412,
+    "HY000",
+    "dbmesh: the definition of table '{table}' has changed; send the statement again",
+    retryable=True,
+)
 SERVER_SHUTDOWN = _mesh("SERVER_SHUTDOWN", 1053, "08S01", "Server shutdown in progress", retryable=True)
 INTERNAL = _mesh("INTERNAL", 1105, "HY000", "dbmesh: internal error ({reason}); the session goes on")
 

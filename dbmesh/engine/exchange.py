@@ -200,7 +200,9 @@ class Exchange:
     def _outcome(self) -> Outcome:
         oks = [receiver.ok for receiver in self._receivers if receiver.ok is not None]
         if self._merger is not None:
-            return Outcome(OkPacket(), self._rows_out, self._warnings)
+            # SHOW WARNINGS tells no more than max_error_count of them; the packets count all.
+            warnings = sum(ok.warnings for ok in oks)
+            return Outcome(OkPacket(warnings=warnings), self._rows_out, self._warnings)
         merge = self._answer if isinstance(self._answer, CountMerge) else CountMerge()
         ok = merge_counts(merge, oks)
         return Outcome(ok, None, self._warnings)

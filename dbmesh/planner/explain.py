@@ -5,19 +5,39 @@ Decides only how a plan reads. Executes nothing.
 
 from __future__ import annotations
 
-from dbmesh.planner.plan import Answer, BoundStatement, CountMerge, Relay, RenameValues, RowMerge, SortKey
+from dbmesh.planner.plan import (
+    Answer,
+    BoundStatement,
+    CountMerge,
+    Federation,
+    Relay,
+    RenameValues,
+    RowMerge,
+    Shot,
+    SortKey,
+)
 
 Row = tuple[str, str, str]
 """Data source, SQL, how its answer is merged."""
 
 
 def explain(bound: BoundStatement) -> tuple[Row, ...]:
-    """One row for each shot; the merge is told on the first."""
-    merge = describe(bound.answer)
-    return tuple(
-        (shot.data_source, shot.sql.decode("utf-8", "backslashreplace"), merge if number == 0 else "")
-        for number, shot in enumerate(bound.shots)
-    )
+    """One row for each shot; the merge is told on the first. Of a federated statement the last row is the final one."""
+    answer = bound.answer
+    shots = [(shot, _loaded_into(answer, shot)) for shot in bound.shots]
+    if isinstance(answer, Federation):
+        shots.append((Shot(answer.merge_node, answer.final), "the answer"))
+    rows = [
+        (shot.data_source, shot.sql.decode("utf-8", "backslashreplace"), remark) for shot, remark in shots
+    ]
+    first = rows[0]
+    return ((*first[:2], describe(answer)), *rows[1:])
+
+
+def _loaded_into(answer: Answer, shot: Shot) -> str:
+    if not isinstance(answer, Federation):
+        return ""
+    return next((f"loads {scan.table}" for scan in answer.scans if shot in scan.shots), "")
 
 
 def describe(answer: Answer) -> str:
@@ -28,6 +48,8 @@ def describe(answer: Answer) -> str:
         return "relay, names turned back"
     if isinstance(answer, CountMerge):
         return "first count (broadcast)" if answer.broadcast else "sum of counts"
+    if isinstance(answer, Federation):
+        return f"federated on {answer.merge_node}, because {answer.reason}"
     return _rows(answer)
 
 

@@ -20,12 +20,14 @@ from dbmesh.planner.one_place import OnePlacePlan
 from dbmesh.planner.plan import (
     Answer,
     BoundStatement,
+    Federation,
     LocalRows,
     Plan,
     Relay,
     RenameValues,
     RowMerge,
     ShardPlan,
+    Shot,
     Verb,
 )
 from dbmesh.planner.resolve import resolve
@@ -296,5 +298,8 @@ def preview_text(statement: str) -> str | None:
 
 def preview_rows(bound: BoundStatement) -> LocalRows:
     """The answer of PREVIEW, as ShardingSphere titles it: each shot's data source and SQL."""
-    rows = tuple((shot.data_source, shot.sql.decode("utf-8", "replace")) for shot in bound.shots)
+    shots = [*bound.shots]
+    if isinstance(bound.answer, Federation):
+        shots.append(Shot(bound.answer.merge_node, bound.answer.final))
+    rows = tuple((shot.data_source, shot.sql.decode("utf-8", "replace")) for shot in shots)
     return LocalRows(("data_source_name", "actual_sql"), rows)

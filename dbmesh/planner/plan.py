@@ -6,12 +6,13 @@ the only thing between a plan-cache hit and the wire. Executing, pooling and mer
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from dbmesh.model import SqlValue
+from dbmesh.errors import MeshError
+from dbmesh.model import DataNode, SqlValue
 
 
 class Verb(Enum):
@@ -173,17 +174,68 @@ class RenameValues:
     columns: tuple[int, ...]
 
 
-Answer = Relay | RowMerge | CountMerge | RenameValues
-
-
-# ---------------------------------------------------------------------------------------------- bound statements
-
-
 class Shot(NamedTuple):
     """One statement for one data source. `sql` is ready bytes in MySQL's dialect and the session's charset."""
 
     data_source: str
     sql: bytes
+
+
+# ---------------------------------------------------------------------------------------------- federation
+
+
+class LiteralForm(Enum):
+    """How a scanned value is written into the INSERT that loads it."""
+
+    NUMBER = "number"
+    """As it is."""
+    QUOTED = "quoted"
+    """In quotes, UTF-8."""
+    BYTES = "bytes"
+    """As x'…', behind the column's introducer."""
+    MOMENT = "moment"
+    """Seconds since 1970: a TIMESTAMP."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedColumn:
+    """A column of a scan. `introducer` names the character set of its bytes (`_latin1 `), '' for none."""
+
+    name: str
+    form: LiteralForm
+    introducer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The rows one table reference of a federated statement may need.
+
+    `table` is the temporary table they are loaded into, `node` the actual table whose definition it takes. `known` are all columns the plan knew: a table that has others by now was planned wrongly.
+    """
+
+    table: str
+    logic_table: str
+    node: DataNode
+    columns: tuple[LoadedColumn, ...]
+    known: frozenset[str]
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """Scans are loaded into temporary tables of the data source `merge_node`, and `final`, the client's statement over
+    them, runs there. `reason` is why no shard and no merge could answer."""
+
+    merge_node: str
+    scans: tuple[Scan, ...]
+    final: bytes
+    reason: str
+
+
+Answer = Relay | RowMerge | CountMerge | RenameValues | Federation
+
+
+# ---------------------------------------------------------------------------------------------- bound statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +255,7 @@ class BoundStatement(NamedTuple):
     * `keeps_parameters`: the single shot still contains `?`, in the order the client bound them, and can be prepared
       on the shard; otherwise parameters are written into the SQL.
     * `generated_id`: first key the mesh generated for this INSERT, None when it generated none.
+    * `alternative`: what to run instead when the merge turns out, by the columns' types, not to be exact.
     """
 
     shots: tuple[Shot, ...]
@@ -210,6 +263,7 @@ class BoundStatement(NamedTuple):
     names: Names
     keeps_parameters: bool = False
     generated_id: int | None = None
+    alternative: Callable[[MeshError], BoundStatement] | None = None
 
 
 class SessionView(Protocol):

@@ -153,6 +153,16 @@ class Router:
                 members[target] = narrowed[index]
         return Routing(tuple(targets), members, contradiction)
 
+    def nodes(self, reference: TableReference, call: Call) -> tuple[DataNode, ...]:
+        """Data nodes whose rows of one reference can matter, in configuration order, at least one: what a scan of that
+        table alone must read. For a broadcast table all, of which one will do."""
+        table = reference.table
+        if not isinstance(table, ShardedTable):
+            return table.nodes
+        place = next(place for place in self.places if place.reference is reference)
+        indexes = self._place_indexes(place, call)
+        return tuple([table.nodes[index] for index in sorted(indexes)]) or table.nodes[:1]
+
     def _anywhere(self, sets: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         """Groups without a matching row may stand on any node; best beside the others."""
         tables = {place.reference.index: place.table for place in self.places}

@@ -1,18 +1,20 @@
-"""SELECT: one shot where one data source holds every row, else scatter and merge, else a refusal.
+"""SELECT: one shot where one data source holds every row, else scatter and merge, else federation.
 
-Decides between the two when values are bound, because `id IN (?, ?)` may be one shard or two. The single shot runs
-any statement form as it is; `scatter` says what several shards can do.
+Decides between the three when values are bound, because `id IN (?, ?)` may be one shard or two. The single shot runs
+any statement form as it is; `scatter` says what several shards can do, `federation` what a merge node can.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlglot import exp
 
-from dbmesh.errors import MeshError, not_supported
+from dbmesh.errors import NOT_SUPPORTED, MeshError, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Scatter
+from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.names import drop_schema_qualifiers, logic_names, rename_tables, session_answers
 from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
 from dbmesh.planner.point import PointLookup, point_lookup
@@ -58,7 +60,7 @@ class _Frames:
 @dataclass(frozen=True, slots=True)
 class SelectPlan:
     """A `ShardPlan` for SELECT and everything that reads like it. `scatter` is how several shards answer, or why they
-    cannot."""
+    cannot; `federation` likewise for a merge node, None where it is never needed."""
 
     router: Router
     frames: _Frames
@@ -73,6 +75,7 @@ class SelectPlan:
     calculates_found_rows: bool = False
     verb: Verb = Verb.SELECT
     implicit_commit: bool = False
+    federation: FederationTemplate | MeshError | None = None
     _scattered: _Frames | None = field(default=None)
 
     def bind(self, call: Call) -> BoundStatement:
@@ -81,11 +84,17 @@ class SelectPlan:
             target = self.point.target(call, self.flags)
             if target is not None:
                 return self._one(target, call)
-        routing = self.router.route(call)
-        if len(routing.targets) == 1:
-            return self._one(routing.targets[0], call)
-        if isinstance(self.scatter, MeshError):
-            raise self.scatter
+        try:
+            routing = self.router.route(call)
+            if len(routing.targets) == 1:
+                return self._one(routing.targets[0], call)
+            if isinstance(self.scatter, MeshError):
+                raise self.scatter
+            merge = self.scatter.merge(call, self.flags)
+        except MeshError as refusal:
+            if refusal.kind is not NOT_SUPPORTED or self.federation is None:
+                raise
+            return self._federated(call, refusal)
         assert self._scattered is not None
         shots = tuple(
             Shot(
@@ -94,7 +103,14 @@ class SelectPlan:
             )
             for target in routing.targets
         )
-        return BoundStatement(shots, self.scatter.merge(call, self.flags), self.names)
+        instead = partial(self._federated, call) if self.federation is not None else None
+        return BoundStatement(shots, merge, self.names, alternative=instead)
+
+    def _federated(self, call: Call, refusal: MeshError) -> BoundStatement:
+        if isinstance(self.federation, MeshError):
+            raise self.federation
+        assert self.federation is not None
+        return self.federation.bind(call, refusal)
 
     def _one(self, target: Target, call: Call) -> BoundStatement:
         if call.keep_parameters:
@@ -133,6 +149,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
         opens_transaction=bool(scopes.references),
         pin=pin,
         calculates_found_rows=_calculates_found_rows(tree),
+        federation=_federation(context, scopes, router),
         _scattered=_Frames(scatter.template) if isinstance(scatter, Scatter) else None,
     )
 
@@ -142,6 +159,18 @@ def _scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Edits)
         return not_supported("this statement on several data nodes", "it names no sharded table")
     try:
         return plan_scatter(context, scopes, router, edits)
+    except MeshError as refusal:
+        return refusal
+
+
+def _federation(
+    context: PlanContext, scopes: Scopes, router: Router
+) -> FederationTemplate | MeshError | None:
+    """What is left when no shard and no merge can answer; None when that cannot happen."""
+    if not scopes.references:
+        return None
+    try:
+        return plan_federation(context, scopes, router)
     except MeshError as refusal:
         return refusal
 

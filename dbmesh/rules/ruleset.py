@@ -300,6 +300,11 @@ class SingleTable:
     name: str
     node: DataNode
 
+    @property
+    def nodes(self) -> tuple[DataNode, ...]:
+        """The one node."""
+        return (self.node,)
+
 
 TableRule = ShardedTable | BroadcastTable
 

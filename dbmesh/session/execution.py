@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.exchange import Exchange, Outcome, ShardWarning
-from dbmesh.errors import INTERNAL, MeshError, ShardError
+from dbmesh.errors import INTERNAL, NOT_SUPPORTED, TABLE_CHANGED, MeshError, ShardError
 from dbmesh.planner.plan import (
     BoundStatement,
     Call,
+    Federation,
     Relay,
     RenameValues,
     ShardPlan,
@@ -23,6 +24,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error, source_key
 from dbmesh.session.errors import logic_text
+from dbmesh.session.federated import run_federated
 from dbmesh.session.mesh import Database
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
@@ -122,13 +124,15 @@ async def run(
     sink.use_names(bound.names)
     if _writes_several(plan, bound.shots) and session.autocommit and not session.transaction.open:
         outcome = await _in_own_transaction(session, database, plan, bound, sink)
+    elif isinstance(bound.answer, Federation):
+        outcome = await _federated(session, database, plan, bound, sink)
     else:
-        outcome = await _exchange(session, database, plan, bound, sink)
+        outcome = await _merged_or_federated(session, database, plan, bound, sink)
     _remember(session, bound, outcome)
     if plan.verb is Verb.DDL:
         await session.mesh.reload(database)
     status = session.status | (Status.MORE_RESULTS_EXISTS.value if more else 0)
-    warnings = min(len(session.warnings), 65535)
+    warnings = min(max(len(session.warnings), outcome.ok.warnings), 65535)
     if outcome.row_count is not None:
         sink.end_rows(status, warnings)
     else:
@@ -167,7 +171,10 @@ async def settled(
     if not isinstance(error, ShardError):
         return error
     text = error.message
-    for data_source in {shot.data_source for shot in bound.shots}:
+    sources = {shot.data_source for shot in bound.shots}
+    if isinstance(bound.answer, Federation):
+        sources.add(bound.answer.merge_node)
+    for data_source in sources:
         text = logic_text(text, bound.names, database.rule_set.data_sources[data_source].database)
     return ShardError(error.number, error.sqlstate, text)
 
@@ -195,6 +202,32 @@ async def _in_own_transaction(
     return outcome
 
 
+async def _merged_or_federated(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: ResultSink
+) -> Outcome:
+    """The merge; federation when the merger finds values it cannot combine exactly. It finds out by the columns, before
+    the client has got anything."""
+    try:
+        return await _exchange(session, database, plan, bound, sink)
+    except MeshError as refusal:
+        if refusal.kind is not NOT_SUPPORTED or bound.alternative is None:
+            raise
+        instead = bound.alternative(refusal)
+        sink.use_names(instead.names)
+        return await _federated(session, database, plan, instead, sink)
+
+
+async def _federated(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: ResultSink
+) -> Outcome:
+    try:
+        return await run_federated(session, database, plan, bound, sink)
+    except (MeshError, ShardError) as error:
+        if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
+            await session.mesh.reload(database)
+        raise await settled(session, database, bound, error) from error
+
+
 async def _exchange(
     session: Session,
     database: Database,
@@ -205,6 +238,7 @@ async def _exchange(
     undo: bool = True,
 ) -> Outcome:
     loan = Loan(session)
+    exchange: Exchange | None = None
     undoable = False
     target = RenamingSink(sink, bound.answer, bound.names) if isinstance(bound.answer, RenameValues) else sink
     try:
@@ -212,12 +246,11 @@ async def _exchange(
         undoable = not plan.reads_only and len(bound.shots) > 1 and bool(session.transaction.branches)
         if undoable and undo:
             await session.transaction.begin_statement()
-        session.exchange = Exchange(loan.lanes, bound.answer, target, session.mesh.limits)
-        if session.client_paused:
-            session.exchange.pause()
-        return await session.exchange.run()
+        exchange = Exchange(loan.lanes, bound.answer, target, session.mesh.limits)
+        session.announce(exchange)
+        return await exchange.run()
     except (MeshError, ShardError) as error:
-        exchange, session.exchange = session.exchange, None
+        session.announce(None)
         if exchange is not None and undoable and undo and error.number not in ROLLED_BACK_BY_SERVER:
             await session.transaction.undo_statement()
         loan.free()
@@ -226,7 +259,7 @@ async def _exchange(
             settled_error = _half_done(settled_error, exchange.completed())
         raise settled_error from error
     finally:
-        session.exchange = None
+        session.announce(None)
         loan.free()
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.pool import Pool
+from dbmesh.engine.federation import FederationLimits
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.model import Catalog
 from dbmesh.planner.cache import PlanCache
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Database:
     """One logic database as statements see it at one moment. `unread` says why tables of a data source may be missing from
-    the catalog; empty when every one was read."""
+    the catalog; empty when every one was read. `merge_pools` lend the connections federated statements are merged on."""
 
     name: str
     rule_set: RuleSet
@@ -35,6 +36,7 @@ class Database:
     key_generators: Mapping[str, KeyGenerator]
     loaded_at: float
     unread: str = ""
+    merge_pools: Mapping[str, Pool] = field(default_factory=dict)
 
     def names(self, tables: Sequence[str]) -> Names:
         """Actual names of these logic tables and the way back."""
@@ -64,6 +66,10 @@ class Mesh:
         self.limits = MergeLimits(
             max_rows=int(configuration.properties["merge-max-rows"]),
             max_bytes=int(configuration.properties["merge-max-bytes"]),
+        )
+        self.federation_limits = FederationLimits(
+            max_rows=int(configuration.properties["federation-max-rows"]),
+            max_bytes=int(configuration.properties["federation-max-bytes"]),
         )
         self.max_allowed_packet = int(configuration.properties["max-allowed-packet"])
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))

@@ -15,7 +15,8 @@ from functools import lru_cache
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
-from dbmesh.engine.exchange import Exchange, ShardWarning
+from dbmesh.engine.exchange import ShardWarning
+from dbmesh.engine.federation import UnderWay
 from dbmesh.errors import (
     INTERNAL,
     MALFORMED_PACKET,
@@ -86,7 +87,7 @@ class Session:
             ignore_space=bool(capabilities & Capability.IGNORE_SPACE),
         )
         self.relay = RelayReceiver(self)
-        self.exchange: Exchange | None = None
+        self.exchange: UnderWay | None = None
         self._sink: ResultSink | None = None
         self._committing = False
         self.client_paused = False
@@ -209,6 +210,12 @@ class Session:
         """The client reads again."""
         self.client_paused = False
         (self.exchange or self.relay).resume()
+
+    def announce(self, part: UnderWay | None) -> None:
+        """A part of the command under way begins, or (None) has ended: who pauses, kills and ends reaches it."""
+        self.exchange = part
+        if part is not None and self.client_paused:
+            part.pause()
 
     # ------------------------------------------------------------------ answers
 

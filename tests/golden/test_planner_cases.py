@@ -23,6 +23,7 @@ _FILES = (
     "planner/grouping.yaml",
     "planner/text_keys.yaml",
     "planner/subqueries.yaml",
+    "planner/federation.yaml",
     "unsupported.yaml",
 )
 

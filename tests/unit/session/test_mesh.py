@@ -13,6 +13,8 @@ from dbmesh.session.mesh import Database, Mesh
 
 PROPERTIES = {
     "merge-max-rows": "1",
+    "federation-max-rows": "1",
+    "federation-max-bytes": "2",
     "merge-max-bytes": "2",
     "max-allowed-packet": "3",
     "max-connections-size-per-query": "0",

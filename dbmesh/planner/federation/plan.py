@@ -1,0 +1,187 @@
+"""Federation: what no shard and no merge can answer runs on a merge node, over the rows of every table it names.
+
+Decides the scans (one for each table reference, on the data nodes its conditions leave), the final statement, the merge
+node, and what is refused even so: what belongs to one connection (locks by name, assigned variables) and data sources
+that speak no MySQL.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from dbmesh.errors import MeshError, not_supported
+from dbmesh.model import ColumnSchema, DataNode
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.federation.columns import needed_columns
+from dbmesh.planner.federation.final import (
+    LockClause,
+    final_template,
+    lock_clauses,
+    locks_by_scope,
+    temporary_name,
+)
+from dbmesh.planner.federation.pushing import pushed_conditions
+from dbmesh.planner.federation.values import loaded, scanned
+from dbmesh.planner.names import drop_schema_qualifiers, logic_names, session_answers
+from dbmesh.planner.plan import BoundStatement, Call, Federation, LoadedColumn, Names, Scan, Shot
+from dbmesh.planner.resolve import Scopes, TableReference
+from dbmesh.planner.route import Router
+from dbmesh.planner.template import Edits, Frame, Segment, TableName, Template, quote_name
+from dbmesh.rules.ruleset import BroadcastTable
+from dbmesh.sql.clauses import Span
+
+_EVERY_ROW = " LIMIT 18446744073709551615"
+"""Overrides the session's sql_select_limit, which is for the client's rows."""
+
+_OF_ONE_CONNECTION = frozenset(
+    ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", "MASTER_POS_WAIT", "NEXTVAL",
+     "LASTVAL", "SETVAL", "LOAD_FILE")
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ScanTemplate:
+    """One table reference of the statement as a query of its own."""
+
+    reference: TableReference
+    table: str
+    template: Template
+    columns: tuple[LoadedColumn, ...]
+    known: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FederationTemplate:
+    """A federated statement before its values are known."""
+
+    router: Router
+    scans: tuple[ScanTemplate, ...]
+    final: Frame
+    names: Names
+    sources: tuple[str, ...]
+    merge_node: str | None = None
+
+    def bind(self, call: Call, reason: MeshError) -> BoundStatement:
+        """The scans and the final statement for these values. `reason` is why nothing simpler will do."""
+        nodes = [self.router.nodes(scan.reference, call) for scan in self.scans]
+        merge_node = self.merge_node or self._choose(nodes)
+        scans: list[Scan] = []
+        for template, places in zip(self.scans, nodes, strict=True):
+            # Every node of a broadcast table has all its rows.
+            if isinstance(template.reference.table, BroadcastTable):
+                places = tuple(node for node in places if node.data_source == merge_node)[:1] or places[:1]
+            shots = tuple(
+                Shot(node.data_source, template.template.frame((node.table,)).render(call.literals, call))
+                for node in places
+            )
+            table = template.reference.table
+            node = next((n for n in table.nodes if n.data_source == merge_node), places[0])
+            scans.append(Scan(template.table, table.name, node, template.columns, template.known, shots))
+        final = self.final.render(call.literals, call)
+        answer = Federation(merge_node, tuple(scans), final, str(reason))
+        shots = tuple(shot for scan in scans for shot in scan.shots)
+        return BoundStatement(shots, answer, self.names)
+
+    def _choose(self, nodes: Sequence[tuple[DataNode, ...]]) -> str:
+        """The data source that holds most of what is scanned; the first of the configuration among equals."""
+        counts = Counter(node.data_source for places in nodes for node in places)
+        return max(self.sources, key=lambda source: counts[source])
+
+
+def plan_federation(context: PlanContext, scopes: Scopes, router: Router) -> FederationTemplate:
+    """How a merge node answers this statement. Raises MeshError(NOT_SUPPORTED)."""
+    tree = context.statement.tree
+    _refuse(context, scopes, tree)
+    tokens = context.statement.tokens
+    clauses = lock_clauses(tokens)
+    locks = locks_by_scope(scopes, tree, clauses)
+    columns = needed_columns(context, scopes)
+    conditions = pushed_conditions(context, scopes)
+    edits = context.edits()
+    drop_schema_qualifiers(context, edits)
+    session_answers(context, edits)
+    scans = tuple(
+        _scan(context, edits, reference, columns[reference.index], conditions.get(reference.index, ()), lock)
+        for reference in scopes.references
+        for lock in (locks.get(reference.index),)
+    )
+    names = logic_names(context, scopes)
+    renamed = {scan.table: scan.reference.table.name for scan in scans}
+    return FederationTemplate(
+        router,
+        scans,
+        final_template(context, scopes, clauses).frame(()),
+        Names(names.database, {**names.tables, **renamed}),
+        tuple(context.rule_set.data_sources),
+    )
+
+
+def _refuse(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> None:
+    if context.hints.data_source is not None:
+        raise not_supported("federation under the hint DATA_SOURCE_NAME", "leave out the hint")
+    if isinstance(tree, exp.Describe):
+        raise not_supported("EXPLAIN over several data nodes", "use PREVIEW")
+    for source in _sources_of(scopes):
+        kind = context.rule_set.data_sources[source].kind
+        if kind != "mysql":
+            raise not_supported(
+                f"this statement over several data nodes with {kind} data sources",
+                "add conditions on the sharding columns so that one data node holds all rows",
+            )
+    if any(isinstance(node.this, exp.Parameter) for node in tree.find_all(exp.PropertyEQ)):
+        raise not_supported("assigning user variables over several data nodes", "use SET @variable = …")
+    for clause in tree.find_all(exp.Order, exp.Group):
+        for item in clause.expressions:
+            slot = context.statement.slot(item.this if isinstance(item, exp.Ordered) else item)
+            if slot is not None and slot.parameter:
+                # Written into the text it would be a position, which a parameter never is.
+                raise not_supported(
+                    "ORDER BY or GROUP BY a parameter over several data nodes", "write the column"
+                )
+    for function in tree.find_all(exp.Anonymous):
+        if function.name.upper() in _OF_ONE_CONNECTION:
+            raise not_supported(
+                f"{function.name.upper()} in a statement over several data nodes",
+                "call it in a SELECT of its own",
+            )
+
+
+def _sources_of(scopes: Scopes) -> dict[str, None]:
+    found: dict[str, None] = {}
+    for reference in scopes.references:
+        for node in reference.table.nodes:
+            found[node.data_source] = None
+    return found
+
+
+def _scan(
+    context: PlanContext,
+    edits: Edits,
+    reference: TableReference,
+    columns: Sequence[ColumnSchema],
+    conditions: Sequence[Span],
+    lock: LockClause | None,
+) -> ScanTemplate:
+    alias = quote_name(reference.alias, quoted=True)
+    items = ", ".join(
+        [scanned(column, f"{alias}.{quote_name(column.name, quoted=True)}") for column in columns]
+    )
+    segments: list[Segment] = [f"SELECT {items} FROM ", TableName(0, quoted=True), f" AS {alias}"]
+    for number, span in enumerate(conditions):
+        segments += (" AND (" if number else " WHERE (", *edits.build(*span).segments, ")")
+    segments.append(_EVERY_ROW)
+    if lock is not None:
+        segments += (f" {lock.mode}", *edits.between(*lock.waits))
+    schema = reference.schema
+    assert schema is not None
+    return ScanTemplate(
+        reference,
+        temporary_name(reference),
+        Template(tuple(segments), context.flags),
+        tuple(loaded(column) for column in columns),
+        frozenset(column.name.lower() for column in schema.columns),
+    )

@@ -1,0 +1,104 @@
+"""Runs a federated statement of a session: its scans on the session's connections, the rest on a merge connection.
+
+Decides which connections: scans run inside the session's transaction, so that its own writes are seen; the merge node's
+work runs outside it, on a pool of its own, borrowed last. Whoever holds a merge connection waits for no other, so that two
+federated statements never wait for each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
+from dbmesh.engine.federation import LOAD_STATE, FederatedRun, definition_of
+from dbmesh.errors import INTERNAL, MeshError, not_supported
+from dbmesh.planner.federation.definition import TableDefinition
+from dbmesh.planner.plan import BoundStatement, Federation, PinReason, Scan, ShardPlan
+from dbmesh.session.connections import Loan
+from dbmesh.session.errors import logic_text
+from dbmesh.session.mesh import Database
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+async def run_federated(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: Sink
+) -> Outcome:
+    """Scan, load, run the final statement into `sink`. Raises MeshError or ShardError; nothing is left behind."""
+    federation = bound.answer
+    if not isinstance(federation, Federation):
+        raise MeshError(INTERNAL, reason="a statement without federation was to be federated")
+    _refuse_unknown_variables(session, federation)
+    merge_limits = session.mesh.limits
+    loan = Loan(session)
+    try:
+        definitions = await _foreign_definitions(session, database, federation)
+        await loan.take(database, plan, bound.shots, federation)
+        merge = await _borrow(session, database, federation.merge_node)
+        run = FederatedRun(federation, merge, session.mesh.federation_limits, session.announce)
+        try:
+            for scan in federation.scans:
+                if scan.table not in definitions:
+                    definitions[scan.table] = await definition_of(merge, scan)
+            await run.prepare([definitions[scan.table] for scan in federation.scans])
+            await run.load(loan.lanes, merge_limits)
+            loan.free()
+            outcome = await run.finish(session.state, sink, merge_limits)
+            if plan.calculates_found_rows:
+                outcome.row_count = await run.found_rows()
+            await run.drop_tables()
+        finally:
+            run.close()
+            merge.home.release(merge, session.now())
+    finally:
+        session.announce(None)
+        loan.free()
+    schema = database.rule_set.data_sources[federation.merge_node].database
+    outcome.warnings = [
+        ShardWarning(warning.level, warning.number, logic_text(warning.message, bound.names, schema))
+        for warning in outcome.warnings
+    ]
+    return outcome
+
+
+def _refuse_unknown_variables(session: Session, federation: Federation) -> None:
+    """Variables that were assigned inside a statement live on one connection only."""
+    assigned = any(reason is PinReason.VARIABLE_ASSIGNMENT for _, reason in session.pins.values())
+    if assigned and b"@" in federation.final:
+        raise not_supported(
+            "reading user variables over several data nodes after a statement has assigned some",
+            "assign them with SET @variable = …",
+        )
+
+
+async def _foreign_definitions(
+    session: Session, database: Database, federation: Federation
+) -> dict[str, TableDefinition]:
+    """Definitions of tables the merge node does not hold, read before anything is held: temporary table → definition."""
+    found: dict[str, TableDefinition] = {}
+    by_source: dict[str, list[Scan]] = {}
+    for scan in federation.scans:
+        if scan.node.data_source != federation.merge_node:
+            by_source.setdefault(scan.node.data_source, []).append(scan)
+    for source, scans in by_source.items():
+        connection = await _borrow(session, database, source)
+        try:
+            for scan in scans:
+                found[scan.table] = await definition_of(connection, scan)
+        finally:
+            connection.home.release(connection, session.now())
+    return found
+
+
+async def _borrow(session: Session, database: Database, data_source: str) -> Connection:
+    """A merge connection in the state for loading."""
+    connection = await database.merge_pools[data_source].acquire(session.flavour)
+    try:
+        if connection.state != LOAD_STATE:
+            await connection.bring_to(LOAD_STATE)
+    except BaseException:
+        connection.home.release(connection, session.now())
+        raise
+    return connection

@@ -1,0 +1,173 @@
+"""Statements that no shard and no merge can answer: the mesh answers them as one server with all the rows does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.statements.conftest import Twins
+
+pytestmark = pytest.mark.integration
+
+JOINS = """
+SELECT o.order_id, u.name FROM t_order o JOIN t_user u ON u.user_id = o.user_id ORDER BY o.order_id
+SELECT o.order_id, u.name FROM t_order o LEFT JOIN t_user u ON u.user_id = o.user_id AND u.country = 'DE' ORDER BY o.order_id
+SELECT u.user_id, o.order_id FROM t_user u LEFT JOIN t_order o ON u.user_id = o.user_id AND o.status = 'PAID' ORDER BY u.user_id, o.order_id
+SELECT u.user_id FROM t_user u LEFT JOIN t_order o ON u.user_id = o.user_id WHERE o.order_id IS NULL ORDER BY 1
+SELECT u.user_id, o.order_id FROM t_order o RIGHT JOIN t_user u ON u.user_id = o.user_id AND o.qty > 3 WHERE u.user_id < 20 ORDER BY 1, 2
+SELECT a.order_id, b.order_id FROM t_order a JOIN t_order b ON a.amount = b.amount AND a.order_id < b.order_id ORDER BY 1, 2
+SELECT a.user_id, b.user_id FROM t_user a CROSS JOIN t_user b WHERE a.user_id < 4 AND b.user_id > 58 ORDER BY 1, 2
+SELECT a.user_id FROM t_user a STRAIGHT_JOIN t_order b ON a.user_id = b.order_id ORDER BY 1
+SELECT * FROM t_order NATURAL JOIN t_user ORDER BY order_id LIMIT 7
+SELECT user_id, name, product FROM t_user JOIN t_order_item USING (user_id) ORDER BY 1, 3 LIMIT 20
+SELECT c.name, o.order_id FROM t_country c LEFT JOIN t_user u ON u.country = c.code LEFT JOIN t_order o ON o.user_id = u.user_id ORDER BY 1, 2
+SELECT g.value, o.order_id FROM t_config g JOIN t_order o ON o.qty = g.value + 0 OR g.name = 'theme' ORDER BY 2, 1
+SELECT t_order.order_id, t_user.name, i.product FROM t_order, t_user, t_order_item AS i WHERE t_order.user_id = t_user.user_id AND i.order_id = t_order.order_id AND t_order.qty = 2 ORDER BY 1, 3
+SELECT o.order_id FROM t_order o LEFT JOIN (t_user u LEFT JOIN t_country c ON c.code = u.country) ON u.user_id = o.user_id WHERE c.code IS NULL ORDER BY 1
+SELECT u.user_id, x.total FROM t_user u JOIN (SELECT user_id, SUM(amount) AS total FROM t_order GROUP BY user_id) x ON x.user_id = u.user_id ORDER BY 1
+SELECT shop.t_user.name, shop.t_order.order_id FROM shop.t_user JOIN shop.t_order ON shop.t_user.user_id = shop.t_order.order_id ORDER BY 2
+SELECT o.order_id FROM t_order o USE INDEX (PRIMARY) JOIN t_user u IGNORE INDEX (k_country) ON u.user_id = o.order_id ORDER BY 1
+"""
+
+DERIVED = """
+SELECT * FROM (SELECT order_id, amount FROM t_order ORDER BY order_id LIMIT 5) AS x ORDER BY order_id DESC
+SELECT COUNT(*) FROM (SELECT DISTINCT status FROM t_order) AS x
+SELECT AVG(n) FROM (SELECT COUNT(*) AS n FROM t_order GROUP BY user_id) AS x
+SELECT x.status, MAX(x.a) FROM (SELECT status, amount AS a FROM t_order WHERE qty > 1) x GROUP BY x.status ORDER BY 1
+WITH x AS (SELECT user_id, COUNT(*) n FROM t_order GROUP BY user_id) SELECT u.name, x.n FROM x JOIN t_user u USING (user_id) ORDER BY u.user_id
+WITH x AS (SELECT * FROM t_order), y AS (SELECT * FROM x WHERE qty = 1) SELECT order_id, note FROM y ORDER BY 1
+WITH x AS (SELECT qty, COUNT(*) c FROM t_order GROUP BY qty) SELECT a.qty, b.qty FROM x a JOIN x b ON a.c = b.c ORDER BY 1, 2
+WITH RECURSIVE r AS (SELECT user_id, 1 AS depth FROM t_user WHERE user_id = 1 UNION ALL SELECT u.user_id, r.depth + 1 FROM r JOIN t_user u ON u.user_id = r.user_id * 2 WHERE depth < 9) SELECT * FROM r ORDER BY depth
+WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT n.i, COUNT(o.order_id) FROM n LEFT JOIN t_order o ON o.qty = n.i GROUP BY n.i ORDER BY 1
+"""
+
+SETS = """
+SELECT order_id FROM t_order UNION SELECT user_id FROM t_user ORDER BY 1
+SELECT country FROM t_user UNION ALL SELECT code FROM t_country ORDER BY 1
+SELECT user_id FROM t_user EXCEPT SELECT user_id FROM t_order ORDER BY 1
+SELECT user_id FROM t_order INTERSECT SELECT user_id FROM t_user WHERE country = 'FR' ORDER BY 1
+(SELECT order_id FROM t_order ORDER BY amount, order_id LIMIT 3) UNION ALL (SELECT user_id FROM t_user ORDER BY balance, user_id LIMIT 3)
+SELECT * FROM t_order WHERE user_id = 8 UNION ALL SELECT * FROM t_order WHERE user_id = 9 ORDER BY order_id
+SELECT 1 AS n UNION SELECT COUNT(*) FROM t_order ORDER BY n
+(SELECT qty FROM t_order WHERE qty > 3 UNION SELECT 100) ORDER BY 1 LIMIT 2
+"""
+
+SUBQUERIES = """
+SELECT order_id FROM t_order WHERE amount > (SELECT AVG(amount) FROM t_order) ORDER BY 1
+SELECT name FROM t_user u WHERE EXISTS (SELECT 1 FROM t_order o WHERE o.order_id = u.user_id AND o.qty = 3) ORDER BY u.user_id
+SELECT order_id FROM t_order WHERE order_id NOT IN (SELECT order_id FROM t_order_item) ORDER BY 1
+SELECT user_id FROM t_user WHERE (user_id, 1) IN (SELECT order_id, qty FROM t_order) ORDER BY 1
+SELECT user_id FROM t_user WHERE balance >= ALL (SELECT amount FROM t_order WHERE status = 'NEW') ORDER BY 1
+SELECT user_id FROM t_user WHERE user_id = ANY (SELECT qty FROM t_order) ORDER BY 1
+SELECT u.user_id, (SELECT COUNT(*) FROM t_order o WHERE o.qty = u.user_id) AS n FROM t_user u WHERE u.user_id < 8 ORDER BY 1
+SELECT (SELECT COUNT(*) FROM t_order) AS n, (SELECT MAX(user_id) FROM t_user)
+SELECT (SELECT COUNT(*) FROM t_order)
+SELECT status, COUNT(*) FROM t_order GROUP BY status HAVING COUNT(*) > (SELECT COUNT(*) / 6 FROM t_order) ORDER BY 1
+SELECT user_id FROM t_user ORDER BY (SELECT MAX(o.amount) FROM t_order o WHERE o.qty = t_user.user_id % 6), user_id
+SELECT order_id FROM t_order WHERE (qty, status) = (SELECT qty, status FROM t_order WHERE order_id = 7) ORDER BY 1
+SELECT * FROM t_order WHERE user_id IN (8, 9) AND order_id IN (SELECT order_id FROM t_order_item WHERE user_id = 8) ORDER BY order_id
+"""
+
+ANALYTICS = """
+SELECT order_id, ROW_NUMBER() OVER (ORDER BY amount, order_id) AS r FROM t_order ORDER BY order_id
+SELECT user_id, order_id, SUM(amount) OVER (PARTITION BY user_id ORDER BY order_id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) s FROM t_order ORDER BY 1, 2
+SELECT order_id, LAG(amount) OVER w, LEAD(amount, 2) OVER w FROM t_order WINDOW w AS (ORDER BY order_id) ORDER BY order_id
+SELECT status, RANK() OVER (ORDER BY COUNT(*) DESC, status) FROM t_order GROUP BY status ORDER BY status
+SELECT country, COUNT(*) FROM t_user GROUP BY country WITH ROLLUP
+SELECT user_id, qty, SUM(amount) FROM t_order GROUP BY user_id, qty WITH ROLLUP
+SELECT SUM(amount) / COUNT(*), COUNT(*) + 1, MAX(amount) - MIN(amount) FROM t_order
+SELECT status, ROUND(AVG(amount), 1) FROM t_order GROUP BY status ORDER BY 2, 1
+SELECT GROUP_CONCAT(DISTINCT country ORDER BY country SEPARATOR '|') FROM t_user
+SELECT qty, GROUP_CONCAT(order_id ORDER BY order_id DESC) FROM t_order GROUP BY qty ORDER BY qty
+SELECT STD(amount), VAR_SAMP(amount), STDDEV_POP(qty) FROM t_order
+SELECT JSON_ARRAYAGG(order_id ORDER BY order_id) FROM t_order WHERE qty = 1
+SELECT COUNT(DISTINCT status, qty) FROM t_order
+SELECT status FROM t_order GROUP BY status HAVING status LIKE 'P%' ORDER BY 1
+SELECT status, COUNT(*) FROM t_order GROUP BY status HAVING COUNT(*) > '20' ORDER BY 1
+SELECT DISTINCT * FROM t_order ORDER BY order_id LIMIT 9
+SELECT DISTINCT status FROM t_order ORDER BY LENGTH(status), status
+SELECT DISTINCT flag FROM t_types ORDER BY flag
+SELECT DISTINCT status, COUNT(*) FROM t_order GROUP BY status, qty ORDER BY 1, 2
+SELECT * FROM t_order ORDER BY 4, 1 LIMIT 11
+SELECT name AS n, user_id FROM t_user ORDER BY LOWER(n), user_id
+SELECT status FROM t_order GROUP BY status ORDER BY SUM(amount) / 2
+SELECT id, doc FROM t_types ORDER BY JSON_EXTRACT(doc, '$.n'), id
+SELECT t.id, j.s FROM t_types t, JSON_TABLE(t.doc, '$' COLUMNS (s VARCHAR(10) PATH '$.s')) j ORDER BY 1
+SELECT CASE WHEN COUNT(*) > 5 THEN 'many' ELSE 'few' END FROM t_order
+SELECT COALESCE(AVG(amount), 0), COUNT(DISTINCT status) FROM t_order
+SELECT status, COUNT(*) FROM t_order WHERE 1 = 0 GROUP BY status WITH ROLLUP
+SELECT SUM(amount) / 2 FROM t_order WHERE user_id = 1 AND user_id = 2
+SELECT LENGTH(GROUP_CONCAT(note)) > 5 FROM t_order
+"""
+
+TYPES = "\n".join(
+    [
+        "SELECT a.* FROM t_types a JOIN t_types b ON a.id = b.id ORDER BY a.id",
+        *(
+            f"SELECT a.{column}, b.{column} FROM t_types a LEFT JOIN t_types b ON a.id = b.id + 1 ORDER BY a.id"
+            for column in [
+                "tiny",
+                "utiny",
+                "small",
+                "medium",
+                "number",
+                "unumber",
+                "big",
+                "ubig",
+                "money",
+                "f",
+                "d",
+                "flag",
+                "day",
+                "clock",
+                "moment",
+                "stamp",
+                "y",
+                "fixed",
+                "word",
+                "bin",
+                "body",
+                "data",
+                "doc",
+                "kind",
+                "tags",
+                "latin",
+                "exact",
+            ]
+        ),
+        "SELECT a.f, a.f = b.f FROM t_types a JOIN t_types b ON a.id = b.id ORDER BY a.id",
+        "SELECT a.f + 0e0, a.d FROM t_types a JOIN t_types b ON a.id = b.id ORDER BY a.id",
+    ]
+)
+
+ERRORS = """
+SELECT o.nothing FROM t_order o JOIN t_user u ON u.user_id = o.order_id
+SELECT user_id FROM t_order o JOIN t_user u ON u.user_id = o.order_id
+SELECT order_id FROM t_order UNION SELECT user_id, name FROM t_user
+SELECT (SELECT order_id FROM t_order) FROM t_user
+SELECT status FROM t_order GROUP BY status WITH ROLLUP HAVING nothing = 1
+SELECT no_such_function(o.order_id) FROM t_order o JOIN t_user u ON u.user_id = o.order_id
+"""
+
+
+def _cases(**groups: str) -> list[object]:
+    return [
+        pytest.param(line, id=f"{name}-{number}")
+        for name, text in groups.items()
+        for number, line in enumerate(text.strip().splitlines(), 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    _cases(
+        joins=JOINS,
+        derived=DERIVED,
+        sets=SETS,
+        subqueries=SUBQUERIES,
+        analytics=ANALYTICS,
+        types=TYPES,
+        errors=ERRORS,
+    ),
+)
+def test_equals_one_server(twins: Twins, statement: str) -> None:
+    twins.same(statement)
