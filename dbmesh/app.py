@@ -81,17 +81,17 @@ async def serve(configuration: Configuration, host: str, port: int, on_ready: On
         gc.collect()
         gc.freeze()
         ready = None if on_ready is None else on_ready(*bound)
+        failures: list[Exception] = []
         if ready is not None:
-            failures: list[Exception] = []
             work = tasks.start(_ready(ready, stop, failures), "on ready")
             await stop.wait()
             await _settle(work)
-            if failures:
-                raise failures[0]
         else:
             await stop.wait()
         _log.info("stopping: no new clients; waiting for running statements")
         await listener.drain(float(configuration.properties["drain-timeout-seconds"]))
+        if failures:
+            raise failures[0]
     finally:
         await tasks.close()
         for pool in pools:

@@ -28,6 +28,7 @@ from dbmesh.session.federated import run_federated
 from dbmesh.session.mesh import Database
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.statement_log import log_shots
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
 from dbmesh.wire.constants import MAX_PAYLOAD, Command, Status
 from dbmesh.wire.framing import frame
@@ -122,6 +123,8 @@ async def run(
     if plan.implicit_commit:
         await session.end_transaction(commit=True)
     sink.use_names(bound.names)
+    if session.mesh.shows_statements:
+        log_shots(session, bound)
     if _writes_several(plan, bound.shots) and session.autocommit and not session.transaction.open:
         outcome = await _in_own_transaction(session, database, plan, bound, sink)
     elif isinstance(bound.answer, Federation):

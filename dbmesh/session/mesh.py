@@ -72,6 +72,7 @@ class Mesh:
             max_bytes=int(configuration.properties["federation-max-bytes"]),
         )
         self.max_allowed_packet = int(configuration.properties["max-allowed-packet"])
+        self.shows_statements = bool(configuration.properties["sql-show"])
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}

@@ -10,6 +10,7 @@ from dbmesh.planner.plan import LocalRows
 from dbmesh.session import execution, local
 from dbmesh.session.planning import look_up, must_reload
 from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.statement_log import log_command, log_shots
 from dbmesh.sql.lexer import split_statements
 from dbmesh.wire.commands import parse_query
 from dbmesh.wire.constants import Capability
@@ -30,6 +31,8 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
     else:
         sql = payload[1:]
     session.command_text = sql
+    if session.mesh.shows_statements:
+        log_command(session)
     text = sql.decode("utf-8", "surrogateescape")
     if session.multi_statements and _SEMICOLON in sql:
         statements = split_statements(text, session.lexer_flags)
@@ -54,6 +57,8 @@ def run_text(session: Session, text: str, sequence: int) -> Work | None:
         return local.answer(session, plan, session.sink(sequence=sequence))
     bound = plan.bind(execution.make_call(session, database, literals))
     if sequence == 1 and execution.relayable(session, database, plan, bound):
+        if session.mesh.shows_statements:
+            log_shots(session, bound)
         if execution.try_relay(session, database, plan, bound):
             return None
         return execution.run_relayed(session, database, plan, bound)

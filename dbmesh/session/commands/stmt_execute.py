@@ -16,6 +16,7 @@ from dbmesh.session.connections import Loan, source_key
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
 from dbmesh.session.prepared import Cursor, PreparedStatement
+from dbmesh.session.statement_log import log_command, log_shots
 from dbmesh.wire.commands import Execute, forward_execute, parse_execute
 from dbmesh.wire.constants import CursorFlag
 from dbmesh.wire.framing import frame
@@ -33,6 +34,8 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     if prepared is None:
         raise MeshError(UNKNOWN_STATEMENT, id=statement_id, command="mysqld_stmt_execute")
     session.command_text = prepared.sql
+    if session.mesh.shows_statements:
+        log_command(session)
     if prepared.long_data_too_large:
         prepared.long_data_too_large = False
         prepared.long_data.clear()
@@ -65,6 +68,8 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
             call.keep_parameters = False
             bound = plan.bind(call)
         return execution.run(session, database, plan, bound, session.sink(sequence=sequence, binary=True))
+    if session.mesh.shows_statements:
+        log_shots(session, bound)
     if _opens_cursor(execute, plan):
         return _execute_on_shard(session, database, plan, bound, payload, execute, prepared)
     shot = bound.shots[0]

@@ -62,7 +62,7 @@ def _tables(number: int) -> list[str]:
 
 def _write(directory: Path, shop: Shop) -> Path:
     sources = [shop_data.source_yaml(number, server) for number, server in enumerate(shop.sources)]
-    configuration = shop_data.write_configuration(directory, sources)
+    configuration = shop_data.write_configuration(directory, sources, {"sql-show": "true"})
     hosts = [f"{server.host}:{server.port}" for server in shop.sources]
     (configuration / "database-archive.yaml").write_text(
         _DATABASE.format(hosts=hosts, password=shop.sources[0].password)
@@ -102,6 +102,31 @@ def test_several_logic_databases_stand_side_by_side(archive: Mesh) -> None:
         assert ask(connection, "USE shop").error is None
         assert ask(connection, "SELECT COUNT(*) FROM t_user").rows == ((60,),)
         assert ask(connection, "SELECT COUNT(*) FROM t_told").error == 1146
+
+
+def test_the_log_shows_what_clients_send_and_data_sources_receive(archive: Mesh) -> None:
+    with archive.connect("archive") as connection:
+        for statement in (
+            "SELECT 'one node' FROM t_strict WHERE region = 1",
+            "SELECT 'every node' FROM t_told",
+            "SET @shown = 'nowhere'",
+        ):
+            assert ask(connection, statement).error is None
+    lines = [line for line in archive.output().splitlines() if " SQL: " in line]
+
+    def shown(word: str) -> list[str]:
+        return [line.split(": ", 1)[1] for line in lines if word in line]
+
+    assert shown("one node") == [
+        "logic SQL: SELECT 'one node' FROM t_strict WHERE region = 1",
+        "actual SQL: west: SELECT 'one node' FROM t_strict WHERE region = 1",
+    ]
+    assert shown("every node") == [
+        "logic SQL: SELECT 'every node' FROM t_told",
+        "actual SQL: east: SELECT 'every node' FROM t_told",
+        "actual SQL: west: SELECT 'every node' FROM t_told",
+    ]
+    assert shown("nowhere") == ["logic SQL: SET @shown = 'nowhere'"]
 
 
 def test_single_tables_are_found_on_their_data_sources(archive: Mesh) -> None:

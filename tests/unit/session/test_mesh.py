@@ -18,6 +18,7 @@ PROPERTIES = {
     "merge-max-bytes": "2",
     "max-allowed-packet": "3",
     "max-connections-size-per-query": "0",
+    "sql-show": False,
 }
 
 
