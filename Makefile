@@ -13,6 +13,9 @@ UV := tests/tools/uv.sh
 PYTEST := $(PYTHON) -X dev -X faulthandler -m pytest
 T ?=
 ARGS ?=
+# The data sources of the integration tests: mariadb, or mysql (9, unpacked by tests/tools/mysql_tree.sh; needs root).
+DB ?= mariadb
+export DBMESH_TEST_DB := $(DB)
 
 .PHONY: help setup demo test check unit integration bench lock setup-dev
 
@@ -29,7 +32,7 @@ setup-dev: setup
 demo: setup  ## a sharded shop on 127.0.0.1:3307, no server needed (ARGS="--engine mariadb --port 3308")
 	@$(VENV)/bin/dbmesh demo $(ARGS)
 
-test: setup-dev  ## everything: lint, types, layers, unit and integration tests
+test: setup-dev  ## everything: lint, types, layers, unit and integration tests (DB=mysql: against MySQL 9)
 	@$(MAKE) --no-print-directory check
 	$(PYTEST) $(ARGS)
 

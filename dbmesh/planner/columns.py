@@ -201,7 +201,10 @@ class KeyMaker:
 def _weight(text: tuple[Segment, ...], collation: str | None) -> tuple[Segment, ...]:
     """The hidden weight of a text expression; where only the server knows the collation, the weight says it."""
     weight = _wrapped("WEIGHT_STRING(", text, ")")
-    return weight if collation is not None else ("CONCAT(COLLATION(", *text, "),':',", *weight, ")")
+    if collation is not None:
+        return weight
+    # MySQL would convert the weight to the character set of the name, and weights are no text.
+    return ("CONCAT(CAST(COLLATION(", *text, ") AS BINARY),':',", *weight, ")")
 
 
 def _wrapped(before: str, text: tuple[Segment, ...], after: str) -> tuple[Segment, ...]:

@@ -48,7 +48,7 @@ class SortKey:
     WEIGHT_STRING column to compare by when the value turns out to be text with a collation, else None.
     `collation` names that text's collation (from the catalog): column definitions on the wire carry the connection's
     collation, not the column's, and trailing padding cannot be told without it. Where only the server knows it (an
-    expression), `collation` is None and the weight column says it: CONCAT(COLLATION(x), ':', WEIGHT_STRING(x)).
+    expression), `collation` is None and the weight column says it: CONCAT(CAST(COLLATION(x) AS BINARY), ':', WEIGHT_STRING(x)).
     """
 
     column: int

@@ -16,6 +16,7 @@ from dbmesh.wire.sha_crypt import sha256_crypt
 
 NATIVE: Final = "mysql_native_password"
 CACHING_SHA2: Final = "caching_sha2_password"
+SHA256: Final = "sha256_password"
 CLEAR: Final = "mysql_clear_password"
 ED25519: Final = "client_ed25519"
 

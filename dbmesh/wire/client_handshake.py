@@ -24,6 +24,7 @@ from dbmesh.wire.auth import (
     CLEAR,
     ED25519,
     NATIVE,
+    SHA256,
     native_scramble,
     sha2_scramble,
 )
@@ -64,7 +65,8 @@ _REQUIRED: Final = (Capability.PROTOCOL_41 | Capability.SECURE_CONNECTION).value
 _FAST_OK: Final = b"\x03"
 _FULL_NEEDED: Final = b"\x04"
 _KEY_REQUEST: Final = b"\x02"
-_PLUGINS: Final = (NATIVE, CACHING_SHA2, CLEAR, ED25519)
+_SHA256_KEY_REQUEST: Final = b"\x01"
+_PLUGINS: Final = (NATIVE, CACHING_SHA2, SHA256, CLEAR, ED25519)
 
 # Numbers of the manual's "Client Error Message Reference".
 _TLS_FAILED: Final = 2026
@@ -202,12 +204,12 @@ class ClientHandshake:
         return [self._send(self._answer())]
 
     def _receive_more(self, data: bytes) -> list[ClientEvent]:
-        """AuthMoreData, which only caching_sha2_password sends: a state, or the server's public key."""
-        if self._plugin != CACHING_SHA2:
+        """AuthMoreData: a state of caching_sha2_password, or the server's public key."""
+        if self._plugin not in (CACHING_SHA2, SHA256):
             raise ProtocolError(f"more data for {self._plugin}, which has none")
-        if data == _FAST_OK:
+        if self._plugin == CACHING_SHA2 and data == _FAST_OK:
             return []
-        if data == _FULL_NEEDED:
+        if self._plugin == CACHING_SHA2 and data == _FULL_NEEDED:
             return [self._send(self._password + b"\0" if self._secure else _KEY_REQUEST)]
         if self._secure:
             raise ProtocolError("a public key nobody asked for")
@@ -242,6 +244,8 @@ class ClientHandshake:
             return sha2_scramble(self._password, self._nonce[:20])
         if self._plugin == ED25519:
             return ed25519_scramble(self._password, self._nonce)
+        if self._plugin == SHA256 and self._password and not self._secure:
+            return _SHA256_KEY_REQUEST
         return self._password + b"\0"
 
     def _response(self, auth: bytes) -> HandshakeResponse:

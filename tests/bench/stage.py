@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.plugins.mariadb import MariaDb, find_program, make_template, start_all
+from tests.plugins.database_server import start_all
+from tests.plugins.mariadb import MariaDb, find_program, make_template
 from tests.plugins.mesh import Mesh
 from tests.plugins.processes import accepts, end, free_port, wait_until
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pymysql
+from pymysql.constants import FIELD_TYPE
 
 _ALIVE = {2006, 2013}
 
@@ -104,11 +105,26 @@ def _folded(answer: Answer) -> Answer:
     rows = tuple(
         tuple(value.casefold() if isinstance(value, str) else value for value in row) for row in answer.rows
     )
-    columns = tuple(replace(column, flags=column.flags & ~_TEMPORARY_FLAGS) for column in answer.columns)
+    columns = tuple(_without_temporary_table(column) for column in answer.columns)
     return replace(answer, rows=rows, columns=columns)
+
+
+def _without_temporary_table(column: Column) -> Column:
+    # MySQL says the name of a computed column twice when it stands in a temporary table.
+    computed = not column.org_table and column.org_name == column.name
+    return replace(
+        column, flags=column.flags & ~_TEMPORARY_FLAGS, org_name="" if computed else column.org_name
+    )
 
 
 def _described(answer: Answer) -> Answer:
     # SHOW's columns come from server-internal tables whose names and widths differ between versions of one server.
-    columns = tuple(Column(column.name, "", "", "", column.type_code, 0, 0, 0) for column in answer.columns)
+    columns = tuple(
+        Column(column.name, "", "", "", _shown_type(column.type_code), 0, 0, 0) for column in answer.columns
+    )
     return replace(answer, columns=columns)
+
+
+def _shown_type(code: int) -> int:
+    # What is text in MariaDB's internal tables is an ENUM in MySQL's, which is sent as CHAR.
+    return FIELD_TYPE.VAR_STRING if code == FIELD_TYPE.STRING else code

@@ -17,8 +17,8 @@ import pymysql
 import pytest
 
 from tests.plugins import shop as shop_data
+from tests.plugins.database_server import DatabaseServer
 from tests.plugins.fix_mysql import ServerFactory
-from tests.plugins.mariadb import MariaDb
 from tests.plugins.mesh import Mesh
 from tests.plugins.network import FaultyLink
 
@@ -52,7 +52,7 @@ class Shop:
     """The data sources, the plain server with the same rows, and the mesh."""
 
     def __init__(
-        self, sources: list[MariaDb], configuration: Path, log: Path, links: list[FaultyLink]
+        self, sources: list[DatabaseServer], configuration: Path, log: Path, links: list[FaultyLink]
     ) -> None:
         self.sources = sources
         self.plain_server = sources[0]
@@ -110,10 +110,10 @@ def _end(shop: Shop) -> None:
 
 
 @pytest.fixture(scope="session")
-def shop(mariadb_server: ServerFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(database_server: ServerFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The session's shop; leave its rows as they are."""
     directory = tmp_path_factory.mktemp("shop")
-    first, second = mariadb_server("shard0", "shard1")
+    first, second = database_server("shard0", "shard1")
     sources = [first, second]
     shop_data.create(sources)
     shop_data.fill(sources)
@@ -175,7 +175,7 @@ ShopFactory = Callable[..., Shop]
 
 
 @pytest.fixture
-def own_shop(own_mariadb: ServerFactory, tmp_path: Path) -> Iterator[ShopFactory]:
+def own_shop(own_server: ServerFactory, tmp_path: Path) -> Iterator[ShopFactory]:
     """Makes a shop for one test: own servers behind links that can be cut, own mesh with the given properties."""
     made: list[Shop] = []
     links: list[FaultyLink] = []
@@ -187,7 +187,7 @@ def own_shop(own_mariadb: ServerFactory, tmp_path: Path) -> Iterator[ShopFactory
         timeout: int = 2000,
         start: bool = True,
     ) -> Shop:
-        sources = own_mariadb("shard0", "shard1")
+        sources = own_server("shard0", "shard1")
         own = [FaultyLink(server.host, server.port).start() for server in sources]
         links.extend(own)
         shop_data.create(sources)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.plugins.mariadb import MariaDb
+from tests.plugins.database_server import DatabaseServer
 
 DATABASE = "shop"
 USER = "root"
@@ -200,7 +200,7 @@ def shard_schema(source: int) -> str:
     return f"shop_ds_{source}"
 
 
-def create(sources: Sequence[MariaDb]) -> None:
+def create(sources: Sequence[DatabaseServer]) -> None:
     """Makes every schema and table: actual ones on the data sources, and `shop` with whole tables beside them."""
     for source, server in enumerate(sources):
         schema = shard_schema(source)
@@ -221,7 +221,7 @@ def create(sources: Sequence[MariaDb]) -> None:
         )
 
 
-def fill(sources: Sequence[MariaDb]) -> None:
+def fill(sources: Sequence[DatabaseServer]) -> None:
     """Brings every table to its rows, deleting what tests left."""
     for source, server in enumerate(sources):
         _fill(server, shard_schema(source), _shard_rows(source))
@@ -235,7 +235,7 @@ def _shard_rows(source: int) -> Iterable[tuple[str, list[Row]]]:
                 yield actual, [row for row in ROWS[table.name] if (source, actual) in table.place(row)]
 
 
-def _fill(server: MariaDb, schema: str, tables: Iterable[tuple[str, list[Row]]]) -> None:
+def _fill(server: DatabaseServer, schema: str, tables: Iterable[tuple[str, list[Row]]]) -> None:
     connection = server.connect(schema, autocommit=False, init_command="SET sql_mode=''")
     try:
         with connection.cursor() as cursor:
@@ -300,7 +300,7 @@ _SOURCE_YAML = """\
 
 
 def source_yaml(
-    number: int, server: MariaDb, port: int | None = None, pool: int = 50, timeout: int = 5000
+    number: int, server: DatabaseServer, port: int | None = None, pool: int = 50, timeout: int = 5000
 ) -> str:
     """One entry of `dataSources`; `port` differs from the server's when a link of the tests lies between."""
     return _SOURCE_YAML.format(

@@ -10,9 +10,9 @@ from typing import Any
 import pymysql
 import pytest
 
+from tests.plugins.database_server import DatabaseServer
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mysql import ServerFactory
-from tests.plugins.mariadb import MariaDb
 from tests.plugins.mesh import Mesh
 from tests.plugins.processes import wait_until
 from tests.plugins.shop import global_yaml
@@ -23,9 +23,9 @@ MeshWith = Callable[..., Mesh]
 
 
 @pytest.fixture
-def server(own_mariadb: ServerFactory) -> MariaDb:
+def server(own_server: ServerFactory) -> DatabaseServer:
     """A server of the test's own, with one table."""
-    made = own_mariadb("pooled")[0]
+    made = own_server("pooled")[0]
     made.execute(
         "CREATE DATABASE pooled", "CREATE TABLE pooled.t (id INT)", "INSERT INTO pooled.t VALUES (1)"
     )
@@ -33,7 +33,7 @@ def server(own_mariadb: ServerFactory) -> MariaDb:
 
 
 @pytest.fixture
-def mesh_with_pool(server: MariaDb, tmp_path: Path) -> Iterator[MeshWith]:
+def mesh_with_pool(server: DatabaseServer, tmp_path: Path) -> Iterator[MeshWith]:
     """A mesh in front of it, with these keys of the data source and properties."""
     made: list[Mesh] = []
 
@@ -60,7 +60,7 @@ def mesh_with_pool(server: MariaDb, tmp_path: Path) -> Iterator[MeshWith]:
         mesh.stop_cleanly()
 
 
-def _pooled(server: MariaDb) -> set[int]:
+def _pooled(server: DatabaseServer) -> set[int]:
     """The server's ids of the mesh's connections."""
     rows = server.execute("SELECT ID FROM information_schema.PROCESSLIST WHERE DB = 'pooled'")
     return {row[0] for row in rows}
@@ -76,14 +76,14 @@ def _occupy(mesh: Mesh, count: int) -> None:
         holder.close()
 
 
-def test_idle_connections_close_down_to_the_minimum(server: MariaDb, mesh_with_pool: MeshWith) -> None:
+def test_idle_connections_close_down_to_the_minimum(server: DatabaseServer, mesh_with_pool: MeshWith) -> None:
     mesh = mesh_with_pool(minPoolSize=2, idleTimeoutMilliseconds=500)
     _occupy(mesh, 6)
     assert len(_pooled(server)) >= 2
     wait_until(lambda: len(_pooled(server)) == 2, 30, "idle connections were closed")
 
 
-def test_connections_are_renewed_at_their_age(server: MariaDb, mesh_with_pool: MeshWith) -> None:
+def test_connections_are_renewed_at_their_age(server: DatabaseServer, mesh_with_pool: MeshWith) -> None:
     mesh = mesh_with_pool(maxLifetimeMilliseconds=1000)
     with mesh.connect("pooled") as connection:
         assert ask(connection, "SELECT id FROM t").rows == ((1,),)
@@ -97,7 +97,7 @@ def test_connections_are_renewed_at_their_age(server: MariaDb, mesh_with_pool: M
 
 
 def test_connections_the_server_closed_for_silence_are_not_lent(
-    server: MariaDb, mesh_with_pool: MeshWith
+    server: DatabaseServer, mesh_with_pool: MeshWith
 ) -> None:
     server.execute("SET GLOBAL wait_timeout = 1")
     mesh = mesh_with_pool()
@@ -109,7 +109,7 @@ def test_connections_the_server_closed_for_silence_are_not_lent(
             assert ask(connection, "SELECT id FROM t").rows == ((1,),)
 
 
-def test_a_connection_killed_while_idle_is_not_lent(server: MariaDb, mesh_with_pool: MeshWith) -> None:
+def test_a_connection_killed_while_idle_is_not_lent(server: DatabaseServer, mesh_with_pool: MeshWith) -> None:
     mesh = mesh_with_pool()
     _occupy(mesh, 3)
     with mesh.connect("pooled") as connection:
@@ -120,7 +120,9 @@ def test_a_connection_killed_while_idle_is_not_lent(server: MariaDb, mesh_with_p
             assert ask(connection, "SELECT id FROM t").rows == ((1,),)
 
 
-def test_sessions_share_connections_between_statements(server: MariaDb, mesh_with_pool: MeshWith) -> None:
+def test_sessions_share_connections_between_statements(
+    server: DatabaseServer, mesh_with_pool: MeshWith
+) -> None:
     mesh = mesh_with_pool(maxPoolSize=2)
     clients = [mesh.connect("pooled") for _ in range(20)]
     for client in clients * 2:

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.plugins import shop as shop_data
+from tests.plugins.database_server import DatabaseServer, chosen_product
 from tests.plugins.fix_mesh import Shop
-from tests.plugins.mariadb import MariaDb
 from tests.plugins.processes import wait_until
 from tests.plugins.raw_client import (
     BASIC,
@@ -440,7 +440,11 @@ class Client:
         self.ledger.outcomes[self.tag] = [self.committed]
 
 
-DEFAULT_MODE = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION"
+DEFAULT_MODE = {
+    "MariaDB": "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION",
+    "MySQL": "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
+    "NO_ENGINE_SUBSTITUTION",
+}[chosen_product()]
 
 
 def work(shop: Shop, ledger: Ledger, number: int, seed: int, until: float) -> None:
@@ -485,7 +489,7 @@ def run(shop: Shop, workers: int, seconds: float, seed: int) -> Ledger:
     return ledger
 
 
-def open_transactions(sources: Iterable[MariaDb]) -> list[object]:
+def open_transactions(sources: Iterable[DatabaseServer]) -> list[object]:
     """What is left open on the shards."""
     return [
         row for server in sources for row in server.execute("SELECT * FROM information_schema.innodb_trx")

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.plugins.database_server import DatabaseServer
 from tests.plugins.equivalence import Answer, ask
 from tests.plugins.fix_mysql import ServerFactory
-from tests.plugins.mariadb import MariaDb
 from tests.plugins.mesh import Mesh
 from tests.plugins.shop import global_yaml
 
@@ -30,6 +30,15 @@ rules: []
 _USERS = """\
 - {user: sha@%, password: secret, authenticationMethodName: caching_sha2_password}
 - {user: native@%, password: secret, authenticationMethodName: mysql_native_password}"""
+
+# Each product has a way of logging in that the other has not.
+_OWN_AUTHENTICATION = {
+    "MariaDB": (
+        "INSTALL SONAME 'auth_ed25519'",
+        "CREATE USER own@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')",
+    ),
+    "MySQL": ("CREATE USER own@'%' IDENTIFIED WITH caching_sha2_password BY 'secret'",),
+}
 
 
 def _certificate(directory: Path) -> tuple[Path, Path]:
@@ -66,9 +75,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def server(mariadb_server: ServerFactory, certificate: tuple[Path, Path]) -> MariaDb:
-    """A server with TLS, and with accounts that insist on it or on ed25519."""
-    made: MariaDb = mariadb_server(
+def server(database_server: ServerFactory, certificate: tuple[Path, Path]) -> DatabaseServer:
+    """A server with TLS, and with accounts that insist on it or on the server's own way of logging in."""
+    made: DatabaseServer = database_server(
         "vault", options=(f"--ssl-cert={certificate[0]}", f"--ssl-key={certificate[1]}")
     )[0]
     made.execute(
@@ -77,9 +86,8 @@ def server(mariadb_server: ServerFactory, certificate: tuple[Path, Path]) -> Mar
         "INSERT INTO vault.t VALUES (1, 'one'), (2, 'two')",
         "CREATE USER secure@'%' IDENTIFIED BY 'secret' REQUIRE SSL",
         "GRANT ALL ON vault.* TO secure@'%'",
-        "INSTALL SONAME 'auth_ed25519'",
-        "CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret')",
-        "GRANT ALL ON vault.* TO ed@'%'",
+        *_OWN_AUTHENTICATION[made.product],
+        "GRANT ALL ON vault.* TO own@'%'",
     )
     return made
 
@@ -125,24 +133,28 @@ def _fails(mesh: Mesh) -> Answer:
 @pytest.mark.parametrize(
     "options", ["sslMode=REQUIRED", "useSSL=true", "sslMode=required", "sslMode=PREFERRED"]
 )
-def test_tls_reaches_an_account_that_insists_on_it(server: MariaDb, mesh_to: MeshTo, options: str) -> None:
+def test_tls_reaches_an_account_that_insists_on_it(
+    server: DatabaseServer, mesh_to: MeshTo, options: str
+) -> None:
     before = server.status("Ssl_finished_accepts")
     _works(mesh_to(server.port, "secure", options))
     assert server.status("Ssl_finished_accepts") > before
 
 
 @pytest.mark.parametrize("options", ["", "sslMode=DISABLED", "useSSL=false"])
-def test_without_tls_that_account_is_refused(server: MariaDb, mesh_to: MeshTo, options: str) -> None:
+def test_without_tls_that_account_is_refused(server: DatabaseServer, mesh_to: MeshTo, options: str) -> None:
     _fails(mesh_to(server.port, "secure", options))
 
 
-def test_a_preference_for_tls_is_dropped_where_the_server_has_none(server: MariaDb, mesh_to: MeshTo) -> None:
-    inner = mesh_to(server.port, "ed")  # offers no TLS to its clients
+def test_a_preference_for_tls_is_dropped_where_the_server_has_none(
+    server: DatabaseServer, mesh_to: MeshTo
+) -> None:
+    inner = mesh_to(server.port, "own")  # offers no TLS to its clients
     _works(mesh_to(inner.port, "native", "sslMode=PREFERRED"))
     assert "does not offer it" in _fails(mesh_to(inner.port, "native", "sslMode=REQUIRED")).text
 
 
-def test_big_answers_pass_through_tls(server: MariaDb, mesh_to: MeshTo) -> None:
+def test_big_answers_pass_through_tls(server: DatabaseServer, mesh_to: MeshTo) -> None:
     crossed = ", ".join(f"t AS t{number}" for number in range(14))
     with mesh_to(server.port, "secure", "sslMode=REQUIRED").connect("vault") as connection:
         for statement, count in (
@@ -155,7 +167,7 @@ def test_big_answers_pass_through_tls(server: MariaDb, mesh_to: MeshTo) -> None:
 
 
 def test_a_certificate_is_verified_on_demand(
-    server: MariaDb, mesh_to: MeshTo, certificate: tuple[Path, Path]
+    server: DatabaseServer, mesh_to: MeshTo, certificate: tuple[Path, Path]
 ) -> None:
     _works(mesh_to(server.port, "secure", f"sslMode=VERIFY_CA&sslCa={certificate[0]}"))
     assert "certificate" in _fails(mesh_to(server.port, "secure", "sslMode=VERIFY_CA")).text.lower()
@@ -163,19 +175,23 @@ def test_a_certificate_is_verified_on_demand(
     _fails(mesh_to(server.port, "secure", f"sslMode=VERIFY_IDENTITY&sslCa={certificate[0]}"))
 
 
-def test_ed25519(server: MariaDb, mesh_to: MeshTo) -> None:
-    _works(mesh_to(server.port, "ed"))
+@pytest.mark.parametrize("options", ["", "sslMode=REQUIRED"])
+def test_the_servers_own_authentication(server: DatabaseServer, mesh_to: MeshTo, options: str) -> None:
+    """ed25519 or caching_sha2_password; the latter sends the password once and is remembered from then on."""
+    server.execute("FLUSH PRIVILEGES")  # forgets what it remembered
+    for _ in range(2):
+        _works(mesh_to(server.port, "own", options))
 
 
-def test_a_wrong_account_is_named(server: MariaDb, mesh_to: MeshTo) -> None:
+def test_a_wrong_account_is_named(server: DatabaseServer, mesh_to: MeshTo) -> None:
     assert "nobody" in _fails(mesh_to(server.port, "nobody")).text
 
 
 @pytest.mark.parametrize("user", ["sha", "native"])
 @pytest.mark.parametrize("secure", [False, True])
-def test_a_mesh_behind_a_mesh(server: MariaDb, mesh_to: MeshTo, user: str, secure: bool) -> None:
+def test_a_mesh_behind_a_mesh(server: DatabaseServer, mesh_to: MeshTo, user: str, secure: bool) -> None:
     """caching_sha2_password by RSA and over TLS: MariaDB does not speak it, another mesh does."""
-    inner = mesh_to(server.port, "ed", **{"proxy-frontend-ssl-enabled": str(secure).lower()})
+    inner = mesh_to(server.port, "own", **{"proxy-frontend-ssl-enabled": str(secure).lower()})
     outer = mesh_to(inner.port, user, "sslMode=REQUIRED" if secure else "")
     for _ in range(2):
         _works(outer)

@@ -85,8 +85,10 @@ def test_a_write_on_many_data_sources_equals_one_server_and_warns(
     mesh, plain = ask(writing_twins.mesh, statement), ask(writing_twins.plain, statement)
     assert (mesh.error, mesh.text) == (None, "")
     assert mesh.affected == plain.affected
+    # MySQL says that VALUES() is deprecated: each of the two data sources does.
+    deprecations = sum(row[1] == 1287 for row in ask(writing_twins.plain, "SHOW WARNINGS").rows)
     if writing_twins.shop.meshed:
-        assert mesh.warnings == plain.warnings + 1
+        assert mesh.warnings == plain.warnings + 1 + deprecations
         warnings = ask(writing_twins.mesh, "SHOW WARNINGS").rows
         assert any("atomic" in str(row[2]) for row in warnings), warnings
     writing_twins.same_rows_stored(*TABLES)

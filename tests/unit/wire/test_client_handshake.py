@@ -13,6 +13,7 @@ from dbmesh.wire.auth import (
     CLEAR,
     ED25519,
     NATIVE,
+    SHA256,
 )
 from dbmesh.wire.constants import Capability
 from dbmesh.wire.ed25519 import ed25519_scramble
@@ -34,6 +35,7 @@ from dbmesh.wire.handshake_packets import (
     parse_handshake_response,
 )
 from dbmesh.wire.packets import ErrPacket, OkPacket, make_err, make_ok
+from dbmesh.wire.rsa import make_rsa_key
 
 NONCE = bytes(range(1, 21))
 
@@ -115,6 +117,23 @@ def test_a_clear_password_only_where_nobody_listens() -> None:
     for event in greet(make_client(), plugin=CLEAR):
         assert isinstance(event, Send)
         assert b"secret" not in event.data
+
+
+def test_sha256_password_asks_for_the_key_where_somebody_may_listen() -> None:
+    switch = make_auth_switch(AuthSwitch(SHA256, NONCE))
+    key = make_rsa_key()
+    client = make_client()
+    greet(client)
+    assert client.receive_packet(2, switch) == [Send(frame(b"\x01", 3))]
+    [answer] = client.receive_packet(4, b"\x01" + key.public_pem)
+    assert isinstance(answer, Send)
+    assert key.decrypt(answer.data[4:], NONCE) == b"secret"
+    client = make_client(secure=True)
+    greet(client)
+    assert client.receive_packet(2, switch) == [Send(frame(b"secret\0", 3))]
+    client = make_client(password="")
+    greet(client)
+    assert client.receive_packet(2, switch) == [Send(frame(b"\0", 3))]
 
 
 def test_unknown_plugins_fail() -> None:
