@@ -1,37 +1,63 @@
-"""By hand: `python -m tests.differential MESH_PORT PLAIN_PORT [SEED] [COUNT]`, on a shop that is already running.
+"""`python -m tests.differential [--statements N] [--seed S] …`: random statements on a mesh and on one server.
 
-Prints every difference and how often each refusal came. Ends with 1 when anything differed.
+Starts servers and mesh of its own. Ends with 1 when anything differed.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+import tempfile
+import time
+from pathlib import Path
 
-import pymysql
+from tests.differential.judge import Judge
+from tests.differential.layouts import LAYOUTS
+from tests.differential.report import Report
+from tests.differential.run import Mode
+from tests.differential.stage import open_stage
 
-from tests.differential.run import Report, run
-from tests.differential.statements import Generator
-from tests.plugins.shop import DATABASE, PASSWORD, USER
 
-
-def main(mesh_port: int, plain_port: int, seed: int = 1, count: int = 1000) -> int:
-    """Runs `count` statements from `seed`."""
-    mesh = pymysql.connect(
-        host="127.0.0.1", port=mesh_port, user=USER, password=PASSWORD, database=DATABASE, autocommit=True
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__)
+    parser.add_argument("--statements", type=int, default=2000, metavar="N")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--layout", action="append", default=[], choices=[layout.name for layout in LAYOUTS])
+    parser.add_argument(
+        "--shrink", type=int, default=3, metavar="N", help="mismatches of a sort to shrink, per layout"
     )
-    plain = pymysql.connect(host="127.0.0.1", port=plain_port, user=USER, database=DATABASE, autocommit=True)
-    report = Report()
-    generator = Generator(seed)
-    for _ in range(count):
-        run(generator.next(), mesh, plain, report)
-    for difference in report.different:
-        print(difference, end="\n\n")
-    for sentence, statements in sorted(report.refused.items(), key=lambda item: -len(item[1])):
-        print(f"{len(statements):5} {sentence}\n      {statements[0]}")
-    refused = sum(map(len, report.refused.values()))
-    print(f"compared {report.compared}, refused {refused}, different {len(report.different)}")
-    return 1 if report.different else 0
+    parser.add_argument("--mode", action="append", default=[], choices=[mode.value for mode in Mode])
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Runs what the arguments ask for."""
+    arguments = _arguments()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        open_stage(Path(directory), arguments.seed, arguments.layout) as stage,
+    ):
+        modes = [mode for mode in Mode if not arguments.mode or mode.value in arguments.mode]
+        judges = [
+            Judge(stage, scene, arguments.seed, most_shrunk=arguments.shrink, modes=modes)
+            for scene in stage.scenes
+        ]
+        began = time.monotonic()
+        for number in range(arguments.statements):
+            judges[number % len(judges)].step()
+            if (number + 1) % 500 == 0:
+                rate = (number + 1) / (time.monotonic() - began)
+                print(f"{number + 1} statements, {rate:.0f} per second", file=sys.stderr, flush=True)
+        report = Report()
+        for judge in judges:
+            report.add(judge.report)
+            judge.close()
+        print(report.table(time.monotonic() - began))
+        troubles = stage.mesh.troubles()
+        if troubles:
+            print(f"dbmesh's log shows trouble:\n{troubles}")
+    return 0 if report.clean and not troubles else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main())

@@ -1,89 +1,188 @@
-"""The same statement on the mesh and on one server that holds all rows, and what differed.
+"""One statement on the mesh and on the plain server: by text and prepared, plan cache cold and warm.
 
-A refusal of the mesh (promise 1) is an outcome of its own: the statement then runs nowhere.
+Decides the order of the runs and what an outcome is. A refusal (error 1235 in dbmesh's own words) is an outcome of its
+own, and the statement runs nowhere then.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 
-import pymysql
-from pymysql.constants import FIELD_TYPE, FLAG
-
-from tests.differential.statements import Statement
-from tests.plugins.equivalence import Answer, ask
+from tests.differential.client import Answer, Prepared
+from tests.differential.compare import (
+    Difference,
+    Expectation,
+    compare,
+    compare_prepared,
+    expect,
+    unlimited,
+)
+from tests.differential.stage import Scene, Stage
+from tests.differential.tree import Delete, Insert, Part, Update, write, write_prepared
 
 _NOT_SUPPORTED = 1235
-_LASTING_FLAGS = FLAG.UNSIGNED | FLAG.AUTO_INCREMENT
-_TEXT_TYPES = (FIELD_TYPE.VAR_STRING, FIELD_TYPE.STRING, FIELD_TYPE.BLOB)
 
 
-@dataclass
-class Report:
-    """What a run found: statements compared, refusals by their sentence, and differences."""
+class Mode(Enum):
+    """How a statement is sent."""
 
-    compared: int = 0
-    refused: dict[str, list[str]] = field(default_factory=dict)
-    different: list[str] = field(default_factory=list)
+    TEXT = "text"
+    PREPARED = "prepared"
 
 
-def run(
-    statement: Statement, mesh: pymysql.Connection[Any], plain: pymysql.Connection[Any], report: Report
-) -> None:
-    """Runs one statement on both and notes what came of it."""
-    answer = ask(mesh, statement.text)
-    if answer.error == _NOT_SUPPORTED:
-        report.refused.setdefault(answer.text, []).append(statement.text)
-        return
-    expected = ask(plain, statement.text)
-    report.compared += 1
-    if statement.folded:
-        answer, expected = _folded(answer), _folded(expected)
-    if not statement.ordered:
-        answer, expected = answer.as_bag(), expected.as_bag()
-    # A conversion of a constant warns once on every node it reaches, and a write that was not atomic says so.
-    failure = f"  {answer.text} | {expected.text}"
-    answer, expected = _comparable(answer), _comparable(expected)
-    if answer != expected:
-        report.different.append(f"{statement.text}\n{_difference(answer, expected)}\n{failure}")
-    if statement.writes:
-        run(Statement(f"SELECT * FROM {statement.writes}"), mesh, plain, report)
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one statement. `failed` is the error number both sides answered, `runs` how often it was compared."""
+
+    refused: str = ""
+    differences: tuple[Difference, ...] = ()
+    failed: int = 0
+    runs: int = 0
+    where: str = ""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of its differences."""
+        return frozenset(difference.kind for difference in self.differences)
 
 
-def _comparable(answer: Answer) -> Answer:
-    """Without what depends on how a server went about it: a temporary table loses flags and renames expressions, an
-    empty result may be known to have no NULL, and an error names the first row that was met."""
-    columns = tuple(
-        replace(
-            column,
-            flags=column.flags & _LASTING_FLAGS,
-            type_code=FIELD_TYPE.VAR_STRING if column.type_code == FIELD_TYPE.STRING else column.type_code,
-            org_name=column.org_name if column.org_table else "",
-            decimals=0 if column.type_code in _TEXT_TYPES else column.decimals,
+def refusal(answer: Answer) -> str:
+    """The mesh's own refusal, or nothing."""
+    if answer.error and answer.error[0] == _NOT_SUPPORTED and answer.error[2].startswith("dbmesh:"):
+        return answer.error[2]
+    return ""
+
+
+class Sides:
+    """One session at the mesh, one at the plain server, one at its copy in another physical order."""
+
+    def __init__(self, stage: Stage, scene: Scene) -> None:
+        self.stage = stage
+        self.scene = scene
+        self.mesh = stage.mesh_client(scene)
+        self.plain = stage.plain_client(scene)
+        self.shuffled = stage.shuffled_client(scene)
+
+    def close(self) -> None:
+        """Ends the sessions."""
+        for client in (self.mesh, self.plain, self.shuffled):
+            client.socket.close()
+
+    def reconnect(self) -> None:
+        """New sessions, after one was lost."""
+        self.close()
+        self.mesh = self.stage.mesh_client(self.scene)
+        self.plain = self.stage.plain_client(self.scene)
+        self.shuffled = self.stage.shuffled_client(self.scene)
+
+    def run(self, statement: Part, modes: Sequence[Mode] = tuple(Mode)) -> Outcome:
+        """Runs a statement in the given modes."""
+        total = 0
+        failed = 0
+        for mode in modes:
+            try:
+                outcome = self._run_query(statement, mode)
+            except (OSError, AssertionError) as lost:
+                self.reconnect()
+                return Outcome(
+                    differences=(Difference("lost", repr(lost), ""),), runs=total, where=mode.value
+                )
+            total += outcome.runs
+            failed = failed or outcome.failed
+            if outcome.refused or outcome.differences:
+                return replace(outcome, runs=total)
+        return Outcome(failed=failed, runs=total)
+
+    def _run_query(self, statement: Part, mode: Mode) -> Outcome:
+        expected = expect(statement)
+        if mode is Mode.TEXT:
+            return self._by_text(statement, expected)
+        return self._prepared(statement, expected)
+
+    def _every_row(
+        self, statement: Part, expected: Expectation, *, other: bool, prepared: bool
+    ) -> Answer | None:
+        if not expected.cut:
+            return None
+        if not prepared:
+            return self.plain.ask(write(unlimited(statement), other=other))
+        text, values = write_prepared(unlimited(statement), other=other)
+        handle = self.plain.prepare_statement(text)
+        if isinstance(handle, Answer):
+            return None
+        answer = self.plain.run(handle, values)
+        self.plain.close_statement(handle)
+        return answer
+
+    def _by_text(self, statement: Part, expected: Expectation) -> Outcome:
+        texts = write(statement), write(statement, other=True)
+        kept: list[Answer] = []
+        runs = 0
+        # Cold, then with other literals, then warm.
+        for turn, number in enumerate((0, 1, 0)):
+            mesh = self.mesh.ask_with_warnings(texts[number])
+            if sentence := refusal(mesh):
+                return Outcome(refused=sentence)
+            if turn < 2:
+                kept.append(self.plain.ask_with_warnings(texts[number]))
+            every = self._every_row(statement, expected, other=number == 1, prepared=False)
+            runs += 1
+            if found := compare(mesh, kept[number], expected, every):
+                where = ("text", "text, other literals", "text, again")[turn]
+                return Outcome(differences=tuple(found), runs=runs, where=where)
+        return Outcome(failed=kept[0].error[0] if kept[0].error else 0, runs=runs)
+
+    def _prepared(self, statement: Part, expected: Expectation) -> Outcome:
+        text, values = write_prepared(statement)
+        _, others = write_prepared(statement, other=True)
+        mesh, plain = self.mesh.prepare_statement(text), self.plain.prepare_statement(text)
+        try:
+            if isinstance(mesh, Answer) or isinstance(plain, Answer):
+                return self._not_prepared(mesh, plain, expected)
+            runs = 1
+            found = compare_prepared(mesh, plain)
+            if found:
+                return Outcome(differences=tuple(found), runs=runs, where="prepare")
+            for turn, arguments in enumerate((values, others, values)):
+                left, right = self.mesh.run(mesh, arguments), self.plain.run(plain, arguments)
+                if sentence := refusal(left):
+                    return Outcome(refused=sentence)
+                every = self._every_row(statement, expected, other=turn == 1, prepared=True)
+                runs += 1
+                if found := compare(left, right, expected, every):
+                    where = ("prepared", "prepared, other parameters", "prepared, again")[turn]
+                    return Outcome(differences=tuple(found), runs=runs, where=where)
+            return Outcome(runs=runs)
+        finally:
+            for client, handle in ((self.mesh, mesh), (self.plain, plain)):
+                if isinstance(handle, Prepared):
+                    client.close_statement(handle)
+
+    @staticmethod
+    def _not_prepared(mesh: Prepared | Answer, plain: Prepared | Answer, expected: Expectation) -> Outcome:
+        left = mesh if isinstance(mesh, Answer) else Answer()
+        right = plain if isinstance(plain, Answer) else Answer()
+        if sentence := refusal(left):
+            return Outcome(refused=sentence)
+        found = compare(left, right, expected)
+        return Outcome(
+            differences=tuple(found), runs=1, where="prepare", failed=right.error[0] if right.error else 0
         )
-        for column in answer.columns
-    )
-    return replace(answer, warnings=0, columns=columns, text="")
 
-
-def _difference(mesh: Answer, plain: Answer) -> str:
-    """The parts that differ, the first different row only."""
-    lines: list[str] = []
-    for part in ("error", "affected", "insert_id", "columns", "rows"):
-        left, right = getattr(mesh, part), getattr(plain, part)
-        if left == right:
-            continue
-        if isinstance(left, tuple) and len(left) == len(right):
-            left, right = next(pair for pair in zip(left, right, strict=True) if pair[0] != pair[1])
-        lines.append(f"  {part}\n    mesh:  {str(left)[:600]}\n    plain: {str(right)[:600]}")
-    return "\n".join(lines)
-
-
-def _folded(answer: Answer) -> Answer:
-    """Texts in one case and without padding: which of two equal spellings stands for both is the server's choice."""
-    rows = tuple(
-        tuple(value.casefold().rstrip() if isinstance(value, str) else value for value in row)
-        for row in answer.rows
-    )
-    return replace(answer, rows=rows)
+    def open_by_sql(self, statement: Part) -> bool:
+        """Whether two plain servers with the same rows answer differently: then the statement has no one answer."""
+        if isinstance(statement, Insert | Update | Delete):
+            return False
+        expected = expect(statement)
+        for other in (False, True):
+            text = write(statement, other=other)
+            plain, shuffled = self.plain.ask(text), self.shuffled.ask(text)
+            every = self._every_row(statement, expected, other=other, prepared=False)
+            if any(
+                difference.kind in ("rows", "order")
+                for difference in compare(shuffled, plain, expected, every)
+            ):
+                return True
+        return False

@@ -1,0 +1,1 @@
+"""Random statements over all of SELECT and the writes, from a seed."""

@@ -1,0 +1,97 @@
+"""A run of the tester: statements of every layout in turn, counted, and what differs shrunk.
+
+Decides how much is shrunk. Prints through the callback it is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from tests.differential.grammar.grammar import Grammar
+from tests.differential.report import Mismatch, Report
+from tests.differential.run import Mode, Outcome, Sides
+from tests.differential.shrink import shrink
+from tests.differential.stage import Scene, Stage
+from tests.differential.tree import Part, write
+
+
+class Judge:
+    """Runs the statements of one scene."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        scene: Scene,
+        seed: int,
+        *,
+        most_shrunk: int = 3,
+        modes: Sequence[Mode] = tuple(Mode),
+    ) -> None:
+        self.scene = scene
+        self.sides = Sides(stage, scene)
+        self.report = Report()
+        self._grammar = Grammar(scene, f"{scene.name} {seed}")
+        self._most_shrunk = most_shrunk
+        self._shrunk: Counter[frozenset[str]] = Counter()
+        self._modes = modes
+
+    def close(self) -> None:
+        """Ends the sessions."""
+        self.sides.close()
+
+    def step(self, say: Callable[[str], None] = print) -> None:
+        """The next statement."""
+        statement = self._grammar.statement()
+        outcome = self.sides.run(statement, self._modes)
+        report = self.report
+        report.statements += 1
+        report.runs += outcome.runs
+        if outcome.refused:
+            report.refuse(outcome.refused, write(statement))
+        elif outcome.differences:
+            report.differ(outcome.differences)
+            self._explain(statement, outcome, say)
+        elif outcome.failed:
+            report.failed[outcome.failed] += 1
+        if not outcome.refused:
+            report.ways[self._way(statement)] += 1
+
+    def _way(self, statement: Part) -> str:
+        rows = self.preview(statement)
+        if any(b"TEMPORARY" in (cell or b"") for row in rows for cell in row):
+            return "federated"
+        return "pushed" if len(rows) == 1 else "merged"
+
+    def preview(self, statement: Part) -> list[tuple[bytes | None, ...]]:
+        """The rows of PREVIEW."""
+        return self.sides.mesh.ask(f"PREVIEW {write(statement)}").cells()
+
+    def _explain(self, statement: Part, outcome: Outcome, say: Callable[[str], None]) -> None:
+        # So many of each sort: what is common must not hide what is rare.
+        if self._shrunk[outcome.kinds] >= self._most_shrunk:
+            return
+        self._shrunk[outcome.kinds] += 1
+
+        def fails(candidate: Part) -> bool:
+            found = self.sides.run(candidate, self._modes)
+            return bool(found.kinds & outcome.kinds) and not self.sides.open_by_sql(candidate)
+
+        smallest = shrink(statement, fails)
+        final = self.sides.run(smallest, self._modes)
+        preview = "\n".join(
+            " | ".join((cell or b"").decode("utf-8", "replace") for cell in row)
+            for row in self.preview(smallest)
+        )
+        mismatch = Mismatch(
+            self.scene.name,
+            write(statement),
+            write(smallest),
+            final.where,
+            final.differences or outcome.differences,
+            preview,
+        )
+        if self.sides.open_by_sql(statement):
+            mismatch.where += "; the whole statement has no one answer: two plain servers differ too"
+        self.report.mismatches.append(mismatch)
+        say(str(mismatch) + "\n")

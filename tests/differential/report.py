@@ -1,0 +1,115 @@
+"""What a run found, and how it reads: progress, mismatches in their smallest form, and the summary table.
+
+Decides which mismatches count as the same. Runs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.differential.compare import METADATA, Difference
+
+_QUOTED = re.compile(r"'[^']*'")
+
+
+@dataclass
+class Mismatch:
+    """One statement that was answered differently. `smallest` is its shrunken text."""
+
+    scene: str
+    statement: str
+    smallest: str
+    where: str
+    differences: tuple[Difference, ...]
+    preview: str = ""
+
+    @property
+    def kinds(self) -> str:
+        """The kinds of its differences, in a fixed order."""
+        return ", ".join(sorted({difference.kind for difference in self.differences}))
+
+    def __str__(self) -> str:
+        lines = [f"[{self.scene}] {self.kinds} ({self.where})", f"  {self.smallest}"]
+        for difference in self.differences[:4]:
+            lines += [
+                f"    {difference.kind}",
+                f"      mesh:  {difference.mesh[:500]}",
+                f"      plain: {difference.plain[:500]}",
+            ]
+        if self.preview:
+            lines += ["    " + line for line in self.preview.splitlines()]
+        if self.statement != self.smallest:
+            lines.append(f"    from: {self.statement[:600]}")
+        return "\n".join(lines)
+
+
+@dataclass
+class Report:
+    """Counts of a run."""
+
+    statements: int = 0
+    runs: int = 0
+    failed: Counter[int] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    ways: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    mismatches: list[Mismatch] = field(default_factory=list)
+    unlike: int = 0
+    metadata_only: int = 0
+
+    def refuse(self, sentence: str, statement: str) -> None:
+        """Notes a refusal under its sentence, without the names in it."""
+        reason = _QUOTED.sub("'…'", sentence.removeprefix("dbmesh: not supported: "))
+        self.refused[reason] += 1
+        if reason not in self.examples or len(statement) < len(self.examples[reason]):
+            self.examples[reason] = statement
+
+    def differ(self, differences: tuple[Difference, ...]) -> None:
+        """Notes the kinds of a statement's differences."""
+        kinds = {difference.kind for difference in differences}
+        self.kinds.update(kinds)
+        if all(kind.removeprefix("prepare: ") in METADATA for kind in kinds):
+            self.metadata_only += 1
+        else:
+            self.unlike += 1
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing differed."""
+        return not self.kinds
+
+    def add(self, other: Report) -> None:
+        """Takes in the counts of another run."""
+        for name in ("statements", "runs", "unlike", "metadata_only"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in ("failed", "refused", "ways", "kinds"):
+            getattr(self, name).update(getattr(other, name))
+        for reason, example in other.examples.items():
+            self.examples.setdefault(reason, example)
+        self.mismatches += other.mismatches
+
+    def table(self, seconds: float) -> str:
+        """The summary."""
+        refused = sum(self.refused.values())
+        equal = self.statements - refused - self.unlike - self.metadata_only
+        lines = [
+            f"| statements | {self.statements} |",
+            "|---|---|",
+            f"| compared executions | {self.runs} |",
+            *(f"| {way} | {count} |" for way, count in self.ways.most_common()),
+            f"| equal | {equal} |",
+            f"| of these, the same error on both | {sum(self.failed.values())} |",
+            f"| mismatches | {self.unlike} |",
+            f"| mismatches of metadata only | {self.metadata_only} |",
+            f"| refused | {refused} ({100 * refused / max(1, self.statements):.1f} %) |",
+            f"| statements per second | {self.statements / max(seconds, 0.001):.0f} |",
+        ]
+        lines += ["", "refused, by reason:"]
+        lines += [f"{count:6} {reason}" for reason, count in self.refused.most_common()]
+        lines += ["", "mismatches, by kind (a statement may have several):"]
+        lines += [f"{count:6} {kind}" for kind, count in self.kinds.most_common()]
+        lines += ["", f"errors on both: {dict(self.failed.most_common(12))}"]
+        return "\n".join(lines)

@@ -1,0 +1,210 @@
+"""What the tester plays on: real servers, the mesh in front of them, and one plain server with the same rows.
+
+Decides how the tables of a layout come to be and how they are put back. Knows no statement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from tests.differential.client import Client
+from tests.differential.layouts import LAYOUTS, Layout
+from tests.differential.schema import Table, make_tables, quoted
+from tests.differential.values import Value
+from tests.plugins.mariadb import MariaDb, make_template, start_all
+from tests.plugins.mesh import Mesh
+
+USER, PASSWORD = "root", "root"
+_SHUFFLED = "_shuffled"
+
+
+def _insert(table: str, rows: Sequence[Sequence[Value]]) -> str:
+    lines = ",".join(f"({','.join(value.sql for value in row)})" for row in rows)
+    return f"INSERT INTO {table} VALUES {lines}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One layout with its tables."""
+
+    layout: Layout
+    tables: tuple[Table, ...]
+
+    @property
+    def name(self) -> str:
+        """The logic database."""
+        return self.layout.name
+
+    def table(self, name: str) -> Table:
+        """The table of that name."""
+        return next(table for table in self.tables if table.name == name)
+
+    def shard_schema(self, source: int) -> str:
+        """The schema of data source `ds_<source>`."""
+        return f"{self.name}_ds_{source}"
+
+    def configuration(self, servers: Sequence[MariaDb]) -> str:
+        """database-<name>.yaml."""
+        lines = [f"databaseName: {self.name}", "dataSources:"]
+        for source in range(self.layout.sources):
+            server = servers[source % len(servers)]
+            lines += [
+                f"  ds_{source}:",
+                f"    url: jdbc:mysql://{server.host}:{server.port}/{self.shard_schema(source)}?useSSL=false",
+                f"    username: {server.user}",
+                f"    password: {server.password}",
+                "    maxPoolSize: 10",
+            ]
+        lines += ["rules:", "- !SHARDING", self.layout.rules.rstrip("\n")]
+        lines += ["- !BROADCAST", "  tables: [land]", "- !SINGLE", "  tables: [ds_0.setting]"]
+        return "\n".join(lines) + "\n"
+
+
+def make_scene(layout: Layout, seed: int) -> Scene:
+    """The layout with the tables of a seed."""
+    chooser = random.Random(f"{layout.name} {seed}")
+    return Scene(layout, make_tables(chooser, dict(layout.keys), layout.folded_codes))
+
+
+class Stage:
+    """Servers and mesh with all scenes. `open_stage` makes one from nothing."""
+
+    def __init__(self, servers: Sequence[MariaDb], scenes: Sequence[Scene], directory: Path) -> None:
+        self.servers = list(servers)
+        self.scenes = list(scenes)
+        self.plain_server = servers[0]
+        rules = directory / "rules"
+        rules.mkdir()
+        (rules / "global.yaml").write_text(
+            f"authority:\n  users:\n  - {{user: {USER}@%, password: {PASSWORD}}}\n"
+        )
+        for scene in scenes:
+            (rules / f"database-{scene.name}.yaml").write_text(scene.configuration(servers))
+        self.mesh = Mesh(rules, directory / "mesh.log")
+        self._connections: dict[int, pymysql.Connection[Any]] = {}
+
+    def create(self) -> None:
+        """Makes and fills all tables."""
+        for scene in self.scenes:
+            for source in range(scene.layout.sources):
+                self._create(self.servers[source % len(self.servers)], scene, source)
+            self._run(
+                self.plain_server, f"CREATE DATABASE {scene.name}", f"CREATE DATABASE {scene.name}{_SHUFFLED}"
+            )
+            for table in scene.tables:
+                self._run(
+                    self.plain_server,
+                    f"CREATE TABLE {scene.name}.{table.name} ({table.definition()})",
+                    # Without keys and backwards: where its answer differs, SQL leaves the answer open.
+                    f"CREATE TABLE {scene.name}{_SHUFFLED}.{table.name} ({table.definition(keys=False)}) ENGINE=MyISAM",
+                    _insert(f"{scene.name}{_SHUFFLED}.{table.name}", table.rows[::-1]),
+                )
+            self.fill(scene)
+
+    def drop(self) -> None:
+        """Removes what `create` made."""
+        for scene in self.scenes:
+            for source in range(scene.layout.sources):
+                self._run(
+                    self.servers[source % len(self.servers)], f"DROP DATABASE {scene.shard_schema(source)}"
+                )
+            self._run(
+                self.plain_server, f"DROP DATABASE {scene.name}", f"DROP DATABASE {scene.name}{_SHUFFLED}"
+            )
+
+    def _create(self, server: MariaDb, scene: Scene, source: int) -> None:
+        schema = scene.shard_schema(source)
+        self._run(server, f"CREATE DATABASE {schema}")
+        for table in scene.tables:
+            for owner, actual in scene.layout.nodes_of(table.name):
+                if owner == source:
+                    self._run(server, f"CREATE TABLE {schema}.{actual} ({table.definition()})")
+
+    def fill(self, scene: Scene, names: Iterable[str] = ()) -> None:
+        """Puts the rows of these tables (of all when none is named) back, on the shards and on the plain server."""
+        chosen = [table for table in scene.tables if not names or table.name in set(names)]
+        for table in chosen:
+            whole = f"{scene.name}.{table.name}"
+            self._run(self.plain_server, f"DELETE FROM {whole}", _insert(whole, table.rows))
+            for source, actual in scene.layout.nodes_of(table.name):
+                name = f"{scene.shard_schema(source)}.{actual}"
+                rows = [row for row in table.rows if (source, actual) in scene.layout.places(table, row)]
+                statements = [f"DELETE FROM {name}", *([_insert(name, rows)] if rows else [])]
+                self._run(self.servers[source % len(self.servers)], *statements)
+
+    def misplaced(self, scene: Scene, name: str) -> list[str]:
+        """Rows of a sharded table that lie where their keys do not belong."""
+        table = scene.table(name)
+        columns = scene.layout.keys[name]
+        found: list[str] = []
+        for source, actual in scene.layout.nodes_of(name):
+            server = self.servers[source % len(self.servers)]
+            listing = ", ".join(f"CAST({quoted(column)} AS CHAR)" for column in columns)
+            for row in self._run(server, f"SELECT {listing} FROM {scene.shard_schema(source)}.{actual}"):
+                cells = dict(zip(columns, map(str, row), strict=True))
+                if scene.layout.place(table.name, cells) != (source, actual):
+                    found.append(f"{cells} in ds_{source}.{actual}")
+        return found
+
+    def _run(self, server: MariaDb, *statements: str) -> list[tuple[Any, ...]]:
+        if server.port not in self._connections:
+            self._connections[server.port] = server.connect()
+        with self._connections[server.port].cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def mesh_client(self, scene: Scene) -> Client:
+        """A session at the mesh."""
+        return Client(self.mesh.port, USER, PASSWORD, scene.name)
+
+    def plain_client(self, scene: Scene) -> Client:
+        """A session at the plain server."""
+        return Client(self.plain_server.port, self.plain_server.user, self.plain_server.password, scene.name)
+
+    def shuffled_client(self, scene: Scene) -> Client:
+        """A session at the plain server with the same rows in another physical order and without indexes."""
+        server = self.plain_server
+        return Client(server.port, server.user, server.password, f"{scene.name}{_SHUFFLED}")
+
+    def close(self) -> None:
+        """Ends the connections and the mesh; the servers belong to whoever started them."""
+        for connection in self._connections.values():
+            connection.close()
+        self.mesh.stop()
+
+
+@contextlib.contextmanager
+def stage_on(
+    servers: Sequence[MariaDb], directory: Path, seed: int, names: Sequence[str] = ()
+) -> Iterator[Stage]:
+    """A stage with the named layouts (all when none is named) over running servers."""
+    layouts = [layout for layout in LAYOUTS if not names or layout.name in names]
+    stage = Stage(servers, [make_scene(layout, seed) for layout in layouts], directory)
+    try:
+        stage.create()
+        stage.mesh.start()
+        yield stage
+    finally:
+        stage.close()
+
+
+@contextlib.contextmanager
+def open_stage(directory: Path, seed: int, names: Sequence[str] = ()) -> Iterator[Stage]:
+    """A stage with servers of its own."""
+    template = make_template(directory)
+    servers = [MariaDb(name, directory, template) for name in ("shard0", "shard1")]
+    start_all(servers)
+    try:
+        with stage_on(servers, directory, seed, names) as stage:
+            yield stage
+    finally:
+        for server in servers:
+            server.stop()
