@@ -47,7 +47,7 @@ class ColumnSchema:
     """One column of a logic table, as information_schema.COLUMNS describes it.
 
     `declared_type` is COLUMN_TYPE in lower case (`bigint(20) unsigned`); `collation` is None where text rules do
-    not apply.
+    not apply; `reads_clock` tells that DEFAULT or ON UPDATE takes the current time.
     """
 
     name: str
@@ -58,6 +58,7 @@ class ColumnSchema:
     collation: str | None = None
     auto_increment: bool = False
     has_default: bool = False
+    reads_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Decides how information_schema rows become `TableSchema` values. Knows no rules.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -27,8 +28,13 @@ _FAMILIES: Mapping[str, ColumnFamily] = {
     "json": ColumnFamily.JSON,
 }
 
+# A text that merely reads like a clock costs a round trip; a clock that is missed would tell several times.
+_CLOCK = re.compile(
+    r"(current_|utc_|local)time|(current|utc|cur)_?date|curtime|timestamp|now\b", re.IGNORECASE
+)
+
 _COLUMNS = b"""SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLLATION_NAME, EXTRA,
- COLUMN_DEFAULT IS NOT NULL FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()
+ COLUMN_DEFAULT IS NOT NULL, COLUMN_DEFAULT FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()
  ORDER BY TABLE_NAME, ORDINAL_POSITION"""
 _KEYS = b"""SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS
  WHERE TABLE_SCHEMA = DATABASE() AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
@@ -38,7 +44,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
     """Actual table name → schema, of the connection's own schema. Raises ShardError or MeshError."""
     columns: dict[str, list[ColumnSchema]] = defaultdict(list)
     for row in (await collect(connection, _COLUMNS)).rows:
-        table, name, data_type, column_type, nullable, collation, extra, has_default = (
+        table, name, data_type, column_type, nullable, collation, extra, has_default, default = (
             (value or b"").decode("utf-8", "surrogateescape") for value in row
         )
         columns[table].append(
@@ -51,6 +57,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
                 collation=collation or None,
                 auto_increment="auto_increment" in extra.lower(),
                 has_default=has_default == "1",
+                reads_clock="on update" in extra.lower() or _CLOCK.search(default) is not None,
             )
         )
     keys: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))

@@ -32,12 +32,13 @@ from dbmesh.planner.ddl_reading import (
     read_rename_table,
     read_truncate,
 )
-from dbmesh.planner.lexemes import LexemeReader
+from dbmesh.planner.lexemes import LexemeReader, split_lexemes
 from dbmesh.planner.plan import Answer, CountMerge, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.planner.tree_names import rename_references
+from dbmesh.planner.unrepeatable import reads_clock
 from dbmesh.rules.ruleset import ShardedTable, SingleTable
 
 _BY_HAND = "create it on the data source itself; the mesh finds tables there"
@@ -99,6 +100,8 @@ def _plan(context: PlanContext, table: DdlTable, shots: Sequence[TextShot]) -> T
         names,
         opens_transaction=False,
         implicit_commit=True,
+        # ALTER TABLE … ADD COLUMN gives the rows there are its default.
+        reads_clock=reads_clock(split_lexemes(context.statement.readable)),
     )
 
 

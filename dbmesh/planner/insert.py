@@ -27,7 +27,7 @@ from dbmesh.planner.plan import ShardPlan, Verb
 from dbmesh.planner.resolve import find_table
 from dbmesh.planner.template import Edits, Frame, SessionValue, Template, quote_name
 from dbmesh.planner.text_plan import names_of, part_frame
-from dbmesh.planner.unrepeatable import refuse_unrepeatable
+from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
 from dbmesh.planner.written_names import (
     check_database,
     rename_table,
@@ -139,6 +139,19 @@ class _Planner:
             unnumbered=None if self.generator else self.key_column,
             returning=self.reading.returning,
             names=names_of(self.context.rule_set.database, (self.table,)),
+            reads_clock=self._reads_clock(),
+        )
+
+    def _reads_clock(self) -> bool:
+        """By its text, by a column left to its default, or by ON UPDATE in a row that is there already."""
+        if self.schema is None or reads_clock(self.reader.lexemes):
+            return True
+        anywhere = bool(self.reading.updates) or any(
+            lexeme.word == "DEFAULT" for lexeme in self.reader.lexemes
+        )
+        return any(
+            column.reads_clock and (anywhere or column.name.lower() not in self.columns)
+            for column in self.schema.columns
         )
 
     def _check(self) -> None:

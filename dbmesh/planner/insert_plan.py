@@ -50,6 +50,7 @@ class InsertPlan:
     implicit_commit: bool = False
     pin: PinReason | None = None
     calculates_found_rows: bool = False
+    reads_clock: bool = False
 
     def bind(self, call: Call) -> BoundStatement:
         """One shot per data node that gets rows, rows in the client's order. O(rows).

@@ -55,6 +55,7 @@ class OnePlacePlan:
     implicit_commit: bool = False
     pin: PinReason | None = None
     calculates_found_rows: bool = False
+    reads_clock: bool = False
 
     def bind(self, call: Call) -> BoundStatement:
         """The only shot. Raises MeshError(NOT_SUPPORTED) when rows of several data nodes would have to meet."""

@@ -327,6 +327,7 @@ class ShardPlan(Protocol):
     * `implicit_commit`: commits the open transaction first (DDL).
     * `pin`: the session keeps the connection afterwards, and why.
     * `calculates_found_rows`: SQL_CALC_FOUND_ROWS or another reason why FOUND_ROWS() differs from the rows returned.
+    * `reads_clock`: its text, or a column it leaves to its default, takes the current time.
     """
 
     @property
@@ -343,6 +344,8 @@ class ShardPlan(Protocol):
     def pin(self) -> PinReason | None: ...
     @property
     def calculates_found_rows(self) -> bool: ...
+    @property
+    def reads_clock(self) -> bool: ...
 
     def bind(self, call: Call) -> BoundStatement:
         """Shots and answer for these values. Pure. Raises MeshError (no route, refused combination)."""

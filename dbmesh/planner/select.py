@@ -15,6 +15,7 @@ from dbmesh.errors import NOT_SUPPORTED, MeshError, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Scatter
 from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
+from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.names import drop_schema_qualifiers, logic_names, rename_tables, session_answers
 from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
 from dbmesh.planner.point import PointLookup, point_lookup
@@ -23,6 +24,7 @@ from dbmesh.planner.route import Router, Target, build_router, literal_slots
 from dbmesh.planner.scatter import plan_scatter
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.template import Edits, Frame, Template
+from dbmesh.planner.unrepeatable import reads_clock
 from dbmesh.sql.lexer import LexerFlags
 
 _RELAY = Relay()
@@ -73,6 +75,7 @@ class SelectPlan:
     opens_transaction: bool = True
     pin: PinReason | None = None
     calculates_found_rows: bool = False
+    reads_clock: bool = False
     verb: Verb = Verb.SELECT
     implicit_commit: bool = False
     federation: FederationTemplate | MeshError | None = None
@@ -150,6 +153,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
         pin=pin,
         calculates_found_rows=_calculates_found_rows(tree),
         federation=_federation(context, scopes, router),
+        reads_clock=reads_clock(split_lexemes(context.statement.readable)),
         _scattered=_Frames(scatter.template) if isinstance(scatter, Scatter) else None,
     )
 

@@ -35,6 +35,7 @@ class TextPlan:
     implicit_commit: bool = False
     pin: PinReason | None = None
     calculates_found_rows: bool = False
+    reads_clock: bool = False
 
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""

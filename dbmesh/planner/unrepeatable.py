@@ -1,4 +1,8 @@
-"""Expressions that give another value on each server: writes that must be the same everywhere may not use them."""
+"""Expressions that give another value on each server: writes that must be the same everywhere may not use them.
+
+The clock is not among them: a statement of several shots tells every server its one moment. `reads_clock` decides which
+statements need that.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,6 @@ _FUNCTIONS = frozenset(
         "UUID",
         "UUID_SHORT",
         "SYSDATE",
-        "NOW",
-        "CURDATE",
-        "CURTIME",
-        "CURRENT_TIMESTAMP",
-        "CURRENT_DATE",
-        "CURRENT_TIME",
-        "LOCALTIME",
-        "LOCALTIMESTAMP",
-        "UNIX_TIMESTAMP",
-        "UTC_DATE",
-        "UTC_TIME",
-        "UTC_TIMESTAMP",
         "NEXTVAL",
         "LASTVAL",
         "SETVAL",
@@ -39,7 +31,7 @@ _FUNCTIONS = frozenset(
         "FORMAT_PICO_TIME",
     ]
 )
-_WITHOUT_BRACKETS = frozenset(
+_CLOCK_WORDS = frozenset(
     [
         "CURRENT_TIMESTAMP",
         "CURRENT_DATE",
@@ -51,6 +43,20 @@ _WITHOUT_BRACKETS = frozenset(
         "UTC_TIMESTAMP",
     ]
 )
+"""Functions of the clock that need no brackets."""
+_CLOCK_FUNCTIONS = _CLOCK_WORDS | {"NOW", "CURDATE", "CURTIME", "UNIX_TIMESTAMP"}
+
+
+def reads_clock(lexemes: Sequence[Lexeme]) -> bool:
+    """Whether a statement asks for the time it began at. SYSDATE() does not: it tells the time of every row."""
+    return any(
+        lexeme.word in _CLOCK_WORDS or (lexeme.word in _CLOCK_FUNCTIONS and _is_called(lexemes, at))
+        for at, lexeme in enumerate(lexemes)
+    )
+
+
+def _is_called(lexemes: Sequence[Lexeme], at: int) -> bool:
+    return at + 1 < len(lexemes) and lexemes[at + 1].text == "("
 
 
 def refuse_unrepeatable(lexemes: Sequence[Lexeme], table: str) -> None:
@@ -59,9 +65,7 @@ def refuse_unrepeatable(lexemes: Sequence[Lexeme], table: str) -> None:
     Raises MeshError(NOT_SUPPORTED).
     """
     for at, lexeme in enumerate(lexemes):
-        called = at + 1 < len(lexemes) and lexemes[at + 1].text == "("
-        # UNIX_TIMESTAMP(x) and CURRENT_TIMESTAMP(6) are refused alike: telling them apart is not worth a mistake.
-        found = (called and lexeme.word in _FUNCTIONS) or lexeme.word in _WITHOUT_BRACKETS
+        found = lexeme.word in _FUNCTIONS and _is_called(lexemes, at)
         if found or lexeme.kind is Kind.SYSTEM_VARIABLE:
             raise not_supported(
                 f"{lexeme.text} in a write to the broadcast table '{table}' (its value differs from server to server)",

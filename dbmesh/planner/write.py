@@ -21,7 +21,7 @@ from dbmesh.planner.resolve import Scopes, TableReference, resolve
 from dbmesh.planner.route import build_router
 from dbmesh.planner.scatter import stays_beside
 from dbmesh.planner.tree_names import rename_references, rename_targets
-from dbmesh.planner.unrepeatable import refuse_unrepeatable
+from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
 from dbmesh.planner.write_plan import KeptColumn, WritePlan, broadcast_write, moved_row
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable
 from dbmesh.sql.parse import parse
@@ -49,10 +49,12 @@ def plan_write(context: PlanContext) -> ShardPlan:
     edits = rename_references(context, scopes, tree)
     rename_targets(edits, scopes, tree, targets)
     tables = tuple(dict.fromkeys(reference.table.name for reference in scopes.references))
+    clock = reads_clock(reader.lexemes) or (verb is Verb.UPDATE and any(map(_updates_time, written)))
     if any(isinstance(reference.table, BroadcastTable) for reference in written):
         refuse_unrepeatable(reader.lexemes, written[0].table.name)
         _refuse_mixed(tree, scopes, verb)
-        return broadcast_write(verb, tables, scopes, edits.build(), logic_names(context, scopes))
+        template, names = edits.build(), logic_names(context, scopes)
+        return broadcast_write(verb, tables, scopes, template, names, reads_clock=clock)
     router = build_router(context, scopes)
     sharded = all(isinstance(reference.table, ShardedTable) for reference in written)
     many = sharded and not scopes.is_opaque(tree) and stays_beside(scopes, router, tree)
@@ -67,7 +69,13 @@ def plan_write(context: PlanContext) -> ShardPlan:
         limited=bool(tree.args.get("limit") or tree.args.get("order")),
         returning=tree.args.get("returning") is not None,
         point=point_lookup(router),
+        reads_clock=clock,
     )
+
+
+def _updates_time(reference: TableReference) -> bool:
+    """Whether a column of a changed row may be set to the current time by itself (ON UPDATE CURRENT_TIMESTAMP)."""
+    return reference.schema is None or any(column.reads_clock for column in reference.schema.columns)
 
 
 def _without_modifiers(text: str) -> str:

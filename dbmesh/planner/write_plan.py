@@ -63,6 +63,7 @@ class WritePlan:
     implicit_commit: bool = False
     pin: PinReason | None = None
     calculates_found_rows: bool = False
+    reads_clock: bool = False
     point: PointLookup | None = None
     # Frames are a function of template and target: remembering them changes no answer.
     _frames: dict[Target, Frame] = field(default_factory=dict, repr=False, compare=False)
@@ -133,7 +134,13 @@ class WritePlan:
 
 
 def broadcast_write(
-    verb: Verb, tables: tuple[str, ...], scopes: Scopes, template: Template, names: Names
+    verb: Verb,
+    tables: tuple[str, ...],
+    scopes: Scopes,
+    template: Template,
+    names: Names,
+    *,
+    reads_clock: bool,
 ) -> TextPlan:
     """One shot per data source. Raises MeshError(NOT_SUPPORTED) when the tables live on different ones."""
     places: list[dict[str, str]] = []
@@ -149,7 +156,7 @@ def broadcast_write(
         TextShot(source, template.frame([place[source] for place in places])) for source in places[0]
     )
     answer: Answer = CountMerge(broadcast=True) if len(shots) > 1 else Relay()
-    return TextPlan(verb, tables, shots, answer, names)
+    return TextPlan(verb, tables, shots, answer, names, reads_clock=reads_clock)
 
 
 def moved_row(table: str, column: str) -> MeshError:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
 
 class Loan:
-    """Connections lent to one statement. `free` gives back those that are not the session's own."""
+    """Connections lent to one statement. `free` gives back those that are not the session's own. `state` is what they are
+    brought to, the session's unless given."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, state: SessionState | None = None) -> None:
         self._session = session
+        self._state = session.state if state is None else state
         self._borrowed: list[Connection] = []
         self.lanes: list[Lane] = []
 
@@ -34,7 +36,7 @@ class Loan:
         Data sources are taken in name order, so that two statements never wait for each other in a circle. Raises
         MeshError or ShardError; `free` must be called in any case.
         """
-        session = self._session
+        session, state = self._session, self._state
         transactional = plan.opens_transaction and (session.transaction.open or not session.autocommit)
         by_source: dict[str, list[Shot]] = {}
         for shot in shots:
@@ -46,7 +48,7 @@ class Loan:
                 database, data_source, _parallel(session, own, answer), transactional
             )
             for connection in connections:
-                if connection.state is not session.state and connection.state != session.state:
+                if connection.state is not state and connection.state != state:
                     await connection.bring_to(self._reachable(connection))
             if transactional:
                 await self._join(database, data_source, connections[0], plan)
@@ -64,17 +66,17 @@ class Loan:
     async def take_for_reading(self, database: Database, data_source: str) -> Connection:
         """One connection outside any transaction's rules, for questions about a statement. Raises as `take`."""
         connection = (await self._connections(database, data_source, 1, transactional=False))[0]
-        if connection.state != self._session.state:
+        if connection.state != self._state:
             await connection.bring_to(self._reachable(connection))
         return connection
 
     def _reachable(self, connection: Connection) -> SessionState:
-        """The session's state, as far as this connection can be brought to it without losing what the session holds
+        """The loan's state, as far as this connection can be brought to it without losing what the session holds
         there: a reset would silently end a transaction, drop locks and close cursors. Raises MeshError."""
         session = self._session
-        wanted = keeping_characteristics(connection.state, session.state)
-        if wanted == session.state or not self.keeps(connection):
-            return session.state
+        wanted = keeping_characteristics(connection.state, self._state)
+        if wanted == self._state or not self.keeps(connection):
+            return self._state
         if any(branch.connection is connection for branch in session.transaction.branches.values()):
             return wanted
         raise not_supported(

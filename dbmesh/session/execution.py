@@ -6,10 +6,12 @@ answer relayed) is `try_relay`; everything else is a coroutine that owns the exc
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.backend.state import SessionState
 from dbmesh.engine.exchange import Exchange, Outcome, ShardWarning
 from dbmesh.errors import INTERNAL, NOT_SUPPORTED, TABLE_CHANGED, MeshError, ShardError
 from dbmesh.planner.plan import (
@@ -240,8 +242,8 @@ async def _exchange(
     *,
     undo: bool = True,
 ) -> Outcome:
-    loan = Loan(session)
     exchange: Exchange | None = None
+    loan = Loan(session, _state_for(session, plan, bound))
     undoable = False
     target = RenamingSink(sink, bound.answer, bound.names) if isinstance(bound.answer, RenameValues) else sink
     try:
@@ -264,6 +266,16 @@ async def _exchange(
     finally:
         session.announce(None)
         loan.free()
+
+
+def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> SessionState:
+    """The session's state; for a statement that asks several times for the time, with its one moment in it: the
+    variable `timestamp` is what NOW() and DEFAULT CURRENT_TIMESTAMP read (manual, "Server System Variables")."""
+    state = session.state
+    if len(bound.shots) == 1 or not plan.reads_clock or state.variable("timestamp") is not None:
+        return state
+    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
+    return state.with_variable("timestamp", f"{seconds}.{microseconds:06}")
 
 
 def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshError | ShardError:

@@ -79,7 +79,9 @@ class Database:
         self._sqlite = sqlite3.connect(
             path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
-        self._functions = Functions(now, random)
+        self.settings: dict[str, Stored] = {}
+        self._clock = now
+        self._functions = Functions(self._now, random)
         self._functions.install(self._sqlite)
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
             self._sqlite.execute(f"PRAGMA {pragma}").fetchall()
@@ -92,7 +94,6 @@ class Database:
         self._last_insert_id = 0
         self._row_count = -1
         self._read_only = False
-        self.settings: dict[str, Stored] = {}
         self.user_variables: dict[str, Stored] = {}
         self.found_rows = False
 
@@ -100,6 +101,13 @@ class Database:
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         return self._sqlite.in_transaction
+
+    def _now(self) -> datetime.datetime:
+        """The session's moment: that of the variable `timestamp` (seconds since 1970) while it is not 0."""
+        fixed = float(self.settings.get("timestamp") or 0)
+        if not fixed:
+            return self._clock()
+        return datetime.datetime.fromtimestamp(fixed, datetime.UTC).replace(tzinfo=None)
 
     def interrupt(self) -> None:
         """Stop the running statement; may be called from another thread."""

@@ -128,6 +128,7 @@ class Table:
                     collation=column.collation if column.type.kind is Kind.TEXT else None,
                     auto_increment=column.auto_increment,
                     has_default=column.has_default or column.default_now,
+                    reads_clock=column.default_now or column.on_update_now,
                 )
                 for column in self.columns
             ),

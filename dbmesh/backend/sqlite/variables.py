@@ -5,13 +5,14 @@ Decides what @@variables and SHOW VARIABLES answer. A variable that is not liste
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from dbmesh.backend.sqlite.coerce import Stored
 from dbmesh.backend.sqlite.collation import GENERAL_CI
 from dbmesh.backend.state import SessionState
-from dbmesh.errors import not_supported
+from dbmesh.errors import WRONG_VALUE, MeshError, not_supported
 from dbmesh.sql.literals import unquote
 
 VERSION = "8.0.36-dbmesh-sqlite"
@@ -88,6 +89,7 @@ def value_of(expression: str) -> Stored:
 
 
 _CHANGES_READING = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "ANSI", "HIGH_NOT_PRECEDENCE")
+_MOMENT = re.compile(r"\d{1,10}(\.\d+)?")
 _CHARSETS = frozenset({"", "utf8mb4", "utf8", "utf8mb3"})
 
 
@@ -108,6 +110,9 @@ def settings_of(state: SessionState) -> dict[str, Stored]:
         raise not_supported(f"time_zone {zone} on the embedded SQLite data source", "use '+00:00'")
     if "sql_select_limit" in settings:
         raise not_supported("sql_select_limit on the embedded SQLite data source", "write LIMIT")
+    moment = str(settings.get("timestamp", 0))
+    if _MOMENT.fullmatch(moment) is None:
+        raise MeshError(WRONG_VALUE, name="timestamp", value=moment)
     return settings
 
 

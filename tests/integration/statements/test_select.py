@@ -45,6 +45,8 @@ SELECT * FROM t_order
 SELECT user_id, name FROM t_user WHERE name LIKE 'user 0%'
 SELECT user_id FROM t_user WHERE user_id IN (1, 2, 3, 4, 5, 999)
 SELECT user_id FROM t_user WHERE user_id IN (1, '2', 3.0)
+SELECT user_id FROM t_user WHERE user_id IN (1, 1 + 1, LENGTH('abc'))
+SELECT user_id FROM t_user WHERE user_id IN (4, balance, 5)
 SELECT user_id FROM t_user WHERE user_id BETWEEN 10 AND 20
 SELECT user_id FROM t_user WHERE user_id > 50 AND user_id <= 55
 SELECT user_id FROM t_user WHERE user_id = 1 OR user_id = 2

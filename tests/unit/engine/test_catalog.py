@@ -22,7 +22,9 @@ async def test_columns_and_keys_are_those_of_the_server(mariadb_server: ServerFa
     server.execute("DROP TABLE IF EXISTS catalog_test.t")
     server.execute(
         "CREATE TABLE catalog_test.t (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, e ENUM('a','b') NOT NULL, "
-        "d DECIMAL(10,2) DEFAULT 1, x VARBINARY(5), n VARCHAR(9) COLLATE utf8mb4_bin, UNIQUE KEY u (n, e))"
+        "d DECIMAL(10,2) DEFAULT 1, x VARBINARY(5), n VARCHAR(9) COLLATE utf8mb4_bin, UNIQUE KEY u (n, e))",
+        "CREATE OR REPLACE TABLE catalog_test.clocks (a DATETIME DEFAULT NOW(), b TIMESTAMP NULL ON UPDATE NOW(), "
+        "c DATE DEFAULT (CURDATE()), d DATETIME DEFAULT '2024-01-01', e INT DEFAULT (UNIX_TIMESTAMP()), f DATETIME)",
     )
     config = replace(
         DataSourceConfig(
@@ -31,9 +33,10 @@ async def test_columns_and_keys_are_those_of_the_server(mariadb_server: ServerFa
     )
     connection = await open_mysql(config, Flavour())
     try:
-        table = (await load_tables(connection))["t"]
+        tables = await load_tables(connection)
     finally:
         await connection.close()
+    table = tables["t"]
     assert [(c.name, c.family, c.unsigned, c.nullable) for c in table.columns] == [
         ("id", ColumnFamily.INTEGER, True, False),
         ("e", ColumnFamily.ENUM, False, False),
@@ -46,3 +49,4 @@ async def test_columns_and_keys_are_those_of_the_server(mariadb_server: ServerFa
     assert table.columns[0].auto_increment
     assert table.columns[2].has_default
     assert table.columns[4].collation == "utf8mb4_bin"
+    assert [c.name for c in tables["clocks"].columns if c.reads_clock] == ["a", "b", "c", "e"]

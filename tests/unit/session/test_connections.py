@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from dbmesh.backend.state import SessionState
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import PinReason
 from dbmesh.session.connections import Loan, free_after_error
@@ -15,7 +16,13 @@ from tests.plugins.scripted import ScriptedConnection
 
 
 def _session() -> SimpleNamespace:
-    made = SimpleNamespace(pins={}, transaction=Transaction(), broken_transaction=None, now=lambda: 0.0)
+    made = SimpleNamespace(
+        pins={},
+        transaction=Transaction(),
+        broken_transaction=None,
+        now=lambda: 0.0,
+        state=SessionState(),
+    )
     made.release_branches = lambda branches: Session.release_branches(made, branches)
     return made
 

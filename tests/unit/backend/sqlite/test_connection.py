@@ -149,3 +149,23 @@ async def test_variables_that_would_change_answers_are_refused(tmp_path: Path, s
 async def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(MeshError, match="ds_9"):
         await SQLiteConnection.open(str(tmp_path / "no" / "such" / "a.db"), data_source="ds_9")
+
+
+async def test_the_variable_timestamp_is_the_time_of_its_statements(tmp_path: Path) -> None:
+    connection = await SQLiteConnection.open(str(tmp_path / "a.db"), data_source="ds_0")
+    await ask(
+        connection, "CREATE TABLE t (id INT PRIMARY KEY, made DATETIME(6) DEFAULT CURRENT_TIMESTAMP(6))"
+    )
+    columns = (await connection.load_catalog())["t"].columns
+    assert [column.reads_clock for column in columns] == [False, True]
+    await connection.bring_to(SessionState().with_variable("timestamp", "1700000000.123456"))
+    await ask(connection, "INSERT INTO t (id) VALUES (1)")
+    _, found = await ask(connection, "SELECT NOW(6), made FROM t")
+    assert found.values == [[b"2023-11-14 22:13:20.123456"] * 2]
+    for state in (SessionState(), SessionState().with_variable("timestamp", "0")):
+        await connection.bring_to(state)
+        _, found = await ask(connection, "SELECT YEAR(NOW()) > 2023")
+        assert found.values == [[b"1"]]
+    with pytest.raises(MeshError, match="timestamp"):
+        await connection.bring_to(SessionState().with_variable("timestamp", "'soon'"))
+    await connection.close()
