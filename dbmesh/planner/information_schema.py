@@ -14,7 +14,7 @@ from dbmesh.errors import MeshError, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.names import session_answers
 from dbmesh.planner.plan import Answer, Relay, RowMerge, ShardPlan, Verb
-from dbmesh.planner.template import Frame, quote_name
+from dbmesh.planner.template import Edits, Frame, quote_name
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.sql.literals import literal_text
 
@@ -137,7 +137,17 @@ def _frame(context: PlanContext, actual: Mapping[str, str]) -> Frame:
         database = column.args.get("db")
         if isinstance(database, exp.Identifier) and database.name.lower() == "information_schema":
             edits.replace(database.meta["start"], column.args["table"].meta["start"])
+    for select in tree.find_all(exp.Select):
+        _keep_case(edits, select)
     return edits.build().frame(())
+
+
+def _keep_case(edits: Edits, select: exp.Select) -> None:
+    """MariaDB titles a column of information_schema as the client spells it, MySQL 8 in capitals. A derived table has
+    capitals on both, so MariaDB alone is told the spelling: only it reads this kind of comment."""
+    for item in select.expressions:
+        if isinstance(item, exp.Column) and isinstance(item.this, exp.Identifier):
+            edits.insert(item.this.meta["end"] + 1, f" /*M! AS {quote_name(item.name, quoted=True)} */")
 
 
 def _places(context: PlanContext) -> Sequence[tuple[str, Mapping[str, str]]]:

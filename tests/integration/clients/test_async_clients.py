@@ -71,6 +71,25 @@ async def test_create_read_update_delete(client: ModuleType, target: Target, fre
         assert await run(connection, "SELECT 1 FROM t_user WHERE user_id = 1101") == []
 
 
+# aiomysql raises the warnings of every statement as Python's; the write is promised to bring this one.
+@pytest.mark.filterwarnings("ignore:dbmesh. committed one after another:Warning")
+async def test_many_rows_on_all_shards_are_created_changed_and_deleted(
+    client: ModuleType, target: Target, fresh_shop: Shop
+) -> None:
+    async with connected(client, target) as connection:
+        async with connection.cursor() as cursor:
+            await cursor.executemany(
+                "INSERT INTO t_auto (id, word, n) VALUES (%s, %s, %s)",
+                [(key, f"w{key}", key % 3) for key in range(2100, 2112)],
+            )
+            assert cursor.rowcount == 12
+            assert await cursor.execute("UPDATE t_auto SET word = %s WHERE n = %s", ("changed", 1)) == 4
+            assert await cursor.execute("DELETE FROM t_auto WHERE n = %s", (2,)) == 4
+        assert await run(connection, "SELECT id, word FROM t_auto WHERE id >= 2100 ORDER BY id") == [
+            (key, "changed" if key % 3 == 1 else f"w{key}") for key in range(2100, 2112) if key % 3 != 2
+        ]
+
+
 async def test_pages_come_in_order(client: ModuleType, target: Target, shop: Shop) -> None:
     async with connected(client, target) as connection:
         seen: list[int] = []

@@ -49,6 +49,36 @@ def test_create_read_update_delete(target: Target, fresh_shop: Shop) -> None:
     assert done.stdout.splitlines() == ["user_id\tname", "1201\tcommand line", "n", "0"]
 
 
+def test_many_rows_on_all_shards_are_created_changed_and_deleted(target: Target, fresh_shop: Shop) -> None:
+    rows = ", ".join(f"({key}, 'w{key}', {key})" for key in range(2000, 2020))
+    done = run(
+        target,
+        f"INSERT INTO t_auto (id, word, n) VALUES {rows}",
+        "UPDATE t_auto SET n = n + 1 WHERE id >= 2010",
+        "DELETE FROM t_auto WHERE n % 2 = 0 AND id < 2010",
+        "SELECT COUNT(*) AS rows_left, SUM(n) AS total FROM t_auto WHERE id >= 2000",
+        options=("-vv",),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Query OK, 20 rows affected" in done.stdout
+    assert "Query OK, 5 rows affected" in done.stdout
+    left = [key for key in range(2000, 2010) if key % 2] + list(range(2011, 2021))
+    assert f"{len(left)}\t{sum(left)}" in done.stdout
+
+
+def test_pages_come_in_order(target: Target, shop: Shop) -> None:
+    done = run(
+        target,
+        *(
+            f"SELECT order_id FROM t_order ORDER BY order_id LIMIT 70 OFFSET {start}"
+            for start in range(0, 240, 70)
+        ),
+        options=("--skip-column-names",),
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == [str(key) for key in range(1, 241)]
+
+
 @pytest.mark.parametrize(
     "options", [(), ("--quick",), ("--column-type-info",), ("--table",), ("--vertical",)]
 )

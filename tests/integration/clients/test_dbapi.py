@@ -138,6 +138,23 @@ def test_rows_land_on_the_shard_the_rules_name(client: Client, fresh_shop: Shop)
         assert placed == {n: f"ds_{n % 2}.t_auto_{n % 4}" for n in range(2000, 2008)}
 
 
+def test_many_rows_on_all_shards_are_changed_read_and_deleted(client: Client, fresh_shop: Shop) -> None:
+    with client.connection(autocommit=True) as connection:
+        cursor = connection.cursor()
+        cursor.executemany(
+            "INSERT INTO t_auto (id, word, n) VALUES (%s, %s, %s)",
+            [(key, f"w{key}", key % 3) for key in range(2100, 2112)],
+        )
+        cursor.execute("UPDATE t_auto SET word = %s WHERE n = %s", ("changed", 1))
+        assert cursor.rowcount == 4
+        cursor.execute("DELETE FROM t_auto WHERE n = %s", (2,))
+        assert cursor.rowcount == 4
+        cursor.close()
+        assert run(connection, "SELECT id, word FROM t_auto WHERE id >= %s ORDER BY id", 2100) == [
+            (key, "changed" if key % 3 == 1 else f"w{key}") for key in range(2100, 2112) if key % 3 != 2
+        ]
+
+
 def test_pages_come_in_order_without_gap_or_repeat(client: Client) -> None:
     with client.connection() as connection:
         seen: list[int] = []

@@ -97,6 +97,32 @@ def test_the_orm_writes_reads_changes_and_deletes(engine: sa.Engine, fresh_shop:
         assert session.get(User, 1302) is None
 
 
+def test_the_orm_writes_many_rows_on_all_shards(engine: sa.Engine, fresh_shop: Shop) -> None:
+    keys = range(1310, 1322)
+    with Session(engine) as session:
+        session.add_all(User(user_id=key, name=f"many {key % 3}") for key in keys)
+        session.commit()
+        mine = User.user_id.between(keys[0], keys[-1])
+        session.execute(sa.update(User).where(mine, User.name == "many 1").values(balance=7))
+        session.execute(sa.delete(User).where(mine, User.name == "many 2"))
+        session.commit()
+        found = session.execute(
+            sa.select(User.user_id, User.balance).where(mine).order_by(User.user_id)
+        ).all()
+    assert [tuple(row) for row in found] == [
+        (key, Decimal(7 if key % 3 == 1 else 0)) for key in keys if key % 3 != 2
+    ]
+
+
+def test_the_orm_pages(engine: sa.Engine, shop: Shop) -> None:
+    with Session(engine) as session:
+        pages = [
+            session.scalars(sa.select(Order).order_by(Order.order_id).limit(60).offset(start)).all()
+            for start in range(0, 240, 60)
+        ]
+    assert [order.order_id for page in pages for order in page] == list(range(1, 241))
+
+
 def test_the_orm_rolls_back(engine: sa.Engine, fresh_shop: Shop) -> None:
     with Session(engine) as session:
         session.add(User(user_id=1303, name="gone"))

@@ -118,6 +118,25 @@ def test_a_write_that_fails_on_one_shard_leaves_nothing_on_the_others(
         assert ask(client, "SELECT id FROM t_auto").rows == ((7,),)
 
 
+# Each fails on the last of four data nodes only.
+FAILS_ON_ONE_NODE = {
+    "UPDATE t_auto SET n = n + 1": 1264,
+    "DELETE FROM t_auto WHERE n + 9223372036854775806 > 0": 1690,
+    "REPLACE INTO t_auto VALUES (4, 'a', 1), (5, 'b', 1), (6, 'c', 1), (7, 'd', 99999999999)": 1264,
+    "INSERT INTO t_auto VALUES (4, 'a', 1), (5, 'b', 1), (7, 'd', 1) ON DUPLICATE KEY UPDATE n = n + 1": 1264,
+}
+
+
+@pytest.mark.parametrize(("statement", "number"), FAILS_ON_ONE_NODE.items())
+def test_every_kind_of_write_is_all_or_nothing(fresh_shop: Shop, statement: str, number: int) -> None:
+    rows = ((4, "4", 1), (5, "5", 1), (6, "6", 1), (7, "7", 2_147_483_647))
+    with fresh_shop.target.connect() as client:
+        ask(client, "INSERT INTO t_auto VALUES (4, '4', 1), (5, '5', 1), (6, '6', 1), (7, '7', 2147483647)")
+        answer = ask(client, statement)
+        assert answer.error == number, answer.text
+        assert ask(client, "SELECT * FROM t_auto ORDER BY id").rows == rows
+
+
 def test_a_write_of_several_data_sources_says_that_it_was_not_atomic(fresh_shop: Shop) -> None:
     with fresh_shop.target.connect() as client:
         assert ask(client, "INSERT INTO t_auto VALUES (4, 'a', 1), (6, 'b', 1)").warnings == 0
