@@ -156,3 +156,20 @@ rules:
     plan = planner.plan(read, DEFAULT, "shop").plan
     with pytest.raises(MeshError, match="no data node for the value 5"):
         plan.bind(Call(read.literals, SessionValues("shop")))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["", "WHERE id = 1", "WHERE user_id = 1 OR id = 2", "WHERE NOT user_id = 1"],
+)
+def test_an_auditor_insists_on_a_condition_in_every_branch(bind: Binder, where: str) -> None:
+    with pytest.raises(MeshError, match="without a sharding condition"):
+        bind(f"SELECT * FROM t_log {where}")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["WHERE user_id = 1", "WHERE user_id = 1 OR user_id = 2", "WHERE user_id > 1", "WHERE user_id IN (1, 2)"],
+)
+def test_an_auditor_lets_conditions_pass(bind: Binder, where: str) -> None:
+    assert bind(f"SELECT * FROM t_log {where}").shots

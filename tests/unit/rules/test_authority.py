@@ -14,6 +14,10 @@ def build(**section: object) -> tuple[tuple[User, ...], list[str]]:
     return users, [mistake.message for mistake in source.mistakes]
 
 
+def permitted(mappings: str, **more: str) -> dict[str, object]:
+    return {"type": "DATABASE_PERMITTED", "props": {"user-database-mappings": mappings, **more}}
+
+
 def test_names_and_hosts() -> None:
     users, messages = build(users=[{"user": "a"}, {"user": "b@10.%"}, {"user": "c@"}, {"user": "d@x@h"}])
     assert [(user.name, user.host) for user in users] == [("a", "%"), ("b", "10.%"), ("c", "%"), ("d@x", "h")]
@@ -48,6 +52,17 @@ def test_permitted_databases() -> None:
         ({"users": [{"user": "a", "password": "*" + "g" * 40}]}, "not a native password hash"),
         ({"users": [{"user": "a"}], "privilege": {"type": "SOME"}}, "unknown privilege type 'SOME'"),
         ({"users": [{"user": "a"}], "privilege": {"type": "DATABASE_PERMITTED"}}, "is missing"),
+        (
+            {"users": [{"user": "a", "authenticationMethodName": "md5"}]},
+            "unknown authentication method 'md5'",
+        ),
+        ({"users": [{"user": "a"}], "privilege": permitted("b=shop")}, "user 'b@%' is not among the users"),
+        ({"users": [{"user": "a"}], "privilege": permitted("a")}, "'a' has no '='"),
+        (
+            {"users": [{"user": "a"}], "privilege": permitted("a=*", mapping="a")},
+            "unknown property 'mapping'",
+        ),
+        ({"users": [{"user": "a", "password": "${env:NONE}"}]}, "environment variable 'NONE' is not set"),
     ],
 )
 def test_mistakes(section: dict[str, object], message: str) -> None:

@@ -125,6 +125,29 @@ def test_tables_strategies_and_defaults() -> None:
     assert set(rules.tables) == {"t_order", "t_log", "t_auto", "t_new", "t_country", "t_town"}
 
 
+def test_single_tables() -> None:
+    assert load(" []").single_tables == ("*.*",), "without the item every other table is single"
+    rules = load("- !SINGLE {tables: [ds_0.a, ds_1.public.b, ds_1.*], defaultDataSource: RANDOM}\n")
+    assert rules.single_tables == ("ds_0.a", "ds_1.b", "ds_1.*")
+    assert rules.default_single_source is None
+    assert load("- !SINGLE {defaultDataSource: ds_1}\n").default_single_source == "ds_1"
+
+
+def test_broadcast_tables_are_on_every_data_source() -> None:
+    table = load("- !BROADCAST {tables: [T]}\n").table("t")
+    assert table == BroadcastTable("T", (DataNode("ds_0", "T"), DataNode("ds_1", "T")))
+
+
+@pytest.mark.parametrize("name", ["mysql", "Information_Schema", "performance_schema", "sys"])
+def test_a_database_of_mysqls_own_name_is_a_mistake(name: str) -> None:
+    found = mistakes(" []", SOURCES.replace("Shop", name))
+    assert found == [f"databaseName: '{name}' is MySQL's own; choose another name"]
+
+
+def test_a_data_source_has_a_name_without_dots() -> None:
+    assert "'a.b' is not a name" in mistakes(" []", SOURCES.replace("ds_0:", "a.b:"))[0]
+
+
 BOTH = """
 - !SHARDING
   tables:
@@ -168,6 +191,8 @@ def test_later_rules_are_refused_loudly(tag: str) -> None:
         ("- !SINGLE {tables: [x]}\n", "'x' is not a pattern"),
         ("- !SINGLE {tables: [ds_9.x]}\n", "unknown data source 'ds_9'; use one of ds_0, ds_1"),
         ("- !SINGLE {defaultDataSource: other}\n", "unknown data source 'other'"),
+        ("- !SINGLE {tables: ['*.t']}\n", "'*.t' names no data source"),
+        ("- !SINGLE {tables: [ds_0.a]}\n- !BROADCAST {tables: [A]}\n", "table 'a' has a rule already"),
         ("- !BROADCAST {tables: [a, A]}\n", "table 'A' has a rule already"),
         ("- !SHARDING {tables: {t: {actualDataNodes: 'ds_0.t,ds_0.t'}}}\n", "data node 'ds_0.t' occurs twice"),
         ("- !SHARDING {tables: {t: {actualDataNodes: 'ds_0'}}}\n", "'ds_0' is not a data node"),

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dbmesh.errors import NO_ROUTE, MeshError
 from dbmesh.model import DataNode
+from dbmesh.rules.algorithms.complex_inline import ComplexInline
 from dbmesh.rules.algorithms.hash_mod import HashMod
 from dbmesh.rules.algorithms.hint_inline import HintInline
 from dbmesh.rules.algorithms.inline import Inline
@@ -74,6 +75,16 @@ def test_null_and_unknown_keys_reach_every_node_but_place_no_row(table: ShardedT
     assert caught.value.kind is NO_ROUTE
 
 
+def test_a_complex_strategy_needs_every_column() -> None:
+    algorithm = ComplexInline(parse_template("t_${(a + b) % 4}"))
+    table = ShardedTable("t", DIAGONAL, NONE, Strategy("complex", ("a", "b"), algorithm, "c"))
+    assert table.route({"a": Values((1,))}, HINTS) == DIAGONAL
+    assert names(table.route({"a": Values((1,)), "b": Values((2,))}, HINTS)) == ["ds_1.t_3"]
+    assert table.point_router() is None
+    with pytest.raises(MeshError, match="needs a value of sharding column 'b'"):
+        table.place({"a": 1}, HINTS)
+
+
 def test_place_names_one_node_or_refuses() -> None:
     assert str(TWO_COLUMNS.place({"user_id": 1, "order_id": 0}, HINTS)) == "ds_1.t_0"
     assert str(AUTO.place({"id": 2}, HINTS)) == "ds_0.t_2"
@@ -100,6 +111,8 @@ def test_a_value_without_a_node_is_an_error_of_the_table() -> None:
 def test_hints_choose_for_hint_strategies_only() -> None:
     assert names(BY_HINT.route({"id": Values((1,))}, Hints(database_values={"t": (1,)}))) == ["ds_1.t_1"]
     assert names(BY_HINT.route({}, Hints(database_values={"": (0,)}))) == ["ds_0.t_0", "ds_0.t_1"]
+    both = Hints(database_values={"": (0,), "t": (1,)})
+    assert names(BY_HINT.route({}, both)) == ["ds_1.t_0", "ds_1.t_1"], "the table's own hint comes first"
     assert BY_HINT.route({}, HINTS) == GRID
     assert AUTO.route({}, Hints(table_values={"t": (1,)})) == AUTO.nodes
 

@@ -29,8 +29,8 @@ def _database(name: str = "Shop") -> Database:
     return Database(name, rules, cast("Any", None), cast("Any", None), {}, {}, 0.0)
 
 
-def _mesh(reload: Any, *databases: Database) -> Mesh:
-    configuration = cast("Any", SimpleNamespace(properties=PROPERTIES))
+def _mesh(reload: Any, *databases: Database, **properties: object) -> Mesh:
+    configuration = cast("Any", SimpleNamespace(properties=PROPERTIES | properties))
     return Mesh(configuration, {one.name.lower(): one for one in databases}, reload, 0.0)
 
 
@@ -45,6 +45,13 @@ def test_databases_are_found_without_case() -> None:
     assert mesh.database("other") is None
     assert mesh.default_database.name == "Shop"
     assert mesh.connections_per_query == 1, "0 connections would never answer"
+
+
+def test_properties_are_every_sessions() -> None:
+    mesh = _mesh(None, _database(), **{"max-connections-size-per-query": 4, "sql-show": True})
+    assert (mesh.limits.max_rows, mesh.limits.max_bytes, mesh.max_allowed_packet) == (1, 2, 3)
+    assert (mesh.connections_per_query, mesh.shows_statements) == (4, True)
+    assert _mesh(None, _database()).shows_statements is False
 
 
 async def test_catalogs_are_read_one_at_a_time_and_the_last_reading_stays() -> None:

@@ -81,7 +81,7 @@ SECONDS = "yyyyMMddHHmmss"
         ("2", "DAYS", "yyyyMMdd", MOMENT(2024, 1, 4, 23), "20240103"),
         ("2", "WEEKS", "yyyyMMdd", MOMENT(2024, 1, 28), "20240115"),
         ("2", "MONTHS", "yyyyMM", MOMENT(2024, 4, 30), "202403"),
-        ("1", "YEARS", "yyyy", MOMENT(2026, 12, 31), "2026"),
+        ("2", "YEARS", "yyyy", MOMENT(2027, 12, 31), "2026"),
         ("1", "DECADES", "yyyy", MOMENT(2043, 12, 31), "2034"),
     ],
 )

@@ -48,6 +48,20 @@ def test_bad_settings(worker: int, vibration: int) -> None:
         Snowflake(Clock(0), worker, vibration)
 
 
+def test_every_property_has_an_effect() -> None:
+    def made(clock: Clock, **properties: str) -> Snowflake:
+        named = {name.replace("_", "-"): value for name, value in properties.items()}
+        generator = make_key_generator(KeyGeneratorConfig("SNOWFLAKE", named), clock, lambda count: b"")
+        assert isinstance(generator, Snowflake)
+        return generator
+
+    vibrating = made(Clock(*(EPOCH_MS + step for step in range(1, 5))), max_vibration_offset="2")
+    assert [vibrating.next_key() & 4095 for _ in range(4)] == [0, 1, 2, 0]
+    now = EPOCH_MS + 100_000
+    patient = made(Clock(now, now - 5000), max_tolerate_time_difference_milliseconds="4000")
+    assert patient.next_key() < patient.next_key()
+
+
 def test_made_from_configuration() -> None:
     def no_bytes(count: int) -> bytes:
         raise AssertionError(count)
