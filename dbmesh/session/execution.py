@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
-from dbmesh.engine.exchange import Exchange, Outcome, ShardWarning
-from dbmesh.errors import INTERNAL, NOT_SUPPORTED, TABLE_CHANGED, MeshError, ShardError
+from dbmesh.engine.collect import Collector, Result
+from dbmesh.engine.exchange import Exchange, Outcome, ShardWarning, Sink
+from dbmesh.errors import INTERNAL, NOT_SUPPORTED, PARSE_ERROR, TABLE_CHANGED, MeshError, ShardError
+from dbmesh.model import SqlValue
 from dbmesh.planner.plan import (
     BoundStatement,
     Call,
@@ -42,9 +44,21 @@ if TYPE_CHECKING:
 _QUERY = Command.QUERY.to_bytes(1, "little")
 
 
+class _NoParameters(tuple[SqlValue, ...]):
+    """What a text statement has in place of values for `?`: whoever wrote one made a mistake."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: object) -> NoReturn:
+        raise MeshError(PARSE_ERROR, near="?", line=1)
+
+
+_NO_PARAMETERS = _NoParameters()
+
+
 def make_call(session: Session, database: Database, literals: Sequence[object]) -> Call:
     """What `bind` may look at, for a text statement."""
-    return Call(literals, session, (), False, database.key_generators)
+    return Call(literals, session, _NO_PARAMETERS, False, database.key_generators)
 
 
 def relayable(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> bool:
@@ -145,6 +159,16 @@ async def run(
         sink.ok(OkPacket(ok.affected_rows, session_insert_id(bound, ok), status, warnings, ok.info))
 
 
+async def fetch(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> Result:
+    """Run a bound statement for the session itself: its rows are returned, nothing goes to the client. Raises MeshError
+    or ShardError (in logic names)."""
+    collector = Collector()
+    perform = _federated if isinstance(bound.answer, Federation) else _exchange
+    outcome = await perform(session, database, plan, bound, collector)
+    collector.done(outcome.ok, more=False)
+    return await collector.future
+
+
 async def run_relayed(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> bool:
     """Relay after all: borrow, bring to state, join the transaction, then pass the answer on. Returns True: the relay
     ends the command."""
@@ -223,7 +247,7 @@ async def _merged_or_federated(
 
 
 async def _federated(
-    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: ResultSink
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: Sink
 ) -> Outcome:
     try:
         return await run_federated(session, database, plan, bound, sink)
@@ -238,7 +262,7 @@ async def _exchange(
     database: Database,
     plan: ShardPlan,
     bound: BoundStatement,
-    sink: ResultSink,
+    sink: Sink,
     *,
     undo: bool = True,
 ) -> Outcome:

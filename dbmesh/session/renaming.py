@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dbmesh.engine.exchange import Sink
 from dbmesh.planner.plan import Names, RenameValues
 from dbmesh.session.errors import logic_text
-from dbmesh.session.result_sink import ResultSink
 from dbmesh.wire.packets import ColumnDefinition
 from dbmesh.wire.values import decode_text_row, encode_text_row
 
@@ -17,7 +17,7 @@ from dbmesh.wire.values import decode_text_row, encode_text_row
 class RenamingSink:
     """A sink in front of a client's sink."""
 
-    def __init__(self, sink: ResultSink, answer: RenameValues, names: Names) -> None:
+    def __init__(self, sink: Sink, answer: RenameValues, names: Names) -> None:
         self._sink = sink
         self._columns = answer.columns
         self._names = names

@@ -14,7 +14,9 @@ from dbmesh.backend.connection import Connection
 from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.engine.collect import collect
 from dbmesh.errors import UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
-from dbmesh.planner.plan import Assignment, Scope, SetVariables
+from dbmesh.planner.plan import Assignment, Scope, SessionStatement, SetVariables
+from dbmesh.session import execution
+from dbmesh.session.planning import look_up
 from dbmesh.session.session_track import CHARACTER_SETS, TRACKED, variable_changed
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 from dbmesh.wire.constants import Capability, ColumnType
@@ -170,18 +172,16 @@ async def _system_variable(session: Session, state: SessionState, assignment: As
 
 
 async def _literal(session: Session, assignment: Assignment) -> str:
-    """The value of an assignment as an SQL literal. An expression is computed once, by a data source in the session's
-    state, so that every connection gets the same value."""
+    """The value of an assignment as an SQL literal. An expression is computed once, as the statement `SELECT (…)` of this
+    session would be, so that every connection gets the same value, and tables are found where their rows are."""
     if assignment.literal:
         return assignment.expression
-    connection = await _borrow(session)
-    try:
-        await connection.bring_to(session.state)
-        result = await collect(
-            connection, f"SELECT {assignment.expression}".encode("utf-8", "surrogateescape")
-        )
-    finally:
-        connection.home.release(connection, session.now())
+    database = session.current_database
+    plan, literals = look_up(session, database, f"SELECT ({assignment.expression})")
+    if isinstance(plan, SessionStatement):
+        raise not_supported("this expression in SET", "run it as a SELECT and SET its value")
+    bound = plan.bind(execution.make_call(session, database, literals))
+    result = await execution.fetch(session, database, plan, bound)
     value = result.rows[0][0] if result.rows else None
     if value is None:
         return "NULL"

@@ -15,7 +15,7 @@ import pytest
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import Shop
 from tests.plugins.processes import resident_bytes, wait_until
-from tests.plugins.raw_client import COM_QUERY, RawClient
+from tests.plugins.raw_client import COM_QUERY, RawClient, read_lenenc
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +48,14 @@ def _running(shop: Shop, text: str) -> int:
         )
         for server in shop.sources
     )
+
+
+def _writing(shop: Shop, text: str) -> bool:
+    """Whether a shard is sending the answer to a statement with this text."""
+    find = (
+        f"SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = 'Writing to net' AND INFO LIKE '%{text}'"
+    )
+    return any(server.execute(find) for server in shop.sources)
 
 
 def test_a_client_that_vanishes_in_a_transaction_is_rolled_back(fresh_shop: Shop) -> None:
@@ -181,6 +189,31 @@ def test_a_big_answer_is_relayed_with_flat_memory(shop: Shop) -> None:
             count += 1
         assert count == 4**7
         assert resident_bytes(shop.mesh.pid) - before < 16 * MEGABYTE
+
+
+def test_ten_million_rows_do_not_grow_memory(shop: Shop) -> None:
+    if not shop.meshed:
+        pytest.skip("needs the mesh")
+    count, row_size = 10_000_000, 6
+    crossed = ", ".join(f"t_country c{n}" for n in range(12))
+    with RawClient(shop.target.host, shop.target.port) as client:
+        client.log_in(shop.target.user, shop.target.password)
+        client.query("SELECT 1 FROM t_country LIMIT 1")
+        before = highest = resident_bytes(shop.mesh.pid)
+        client.command(COM_QUERY, f"SELECT 1 FROM {crossed} LIMIT {count}".encode())
+        columns, _ = read_lenenc(client.receive(), 0)
+        assert client.read_columns(columns or 0) == ["1"]
+        # A reader that does not read stops the shard; then it reads as fast as it can.
+        wait_until(lambda: _writing(shop, f"LIMIT {count}"), 10, "the shard waits for its reader")
+        left = count * row_size
+        while left:
+            data = client.socket.recv(min(left, MEGABYTE))
+            assert data, "the answer broke off"
+            left -= len(data)
+            highest = max(highest, resident_bytes(shop.mesh.pid))
+        client.sequence = -1  # it has wrapped around many times
+        assert client.receive()[0] == 0xFE, "every row has come, and nothing else"
+        assert highest - before < 16 * MEGABYTE, f"{(highest - before) / MEGABYTE:.0f} MB more"
 
 
 def test_clients_that_come_and_go_leave_nothing_behind(shop: Shop) -> None:

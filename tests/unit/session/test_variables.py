@@ -5,11 +5,52 @@ from __future__ import annotations
 import pymysql
 import pytest
 
+from dbmesh.wire.constants import ColumnType
+from dbmesh.wire.packets import parse_err
+from tests.plugins import canned
 from tests.plugins.fix_mesh import Target
+from tests.plugins.scripted import column
+from tests.plugins.session_world import SessionWorld
 
-pytestmark = pytest.mark.integration
+
+@pytest.mark.parametrize(
+    ("expression", "sent"),
+    [
+        ("1 + 1", ("ds_0", "SELECT (1 + 1)")),
+        ("(SELECT status FROM t_order WHERE user_id = 6)", ("ds_1", "FROM t_order_2 AS t_order")),
+        ("(SELECT id FROM t_far)", ("ds_1", "FROM t_far")),
+        ("DATABASE()", ("ds_0", "'shop'")),
+    ],
+)
+async def test_an_expression_is_computed_where_its_rows_are(expression: str, sent: tuple[str, str]) -> None:
+    world = SessionWorld()
+    world.reply = lambda name, payload: canned.result_set([column("v", ColumnType.LONGLONG)], [[b"7"]])
+    await world.command(b"\x03SET @v = " + expression.encode())
+    ((name, sql),) = world.statements()
+    assert name == sent[0]
+    assert sent[1] in sql
+    assert world.session.state.user_variable("v") == "7"
+    assert world.lent == 0
 
 
+@pytest.mark.parametrize(
+    ("expression", "number"),
+    [
+        ("1; DELETE FROM t_country", 1064),
+        ("1 FROM t_country", 1064),
+        ("1 + ?", 1064),
+        ("(SELECT 1 FROM nothing)", 1146),
+    ],
+)
+async def test_an_expression_that_is_none_of_the_sessions_is_not_sent(expression: str, number: int) -> None:
+    world = SessionWorld()
+    ((_, packet),) = await world.command(b"\x03SET @v = " + expression.encode())
+    assert parse_err(packet).number == number
+    assert world.sent == []
+    assert world.session.state.user_variable("v") is None
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("expression", "value"),
     [
@@ -19,6 +60,10 @@ pytestmark = pytest.mark.integration
         ("UNHEX('FF00')", b"\xff\x00"),
         ("UNHEX('')", b""),
         ("NULLIF(1, 1)", None),
+        ("(SELECT name FROM t_user WHERE user_id = 5)", "user 05"),
+        ("(SELECT COUNT(*) FROM t_country)", 4),
+        ("(SELECT COUNT(*) FROM t_order)", 240),
+        ("DATABASE()", "shop"),
     ],
 )
 def test_a_user_variable_holds_its_value(target: Target, expression: str, value: object) -> None:
@@ -31,6 +76,7 @@ def test_a_user_variable_holds_its_value(target: Target, expression: str, value:
     assert got == value
 
 
+@pytest.mark.integration
 def test_a_refused_variable_changes_nothing(target: Target) -> None:
     with target.connect() as connection, connection.cursor() as cursor:
         with pytest.raises(pymysql.err.MySQLError):
