@@ -17,7 +17,7 @@ from dbmesh.planner.draft import Scatter
 from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.names import drop_schema_qualifiers, logic_names, rename_tables, session_answers
-from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
+from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, Relay, Shot, Verb
 from dbmesh.planner.point import PointLookup, point_lookup
 from dbmesh.planner.resolve import Scopes, resolve
 from dbmesh.planner.route import Router, Target, build_router, literal_slots
@@ -121,9 +121,14 @@ class SelectPlan:
         sql = self.frames.of(target.tables).render(call.literals, call)
         return BoundStatement((Shot(target.data_source, sql),), _RELAY, self.names)
 
-    def prototype(self) -> Shot:
-        """The statement on the first node of every table."""
-        target = self.router.any_target()
+    def prototype(self) -> Shot | Federation:
+        """The statement on the first node of every table; federated when no data source has one of each."""
+        try:
+            target = self.router.any_target()
+        except MeshError:
+            if not isinstance(self.federation, FederationTemplate):
+                raise
+            return self.federation.prototype()
         return Shot(target.data_source, self.frames.of(target.tables).prototype())
 
 

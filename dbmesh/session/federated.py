@@ -10,14 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
+from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
-from dbmesh.engine.federation import LOAD_STATE, FederatedRun, definition_of
-from dbmesh.errors import INTERNAL, MeshError, not_supported
+from dbmesh.engine.federation import LOAD_STATE, FederatedRun, definition_of, final_state
+from dbmesh.errors import INTERNAL, MeshError, ShardError, not_supported
 from dbmesh.planner.federation.definition import TableDefinition
-from dbmesh.planner.plan import BoundStatement, Federation, PinReason, Scan, ShardPlan
+from dbmesh.planner.plan import BoundStatement, Federation, Names, PinReason, Scan, ShardPlan
 from dbmesh.session.connections import Loan
-from dbmesh.session.errors import logic_text
+from dbmesh.session.errors import logic_error, logic_text
 from dbmesh.session.mesh import Database
+from dbmesh.session.result_sink import rename
+from dbmesh.wire.commands import make_statement_command
+from dbmesh.wire.constants import Command
+from dbmesh.wire.packets import ColumnDefinition
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -39,10 +44,7 @@ async def run_federated(
         merge = await _borrow(session, database, federation.merge_node)
         run = FederatedRun(federation, merge, session.mesh.federation_limits, session.announce)
         try:
-            for scan in federation.scans:
-                if scan.table not in definitions:
-                    definitions[scan.table] = await definition_of(merge, scan)
-            await run.prepare([definitions[scan.table] for scan in federation.scans])
+            await _make_tables(run, merge, federation, definitions)
             await run.load(loan.lanes, merge_limits)
             loan.free()
             outcome = await run.finish(session.state, sink, merge_limits)
@@ -61,6 +63,43 @@ async def run_federated(
         for warning in outcome.warnings
     ]
     return outcome
+
+
+async def describe_federated(
+    session: Session, database: Database, prototype: Federation, names: Names
+) -> tuple[list[ColumnDefinition], list[ColumnDefinition]]:
+    """Definitions of the parameters and columns of a statement only a merge node can prepare: over empty temporary
+    tables. Raises MeshError or ShardError."""
+    temporary = {scan.table: scan.logic_table for scan in prototype.scans}
+    names = Names(names.database, {**names.tables, **temporary})
+    definitions = await _foreign_definitions(session, database, prototype)
+    merge = await _borrow(session, database, prototype.merge_node)
+    run = FederatedRun(prototype, merge, session.mesh.federation_limits, session.announce)
+    try:
+        await _make_tables(run, merge, prototype, definitions)
+        await merge.bring_to(final_state(session.state))
+        if not isinstance(merge, MySQLConnection):
+            raise MeshError(INTERNAL, reason="a merge node that cannot prepare was asked to")
+        prepared = await merge.prepare(prototype.final)
+        # Its tables are about to go: nobody may find it prepared.
+        merge.prepared.pop(prototype.final, None)
+        merge.send_only(make_statement_command(Command.STMT_CLOSE, prepared.statement_id))
+        await run.drop_tables()
+        return list(prepared.parameters), [rename(column, names) for column in prepared.columns]
+    except ShardError as error:
+        raise logic_error(error, names, merge.schema) from error
+    finally:
+        run.close()
+        merge.home.release(merge, session.now())
+
+
+async def _make_tables(
+    run: FederatedRun, merge: Connection, federation: Federation, definitions: dict[str, TableDefinition]
+) -> None:
+    for scan in federation.scans:
+        if scan.table not in definitions:
+            definitions[scan.table] = await definition_of(merge, scan)
+    await run.prepare([definitions[scan.table] for scan in federation.scans])
 
 
 def _refuse_unknown_variables(session: Session, federation: Federation) -> None:

@@ -53,6 +53,20 @@ class ScanTemplate:
     columns: tuple[LoadedColumn, ...]
     known: frozenset[str]
 
+    def bind(self, nodes: tuple[DataNode, ...], merge_node: str, call: Call | None) -> Scan:
+        """The scan of these nodes for the values of a call."""
+        table = self.reference.table
+        here = [node for node in table.nodes if node.data_source == merge_node]
+        if isinstance(table, BroadcastTable):
+            # Every node has all its rows.
+            nodes = tuple(here[:1]) or nodes[:1]
+        shots = () if call is None else tuple(self._shot(node, call) for node in nodes)
+        definition = here[0] if here else table.nodes[0]
+        return Scan(self.table, table.name, definition, self.columns, self.known, shots)
+
+    def _shot(self, node: DataNode, call: Call) -> Shot:
+        return Shot(node.data_source, self.template.frame((node.table,)).render(call.literals, call))
+
 
 @dataclass(frozen=True, slots=True)
 class FederationTemplate:
@@ -69,22 +83,19 @@ class FederationTemplate:
         """The scans and the final statement for these values. `reason` is why nothing simpler will do."""
         nodes = [self.router.nodes(scan.reference, call) for scan in self.scans]
         merge_node = self.merge_node or self._choose(nodes)
-        scans: list[Scan] = []
-        for template, places in zip(self.scans, nodes, strict=True):
-            # Every node of a broadcast table has all its rows.
-            if isinstance(template.reference.table, BroadcastTable):
-                places = tuple(node for node in places if node.data_source == merge_node)[:1] or places[:1]
-            shots = tuple(
-                Shot(node.data_source, template.template.frame((node.table,)).render(call.literals, call))
-                for node in places
-            )
-            table = template.reference.table
-            node = next((n for n in table.nodes if n.data_source == merge_node), places[0])
-            scans.append(Scan(template.table, table.name, node, template.columns, template.known, shots))
+        scans = tuple(
+            scan.bind(places, merge_node, call) for scan, places in zip(self.scans, nodes, strict=True)
+        )
         final = self.final.render(call.literals, call)
-        answer = Federation(merge_node, tuple(scans), final, str(reason))
+        answer = Federation(merge_node, scans, final, str(reason))
         shots = tuple(shot for scan in scans for shot in scan.shots)
         return BoundStatement(shots, answer, self.names)
+
+    def prototype(self) -> Federation:
+        """The final statement with its `?`, over temporary tables nothing is loaded into."""
+        merge_node = self.merge_node or self._choose([scan.reference.table.nodes for scan in self.scans])
+        scans = tuple(scan.bind((), merge_node, None) for scan in self.scans)
+        return Federation(merge_node, scans, self.final.prototype(), "")
 
     def _choose(self, nodes: Sequence[tuple[DataNode, ...]]) -> str:
         """The data source that holds most of what is scanned; the first of the configuration among equals."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.describe import describe
 from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError, ShardError
-from dbmesh.planner.plan import LocalRows, ShardPlan
+from dbmesh.planner.plan import Federation, LocalRows, ShardPlan
 from dbmesh.session import local
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_error
+from dbmesh.session.federated import describe_federated
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
@@ -65,6 +66,8 @@ async def _ask_shard(session: Session, database: Database, plan: ShardPlan, coun
     """Parameters' and columns' definitions, from one data node, with logic names."""
     shot = plan.prototype()
     names = database.names(plan.tables)
+    if isinstance(shot, Federation):
+        return await describe_federated(session, database, shot, names)
     loan = Loan(session)
     try:
         connection = await loan.take_for_reading(database, shot.data_source)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from mysql import connector
 
 from tests.integration.statements.conftest import Twins
 
@@ -101,7 +104,7 @@ SELECT LENGTH(GROUP_CONCAT(note)) > 5 FROM t_order
 
 TYPES = "\n".join(
     [
-        "SELECT a.* FROM t_types a JOIN t_types b ON a.id = b.id ORDER BY a.id",
+        "SELECT a.* FROM t_types a JOIN t_types b ON a.id = b.id + 0 ORDER BY a.id",
         *(
             f"SELECT a.{column}, b.{column} FROM t_types a LEFT JOIN t_types b ON a.id = b.id + 1 ORDER BY a.id"
             for column in [
@@ -134,8 +137,8 @@ TYPES = "\n".join(
                 "exact",
             ]
         ),
-        "SELECT a.f, a.f = b.f FROM t_types a JOIN t_types b ON a.id = b.id ORDER BY a.id",
-        "SELECT a.f + 0e0, a.d FROM t_types a JOIN t_types b ON a.id = b.id ORDER BY a.id",
+        "SELECT a.f, a.f = b.f FROM t_types a JOIN t_types b ON a.id = b.id + 0 ORDER BY a.id",
+        "SELECT a.f + 0e0, a.d FROM t_types a JOIN t_types b ON a.id = b.id + 0 ORDER BY a.id",
     ]
 )
 
@@ -171,3 +174,123 @@ def _cases(**groups: str) -> list[object]:
 )
 def test_equals_one_server(twins: Twins, statement: str) -> None:
     twins.same(statement)
+
+
+JOIN = "SELECT o.order_id, o.note, u.name FROM t_order o JOIN t_user u ON u.user_id = o.order_id WHERE o.order_id < 4 ORDER BY 1"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
+        "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'",
+        "SET sql_mode = 'ANSI'",
+        "SET time_zone = '+05:00'",
+        "SET sql_select_limit = 3",
+        "SET autocommit = 0",
+        "SET SESSION TRANSACTION READ ONLY",
+        "SET @x = 'noel', group_concat_max_len = 20",
+    ],
+)
+def test_the_session_is_the_same_on_the_merge_node(writing_twins: Twins, setting: str) -> None:
+    writing_twins.same(setting)
+    writing_twins.same("SELECT a.*, b.stamp FROM t_types a JOIN t_types b ON a.id = b.id + 0 ORDER BY a.id")
+    writing_twins.same(
+        "SELECT a.id FROM t_types a JOIN t_types b ON a.id = b.id + 0 AND a.stamp > '2020-03-01' ORDER BY 1"
+    )
+    writing_twins.same("SELECT GROUP_CONCAT(latin ORDER BY id), COUNT(*) - COUNT(latin = @x) FROM t_types")
+    writing_twins.same(
+        "SELECT a.id || 'x', 'it''s \\\\' FROM t_types a JOIN t_types b ON a.id = b.id + 0 ORDER BY a.id LIMIT 2"
+    )
+    writing_twins.same("SELECT id FROM t_types UNION SELECT user_id FROM t_user ORDER BY 1")
+
+
+@pytest.mark.parametrize("setting", ["SET NAMES latin1", "SET character_set_results = latin1"])
+def test_texts_reach_the_merge_node_whatever_the_client_reads(twins: Twins, setting: str) -> None:
+    twins.same(setting)
+    twins.same(
+        "SELECT a.id, HEX(a.latin), HEX(a.word), HEX(b.body) FROM t_types a JOIN t_types b ON a.id = b.id + 0 ORDER BY a.id"
+    )
+
+
+def test_a_transaction_sees_its_own_writes(writing_twins: Twins) -> None:
+    writing_twins.same("BEGIN")
+    writing_twins.same("UPDATE t_order SET note = 'mine' WHERE order_id = 2")
+    assert writing_twins.same(JOIN).rows[1][1] == "mine"
+    with writing_twins.shop.target.connect() as other, other.cursor() as cursor:
+        cursor.execute(JOIN)
+        assert cursor.fetchall()[1][1] != "mine"
+    writing_twins.same("ROLLBACK")
+    writing_twins.same(JOIN)
+
+
+def test_locks_are_taken_by_the_scans(writing_twins: Twins) -> None:
+    writing_twins.same("BEGIN")
+    writing_twins.same(f"{JOIN} FOR UPDATE")
+    with writing_twins.shop.target.connect() as other, other.cursor() as cursor:
+        cursor.execute("SET innodb_lock_wait_timeout = 1")
+        with pytest.raises(Exception, match="Lock wait timeout"):
+            cursor.execute("UPDATE t_order SET note = 'x' WHERE order_id = 3")
+    writing_twins.same("ROLLBACK")
+
+
+def test_found_rows_and_warnings(twins: Twins) -> None:
+    twins.same(
+        "SELECT SQL_CALC_FOUND_ROWS o.order_id FROM t_order o JOIN t_user u ON u.user_id = o.order_id ORDER BY 1 LIMIT 5"
+    )
+    twins.same("SELECT FOUND_ROWS()")
+    twins.same("SELECT SQL_CALC_FOUND_ROWS * FROM t_order ORDER BY order_id LIMIT 2")
+    twins.same("SELECT FOUND_ROWS()")
+    twins.same(
+        "SELECT u.user_id + 'x' FROM t_user u JOIN t_order o ON o.order_id = u.user_id WHERE u.user_id < 4 ORDER BY 1"
+    )
+    twins.same("SHOW WARNINGS")
+    twins.same("SELECT ROW_COUNT()")
+
+
+def test_text_prepare(twins: Twins) -> None:
+    twins.same(
+        "PREPARE s FROM 'SELECT COUNT(*) + 1 FROM t_order o JOIN t_user u ON u.user_id = o.order_id WHERE u.user_id > ? AND u.name < ?'"
+    )
+    twins.same("SET @a = 2, @b = 'user 09'")
+    twins.same("EXECUTE s USING @a, @b")
+    twins.same("DEALLOCATE PREPARE s")
+
+
+PREPARED: list[tuple[str, tuple[Any, ...]]] = [
+    ("SELECT a.id, a.tiny, a.big, a.ubig, a.money, a.d, a.day, a.clock, a.moment, a.stamp, a.fixed, a.word, a.body, a.kind FROM t_types a JOIN t_types b ON a.id = b.id + 0 WHERE a.id < ? ORDER BY a.id", (30,)),
+    ("SELECT o.order_id, g.value FROM t_order o JOIN t_config g ON g.name = ? WHERE o.user_id = ? ORDER BY 1", ("theme", 8)),
+    ("SELECT c.name, g.value, ? FROM t_country c LEFT JOIN t_config g ON g.name <> c.code ORDER BY 1, 2", ("x",)),
+    ("WITH x AS (SELECT qty, COUNT(*) n FROM t_order WHERE status = ? GROUP BY qty) SELECT * FROM x ORDER BY 1", ("NEW",)),
+    ("SELECT order_id, SUM(amount) OVER (ORDER BY order_id) FROM t_order WHERE order_id BETWEEN ? AND ? ORDER BY 1 LIMIT ?", (3, 90, 4)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "arguments"), PREPARED)
+def test_prepared_statements(twins: Twins, statement: str, arguments: tuple[Any, ...]) -> None:
+    answers = []
+    for target in (twins.shop.plain, twins.shop.target):
+        settings = {
+            "host": target.host,
+            "port": target.port,
+            "user": target.user,
+            "password": target.password,
+        }
+        connection = connector.connect(**settings, database=target.database, use_pure=True)
+        cursor = connection.cursor(prepared=True)
+        for _ in range(2):
+            cursor.execute(statement, arguments)
+            answers.append(
+                (cursor.column_names, cursor.fetchall(), [column[:2] for column in cursor.description or ()])
+            )
+        cursor.close()
+        connection.close()
+    assert answers[0] == answers[1] == answers[2] == answers[3]
+
+
+def test_preview_shows_scans_and_the_final_statement(twins: Twins) -> None:
+    with twins.mesh.cursor() as cursor:
+        cursor.execute(f"PREVIEW {JOIN}")
+        rows = cursor.fetchall()
+    assert len(rows) == 9
+    assert rows[-1][1].startswith("SELECT o.order_id, o.note, u.name FROM dbmesh_f1 o JOIN dbmesh_f2 u")
