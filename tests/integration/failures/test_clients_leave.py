@@ -51,10 +51,8 @@ def _running(shop: Shop, text: str) -> int:
 
 
 def _writing(shop: Shop, text: str) -> bool:
-    """Whether a shard is sending the answer to a statement with this text."""
-    find = (
-        f"SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = 'Writing to net' AND INFO LIKE '%{text}'"
-    )
+    """Whether a shard has been sending the answer to a statement with this text for three seconds."""
+    find = f"SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = 'Writing to net' AND TIME_MS > 3000 AND INFO LIKE '%{text}'"
     return any(server.execute(find) for server in shop.sources)
 
 
