@@ -22,7 +22,7 @@ from dbmesh.wire.blocks import parse_header, parse_prepare_answer
 from dbmesh.wire.constants import Capability, Command, ResponseKind, Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import ColumnDefinition, ErrPacket, OkPacket, PrepareOk
-from dbmesh.wire.response import ANSWER_END, NEED_DATA, Progress, ResponseReader
+from dbmesh.wire.response import ANSWER_END, NEED_DATA, QUERY, Progress, ResponseReader
 
 _ResultT = TypeVar("_ResultT")
 
@@ -118,7 +118,7 @@ class MySQLConnection(asyncio.Protocol):
             return
         self.usable = False
         self._raw = receiver
-        self._reader.start(ResponseKind.QUERY)
+        self._reader.start(QUERY)
         self.write(packet)
 
     def relay_fetch(self, packet: bytes, receiver: RawReceiver) -> None:

@@ -7,7 +7,7 @@ borrower's business. A connection that is not `usable` on return is closed, neve
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Pool:
     ) -> None:
         self.config = config
         self._open = open_connection
-        self._idle: dict[Flavour, list[tuple[Connection, float]]] = {}
+        self._idle: defaultdict[Flavour, list[tuple[Connection, float]]] = defaultdict(list)
         self._lent: set[Connection] = set()
         self._waiters: deque[_Waiter] = deque()
         self._total = 0
@@ -115,10 +115,10 @@ class Pool:
         if self._closing or too_old or unknown:
             self.discard(connection)
             return
-        waiter = self._next_waiter()
+        waiter = self._next_waiter() if self._waiters else None
         if waiter is None:
             self._lent.discard(connection)
-            self._idle.setdefault(connection.flavour, []).append((connection, now))
+            self._idle[connection.flavour].append((connection, now))
         elif waiter.flavour == connection.flavour:
             waiter.turn.set_result(connection)
         else:
@@ -151,7 +151,8 @@ class Pool:
     async def close(self) -> None:
         """Close every connection, lent ones at once, and keep none that comes back."""
         self._closing = True
-        stacks, self._idle = list(self._idle.values()), {}
+        stacks = list(self._idle.values())
+        self._idle.clear()
         for stack in stacks:
             for connection, _ in stack:
                 self._total -= 1

@@ -1,4 +1,4 @@
-"""The plan cache: exact text first, then shape with its pinned literals.
+"""The plan cache: exact text first, then the text without the number it ends in, then shape with its pinned literals.
 
 Decides which statements share a plan. One cache belongs to one planner, that is to one rule-set revision and one
 catalog; a new planner starts with an empty cache. Bounded in entries and bytes. What is least recently used goes by
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.planner import Planner
-from dbmesh.sql.fingerprint import fingerprint
+from dbmesh.sql.fingerprint import Fingerprint, ends_in_its_literal, take_out_literals
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
 K = TypeVar("K")
@@ -20,24 +20,28 @@ V = TypeVar("V")
 
 _MOST_VARIANTS = 256
 """Plans of one shape that differ in pinned literals; beyond it only the same text shares a plan."""
+_DIGITS = "0123456789"
 _LONGEST_TEXT = 16_384
 """Longer texts are found by their shape alone, in characters."""
+_ENTRY = 200
+"""Bytes an entry costs beside its text, roughly."""
 
 
 class Generations(Generic[K, V]):
-    """A bounded mapping that forgets what was not used lately. A hit in the young generation costs one look-up."""
+    """A bounded mapping that forgets what was not used lately. A hit in the young generation costs one look-up; who
+    is in a hurry asks `young` first."""
 
-    __slots__ = ("_limit", "_old", "_weight", "_young")
+    __slots__ = ("_limit", "_old", "_weight", "young")
 
     def __init__(self, limit: int) -> None:
         self._limit = max(1, limit // 2)
-        self._young: dict[K, V] = {}
+        self.young: dict[K, V] = {}
         self._old: dict[K, V] = {}
         self._weight = 0
 
     def get(self, key: K) -> V | None:
         """The value, or None."""
-        value = self._young.get(key)
+        value = self.young.get(key)
         if value is None:
             value = self._old.pop(key, None)
             if value is not None:
@@ -48,25 +52,25 @@ class Generations(Generic[K, V]):
         """Keep a value; `weight` counts towards the limit."""
         self._weight += weight
         if self._weight > self._limit:
-            self._old, self._young, self._weight = self._young, {}, weight
-        self._young[key] = value
+            self._old, self.young, self._weight = self.young, {}, weight
+        self.young[key] = value
 
     def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        return len(self.young) + len(self._old)
 
 
 class _Shape:
-    """The plans of one shape: by the texts of the literals any of them depends on."""
+    """The plans of one shape: the `only` one, or by the texts of the literals any of them depends on."""
 
-    __slots__ = ("pinned", "plans")
+    __slots__ = ("only", "pinned", "plans")
 
     def __init__(self) -> None:
+        self.only: Plan | None = None
         self.pinned: tuple[int, ...] = ()
         self.plans: dict[tuple[str, ...], Plan] = {}
 
     def find(self, literals: Sequence[object]) -> Plan | None:
-        if not self.pinned:
-            return self.plans.get(())
+        """The plan for these literals; `only` is it for all."""
         return self.plans.get(self._key(literals))
 
     def keep(self, plan: Plan, pinned: frozenset[int], literals: Sequence[object]) -> None:
@@ -75,6 +79,7 @@ class _Shape:
             self.pinned = tuple(sorted(pinned.union(self.pinned)))
             self.plans = {}
         self.plans[self._key(literals)] = plan
+        self.only = None if self.pinned else plan
 
     def _key(self, literals: Sequence[object]) -> tuple[str, ...]:
         return tuple([str(literals[index]) for index in self.pinned])
@@ -83,10 +88,11 @@ class _Shape:
 class _Scope:
     """What is known under one current database and one way of reading text."""
 
-    __slots__ = ("shapes", "texts")
+    __slots__ = ("heads", "shapes", "texts")
 
     def __init__(self, size: int, text_bytes: int) -> None:
         self.texts: Generations[str, tuple[Plan, Sequence[object]]] = Generations(text_bytes)
+        self.heads: Generations[str, Plan] = Generations(text_bytes)
         self.shapes: Generations[str, _Shape] = Generations(size)
 
 
@@ -94,7 +100,9 @@ class PlanCache:
     """Plans by statement text. `size` bounds the shapes, `text_bytes` the characters kept for exact texts, each for one
     current database and one way of reading text.
 
-    Only texts without literals are kept as texts: others rarely come twice, and their shape finds them.
+    Only texts without literals are kept as texts: others rarely come twice, and their shape finds them. A *head* is a
+    text whose only literal is the unsigned integer it ends in, without that integer. A fingerprint looks at the kind of
+    a digit, never at its value, so another text of the same head differs in this literal alone.
     """
 
     def __init__(self, planner: Planner, size: int = 4096, text_bytes: int = 4 << 20) -> None:
@@ -107,18 +115,43 @@ class PlanCache:
         self._unusual: dict[tuple[str | None, LexerFlags], _Scope] = {}
 
     def lookup(
-        self, sql: str | bytes, database: str | None, flags: LexerFlags = DEFAULT
+        self, text: str, database: str | None, flags: LexerFlags = DEFAULT
     ) -> tuple[Plan, Sequence[object]]:
         """The plan of a statement and its literals for `Call.literals`. Raises MeshError as `Planner.plan` does."""
-        text = sql if isinstance(sql, str) else sql.decode("utf-8", "surrogateescape")
         scope = self._scopes.get(database) if flags is DEFAULT else None
         if scope is None:
             scope = self._scope(database, flags)
+        known = scope.texts.young.get(text)
+        if known is not None:
+            self.hits += 1
+            return known
+        head = text.rstrip(_DIGITS)
+        plan = scope.heads.young.get(head)
+        if plan is not None and len(head) < len(text):
+            self.hits += 1
+            return plan, [text[len(head) :]]
+        shape, literals = take_out_literals(text, flags)
+        entry = scope.shapes.young.get(shape)
+        plan = None if entry is None else entry.only or entry.find(literals)
+        if plan is None or not literals or literals == [text[len(head) :]]:
+            return self._look_closer(scope, text, head, Fingerprint(shape, literals), database, flags)
+        self.hits += 1
+        return plan, literals
+
+    def _look_closer(
+        self,
+        scope: _Scope,
+        text: str,
+        head: str,
+        found: Fingerprint,
+        database: str | None,
+        flags: LexerFlags,
+    ) -> tuple[Plan, Sequence[object]]:
+        """Among what was not used lately; else the statement is planned. Either way it is found sooner next time."""
         known = scope.texts.get(text)
         if known is not None:
             self.hits += 1
             return known
-        found = fingerprint(text, flags)
         shape, literals = found
         entry = scope.shapes.get(shape)
         plan = entry.find(literals) if entry is not None else None
@@ -137,15 +170,14 @@ class PlanCache:
                     entry = _Shape()
                     scope.shapes.put(shape, entry)
                 entry.keep(plan, planned.pinned, literals)
-        if not literals and len(text) <= _LONGEST_TEXT:
-            scope.texts.put(text, (plan, literals), len(text) + _ENTRY)
+        if len(text) <= _LONGEST_TEXT:
+            if not literals:
+                scope.texts.put(text, (plan, literals), len(text) + _ENTRY)
+            elif entry is not None and entry.only is plan and ends_in_its_literal(text, head, flags):
+                scope.heads.put(head, plan, len(head) + _ENTRY)
         return plan, literals
 
     def _scope(self, database: str | None, flags: LexerFlags) -> _Scope:
         if flags == DEFAULT:
             return self._scopes.setdefault(database, _Scope(self._size, self._text_bytes))
         return self._unusual.setdefault((database, flags), _Scope(self._size, self._text_bytes))
-
-
-_ENTRY = 200
-"""Bytes an entry costs beside its text, roughly."""

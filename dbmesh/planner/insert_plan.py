@@ -51,6 +51,7 @@ class InsertPlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    direct: None = None
 
     def bind(self, call: Call) -> BoundStatement:
         """One shot per data node that gets rows, rows in the client's order. O(rows).

@@ -56,6 +56,7 @@ class OnePlacePlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    direct: None = None
 
     def bind(self, call: Call) -> BoundStatement:
         """The only shot. Raises MeshError(NOT_SUPPORTED) when rows of several data nodes would have to meet."""

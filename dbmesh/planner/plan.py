@@ -319,6 +319,24 @@ class Call:
     key_generators: Mapping[str, KeyGenerator] = field(default_factory=dict)
 
 
+class DirectWay(Protocol):
+    """From values straight to the only shot of a statement, the same that `bind` would give, as (data source, SQL).
+    None where `bind` must decide."""
+
+    @property
+    def names(self) -> Names: ...
+
+    def text(self, literals: Sequence[object]) -> tuple[str, bytes] | None:
+        """The shot of a text statement."""
+        ...
+
+    def prepared(
+        self, literals: Sequence[object], parameters: Sequence[SqlValue]
+    ) -> tuple[str, bytes] | None:
+        """The shot of a prepared statement, its `?` kept."""
+        ...
+
+
 class ShardPlan(Protocol):
     """A plan that reaches data sources.
 
@@ -328,6 +346,7 @@ class ShardPlan(Protocol):
     * `pin`: the session keeps the connection afterwards, and why.
     * `calculates_found_rows`: SQL_CALC_FOUND_ROWS or another reason why FOUND_ROWS() differs from the rows returned.
     * `reads_clock`: its text, or a column it leaves to its default, takes the current time.
+    * `direct`: how to reach the only shot without `bind`, where its answer passes to the client as it is.
     """
 
     @property
@@ -346,6 +365,8 @@ class ShardPlan(Protocol):
     def calculates_found_rows(self) -> bool: ...
     @property
     def reads_clock(self) -> bool: ...
+    @property
+    def direct(self) -> DirectWay | None: ...
 
     def bind(self, call: Call) -> BoundStatement:
         """Shots and answer for these values. Pure. Raises MeshError (no route, refused combination)."""

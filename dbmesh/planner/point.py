@@ -1,18 +1,21 @@
-"""The shortest way from values to a data node, for statements that name one row's sharding value.
+"""The shortest way from values to a data node, for statements that name one row's sharding value, and from there to
+the shot.
 
-Decides which statements may take it; answers exactly what `route` would. Knows nothing of verbs.
+Decides which statements may take it; answers exactly what `route` and `bind` would. Knows nothing of verbs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dbmesh.errors import MeshError
 from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
 from dbmesh.planner.conditions import Equals
-from dbmesh.planner.plan import Call
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.plan import Names
 from dbmesh.planner.route import Router, Target
+from dbmesh.planner.template import Frame, Template
 from dbmesh.rules.ruleset import PointRouter, ShardedTable
 from dbmesh.rules.values import UNKNOWN_KEY, Key, compared_key
 from dbmesh.sql.lexer import LexerFlags
@@ -26,36 +29,105 @@ class PointLookup:
     holds integers, so that an int is a key as it is; `targets` are keyed by data source, then actual table."""
 
     slot: Slot
+    flags: LexerFlags
     column: ColumnSchema | None
     node_of: PointRouter
     targets: Mapping[str, Mapping[str, Target]]
     integers: bool
     exact_text: bool = False
 
-    def target(self, call: Call, flags: LexerFlags) -> Target | None:
+    def target(self, literals: Sequence[object], parameters: Sequence[SqlValue]) -> Target | None:
         """The target, or None when the general way must decide (NULL, a value no key can have, one without a node)."""
-        if self.slot.parameter:
-            value = call.parameters[self.slot.index]
-        else:
-            raw = call.literals[self.slot.index]
-            if not isinstance(raw, str):
+        slot = self.slot
+        if slot.parameter:
+            if not parameters:
                 return None
-            value = (
-                int(raw)
-                if raw.isdigit()
-                else decode_literal(raw, self.slot.kind, no_backslash_escapes=flags.no_backslash_escapes)
-            )
-        key = value if self.integers and type(value) is int else self._key(value)
-        if key is None or key is UNKNOWN_KEY:
-            return None
+            value = parameters[slot.index]
+        else:
+            raw = literals[slot.index]
+            if type(raw) is not str:
+                return None
+            value = int(raw) if raw.isdigit() else self._decoded(raw)
+        key: Key = value
+        if type(value) is not int or not self.integers:
+            key = compared_key(value, self.column, exact_text=self.exact_text)
+            if key is None or key is UNKNOWN_KEY:
+                return None
         try:
             node = self.node_of(key)
         except MeshError:
             return None
         return self.targets[node.data_source][node.table]
 
-    def _key(self, value: SqlValue) -> Key:
-        return compared_key(value, self.column, exact_text=self.exact_text)
+    def _decoded(self, raw: str) -> SqlValue:
+        return decode_literal(raw, self.slot.kind, no_backslash_escapes=self.flags.no_backslash_escapes)
+
+
+class Frames:
+    """A template's frames by target. Filled on demand: the same target always gives the same frame, so a plan shared
+    by many sessions stays as good as immutable."""
+
+    __slots__ = ("_prepared", "by_target", "template")
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.by_target: dict[Target, Frame] = {}
+        self._prepared: dict[Target, bytes] = {}
+
+    def of(self, target: Target) -> Frame:
+        """The frame of a target."""
+        frame = self.by_target.get(target)
+        if frame is None:
+            frame = self.by_target[target] = self.template.frame(target.tables)
+        return frame
+
+    def prepared(self, target: Target) -> bytes | None:
+        """The SQL with `?` kept, where nothing else is open in it."""
+        sql = self._prepared.get(target)
+        if sql is None and (frame := self.of(target)).only_parameters:
+            sql = self._prepared[target] = frame.prototype()
+        return sql
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A `DirectWay`. `target_of` finds the target of literals and parameters, or leaves it to `bind`."""
+
+    target_of: Callable[[Sequence[object], Sequence[SqlValue]], Target | None]
+    frames: Frames
+    names: Names
+
+    def text(self, literals: Sequence[object]) -> tuple[str, bytes] | None:
+        """See `DirectWay`."""
+        target = self.target_of(literals, ())
+        if target is None:
+            return None
+        frame = self.frames.by_target.get(target) or self.frames.of(target)
+        return (target.data_source, frame.filled(literals)) if frame.sequential else None
+
+    def prepared(
+        self, literals: Sequence[object], parameters: Sequence[SqlValue]
+    ) -> tuple[str, bytes] | None:
+        """See `DirectWay`."""
+        target = self.target_of(literals, parameters)
+        if target is None:
+            return None
+        sql = self.frames.prepared(target)
+        return None if sql is None else (target.data_source, sql)
+
+
+def direct(
+    context: PlanContext, router: Router, point: PointLookup | None, frames: Frames, names: Names
+) -> Direct | None:
+    """The direct way of a statement with nothing to do behind its answer, where it has one."""
+    # What other data sources answer is no packet a client may get as it is.
+    passes = all(source.kind == "mysql" for source in context.rule_set.data_sources.values())
+    if not passes or not router.references:
+        return None
+    if point is not None:
+        return Direct(point.target, frames, names)
+    target = router.only_target()
+    return None if target is None else Direct(lambda _literals, _parameters: target, frames, names)
 
 
 def point_lookup(router: Router) -> PointLookup | None:
@@ -81,4 +153,4 @@ def point_lookup(router: Router) -> PointLookup | None:
         targets.setdefault(node.data_source, {})[node.table] = Target(node.data_source, (node.table,))
     schema = place.columns.get(column)
     integers = schema is not None and schema.family is ColumnFamily.INTEGER
-    return PointLookup(operand.slot, schema, node_of, targets, integers, router.exact_text)
+    return PointLookup(operand.slot, router.flags, schema, node_of, targets, integers, router.exact_text)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlglot import exp
 
@@ -52,8 +53,7 @@ _ONE_SHARD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One data source and the actual table of each table reference there, in order of the references."""
 
     data_source: str
@@ -122,6 +122,15 @@ class Router:
                 refusal = refusal or error
         assert refusal is not None
         raise refusal
+
+    def only_target(self) -> Target | None:
+        """The target of every route, where no value decides about it."""
+        if self.places or self.hints.data_source is not None:
+            return None
+        try:
+            return self._target({})
+        except MeshError:
+            return None
 
     def route(self, call: Call) -> Routing:
         """Targets for these values. Raises MeshError: NO_ROUTE, NOT_SUPPORTED when rows of several data sources would

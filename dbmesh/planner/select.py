@@ -18,45 +18,17 @@ from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.names import drop_schema_qualifiers, logic_names, rename_tables, session_answers
 from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, Relay, Shot, Verb
-from dbmesh.planner.point import PointLookup, point_lookup
+from dbmesh.planner.point import Direct, Frames, PointLookup, direct, point_lookup
 from dbmesh.planner.resolve import Scopes, resolve
 from dbmesh.planner.route import Router, Target, build_router, literal_slots
 from dbmesh.planner.scatter import plan_scatter
 from dbmesh.planner.select_names import keep_column_names
-from dbmesh.planner.template import Edits, Frame, Template
+from dbmesh.planner.template import Edits
 from dbmesh.planner.unrepeatable import reads_clock
 from dbmesh.sql.lexer import LexerFlags
 
 _RELAY = Relay()
 _LOCK_FUNCTIONS = frozenset(("GET_LOCK",))
-
-
-class _Frames:
-    """A template's frames by target. Filled on demand: the same target always gives the same frame, so a plan shared
-    by many sessions stays as good as immutable."""
-
-    __slots__ = ("_by_tables", "_prepared", "template")
-
-    def __init__(self, template: Template) -> None:
-        self.template = template
-        self._by_tables: dict[tuple[str, ...], Frame] = {}
-        self._prepared: dict[Target, Shot] = {}
-
-    def of(self, tables: tuple[str, ...]) -> Frame:
-        frame = self._by_tables.get(tables)
-        if frame is None:
-            frame = self._by_tables[tables] = self.template.frame(tables)
-        return frame
-
-    def prepared(self, target: Target, call: Call) -> Shot:
-        """The shot with `?` kept; constant per target when no literal is left in the text."""
-        shot = self._prepared.get(target)
-        if shot is None:
-            frame = self.of(target.tables)
-            shot = Shot(target.data_source, frame.render(call.literals, call, keep_parameters=True))
-            if frame.only_parameters:
-                self._prepared[target] = shot
-        return shot
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +37,13 @@ class SelectPlan:
     cannot; `federation` likewise for a merge node, None where it is never needed."""
 
     router: Router
-    frames: _Frames
+    frames: Frames
     scatter: Scatter | MeshError
     names: Names
     tables: tuple[str, ...]
     flags: LexerFlags
     point: PointLookup | None = None
+    direct: Direct | None = None
     reads_only: bool = True
     opens_transaction: bool = True
     pin: PinReason | None = None
@@ -79,12 +52,12 @@ class SelectPlan:
     verb: Verb = Verb.SELECT
     implicit_commit: bool = False
     federation: FederationTemplate | MeshError | None = None
-    _scattered: _Frames | None = field(default=None)
+    _scattered: Frames | None = field(default=None)
 
     def bind(self, call: Call) -> BoundStatement:
         """Shots and merge for these values. Raises MeshError: NO_ROUTE, NOT_SUPPORTED."""
         if self.point is not None:
-            target = self.point.target(call, self.flags)
+            target = self.point.target(call.literals, call.parameters)
             if target is not None:
                 return self._one(target, call)
         try:
@@ -102,7 +75,7 @@ class SelectPlan:
         shots = tuple(
             Shot(
                 target.data_source,
-                self._scattered.of(target.tables).render(literal_slots(routing, target, call.literals), call),
+                self._scattered.of(target).render(literal_slots(routing, target, call.literals), call),
             )
             for target in routing.targets
         )
@@ -116,10 +89,9 @@ class SelectPlan:
         return self.federation.bind(call, refusal)
 
     def _one(self, target: Target, call: Call) -> BoundStatement:
-        if call.keep_parameters:
-            return BoundStatement((self.frames.prepared(target, call),), _RELAY, self.names, True)
-        sql = self.frames.of(target.tables).render(call.literals, call)
-        return BoundStatement((Shot(target.data_source, sql),), _RELAY, self.names)
+        keep = call.keep_parameters
+        sql = self.frames.of(target).render(call.literals, call, keep_parameters=keep)
+        return BoundStatement((Shot(target.data_source, sql),), _RELAY, self.names, keep)
 
     def prototype(self) -> Shot | Federation:
         """The statement on the first node of every table; federated when no data source has one of each."""
@@ -129,7 +101,7 @@ class SelectPlan:
             if not isinstance(self.federation, FederationTemplate):
                 raise
             return self.federation.prototype()
-        return Shot(target.data_source, self.frames.of(target.tables).prototype())
+        return Shot(target.data_source, self.frames.of(target).prototype())
 
 
 def plan_select(context: PlanContext) -> SelectPlan:
@@ -145,21 +117,27 @@ def plan_select(context: PlanContext) -> SelectPlan:
     keep_column_names(context, edits)
     scatter = _scatter(context, scopes, router, edits)
     pin = _pin(tree)
+    frames = Frames(edits.build())
+    names = logic_names(context, scopes)
+    point = point_lookup(router)
+    calculates_found_rows = _calculates_found_rows(tree)
+    passes = pin is None and not calculates_found_rows
     return SelectPlan(
         router=router,
-        frames=_Frames(edits.build()),
+        frames=frames,
         scatter=scatter,
-        names=logic_names(context, scopes),
+        names=names,
         tables=tuple(dict.fromkeys(reference.key for reference in scopes.references)),
         flags=context.flags,
-        point=point_lookup(router),
+        point=point,
+        direct=direct(context, router, point, frames, names) if passes else None,
         reads_only=not any(tree.find_all(exp.Lock)) and pin is None,
         opens_transaction=bool(scopes.references),
         pin=pin,
-        calculates_found_rows=_calculates_found_rows(tree),
+        calculates_found_rows=calculates_found_rows,
         federation=_federation(context, scopes, router),
         reads_clock=reads_clock(split_lexemes(context.statement.readable)),
-        _scattered=_Frames(scatter.template) if isinstance(scatter, Scatter) else None,
+        _scattered=Frames(scatter.template) if isinstance(scatter, Scatter) else None,
     )
 
 

@@ -89,13 +89,16 @@ class Frame:
     def render(self, literals: Sequence[object], call: Call, *, keep_parameters: bool = False) -> bytes:
         """The SQL of one node. `literals` may differ from the call's where a list or row set was split."""
         if self.sequential:
-            count = len(self.gaps)
-            text = self.format % tuple(literals if len(literals) == count else literals[:count])
-        else:
-            text = self.format % tuple(
-                [self._text(gap, literals, call, keep_parameters) for gap in self.gaps]
-            )
-        return text.encode("utf-8", "surrogateescape")
+            return self.filled(literals)
+        texts = [self._text(gap, literals, call, keep_parameters) for gap in self.gaps]
+        return (self.format % tuple(texts)).encode("utf-8", "surrogateescape")
+
+    def filled(self, literals: Sequence[object]) -> bytes:
+        """The SQL of one node when only literals are open, in their order (`sequential`)."""
+        count = len(self.gaps)
+        if len(literals) != count:
+            literals = literals[:count]
+        return (self.format % tuple(literals)).encode("utf-8", "surrogateescape")
 
     def _text(self, gap: Segment, literals: Sequence[object], call: Call, keep_parameters: bool) -> str:
         if isinstance(gap, Slot):

@@ -36,6 +36,7 @@ class TextPlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    direct: None = None
 
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""

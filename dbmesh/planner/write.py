@@ -16,7 +16,7 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.names import logic_names
 from dbmesh.planner.plan import ShardPlan, Verb
-from dbmesh.planner.point import point_lookup
+from dbmesh.planner.point import Frames, direct, point_lookup
 from dbmesh.planner.resolve import Scopes, TableReference, resolve
 from dbmesh.planner.route import build_router
 from dbmesh.planner.scatter import stays_beside
@@ -58,17 +58,22 @@ def plan_write(context: PlanContext) -> ShardPlan:
     router = build_router(context, scopes)
     sharded = all(isinstance(reference.table, ShardedTable) for reference in written)
     many = sharded and not scopes.is_opaque(tree) and stays_beside(scopes, router, tree)
+    frames = Frames(edits.build())
+    names = logic_names(context, scopes)
+    kept = _kept_columns(context, scopes, tree)
+    point = point_lookup(router)
     return WritePlan(
         verb=verb,
         tables=tables,
         router=router,
-        template=edits.build(),
-        names=logic_names(context, scopes),
-        kept=_kept_columns(context, scopes, tree),
+        frames=frames,
+        names=names,
+        kept=kept,
         many=many,
         limited=bool(tree.args.get("limit") or tree.args.get("order")),
         returning=tree.args.get("returning") is not None,
-        point=point_lookup(router),
+        point=point,
+        direct=None if kept else direct(context, router, point, frames, names),
         reads_clock=clock,
     )
 

@@ -6,7 +6,7 @@ follow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dbmesh.errors import MeshError, not_supported
 from dbmesh.model import ColumnSchema, SqlValue
@@ -24,10 +24,10 @@ from dbmesh.planner.plan import (
     Shot,
     Verb,
 )
-from dbmesh.planner.point import PointLookup
+from dbmesh.planner.point import Direct, Frames, PointLookup
 from dbmesh.planner.resolve import Scopes
-from dbmesh.planner.route import Router, Routing, Target, literal_slots
-from dbmesh.planner.template import Frame, Template, slot_value
+from dbmesh.planner.route import Router, Routing, literal_slots
+from dbmesh.planner.template import Template, slot_value
 from dbmesh.planner.text_plan import TextPlan, TextShot, keeps_parameters, prototype_shot
 from dbmesh.rules.ruleset import SingleTable
 from dbmesh.rules.values import UNKNOWN_KEY, coerce_key
@@ -52,7 +52,7 @@ class WritePlan:
     verb: Verb
     tables: tuple[str, ...]
     router: Router
-    template: Template
+    frames: Frames
     names: Names
     kept: tuple[KeptColumn, ...]
     many: bool
@@ -65,8 +65,7 @@ class WritePlan:
     calculates_found_rows: bool = False
     reads_clock: bool = False
     point: PointLookup | None = None
-    # Frames are a function of template and target: remembering them changes no answer.
-    _frames: dict[Target, Frame] = field(default_factory=dict, repr=False, compare=False)
+    direct: Direct | None = None
 
     def bind(self, call: Call) -> BoundStatement:
         """One shot per target. Raises MeshError: NO_ROUTE, NOT_SUPPORTED."""
@@ -76,11 +75,11 @@ class WritePlan:
         targets = routing.targets
         if len(targets) > 1:
             self._check_many()
-        keep = len(targets) == 1 and keeps_parameters(call, self._frame(targets[0]))
+        keep = len(targets) == 1 and keeps_parameters(call, self.frames.of(targets[0]))
         shots = tuple(
             Shot(
                 target.data_source,
-                self._frame(target).render(
+                self.frames.of(target).render(
                     literal_slots(routing, target, call.literals), call, keep_parameters=keep
                 ),
             )
@@ -92,19 +91,13 @@ class WritePlan:
         return BoundStatement(shots, answer, self.names, keeps_parameters=keep)
 
     def _route(self, call: Call) -> Routing:
-        target = None if self.point is None else self.point.target(call, self.router.flags)
+        target = None if self.point is None else self.point.target(call.literals, call.parameters)
         return self.router.route(call) if target is None else Routing((target,), {})
 
     def prototype(self) -> Shot:
         """The statement on the first node of every table."""
         target = first_target(self.router)
-        return prototype_shot(target.data_source, (self._frame(target),))
-
-    def _frame(self, target: Target) -> Frame:
-        frame = self._frames.get(target)
-        if frame is None:
-            frame = self._frames[target] = self.template.frame(target.tables)
-        return frame
+        return prototype_shot(target.data_source, (self.frames.of(target),))
 
     def _check_many(self) -> None:
         if not self.many:

@@ -217,23 +217,30 @@ class ShardedTable:
             return None
         source_of = self._placer(self.database_strategy, self._sources)
         table_of = self._placer(self.table_strategy, self._tables)
-        place: PointRouter | None = None
         if source_of is not None and table_of is not None:
             both = _join(source_of, table_of, {(node.data_source, node.table): node for node in self.nodes})
 
-            def place(key: Key) -> DataNode:
-                return both(key, key)
-        elif source_of is not None and self.table_strategy.algorithm is None:
-            place = _follow(source_of, {node.data_source: node for node in self.nodes}, len(self.nodes))
-        elif table_of is not None and self.database_strategy.algorithm is None:
-            place = _follow(table_of, {node.table: node for node in self.nodes}, len(self.nodes))
-        if place is None:
+            def route_point(key: Key) -> DataNode:
+                try:
+                    return both(key, key)
+                except NoTarget as missing:
+                    raise self._no_route(missing.value, missing.reason) from None
+
+            return route_point
+        if source_of is not None and self.table_strategy.algorithm is None:
+            return self._follow(source_of, {node.data_source: node for node in self.nodes})
+        if table_of is not None and self.database_strategy.algorithm is None:
+            return self._follow(table_of, {node.table: node for node in self.nodes})
+        return None
+
+    def _follow(self, target_of: Callable[[Key], str], nodes: Mapping[str, DataNode]) -> PointRouter | None:
+        """value → node where one strategy alone decides; impossible when several nodes share a target."""
+        if len(nodes) != len(self.nodes):
             return None
-        found = place
 
         def route_point(key: Key) -> DataNode:
             try:
-                return found(key)
+                return nodes[target_of(key)]
             except NoTarget as missing:
                 raise self._no_route(missing.value, missing.reason) from None
 
@@ -253,17 +260,6 @@ def _is_known(condition: Condition) -> bool:
 def _sample(values: Mapping[str, object]) -> object:
     shown = [value.values if isinstance(value, Values) else value for value in values.values()]
     return shown[0] if len(shown) == 1 else tuple(shown)
-
-
-def _follow(target_of: Callable[[Key], str], nodes: Mapping[str, DataNode], count: int) -> PointRouter | None:
-    """value → node where one strategy alone decides; impossible when several nodes share a target."""
-    if len(nodes) != count:
-        return None
-
-    def place(key: Key) -> DataNode:
-        return nodes[target_of(key)]
-
-    return place
 
 
 def _join(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import struct
 from collections.abc import Sequence
 from typing import Protocol, cast
 
@@ -32,7 +33,7 @@ from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import check_charset
 from dbmesh.wire.collations import charset_of_collation, collation_name, default_collation
 from dbmesh.wire.constants import MAX_PAYLOAD, Command
-from dbmesh.wire.framing import PacketReader, frame
+from dbmesh.wire.framing import HEADER, PacketReader, frame
 from dbmesh.wire.handshake import Authenticated, Denied, LookUpSecret, Send, ServerHandshake, StartTls
 from dbmesh.wire.packets import make_err
 
@@ -44,8 +45,8 @@ READ_AHEAD = 1 << 20
 LOGIN_PACKET = 1 << 16
 """Largest packet accepted before the client has logged in."""
 
+_word_and_command = struct.Struct("<IB").unpack_from
 _CHANGE_USER = Command.CHANGE_USER.value
-_QUIT = Command.QUIT.value
 
 
 class Door(Protocol):
@@ -129,14 +130,15 @@ class ClientConnection(asyncio.Protocol):
                 data = self._tls.receive(data)
             reader = self._reader
             session = self._session
-            ready = session is not None and not (self._busy or self._logging_in or session.client_paused)
-            if session is not None and ready and not reader.buffered:
-                length = len(data) - 4
-                whole = 0 < length < MAX_PAYLOAD and int.from_bytes(data[:4], "little") == length
-                if whole and data[4] != _CHANGE_USER:
+            length = len(data) - HEADER
+            if length > 0 and not (
+                session is None or self._busy or self._logging_in or reader.buffered or session.client_paused
+            ):
+                announced, command = _word_and_command(data)
+                if announced == length != MAX_PAYLOAD and command != _CHANGE_USER:
                     # What nearly always comes, one command in one chunk: the reader would cut out the same packet.
                     self._busy = True
-                    session.handle(data[4:], 1)
+                    session.handle(data[HEADER:], 1)
                     return
             reader.feed(data)
             if self._busy or (session is not None and session.client_paused):
@@ -183,9 +185,9 @@ class ClientConnection(asyncio.Protocol):
     def next_command(self) -> None:
         """See `Client`. A command that was answered at once is followed by the next in the loop of `_take_packets`."""
         self._busy = False
-        if self._session is not None and self._reader.buffered and not self._taking:
+        if self._reader.buffered and self._session is not None and not self._taking:
             self._take_packets_guarded()
-        elif not self._reading and not self._busy:
+        elif not self._reading:
             self._resume_reading()
 
     def close(self) -> None:

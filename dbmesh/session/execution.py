@@ -6,6 +6,7 @@ answer relayed) is `try_relay`; everything else is a coroutine that owns the exc
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -20,6 +21,7 @@ from dbmesh.planner.plan import (
     BoundStatement,
     Call,
     Federation,
+    Names,
     Relay,
     RenameValues,
     ShardPlan,
@@ -41,7 +43,8 @@ from dbmesh.wire.packets import OkPacket
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
-_QUERY = Command.QUERY.to_bytes(1, "little")
+_QUERY = Command.QUERY.value
+_query_head = struct.Struct("<IB").pack
 
 
 class _NoParameters(tuple[SqlValue, ...]):
@@ -76,22 +79,25 @@ def relayable(session: Session, database: Database, plan: ShardPlan, bound: Boun
     )
 
 
-def try_relay(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> bool:
+def try_relay(
+    session: Session, database: Database, plan: ShardPlan, shot: tuple[str, bytes], names: Names
+) -> bool:
     """Start relaying a relayable statement on a connection that is free right now. False when there is none: see
     `run_relayed`. O(1)."""
-    shot = bound.shots[0]
-    connection, pinned = free_connection(session, database, plan, shot.data_source)
+    data_source, sql = shot
+    connection, pinned = free_connection(session, database, plan, data_source)
     if connection is None:
         return False
-    session.relay.start(connection, query_packet(shot.sql), bound.names, pinned=pinned)
+    session.relay.start(connection, query_packet(sql), names, pinned)
     return True
 
 
 def query_packet(sql: bytes) -> bytes:
     """COM_QUERY, framed."""
-    if len(sql) < MAX_PAYLOAD - 1:
-        return (len(sql) + 1).to_bytes(4, "little") + _QUERY + sql
-    return frame(_QUERY + sql, 0)
+    length = len(sql) + 1
+    if length < MAX_PAYLOAD:
+        return _query_head(length, _QUERY) + sql
+    return frame(bytes((_QUERY,)) + sql, 0)
 
 
 def free_connection(
@@ -99,7 +105,13 @@ def free_connection(
 ) -> tuple[MySQLConnection | None, bool]:
     """A connection that can take a statement of this plan at once, and whether the session keeps it afterwards."""
     transaction = session.transaction
-    if transaction.open or not session.autocommit or session.pins or session.broken_transaction:
+    if (
+        transaction.explicit
+        or transaction.branches
+        or not session.autocommit
+        or session.pins
+        or session.broken_transaction
+    ):
         branch = transaction.branches.get(source_key(database, data_source))
         if session.broken_transaction or branch is None or not branch.connection.usable:
             return None, False
@@ -110,15 +122,14 @@ def free_connection(
             branch.wrote = True
         return held, True
     pool = database.pools[data_source]
-    now = session.now()
-    connection = pool.try_acquire(session.flavour, now)
+    connection = pool.try_acquire(session.flavour, session.command_since)
     if connection is None:
         return None, False
     state = session.state
-    if not isinstance(connection, MySQLConnection) or (
+    if type(connection) is not MySQLConnection or (
         connection.state is not state and connection.state != state
     ):
-        pool.release(connection, now)
+        pool.release(connection, session.command_since)
         return None, False
     connection.state = state
     return connection, False

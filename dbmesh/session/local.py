@@ -218,7 +218,7 @@ async def _run_with_parameters(
     session: Session, text: str, parameters: Sequence[SqlValue], sink: ResultSink, *, more: bool
 ) -> None:
     """Run a statement with values for its `?`, as text (EXECUTE … USING)."""
-    database = session.current_database
+    database = session.current_database()
     plan, literals = look_up(session, database, text)
     if answers(plan):
         if parameters:

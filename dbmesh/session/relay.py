@@ -29,6 +29,7 @@ _CURSOR_EXISTS = Status.CURSOR_EXISTS.value
 
 HEADERS_KEPT = 256
 """Column definition blocks a session remembers with their renamed form."""
+_NEW_HEADER = (None, b"")
 
 
 class RelayReceiver:
@@ -56,7 +57,7 @@ class RelayReceiver:
         self._last_id = 0
         self._header = b""
 
-    def start(self, connection: MySQLConnection, packet: bytes, names: Names, *, pinned: bool) -> None:
+    def start(self, connection: MySQLConnection, packet: bytes, names: Names, pinned: bool) -> None:
         """Send a query or execute packet and pass its answer on. A connection that is not `pinned` goes back to its
         pool at the end."""
         self._connection = connection
@@ -101,34 +102,36 @@ class RelayReceiver:
 
     def advance(self, reader: ResponseReader, progress: Progress) -> None:
         """See `RawReceiver`."""
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             return
         session = self._session
-        if reader.header:
+        data = reader.rows
+        header = reader.header
+        if header:
             self._rows_seen = True
-            self._header = reader.header
-            data = self._renamed(reader, progress) + reader.rows
-        else:
-            data = reader.rows
+            self._header = header
+            made_with, known = self._headers.get(header, _NEW_HEADER)
+            if made_with is not self._names.tables:
+                known = self._renamed(reader, progress)
+            data = known + data
         if progress is NEED_DATA:
             if data:
                 session.client.write(data)
-        elif reader.failed:
+            return
+        if reader.failed:
             self._fail(reader, data)
-        elif self._rows_seen:
+            return
+        if self._rows_seen:
             session.client.write(data + reader.terminal)
             session.found_rows = reader.row_count
             session.row_count = -1
-            if progress is ANSWER_END:
-                self._end(reader)
-            else:
-                self._next_result(reader)
         else:
             self._acknowledge(reader)
-            if progress is ANSWER_END:
-                self._end(reader)
-            else:
-                self._next_result(reader)
+        if progress is ANSWER_END:
+            self._end(connection, reader.warnings)
+        else:
+            self._next_result(reader)
 
     def failed(self, error: Exception) -> None:
         """The connection was lost."""
@@ -141,21 +144,19 @@ class RelayReceiver:
     # inside
 
     def _renamed(self, reader: ResponseReader, progress: Progress) -> bytes:
-        """The header block with logic names. The cache's key is the block itself, so a hit costs one hash; an entry
-        made with other names does not count. It is emptied when full."""
+        """The header block with logic names, which is remembered. The cache's key is the block itself, so a hit costs
+        one hash; an entry made with other names does not count. It is emptied when full."""
         header, names = reader.header, self._names
-        made_with, known = self._headers.get(header, (None, b""))
-        if made_with is not names.tables:
 
-            def renamed(column: ColumnDefinition) -> ColumnDefinition:
-                return rename(column, names)
+        def renamed(column: ColumnDefinition) -> ColumnDefinition:
+            return rename(column, names)
 
-            # Where only a cursor opens, the packet behind the definitions is the terminal in either EOF form.
-            cursor = progress is ANSWER_END and reader.status & _CURSOR_EXISTS != 0
-            known = rewrite_header(header, renamed, cursor or self._session.flavour.deprecate_eof)
-            if len(self._headers) >= HEADERS_KEPT:
-                self._headers.clear()
-            self._headers[header] = (names.tables, known)
+        # Where only a cursor opens, the packet behind the definitions is the terminal in either EOF form.
+        cursor = progress is ANSWER_END and reader.status & _CURSOR_EXISTS != 0
+        known = rewrite_header(header, renamed, cursor or self._session.flavour.deprecate_eof)
+        if len(self._headers) >= HEADERS_KEPT:
+            self._headers.clear()
+        self._headers[header] = (names.tables, known)
         return known
 
     def _next_result(self, reader: ResponseReader) -> None:
@@ -196,12 +197,9 @@ class RelayReceiver:
         connection.home.release(connection, session.now())
         session.finish()
 
-    def _end(self, reader: ResponseReader) -> None:
+    def _end(self, connection: MySQLConnection, warnings: int) -> None:
         session = self._session
-        connection = self._connection
-        if connection is None:
-            return
-        if reader.warnings:
+        if warnings:
             session.run(self._collect_warnings(connection))
             return
         self._connection = None

@@ -59,6 +59,51 @@ the coroutine that does the rest."""
 class Session:
     """See the module's docstring. Created when the client has authenticated; `end` must be awaited when it is gone."""
 
+    # With more than thirty attributes an instance's dictionary is no longer shared with its class, and every access
+    # would pay for that.
+    __slots__ = (
+        "_answered",
+        "_begun",
+        "_commands",
+        "_committing",
+        "_ended",
+        "_killed",
+        "_sink",
+        "_tasks",
+        "_work",
+        "account",
+        "allowed_databases",
+        "autocommit",
+        "broken_transaction",
+        "capabilities",
+        "client",
+        "client_paused",
+        "command_since",
+        "command_text",
+        "connection_id",
+        "database",
+        "exchange",
+        "flavour",
+        "found_rows",
+        "handshake_state",
+        "host",
+        "last_insert_id",
+        "lexer_flags",
+        "mesh",
+        "multi_statements",
+        "next_statement_id",
+        "now",
+        "pins",
+        "relay",
+        "row_count",
+        "state",
+        "statements",
+        "text_statements",
+        "transaction",
+        "user_name",
+        "warnings",
+    )
+
     def __init__(
         self,
         mesh: Mesh,
@@ -132,7 +177,6 @@ class Session:
         """CURRENT_USER(): the account that matched."""
         return self.account
 
-    @property
     def current_database(self) -> Database:
         """The logic database statements are planned in: without a chosen one the first that the account may use, because
         a qualified name reaches its tables. Raises MeshError NO_DATABASE for an account that may use none."""
@@ -146,7 +190,6 @@ class Session:
             raise MeshError(NO_DATABASE)
         return self.mesh.databases[self.database.lower()]
 
-    @property
     def encoding(self) -> str:
         """How the session's character set is read in Python; Latin-1 stands in for sets Python does not know, because
         it keeps every byte."""

@@ -176,7 +176,7 @@ async def _literal(session: Session, assignment: Assignment) -> str:
     session would be, so that every connection gets the same value, and tables are found where their rows are."""
     if assignment.literal:
         return assignment.expression
-    database = session.current_database
+    database = session.current_database()
     plan, literals = look_up(session, database, f"SELECT ({assignment.expression})")
     if isinstance(plan, SessionStatement):
         raise not_supported("this expression in SET", "run it as a SELECT and SET its value")
@@ -210,5 +210,5 @@ async def _prove(session: Session, state: SessionState, tracked: dict[str, bytes
 
 
 async def _borrow(session: Session) -> Connection:
-    database = session.current_database
+    database = session.current_database()
     return await next(iter(database.pools.values())).acquire(session.flavour)

@@ -10,7 +10,6 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
 
 from dbmesh.errors import ProtocolError
 from dbmesh.model import SqlValue
@@ -31,8 +30,11 @@ Attribute = tuple[bytes, SqlValue]
 _NO_LONG_DATA: Mapping[int, bytes] = MappingProxyType({})
 _EXECUTE_HEAD = struct.Struct("<BIBI")
 _LONG_DATA_HEAD = struct.Struct("<BIH")
+_STATEMENT_ID = struct.Struct("<xI")
+_kinds = struct.Struct("<H").iter_unpack
 _FETCH = struct.Struct("<BII")
 _QUERY_ATTRIBUTES = Capability.QUERY_ATTRIBUTES.value
+_STMT_EXECUTE = Command.STMT_EXECUTE.value
 _COUNT_AVAILABLE = CursorFlag.PARAMETER_COUNT_AVAILABLE.value
 
 
@@ -44,13 +46,13 @@ class Query:
     attributes: tuple[Attribute, ...] = ()
 
 
-class Execute(NamedTuple):
+@dataclass(slots=True)
+class Execute:
     """COM_STMT_EXECUTE. `values` and `types` (kinds of `binary.py`, two bytes each as on the wire) are the statement's
     own parameters.
 
-    The values' bytes are `payload[values_start:values_end]`, without parameters whose long data went ahead.
-    `block_start` is where the NULL bitmap begins when this payload carries the types and no attributes stand between:
-    all from there to `values_end` is then what any server expects. Otherwise None.
+    `block` is what any server expects behind the head: NULL bitmap, types, and the values' bytes, without parameters
+    whose long data went ahead and without attributes.
     """
 
     statement_id: int
@@ -58,23 +60,12 @@ class Execute(NamedTuple):
     types: bytes
     values: tuple[SqlValue, ...]
     attributes: tuple[Attribute, ...]
-    values_start: int
-    values_end: int
-    null_bitmap: bytes
-    block_start: int | None
+    block: bytes
 
 
-class _Bound(NamedTuple):
-    """The block of bound values that queries and executes share."""
-
-    types: bytes
-    names: Sequence[bytes]
-    values: list[SqlValue]
-    types_sent: bool
-    null_bitmap: bytes
-    values_start: int
-    own_values_end: int
-    end: int
+_Bound = tuple[bytes, Sequence[bytes], list[SqlValue], bytes, int, int, int]
+"""The block of bound values that queries and executes share: types, names, values, NULL bitmap; where the values begin,
+where those of the statement's own parameters end, where all end."""
 
 
 def parse_query(payload: bytes, capabilities: int, encoding: str = "utf-8") -> Query:
@@ -87,8 +78,10 @@ def parse_query(payload: bytes, capabilities: int, encoding: str = "utf-8") -> Q
         raise ProtocolError(f"{sets} sets of query attributes where one is allowed")
     if not count:
         return Query(payload[position:])
-    bound = _parse_bound(payload, position, count, 0, b"", True, _NO_LONG_DATA, encoding)
-    return Query(payload[bound.end :], tuple(zip(bound.names, bound.values, strict=True)))
+    _, names, values, _, _, _, end = _parse_bound(
+        payload, position, count, 0, b"", True, _NO_LONG_DATA, encoding
+    )
+    return Query(payload[end:], tuple(zip(names, values, strict=True)))
 
 
 def make_query(query: Query, capabilities: int, encoding: str = "utf-8") -> bytes:
@@ -125,22 +118,23 @@ def parse_execute(
             raise ProtocolError(f"{count} parameters where the statement has {parameter_count}")
     cursor_flags = flags & ~_COUNT_AVAILABLE
     if not count:
-        return Execute(statement_id, cursor_flags, b"", (), (), position, position, b"", None)
-    bound = _parse_bound(payload, position, count, parameter_count, known_types, named, long_data, encoding)
-    attributes = (
-        zip(bound.names[parameter_count:], bound.values[parameter_count:], strict=True) if named else ()
+        return Execute(statement_id, cursor_flags, b"", (), (), b"")
+    types, names, values, bitmap, start, end, _ = _parse_bound(
+        payload, position, count, parameter_count, known_types, named, long_data, encoding
     )
-    return Execute(
-        statement_id,
-        cursor_flags,
-        bound.types[: 2 * parameter_count],
-        tuple(bound.values[:parameter_count]),
-        tuple(attributes),
-        bound.values_start,
-        bound.own_values_end,
-        bound.null_bitmap,
-        position if bound.types_sent and not named else None,
-    )
+    attributes: tuple[Attribute, ...] = ()
+    if count > parameter_count:
+        attributes = tuple(zip(names[parameter_count:], values[parameter_count:], strict=True))
+        types, values = types[: 2 * parameter_count], values[:parameter_count]
+        bitmap = _first_bits(bitmap, parameter_count)
+    block = b"".join((bitmap, b"\x01", types, payload[start:end])) if parameter_count else b""
+    return Execute(statement_id, cursor_flags, types, tuple(values), attributes, block)
+
+
+def _first_bits(bitmap: bytes, count: int) -> bytes:
+    """The first `count` bits of a bitmap, the rest of their last byte zero."""
+    bits = int.from_bytes(bitmap, "little") & (1 << count) - 1
+    return bits.to_bytes((count + 7) // 8, "little")
 
 
 def _parse_bound(
@@ -158,23 +152,26 @@ def _parse_bound(
     if flag_at >= len(payload):
         raise truncated("the bitmap of bound values")
     bitmap = payload[position:flag_at]
-    types_sent = payload[flag_at] == 1
     position = flag_at + 1
     names: Sequence[bytes] = ()
-    if not types_sent:
+    if payload[flag_at] != 1:
         types = known_types
         if len(types) != 2 * count or own_count != count:
             raise ProtocolError("parameters without types, and none known from an earlier execute")
     elif named:
         types, names, position = _parse_named_types(payload, position, count)
     else:
-        types, position = unpack_fixed_bytes(payload, position, 2 * count)
+        start = position
+        position += 2 * count
+        types = payload[start:position]
+        if len(types) < 2 * count:
+            raise truncated("the types of bound values")
     start = own_end = position
+    nulls = bitmap[0] if count <= 8 else int.from_bytes(bitmap, "little")
     values: list[SqlValue] = []
-    for index in range(count):
-        kind = types[2 * index] | types[2 * index + 1] << 8
+    for index, (kind,) in enumerate(_kinds(types)):
         value: SqlValue = None
-        if bitmap[index >> 3] >> (index & 7) & 1:
+        if nulls >> index & 1:
             pass
         elif index in long_data:
             value = decode_bytes(long_data[index], kind, encoding)
@@ -183,7 +180,7 @@ def _parse_bound(
         values.append(value)
         if index + 1 == own_count:
             own_end = position
-    return _Bound(types, names, values, types_sent, bitmap, start, own_end, position)
+    return types, names, values, bitmap, start, own_end, position
 
 
 def _parse_named_types(payload: bytes, position: int, count: int) -> tuple[bytes, list[bytes], int]:
@@ -234,24 +231,10 @@ def make_execute(
     return head + count + _make_bound(bound, named, encoding)
 
 
-def forward_execute(payload: bytes, execute: Execute, statement_id: int) -> bytes:
-    """The same execute for another server's statement, always with types and without query attributes.
-
-    The values' bytes are taken as they are, so what went ahead as long data must go ahead to that server too."""
-    head = _EXECUTE_HEAD.pack(Command.STMT_EXECUTE, statement_id, execute.cursor_flags, 1)
-    if execute.block_start is not None:
-        return head + payload[execute.block_start : execute.values_end]
-    count = len(execute.values)
-    if not count:
-        return head
-    bitmap = execute.null_bitmap[: (count + 7) // 8]
-    spare = count & 7
-    if spare:
-        # Behind the statement's own bits there may be those of attributes.
-        bitmap = bitmap[:-1] + bytes((bitmap[-1] & (1 << spare) - 1,))
-    return b"".join(
-        (head, bitmap, b"\x01", execute.types, payload[execute.values_start : execute.values_end])
-    )
+def forward_execute(execute: Execute, statement_id: int) -> bytes:
+    """The same execute for another server's statement, always with types and without query attributes. What went ahead
+    as long data must go ahead to that server too."""
+    return _EXECUTE_HEAD.pack(_STMT_EXECUTE, statement_id, execute.cursor_flags, 1) + execute.block
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +276,10 @@ def make_fetch(statement_id: int, rows: int) -> bytes:
 
 def parse_statement_id(payload: bytes) -> int:
     """The statement id of COM_STMT_CLOSE and COM_STMT_RESET. Raises ProtocolError."""
-    raw, _ = unpack_fixed_bytes(payload, 1, 4)
-    return int.from_bytes(raw, "little")
+    if len(payload) < _STATEMENT_ID.size:
+        raise truncated("a statement id")
+    (statement_id,) = _STATEMENT_ID.unpack_from(payload)
+    return int(statement_id)
 
 
 def make_statement_command(command: Command, statement_id: int) -> bytes:

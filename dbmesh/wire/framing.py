@@ -6,11 +6,14 @@ payload means. Answers of data sources are walked by `response.py` instead, with
 
 from __future__ import annotations
 
+import struct
+
 from dbmesh.errors import PACKET_TOO_LARGE, MeshError, ProtocolError
 from dbmesh.wire.constants import MAX_PAYLOAD
 
 HEADER = 4
 """Bytes before each payload."""
+_header = struct.Struct("<I").pack
 
 
 def frame(payload: bytes, sequence: int) -> bytes:
@@ -18,11 +21,11 @@ def frame(payload: bytes, sequence: int) -> bytes:
     ends with an empty packet, as the protocol asks."""
     length = len(payload)
     if length < MAX_PAYLOAD:
-        return (length | (sequence & 0xFF) << 24).to_bytes(4, "little") + payload
+        return _header(length | (sequence & 0xFF) << 24) + payload
     pieces = []
     for start in range(0, length + 1, MAX_PAYLOAD):
         piece = payload[start : start + MAX_PAYLOAD]
-        pieces.append((len(piece) | (sequence & 0xFF) << 24).to_bytes(4, "little"))
+        pieces.append(_header(len(piece) | (sequence & 0xFF) << 24))
         pieces.append(piece)
         sequence += 1
     return b"".join(pieces)
@@ -52,6 +55,7 @@ class PacketReader:
         "_limit",
         "_need",
         "_start",
+        "buffered",
         "refused_sequence",
     )
 
@@ -64,13 +68,10 @@ class PacketReader:
         self._joined: list[bytes] = []
         self._joined_size = 0
         self._expected: int | None = None
+        # Bytes fed and not yet returned. An attribute: it is asked for at every command.
+        self.buffered = 0
         # Id of the packet that was too large: the error packet takes the next.
         self.refused_sequence = 0
-
-    @property
-    def buffered(self) -> int:
-        """Bytes fed and not yet returned."""
-        return self._held + self._joined_size
 
     def expect_sequence(self, sequence: int) -> None:
         """The sequence id the next payload has to begin with."""
@@ -81,6 +82,7 @@ class PacketReader:
         if data:
             self._chunks.append(data)
             self._held += len(data)
+            self.buffered += len(data)
 
     def take_rest(self) -> bytes:
         """All bytes not yet returned, which are forgotten here (they belong to TLS, or to another reader)."""
@@ -89,6 +91,7 @@ class PacketReader:
         self._start = 0
         self._held = 0
         self._need = HEADER
+        self.buffered = self._joined_size
         return rest
 
     def next_packet(self) -> tuple[int, bytes] | None:
@@ -112,6 +115,7 @@ class PacketReader:
             payload = data[start + HEADER : end]
             self._drop(end)
             if length < MAX_PAYLOAD and not self._joined:
+                self.buffered = self._held
                 return sequence, payload
             self._joined.append(payload)
             self._joined_size += length
@@ -119,6 +123,7 @@ class PacketReader:
                 whole = b"".join(self._joined)
                 self._joined = []
                 self._joined_size = 0
+                self.buffered = self._held
                 return sequence, whole
         return None
 

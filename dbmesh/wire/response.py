@@ -18,7 +18,7 @@ says, and who wants it. One `ResponseReader` lives as long as its connection:
             break                                    # reader.rest: bytes of the next, pipelined answer
         progress = reader.resume()                   # RESULT_END: MORE_RESULTS was set, the next result follows
 
-Each call of `start`, `feed` or `resume` replaces what `header`, `rows`, `packets` and `terminal` hold.
+Each call of `feed` or `resume` replaces what `header`, `rows`, `packets` and `terminal` hold.
 
 * With `start(kind, split=True)` rows appear not in `rows` but in `packets`, a list of whole row payloads without
   packet headers; `frames.frame_rows` makes packets of them again.
@@ -72,6 +72,7 @@ LOCAL_INFILE: Final = Progress.LOCAL_INFILE
 _MORE_RESULTS: Final = Status.MORE_RESULTS_EXISTS.value
 _CURSOR_EXISTS: Final = Status.CURSOR_EXISTS.value
 _EOF_PACKET: Final = 9
+_SHORTEST_OK: Final = 11
 
 _WORTH_A_LOOK: Final = 4096
 """Bytes of rows from which on looking for a run of equal lengths pays."""
@@ -81,6 +82,7 @@ _RECENT_HEADERS: Final = 8
 _LONGEST_RUN: Final = 1024
 
 _word_and_first = struct.Struct("<IB").unpack_from
+_two_words = struct.Struct("<HH").unpack_from
 
 
 def equal_run(chunk: bytes, position: int, end: int) -> tuple[int, int]:
@@ -115,6 +117,8 @@ class ResponseReader:
     Attributes: `status` of the last OK or EOF packet; `failed`: the terminal is an ERR; `row_count` of the current
     result so far; `rest`: bytes behind the answer. Every method raises ProtocolError when the server breaks the
     protocol; the connection is then unusable.
+
+    `warnings`: what the last OK or EOF packet tells of them; 0 after an ERR.
     """
 
     __slots__ = (
@@ -143,6 +147,7 @@ class ResponseReader:
         "rows",
         "status",
         "terminal",
+        "warnings",
     )
 
     def __init__(self, *, deprecate_eof: bool, session_track: bool) -> None:
@@ -160,24 +165,19 @@ class ResponseReader:
         self.header = self.rows = self.terminal = self.rest = b""
         self.packets: list[bytes] = []
         self.failed = False
-        self.row_count = 0
+        self.row_count = self.warnings = 0
         self.status = Status.AUTOCOMMIT.value
 
     # ------------------------------------------------------------------------------------------ for the caller
 
-    def start(self, kind: ResponseKind, *, split: bool = False) -> None:
+    def start(self, kind: ResponseKind, split: bool = False) -> None:
         """Expect the answer of one command. `rest` is left alone: with pipelining, feed it after this call."""
-        self.header = self.rows = self.terminal = b""
         self.failed = False
-        self.row_count = self._continuations = 0
-        self._walked = 0
-        self._state = _STATES[kind]
-        if split or self._split:
+        self.row_count = self._continuations = self._walked = 0
+        if split is not self._split:
             self._split = split
             self._read_rows = ResponseReader._split_rows if split else ResponseReader._relay_rows
-            self.packets = []
-        if kind is FETCH:
-            self._state = self._read_rows
+        self._state = self._read_rows if kind is FETCH else _STATES[kind]
 
     def feed(self, chunk: bytes) -> Progress:
         """Take the next bytes of the stream, as far as the next end of a result."""
@@ -222,18 +222,6 @@ class ResponseReader:
             return None
         return self.row_count + self._continuations
 
-    @property
-    def warnings(self) -> int:
-        """Warning count of the terminal; 0 where it tells none."""
-        terminal = self.terminal
-        if self.failed or not terminal:
-            return 0
-        if len(terminal) == _EOF_PACKET:
-            return terminal[5] | terminal[6] << 8
-        if terminal[5] < 0xFB and terminal[6] < 0xFB:
-            return terminal[9] | terminal[10] << 8
-        return self.ok().warnings
-
     def error(self) -> ErrPacket:
         """The terminal as an ERR packet, when `failed`."""
         return parse_err(self.terminal[4:])
@@ -254,7 +242,8 @@ class ResponseReader:
         if have < 5:
             self._hold(chunk, position, 5)
             return 0
-        length: int = _word_and_first(chunk, position)[0] & MAX_PAYLOAD
+        word, _ = _word_and_first(chunk, position)
+        length: int = word & MAX_PAYLOAD
         if length == 0 or length == MAX_PAYLOAD:
             raise ProtocolError(f"a packet of {length} bytes where one small packet was due")
         if have < 4 + length:
@@ -534,38 +523,50 @@ class ResponseReader:
         """The packet at `position` is no row."""
         if first == EOF and (length < 7 if self._deprecate_eof else length != 5):
             raise ProtocolError(f"a packet of {length} bytes that is neither a row nor the end of rows")
+        stop = position + 4 + length
+        if length and stop <= len(chunk):
+            return self._take_terminal(chunk, position, stop)
         return self._read_terminal(chunk, position)
 
     def _read_terminal(self, chunk: bytes, position: int) -> Progress:
-        """OK, ERR or EOF. An EOF packet is 5 bytes long, an OK packet at least 7; both keep the status at the same
-        place while an OK packet's numbers are small."""
         end = self._packet_end(chunk, position)
         if not end:
             self._state = ResponseReader._read_terminal
             return NEED_DATA
-        first = chunk[position + 4]
+        return self._take_terminal(chunk, position, end)
+
+    def _take_terminal(self, chunk: bytes, position: int, end: int) -> Progress:
+        """OK, ERR or EOF, whole. An EOF packet is 5 bytes long, an OK packet at least 7; status and warnings stand in
+        fixed places while an OK packet's numbers are small."""
         self.terminal = terminal = chunk[position:end]
+        self.rest = chunk[end:]
+        first = terminal[4]
         if first == ERR:
             self.failed = True
-            return self._finish(chunk, end)
-        if first not in (OK, EOF):
+            self.warnings = 0
+            self._state = ResponseReader._idle
+            return ANSWER_END
+        if first != EOF and first != OK:
             raise ProtocolError(f"0x{first:02x} begins neither OK, ERR nor EOF")
-        length = end - position
-        if length == _EOF_PACKET or (length >= 11 and terminal[5] < 0xFB and terminal[6] < 0xFB):
-            status = terminal[7] | terminal[8] << 8
+        length = len(terminal)
+        if length == _EOF_PACKET:
+            self.warnings, status = _two_words(terminal, 5)
+        elif length >= _SHORTEST_OK and terminal[5] < 0xFB and terminal[6] < 0xFB:
+            status, self.warnings = _two_words(terminal, 7)
         else:
-            status = self.ok().status
+            ok = self.ok()
+            status, self.warnings = ok.status, ok.warnings
         self.status = status
         if status & _MORE_RESULTS:
             self._state = ResponseReader._read_first
             self._walked = 0
-            self.rest = chunk[end:]
             return RESULT_END
-        return self._finish(chunk, end)
+        self._state = ResponseReader._idle
+        return ANSWER_END
 
     def _finish(self, chunk: bytes, end: int) -> Progress:
         self._state = ResponseReader._idle
-        self.rest = chunk[end:] if end < len(chunk) else b""
+        self.rest = chunk[end:]
         return ANSWER_END
 
 

@@ -24,7 +24,8 @@ _QUERY_ATTRIBUTES = Capability.QUERY_ATTRIBUTES.value
 
 
 def query(session: Session, payload: bytes, sequence: int) -> Work | None:
-    """See the manual, COM_QUERY. Query attributes are read and not passed on."""
+    """See the manual, COM_QUERY. Query attributes are read and not passed on. A statement is relayed at once where
+    that is possible, else run by the returned coroutine."""
     if session.capabilities & _QUERY_ATTRIBUTES:
         # Nearly always there are none: a count of 0 and one set.
         sql = payload[3:] if payload[1:3] == b"\0\1" else parse_query(payload, session.capabilities).sql
@@ -39,12 +40,7 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
         if len(statements) > 1:
             return _run_several(session, statements, sequence)
         text = statements[0] if statements else ""
-    return run_text(session, text, sequence)
-
-
-def run_text(session: Session, text: str, sequence: int) -> Work | None:
-    """Plan one statement and start it: relayed at once where that is possible, else as the returned coroutine."""
-    database = session.current_database
+    database = session.current_database()
     if text[:1] in "pP" and (inner := preview_text(text)) is not None:
         return _preview(session, inner, session.sink(sequence=sequence))
     try:
@@ -55,11 +51,15 @@ def run_text(session: Session, text: str, sequence: int) -> Work | None:
         raise
     if local.answers(plan):
         return local.answer(session, plan, session.sink(sequence=sequence))
+    if plan.direct is not None and sequence == 1 and not session.mesh.shows_statements:
+        shot = plan.direct.text(literals)
+        if shot is not None and execution.try_relay(session, database, plan, shot, plan.direct.names):
+            return None
     bound = plan.bind(execution.make_call(session, database, literals))
     if sequence == 1 and execution.relayable(session, database, plan, bound):
         if session.mesh.shows_statements:
             log_shots(session, bound)
-        if execution.try_relay(session, database, plan, bound):
+        if execution.try_relay(session, database, plan, bound.shots[0], bound.names):
             return None
         return execution.run_relayed(session, database, plan, bound)
     return execution.run(session, database, plan, bound, session.sink(sequence=sequence))
@@ -67,7 +67,7 @@ def run_text(session: Session, text: str, sequence: int) -> Work | None:
 
 async def _preview(session: Session, text: str, sink: ResultSink) -> None:
     """PREVIEW: what the statement would send where; nothing is sent."""
-    database = session.current_database
+    database = session.current_database()
     plan, literals = look_up(session, database, text)
     if local.answers(plan):
         rows = LocalRows(("data_source_name", "actual_sql"), ())
@@ -78,14 +78,14 @@ async def _preview(session: Session, text: str, sink: ResultSink) -> None:
 
 async def _run_one(session: Session, text: str, sink: ResultSink, *, more: bool) -> None:
     """Plan and run one statement, reading the catalog again when a table was not known."""
-    database = session.current_database
+    database = session.current_database()
     try:
         plan, literals = look_up(session, database, text)
     except MeshError as error:
         if not must_reload(session, database, error):
             raise
         await session.mesh.reload(database)
-        database = session.current_database
+        database = session.current_database()
         plan, literals = look_up(session, database, text)
     if local.answers(plan):
         await local.answer(session, plan, sink, more=more)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError, not_supported
-from dbmesh.planner.plan import BoundStatement, Call, PinReason, ShardPlan, Verb
+from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, ShardPlan, Verb
 from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan, source_key
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
 from dbmesh.session.prepared import Cursor, PreparedStatement
 from dbmesh.session.statement_log import log_command, log_shots
-from dbmesh.wire.commands import Execute, forward_execute, parse_execute
+from dbmesh.wire.commands import Execute, forward_execute, parse_execute, parse_statement_id
 from dbmesh.wire.constants import CursorFlag
 from dbmesh.wire.framing import frame
 
@@ -29,7 +29,7 @@ _READ_ONLY = CursorFlag.READ_ONLY.value
 
 def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None:
     """See the manual, COM_STMT_EXECUTE."""
-    statement_id = int.from_bytes(payload[1:5], "little")
+    statement_id = parse_statement_id(payload)
     prepared = session.statements.get(statement_id)
     if prepared is None:
         raise MeshError(UNKNOWN_STATEMENT, id=statement_id, command="mysqld_stmt_execute")
@@ -46,21 +46,26 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         prepared.parameter_types,
         session.capabilities,
         prepared.long_data,
-        session.encoding,
+        session.encoding(),
     )
     prepared.parameter_types = execute.types
-    long_data_sent = bool(prepared.long_data)
-    if long_data_sent:
+    native = sequence == 1
+    if prepared.long_data:
         prepared.long_data.clear()
+        native = False
     if prepared.cursor is not None:
         session.close_cursor(prepared)
-    database = session.current_database
+    database = session.current_database()
     plan, literals = look_up(session, database, prepared.text)
     if local.answers(plan):
         if prepared.parameter_count:
             raise not_supported("parameters in this statement", "write the values into its text")
         return local.answer(session, plan, session.sink(sequence=sequence, binary=True))
-    native = sequence == 1 and not long_data_sent
+    opens_cursor = _opens_cursor(execute, plan)
+    if native and plan.direct is not None and not (opens_cursor or session.mesh.shows_statements):
+        found = plan.direct.prepared(literals, execute.values)
+        if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
+            return None
     call = Call(literals, session, execute.values, native, database.key_generators)
     bound = plan.bind(call)
     if not (bound.keeps_parameters and execution.relayable(session, database, plan, bound)):
@@ -70,19 +75,33 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         return execution.run(session, database, plan, bound, session.sink(sequence=sequence, binary=True))
     if session.mesh.shows_statements:
         log_shots(session, bound)
-    if _opens_cursor(execute, plan):
-        return _execute_on_shard(session, database, plan, bound, payload, execute, prepared)
-    shot = bound.shots[0]
-    connection, pinned = execution.free_connection(session, database, plan, shot.data_source)
-    if connection is not None:
-        on_shard = connection.prepared.get(shot.sql)
-        if on_shard is not None:
-            packet = frame(forward_execute(payload, execute, on_shard.statement_id), 0)
-            session.relay.start(connection, packet, bound.names, pinned=pinned)
-            return None
+    if not opens_cursor and _try_relay(session, database, plan, bound.shots[0], bound.names, execute):
+        return None
+    return _execute_on_shard(session, database, plan, bound, execute, prepared)
+
+
+def _try_relay(
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    shot: tuple[str, bytes],
+    names: Names,
+    execute: Execute,
+) -> bool:
+    """Start relaying on a connection that is free right now and has the statement prepared. False when there is none.
+    O(1)."""
+    data_source, sql = shot
+    connection, pinned = execution.free_connection(session, database, plan, data_source)
+    if connection is None:
+        return False
+    on_shard = connection.prepared.get(sql)
+    if on_shard is None:
         if not pinned:
             connection.home.release(connection, session.now())
-    return _execute_on_shard(session, database, plan, bound, payload, execute, prepared)
+        return False
+    packet = frame(forward_execute(execute, on_shard.statement_id), 0)
+    session.relay.start(connection, packet, names, pinned)
+    return True
 
 
 async def _execute_on_shard(
@@ -90,7 +109,6 @@ async def _execute_on_shard(
     database: Database,
     plan: ShardPlan,
     bound: BoundStatement,
-    payload: bytes,
     execute: Execute,
     prepared: PreparedStatement,
 ) -> bool:
@@ -116,13 +134,14 @@ async def _execute_on_shard(
         key = source_key(database, bound.shots[0].data_source)
         prepared.cursor = Cursor(connection, on_shard.statement_id, key)
         session.pins.setdefault(key, (connection, PinReason.CURSOR))
-    packet = frame(forward_execute(payload, execute, on_shard.statement_id), 0)
-    session.relay.start(connection, packet, bound.names, pinned=loan.keeps(connection))
+    packet = frame(forward_execute(execute, on_shard.statement_id), 0)
+    session.relay.start(connection, packet, bound.names, loan.keeps(connection))
     return True
 
 
 def _opens_cursor(execute: Execute, plan: ShardPlan) -> bool:
     """Whether the data source will hold a cursor. Writes have none, whatever the client asks for: servers ignore the
     flag, and nothing needs to be pinned for it."""
-    writes = plan.verb in (Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE)
-    return bool(execute.cursor_flags & _READ_ONLY) and not writes
+    if not execute.cursor_flags & _READ_ONLY:
+        return False
+    return plan.verb not in (Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE)

@@ -39,7 +39,7 @@ def stmt_prepare(session: Session, payload: bytes, sequence: int) -> Work | None
 
 
 async def _prepare(session: Session, sql: bytes) -> None:
-    database = session.current_database
+    database = session.current_database()
     text = sql.decode("utf-8", "surrogateescape")
     plan, _ = look_up(session, database, text)
     count = count_parameters(session, text)

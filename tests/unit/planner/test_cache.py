@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dbmesh.errors import MeshError
 from dbmesh.planner.cache import Generations, PlanCache
 from dbmesh.planner.planner import Planner
+from dbmesh.planner.select import SelectPlan
+from dbmesh.sql.fingerprint import fingerprint
 from dbmesh.sql.lexer import LexerFlags
 
 
@@ -43,7 +48,43 @@ def test_sharing(cache: PlanCache, first: str, second: str, shared: bool) -> Non
 
 def test_literals_are_those_of_the_text(cache: PlanCache) -> None:
     cache.lookup("SELECT 1", "shop")
-    assert list(cache.lookup(b"SELECT 2", "shop")[1]) == ["2"]
+    assert list(cache.lookup("SELECT 2", "shop")[1]) == ["2"]
+
+
+@given(
+    st.sampled_from(
+        [
+            "SELECT * FROM t_order WHERE user_id = ",
+            "SELECT * FROM t_order WHERE user_id =-",
+            "SELECT * FROM t_order WHERE user_id = 0x",
+            "SELECT * FROM t_order WHERE user_id = 1.",
+            "SELECT * FROM t_order WHERE user_id = '1' LIMIT ",
+            "SELECT * FROM t_order WHERE user_id = 1 -- ",
+            "SELECT order_id FROM t_order ORDER BY ",
+            "SELECT * FROM t_order LIMIT ",
+            "SELECT ",
+            "SELECT 1",
+            "SELECT 0 AS a",
+            "SELECT 7 AS a",
+            "SELECT 0 -- ",
+            "SELECT * FROM t",
+        ]
+    ),
+    st.lists(st.sampled_from(["0", "1", "7", "007", "01", "18446744073709551616"]), min_size=2, max_size=4),
+)
+def test_texts_that_differ_in_the_number_they_end_in(shop: Planner, head: str, tails: list[str]) -> None:
+    cache = PlanCache(shop)
+    for tail in tails:
+        text = head + tail
+        try:
+            found = cache.lookup(text, "shop")
+        except MeshError:
+            continue
+        assert list(found[1]) == fingerprint(text).literals
+        alone = PlanCache(shop).lookup(text, "shop")
+        if isinstance(alone[0], SelectPlan):
+            assert isinstance(found[0], SelectPlan)
+            assert found[0].prototype() == alone[0].prototype()
 
 
 def test_flags_and_database_are_part_of_the_key(cache: PlanCache) -> None:

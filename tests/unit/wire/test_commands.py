@@ -73,19 +73,17 @@ def test_executes_round_trip_and_are_forwarded(
     assert (execute.statement_id, execute.cursor_flags) == (statement_id, cursor)
     assert execute.values == tuple(bound)
     assert execute.attributes == (tuple(attributes) if capabilities else ())
-    assert forward_execute(payload, execute, 7) == make_execute(7, bound, cursor_flags=cursor)
+    assert forward_execute(execute, 7) == make_execute(7, bound, cursor_flags=cursor)
 
 
 def test_types_are_remembered() -> None:
     first = parse_execute(make_execute(1, [5, "a"]), 2)
-    assert first.block_start is not None
     again = (
         struct.pack("<BIBI", Command.STMT_EXECUTE, 1, 0, 1) + b"\x00\x00" + struct.pack("<q", 6) + b"\x01b"
     )
     second = parse_execute(again, 2, first.types)
     assert second.values == (6, "b")
-    assert second.block_start is None
-    assert forward_execute(again, second, 9) == make_execute(9, [6, "b"])
+    assert forward_execute(second, 9) == make_execute(9, [6, "b"])
     with pytest.raises(ProtocolError):
         parse_execute(again, 2)
     with pytest.raises(ProtocolError):
