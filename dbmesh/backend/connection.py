@@ -132,3 +132,13 @@ class Connection(Protocol):
     async def close(self) -> None:
         """Say goodbye and close."""
         ...
+
+
+class Pipeline(Protocol):
+    """What a connection can do besides whose server reads ahead."""
+
+    def query_all(self, statements: Sequence[bytes], receiver: Receiver) -> None:
+        """Send statements together; the server runs them one after another, whatever becomes of those before.
+        `receiver` gets one answer after another, as of so many calls of `query`: a failed one is followed by the
+        rest. For statements that only read."""
+        ...

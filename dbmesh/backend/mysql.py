@@ -3,15 +3,16 @@
 Decides how commands become packets, who receives the answer, and when the connection can no longer be trusted.
 Answers arrive in protocol callbacks: no task and no future per query. Knows nothing of pools, sessions or merging.
 
-One command is under way at a time. Whatever arrives unasked, a broken packet, a lost peer: the connection is closed,
-its receiver told, and it is never usable again.
+One command is under way at a time, but for statements sent together (`query_all`), whose answers come in their order.
+Whatever arrives unasked, a broken packet, a lost peer: the connection is closed, its receiver told, and it is never
+usable again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from dbmesh.backend.connection import Flavour, Home, Receiver
@@ -30,6 +31,7 @@ PREPARED_PER_CONNECTION = 256
 """Prepared statements kept on one connection; the least recently used is closed on the server."""
 
 _IN_TRANSACTION = Status.IN_TRANS.value
+_QUERY = Command.QUERY.to_bytes(1, "little")
 
 
 class RawReceiver(Protocol):
@@ -99,6 +101,9 @@ class MySQLConnection(asyncio.Protocol):
         # Exactly one of the two while a command is under way, none otherwise.
         self._raw: RawReceiver | None = None
         self._receiver: Receiver | None = None
+        # Commands sent behind the one under way: who receives, and how the answer is read.
+        self._behind: deque[tuple[RawReceiver | None, Receiver | None]] = deque()
+        self._turn: asyncio.Future[None] | None = None
         self._open = True
         self._reading = True
         self._garbled = False
@@ -127,7 +132,20 @@ class MySQLConnection(asyncio.Protocol):
 
     def query(self, sql: bytes, receiver: Receiver) -> None:
         """See `Connection`."""
-        self._command(ResponseKind.QUERY, Command.QUERY.to_bytes(1, "little") + sql, receiver)
+        self._command(ResponseKind.QUERY, _QUERY + sql, receiver)
+
+    def query_all(self, statements: Sequence[bytes], receiver: Receiver) -> None:
+        """Send statements in one write; the server runs them one after another, whatever becomes of those before.
+        `receiver` gets one answer after another, as of so many calls of `query`. For statements that only read."""
+        if not self._open:
+            for _ in statements:
+                receiver.failed(self._lost_error("it was already closed"))
+            return
+        self.usable = False
+        self._receiver = receiver
+        self._behind.extend([(None, receiver)] * (len(statements) - 1))
+        self._reader.start(ResponseKind.QUERY, split=True)
+        self.write(b"".join([frame(_QUERY + sql, 0) for sql in statements]))
 
     def send_only(self, payload: bytes) -> None:
         """A command that has no answer (COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA)."""
@@ -192,7 +210,15 @@ class MySQLConnection(asyncio.Protocol):
         if self._open and not self.usable and not self.interrupting:
             self.interrupting = True
             try:
-                await self._kill_query(self.thread_id)
+                while not self.usable and self._open:
+                    behind = len(self._behind)
+                    await self._kill_query(self.thread_id)
+                    if not behind:
+                        break
+                    if len(self._behind) == behind:
+                        # What was sent behind the stopped statement begins when that has ended.
+                        self._turn = asyncio.get_running_loop().create_future()
+                        await self._turn
             finally:
                 self.interrupting = False
 
@@ -246,9 +272,12 @@ class MySQLConnection(asyncio.Protocol):
         reader, raw = self._reader, self._raw
         try:
             progress = reader.feed(data)
-            if raw is None:
-                self._advance(progress)
-                return
+            while raw is None:
+                rest = self._advance(progress)
+                if not rest:
+                    return
+                raw = self._raw
+                progress = reader.feed(rest)
             while progress is not NEED_DATA:
                 if progress is ANSWER_END:
                     self._rest_at_end()
@@ -293,8 +322,9 @@ class MySQLConnection(asyncio.Protocol):
         self._reader.start(kind, split=True)
         self.write(frame(payload, 0))
 
-    def _advance(self, progress: Progress) -> None:
-        """Hand what the reader holds to a decoded receiver."""
+    def _advance(self, progress: Progress) -> bytes:
+        """Hand what the reader holds to a decoded receiver. Returns the first bytes of the answer to the command sent
+        behind this one, where they have come."""
         reader, receiver = self._reader, self._receiver
         if receiver is None:
             raise ProtocolError("an answer without a receiver")
@@ -305,22 +335,40 @@ class MySQLConnection(asyncio.Protocol):
                 receiver.rows(reader.packets)
             if progress is NEED_DATA or self._receiver is not receiver:
                 # The receiver may have closed the connection on seeing the rows.
-                return
+                return b""
             if progress is Progress.LOCAL_INFILE:
                 self._refuse_file()
-                return
+                return b""
             if progress is ANSWER_END:
-                self._rest_at_end()
-                self._receiver = None
-                if reader.failed:
-                    receiver.failed(shard_error(reader.error()))
+                error = shard_error(reader.error()) if reader.failed else None
+                ok = reader.ok() if error is None else None
+                rest = b""
+                if self._behind:
+                    rest = self._begin_next()
                 else:
-                    receiver.done(reader.ok(), more=False)
-                return
+                    self._rest_at_end()
+                if ok is not None:
+                    receiver.done(ok, more=False)
+                elif error is not None:
+                    receiver.failed(error)
+                return rest if self._open else b""
             receiver.done(reader.ok(), more=True)
             if self._receiver is not receiver:
-                return
+                return b""
             progress = reader.resume()
+
+    def _begin_next(self) -> bytes:
+        """The answer is complete and the next one's turn has come, before the receiver hears of it. Returns its first
+        bytes."""
+        reader = self._reader
+        if not reader.failed:
+            self.in_transaction = reader.status & _IN_TRANSACTION != 0
+        self._raw, self._receiver = self._behind.popleft()
+        rest = reader.take_rest()
+        reader.start(ResponseKind.QUERY, split=self._raw is None)
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+        return rest
 
     def _rest_at_end(self) -> None:
         """The answer is complete: the connection is free before the receiver hears of it, so that the receiver may
@@ -335,7 +383,7 @@ class MySQLConnection(asyncio.Protocol):
             # A connection at rest is always read: its next borrower knows nothing of this one's slow client.
             self.resume_reading()
         self.usable = True
-        self._raw = None
+        self._raw = self._receiver = None
 
     def _refuse_file(self) -> None:
         """The capability was never offered: a server that asks for a file cannot be trusted."""
@@ -355,13 +403,17 @@ class MySQLConnection(asyncio.Protocol):
 
     def _lost(self, reason: str) -> None:
         self._open = self.usable = False
-        raw, self._raw = self._raw, None
-        receiver, self._receiver = self._receiver, None
+        waiting = [(self._raw, self._receiver), *self._behind]
+        self._raw = self._receiver = None
+        self._behind.clear()
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
         error = self._lost_error(reason)
-        if raw is not None:
-            raw.failed(error)
-        elif receiver is not None:
-            receiver.failed(error)
+        for raw, receiver in waiting:
+            if raw is not None:
+                raw.failed(error)
+            elif receiver is not None:
+                receiver.failed(error)
 
     def _lost_error(self, reason: str) -> MeshError:
         return MeshError(DATA_SOURCE_LOST, data_source=self.data_source, reason=reason)

@@ -11,9 +11,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ParamSpec, Protocol
 
-from dbmesh.backend.connection import Connection
+from dbmesh.backend.connection import Connection, Pipeline
 from dbmesh.engine.collect import Collector, Result, collect
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, ShardError
 from dbmesh.merge.counts import merge_counts
@@ -39,6 +40,11 @@ ROWS_AT_ONCE = 2048
 """Rows that are merged in one go: keys and fields of so many are in memory at a time, however many one read brought."""
 
 
+GATHERED_BYTES = 128 * 1024
+"""Rows of several shards that are merged in one go at the end when the whole answer is no larger: a merge step per
+shard costs more than the rows of a small answer."""
+
+
 class Sink(Protocol):
     """Where the rows of one statement go. Both calls come in order and never block; the sink reports a slow client
     through `Exchange.pause`."""
@@ -54,10 +60,12 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One lent connection and the shots it runs one after another."""
+    """One lent connection and the shots it runs one after another. `pipeline` is the connection again where all of
+    them only read, are wanted in any case, and may be sent at once."""
 
     connection: Connection
     shots: tuple[Shot, ...]
+    pipeline: Pipeline | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,39 +90,40 @@ class Exchange:
     """One statement under way on one or several connections. Create, `await run()`, once."""
 
     def __init__(self, lanes: Sequence[Lane], answer: Answer, sink: Sink, limits: MergeLimits) -> None:
-        self._lanes = tuple(lanes)
         self._answer = answer
         self._sink = sink
         self._limits = limits
-        self._sources = sum(len(lane.shots) for lane in lanes)
-        self._shares_connections = self._sources > len(self._lanes)
-        self._receivers: list[_ShotReceiver] = []
-        self._paused: set[_ShotReceiver] = set()
-        self._lanes_left = len(self._lanes)
+        self._runs: list[_LaneRun] = []
+        self._sources = 0
+        for lane in lanes:
+            self._runs.append(_LaneRun(self, lane, self._sources))
+            self._sources += len(lane.shots)
+        self._shares_connections = self._sources > len(lanes)
+        self._paused: set[_LaneRun] = set()
+        self._lanes_left = len(lanes)
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._merger: RowMerger | None = None
+        # The rows of each source, until they are too many to be held.
+        self._gathered: list[list[bytes]] | None = None
+        if self._sources > 1 and isinstance(answer, RowMerge) and answer.needs_all:
+            self._gathered = [[] for _ in range(self._sources)]
+        self._gathered_rows = self._gathered_bytes = 0
+        self._finished: list[int] = []
         self._pushed = 0
         self._rows_out = 0
         self._client_paused = False
         self._first_error: Exception | None = None
-        self._warnings: list[ShardWarning] = []
 
     async def run(self) -> Outcome:
         """Run every shot; rows go to the sink as they come. Raises ShardError or MeshError, the first one met, after
         every connection has come to rest or has been closed."""
-        runs = []
-        for lane in self._lanes:
-            run = _LaneRun(self, lane, len(self._receivers))
-            self._receivers += run.receivers
-            runs.append(run)
         try:
-            for run in runs:
+            for run in self._runs:
                 run.advance()
             await self._ended
         except asyncio.CancelledError:
-            for lane in self._lanes:
-                if not lane.connection.usable:
-                    lane.connection.abort()
+            for connection in self.busy_connections():
+                connection.abort()
             raise
         if self._first_error is not None:
             raise self._first_error
@@ -123,30 +132,29 @@ class Exchange:
     def pause(self) -> None:
         """The client reads too slowly: stop reading every shard."""
         self._client_paused = True
-        for receiver in self._receivers:
-            receiver.adjust_flow()
+        for run in self._runs:
+            run.adjust_flow()
 
     def resume(self) -> None:
         """The client reads again."""
         self._client_paused = False
-        for receiver in self._receivers:
-            receiver.adjust_flow()
+        for run in self._runs:
+            run.adjust_flow()
 
     def busy_connections(self) -> list[Connection]:
         """Connections whose statement still runs, for KILL."""
-        return [lane.connection for lane in self._lanes if not lane.connection.usable]
+        return [run.connection for run in self._runs if not run.connection.usable]
 
     def completed(self) -> list[str]:
         """Data sources on which a shot has ended well, each once, in the order of the shots."""
-        done = (receiver.data_source for receiver in self._receivers if receiver.ok is not None)
-        return list(dict.fromkeys(done))
+        return list(dict.fromkeys(run.connection.data_source for run in self._runs if run.oks))
 
     @property
     def _complete(self) -> bool:
         """Whether LIMIT is reached: rows that still come are of no use."""
         return self._merger is not None and self._merger.done
 
-    # ------------------------------------------------------------------ called by lanes and receivers
+    # ------------------------------------------------------------------ called by lanes
 
     @property
     def _stopped(self) -> bool:
@@ -166,6 +174,29 @@ class Exchange:
         self._merger = make_row_merger(merge, columns, self._sources, self._limits)
         self._sink.columns(self._merger.visible_columns)
 
+    def _rows_arrived(self, source: int, rows: list[bytes]) -> None:
+        gathered = self._gathered
+        if gathered is None:
+            self._push(source, rows)
+            return
+        gathered[source] += rows
+        self._gathered_rows += len(rows)
+        self._gathered_bytes += sum(map(len, rows))
+        if self._gathered_bytes > GATHERED_BYTES or self._gathered_rows > self._limits.max_rows:
+            self._gathered = None
+            for number, held in enumerate(gathered):
+                self._push(number, held)
+            for number in self._finished:
+                self._finish(number)
+
+    def _source_ended(self, source: int) -> None:
+        if self._gathered is None:
+            self._finish(source)
+            return
+        self._finished.append(source)
+        if len(self._finished) == self._sources and self._merger is not None:
+            self._emit(self._merger.merge(self._gathered))
+
     def _push(self, source: int, rows: list[bytes]) -> None:
         """Rows into the merger. Shards that share a connection answer one after another, so an ordered merge must keep
         all but the last one's rows: bounded here."""
@@ -178,99 +209,86 @@ class Exchange:
         if self._shares_connections and self._pushed - self._rows_out > self._limits.max_rows:
             raise MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows")
 
+    def _finish(self, source: int) -> None:
+        if self._merger is not None:
+            self._emit(self._merger.finish(source))
+
     def _emit(self, rows: list[bytes]) -> None:
         if rows and self._first_error is None:
             self._rows_out += len(rows)
             self._sink.rows(rows)
 
-    def _fail(self, error: Exception, origin: _ShotReceiver | None) -> None:
+    def _fail(self, error: Exception) -> None:
         """Remember the first error and stop the others: rows nobody will read must not go on coming."""
         if self._first_error is not None:
             return
         self._first_error = error
-        for receiver in self._receivers:
-            if receiver is not origin:
-                receiver.stop()
+        for run in self._runs:
+            run.stop()
 
     def _adjust_paused(self) -> None:
         """What one source sends or ends can only make others wanted again, never unwanted."""
-        for receiver in tuple(self._paused):
-            receiver.adjust_flow()
+        for run in tuple(self._paused):
+            run.adjust_flow()
 
     def _outcome(self) -> Outcome:
-        oks = [receiver.ok for receiver in self._receivers if receiver.ok is not None]
+        warnings = [
+            warning for run in self._runs for shot in sorted(run.warnings) for warning in run.warnings[shot]
+        ]
+        oks = [ok for run in self._runs for ok in run.oks]
         if self._merger is not None:
             # SHOW WARNINGS tells no more than max_error_count of them; the packets count all.
-            warnings = sum(ok.warnings for ok in oks)
-            return Outcome(OkPacket(warnings=warnings), self._rows_out, self._warnings)
+            counted = sum(ok.warnings for ok in oks)
+            return Outcome(OkPacket(warnings=counted), self._rows_out, warnings)
         merge = self._answer if isinstance(self._answer, CountMerge) else CountMerge()
-        ok = merge_counts(merge, oks)
-        return Outcome(ok, None, self._warnings)
+        return Outcome(merge_counts(merge, oks), None, warnings)
 
 
 class _LaneRun:
-    """One lane under way: its shots one after another, each followed by a look at its warnings."""
+    """One lane under way: the receiving end of its shots, each of them a source of the merger.
+
+    Shots run one after another, each followed by a look at its warnings. Those of a pipeline are all sent at once;
+    when some of them had warnings, they are run again for these: the server keeps only the last statement's.
+    """
 
     def __init__(self, exchange: Exchange, lane: Lane, first_source: int) -> None:
+        self.connection = lane.connection
+        self.oks: list[OkPacket] = []
+        self.warnings: dict[int, list[ShardWarning]] = {}
         self._exchange = exchange
-        self._lane = lane
-        self._next = 0
-        last = len(lane.shots) - 1
-        self.receivers = [
-            _ShotReceiver(exchange, self, first_source + index, lane.connection, last=index == last)
-            for index in range(len(lane.shots))
-        ]
+        self._shots = lane.shots
+        self._pipeline = lane.pipeline
+        self._first_source = first_source
+        self._sent = 0
+        self._answered = 0
+        self._rows_come = False
+        self._abandoned = False
+        self._dropped = 0
+        self._ended = False
+        self._warned: list[int] = []
+        self._repeats = False
 
     def advance(self) -> None:
-        """Start the next shot, or end."""
-        position = self._next
-        if position == len(self.receivers) or self._exchange._stopped:
-            self._exchange._lane_ended()
-            return
-        self._next = position + 1
-        self._lane.connection.query(self._lane.shots[position].sql, self.receivers[position])
-
-    def shot_ended(self, ok: OkPacket | None) -> None:
-        """The answer of a shot is complete."""
-        if ok is None or not ok.warnings:
-            self.advance()
-            return
-        collector = Collector()
-        collector.future.add_done_callback(self._warnings_came)
-        self._lane.connection.query(SHOW_WARNINGS, collector)
-
-    def _warnings_came(self, future: asyncio.Future[Result]) -> None:
-        try:
-            self._exchange._warnings += _warnings_in(future.result())
-        except (MeshError, ShardError) as error:
-            self._exchange._fail(error, None)
-        self.advance()
-
-
-class _ShotReceiver:
-    """The receiving end of one shot: a source of the merger."""
-
-    def __init__(
-        self, exchange: Exchange, lane: _LaneRun, source: int, connection: Connection, *, last: bool
-    ) -> None:
-        self.ok: OkPacket | None = None
-        self.has_rows = False
-        self.data_source = connection.data_source
-        self._exchange = exchange
-        self._lane = lane
-        self._source = source
-        self._connection = connection
-        self._last = last
-        self._finished = False
-        self._ended = False
-        self._dropped = 0
+        """Send the next shot, or all of a pipeline; or end."""
+        sent, shots = self._sent, self._shots
+        if sent == len(shots) or self._exchange._stopped:
+            self._end()
+        elif self._pipeline is not None:
+            self._sent = len(shots)
+            self._pipeline.query_all([shot.sql for shot in shots], self)
+        else:
+            self._sent = sent + 1
+            self.connection.query(shots[sent].sql, self)
 
     # Receiver
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
-        self.has_rows = True
-        self._guard(self._exchange._columns_arrived, tuple(columns))
-        self.adjust_flow()
+        self._rows_come = True
+        exchange = self._exchange
+        if exchange._merger is None:
+            self._guard(exchange._columns_arrived, tuple(columns))
+        if exchange._client_paused or exchange._gathered is None:
+            self.adjust_flow()
 
     def rows(self, rows: list[bytes]) -> None:
         exchange = self._exchange
@@ -282,83 +300,135 @@ class _ShotReceiver:
             if self._dropped > ROWS_DROPPED_BEFORE_ABORT:
                 self.stop()
             return
-        self._guard(exchange._push, self._source, rows)
-        if exchange._sources > 1:
+        self._guard(exchange._rows_arrived, self._first_source + self._answered, rows)
+        if exchange._gathered is None and exchange._sources > 1:
             self.adjust_flow()
             exchange._adjust_paused()
 
     def done(self, ok: OkPacket, *, more: bool) -> None:
+        exchange = self._exchange
         if more:
-            error = MeshError(INTERNAL, reason="a statement of several results cannot be merged")
-            self._exchange._fail(error, self)
+            exchange._fail(MeshError(INTERNAL, reason="a statement of several results cannot be merged"))
             return
-        self.ok = ok
-        self._finished = True
-        if self.has_rows:
-            self._guard(self._finish)
-            self._exchange._adjust_paused()
-        self._end()
+        source = self._first_source + self._answered
+        self.oks.append(ok)
+        if ok.warnings:
+            self._warned.append(self._answered)
+        rows_came = self._rows_come
+        self._answer_ended()
+        if rows_came:
+            self._guard(exchange._source_ended, source)
+            if exchange._paused:
+                exchange._adjust_paused()
+        self._go_on()
 
     def failed(self, error: Exception) -> None:
-        if self._finished:
-            # Closed by `stop`: its rows were not wanted any more.
-            return
-        self._finished = True
-        self._exchange._fail(error, self)
-        self._end()
+        self._answer_ended()
+        if not self._abandoned:
+            self._exchange._fail(error)
+        self._go_on()
 
     # Called by the exchange
 
     def adjust_flow(self) -> None:
-        """Read from the shard only while the client keeps up and the merger wants this source's rows. A connection
-        with more shots to run is always read on: its other shots are what the merger waits for."""
+        """Read from the shard only while the client keeps up and the merger wants its rows. A connection with more
+        shots to run is always read on: its other shots are what the merger waits for."""
         exchange = self._exchange
         merger = exchange._merger
         hold = exchange._client_paused or (
-            self._last and merger is not None and not merger.wants(self._source)
+            merger is not None
+            and exchange._gathered is None
+            and self._answered == len(self._shots) - 1
+            and not merger.wants(self._first_source + self._answered)
         )
         if hold:
-            hold = not (self._finished or exchange._stopped)
+            hold = self._answered < self._sent and not exchange._stopped
         if hold == (self in exchange._paused):
             return
         if hold:
             exchange._paused.add(self)
-            self._connection.pause_reading()
+            self.connection.pause_reading()
         else:
             exchange._paused.remove(self)
-            self._connection.resume_reading()
+            self.connection.resume_reading()
 
     def stop(self) -> None:
         """Another shard failed, or the answer is complete. A connection whose rows still come is closed, unless it
         carries a transaction: then its rows are read and dropped."""
-        if not self._finished and self.has_rows and not self._connection.in_transaction:
-            self._finished = True
-            self._connection.abort()
-            self._end()
+        due = self._sent - self._answered
+        if due and (self._rows_come or due > 1) and not self.connection.in_transaction:
+            self._abandoned = True
+            self.connection.abort()
         else:
             self.adjust_flow()
 
-    def _finish(self) -> None:
-        merger = self._exchange._merger
-        if merger is not None:
-            self._exchange._emit(merger.finish(self._source))
+    # Inside
+
+    def _answer_ended(self) -> None:
+        self._answered += 1
+        self._rows_come = False
+        if self in self._exchange._paused:
+            self._exchange._paused.remove(self)
+            self.connection.resume_reading()
+
+    def _go_on(self) -> None:
+        """An answer has ended: what the lane does next."""
+        if self._answered < self._sent:
+            return
+        if not self._warned or self._exchange._first_error is not None:
+            self.advance()
+            return
+        shot = self._warned.pop()
+        collector = Collector()
+        collector.future.add_done_callback(partial(self._warnings_came, shot))
+        if shot == self._answered - 1 and not self._repeats:
+            self.connection.query(SHOW_WARNINGS, collector)
+        else:
+            self._repeats = True
+            self.connection.query(self._shots[shot].sql, _Repetition(self.connection, collector))
+
+    def _warnings_came(self, shot: int, future: asyncio.Future[Result]) -> None:
+        try:
+            self.warnings[shot] = _warnings_in(future.result())
+        except (MeshError, ShardError) as error:
+            self._exchange._fail(error)
+        self._go_on()
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._exchange._lane_ended()
 
     def _guard(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             step(*args, **kwargs)
         except (MeshError, ShardError) as error:
-            self._exchange._fail(error, self)
-            self.stop()
+            self._exchange._fail(error)
         except Exception as error:
             # Called from a protocol callback: nobody else would tell the waiting statement.
-            _log.exception("an answer of %s cannot be merged", self._connection.data_source)
-            self._exchange._fail(MeshError(INTERNAL, reason=type(error).__name__), self)
-            self.stop()
+            _log.exception("an answer of %s cannot be merged", self.connection.data_source)
+            self._exchange._fail(MeshError(INTERNAL, reason=type(error).__name__))
 
-    def _end(self) -> None:
-        if not self._ended:
-            self._ended = True
-            self._lane.shot_ended(self.ok)
+
+class _Repetition:
+    """Receives a statement that is run again for its warnings: its rows are dropped, then it is asked for them."""
+
+    def __init__(self, connection: Connection, warnings: Collector) -> None:
+        self._connection = connection
+        self._warnings = warnings
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """Known already."""
+
+    def rows(self, rows: list[bytes]) -> None:
+        """Sent already."""
+
+    def done(self, ok: OkPacket, *, more: bool) -> None:
+        del ok, more
+        self._connection.query(SHOW_WARNINGS, self._warnings)
+
+    def failed(self, error: Exception) -> None:
+        self._warnings.failed(error)
 
 
 async def fetch_warnings(connection: Connection) -> list[ShardWarning]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from dbmesh.errors import MeshError, ProtocolError, not_supported
@@ -75,7 +76,18 @@ def make_key_reader(
     sort_keys: Sequence[SortKey], columns: Sequence[ColumnDefinition], visible: int | None = None
 ) -> KeyReader:
     """A function from rows to their keys (bare for one sort key, tuples for several) and the rows cut to their first
-    `visible` columns. Raises MeshError for columns that cannot be compared, when made or on an unusable weight."""
+    `visible` columns. Raises MeshError for columns that cannot be compared, when made or on an unusable weight.
+
+    The same few statements come again and again: their readers are remembered, but for those that learn a collation
+    from the rows of one statement."""
+    learns = any(key.weight is not None and key.collation is None for key in sort_keys)
+    make = _make_key_reader if learns else _known_key_reader
+    return make(tuple(sort_keys), tuple(columns), visible)
+
+
+def _make_key_reader(
+    sort_keys: tuple[SortKey, ...], columns: tuple[ColumnDefinition, ...], visible: int | None
+) -> KeyReader:
     parts = [_KeyPart(key, columns) for key in sort_keys]
     needed = sorted({part.column for part in parts})
     position = {column: index for index, column in enumerate(needed)}
@@ -88,6 +100,9 @@ def make_key_reader(
         return (converted[0] if len(converted) == 1 else list(zip(*converted, strict=True))), cut
 
     return read
+
+
+_known_key_reader = lru_cache(maxsize=256)(_make_key_reader)
 
 
 class _KeyPart:

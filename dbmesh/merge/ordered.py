@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from dbmesh.errors import not_supported
+from dbmesh.errors import MeshError, not_supported
 from dbmesh.merge.keys import Key, Keys
 
 Batch = tuple[Keys, Sequence[bytes]]
@@ -74,12 +74,7 @@ class _Run:
 
     def append(self, keys: Keys, rows: Sequence[bytes]) -> None:
         if sorted(keys) != keys or (self.started and keys[0] < self.last):
-            # Sorting by prefixes (max_sort_length), or a collation that another version of the server orders
-            # differently: what follows could not be trusted.
-            raise not_supported(
-                "merging rows that a shard delivered in another order than its keys say",
-                "raise max_sort_length on the data sources, or order and group by LEFT(column, n)",
-            )
+            raise _disordered()
         self.started = True
         self.last = keys[-1]
         self.row_size = max(self.row_size, sum(map(len, rows)) // len(rows) + ROW_OVERHEAD)
@@ -98,6 +93,28 @@ class _Run:
             del self.keys[:end], self.rows[:end]
             self.start = 0
         return taken
+
+
+def _disordered() -> MeshError:
+    """Sorting by prefixes (max_sort_length), or a collation that another version of the server orders differently:
+    what follows could not be trusted."""
+    return not_supported(
+        "merging rows that a shard delivered in another order than its keys say",
+        "raise max_sort_length on the data sources, or order and group by LEFT(column, n)",
+    )
+
+
+def sort_runs(keys: Keys, rows: Sequence[bytes], sizes: Sequence[int]) -> Batch:
+    """Whole ascending runs of these sizes, one behind the other, as one sequence: what pushing and finishing each of
+    them would give. Raises MeshError when one is not ascending."""
+    start = 0
+    for size in sizes:
+        run = keys[start : start + size]
+        if sorted(run) != run:
+            raise _disordered()
+        start += size
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return list(map(keys.__getitem__, order)), list(map(rows.__getitem__, order))
 
 
 class SortedStream:

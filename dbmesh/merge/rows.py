@@ -13,7 +13,7 @@ from dbmesh.merge.groups import GroupCombiner
 from dbmesh.merge.having import RowFilter, make_having_filter
 from dbmesh.merge.keys import KeyReader, Keys, absolute, make_key_reader
 from dbmesh.merge.limits import Budget, MergeLimits
-from dbmesh.merge.ordered import ArrivalStream, SortedStream, Stream
+from dbmesh.merge.ordered import ArrivalStream, SortedStream, Stream, sort_runs
 from dbmesh.merge.stages import AdjacentDistinct, HashedDistinct, Sorter, Window
 from dbmesh.planner.plan import RowMerge, SortKey
 from dbmesh.wire.packets import ColumnDefinition
@@ -101,7 +101,8 @@ class RowMerger:
     """Merges the rows of numbered sources. Rows are text-protocol payloads without packet headers.
 
     Use: `push` what a source sent, `finish` it at its end; both return rows for the client. Read a source on only
-    while it is wanted. Once `done`, nothing more comes out and the sources may be stopped.
+    while it is wanted. Once `done`, nothing more comes out and the sources may be stopped. Or, for answers that are
+    whole already: `merge`, once.
     """
 
     def __init__(self, stages: _Stages, sources: int) -> None:
@@ -153,6 +154,16 @@ class RowMerger:
         if not self._open:
             out += self._drain()
         return out
+
+    def merge(self, answers: Sequence[list[bytes]]) -> list[bytes]:
+        """The whole answers of all sources at once, in place of `push` and `finish` for each. Raises as `push`."""
+        self._open.clear()
+        rows: Sequence[bytes] = [row for answer in answers for row in answer]
+        keys: Keys = []
+        if self._read_keys is not None and rows:
+            keys, rows = self._read_keys(rows)
+            keys, rows = sort_runs(keys, rows, list(map(len, answers)))
+        return self._pass(keys, rows) + self._drain()
 
     def _pass(self, keys: Keys, rows: Sequence[bytes]) -> list[bytes]:
         """Merged rows through the stages; `keys` are those of the stream's order, where a stage needs them."""

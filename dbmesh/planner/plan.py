@@ -147,6 +147,11 @@ class RowMerge:
     offset: int = 0
     limit: int | None = None
 
+    @property
+    def needs_all(self) -> bool:
+        """Whether every shard's answer is needed: not when rows are taken as they arrive, until LIMIT."""
+        return self.limit is None or self.grouped or self.distinct or bool(self.order_by)
+
 
 @dataclass(frozen=True, slots=True)
 class CountMerge:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
+from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState, keeping_characteristics
 from dbmesh.engine.exchange import Lane
@@ -54,9 +55,10 @@ class Loan:
                 await self._join(database, data_source, connections[0], plan)
             if plan.pin is not None:
                 self._pin(database, data_source, connections[0], plan.pin)
+            together = plan.reads_only and isinstance(answer, RowMerge) and answer.needs_all
             share = -(-len(own) // len(connections))
             lanes[data_source] = [
-                Lane(connection, tuple(own[index * share : (index + 1) * share]))
+                _lane(connection, own[index * share : (index + 1) * share], together=together)
                 for index, connection in enumerate(connections)
                 if own[index * share : (index + 1) * share]
             ]
@@ -170,6 +172,12 @@ def _parallel(session: Session, shots: Sequence[Shot], answer: Answer) -> int:
     if answer.order_by or answer.grouped or answer.distinct:
         return len(shots)
     return min(len(shots), session.mesh.connections_per_query)
+
+
+def _lane(connection: Connection, shots: Sequence[Shot], *, together: bool) -> Lane:
+    if together and len(shots) > 1 and isinstance(connection, MySQLConnection):
+        return Lane(connection, tuple(shots), connection)
+    return Lane(connection, tuple(shots))
 
 
 async def free_after_error(session: Session, error: MeshError | ShardError) -> None:

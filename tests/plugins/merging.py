@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dbmesh.merge.fields import Field
 from dbmesh.merge.limits import MergeLimits
-from dbmesh.merge.rows import RowMerger, make_row_merger
+from dbmesh.merge.rows import RowMerger, make_row_merger, stream_keys
 from dbmesh.planner.plan import RowMerge
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
@@ -120,5 +120,10 @@ def merge_rows(
     seed: int = 0,
     limits: MergeLimits = LIMITS,
 ) -> list[tuple[str | None, ...]]:
-    """The merged rows as texts."""
-    return values(drive(make_row_merger(merge, columns, len(sources), limits), sources, seed))
+    """The merged rows as texts. Where they have an order, whole answers merged at once must give the same."""
+    merged = drive(make_row_merger(merge, columns, len(sources), limits), sources, seed)
+    if stream_keys(merge, columns):
+        whole = make_row_merger(merge, columns, len(sources), limits)
+        assert whole.merge([list(source) for source in sources]) == merged
+        assert whole.done
+    return values(merged)

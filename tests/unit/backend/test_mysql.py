@@ -166,6 +166,46 @@ async def test_bytes_nobody_asked_for_end_the_connection(server: Server) -> None
     assert server.transport.closed
 
 
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+async def test_statements_sent_together_are_answered_in_their_order(server: Server, step: int) -> None:
+    kept = Kept()
+    server.connection.query_all([b"SELECT 1", b"SELECT 2", b"SELECT 3"], kept)
+    assert server.sent() == b"".join(frame(b"\x03SELECT %d" % n, 0) for n in (1, 2, 3))
+    rows = canned.result_set(COLUMNS, [[b"1", b"x"]], capabilities=MODERN)
+    answers = rows + canned.failure(1317, "no") + rows
+    for start in range(0, len(answers), step):
+        assert not server.connection.usable
+        server.connection.data_received(answers[start : start + step])
+    answer = [[b"a", b"b"], b"\x011\x01x", ("done", 0, False)]
+    assert kept.events == [*answer, ShardError, *answer]
+    assert server.connection.usable
+
+
+async def test_a_lost_connection_is_told_for_every_statement_sent_together(server: Server) -> None:
+    kept = Kept()
+    server.connection.query_all([b"SELECT 1", b"SELECT 2", b"SELECT 3"], kept)
+    await server.answer(canned.result_set(COLUMNS, [], capabilities=MODERN))
+    server.connection.connection_lost(None)
+    assert kept.events == [[b"a", b"b"], ("done", 0, False), MeshError, MeshError]
+    server.connection.query_all([b"SELECT 1"], kept)
+    assert kept.events[4:] == [MeshError]
+
+
+async def test_a_kill_reaches_what_was_sent_behind_the_statement_it_stops(server: Server) -> None:
+    kept = Kept()
+    server.connection.query_all([b"SELECT 1", b"SELECT 2", b"SELECT 3"], kept)
+    interrupting = asyncio.get_running_loop().create_task(server.connection.interrupt())
+    for killed in (1, 2):
+        await server.answer()
+        assert server.killed == [7] * killed
+        await server.answer(canned.failure(1317, "interrupted"))
+    await interrupting
+    assert server.killed == [7, 7, 7]
+    await server.answer(canned.failure(1317, "interrupted"))
+    assert kept.events == [ShardError] * 3
+    assert server.connection.usable
+
+
 async def test_bytes_behind_an_answer_end_the_connection_and_are_told(server: Server) -> None:
     kept = Kept()
     server.connection.query(b"DO 1", kept)

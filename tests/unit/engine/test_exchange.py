@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from dbmesh.backend.connection import Receiver
 from dbmesh.engine import exchange as module
 from dbmesh.engine.exchange import Exchange, Lane, ShardWarning, fetch_warnings
-from dbmesh.errors import MERGE_LIMIT, MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_LOST, MERGE_LIMIT, MeshError, ShardError
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.plan import Answer, CountMerge, RowMerge, Shot, SortKey
 from dbmesh.wire.constants import ColumnType
@@ -94,7 +96,8 @@ async def test_a_limit_ends_the_statement_and_the_rows_behind_it_are_read_and_dr
     assert connection.usable
 
 
-async def test_two_shards_with_a_limit_come_to_rest() -> None:
+async def test_two_shards_with_a_limit_come_to_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GATHERED_BYTES", 0)
     connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
     _, kept, work = run(connections, RowMerge(order_by=(SortKey(0),), limit=2))
     await settle()
@@ -130,6 +133,138 @@ async def test_far_behind_a_limit_a_shard_is_closed_unless_it_carries_a_transact
     assert kept.values == [1]
     assert connection.open == in_transaction
     assert len(connection.sent) == 1, "shots behind a reached limit are not sent"
+
+
+async def test_a_small_answer_is_merged_when_the_last_shard_has_sent_its_part() -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
+    _, kept, work = run(connections, ORDERED)
+    await settle()
+    connections[0].rows([NUMBER], numbers(1, 3))
+    assert connections[1].receiver is not None
+    connections[1].receiver.columns([NUMBER])
+    connections[1].receiver.rows(numbers(0, 2, 4))
+    assert kept.names == [b"n"]
+    assert kept.values == []
+    connections[1].rows([NUMBER], [])
+    assert (await work).row_count == 5
+    assert kept.values == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("answer", [ORDERED, RowMerge()])
+async def test_an_answer_that_grows_streams_from_there_on(answer: RowMerge) -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
+    _, kept, work = run(connections, answer)
+    await settle()
+    connections[0].rows([NUMBER], numbers(1, 3))
+    second = connections[1].receiver
+    assert second is not None
+    second.columns([NUMBER])
+    second.rows(numbers(2))
+    second.rows(numbers(*range(4, 40_000)))
+    assert len(kept.values) == 39_999, "nothing the others could still precede is held"
+    connections[1].rest()
+    second.done(OkPacket(), more=False)
+    assert (await work).row_count == 39_999
+    assert sorted(kept.values) == list(range(1, 40_000))
+
+
+class Pipelined(ScriptedConnection):
+    """Takes statements that are sent together; the test answers them through `receiver`, one `end` after another."""
+
+    waiting = 0
+
+    def query_all(self, statements: Sequence[bytes], receiver: Receiver) -> None:
+        assert not self.busy
+        self.busy = True
+        self.receiver = receiver
+        self.waiting = len(statements)
+        self.sent += [statement.decode() for statement in statements]
+
+    def end(self, outcome: OkPacket | Exception, rows: list[bytes] | None = None) -> None:
+        receiver = self.receiver
+        assert receiver is not None
+        if rows is not None:
+            receiver.columns([NUMBER])
+            receiver.rows(rows)
+        self.waiting -= 1
+        if not self.waiting:
+            self.rest()
+        if isinstance(outcome, Exception):
+            receiver.failed(outcome)
+        else:
+            receiver.done(outcome, more=False)
+
+    def abort(self) -> None:
+        receiver, waiting = self.receiver, self.waiting
+        super().abort()
+        for _ in range(waiting - 1):
+            assert receiver is not None
+            receiver.failed(MeshError(DATA_SOURCE_LOST, data_source=self.data_source, reason="aborted"))
+
+
+def run_together(
+    connections: list[Pipelined], answer: Answer
+) -> tuple[Exchange, Kept, asyncio.Task[module.Outcome]]:
+    kept = Kept()
+    lanes = [
+        Lane(one, tuple(Shot(one.data_source, b"SELECT %d" % n) for n in range(3)), one)
+        for one in connections
+    ]
+    work = Exchange(lanes, answer, kept, LIMITS)
+    return work, kept, asyncio.get_running_loop().create_task(work.run())
+
+
+async def test_shots_of_a_pipeline_are_sent_at_once_and_merged() -> None:
+    connection = Pipelined("ds_0", silence)
+    _, kept, work = run_together([connection], ORDERED)
+    await settle()
+    assert connection.sent == ["SELECT 0", "SELECT 1", "SELECT 2"]
+    for n in (2, 1, 0):
+        connection.end(OkPacket(), numbers(n, n + 10))
+    assert (await work).row_count == 6
+    assert kept.values == [0, 1, 2, 10, 11, 12]
+
+
+async def test_shots_of_a_pipeline_that_had_warnings_run_again_for_them() -> None:
+    connection = Pipelined("ds_0", silence)
+    _, kept, work = run_together([connection], ORDERED)
+    await settle()
+    connection.end(OkPacket(warnings=1), numbers(1))
+    connection.end(OkPacket(), numbers(2))
+
+    def answer(scripted: ScriptedConnection, sql: str, receiver: object) -> None:
+        about = scripted.sent[-2].encode()
+        if sql == "SHOW WARNINGS":
+            scripted.rows([NUMBER] * 3, [encode_text_row([b"Note", b"1292", about])])
+        else:
+            scripted.rows([NUMBER], numbers(99))
+
+    connection.answer = answer
+    connection.end(OkPacket(warnings=1), numbers(3))
+    outcome = await work
+    assert connection.sent[3:] == ["SHOW WARNINGS", "SELECT 0", "SHOW WARNINGS"]
+    assert [warning.message for warning in outcome.warnings] == ["SELECT 0", "SELECT 2"]
+    assert kept.values == [1, 2, 3]
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_behind_a_failed_shot_of_a_pipeline_rows_are_dropped_or_the_connection_closed(
+    in_transaction: bool,
+) -> None:
+    connection = Pipelined("ds_0", silence)
+    connection.in_transaction = in_transaction
+    _, kept, work = run_together([connection], RowMerge())
+    await settle()
+    connection.end(ShardError(1205, "HY000", "locked"))
+    assert connection.open == in_transaction
+    if in_transaction:
+        connection.end(OkPacket(), numbers(1))
+        assert not work.done()
+        connection.end(OkPacket(), numbers(2))
+    with pytest.raises(ShardError, match="locked"):
+        await work
+    assert kept.values == []
+    assert connection.usable == in_transaction
 
 
 async def test_the_first_error_is_told_after_all_have_come_to_rest() -> None:
