@@ -213,7 +213,8 @@ class MySQLConnection(asyncio.Protocol):
                 while not self.usable and self._open:
                     behind = len(self._behind)
                     await self._kill_query(self.thread_id)
-                    if not behind:
+                    if not behind or not self._reading:
+                        # Whoever is not read may never end; then nobody waits for it.
                         break
                     if len(self._behind) == behind:
                         # What was sent behind the stopped statement begins when that has ended.
@@ -233,6 +234,7 @@ class MySQLConnection(asyncio.Protocol):
         if self._open and self._reading and not self.usable:
             self._reading = False
             self._transport.pause_reading()
+            self._end_turn()
 
     def resume_reading(self) -> None:
         """See `Connection`."""
@@ -366,9 +368,14 @@ class MySQLConnection(asyncio.Protocol):
         self._raw, self._receiver = self._behind.popleft()
         rest = reader.take_rest()
         reader.start(ResponseKind.QUERY, split=self._raw is None)
-        if self._turn is not None and not self._turn.done():
-            self._turn.set_result(None)
+        self._end_turn()
         return rest
+
+    def _end_turn(self) -> None:
+        """Whoever waits for the end of the answer under way waits no longer."""
+        turn, self._turn = self._turn, None
+        if turn is not None and not turn.done():
+            turn.set_result(None)
 
     def _rest_at_end(self) -> None:
         """The answer is complete: the connection is free before the receiver hears of it, so that the receiver may
@@ -406,8 +413,7 @@ class MySQLConnection(asyncio.Protocol):
         waiting = [(self._raw, self._receiver), *self._behind]
         self._raw = self._receiver = None
         self._behind.clear()
-        if self._turn is not None and not self._turn.done():
-            self._turn.set_result(None)
+        self._end_turn()
         error = self._lost_error(reason)
         for raw, receiver in waiting:
             if raw is not None:

@@ -206,6 +206,19 @@ async def test_a_kill_reaches_what_was_sent_behind_the_statement_it_stops(server
     assert server.connection.usable
 
 
+@pytest.mark.parametrize("paused_first", [False, True])
+async def test_a_kill_waits_for_no_answer_that_nobody_reads(server: Server, paused_first: bool) -> None:
+    server.connection.query_all([b"SELECT 1", b"SELECT 2"], Kept())
+    if paused_first:
+        server.connection.pause_reading()
+    interrupting = asyncio.get_running_loop().create_task(server.connection.interrupt())
+    await server.answer()
+    server.connection.pause_reading()
+    async with asyncio.timeout(5):
+        await interrupting
+    assert not server.connection.interrupting
+
+
 async def test_bytes_behind_an_answer_end_the_connection_and_are_told(server: Server) -> None:
     kept = Kept()
     server.connection.query(b"DO 1", kept)
