@@ -30,6 +30,9 @@ _ResultT = TypeVar("_ResultT")
 PREPARED_PER_CONNECTION = 256
 """Prepared statements kept on one connection; the least recently used is closed on the server."""
 
+KILLED_SECONDS = 1.0
+"""How long a killed statement may take to end before the statements sent behind it are left alone."""
+
 _IN_TRANSACTION = Status.IN_TRANS.value
 _QUERY = Command.QUERY.to_bytes(1, "little")
 
@@ -213,15 +216,20 @@ class MySQLConnection(asyncio.Protocol):
                 while not self.usable and self._open:
                     behind = len(self._behind)
                     await self._kill_query(self.thread_id)
-                    if not behind or not self._reading:
-                        # Whoever is not read may never end; then nobody waits for it.
+                    if not behind or not await self._turn_comes(behind):
                         break
-                    if len(self._behind) == behind:
-                        # What was sent behind the stopped statement begins when that has ended.
-                        self._turn = asyncio.get_running_loop().create_future()
-                        await self._turn
             finally:
                 self.interrupting = False
+
+    async def _turn_comes(self, behind: int) -> bool:
+        """Whether the killed statement ends, so that what was sent behind it begins and can be stopped in its turn.
+        Of a connection that is not read nobody can tell."""
+        if len(self._behind) == behind:
+            if not self._reading:
+                return False
+            self._turn = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._turn], timeout=KILLED_SECONDS)
+        return len(self._behind) < behind
 
     @property
     def row_packets(self) -> int | None:
@@ -234,7 +242,6 @@ class MySQLConnection(asyncio.Protocol):
         if self._open and self._reading and not self.usable:
             self._reading = False
             self._transport.pause_reading()
-            self._end_turn()
 
     def resume_reading(self) -> None:
         """See `Connection`."""
