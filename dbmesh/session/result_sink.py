@@ -37,14 +37,18 @@ HELD_BYTES = 16 * 1024
 
 
 def rename(column: ColumnDefinition, names: Names) -> ColumnDefinition:
-    """The definition one server would send: logic names instead of actual ones. O(1)."""
+    """The definition one server would send: logic names instead of actual ones. O(1).
+
+    A derived table that was materialised has no schema, on one server too.
+    """
     if not column.org_table and not column.schema:
         return column
     actual = column.org_table.decode("utf-8", "surrogateescape")
     logic = names.tables.get(actual)
     encoded = column.org_table if logic is None else logic.encode("utf-8", "surrogateescape")
     table = encoded if column.table == column.org_table else column.table
-    return replace(column, schema=names.database.encode(), org_table=encoded, table=table)
+    schema = names.database.encode() if column.schema or logic is not None else b""
+    return replace(column, schema=schema, org_table=encoded, table=table)
 
 
 def text_column(name: str, width: int = 255) -> ColumnDefinition:

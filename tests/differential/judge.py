@@ -13,7 +13,7 @@ from tests.differential.report import Mismatch, Report
 from tests.differential.run import Mode, Outcome, Sides
 from tests.differential.shrink import shrink
 from tests.differential.stage import Scene, Stage
-from tests.differential.tree import Part, write
+from tests.differential.tree import Part, Script, TextPrepared, write
 
 
 class Judge:
@@ -53,11 +53,13 @@ class Judge:
             report.differ(outcome.differences)
             self._explain(statement, outcome, say)
         elif outcome.failed:
-            report.failed[outcome.failed] += 1
+            report.fail(outcome.failed, write(statement))
         if not outcome.refused:
             report.ways[self._way(statement)] += 1
 
     def _way(self, statement: Part) -> str:
+        if isinstance(statement, Script | TextPrepared):
+            return "script"
         rows = self.preview(statement)
         if any(b"TEMPORARY" in (cell or b"") for row in rows for cell in row):
             return "federated"
@@ -65,6 +67,8 @@ class Judge:
 
     def preview(self, statement: Part) -> list[tuple[bytes | None, ...]]:
         """The rows of PREVIEW."""
+        if isinstance(statement, Script | TextPrepared):
+            return []
         return self.sides.mesh.ask(f"PREVIEW {write(statement)}").cells()
 
     def _explain(self, statement: Part, outcome: Outcome, say: Callable[[str], None]) -> None:

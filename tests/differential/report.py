@@ -52,6 +52,7 @@ class Report:
     statements: int = 0
     runs: int = 0
     failed: Counter[int] = field(default_factory=Counter)
+    failures: dict[int, str] = field(default_factory=dict)
     refused: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     ways: Counter[str] = field(default_factory=Counter)
@@ -66,6 +67,11 @@ class Report:
         self.refused[reason] += 1
         if reason not in self.examples or len(statement) < len(self.examples[reason]):
             self.examples[reason] = statement
+
+    def fail(self, number: int, statement: str) -> None:
+        """Notes a statement that is an error on one server too."""
+        self.failed[number] += 1
+        self.failures.setdefault(number, statement)
 
     def differ(self, differences: tuple[Difference, ...]) -> None:
         """Notes the kinds of a statement's differences."""
@@ -87,8 +93,8 @@ class Report:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("failed", "refused", "ways", "kinds"):
             getattr(self, name).update(getattr(other, name))
-        for reason, example in other.examples.items():
-            self.examples.setdefault(reason, example)
+        self.examples = other.examples | self.examples
+        self.failures = other.failures | self.failures
         self.mismatches += other.mismatches
 
     def table(self, seconds: float) -> str:
@@ -111,5 +117,9 @@ class Report:
         lines += [f"{count:6} {reason}" for reason, count in self.refused.most_common()]
         lines += ["", "mismatches, by kind (a statement may have several):"]
         lines += [f"{count:6} {kind}" for kind, count in self.kinds.most_common()]
-        lines += ["", f"errors on both: {dict(self.failed.most_common(12))}"]
+        lines += ["", "the same error on both, by number:"]
+        lines += [
+            f"{count:6} {number}: {self.failures[number][:200]}"
+            for number, count in self.failed.most_common(12)
+        ]
         return "\n".join(lines)

@@ -6,11 +6,12 @@ own, and the statement runs nowhere then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from tests.differential.client import Answer, Prepared
+from tests.differential.client import Answer, Client, Prepared
 from tests.differential.compare import (
     Difference,
     Expectation,
@@ -19,8 +20,11 @@ from tests.differential.compare import (
     expect,
     unlimited,
 )
+from tests.differential.layouts import SHARDED
+from tests.differential.schema import Check
 from tests.differential.stage import Scene, Stage
-from tests.differential.tree import Delete, Insert, Part, Update, write, write_prepared
+from tests.differential.tree import Part, Script, TextPrepared, Write, write, write_prepared
+from tests.differential.values import Value
 
 _NOT_SUPPORTED = 1235
 
@@ -83,7 +87,7 @@ class Sides:
         failed = 0
         for mode in modes:
             try:
-                outcome = self._run_query(statement, mode)
+                outcome = self._run_in(statement, mode)
             except (OSError, AssertionError) as lost:
                 self.reconnect()
                 return Outcome(
@@ -95,11 +99,120 @@ class Sides:
                 return replace(outcome, runs=total)
         return Outcome(failed=failed, runs=total)
 
-    def _run_query(self, statement: Part, mode: Mode) -> Outcome:
+    def _run_in(self, statement: Part, mode: Mode) -> Outcome:
+        if isinstance(statement, Script):
+            return self._script(statement) if mode is Mode.TEXT else Outcome()
+        if isinstance(statement, TextPrepared):
+            return self._script(statement.script()) if mode is Mode.TEXT else Outcome()
+        if isinstance(statement, Write):
+            return self._write(statement, mode)
+        expected = expect(statement)
+        return (
+            self._by_text(statement, expected) if mode is Mode.TEXT else self._prepared(statement, expected)
+        )
+
+    def _both(self, statement: str) -> None:
+        """A statement whose answers nobody looks at."""
+        self.mesh.ask(statement)
+        self.plain.ask(statement)
+
+    def _script(self, script: Script) -> Outcome:
+        if script.tables:
+            self._both("BEGIN")
+        try:
+            runs = 0
+            failed = 0
+            for step in script.steps:
+                text = write(step)
+                expected = expect(step)
+                mesh, plain = self.mesh.ask_with_warnings(text), self.plain.ask_with_warnings(text)
+                if sentence := refusal(mesh):
+                    return Outcome(refused=sentence)
+                runs += 1
+                failed = failed or (plain.error[0] if plain.error else 0)
+                every = self._every_row(step, expected, other=False, prepared=False)
+                if found := compare(mesh, plain, expected, every):
+                    return Outcome(differences=tuple(found), runs=runs, where=f"script, at {text[:120]}")
+            found = self._stored(script.tables)
+            return Outcome(differences=tuple(found), runs=runs, where="script, what it stored", failed=failed)
+        finally:
+            if script.tables:
+                self._both("ROLLBACK")
+
+    def _write(self, statement: Write, mode: Mode) -> Outcome:
+        """The write in a transaction that is rolled back, cold, with other literals and warm; then for good, once."""
+        runs = 0
+        failed = 0
+        for turn, other in enumerate((False, True, False)):
+            self._both("BEGIN")
+            try:
+                outcome = self._written(statement, mode, other=other)
+            finally:
+                self._both("ROLLBACK")
+            runs += 1
+            failed = failed or outcome.failed
+            if outcome.refused or outcome.differences:
+                where = f"{mode.value}, {('first', 'other literals', 'again')[turn]}{outcome.where}"
+                return replace(outcome, runs=runs, where=where)
+        # Putting committed rows back is slow: a part of the statements is enough, the same ones for the same seed.
+        if mode is Mode.TEXT and zlib.crc32(write(statement).encode()) % 4 == 0:
+            outcome = self._committed(statement)
+            return replace(outcome, runs=runs + 1, failed=failed)
+        return Outcome(runs=runs, failed=failed)
+
+    def _committed(self, statement: Write) -> Outcome:
+        try:
+            outcome = self._written(statement, Mode.TEXT, other=False)
+            if outcome.refused or outcome.differences:
+                return replace(outcome, where=f"autocommit{outcome.where}")
+            for table in sorted(statement.tables & set(SHARDED)):
+                if lost := self.stage.misplaced(self.scene, table):
+                    return Outcome(
+                        differences=(Difference("placement", str(lost[:3]), table),), where="autocommit"
+                    )
+            return outcome
+        finally:
+            self.stage.fill(self.scene, statement.tables)
+
+    def _written(self, statement: Write, mode: Mode, *, other: bool) -> Outcome:
         expected = expect(statement)
         if mode is Mode.TEXT:
-            return self._by_text(statement, expected)
-        return self._prepared(statement, expected)
+            text = write(statement, other=other)
+            mesh = self.mesh.ask_with_warnings(text)
+            if sentence := refusal(mesh):
+                return Outcome(refused=sentence)
+            plain = self.plain.ask_with_warnings(text)
+        else:
+            text, values = write_prepared(statement, other=other)
+            mesh = self._once(self.mesh, text, values)
+            if sentence := refusal(mesh):
+                return Outcome(refused=sentence)
+            plain = self._once(self.plain, text, values)
+        failed = plain.error[0] if plain.error else 0
+        if found := compare(mesh, plain, expected):
+            return Outcome(differences=tuple(found), failed=failed)
+        return Outcome(
+            differences=tuple(self._stored(statement.tables)), failed=failed, where=", what it stored"
+        )
+
+    @staticmethod
+    def _once(client: Client, text: str, values: Sequence[Value]) -> Answer:
+        handle = client.prepare_statement(text)
+        if isinstance(handle, Answer):
+            return handle
+        answer = client.run(handle, values)
+        client.close_statement(handle)
+        return answer
+
+    def _stored(self, tables: Iterable[str]) -> list[Difference]:
+        """The first table whose rows differ."""
+        for table in sorted(tables):
+            text = f"SELECT * FROM {table}"
+            mesh, plain = self.mesh.ask(text), self.plain.ask(text)
+            found = compare(mesh, plain, Expectation((Check.EXACT,) * len(plain.columns)))
+            if found:
+                return [replace(found[0], kind=f"stored {found[0].kind}")]
+        return []
 
     def _every_row(
         self, statement: Part, expected: Expectation, *, other: bool, prepared: bool
@@ -173,8 +286,10 @@ class Sides:
 
     def open_by_sql(self, statement: Part) -> bool:
         """Whether two plain servers with the same rows answer differently: then the statement has no one answer."""
-        if isinstance(statement, Insert | Update | Delete):
+        if isinstance(statement, Write | Script):
             return False
+        if isinstance(statement, TextPrepared):
+            statement = statement.query
         expected = expect(statement)
         for other in (False, True):
             text = write(statement, other=other)

@@ -172,8 +172,8 @@ _OTHER_TYPES = (
     Type(Family.TIME, tuple(map(values.time, ("-00:00:01.5", "00:00:00", "00:00:00.001", "100:00:00.999"))), "TIME(3)"),
     Type(Family.DATETIME, _datetimes(("1000-01-01 00:00:00", "2023-01-01 00:00:00", "2023-06-15 12:34:56", "9999-12-31 23:59:59")), "DATETIME"),
     Type(Family.DATETIME, _datetimes(("1999-12-31 23:59:59.999999", "2023-01-01 00:00:00", "2023-01-01 00:00:00.000001", "2023-06-15 12:34:56.5")), "DATETIME(6)"),
-    Type(Family.DATETIME, _datetimes(("1970-01-02 00:00:01", "2023-01-01 00:00:00", "2023-06-15 12:34:56", "2038-01-18 00:00:00")), "TIMESTAMP NULL"),
-    Type(Family.DATETIME, _datetimes(("2001-01-01 00:00:00.25", "2023-01-01 00:00:00", "2023-06-15 12:34:56.789")), "TIMESTAMP(3) NULL"),
+    Type(Family.DATETIME, _datetimes(("1970-01-02 00:00:01", "2023-01-01 00:00:00", "2023-06-15 12:34:56", "2038-01-18 00:00:00")), "TIMESTAMP"),
+    Type(Family.DATETIME, _datetimes(("2001-01-01 00:00:00.25", "2023-01-01 00:00:00", "2023-06-15 12:34:56.789")), "TIMESTAMP(3)"),
     Type(Family.YEAR, tuple(map(values.integer, (1901, 1999, 2000, 2023, 2155))), "YEAR"),
     Type(Family.ENUM, tuple(map(values.text, ("small", "Medium", "large", "x y"))), "ENUM('small','Medium','large','x y')"),
     Type(Family.SET, tuple(map(values.text, ("", "a", "b", "a,c", "a,b,c"))), "SET('a','b','c')"),
@@ -234,6 +234,13 @@ class Column:
     type: Type
     nullable: bool = True
 
+    @property
+    def rest(self) -> str:
+        """What follows the type. A TIMESTAMP without a default would become the time of the statement."""
+        if self.type.declaration.startswith("TIMESTAMP"):
+            return " NULL" if self.nullable else " NOT NULL DEFAULT '2023-01-01 00:00:00'"
+        return "" if self.nullable else " NOT NULL"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -255,10 +262,7 @@ class Table:
 
     def definition(self, *, keys: bool = True) -> str:
         """What stands between the brackets of CREATE TABLE."""
-        lines = [
-            f"{quoted(column.name)} {column.type.declaration}{'' if column.nullable else ' NOT NULL'}"
-            for column in self.columns
-        ]
+        lines = [f"{quoted(column.name)} {column.type.declaration}{column.rest}" for column in self.columns]
         if keys:
             lines.append(f"PRIMARY KEY ({', '.join(map(quoted, self.key))})")
             lines += [f"KEY k{place} ({quoted(name)})" for place, name in enumerate(self.indexes)]

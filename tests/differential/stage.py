@@ -18,7 +18,8 @@ from tests.differential.client import Client
 from tests.differential.layouts import LAYOUTS, Layout
 from tests.differential.schema import Table, make_tables, quoted
 from tests.differential.values import Value
-from tests.plugins.mariadb import MariaDb, make_template, start_all
+from tests.plugins.database_server import start_all
+from tests.plugins.mariadb import MariaDb, make_template
 from tests.plugins.mesh import Mesh
 
 USER, PASSWORD = "root", "root"
@@ -107,17 +108,6 @@ class Stage:
                     _insert(f"{scene.name}{_SHUFFLED}.{table.name}", table.rows[::-1]),
                 )
             self.fill(scene)
-
-    def drop(self) -> None:
-        """Removes what `create` made."""
-        for scene in self.scenes:
-            for source in range(scene.layout.sources):
-                self._run(
-                    self.servers[source % len(self.servers)], f"DROP DATABASE {scene.shard_schema(source)}"
-                )
-            self._run(
-                self.plain_server, f"DROP DATABASE {scene.name}", f"DROP DATABASE {scene.name}{_SHUFFLED}"
-            )
 
     def _create(self, server: MariaDb, scene: Scene, source: int) -> None:
         schema = scene.shard_schema(source)

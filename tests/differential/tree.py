@@ -443,6 +443,31 @@ class Delete(Part):
             yield Listing(self.returning)
 
 
+@dataclass(frozen=True)
+class Write(Part):
+    """A statement that changes these tables."""
+
+    body: Part
+    tables: frozenset[str]
+
+    def spell(self) -> Iterator[str | Part]:
+        yield self.body
+
+
+@dataclass(frozen=True)
+class Script(Part):
+    """Statements of one session, one after another; `steps` share the session's variables and counters."""
+
+    steps: tuple[Part, ...] = field(default=(), metadata=_AT_LEAST_ONE)
+    tables: frozenset[str] = frozenset()
+
+    def spell(self) -> Iterator[str | Part]:
+        for place, step in enumerate(self.steps):
+            if place:
+                yield "; "
+            yield step
+
+
 def write(part: Part, *, other: bool = False) -> str:
     """The text of a statement; with `other` that of the same shape with other literals."""
     pieces: list[str] = []
@@ -525,3 +550,35 @@ def _less(value: Any, metadata: Any) -> Iterator[Any]:
 def size(part: Part) -> int:
     """How many parts a tree has."""
     return 1 + sum(size(piece) for piece in part.spell() if isinstance(piece, Part))
+
+
+@dataclass(frozen=True)
+class Executed(Part):
+    """`EXECUTE …`, whose answer is that of `query`."""
+
+    text: str
+    query: Part
+
+    def spell(self) -> Iterator[str | Part]:
+        yield self.text
+
+
+@dataclass(frozen=True)
+class TextPrepared(Part):
+    """A query sent by PREPARE … FROM and EXECUTE … USING, with two sets of values."""
+
+    query: Part
+
+    def spell(self) -> Iterator[str | Part]:
+        yield self.script()
+
+    def script(self) -> Script:
+        """The statements."""
+        text, first = write_prepared(self.query)
+        quoted = text.replace("\\", "\\\\").replace("'", "''")
+        steps: list[Part] = [Raw(f"PREPARE p FROM '{quoted}'")]
+        for values in (first, write_prepared(self.query, other=True)[1]):
+            steps += [Raw(f"SET @p{place} = {value.sql}") for place, value in enumerate(values)]
+            using = f" USING {', '.join(f'@p{place}' for place in range(len(values)))}" if values else ""
+            steps.append(Executed(f"EXECUTE p{using}", self.query))
+        return Script((*steps, Raw("DEALLOCATE PREPARE p")))

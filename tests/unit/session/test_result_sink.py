@@ -89,3 +89,10 @@ def test_an_alias_stays_and_a_table_of_no_rule_keeps_its_name() -> None:
     assert (found.table, found.org_table) == (b"u", b"t_user")
     assert rename(column("a", table="t_plain"), NAMES).org_table == b"t_plain"
     assert rename(column("a"), NAMES) == column("a")
+
+
+def test_a_materialised_derived_table_has_no_schema() -> None:
+    from dataclasses import replace
+
+    derived = replace(column("a"), schema=b"", table=b"d", org_table=b"d")
+    assert rename(derived, NAMES) == derived
