@@ -232,8 +232,9 @@ class Exchange:
             run.adjust_flow()
 
     def _outcome(self) -> Outcome:
+        told = [run for run in self._runs if run.warnings]
         warnings = [
-            warning for run in self._runs for shot in sorted(run.warnings) for warning in run.warnings[shot]
+            warning for run in told for shot in sorted(run.warnings) for warning in run.warnings[shot]
         ]
         oks = [ok for run in self._runs for ok in run.oks]
         if self._merger is not None:

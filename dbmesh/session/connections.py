@@ -39,12 +39,18 @@ class Loan:
         """
         session, state = self._session, self._state
         transactional = plan.opens_transaction and (session.transaction.open or not session.autocommit)
+        together = plan.reads_only and isinstance(answer, RowMerge) and answer.needs_all
         by_source: dict[str, list[Shot]] = {}
         for shot in shots:
             by_source.setdefault(shot.data_source, []).append(shot)
         lanes: dict[str, list[Lane]] = {}
         for data_source in sorted(by_source):
             own = by_source[data_source]
+            branch = session.transaction.branches.get(source_key(database, data_source))
+            if branch is not None and plan.reads_only and branch.connection.state is session.state:
+                # Nothing to bring, to join or to pin.
+                lanes[data_source] = [_lane(branch.connection, own, together=together)]
+                continue
             connections = await self._connections(
                 database, data_source, _parallel(session, own, answer), transactional
             )
@@ -55,7 +61,6 @@ class Loan:
                 await self._join(database, data_source, connections[0], plan)
             if plan.pin is not None:
                 self._pin(database, data_source, connections[0], plan.pin)
-            together = plan.reads_only and isinstance(answer, RowMerge) and answer.needs_all
             share = -(-len(own) // len(connections))
             lanes[data_source] = [
                 _lane(connection, own[index * share : (index + 1) * share], together=together)
@@ -92,6 +97,8 @@ class Loan:
 
     def free(self) -> None:
         """Give borrowed connections back; a connection in an unknown state is closed by its pool."""
+        if not self._borrowed:
+            return
         now = self._session.now()
         kept = set(map(id, self._session.held_connections()))
         for connection in self._borrowed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from dbmesh.planner.plan import Names
 from dbmesh.session.client import Client
@@ -41,14 +42,24 @@ def rename(column: ColumnDefinition, names: Names) -> ColumnDefinition:
 
     A derived table that was materialised has no schema, on one server too.
     """
+    return _renamed(
+        column, names.database, names.tables.get(column.org_table.decode("utf-8", "surrogateescape"))
+    )
+
+
+def _renamed(column: ColumnDefinition, database: str, logic: str | None) -> ColumnDefinition:
     if not column.org_table and not column.schema:
         return column
-    actual = column.org_table.decode("utf-8", "surrogateescape")
-    logic = names.tables.get(actual)
     encoded = column.org_table if logic is None else logic.encode("utf-8", "surrogateescape")
     table = encoded if column.table == column.org_table else column.table
-    schema = names.database.encode() if column.schema or logic is not None else b""
+    schema = database.encode() if column.schema or logic is not None else b""
     return replace(column, schema=schema, org_table=encoded, table=table)
+
+
+@lru_cache(maxsize=1024)
+def _definition(column: ColumnDefinition, database: str, logic: str | None) -> bytes:
+    """The packet of a column with its logic names; the same few come again and again."""
+    return make_column_definition(_renamed(column, database, logic))
 
 
 def text_column(name: str, width: int = 255) -> ColumnDefinition:
@@ -102,7 +113,11 @@ class ResultSink:
         self._definitions = tuple(columns)
         self._encode = binary_rows_encoder(self._definitions) if self._binary else None
         packets = [pack_lenenc_int(len(self._definitions))]
-        packets += [make_column_definition(rename(column, self._names)) for column in self._definitions]
+        database, tables = self._names.database, self._names.tables
+        packets += [
+            _definition(column, database, tables.get(column.org_table.decode("utf-8", "surrogateescape")))
+            for column in self._definitions
+        ]
         if not self._capabilities & _DEPRECATE_EOF:
             packets.append(make_eof(EofPacket(0, 0)))
         self._hold(self._framed(packets))
