@@ -96,8 +96,8 @@ def cut(text: str, flags: LexerFlags = DEFAULT) -> Shape:
 
 
 def _is_foreign(token: str, flags: LexerFlags) -> bool:
-    """Whether a token of a shape is a quoted name or a kept comment."""
-    return token[0] in "`/#" or (token[0] == '"' and flags.ansi_quotes)
+    """Whether a token of a shape is a quoted name, a kept comment, or two minus signs that a comment left at the end."""
+    return token[0] in "`/#" or token[:2] == "--" or (token[0] == '"' and flags.ansi_quotes)
 
 
 def _slot(pieces: list[str], at: int, start: int, index: int, cell: int | None) -> Slot:

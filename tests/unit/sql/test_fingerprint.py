@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dbmesh.errors import MeshError
@@ -103,6 +103,7 @@ def test_literals_put_back_give_the_text(parts: list[str]) -> None:
     st.booleans(),
     st.booleans(),
 )
+@example("--#", False, False)
 def test_any_text_has_a_fingerprint_or_a_parse_error(sql: str, ansi: bool, plain: bool) -> None:
     flags = LexerFlags(ansi, plain)
     try:
