@@ -150,6 +150,10 @@ class MySQLConnection(asyncio.Protocol):
         self._reader.start(ResponseKind.QUERY, split=True)
         self.write(b"".join([frame(_QUERY + sql, 0) for sql in statements]))
 
+    def execute(self, payload: bytes, receiver: Receiver) -> None:
+        """Send a COM_STMT_EXECUTE; its rows, in binary form, go to `receiver`."""
+        self._command(ResponseKind.QUERY, payload, receiver)
+
     def send_only(self, payload: bytes) -> None:
         """A command that has no answer (COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA)."""
         self.write(frame(payload, 0))

@@ -15,6 +15,7 @@ from functools import partial
 from typing import ParamSpec, Protocol
 
 from dbmesh.backend.connection import Connection, Pipeline
+from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Collector, Result, collect
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, ShardError
 from dbmesh.merge.counts import merge_counts
@@ -61,11 +62,13 @@ class Sink(Protocol):
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One lent connection and the shots it runs one after another. `pipeline` is the connection again where all of
-    them only read, are wanted in any case, and may be sent at once."""
+    them only read, are wanted in any case, and may be sent at once. `execute` is sent in place of an only shot's text: a
+    COM_STMT_EXECUTE of the statement it was prepared as; its rows come in binary form."""
 
     connection: Connection
     shots: tuple[Shot, ...]
     pipeline: Pipeline | None = None
+    execute: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +262,7 @@ class _LaneRun:
         self._exchange = exchange
         self._shots = lane.shots
         self._pipeline = lane.pipeline
+        self._execute = lane.execute
         self._first_source = first_source
         self._sent = 0
         self._answered = 0
@@ -277,6 +281,9 @@ class _LaneRun:
         elif self._pipeline is not None:
             self._sent = len(shots)
             self._pipeline.query_all([shot.sql for shot in shots], self)
+        elif self._execute is not None and isinstance(self.connection, MySQLConnection):
+            self._sent = sent + 1
+            self.connection.execute(self._execute, self)
         else:
             self._sent = sent + 1
             self.connection.query(shots[sent].sql, self)

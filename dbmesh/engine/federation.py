@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dbmesh.backend.connection import Connection
+from dbmesh.backend.mysql import MySQLConnection, PreparedOnShard
 from dbmesh.backend.state import CHARACTERISTICS, SessionState
 from dbmesh.engine.collect import collect
 from dbmesh.engine.exchange import Exchange, Lane, Outcome, Sink
@@ -25,6 +26,8 @@ from dbmesh.merge.limits import MergeLimits
 from dbmesh.planner.federation.definition import TableDefinition, read_definition, temporary_table
 from dbmesh.planner.plan import Federation, Relay, RowMerge, Scan, Shot
 from dbmesh.planner.template import quote_name
+from dbmesh.wire.commands import make_statement_command
+from dbmesh.wire.constants import Command
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
 LOAD_STATE = SessionState(
@@ -62,6 +65,9 @@ class UnderWay(Protocol):
         """Connections whose statement still runs, for KILL."""
         ...
 
+
+MakeExecute = Callable[[int], bytes]
+"""The COM_STMT_EXECUTE of a prepared statement, by its id on the server."""
 
 Announce = Callable[[UnderWay | None], None]
 """Told what runs from now on; None between two parts."""
@@ -103,6 +109,7 @@ class FederatedRun:
         self._merge = merge
         self._limits = limits
         self._announce = announce
+        self._prepared: PreparedOnShard | None = None
         self._clean = False
 
     async def prepare(self, definitions: Sequence[TableDefinition]) -> None:
@@ -125,15 +132,30 @@ class FederatedRun:
             await table.finish()
         self._announce(None)
 
-    async def finish(self, state: SessionState, sink: Sink, merge_limits: MergeLimits) -> Outcome:
-        """Run the final statement in the session's `state` and drop the tables. Raises as `prepare`."""
+    async def finish(
+        self, state: SessionState, sink: Sink, merge_limits: MergeLimits, execute: MakeExecute | None = None
+    ) -> Outcome:
+        """Run the final statement in the session's `state`; with `execute` it is prepared and executed, and its rows are
+        binary ones. Raises as `prepare`."""
         await self._merge.bring_to(final_state(state))
         shot = Shot(self._federation.merge_node, self._federation.final)
-        exchange = Exchange((Lane(self._merge, (shot,)),), Relay(), sink, merge_limits)
+        payload = None
+        if execute is not None:
+            payload = execute((await self.prepare_final()).statement_id)
+        exchange = Exchange((Lane(self._merge, (shot,), execute=payload),), Relay(), sink, merge_limits)
         self._announce(exchange)
         outcome = await exchange.run()
         self._announce(None)
         return outcome
+
+    async def prepare_final(self) -> PreparedOnShard:
+        """Prepare the final statement. Raises as `prepare`."""
+        if not isinstance(self._merge, MySQLConnection):
+            raise MeshError(INTERNAL, reason="a merge node that cannot prepare was asked to")
+        self._prepared = await self._merge.prepare(self._federation.final)
+        # Its tables will not stay: nobody may find it prepared.
+        self._merge.prepared.pop(self._federation.final, None)
+        return self._prepared
 
     async def found_rows(self) -> int:
         """FOUND_ROWS() of the final statement. Raises as `prepare`."""
@@ -141,6 +163,8 @@ class FederatedRun:
 
     async def drop_tables(self) -> None:
         """Drop what was made; only then may the connection be used again. Raises as `prepare`."""
+        if self._prepared is not None and isinstance(self._merge, MySQLConnection):
+            self._merge.send_only(make_statement_command(Command.STMT_CLOSE, self._prepared.statement_id))
         names = ", ".join(scan.table for scan in self._federation.scans)
         await collect(self._merge, f"DROP TEMPORARY TABLE IF EXISTS {names}".encode())
         self._clean = True

@@ -5,7 +5,7 @@ Decides nothing any more: tables, columns and keys were settled when it was plan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dbmesh.errors import MeshError, not_supported
@@ -73,8 +73,9 @@ class InsertPlan:
             answer = CountMerge(last_insert_id=first, inserts=True)
         return BoundStatement(shots, answer, self.names, keeps_parameters=keep, generated_id=first)
 
-    def prototype(self) -> Shot:
-        """The statement on the first data node."""
+    def prototype(self, literals: Sequence[object] = ()) -> Shot:
+        """The statement on the first data node; rows and literals are sampled, since no column is named by them."""
+        del literals
         node = self.table.nodes[0]
         if isinstance(self.rows, FoldedRows):
             frames: tuple[Frame, ...] = (self.heads[node], self.rows.example(), self.tails[node])

@@ -72,10 +72,10 @@ class OnePlacePlan:
         shot = Shot(target.data_source, frame.render(call.literals, call, keep_parameters=keep))
         return BoundStatement((shot,), self.answer, self.names, keeps_parameters=keep)
 
-    def prototype(self) -> Shot:
+    def prototype(self, literals: Sequence[object] = ()) -> Shot:
         """The statement on the first node of every table."""
         target = first_target(self.router)
-        return prototype_shot(target.data_source, (self.template.frame(target.tables),))
+        return prototype_shot(target.data_source, (self.template.frame(target.tables),), literals)
 
 
 def first_target(router: Router) -> Target:

@@ -377,9 +377,9 @@ class ShardPlan(Protocol):
         """Shots and answer for these values. Pure. Raises MeshError (no route, refused combination)."""
         ...
 
-    def prototype(self) -> Shot | Federation:
-        """The client's statement on one data node, `?` kept and nothing hidden added: what PREPARE asks a shard to
-        learn the definitions of parameters and columns. A federation when only a merge node can tell; its scans have no
+    def prototype(self, literals: Sequence[object] = ()) -> Shot | Federation:
+        """The client's statement on one data node, `?` and these literals kept and nothing hidden added: what PREPARE
+        asks a shard to learn the definitions of parameters and columns. A federation when only a merge node can tell; its scans have no
         shots."""
         ...
 

@@ -6,6 +6,7 @@ any statement form as it is; `scatter` says what several shards can do, `federat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -93,15 +94,15 @@ class SelectPlan:
         sql = self.frames.of(target).render(call.literals, call, keep_parameters=keep)
         return BoundStatement((Shot(target.data_source, sql),), _RELAY, self.names, keep)
 
-    def prototype(self) -> Shot | Federation:
+    def prototype(self, literals: Sequence[object] = ()) -> Shot | Federation:
         """The statement on the first node of every table; federated when no data source has one of each."""
         try:
             target = self.router.any_target()
         except MeshError:
             if not isinstance(self.federation, FederationTemplate):
                 raise
-            return self.federation.prototype()
-        return Shot(target.data_source, self.frames.of(target).prototype())
+            return self.federation.prototype(literals)
+        return Shot(target.data_source, self.frames.of(target).prototype(literals))
 
 
 def plan_select(context: PlanContext) -> SelectPlan:

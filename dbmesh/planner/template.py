@@ -121,13 +121,16 @@ class Frame:
         """Whether nothing but `?` is left open."""
         return all(isinstance(gap, Slot) and gap.parameter for gap in self.gaps)
 
-    def prototype(self) -> bytes:
-        """The text a shard can prepare: `?` kept, any literal of the right kind in the other gaps."""
-        return (self.format % tuple(map(_sample, self.gaps))).encode("utf-8", "surrogateescape")
+    def prototype(self, literals: Sequence[object] = ()) -> bytes:
+        """The text a shard can prepare: `?` kept, these literals, and any of the right kind in the other gaps."""
+        texts = [_sample(gap, literals) for gap in self.gaps]
+        return (self.format % tuple(texts)).encode("utf-8", "surrogateescape")
 
 
-def _sample(gap: Segment) -> str:
+def _sample(gap: Segment, literals: Sequence[object]) -> str:
     if isinstance(gap, Slot):
+        if literals and not gap.parameter:
+            return str(literals[gap.index])
         if gap.kind is SlotKind.INTEGER:
             # ORDER BY and GROUP BY have no column 0.
             return "1"

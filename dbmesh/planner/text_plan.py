@@ -47,14 +47,14 @@ class TextPlan:
         )
         return BoundStatement(shots, self.answer, self.names, keeps_parameters=keep)
 
-    def prototype(self) -> Shot:
+    def prototype(self, literals: Sequence[object] = ()) -> Shot:
         """The statement on its first data node."""
-        return prototype_shot(self.shots[0].data_source, (self.shots[0].frame,))
+        return prototype_shot(self.shots[0].data_source, (self.shots[0].frame,), literals)
 
 
-def prototype_shot(data_source: str, frames: Sequence[Frame]) -> Shot:
+def prototype_shot(data_source: str, frames: Sequence[Frame], literals: Sequence[object] = ()) -> Shot:
     """The text of `frames`, one behind the other, for a shard to prepare."""
-    return Shot(data_source, b"".join([frame.prototype() for frame in frames]))
+    return Shot(data_source, b"".join([frame.prototype(literals) for frame in frames]))
 
 
 def part_frame(template: Template, tables: Sequence[str] = ()) -> Frame:

@@ -6,6 +6,7 @@ follow.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbmesh.errors import MeshError, not_supported
@@ -94,8 +95,9 @@ class WritePlan:
         target = None if self.point is None else self.point.target(call.literals, call.parameters)
         return self.router.route(call) if target is None else Routing((target,), {})
 
-    def prototype(self) -> Shot:
-        """The statement on the first node of every table."""
+    def prototype(self, literals: Sequence[object] = ()) -> Shot:
+        """The statement on the first node of every table; literals are sampled, since no column is named by them."""
+        del literals
         target = first_target(self.router)
         return prototype_shot(target.data_source, (self.frames.of(target),))
 

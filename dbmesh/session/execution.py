@@ -15,6 +15,7 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import Collector, Result
 from dbmesh.engine.exchange import Exchange, Outcome, ShardWarning, Sink
+from dbmesh.engine.federation import MakeExecute
 from dbmesh.errors import INTERNAL, NOT_SUPPORTED, PARSE_ERROR, TABLE_CHANGED, MeshError, ShardError
 from dbmesh.model import SqlValue
 from dbmesh.planner.plan import (
@@ -143,9 +144,10 @@ async def run(
     sink: ResultSink,
     *,
     more: bool = False,
+    execute: MakeExecute | None = None,
 ) -> None:
-    """Run a bound statement and write its whole answer to `sink`. `more` tells that another result follows. Raises
-    MeshError or ShardError (in logic names)."""
+    """Run a bound statement and write its whole answer to `sink`. `more` tells that another result follows; a federated
+    statement that keeps its parameters is run by `execute`. Raises MeshError or ShardError (in logic names)."""
     session.refuse_in_broken_transaction()
     if plan.implicit_commit:
         await session.end_transaction(commit=True)
@@ -155,7 +157,7 @@ async def run(
     if _writes_several(plan, bound.shots) and session.autocommit and not session.transaction.open:
         outcome = await _in_own_transaction(session, database, plan, bound, sink)
     elif isinstance(bound.answer, Federation):
-        outcome = await _federated(session, database, plan, bound, sink)
+        outcome = await _federated(session, database, plan, bound, sink, execute)
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink)
     _remember(session, bound, outcome)
@@ -258,10 +260,15 @@ async def _merged_or_federated(
 
 
 async def _federated(
-    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: Sink
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    sink: Sink,
+    execute: MakeExecute | None = None,
 ) -> Outcome:
     try:
-        return await run_federated(session, database, plan, bound, sink)
+        return await run_federated(session, database, plan, bound, sink, execute)
     except (MeshError, ShardError) as error:
         if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
             await session.mesh.reload(database)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
-from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
-from dbmesh.engine.federation import LOAD_STATE, FederatedRun, definition_of, final_state
+from dbmesh.engine.federation import LOAD_STATE, FederatedRun, MakeExecute, definition_of, final_state
 from dbmesh.errors import INTERNAL, MeshError, ShardError, not_supported
 from dbmesh.planner.federation.definition import TableDefinition
 from dbmesh.planner.plan import BoundStatement, Federation, Names, PinReason, Scan, ShardPlan
@@ -20,8 +19,6 @@ from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_error, logic_text
 from dbmesh.session.mesh import Database
 from dbmesh.session.result_sink import rename
-from dbmesh.wire.commands import make_statement_command
-from dbmesh.wire.constants import Command
 from dbmesh.wire.packets import ColumnDefinition
 
 if TYPE_CHECKING:
@@ -29,9 +26,14 @@ if TYPE_CHECKING:
 
 
 async def run_federated(
-    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: Sink
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    sink: Sink,
+    execute: MakeExecute | None = None,
 ) -> Outcome:
-    """Scan, load, run the final statement into `sink`. Raises MeshError or ShardError; nothing is left behind."""
+    """Scan, load, run the final statement into `sink`, with `execute` as a prepared statement. Raises MeshError or ShardError; nothing is left behind."""
     federation = bound.answer
     if not isinstance(federation, Federation):
         raise MeshError(INTERNAL, reason="a statement without federation was to be federated")
@@ -47,7 +49,7 @@ async def run_federated(
             await _make_tables(run, merge, federation, definitions)
             await run.load(loan.lanes, merge_limits)
             loan.free()
-            outcome = await run.finish(session.state, sink, merge_limits)
+            outcome = await run.finish(session.state, sink, merge_limits, execute)
             if plan.calculates_found_rows:
                 outcome.row_count = await run.found_rows()
             await run.drop_tables()
@@ -78,12 +80,7 @@ async def describe_federated(
     try:
         await _make_tables(run, merge, prototype, definitions)
         await merge.bring_to(final_state(session.state))
-        if not isinstance(merge, MySQLConnection):
-            raise MeshError(INTERNAL, reason="a merge node that cannot prepare was asked to")
-        prepared = await merge.prepare(prototype.final)
-        # Its tables are about to go: nobody may find it prepared.
-        merge.prepared.pop(prototype.final, None)
-        merge.send_only(make_statement_command(Command.STMT_CLOSE, prepared.statement_id))
+        prepared = await run.prepare_final()
         await run.drop_tables()
         return list(prepared.parameters), [rename(column, names) for column in prepared.columns]
     except ShardError as error:

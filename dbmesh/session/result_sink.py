@@ -52,7 +52,7 @@ def _renamed(column: ColumnDefinition, database: str, logic: str | None) -> Colu
         return column
     encoded = column.org_table if logic is None else logic.encode("utf-8", "surrogateescape")
     table = encoded if column.table == column.org_table else column.table
-    schema = database.encode() if column.schema or logic is not None else b""
+    schema = database.encode() if column.schema else b""
     return replace(column, schema=schema, org_table=encoded, table=table)
 
 

@@ -24,7 +24,8 @@ from dbmesh.planner.federation.final import (
     locks_by_scope,
     temporary_name,
 )
-from dbmesh.planner.federation.pushing import pushed_conditions
+from dbmesh.planner.federation.harmless import Guard
+from dbmesh.planner.federation.pushing import Pushed, pushed_conditions
 from dbmesh.planner.federation.values import loaded, scanned
 from dbmesh.planner.names import drop_schema_qualifiers, logic_names, session_answers
 from dbmesh.planner.plan import BoundStatement, Call, Federation, LoadedColumn, Names, Scan, Shot
@@ -32,7 +33,7 @@ from dbmesh.planner.resolve import Scopes, TableReference
 from dbmesh.planner.route import Router
 from dbmesh.planner.template import Edits, Frame, Segment, TableName, Template, quote_name
 from dbmesh.rules.ruleset import BroadcastTable
-from dbmesh.sql.clauses import Span
+from dbmesh.sql.lexer import LexerFlags
 
 _EVERY_ROW = " LIMIT 18446744073709551615"
 """Overrides the session's sql_select_limit, which is for the client's rows."""
@@ -44,12 +45,23 @@ _OF_ONE_CONNECTION = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """A pushed condition's text, left out where a guard does not hold."""
+
+    text: tuple[Segment, ...]
+    guards: tuple[Guard, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ScanTemplate:
     """One table reference of the statement as a query of its own."""
 
     reference: TableReference
     table: str
-    template: Template
+    head: tuple[Segment, ...]
+    conditions: tuple[Condition, ...]
+    tail: tuple[Segment, ...]
+    flags: LexerFlags
     columns: tuple[LoadedColumn, ...]
     known: frozenset[str]
 
@@ -60,12 +72,22 @@ class ScanTemplate:
         if isinstance(table, BroadcastTable):
             # Every node has all its rows.
             nodes = tuple(here[:1]) or nodes[:1]
-        shots = () if call is None else tuple(self._shot(node, call) for node in nodes)
+        shots = () if call is None else self._shots(nodes, call)
         definition = here[0] if here else table.nodes[0]
         return Scan(self.table, table.name, definition, self.columns, self.known, shots)
 
-    def _shot(self, node: DataNode, call: Call) -> Shot:
-        return Shot(node.data_source, self.template.frame((node.table,)).render(call.literals, call))
+    def _shots(self, nodes: Sequence[DataNode], call: Call) -> tuple[Shot, ...]:
+        segments = [*self.head]
+        joint = " WHERE ("
+        for condition in self.conditions:
+            if all(guard.holds(call, self.flags) for guard in condition.guards):
+                segments += (joint, *condition.text, ")")
+                joint = " AND ("
+        template = Template((*segments, *self.tail), self.flags)
+        return tuple(
+            Shot(node.data_source, template.frame((node.table,)).render(call.literals, call))
+            for node in nodes
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +108,17 @@ class FederationTemplate:
         scans = tuple(
             scan.bind(places, merge_node, call) for scan, places in zip(self.scans, nodes, strict=True)
         )
-        final = self.final.render(call.literals, call)
+        keep = call.keep_parameters
+        final = self.final.render(call.literals, call, keep_parameters=keep)
         answer = Federation(merge_node, scans, final, str(reason))
         shots = tuple(shot for scan in scans for shot in scan.shots)
-        return BoundStatement(shots, answer, self.names)
+        return BoundStatement(shots, answer, self.names, keeps_parameters=keep)
 
-    def prototype(self) -> Federation:
+    def prototype(self, literals: Sequence[object] = ()) -> Federation:
         """The final statement with its `?`, over temporary tables nothing is loaded into."""
         merge_node = self.merge_node or self._choose([scan.reference.table.nodes for scan in self.scans])
         scans = tuple(scan.bind((), merge_node, None) for scan in self.scans)
-        return Federation(merge_node, scans, self.final.prototype(), "")
+        return Federation(merge_node, scans, self.final.prototype(literals), "")
 
     def _choose(self, nodes: Sequence[tuple[DataNode, ...]]) -> str:
         """The data source that holds most of what is scanned; the first of the configuration among equals."""
@@ -174,25 +197,25 @@ def _scan(
     edits: Edits,
     reference: TableReference,
     columns: Sequence[ColumnSchema],
-    conditions: Sequence[Span],
+    conditions: Sequence[Pushed],
     lock: LockClause | None,
 ) -> ScanTemplate:
     alias = quote_name(reference.alias, quoted=True)
     items = ", ".join(
         [scanned(column, f"{alias}.{quote_name(column.name, quoted=True)}") for column in columns]
     )
-    segments: list[Segment] = [f"SELECT {items} FROM ", TableName(0, quoted=True), f" AS {alias}"]
-    for number, span in enumerate(conditions):
-        segments += (" AND (" if number else " WHERE (", *edits.build(*span).segments, ")")
-    segments.append(_EVERY_ROW)
+    tail: list[Segment] = [_EVERY_ROW]
     if lock is not None:
-        segments += (f" {lock.mode}", *edits.between(*lock.waits))
+        tail += (f" {lock.mode}", *edits.between(*lock.waits))
     schema = reference.schema
     assert schema is not None
     return ScanTemplate(
         reference,
         temporary_name(reference),
-        Template(tuple(segments), context.flags),
+        (f"SELECT {items} FROM ", TableName(0, quoted=True), f" AS {alias}"),
+        tuple(Condition(edits.build(*found.span).segments, found.guards) for found in conditions),
+        tuple(tail),
+        context.flags,
         tuple(loaded(column) for column in columns),
         frozenset(column.name.lower() for column in schema.columns),
     )

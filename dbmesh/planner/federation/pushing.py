@@ -1,28 +1,24 @@
-"""Conditions a scan may carry: those of the statement that speak of one table alone and that every row it contributes
-must meet.
+"""Where the conditions stand that a scan may carry: joined by AND, speaking of one table alone, and true for every row
+that table contributes.
 
-Decides what is provably legal and leaves the rest: the final statement keeps all its conditions, so that a condition
-left behind costs rows, never rightness. Works on the client's own text.
+Decides by the place in the statement and leaves the rest: the final statement keeps all its conditions, so that one left
+behind costs rows, never rightness. Works on the client's own text; `harmless` says which conditions are fit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
 from dbmesh.planner.conditions import joins_of
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.federation.harmless import Guard, read_harmless
 from dbmesh.planner.resolve import Scopes, TableReference, scope_of
 from dbmesh.sql.clauses import Span
 
-# A condition made of these alone has one value per row, on every server, and cannot fail.
-_HARMLESS = (
-    exp.And, exp.Or, exp.Not, exp.Paren, exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In,
-    exp.Between, exp.Like, exp.Is, exp.Null, exp.Boolean, exp.Literal, exp.HexString, exp.BitString, exp.Column,
-    exp.Identifier, exp.Neg,
-)  # fmt: skip
 _ENDS = frozenset(
     (
         "GROUP", "HAVING", "WINDOW", "ORDER", "LIMIT", "FOR", "LOCK", "UNION", "EXCEPT", "INTERSECT", "PROCEDURE",
@@ -34,23 +30,31 @@ _OPEN = frozenset((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.CASE))
 _CLOSE = frozenset((TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.END))
 
 
-def pushed_conditions(context: PlanContext, scopes: Scopes) -> dict[int, tuple[Span, ...]]:
-    """Index of a reference → the spans of the conditions its scan may carry. O(tokens · conditions)."""
-    found: dict[int, list[Span]] = {}
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """A condition in the text, and what its values must be when they are bound."""
+
+    span: Span
+    guards: tuple[Guard, ...]
+
+
+def pushed_conditions(context: PlanContext, scopes: Scopes) -> dict[int, tuple[Pushed, ...]]:
+    """Index of a reference → the conditions its scan may carry. O(tokens · conditions)."""
+    found: dict[int, list[Pushed]] = {}
     seen: set[int] = set()
     for reference in scopes.references:
         scope = reference.scope
         if id(scope) in seen or not isinstance(scope, exp.Select):
             continue
         seen.add(id(scope))
-        for target, span in _in_scope(context, scopes, scope):
-            found.setdefault(target.index, []).append(span)
-    return {index: tuple(spans) for index, spans in found.items()}
+        for target, pushed in _in_scope(context, scopes, scope):
+            found.setdefault(target.index, []).append(pushed)
+    return {index: tuple(conditions) for index, conditions in found.items()}
 
 
 def _in_scope(
     context: PlanContext, scopes: Scopes, scope: exp.Select
-) -> Iterator[tuple[TableReference, Span]]:
+) -> Iterator[tuple[TableReference, Pushed]]:
     joins = list(joins_of(scopes, scope))
     plain = {id(join) for join, _ in joins}
     every = [join for join in scope.find_all(exp.Join) if scope_of(join) is scope]
@@ -97,17 +101,18 @@ def _conjuncts(
     condition: exp.Expr,
     keyword: str,
     targets: Sequence[TableReference],
-) -> Iterator[tuple[TableReference, Span]]:
+) -> Iterator[tuple[TableReference, Pushed]]:
     parts = list(_parts(condition))
     owners = [_owner(scopes, part) for part in parts]
     if not any(owner in targets for owner in owners):
         return
+    fit = [read_harmless(context.statement, scopes, part) for part in parts]
     spans = _spans(context.statement.tokens, condition, keyword, split=len(parts) > 1)
     if len(spans) != len(parts):
         return
-    for part, owner, span in zip(parts, owners, spans, strict=True):
-        if owner is not None and owner in targets and _covers(span, part):
-            yield owner, span
+    for part, owner, guards, span in zip(parts, owners, fit, spans, strict=True):
+        if owner is not None and owner in targets and guards is not None and _covers(span, part):
+            yield owner, Pushed(span, guards)
 
 
 def _parts(condition: exp.Expr) -> Iterator[exp.Expr]:
@@ -119,13 +124,9 @@ def _parts(condition: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def _owner(scopes: Scopes, condition: exp.Expr) -> TableReference | None:
-    """The only reference a harmless condition speaks of."""
+    """The only reference a condition speaks of."""
     owner: TableReference | None = None
-    for node in condition.walk():
-        if not isinstance(node, _HARMLESS):
-            return None
-        if not isinstance(node, exp.Column):
-            continue
+    for node in condition.find_all(exp.Column):
         found = scopes.column(node)
         if found is None or found[1] is None or (owner is not None and found[0] is not owner):
             return None

@@ -1,16 +1,19 @@
 """COM_STMT_EXECUTE: run a prepared statement with bound values.
 
 A statement of one shard is prepared on the shard's connection and executed there, its binary rows relayed. Any other
-has its values written into the SQL, runs as text, and its rows are turned into binary ones on the way to the client.
+has its values written into the SQL, runs as text, and its rows are turned into binary ones on the way to the client;
+a federated one is prepared and executed on the merge node.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError, not_supported
-from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, ShardPlan, Verb
+from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, ShardPlan, Verb
 from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan, source_key
 from dbmesh.session.mesh import Database
@@ -69,6 +72,11 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     call = Call(literals, session, execute.values, native, database.key_generators)
     bound = plan.bind(call)
     if not (bound.keeps_parameters and execution.relayable(session, database, plan, bound)):
+        if bound.keeps_parameters and isinstance(bound.answer, Federation):
+            # The merge node executes it, and its rows are binary already; a cursor it opens for nobody.
+            make = partial(forward_execute, replace(execute, cursor_flags=0))
+            sink = session.sink(sequence=sequence)
+            return execution.run(session, database, plan, bound, sink, execute=make)
         if bound.keeps_parameters:
             call.keep_parameters = False
             bound = plan.bind(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
@@ -41,13 +42,13 @@ def stmt_prepare(session: Session, payload: bytes, sequence: int) -> Work | None
 async def _prepare(session: Session, sql: bytes) -> None:
     database = session.current_database()
     text = sql.decode("utf-8", "surrogateescape")
-    plan, _ = look_up(session, database, text)
+    plan, literals = look_up(session, database, text)
     count = count_parameters(session, text)
     if local.answers(plan):
         titles = plan.columns if isinstance(plan, LocalRows) else ()
         parameters, columns = [text_column("?")] * count, [text_column(title) for title in titles]
     else:
-        parameters, columns = await _ask_shard(session, database, plan, count)
+        parameters, columns = await _ask_shard(session, database, plan, literals, count)
     statement_id = session.next_statement_id
     session.next_statement_id = statement_id % 0xFFFFFFFE + 1
     session.statements[statement_id] = PreparedStatement(statement_id, sql, text, count)
@@ -62,9 +63,11 @@ async def _prepare(session: Session, sql: bytes) -> None:
     )
 
 
-async def _ask_shard(session: Session, database: Database, plan: ShardPlan, count: int) -> Definitions:
+async def _ask_shard(
+    session: Session, database: Database, plan: ShardPlan, literals: Sequence[object], count: int
+) -> Definitions:
     """Parameters' and columns' definitions, from one data node, with logic names."""
-    shot = plan.prototype()
+    shot = plan.prototype(literals)
     names = database.names(plan.tables)
     if isinstance(shot, Federation):
         return await describe_federated(session, database, shot, names)

@@ -16,7 +16,7 @@ def pushed(sql: str) -> dict[str, list[str]]:
     found = pushed_conditions(context, scopes)
     return {
         reference.alias: [
-            context.statement.text[start:end].replace("''", "?") for start, end in found[reference.index]
+            context.statement.text[slice(*one.span)].replace("''", "?") for one in found[reference.index]
         ]
         for reference in scopes.references
         if reference.index in found
