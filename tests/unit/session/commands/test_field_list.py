@@ -12,7 +12,7 @@ from tests.plugins.canned import MODERN, OLD
 from tests.plugins.scripted import column
 from tests.plugins.session_world import SessionWorld
 
-SHARD = [column("order_id", table="t_order_0"), column("user_id", table="t_order_0")]
+SHARD = [replace(column(name, table="t_order_0"), schema=b"shard") for name in ("order_id", "user_id")]
 LOGIC = [column("order_id", table="t_order"), column("user_id", table="t_order")]
 
 

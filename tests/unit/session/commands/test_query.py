@@ -13,7 +13,7 @@ from tests.plugins.canned import MODERN
 from tests.plugins.scripted import column
 from tests.plugins.session_world import SessionWorld
 
-SHARD = [column("status", ColumnType.VAR_STRING, "t_order_1")]
+SHARD = [replace(column("status", ColumnType.VAR_STRING, "t_order_1"), schema=b"shard")]
 POINT = b"SELECT status FROM t_order WHERE user_id = 5"
 MULTI = MODERN | int(Capability.MULTI_STATEMENTS)
 ATTRIBUTES = MODERN | int(Capability.QUERY_ATTRIBUTES)

@@ -19,7 +19,12 @@ from tests.plugins.session_world import SessionWorld, prepared
 
 PARAMETER = column("?", ColumnType.LONGLONG)
 AMOUNT = replace(
-    column("amount", ColumnType.NEWDECIMAL, "t_order_0"), decimals=2, flags=1, length=12, character_set=63
+    column("amount", ColumnType.NEWDECIMAL, "t_order_0"),
+    schema=b"shard",
+    decimals=2,
+    flags=1,
+    length=12,
+    character_set=63,
 )
 STATEMENT = b"\x16SELECT amount FROM t_order WHERE user_id = ?"
 
