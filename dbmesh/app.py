@@ -24,8 +24,8 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.tasks import TaskOwner
-from dbmesh.engine.catalog import load_tables
-from dbmesh.errors import MeshError, ShardError, not_supported
+from dbmesh.engine.catalog import Cataloguing, load_tables
+from dbmesh.errors import MeshError, ShardError
 from dbmesh.model import Catalog, TableSchema
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import AmbiguousTable, build_catalog
@@ -180,9 +180,7 @@ async def _load_one(pool: Pool) -> dict[str, TableSchema] | str:
 async def read_tables(connection: Connection) -> dict[str, TableSchema]:
     """Actual table name → schema, on a data source of any kind. Raises ShardError or MeshError."""
     if not connection.relays:
-        from dbmesh.backend.sqlite.connection import SQLiteConnection
-
-        assert isinstance(connection, SQLiteConnection)
+        assert isinstance(connection, Cataloguing)
         return await connection.load_catalog()
     return await load_tables(connection)
 
@@ -215,7 +213,9 @@ async def open_data_source(config: DataSourceConfig, flavour: Flavour) -> Connec
         from dbmesh.backend.sqlite.connection import SQLiteConnection
 
         return await SQLiteConnection.open(config.database, data_source=config.name, flavour=flavour)
-    raise not_supported(f"{config.kind} data sources in this version", "use MySQL, MariaDB or SQLite")
+    from dbmesh.backend.postgres.connection import PostgresConnection
+
+    return await PostgresConnection.open(config, flavour)
 
 
 def _tls(configuration: Configuration) -> ssl.SSLContext | None:

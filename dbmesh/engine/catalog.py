@@ -8,10 +8,21 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
 from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
+
+
+@runtime_checkable
+class Cataloguing(Protocol):
+    """A connection that knows its tables by itself, where no information_schema of MySQL's can be asked."""
+
+    async def load_catalog(self) -> dict[str, TableSchema]:
+        """Actual table name → schema. Raises ShardError or MeshError."""
+        ...
+
 
 _FAMILIES: Mapping[str, ColumnFamily] = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "year"), ColumnFamily.INTEGER),

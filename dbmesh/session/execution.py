@@ -254,7 +254,11 @@ async def _merged_or_federated(
     except MeshError as refusal:
         if refusal.kind is not NOT_SUPPORTED or bound.alternative is None:
             raise
-        instead = bound.alternative(refusal)
+        try:
+            instead = bound.alternative(refusal)
+        except MeshError as another:
+            # No merge node can help: what the data source or the merger said is the nearer reason.
+            raise refusal from another
         sink.use_names(instead.names)
         return await _federated(session, database, plan, instead, sink)
 

@@ -9,6 +9,7 @@ programs=(
     "mariadb-install-db mariadb-server"
     "mariadb mariadb-client"
     "haproxy haproxy"
+    "psql postgresql"
     "sysbench sysbench"
     "cc build-essential"
     "pkg-config pkg-config"

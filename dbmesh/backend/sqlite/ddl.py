@@ -24,7 +24,7 @@ _CHARSETS = frozenset({"utf8mb4", "utf8", "utf8mb3"})
 
 
 @dataclass(slots=True)
-class _Draft:
+class Draft:
     """A table while its declaration is read."""
 
     columns: list[Column] = field(default_factory=list)
@@ -40,7 +40,7 @@ def read_create(node: exp.Create) -> Table:
             "CREATE TABLE … LIKE or AS SELECT on the embedded SQLite data source", "declare the columns"
         )
     collation, comment = _options(node)
-    name, draft = schema.this.name, _Draft()
+    name, draft = schema.this.name, Draft()
     for part in schema.expressions:
         if isinstance(part, exp.ColumnDef):
             read_column(part, draft, collation)
@@ -80,7 +80,7 @@ def _check_charset(name: str) -> None:
         raise not_supported(f"the character set {name} on the embedded SQLite data source", "use utf8mb4")
 
 
-def read_column(node: exp.ColumnDef, draft: _Draft, collation: str) -> None:
+def read_column(node: exp.ColumnDef, draft: Draft, collation: str) -> None:
     """One column definition, with the keys it declares."""
     shown, kind = types.declared(_declared_text(node))
     column = Column(node.name, shown, collation)
@@ -107,7 +107,7 @@ def _declared_text(node: exp.ColumnDef) -> str:
     return "tinyint(1)" if name == "BOOLEAN" else text
 
 
-def _constrained(column: Column, kind: exp.Expression, draft: _Draft, declared: types.SqlType) -> Column:
+def _constrained(column: Column, kind: exp.Expression, draft: Draft, declared: types.SqlType) -> Column:
     if isinstance(kind, exp.NotNullColumnConstraint):
         return replace(column, nullable=bool(kind.args.get("allow_null")))
     if isinstance(kind, exp.AutoIncrementColumnConstraint):
@@ -157,7 +157,7 @@ def _with_default(column: Column, value: exp.Expression, declared: types.SqlType
     return replace(column, has_default=True, default=stored)
 
 
-def read_key(node: exp.Expression, draft: _Draft) -> None:
+def read_key(node: exp.Expression, draft: Draft) -> None:
     """A key or constraint of CREATE TABLE or ALTER TABLE … ADD."""
     name = ""
     if isinstance(node, exp.Constraint):
@@ -194,7 +194,7 @@ def _key_columns(nodes: Sequence[exp.Expression]) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def _free_name(draft: _Draft, wanted: str) -> str:
+def _free_name(draft: Draft, wanted: str) -> str:
     taken = {index.name.lower() for index in draft.indexes}
     name, number = wanted, 2
     while name.lower() in taken:
@@ -320,7 +320,7 @@ def alter(table: Table, node: exp.Alter) -> Alteration:
 
 
 def _add_column(table: Table, node: exp.ColumnDef, statements: list[str]) -> Table:
-    draft = _Draft(indexes=list(table.indexes))
+    draft = Draft(indexes=list(table.indexes))
     before = len(draft.indexes)
     read_column(node, draft, GENERAL_CI)
     column = draft.columns[0]
@@ -351,7 +351,7 @@ def _add_column(table: Table, node: exp.ColumnDef, statements: list[str]) -> Tab
 
 
 def _add_key(table: Table, node: exp.Expression, statements: list[str]) -> Table:
-    draft = _Draft(indexes=list(table.indexes))
+    draft = Draft(indexes=list(table.indexes))
     read_key(node, draft)
     added = draft.indexes[len(table.indexes) :]
     if draft.foreign_keys or any(index.name == "PRIMARY" for index in added):

@@ -25,7 +25,14 @@ Answer = tuple[Sequence[str], Rows]
 class Metadata:
     """Answers about one file's tables. `settings` are the connection's variables over the defaults."""
 
-    def __init__(self, database: str, tables: Mapping[str, Table], settings: Mapping[str, Stored]) -> None:
+    def __init__(
+        self,
+        database: str,
+        tables: Mapping[str, Table],
+        settings: Mapping[str, Stored],
+        collation: str = GENERAL_CI,
+    ) -> None:
+        self._collation = collation
         self._database = database
         self._tables = tables
         self._settings = settings
@@ -45,7 +52,7 @@ class Metadata:
             return self._show_index(self._target(node))
         if what == "CREATE TABLE":
             table = self._target(node)
-            return ("Table", "Create Table"), [(table.name, create_text(table))]
+            return ("Table", "Create Table"), [(table.name, create_text(table, self._collation))]
         return self._server(what, pattern, node)
 
     def _server(self, what: str, pattern: str | None, node: exp.Show) -> Answer:
@@ -208,9 +215,9 @@ def _back(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def create_text(table: Table) -> str:
-    """SHOW CREATE TABLE."""
-    lines = [_column_line(column) for column in table.columns]
+def create_text(table: Table, collation: str = GENERAL_CI) -> str:
+    """SHOW CREATE TABLE, with the table's collation."""
+    lines = [_column_line(column, collation) for column in table.columns]
     lines += [_index_line(index) for index in table.indexes]
     for key in table.foreign_keys:
         name = f"CONSTRAINT {_back(key.name)} " if key.name else ""
@@ -218,13 +225,13 @@ def create_text(table: Table) -> str:
         lines.append(f"{name}FOREIGN KEY ({columns}) REFERENCES {_back(key.table)} ({references})")
     comment = f" COMMENT={_quoted(table.comment)}" if table.comment else ""
     body = ",\n  ".join(lines)
-    tail = f"ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE={GENERAL_CI}{comment}"
+    tail = f"ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE={collation}{comment}"
     return f"CREATE TABLE {_back(table.name)} (\n  {body}\n) {tail}"
 
 
-def _column_line(column: Column) -> str:
+def _column_line(column: Column, collation: str) -> str:
     parts = [_back(column.name), column.declared]
-    if column.type.kind is Kind.TEXT and column.collation != GENERAL_CI:
+    if column.type.kind is Kind.TEXT and column.collation != collation:
         parts.append(f"CHARACTER SET utf8mb4 COLLATE {column.collation}")
     if not column.nullable:
         parts.append("NOT NULL")

@@ -1,0 +1,469 @@
+"""One PostgreSQL connection that runs MySQL statements.
+
+Decides how a statement becomes PostgreSQL statements, what the answer is, and how transactions map. An error aborts a
+PostgreSQL transaction, so every statement inside one runs behind a savepoint of its own. Knows no receivers.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from sqlglot import exp
+
+from dbmesh.backend.postgres import types as postgres_types
+from dbmesh.backend.postgres.ddl import compile_ddl
+from dbmesh.backend.postgres.errors import ABORTS, translate
+from dbmesh.backend.postgres.schema import PostgresTable, read_tables
+from dbmesh.backend.postgres.selects import Selects
+from dbmesh.backend.postgres.values import refusal
+from dbmesh.backend.postgres.writes import Change, Insert, Writes
+from dbmesh.backend.sqlite import metadata, types, variables
+from dbmesh.backend.sqlite.coerce import Stored, moment_text
+from dbmesh.backend.sqlite.selects import TableFinder, definitions, select_list_texts
+from dbmesh.backend.state import ISOLATION, SessionState
+from dbmesh.backend.transcode import Printer, printer_of, rows_payloads
+from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError
+from dbmesh.model import TableSchema
+from dbmesh.sql.parse import parse
+from dbmesh.wire.constants import ColumnType
+from dbmesh.wire.packets import ColumnDefinition
+
+BATCH_ROWS = 1_000
+VERSION = "8.0.36-dbmesh-postgresql"
+_LETTERS = "SELECT collname FROM pg_collation WHERE collname IN ('pg_c_utf8', 'C.utf8', 'C.UTF-8', 'en_US.utf8') ORDER BY collname = 'pg_c_utf8' DESC, collname LIMIT 1"
+_SETTINGS: Mapping[str, Stored] = {
+    **variables.DEFAULTS,
+    **dict.fromkeys(
+        ("collation_connection", "collation_database", "collation_server"), postgres_types.COLLATION
+    ),
+    **dict.fromkeys(("transaction_isolation", "tx_isolation"), "REPEATABLE-READ"),
+    "version": VERSION,
+    "version_comment": "dbmesh over PostgreSQL",
+    "innodb_lock_wait_timeout": 50,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A statement without rows."""
+
+    affected_rows: int = 0
+    last_insert_id: int = 0
+    info: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A result set: its columns, and batches of text row payloads, read as they are asked for."""
+
+    columns: tuple[ColumnDefinition, ...]
+    batches: AsyncIterator[list[bytes]]
+
+
+class Database:
+    """See the module's docstring. `name` is what error texts call the schema."""
+
+    def __init__(self, connection: asyncpg.Connection, name: str) -> None:
+        self.name = name
+        self.found_rows = False
+        self.user_variables: dict[str, Stored] = {}
+        self._connection = connection
+        self._tables: Mapping[str, PostgresTable] = {}
+        self._letters: str | None = None
+        self._last_insert_id = 0
+        self._row_count = -1
+        self._settings: dict[str, Stored] = {}
+        self._isolation = "REPEATABLE READ"
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return bool(self._connection.is_in_transaction())
+
+    @property
+    def letters(self) -> str | None:
+        """See `Environment`."""
+        return self._letters
+
+    async def prepare(self) -> None:
+        """Read what the compiler needs to know. Raises asyncpg.PostgresError."""
+        self._letters = await self._connection.fetchval(_LETTERS)
+        self._tables = await read_tables(self._connection)
+
+    async def tables(self) -> dict[str, TableSchema]:
+        """Schemas of every table, read anew."""
+        self._tables = await read_tables(self._connection)
+        return {table.name: table.as_schema() for table in self._tables.values()}
+
+    async def bring_to(self, state: SessionState) -> None:
+        """Take over a session's variables. Raises MeshError for those that would have to change answers."""
+        settings = variables.settings_of(state)
+        self._isolation = next(
+            (
+                value.upper().removeprefix("ISOLATION LEVEL").strip()
+                for name, value in state.variables
+                if name == ISOLATION
+            ),
+            "REPEATABLE READ",
+        )
+        patience = settings.get("innodb_lock_wait_timeout", 50)
+        if patience != self._settings.get("innodb_lock_wait_timeout", 50):
+            await self._connection.execute(f"SET lock_timeout = '{int(str(patience))}s'")
+        self._settings = settings
+        self.user_variables = {name: variables.value_of(value) for name, value in state.user_variables}
+
+    async def run(self, sql: str) -> Done | Rows:
+        """Run one statement. Raises ShardError or MeshError; what its rows raise comes with them."""
+        try:
+            return await self._dispatch(sql)
+        except asyncpg.PostgresError as error:
+            raise translate(error, self._tables) from error
+
+    async def describe(self, sql: str) -> tuple[ColumnDefinition, ...]:
+        """The columns of a statement that may hold `?`, without running it. Raises ShardError or MeshError."""
+        tree = parse(sql)
+        if not isinstance(tree, exp.Select | exp.Union | exp.Subquery):
+            answer = await self.run(sql)
+            return answer.columns if isinstance(answer, Rows) else ()
+        for node in list(tree.find_all(exp.Placeholder)):
+            counts = isinstance(node.parent, exp.Limit | exp.Offset)
+            node.replace(exp.Literal.number(0) if counts else exp.Null())
+        _, columns = await self._compiled(lambda: self._selects().compile(tree, None, select_list_texts(sql)))
+        return definitions(columns, self.name)
+
+    # ------------------------------------------------------------------ dispatch
+
+    async def _dispatch(self, sql: str) -> Done | Rows:
+        words = sql.strip().rstrip(";").split()
+        first = words[0].upper() if words else ""
+        control = _CONTROLS.get(first)
+        if control is not None:
+            return await control(self, words)
+        replaces = first == "REPLACE"
+        sql = _SHOW_KEYS.sub("SHOW INDEX", sql)
+        tree = parse("INSERT" + sql.lstrip()[len("REPLACE") :] if replaces else sql)
+        if isinstance(tree, exp.Select | exp.Union | exp.Subquery):
+            return await self._select(sql, tree)
+        if isinstance(tree, exp.Insert):
+            insert = await self._compiled(lambda: self._writes().insert(tree, replace=replaces))
+            return self._counted(await self._insert(insert))
+        if isinstance(tree, exp.Update):
+            return self._counted(
+                await self._change(await self._compiled(lambda: self._writes().update(tree)))
+            )
+        if isinstance(tree, exp.Delete):
+            return self._counted(
+                await self._change(await self._compiled(lambda: self._writes().delete(tree)))
+            )
+        if isinstance(tree, exp.Show | exp.Describe):
+            return await self._show(tree)
+        if first == "SET":
+            raise refusal("this SET", "set one plain value at a time")
+        return await self._ddl(tree)
+
+    async def _compiled(self, compile_: Callable[[], Any]) -> Any:
+        """Compile with the tables known; another connection may have changed them, so an unknown name is looked up
+        once more."""
+        try:
+            return compile_()
+        except ShardError as error:
+            if error.number not in (1146, 1054):
+                raise
+        self._tables = await read_tables(self._connection)
+        return compile_()
+
+    def _selects(self) -> Selects:
+        return Selects(self, TableFinder(self._tables, self.name))
+
+    def _writes(self) -> Writes:
+        return Writes(self, self._selects())
+
+    def _counted(self, done: Done) -> Done:
+        self._row_count = done.affected_rows
+        return done
+
+    # ------------------------------------------------------------------ SELECT and SHOW
+
+    async def _select(self, sql: str, tree: exp.Expression) -> Rows:
+        if "information_schema" in sql.lower():
+            raise refusal("information_schema", "use SHOW and DESCRIBE")
+        text, columns = await self._compiled(
+            lambda: self._selects().compile(tree, None, select_list_texts(sql))
+        )
+        described = definitions(columns, self.name)
+        return Rows(described, self._batches(text, [_printer(column) for column in described]))
+
+    async def _batches(self, sql: str, printers: Sequence[Printer]) -> AsyncIterator[list[bytes]]:
+        try:
+            async with self._statement():
+                cursor = await self._connection.cursor(sql)
+                while rows := await cursor.fetch(BATCH_ROWS):
+                    yield rows_payloads([tuple(row) for row in rows], printers)
+        except asyncpg.PostgresError as error:
+            raise translate(error, self._tables) from error
+        finally:
+            self._row_count = -1
+
+    async def _show(self, tree: exp.Expression) -> Rows:
+        self._tables = await read_tables(self._connection)
+        shown = metadata.Metadata(
+            self.name, self._tables, {**_SETTINGS, **self._settings}, postgres_types.COLLATION
+        )
+        if isinstance(tree, exp.Show):
+            titles, rows = shown.show(tree)
+        elif isinstance(tree.this, exp.Table) and not tree.args.get("style") and not tree.expressions:
+            titles, rows = shown.columns(shown.table(tree.this.name), None, full=False)
+        else:
+            raise refusal("EXPLAIN of a statement", "use DESCRIBE table")
+        columns = []
+        for index, title in enumerate(titles):
+            values = [row[index] for row in rows]
+            width = max((len(str(value)) for value in values), default=64)
+            is_number = any(isinstance(value, int) for value in values)
+            columns.append(
+                types.definition(title, types.LONGLONG if is_number else types.text(max(width, 64)))
+            )
+        return Rows(tuple(columns), _once(rows_payloads(rows, [printer_of(column) for column in columns])))
+
+    # ------------------------------------------------------------------ writes
+
+    async def _insert(self, insert: Insert) -> Done:
+        async with self._statement():
+            deleted = 0
+            for sql in insert.deletes:
+                deleted += _changed_rows(await self._connection.execute(sql))
+            rows = await self._connection.fetch(insert.sql)
+            if insert.highest_id and insert.table.auto_column is not None:
+                await self._advance(insert)
+        new = sum(row["is_new"] for row in rows)
+        updated = len(rows) - new
+        count = insert.count or len(rows)
+        affected = new + deleted + 2 * updated
+        if insert.upsert and self.found_rows:
+            affected += count - len(rows)
+        ids = [int(row["id"]) for row in rows]
+        last = 0
+        if ids:
+            last = ids[0] if insert.generates and not insert.upsert else ids[-1]
+        if insert.generates and ids:
+            self._last_insert_id = last
+        info = ""
+        if count > 1 or not insert.count:
+            duplicates = count - new if insert.ignore or insert.upsert else deleted
+            info = f"Records: {count}  Duplicates: {duplicates}  Warnings: 0"
+        return Done(affected, last if insert.table.auto_column is not None else 0, info)
+
+    async def _advance(self, insert: Insert) -> None:
+        """An explicit id moves AUTO_INCREMENT behind it, as in MySQL."""
+        auto = insert.table.auto_column
+        assert auto is not None
+        quoted = '"' + insert.table.name.replace('"', '""') + '"'
+        sequence = await self._connection.fetchval("SELECT pg_get_serial_sequence($1, $2)", quoted, auto.name)
+        if sequence is not None:
+            await self._connection.execute(
+                f"SELECT setval('{sequence}', {insert.highest_id}) FROM {sequence} "
+                f"WHERE last_value < {insert.highest_id} OR (last_value = {insert.highest_id} AND NOT is_called)"
+            )
+
+    async def _change(self, change: Change) -> Done:
+        matched = 0
+        async with self._statement():
+            if change.matching is not None:
+                matched = await self._connection.fetchval(change.matching)
+            count = _changed_rows(await self._connection.execute(change.sql))
+        if change.matching is None:
+            return Done(count)
+        info = f"Rows matched: {matched}  Changed: {count}  Warnings: 0"
+        return Done(matched if self.found_rows else count, 0, info)
+
+    @asynccontextmanager
+    async def _statement(self) -> AsyncIterator[None]:
+        """A statement of several steps: all or none of them, inside a transaction or without one."""
+        inside = self.in_transaction
+        execute = self._connection.execute
+        await execute("SAVEPOINT dbmesh_statement" if inside else "BEGIN ISOLATION LEVEL READ COMMITTED")
+        try:
+            yield
+        except BaseException as error:
+            if self._connection.is_closed():
+                raise
+            if not inside or getattr(error, "sqlstate", None) in ABORTS:
+                await execute("ROLLBACK")
+            else:
+                await execute("ROLLBACK TO SAVEPOINT dbmesh_statement")
+                await execute("RELEASE SAVEPOINT dbmesh_statement")
+            raise
+        await execute("RELEASE SAVEPOINT dbmesh_statement" if inside else "COMMIT")
+
+    # ------------------------------------------------------------------ DDL
+
+    async def _ddl(self, tree: exp.Expression) -> Done:
+        if self.in_transaction:
+            await self._connection.execute("COMMIT")
+        self._tables = await read_tables(self._connection)
+        definition = compile_ddl(tree, self._tables, self.name)
+        async with self._statement():
+            for statement in definition.statements:
+                await self._connection.execute(statement)
+        self._tables = await read_tables(self._connection)
+        return Done()
+
+    # ------------------------------------------------------------------ transactions
+
+    async def _begin(self, words: Sequence[str]) -> Done:
+        if self.in_transaction:
+            await self._connection.execute("COMMIT")
+        mode = " READ ONLY" if "READ ONLY" in " ".join(words).upper() else ""
+        await self._connection.execute(f"BEGIN ISOLATION LEVEL {self._isolation}{mode}")
+        return Done()
+
+    async def _commit(self, words: Sequence[str]) -> Done:
+        if self.in_transaction:
+            await self._connection.execute("COMMIT")
+        return await self._chained(words)
+
+    async def _rollback(self, words: Sequence[str]) -> Done:
+        if "TO" in [word.upper() for word in words]:
+            return await self._savepoint_command("ROLLBACK TO SAVEPOINT", words[-1])
+        if self.in_transaction:
+            await self._connection.execute("ROLLBACK")
+        return await self._chained(words)
+
+    async def _chained(self, words: Sequence[str]) -> Done:
+        return await self._begin(()) if "AND CHAIN" in " ".join(words).upper() else Done()
+
+    async def _savepoint(self, words: Sequence[str]) -> Done:
+        if self.in_transaction:
+            # A second savepoint of a name takes the first one's place in MySQL and hides it in PostgreSQL: what is
+            # seen from outside is the same, but for a RELEASE, which uncovers the hidden one.
+            await self._connection.execute(f"SAVEPOINT {_name(words[-1])}")
+        return Done()
+
+    async def _release(self, words: Sequence[str]) -> Done:
+        return await self._savepoint_command("RELEASE SAVEPOINT", words[-1])
+
+    async def _savepoint_command(self, command: str, word: str) -> Done:
+        missing = ShardError(1305, "42000", f"SAVEPOINT {word.strip('`')} does not exist")
+        if not self.in_transaction:
+            raise missing
+        execute = self._connection.execute
+        await execute("SAVEPOINT dbmesh_statement")
+        try:
+            # Where it succeeds, the savepoint made behind it is gone too.
+            await execute(f"{command} {_name(word)}")
+        except asyncpg.InvalidSavepointSpecificationError as error:
+            await execute("ROLLBACK TO SAVEPOINT dbmesh_statement")
+            await execute("RELEASE SAVEPOINT dbmesh_statement")
+            raise missing from error
+        return Done()
+
+    async def _set(self, words: Sequence[str]) -> Done:
+        """SET TRANSACTION …: the level of the next transaction."""
+        text = " ".join(words).upper()
+        if " TRANSACTION " not in f" {text} ":
+            raise refusal("this SET", "set it on the session")
+        found = _LEVEL.search(text)
+        if found is not None:
+            self._isolation = found[1]
+        return Done()
+
+    # ------------------------------------------------------------------ Environment
+
+    def variable(self, name: str, *, user: bool) -> Stored:
+        """See `Environment`."""
+        lowered = name.lower()
+        if user:
+            return self.user_variables.get(lowered)
+        if lowered in self._settings:
+            return self._settings[lowered]
+        if lowered not in _SETTINGS:
+            raise MeshError(UNKNOWN_VARIABLE, name=name)
+        return _SETTINGS[lowered]
+
+    def information(self, name: str) -> Stored | tuple[()]:
+        """See `Environment`."""
+        answers: dict[str, Stored] = {
+            "VERSION": VERSION,
+            "DATABASE": self.name,
+            "SCHEMA": self.name,
+            "USER": "root@localhost",
+            "CURRENT_USER": "root@%",
+            "CONNECTION_ID": self._connection.get_server_pid(),
+            "LAST_INSERT_ID": self._last_insert_id,
+            "ROW_COUNT": self._row_count,
+        }
+        return answers.get(name, ())
+
+
+_SHOW_KEYS = re.compile(r"\A\s*SHOW\s+(?:KEYS|INDEXES)\b", re.IGNORECASE)
+_LEVEL = re.compile(r"ISOLATION LEVEL (READ UNCOMMITTED|READ COMMITTED|REPEATABLE READ|SERIALIZABLE)")
+
+
+async def _once(batch: list[bytes]) -> AsyncIterator[list[bytes]]:
+    if batch:
+        yield batch
+
+
+def _changed_rows(status: str) -> int:
+    """The count of a command's status: `UPDATE 3`."""
+    return int(status.rpartition(" ")[2])
+
+
+def _name(word: str) -> str:
+    return '"' + word.strip("`").replace("``", "`").replace('"', '""') + '"'
+
+
+def _printer(column: ColumnDefinition) -> Printer:
+    """How a value of asyncpg's types is printed as MySQL prints the column's."""
+    if column.type in (ColumnType.DATETIME, ColumnType.TIMESTAMP):
+        return _moment_printer(column.decimals)
+    if column.type == ColumnType.TIME:
+        return _clock_printer(column.decimals)
+    if column.type == ColumnType.DATE:
+        return _print_day
+    return printer_of(column)
+
+
+def _moment_printer(decimals: int) -> Printer:
+    def print_moment(value: object) -> bytes | None:
+        if value is None:
+            return None
+        assert isinstance(value, datetime.datetime)
+        return moment_text(value, decimals).encode("ascii")
+
+    return print_moment
+
+
+def _clock_printer(decimals: int) -> Printer:
+    def print_clock(value: object) -> bytes | None:
+        if value is None:
+            return None
+        assert isinstance(value, datetime.time)
+        text = f"{value:%H:%M:%S}"
+        return (f"{text}.{value.microsecond:06d}"[: 9 + decimals] if decimals else text).encode("ascii")
+
+    return print_clock
+
+
+def _print_day(value: object) -> bytes | None:
+    if value is None:
+        return None
+    assert isinstance(value, datetime.date)
+    return value.isoformat().encode("ascii")
+
+
+_CONTROLS: Mapping[str, Callable[[Database, Sequence[str]], Coroutine[object, object, Done]]] = {
+    "BEGIN": Database._begin,
+    "START": Database._begin,
+    "COMMIT": Database._commit,
+    "ROLLBACK": Database._rollback,
+    "SAVEPOINT": Database._savepoint,
+    "RELEASE": Database._release,
+    "SET": Database._set,
+}
