@@ -33,8 +33,10 @@ async def open_mysql(config: DataSourceConfig, flavour: Flavour) -> MySQLConnect
     the mesh uses is no business of the client's."""
     loop = asyncio.get_running_loop()
     try:
+        # Made first: its settings may be at fault, and then no socket is to be left behind.
+        login = _Login(config, flavour)
         async with asyncio.timeout(config.connection_timeout):
-            _, login = await loop.create_connection(lambda: _Login(config, flavour), config.host, config.port)
+            await loop.create_connection(lambda: login, config.host, config.port)
             try:
                 return await login.connection
             except BaseException:

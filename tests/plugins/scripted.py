@@ -89,6 +89,7 @@ class ScriptedConnection:
         self.open = True
         self.busy = False
         self.paused = False
+        self.answers_pings = True
 
     @property
     def usable(self) -> bool:
@@ -130,7 +131,7 @@ class ScriptedConnection:
         self.state = state
 
     async def ping(self) -> bool:
-        return self.open
+        return self.open and self.answers_pings
 
     def pause_reading(self) -> None:
         self.paused = True

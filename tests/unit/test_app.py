@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pymysql
 import pytest
 
 from dbmesh import __version__, app
@@ -104,6 +105,16 @@ async def test_a_catalog_is_read_again_on_demand(tmp_path: Path) -> None:
         assert mesh.databases["shop"].pools is before.pools
 
 
+async def test_as_many_plans_are_kept_as_the_configuration_says(tmp_path: Path) -> None:
+    statements = [f"SELECT 1 AS {name}" for name in "abcd"]
+    for size, missed in ((2, 8), (100, 4)):
+        async with _built(_configuration(tmp_path, f"{{plan-cache-size: {size}}}")) as mesh:
+            plans = mesh.databases["shop"].plans
+            for statement in statements * 2:
+                plans.lookup(statement, "shop")
+            assert plans.misses == missed
+
+
 async def test_a_data_source_that_is_away_stops_nothing_and_is_named(tmp_path: Path) -> None:
     await _create(tmp_path / "left.db", "CREATE TABLE t_left (id INT)")
     away = f"mysql://u:p@127.0.0.1:{_closed_port()}/d"
@@ -152,6 +163,25 @@ async def test_a_taken_port_and_a_missing_certificate_are_one_sentence(tmp_path:
     props = f"{{proxy-frontend-ssl-enabled: true, proxy-frontend-ssl-cert: {tmp_path}/none.pem}}"
     with pytest.raises(app.StartError, match="proxy-frontend-ssl-cert: "):
         await app.serve(_configuration(tmp_path, props), "127.0.0.1", 0)
+
+
+async def test_who_is_busy_is_waited_for_as_long_as_the_configuration_says(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clients: list[pymysql.Connection[Any]] = []
+
+    def begin(host: str, port: int) -> None:
+        clients.append(pymysql.connect(host=host, port=port, user="root", password="root", database="shop"))
+        clients[0].begin()
+
+    async def ready(host: str, port: int) -> None:
+        await asyncio.to_thread(begin, host, port)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await app.serve(_configuration(tmp_path, "{drain-timeout-seconds: 0}"), "127.0.0.1", 0, ready)
+    clients[0]._force_close()  # type: ignore[attr-defined]
+    assert "1 clients were still busy after 0 s and are cut off" in caplog.text
 
 
 async def _greeting(tmp_path: Path, props: str) -> bytes:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import Shop
+from tests.plugins.raw_client import Failure, RawClient
 
 pytestmark = pytest.mark.integration
 
@@ -41,3 +42,13 @@ def test_is_refused_and_the_session_lives_on(shop: Shop, statement: str) -> None
         assert answer.text.startswith("dbmesh: not supported: "), answer.text
         assert ";" in answer.text, "the sentence says what to do instead"
         assert ask(connection, "SELECT COUNT(*) FROM t_order").rows == ((240,),)
+
+
+def test_a_refusal_has_the_state_that_drivers_read(shop: Shop) -> None:
+    if not shop.meshed:
+        pytest.skip("one server refuses nothing of this")
+    with RawClient(shop.target.host, shop.target.port) as client:
+        client.log_in(shop.target.user, shop.target.password)
+        reply = client.query(REFUSED[0])
+    assert isinstance(reply, Failure)
+    assert (reply.number, reply.sqlstate) == (1235, "42000")

@@ -126,6 +126,17 @@ async def test_long_silence_is_checked_before_lending() -> None:
     assert await pool.acquire(Flavour()) is connection
 
 
+async def test_what_does_not_answer_after_long_silence_is_closed_and_another_opened() -> None:
+    pool, opener = make_pool(size=1)
+    connection = await pool.acquire(Flavour())
+    assert isinstance(connection, ScriptedConnection)
+    connection.answers_pings = False
+    pool.release(connection, now() - SILENCE_BEFORE_PING - 1)
+    assert await pool.acquire(Flavour()) is opener.opened[1]
+    assert not connection.open
+    assert pool.size == 1
+
+
 async def test_waiters_are_served_in_order_and_nobody_overtakes() -> None:
     pool, _ = make_pool(size=1)
     held = await pool.acquire(Flavour())

@@ -45,6 +45,16 @@ def test_a_taken_port(tmp_path: Path) -> None:
         assert said.count(port) == 1
 
 
+@pytest.mark.integration
+def test_without_a_port_it_takes_the_configured_one(tmp_path: Path) -> None:
+    write_configuration(tmp_path, f"sqlite:{tmp_path}/0.db", f"sqlite:{tmp_path}/1.db")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        users = "authority: {users: [{user: root, password: root}]}"
+        (tmp_path / "global.yaml").write_text(f"{users}\nprops: {{proxy-default-port: {port}}}\n")
+        assert f"cannot listen on 127.0.0.1:{port}: " in complaint(serve("--config", str(tmp_path)))
+
+
 def until_ready(process: subprocess.Popen[str]) -> list[str]:
     """The lines `serve` says until it is ready, that one included."""
     assert process.stdout is not None

@@ -1,18 +1,39 @@
-"""Commands one at a time, slow and impatient clients, and logins that go nowhere."""
+"""Commands one at a time, slow and impatient clients, logins that go nowhere, those that are remembered, and other users."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, cast
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from dbmesh.errors import MeshError
+from dbmesh.rules.ruleset import User
+from dbmesh.server.accounts import Accounts
 from dbmesh.server.client_connection import READ_AHEAD, ClientConnection
+from dbmesh.server.listener import Listener
+from dbmesh.wire.auth import make_sha2_stored
 from dbmesh.wire.framing import PacketReader, frame
+from dbmesh.wire.handshake import Failed, Ready
+from dbmesh.wire.packets import parse_err
+from dbmesh.wire.rsa import RsaKey
+from tests.plugins import canned
 from tests.plugins.canned import MemoryTransport
+from tests.plugins.memory_client import MemoryClient
+from tests.plugins.session_world import SessionWorld
 
 PING = frame(b"\x0e", 0)
+KEY = RsaKey(rsa.generate_private_key(65537, 1024))
+USERS = (
+    User("root", "%", "root"),
+    User("app", "%", "app", databases=("shop",)),
+    User("guest", "%", "guest", databases=()),
+    User("stored", "%", make_sha2_stored(b"secret", b"twenty-bytes-of-salt").decode()),
+)
+IN_TRANSACTION = 3
+FAST_OK, FULL_NEEDED = b"\x01\x03", b"\x01\x04"
 
 
 class Door:
@@ -145,3 +166,84 @@ async def test_a_login_under_way_has_an_age() -> None:
 
 async def test_after_login_there_is_none(world: World) -> None:
     assert world[0].logging_in_since() is None
+
+
+@pytest.fixture
+async def behind() -> AsyncIterator[tuple[SessionWorld, Listener]]:
+    """A mesh of two scripted data sources and the door to it."""
+    made = SessionWorld()
+    made.reply = _reply
+    settings = {"proxy-frontend-max-connections": 0, "client-idle-timeout-seconds": 100}
+    cast("Any", made.mesh.configuration).properties = made.mesh.configuration.properties | settings
+    listener = Listener(made.mesh, Accounts(USERS), made.tasks, None, "8.0.0")
+    listener.rsa_key = KEY
+    yield made, listener
+    for connection in tuple(listener._connections):
+        connection.connection_lost(None)
+    running = asyncio.all_tasks() - {asyncio.current_task()}
+    if running:
+        await asyncio.wait(running)
+    assert not made.failures
+
+
+Behind = tuple[SessionWorld, Listener]
+
+
+def _reply(name: str, payload: bytes) -> bytes:
+    del name
+    return canned.ok(status=2 if payload.startswith(b"\x03ROLLBACK") else IN_TRANSACTION)
+
+
+def _logged_in(listener: Listener, *login: str) -> MemoryClient:
+    client = MemoryClient(listener)
+    assert isinstance(client.log_in(*login), Ready)
+    return client
+
+
+async def test_a_full_login_is_remembered_and_the_next_is_fast(behind: Behind) -> None:
+    first = _logged_in(behind[1], "stored", "secret")
+    assert FULL_NEEDED in first.received
+    second = _logged_in(behind[1], "stored", "secret")
+    assert FAST_OK in second.received
+    assert FULL_NEEDED not in second.received
+
+
+async def test_a_failed_full_login_is_not_remembered(behind: Behind) -> None:
+    assert isinstance(MemoryClient(behind[1]).log_in("stored", "wrong"), Failed)
+    assert FULL_NEEDED in _logged_in(behind[1], "stored", "secret").received
+
+
+async def test_another_user_does_not_continue_the_transaction(behind: Behind) -> None:
+    made, listener = behind
+    client = _logged_in(listener, "root", "root")
+    await client.command(b"\x03BEGIN")
+    await client.command(b"\x03UPDATE t_order SET status = 'x' WHERE user_id = 1")
+    assert made.lent == 1
+    assert (await client.change_user("root", "root", "shop"))[0] == 0x00
+    assert made.statements()[-1][1] == "ROLLBACK"
+    assert made.lent == 0
+
+
+async def test_a_refused_change_has_given_up_the_transaction_and_ends(behind: Behind) -> None:
+    made, listener = behind
+    client = _logged_in(listener, "root", "root")
+    await client.command(b"\x03BEGIN")
+    await client.command(b"\x03UPDATE t_order SET status = 'x' WHERE user_id = 1")
+    assert parse_err(await client.change_user("root", "wrong", "shop")).number == 1045
+    assert made.statements()[-1][1] == "ROLLBACK"
+    assert made.lent == 0
+    assert client.transport.closed
+
+
+async def test_another_user_has_the_databases_of_their_own(behind: Behind) -> None:
+    client = _logged_in(behind[1], "root", "root")
+    assert (await client.change_user("app", "app", "shop"))[0] == 0x00
+    refused = parse_err(await client.change_user("guest", "guest", "shop"))
+    assert refused.number == 1049
+    assert client.transport.closed
+
+
+async def test_a_database_the_account_may_not_use_is_refused_at_login(behind: Behind) -> None:
+    refused = MemoryClient(behind[1]).log_in("guest", "guest")
+    assert isinstance(refused, Failed)
+    assert refused.error.number == 1049
