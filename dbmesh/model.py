@@ -47,7 +47,8 @@ class ColumnSchema:
     """One column of a logic table, as information_schema.COLUMNS describes it.
 
     `declared_type` is COLUMN_TYPE in lower case (`bigint(20) unsigned`); `collation` is None where text rules do
-    not apply; `reads_clock` tells that DEFAULT or ON UPDATE takes the current time.
+    not apply. `generated`: computed from other columns; `renewed`: ON UPDATE CURRENT_TIMESTAMP; `reads_clock`: DEFAULT or
+    ON UPDATE takes the current time.
     """
 
     name: str
@@ -59,16 +60,20 @@ class ColumnSchema:
     auto_increment: bool = False
     has_default: bool = False
     reads_clock: bool = False
+    generated: bool = False
+    renewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """A logic table's columns in order, its primary key, and its unique keys (each a tuple of column names)."""
+    """A logic table's columns in order, its primary key, and its unique keys (each a tuple of column names). `guarded`: it
+    has triggers, or foreign keys point to it."""
 
     name: str
     columns: tuple[ColumnSchema, ...]
     primary_key: tuple[str, ...] = ()
     unique_keys: tuple[tuple[str, ...], ...] = ()
+    guarded: bool = False
 
     def column(self, name: str) -> ColumnSchema | None:
         """The column of that name, compared as MySQL compares column names: without case."""

@@ -1,4 +1,4 @@
-"""Reads the schemas of every table of a MySQL or MariaDB data source, in two queries however many tables it has.
+"""Reads the schemas of every table of a MySQL or MariaDB data source, in three queries however many tables it has.
 
 Decides how information_schema rows become `TableSchema` values. Knows no rules.
 """
@@ -49,6 +49,9 @@ _COLUMNS = b"""SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLAB
  ORDER BY TABLE_NAME, ORDINAL_POSITION"""
 _KEYS = b"""SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS
  WHERE TABLE_SCHEMA = DATABASE() AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
+_GUARDED = b"""SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE()
+ UNION SELECT REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
+ WHERE UNIQUE_CONSTRAINT_SCHEMA = DATABASE()"""
 
 
 async def load_tables(connection: Connection) -> dict[str, TableSchema]:
@@ -69,18 +72,25 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
                 auto_increment="auto_increment" in extra.lower(),
                 has_default=has_default == "1",
                 reads_clock="on update" in extra.lower() or _CLOCK.search(default) is not None,
+                generated="generated" in extra.lower().replace("default_generated", ""),
+                renewed="on update" in extra.lower(),
             )
         )
     keys: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in (await collect(connection, _KEYS)).rows:
         table, index, column = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
         keys[table][index].append(column)
+    guarded = {
+        (row[0] or b"").decode("utf-8", "surrogateescape")
+        for row in (await collect(connection, _GUARDED)).rows
+    }
     return {
         table: TableSchema(
             name=table,
             columns=tuple(found),
             primary_key=tuple(keys[table].get("PRIMARY", ())),
             unique_keys=tuple(tuple(parts) for index, parts in keys[table].items() if index != "PRIMARY"),
+            guarded=table in guarded,
         )
         for table, found in columns.items()
     }

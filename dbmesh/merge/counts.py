@@ -40,20 +40,20 @@ def _merge_infos(oks: Sequence[OkPacket], *, inserts: bool) -> bytes:
     present = [ok.info for ok in oks if ok.info]
     if not present and inserts:
         # Several rows, one for each shard: together they are a statement that has an info.
-        present = [_info_of_one_row(oks[0])]
+        present = [info_of_one_row(oks[0])]
     if not present:
         return b""
     if not all(_INFO.match(info) for info in present):
         return present[0] if len(set(present)) == 1 else b""
     totals = {label: 0 for label, _ in _COUNTER.findall(present[0])}
-    for info in (ok.info or _info_of_one_row(ok) for ok in oks):
+    for info in (ok.info or info_of_one_row(ok) for ok in oks):
         for label, number in _COUNTER.findall(info):
             if label in totals:
                 totals[label] += int(number)
     return b"  ".join(b"%s: %d" % (label, total) for label, total in totals.items())
 
 
-def _info_of_one_row(ok: OkPacket) -> bytes:
+def info_of_one_row(ok: OkPacket) -> bytes:
     """An INSERT of one row sends no info. What it would have said: two affected rows are a replaced one, none with a
     warning an ignored one."""
     duplicates = ok.affected_rows == 2 or (ok.affected_rows == 0 and ok.warnings > 0)

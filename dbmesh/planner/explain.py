@@ -9,6 +9,7 @@ from dbmesh.planner.plan import (
     Answer,
     BoundStatement,
     CountMerge,
+    DerivedWrite,
     Federation,
     Relay,
     RenameValues,
@@ -22,8 +23,12 @@ Row = tuple[str, str, str]
 
 
 def explain(bound: BoundStatement) -> tuple[Row, ...]:
-    """One row for each shot; the merge is told on the first. Of a federated statement the last row is the final one."""
+    """One row for each shot; the merge is told on the first. Of a federated statement the last row is the final one;
+    a derived write has one for each of its queries."""
     answer = bound.answer
+    if isinstance(answer, DerivedWrite):
+        queries = enumerate(step.query for step in answer.steps)
+        return tuple(("logic", query, describe(answer) if number == 0 else "") for number, query in queries)
     shots = [(shot, _loaded_into(answer, shot)) for shot in bound.shots]
     if isinstance(answer, Federation):
         shots.append((Shot(answer.merge_node, answer.final), "the answer"))
@@ -50,6 +55,8 @@ def describe(answer: Answer) -> str:
         return "first count (broadcast)" if answer.broadcast else "sum of counts"
     if isinstance(answer, Federation):
         return f"federated on {answer.merge_node}, because {answer.reason}"
+    if isinstance(answer, DerivedWrite):
+        return "rows of the query are written by their keys, in one transaction"
     return _rows(answer)
 
 

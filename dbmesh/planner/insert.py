@@ -9,6 +9,7 @@ from __future__ import annotations
 from dbmesh.errors import COLUMN_COUNT, MeshError, not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.derived.insert_select import plan_query_insert
 from dbmesh.planner.insert_plan import InsertPlan, unnumbered_row
 from dbmesh.planner.insert_reading import CellPlace, InsertReading, RowPlace, read_insert
 from dbmesh.planner.insert_rows import (
@@ -22,7 +23,7 @@ from dbmesh.planner.insert_rows import (
 )
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.names import session_answers
-from dbmesh.planner.one_place import plan_query_write, plan_single_table
+from dbmesh.planner.one_place import plan_single_table
 from dbmesh.planner.plan import ShardPlan, Verb
 from dbmesh.planner.resolve import find_table
 from dbmesh.planner.template import Edits, Frame, SessionValue, Template, quote_name
@@ -50,8 +51,7 @@ def plan_insert(context: PlanContext) -> ShardPlan:
     verb = Verb.REPLACE if reading.replaces else Verb.INSERT
     has_query = any(lexeme.word in ("SELECT", "TABLE", "WITH") for lexeme in reader.lexemes)
     if not reading.rows or has_query:
-        what = "REPLACE … SELECT" if reading.replaces else "INSERT … SELECT"
-        return plan_query_write(context, verb, parse(_as_insert(context)), what)
+        return plan_query_insert(context, verb, parse(_as_insert(context)), reading, reader.lexemes)
     if isinstance(table, SingleTable):
         return plan_single_table(context, verb, reading.table, table, reader.lexemes)
     if reading.delayed:

@@ -12,6 +12,7 @@ from dbmesh.errors import NO_DATABASE, UNKNOWN_DATABASE, MeshError, not_supporte
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_places import table_at
 from dbmesh.planner.ddl_reading import NamePlace, read_place
+from dbmesh.planner.explain import explain
 from dbmesh.planner.information_schema import tables_of_one_source
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.metadata_filter import ShowFilter, read_filter
@@ -20,14 +21,12 @@ from dbmesh.planner.one_place import OnePlacePlan
 from dbmesh.planner.plan import (
     Answer,
     BoundStatement,
-    Federation,
     LocalRows,
     Plan,
     Relay,
     RenameValues,
     RowMerge,
     ShardPlan,
-    Shot,
     Verb,
 )
 from dbmesh.planner.resolve import resolve
@@ -298,8 +297,5 @@ def preview_text(statement: str) -> str | None:
 
 def preview_rows(bound: BoundStatement) -> LocalRows:
     """The answer of PREVIEW, as ShardingSphere titles it: each shot's data source and SQL."""
-    shots = [*bound.shots]
-    if isinstance(bound.answer, Federation):
-        shots.append(Shot(bound.answer.merge_node, bound.answer.final))
-    rows = tuple((shot.data_source, shot.sql.decode("utf-8", "replace")) for shot in shots)
+    rows = tuple((data_source, sql) for data_source, sql, _ in explain(bound))
     return LocalRows(("data_source_name", "actual_sql"), rows)

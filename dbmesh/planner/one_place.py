@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlglot import exp
-
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.lexemes import Lexeme
 from dbmesh.planner.names import session_answers
 from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
-from dbmesh.planner.resolve import resolve
-from dbmesh.planner.route import Router, Target, build_router
+from dbmesh.planner.route import Router, Target
 from dbmesh.planner.template import Template
 from dbmesh.planner.text_plan import TextPlan, TextShot, keeps_parameters, names_of, prototype_shot
-from dbmesh.planner.tree_names import rename_references
 from dbmesh.planner.written_names import rename_table
 from dbmesh.rules.ruleset import BroadcastTable, SingleTable
 
@@ -90,22 +86,3 @@ def first_target(router: Router) -> Target:
         if not isinstance(r.table, BroadcastTable)
     ]
     return Target(sources[0] if sources else router.fallback, tables)
-
-
-def plan_query_write(context: PlanContext, verb: Verb, tree: exp.Expression, what: str) -> OnePlacePlan:
-    """INSERT … SELECT and its like: allowed when all tables meet on one data source.
-
-    Raises MeshError(NOT_SUPPORTED) for a broadcast table as target.
-    """
-    scopes = resolve(context, tree)
-    for reference in scopes.references:
-        if isinstance(reference.table, BroadcastTable) and reference.scope is tree:
-            raise not_supported(
-                f"{what} into the broadcast table '{reference.table.name}'",
-                "read the rows first and send them with INSERT … VALUES",
-            )
-    router = build_router(context, scopes)
-    template = rename_references(context, scopes, tree).build()
-    tables = tuple(dict.fromkeys(reference.table.name for reference in scopes.references))
-    rules = [r.table.node.table if isinstance(r.table, SingleTable) else r.table for r in scopes.references]
-    return OnePlacePlan(verb, tables, router, template, names_of(context.rule_set.database, rules), what)

@@ -6,13 +6,14 @@ the only thing between a plan-cache hit and the wire. Executing, pooling and mer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from dbmesh.errors import MeshError
 from dbmesh.model import DataNode, SqlValue
+from dbmesh.wire.packets import ColumnDefinition
 
 
 class Verb(Enum):
@@ -179,6 +180,41 @@ class RenameValues:
     columns: tuple[int, ...]
 
 
+class DerivedStatement(NamedTuple):
+    """A statement in logic names that the mesh makes for a client's. `counts`: its affected rows are the client's."""
+
+    sql: str
+    counts: bool = True
+
+
+class RowWriter(Protocol):
+    """Turns the rows a query named into the statements that write them."""
+
+    def statements(
+        self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[bytes | None]]
+    ) -> Iterator[DerivedStatement]:
+        """The statements for these rows (text-protocol values), in the order they must run. Raises
+        MeshError(NOT_SUPPORTED) for values that cannot be carried."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedStep:
+    """A query in logic names, and what its rows become."""
+
+    query: str
+    writer: RowWriter
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedWrite:
+    """A write in several steps, all in one transaction: every query first, then every writer's statements. There are no
+    shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written."""
+
+    steps: tuple[DerivedStep, ...]
+    info: bytes = b""
+
+
 class Shot(NamedTuple):
     """One statement for one data source. `sql` is ready bytes in MySQL's dialect and the session's charset."""
 
@@ -237,7 +273,7 @@ class Federation:
     reason: str
 
 
-Answer = Relay | RowMerge | CountMerge | RenameValues | Federation
+Answer = Relay | RowMerge | CountMerge | RenameValues | Federation | DerivedWrite
 
 
 # ---------------------------------------------------------------------------------------------- bound statements

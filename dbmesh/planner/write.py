@@ -1,19 +1,21 @@
 """UPDATE and DELETE: every data node that may hold matching rows runs the statement on its own rows.
 
 Decides when that is exact: rows are named by the statement's own conditions, no row moves to another shard, and no
-node needs rows of another. The rest is refused.
+node needs rows of another. The rest is written by keys (`derived.keyed`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlglot import exp
 
-from dbmesh.errors import not_supported
+from dbmesh.errors import MeshError, not_supported
 from dbmesh.planner.conditions import ColumnPredicate, Equals, Operand, scope_conditions
 from dbmesh.planner.context import PlanContext
-from dbmesh.planner.lexemes import LexemeReader
+from dbmesh.planner.derived.keyed import KeyedWrite, outside_brackets, plan_keyed_write
+from dbmesh.planner.derived.plan import DerivedPlan
+from dbmesh.planner.lexemes import Lexeme, LexemeReader
 from dbmesh.planner.names import logic_names
 from dbmesh.planner.plan import ShardPlan, Verb
 from dbmesh.planner.point import Frames, direct, point_lookup
@@ -22,7 +24,7 @@ from dbmesh.planner.route import build_router
 from dbmesh.planner.scatter import stays_beside
 from dbmesh.planner.tree_names import rename_references, rename_targets
 from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
-from dbmesh.planner.write_plan import KeptColumn, WritePlan, broadcast_write, moved_row
+from dbmesh.planner.write_plan import KeptColumn, WritePlan, broadcast_write
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable
 from dbmesh.sql.parse import parse
 
@@ -35,7 +37,7 @@ def plan_write(context: PlanContext) -> ShardPlan:
     Raises MeshError: PARSE_ERROR, UNKNOWN_TABLE, SHARDING_KEY_REQUIRED (auditor), NOT_SUPPORTED.
     """
     reader = LexemeReader(context.statement.readable)
-    tree = parse(_without_modifiers(context.statement.readable))
+    tree = parse(_for_parser(context.statement.readable))
     if not isinstance(tree, exp.Update | exp.Delete):
         raise not_supported(
             f"this form of {reader.peek().text.upper()}", "write it for one table with a plain WHERE"
@@ -50,16 +52,19 @@ def plan_write(context: PlanContext) -> ShardPlan:
     rename_targets(edits, scopes, tree, targets)
     tables = tuple(dict.fromkeys(reference.table.name for reference in scopes.references))
     clock = reads_clock(reader.lexemes) or (verb is Verb.UPDATE and any(map(_updates_time, written)))
+    names = logic_names(context, scopes)
+    derived = _derived(context, scopes, tree, written, reader.lexemes)
     if any(isinstance(reference.table, BroadcastTable) for reference in written):
         refuse_unrepeatable(reader.lexemes, written[0].table.name)
-        _refuse_mixed(tree, scopes, verb)
-        template, names = edits.build(), logic_names(context, scopes)
-        return broadcast_write(verb, tables, scopes, template, names, reads_clock=clock)
+        if _repeatable(tree, scopes):
+            return broadcast_write(verb, tables, scopes, edits.build(), names, reads_clock=clock)
+        if isinstance(derived, MeshError):
+            raise derived
+        return DerivedPlan(verb, tables, derived, names, build_router(context, scopes), edits.build())
     router = build_router(context, scopes)
     sharded = all(isinstance(reference.table, ShardedTable) for reference in written)
     many = sharded and not scopes.is_opaque(tree) and stays_beside(scopes, router, tree)
     frames = Frames(edits.build())
-    names = logic_names(context, scopes)
     kept = _kept_columns(context, scopes, tree)
     point = point_lookup(router)
     return WritePlan(
@@ -68,12 +73,14 @@ def plan_write(context: PlanContext) -> ShardPlan:
         router=router,
         frames=frames,
         names=names,
-        kept=kept,
+        kept=kept or (),
+        moves=kept is None,
         many=many,
-        limited=bool(tree.args.get("limit") or tree.args.get("order")),
+        limited=_ties_rows(tree),
+        derived=derived,
         returning=tree.args.get("returning") is not None,
         point=point,
-        direct=None if kept else direct(context, router, point, frames, names),
+        direct=None if kept is None or kept else direct(context, router, point, frames, names),
         reads_clock=clock,
     )
 
@@ -83,14 +90,42 @@ def _updates_time(reference: TableReference) -> bool:
     return reference.schema is None or any(column.reads_clock for column in reference.schema.columns)
 
 
-def _without_modifiers(text: str) -> str:
-    """The text with LOW_PRIORITY, QUICK and IGNORE blanked: the parser takes them for names. Positions stay."""
+def _derived(
+    context: PlanContext,
+    scopes: Scopes,
+    tree: exp.Update | exp.Delete,
+    written: Sequence[TableReference],
+    lexemes: Sequence[Lexeme],
+) -> KeyedWrite | MeshError:
+    try:
+        return plan_keyed_write(context, scopes, tree, written, lexemes)
+    except MeshError as refusal:
+        return refusal
+
+
+def _ties_rows(tree: exp.Update | exp.Delete) -> bool:
+    """Whether rows of several nodes must be seen together: LIMIT takes some of all. ORDER BY alone is each node's own."""
+    return tree.args.get("limit") is not None
+
+
+def _for_parser(text: str) -> str:
+    """The text in the form the parser knows, positions kept: LOW_PRIORITY, QUICK and IGNORE, which it takes for names, are
+    blanked, and `DELETE FROM a USING …` becomes `DELETE a FROM …`."""
     reader = LexemeReader(text)
-    reader.take()
+    verb = next((at for at, one in enumerate(reader.lexemes) if one.word in ("UPDATE", "DELETE")), 0)
+    reader.position = verb + 1
     while reader.peek().word in _MODIFIERS:
-        word = reader.take()
-        text = text[: word.start] + " " * (word.end - word.start) + text[word.end :]
+        text = _overwrite(text, reader.take(), "")
+    if reader.lexemes[verb].word == "DELETE" and reader.looks_at("FROM"):
+        outer = outside_brackets(reader.lexemes[reader.position :])
+        using = next((one for one in outer if one.word in ("USING", "WHERE", "JOIN", "ORDER", "LIMIT")), None)
+        if using is not None and using.word == "USING":
+            text = _overwrite(_overwrite(text, using, "FROM"), reader.peek(), "")
     return text
+
+
+def _overwrite(text: str, lexeme: Lexeme, word: str) -> str:
+    return text[: lexeme.start] + word.ljust(lexeme.end - lexeme.start) + text[lexeme.end :]
 
 
 def _written(
@@ -123,23 +158,15 @@ def _assigned(tree: exp.Update) -> Iterator[exp.Column]:
         yield assignment.this
 
 
-def _refuse_mixed(tree: exp.Expr, scopes: Scopes, verb: Verb) -> None:
-    """Every server must change the same rows: nothing but broadcast tables may decide which."""
-    if any(not isinstance(reference.table, BroadcastTable) for reference in scopes.references):
-        raise not_supported(
-            f"{verb.name} of a broadcast table by rows of other tables",
-            "read the keys first and send them in WHERE … IN",
-        )
-    if tree.args.get("limit") is not None:
-        raise not_supported(
-            f"{verb.name} … LIMIT of a broadcast table (servers could pick different rows)",
-            "name the rows in WHERE",
-        )
+def _repeatable(tree: exp.Expr, scopes: Scopes) -> bool:
+    """Whether every server changes the same rows by itself: nothing but broadcast tables decides which."""
+    others = any(not isinstance(reference.table, BroadcastTable) for reference in scopes.references)
+    return not others and tree.args.get("limit") is None
 
 
-def _kept_columns(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> tuple[KeptColumn, ...]:
-    """Assignments to sharding columns, each with the values WHERE says the column has. Raises
-    MeshError(NOT_SUPPORTED) where WHERE says nothing or the new value is an expression."""
+def _kept_columns(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> tuple[KeptColumn, ...] | None:
+    """Assignments to sharding columns, each with the values WHERE says the column has. None where WHERE says nothing or
+    the new value is an expression: rows may move."""
     if not isinstance(tree, exp.Update):
         return ()
     kept: list[KeptColumn] = []
@@ -156,9 +183,9 @@ def _kept_columns(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> tuple
         now = _known_values(context, scopes, tree, reference, name)
         slot = context.statement.slot(assignment.expression)
         if slot is None or not now:
-            raise moved_row(table.name, name)
+            return None
         schema = reference.schema.column(name) if reference.schema else None
-        kept.append(KeptColumn(table.name, name, schema, Operand(slot), now))
+        kept.append(KeptColumn(schema, Operand(slot), now))
     return tuple(kept)
 
 

@@ -1,7 +1,7 @@
 """Plans of UPDATE and DELETE: values to shots.
 
-Decides nothing about SQL any more; refuses values that would move a row, and routes that the statement's form cannot
-follow.
+Decides nothing about SQL any more, but which values and routes the statement's form cannot follow on each node: it is
+derived then.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbmesh.errors import MeshError, not_supported
+from dbmesh.errors import NOT_SUPPORTED, MeshError, not_supported
 from dbmesh.model import ColumnSchema, SqlValue
 from dbmesh.planner.conditions import Operand
+from dbmesh.planner.derived.plan import Derivation, bind_derived
 from dbmesh.planner.one_place import first_target
 from dbmesh.planner.plan import (
     Answer,
@@ -36,10 +37,8 @@ from dbmesh.rules.values import UNKNOWN_KEY, coerce_key
 
 @dataclass(frozen=True, slots=True)
 class KeptColumn:
-    """An assignment to a sharding column: legal while the new value is one of those the row has by its WHERE."""
+    """An assignment to a sharding column: rows stay while the new value is one of those they have by their WHERE."""
 
-    table: str
-    column: str
     schema: ColumnSchema | None
     value: Operand
     now: tuple[Operand, ...]
@@ -47,8 +46,9 @@ class KeptColumn:
 
 @dataclass(frozen=True, slots=True)
 class WritePlan:
-    """A `ShardPlan` of one UPDATE or DELETE. `many` tells that several nodes may run it; `limited` that LIMIT or
-    ORDER BY ties its rows together."""
+    """A `ShardPlan` of one UPDATE or DELETE. `many` tells that several nodes may run it; `limited` that LIMIT ties its rows
+    together; `moves` that rows may have to go to another node. What these do not allow is `derived`, or refused with its
+    reason."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -58,6 +58,8 @@ class WritePlan:
     kept: tuple[KeptColumn, ...]
     many: bool
     limited: bool
+    moves: bool
+    derived: Derivation | MeshError
     returning: bool
     reads_only: bool = False
     opens_transaction: bool = True
@@ -70,12 +72,10 @@ class WritePlan:
 
     def bind(self, call: Call) -> BoundStatement:
         """One shot per target. Raises MeshError: NO_ROUTE, NOT_SUPPORTED."""
-        for kept in self.kept:
-            self._check_kept(kept, call)
-        routing = self._route(call)
+        routing = None if self._may_move(call) else self._route(call)
+        if routing is None or (len(routing.targets) > 1 and (self.limited or not self.many)):
+            return bind_derived(self.derived, call, self.names)
         targets = routing.targets
-        if len(targets) > 1:
-            self._check_many()
         keep = len(targets) == 1 and keeps_parameters(call, self.frames.of(targets[0]))
         shots = tuple(
             Shot(
@@ -91,9 +91,17 @@ class WritePlan:
             answer = RowMerge() if self.returning else CountMerge()
         return BoundStatement(shots, answer, self.names, keeps_parameters=keep)
 
-    def _route(self, call: Call) -> Routing:
+    def _route(self, call: Call) -> Routing | None:
+        """Where the rows are; None when rows of several data sources have to meet."""
         target = None if self.point is None else self.point.target(call.literals, call.parameters)
-        return self.router.route(call) if target is None else Routing((target,), {})
+        if target is not None:
+            return Routing((target,), {})
+        try:
+            return self.router.route(call)
+        except MeshError as refusal:
+            if refusal.kind is not NOT_SUPPORTED or self.router.hints.data_source is not None:
+                raise
+            return None
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
         """The statement on the first node of every table; literals are sampled, since no column is named by them."""
@@ -101,23 +109,13 @@ class WritePlan:
         target = first_target(self.router)
         return prototype_shot(target.data_source, (self.frames.of(target),))
 
-    def _check_many(self) -> None:
-        if not self.many:
-            raise not_supported(
-                f"{self.verb.name} with other tables or subqueries over several data nodes",
-                "add conditions on the sharding columns so that one data node holds all rows",
-            )
-        if self.limited:
-            raise not_supported(
-                f"{self.verb.name} with ORDER BY or LIMIT over several data nodes",
-                "read the keys first and name them in WHERE, or add conditions on the sharding columns",
-            )
+    def _may_move(self, call: Call) -> bool:
+        return self.moves or any(not self._stays(kept, call) for kept in self.kept)
 
-    def _check_kept(self, kept: KeptColumn, call: Call) -> None:
+    def _stays(self, kept: KeptColumn, call: Call) -> bool:
         new = coerce_key(self._value(kept.value, call), kept.schema)
         now = [self.router.key(self._value(operand, call), kept.schema) for operand in kept.now]
-        if new is UNKNOWN_KEY or new is None or new not in now:
-            raise moved_row(kept.table, kept.column)
+        return not (new is UNKNOWN_KEY or new is None or new not in now)
 
     def _value(self, operand: Operand, call: Call) -> SqlValue:
         if operand.slot is None:
@@ -152,11 +150,3 @@ def broadcast_write(
     )
     answer: Answer = CountMerge(broadcast=True) if len(shots) > 1 else Relay()
     return TextPlan(verb, tables, shots, answer, names, reads_clock=reads_clock)
-
-
-def moved_row(table: str, column: str) -> MeshError:
-    """The refusal of an UPDATE that could move rows to another data node."""
-    return not_supported(
-        f"UPDATE of the sharding column '{column}' of '{table}'",
-        "leave it out of SET, or name its present value in WHERE; to move a row delete it and insert it again",
-    )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from dbmesh.backend.mysql import MySQLConnection
@@ -21,18 +22,22 @@ from dbmesh.model import SqlValue
 from dbmesh.planner.plan import (
     BoundStatement,
     Call,
+    DerivedWrite,
     Federation,
     Names,
     Relay,
     RenameValues,
+    SessionStatement,
     ShardPlan,
     Shot,
     Verb,
 )
 from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error, source_key
+from dbmesh.session.derived import run_derived
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
 from dbmesh.session.mesh import Database
+from dbmesh.session.planning import look_up
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_shots
@@ -154,8 +159,13 @@ async def run(
     sink.use_names(bound.names)
     if session.mesh.shows_statements:
         log_shots(session, bound)
-    if _writes_several(plan, bound.shots) and session.autocommit and not session.transaction.open:
-        outcome = await _in_own_transaction(session, database, plan, bound, sink)
+    own = session.autocommit and not session.transaction.open
+    if isinstance(bound.answer, DerivedWrite):
+        work = run_derived(session, plan.verb, bound.answer, partial(_perform, session))
+        outcome = await (_in_own_transaction(session, work) if own else work)
+    elif own and _writes_several(plan, bound.shots):
+        work = _exchange(session, database, plan, bound, sink, undo=False)
+        outcome = await _in_own_transaction(session, work)
     elif isinstance(bound.answer, Federation):
         outcome = await _federated(session, database, plan, bound, sink, execute)
     else:
@@ -226,14 +236,23 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
     return bound.generated_id if bound.generated_id is not None else ok.last_insert_id
 
 
-async def _in_own_transaction(
-    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: ResultSink
-) -> Outcome:
+async def _perform(session: Session, sql: str, sink: Sink) -> Outcome:
+    """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`. What an error leaves
+    behind is the larger statement's to undo. Raises MeshError or ShardError (in logic names)."""
+    database = session.current_database()
+    plan, literals = look_up(session, database, sql)
+    if isinstance(plan, SessionStatement):
+        raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
+    bound = plan.bind(make_call(session, database, literals))
+    return await _merged_or_federated(session, database, plan, bound, sink, undo=False)
+
+
+async def _in_own_transaction(session: Session, work: Coroutine[None, None, Outcome]) -> Outcome:
     """A write of several shots under autocommit: all of it or nothing of it, as on one server, as far as one commit per
     data source can promise. What it cannot promise is told by a warning."""
     session.transaction.begin("")
     try:
-        outcome = await _exchange(session, database, plan, bound, sink, undo=False)
+        outcome = await work
     except BaseException:
         session.broken_transaction = None
         await session.end_transaction(commit=False)
@@ -245,12 +264,20 @@ async def _in_own_transaction(
 
 
 async def _merged_or_federated(
-    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: ResultSink
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    sink: Sink,
+    *,
+    undo: bool = True,
 ) -> Outcome:
-    """The merge; federation when the merger finds values it cannot combine exactly. It finds out by the columns, before
-    the client has got anything."""
+    """The merge, or the federation; federation too when the merger finds values it cannot combine exactly. It finds out
+    by the columns, before the client has got anything."""
+    if isinstance(bound.answer, Federation):
+        return await _federated(session, database, plan, bound, sink)
     try:
-        return await _exchange(session, database, plan, bound, sink)
+        return await _exchange(session, database, plan, bound, sink, undo=undo)
     except MeshError as refusal:
         if refusal.kind is not NOT_SUPPORTED or bound.alternative is None:
             raise
@@ -259,7 +286,8 @@ async def _merged_or_federated(
         except MeshError as another:
             # No merge node can help: what the data source or the merger said is the nearer reason.
             raise refusal from another
-        sink.use_names(instead.names)
+        if isinstance(sink, ResultSink):
+            sink.use_names(instead.names)
         return await _federated(session, database, plan, instead, sink)
 
 

@@ -35,13 +35,15 @@ class Branch:
 @dataclass(slots=True)
 class Transaction:
     """The open transaction, if any. `explicit` is true between BEGIN and its end; under autocommit=0 a transaction
-    opens with the first branch."""
+    opens with the first branch. `in_steps`: a statement of several steps is under way; data sources that join get its
+    savepoint."""
 
     explicit: bool = False
     characteristics: str = ""
     isolation: str | None = None
     branches: dict[str, Branch] = field(default_factory=dict)
     savepoints: list[str] = field(default_factory=list)
+    in_steps: bool = False
 
     @property
     def open(self) -> bool:
@@ -68,6 +70,8 @@ class Transaction:
             await collect(connection, f"START TRANSACTION {self.characteristics}".rstrip().encode())
             for name in self.savepoints:
                 await collect(connection, f"SAVEPOINT {quoted(name)}".encode())
+            if self.in_steps:
+                await collect(connection, b"SAVEPOINT " + _STATEMENT)
         except (ShardError, MeshError):
             connection.abort()
             raise
@@ -111,6 +115,15 @@ class Transaction:
         """Before a statement that writes in several steps: `undo_statement` comes back here."""
         for branch in self.branches.values():
             await collect(branch.connection, b"SAVEPOINT " + _STATEMENT)
+
+    async def begin_steps(self) -> None:
+        """Before a statement of several steps, whose data sources are not known yet. `end_steps` must follow."""
+        await self.begin_statement()
+        self.in_steps = True
+
+    def end_steps(self) -> None:
+        """The statement of several steps is over."""
+        self.in_steps = False
 
     async def undo_statement(self) -> None:
         """The statement failed on some shards: undo it on all, as one server undoes a failed statement. A branch that

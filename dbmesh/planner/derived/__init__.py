@@ -1,0 +1,1 @@
+"""Writes whose rows a query names first: several statements of the logic database in place of one."""

@@ -1,0 +1,205 @@
+"""INSERT of a query's rows over several data nodes: the rows are read first, then inserted like written ones.
+
+Decides where the query stands in the text and which columns its rows go to. Rows in VALUES that hold subqueries are
+queries too, one each.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from dbmesh.errors import MeshError, not_supported
+from dbmesh.model import ColumnFamily, TableSchema
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.derived.keyed import outside_brackets, render
+from dbmesh.planner.derived.plan import DerivedPlan
+from dbmesh.planner.derived.writers import InsertWriter
+from dbmesh.planner.insert_reading import InsertReading
+from dbmesh.planner.lexemes import Lexeme
+from dbmesh.planner.one_place import OnePlacePlan
+from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, Verb
+from dbmesh.planner.resolve import Scopes, resolve
+from dbmesh.planner.route import build_router
+from dbmesh.planner.template import Edits, Frame, Rows, Segment, Template, quote_name
+from dbmesh.planner.text_plan import names_of, part_frame
+from dbmesh.planner.tree_names import rename_references
+from dbmesh.rules.ruleset import BroadcastTable, SingleTable
+from dbmesh.sql.fingerprint import RowSet
+from dbmesh.sql.lexer import LexerFlags
+
+INSERTED_NOTHING = b"Records: 0  Duplicates: 0  Warnings: 0"
+
+MOST_ROWS = 100
+"""Rows with subqueries in one VALUES: each is a query of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class InsertSelect:
+    """The derivation, before its literals are known. `rows`: rows that look alike, one of which stands in the shape."""
+
+    queries: tuple[Frame, ...]
+    rows: Rows | None
+    hints: str
+    head: str
+    columns: int
+    tail: Frame
+    flags: LexerFlags
+
+    def bind(self, call: Call) -> DerivedWrite:
+        """For each query a step: INSERTs of its rows."""
+        writer = InsertWriter(self.head, self.columns, render(self.tail, call), self.flags)
+        queries = (
+            [render(query, call) for query in self.queries] if self.rows is None else self._of_rows(call)
+        )
+        return DerivedWrite(tuple(DerivedStep(query, writer) for query in queries), INSERTED_NOTHING)
+
+    def _of_rows(self, call: Call) -> list[str]:
+        """The rows of a row set, each as a query: its text without the brackets."""
+        assert self.rows is not None
+        literal = call.literals[self.rows.index]
+        assert isinstance(literal, RowSet)
+        _check_count(len(literal))
+        row = "%s".join(piece.replace("%", "%%") for piece in self.rows.pieces).strip()[1:-1]
+        return [f"{self.hints}SELECT {row % cells}" for cells in literal.rows()]
+
+
+def plan_query_insert(
+    context: PlanContext, verb: Verb, tree: exp.Expression, reading: InsertReading, lexemes: Sequence[Lexeme]
+) -> DerivedPlan:
+    """The plan of an INSERT or REPLACE that holds a query: whole on one data source where all its tables meet there.
+
+    Raises MeshError: UNKNOWN_TABLE, NOT_SUPPORTED."""
+    scopes = resolve(context, tree)
+    [target] = [one for one in scopes.references if one.scope is tree][:1]
+    derivation: InsertSelect | MeshError
+    try:
+        derivation = _derive(context, reading, lexemes, tree, scopes, target.schema)
+    except MeshError as refusal:
+        derivation = refusal
+    router = build_router(context, scopes)
+    template = rename_references(context, scopes, tree).build()
+    tables = tuple(dict.fromkeys(reference.table.name for reference in scopes.references))
+    rules = [r.table.node.table if isinstance(r.table, SingleTable) else r.table for r in scopes.references]
+    names = names_of(context.rule_set.database, rules)
+    # Every server of a broadcast table must get the same rows: they are read once.
+    spread = isinstance(target.table, BroadcastTable) and len(target.table.nodes) > 1
+    one_place = (
+        None if spread else OnePlacePlan(verb, tables, router, template, names, f"{verb.name} … SELECT")
+    )
+    return DerivedPlan(verb, tables, derivation, names, router, template, one_place)
+
+
+def _derive(
+    context: PlanContext,
+    reading: InsertReading,
+    lexemes: Sequence[Lexeme],
+    tree: exp.Expr,
+    scopes: Scopes,
+    schema: TableSchema | None,
+) -> InsertSelect:
+    """The derivation. Raises MeshError(NOT_SUPPORTED) with the reason why there is none."""
+    columns = reading.columns
+    if columns is None:
+        if schema is None:
+            raise not_supported(
+                "INSERT … SELECT without a column list into a table whose columns are unknown", "list them"
+            )
+        columns = tuple(column.name for column in schema.columns)
+    tail = _tail(lexemes, reading)
+    end = lexemes[-1].end
+    start = end if tail is None else tail.start
+    edits = _exact_floats(context, tree, scopes)
+    _refuse_tail(reading, tail, lexemes)
+    shape = context.statement.shape
+    rows: Rows | None = None
+    queries: list[tuple[Segment, ...]] = []
+    if not reading.rows:
+        queries = list(_query(lexemes, reading, edits, start))
+    elif shape.row is not None:
+        rows = next(one for one in edits.between(*shape.row) if isinstance(one, Rows))
+    else:
+        queries = list(_row_queries(reading, edits))
+    verb = "REPLACE" if reading.replaces else f"INSERT{' IGNORE' if reading.ignore else ''}"
+    names = ",".join(quote_name(name, quoted=True) for name in columns)
+    head = f"{shape.hints}{verb} INTO {quote_name(reading.table.name, quoted=True)} ({names})"
+    return InsertSelect(
+        tuple(part_frame(Template((shape.hints, *query), context.flags)) for query in queries),
+        rows,
+        shape.hints,
+        head,
+        len(columns),
+        part_frame(Template((" ", *edits.between(start, end)), context.flags)),
+        context.flags,
+    )
+
+
+def _query(
+    lexemes: Sequence[Lexeme], reading: InsertReading, edits: Edits, end: int
+) -> Iterator[tuple[Segment, ...]]:
+    behind = [lexeme for lexeme in lexemes if lexeme.start >= reading.columns_end]
+    first = behind[1] if reading.columns is not None else behind[0]
+    yield edits.build(first.start, end).segments
+
+
+def _row_queries(reading: InsertReading, edits: Edits) -> Iterator[tuple[Segment, ...]]:
+    if len(reading.rows) > MOST_ROWS:
+        raise not_supported(
+            f"more than {MOST_ROWS} rows of VALUES with subqueries", "send fewer rows per statement"
+        )
+    for row in reading.rows:
+        items: list[Segment] = ["SELECT "]
+        for position, cell in enumerate(row.cells):
+            if cell.word == "DEFAULT":
+                raise not_supported("DEFAULT beside a subquery in VALUES", "leave out the column")
+            items += ([", "] if position else []) + list(edits.between(cell.start, cell.end))
+        yield tuple(items)
+
+
+def _check_count(rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise not_supported(
+            f"more than {MOST_ROWS} rows of VALUES with subqueries", "send fewer rows per statement"
+        )
+
+
+def _tail(lexemes: Sequence[Lexeme], reading: InsertReading) -> Lexeme | None:
+    """Where ON DUPLICATE KEY UPDATE or RETURNING begins."""
+    outer = [lexeme for lexeme in outside_brackets(lexemes) if lexeme.start >= reading.tail]
+    for lexeme, following in zip(outer, [*outer[1:], outer[-1]], strict=True) if outer else ():
+        if lexeme.word == "RETURNING" or (lexeme.word == "ON" and following.word == "DUPLICATE"):
+            return lexeme
+    return None
+
+
+def _refuse_tail(reading: InsertReading, tail: Lexeme | None, lexemes: Sequence[Lexeme]) -> None:
+    if tail is None:
+        return
+    behind = [lexeme for lexeme in lexemes if lexeme.start >= tail.start]
+    if any(lexeme.word == "RETURNING" for lexeme in behind):
+        raise not_supported(
+            "RETURNING of rows that a query over several data nodes gives",
+            "read the rows with SELECT afterwards",
+        )
+    table = reading.table.name.lower()
+    for name, dot in itertools.pairwise(behind):
+        if dot.text == "." and name.value.lower() != table:
+            raise not_supported(
+                f"'{name.value}.…' in ON DUPLICATE KEY UPDATE of rows that a query over several data nodes gives",
+                "use VALUES(column)",
+            )
+
+
+def _exact_floats(context: PlanContext, tree: exp.Expr, scopes: Scopes) -> Edits:
+    """Edits that read FLOAT columns of the select list as DOUBLE, whose text has all digits."""
+    edits = context.edits()
+    query = tree.expression if isinstance(tree, exp.Insert) else None
+    for item in query.expressions if isinstance(query, exp.Select) else ():
+        column = item.unalias()
+        found = scopes.column(column) if isinstance(column, exp.Column) else None
+        if found is not None and found[1] is not None and found[1].family is ColumnFamily.FLOAT:
+            edits.insert(column.this.meta["end"] + 1, " + 0e0")
+    return edits

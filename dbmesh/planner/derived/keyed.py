@@ -1,0 +1,346 @@
+"""UPDATE and DELETE whose rows their own WHERE cannot name on each node: the keys are read first, the rows written by key.
+
+Decides the query that reads the keys under lock, which assignments are computed by it (those that look at other tables)
+and which by the write, and when a row has to move to another node. Joins, subqueries, ORDER BY and LIMIT stay in the
+query, where any plan may serve them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from dbmesh.errors import not_supported
+from dbmesh.model import ColumnFamily, TableSchema
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.derived.writers import Key, KeyedWriter, MovingWriter
+from dbmesh.planner.lexemes import Kind, Lexeme
+from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, RowWriter
+from dbmesh.planner.resolve import Scopes, TableReference
+from dbmesh.planner.template import Frame, Segment, Template, quote_name
+from dbmesh.planner.text_plan import part_frame
+from dbmesh.rules.ruleset import ShardedTable
+from dbmesh.sql.lexer import LexerFlags
+
+_CLAUSES = ("SET", "FROM", "USING", "WHERE", "ORDER", "LIMIT", "RETURNING")
+_UNNAMEABLE = frozenset((ColumnFamily.FLOAT, ColumnFamily.JSON, ColumnFamily.OTHER))
+UPDATED_NOTHING = b"Rows matched: 0  Changed: 0  Warnings: 0"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedStep:
+    """The step of one written table, before its literals are known. `parts` are the write's text up to WHERE: frames, and
+    indexes of values of the query's rows."""
+
+    query: Frame
+    parts: tuple[Frame | int, ...]
+    suffix: Frame
+    key: Key
+    qualifier: str
+    flags: LexerFlags
+    moving: MovingWriter | None = None
+
+    def bind(self, call: Call) -> DerivedStep:
+        """The query's text and its writer."""
+        writer: RowWriter = self.moving or KeyedWriter(
+            tuple(part if isinstance(part, int) else render(part, call) for part in self.parts),
+            render(self.suffix, call),
+            self.key,
+            self.qualifier,
+            self.flags,
+        )
+        return DerivedStep(render(self.query, call), writer)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedWrite:
+    """An UPDATE or DELETE by keys."""
+
+    steps: tuple[KeyedStep, ...]
+    info: bytes
+
+    def bind(self, call: Call) -> DerivedWrite:
+        """The steps for these values."""
+        return DerivedWrite(tuple(step.bind(call) for step in self.steps), self.info)
+
+
+def render(frame: Frame, call: Call) -> str:
+    """A frame's text in logic names, literals and parameters in place."""
+    return frame.render(call.literals, call).decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One assignment of SET as spans of the text. `computed`: its value must come from the query."""
+
+    column: str
+    start: int
+    value: int
+    end: int
+    computed: bool
+
+
+def plan_keyed_write(
+    context: PlanContext,
+    scopes: Scopes,
+    tree: exp.Update | exp.Delete,
+    written: Sequence[TableReference],
+    lexemes: Sequence[Lexeme],
+) -> KeyedWrite:
+    """The derivation. `lexemes` are those of the whole statement. Raises MeshError(NOT_SUPPORTED) with the reason why
+    there is none."""
+    text = _Text(context, lexemes)
+    if "RETURNING" in text.clauses:
+        raise not_supported(
+            f"RETURNING of {text.verb} whose rows a query must name first",
+            "read the rows with SELECT before, or name them in WHERE by the sharding columns",
+        )
+    if isinstance(tree, exp.Delete):
+        steps = tuple(_delete(text, reference) for reference in written)
+        return KeyedWrite(steps, b"")
+    assignments = _assignments(scopes, tree, text)
+    steps = tuple(
+        _update(text, reference, [one for owner, one in assignments if owner.index == reference.index])
+        for reference in written
+    )
+    return KeyedWrite(steps, UPDATED_NOTHING)
+
+
+class _Text:
+    """The statement's clauses as spans, and templates made of them."""
+
+    def __init__(self, context: PlanContext, lexemes: Sequence[Lexeme]) -> None:
+        self._edits = context.edits()
+        self.lexemes = lexemes
+        self.flags = context.flags
+        self.hints = context.statement.shape.hints
+        self.start = context.statement.shape.start
+        self.end = lexemes[-1].end
+        outer = tuple(outside_brackets(lexemes))
+        at = next(i for i, lexeme in enumerate(outer) if lexeme.word in ("UPDATE", "DELETE"))
+        self.verb = outer[at].word
+        self.prefix = self.between(self.start, outer[at].start)
+        self.ignore = False
+        at += 1
+        while outer[at].word in ("LOW_PRIORITY", "QUICK", "IGNORE"):
+            self.ignore = self.ignore or outer[at].word == "IGNORE"
+            at += 1
+        self.head_end = outer[at].start
+        self.clauses: dict[str, Lexeme] = {}
+        joins_using = self.verb == "UPDATE" or outer[at].word != "FROM"
+        for lexeme in outer[at:]:
+            if lexeme.word in _CLAUSES and not (lexeme.word == "USING" and joins_using):
+                self.clauses.setdefault(lexeme.word, lexeme)
+        self.outer = outer[at:]
+
+    def between(self, start: int, end: int) -> tuple[Segment, ...]:
+        """The client's text of a span with its slots."""
+        return self._edits.between(start, end)
+
+    def clause_end(self, word: str) -> int:
+        """Where a clause ends: at the next one."""
+        start = self.clauses[word].start if word in self.clauses else self.head_end
+        return min((one.start for one in self.clauses.values() if one.start > start), default=self.end)
+
+    def clause(self, word: str) -> tuple[Segment, ...]:
+        """A clause with its word, '' when there is none."""
+        return self.between(self.clauses[word].start, self.clause_end(word)) if word in self.clauses else ()
+
+    @property
+    def tables(self) -> tuple[Segment, ...]:
+        """The table references, as they stand after FROM."""
+        if self.verb == "UPDATE":
+            return self.between(self.head_end, self.clauses["SET"].start)
+        word = "USING" if "USING" in self.clauses else "FROM"
+        return self.between(self.clauses[word].end, self.clause_end(word))
+
+    def query(self, columns: Sequence[Segment]) -> Frame:
+        """SELECT … FOR UPDATE of the rows the statement means."""
+        rest = (*self.clause("WHERE"), " ", *self.clause("ORDER"), " ", *self.clause("LIMIT"))
+        return self.frame(
+            (self.hints, *self.prefix, "SELECT ", *columns, " FROM ", *self.tables, " ", *rest, " FOR UPDATE")
+        )
+
+    def frame(self, segments: Sequence[Segment]) -> Frame:
+        """Segments as a frame whose literals are found by index."""
+        return part_frame(Template(tuple(segments), self.flags))
+
+
+def outside_brackets(lexemes: Sequence[Lexeme]) -> Iterator[Lexeme]:
+    """Lexemes that stand in no brackets, and the brackets' own are left out."""
+    depth = 0
+    for lexeme in lexemes:
+        if lexeme.kind is Kind.MARK and lexeme.text in "()":
+            depth += 1 if lexeme.text == "(" else -1
+        elif depth == 0:
+            yield lexeme
+
+
+def _delete(text: _Text, reference: TableReference) -> KeyedStep:
+    key = _key(reference)
+    table = quote_name(reference.table.name, quoted=True)
+    head = f"{text.hints}DELETE{' IGNORE' if text.ignore else ''} FROM {table}"
+    query = text.query(_key_columns(key, reference))
+    return KeyedStep(query, (text.frame((head,)),), text.frame(()), key, "", text.flags)
+
+
+def _update(text: _Text, reference: TableReference, assignments: Sequence[Assignment]) -> KeyedStep:
+    key = _key(reference)
+    rule = reference.table
+    placing = rule.sharding_columns if isinstance(rule, ShardedTable) and len(rule.nodes) > 1 else ()
+    if any(assignment.column in placing for assignment in assignments):
+        return _moving_update(text, reference, assignments, key, placing)
+    columns: list[Segment] = list(_key_columns(key, reference))
+    width = key.width
+    head = f"{text.hints}UPDATE{' IGNORE' if text.ignore else ''} {quote_name(reference.table.name, quoted=True)} AS "
+    parts: list[Frame | int] = [text.frame((f"{head}{quote_name(reference.alias, quoted=True)} SET ",))]
+    for position, assignment in enumerate(assignments):
+        if position:
+            parts.append(text.frame((", ",)))
+        if assignment.computed:
+            parts.append(text.frame(text.between(assignment.start, assignment.value)))
+            parts.append(width)
+            width += 1
+            columns += (", ", *_value(text, assignment, assignments[:position]))
+        else:
+            parts.append(text.frame(text.between(assignment.start, assignment.end)))
+    ordered = text.clause("ORDER") if len(assignments) and "LIMIT" not in text.clauses else ()
+    suffix = text.frame((" ", *ordered) if ordered else ())
+    qualifier = f"{quote_name(reference.alias, quoted=True)}."
+    return KeyedStep(text.query(columns), tuple(parts), suffix, key, qualifier, text.flags)
+
+
+def _moving_update(
+    text: _Text,
+    reference: TableReference,
+    assignments: Sequence[Assignment],
+    key: Key,
+    placing: Sequence[str],
+) -> KeyedStep:
+    schema = _schema(reference)
+    if schema.guarded:
+        raise not_supported(
+            f"UPDATE of the sharding column of '{schema.name}', which has triggers or is the parent of foreign keys "
+            "(its rows would be deleted and inserted again)",
+            "leave the sharding column out of SET",
+        )
+    if text.ignore:
+        raise not_supported("UPDATE IGNORE of a sharding column", "leave out IGNORE")
+    stored = [column for column in schema.columns if not column.generated]
+    names = [column.name.lower() for column in stored]
+    columns: list[Segment] = list(_key_columns(key, reference))
+    for column in stored:
+        exact = " + 0e0" if column.declared_type.startswith("float") else ""
+        columns.append(f", {_qualified(reference, column.name)}{exact}")
+    for position, assignment in enumerate(assignments):
+        columns += (", ", *_value(text, assignment, assignments[:position]))
+    assigned = tuple(names.index(assignment.column) for assignment in assignments)
+    writer = MovingWriter(
+        quote_name(reference.table.name, quoted=True),
+        key,
+        tuple(column.name for column in stored),
+        assigned,
+        tuple(names.index(name) for name in placing),
+        tuple(i for i, column in enumerate(stored) if column.renewed and i not in assigned),
+        text.flags,
+    )
+    return KeyedStep(text.query(columns), (), text.frame(()), key, "", text.flags, writer)
+
+
+def _value(text: _Text, assignment: Assignment, earlier: Sequence[Assignment]) -> tuple[Segment, ...]:
+    """An assignment's value as an item of the query. MySQL assigns from left to right, which a query does not."""
+    words = {
+        lexeme.value.lower() for lexeme in text.lexemes if assignment.value <= lexeme.start < assignment.end
+    }
+    before = {one.column for one in earlier} & words
+    if before:
+        raise not_supported(
+            f"an assignment of '{assignment.column}' from '{min(before)}', which the same UPDATE changes before",
+            "send two UPDATEs, or exchange the assignments",
+        )
+    if words == {"default"}:
+        raise not_supported(
+            f"'{assignment.column}' = DEFAULT in an UPDATE that moves rows or looks at other tables",
+            "write the value",
+        )
+    return ("(", *text.between(assignment.value, assignment.end), ")")
+
+
+def _assignments(
+    scopes: Scopes, tree: exp.Update, text: _Text
+) -> tuple[tuple[TableReference, Assignment], ...]:
+    """SET's assignments with the table each belongs to."""
+    own = scopes.of(tree)
+    spans = list(_spans(text))
+    if len(spans) != len(tree.expressions):
+        raise not_supported("this form of SET in UPDATE", "write column = value")
+    found = []
+    for (start, value, end), node in zip(spans, tree.expressions, strict=True):
+        owner = own[0] if len(own) == 1 else (scopes.column(node.this) or (None,))[0]
+        if owner is None:
+            raise not_supported(
+                f"an UPDATE of {node.this.sql()}, which no table is known to have", "qualify the column"
+            )
+        computed = node.expression.find(exp.Query) is not None or any(
+            (scopes.column(column) or (None,))[0] is not owner
+            for column in node.expression.find_all(exp.Column)
+        )
+        found.append((owner, Assignment(node.this.name.lower(), start, value, end, computed)))
+    return tuple(found)
+
+
+def _spans(text: _Text) -> Iterator[tuple[int, int, int]]:
+    """Start, start of the value, and end of every assignment."""
+    first, last = text.clauses["SET"].end, text.clause_end("SET")
+    inside = [lexeme for lexeme in text.outer if first <= lexeme.start < last]
+    start, value = first, 0
+    for lexeme in inside:
+        if lexeme.kind is not Kind.MARK:
+            continue
+        if lexeme.text in ("=", ":=") and not value:
+            value = lexeme.end
+        elif lexeme.text == ",":
+            yield start, value, lexeme.start
+            start, value = lexeme.end, 0
+    yield start, value, last
+
+
+def _key(reference: TableReference) -> Key:
+    schema = _schema(reference)
+    names = schema.primary_key or next(
+        (
+            columns
+            for columns in schema.unique_keys
+            if all((column := schema.column(name)) is not None and not column.nullable for name in columns)
+        ),
+        (),
+    )
+    columns = [schema.column(name) for name in names]
+    if not names or any(column is None or column.family in _UNNAMEABLE for column in columns):
+        raise not_supported(
+            f"a write to '{schema.name}' whose rows a query must name first, while it has no primary key of exact values",
+            "add a primary key, or name the rows in WHERE by the sharding columns",
+        )
+    rule = reference.table
+    sharding = rule.sharding_columns if isinstance(rule, ShardedTable) else ()
+    lowered = {name.lower() for name in names}
+    return Key(tuple(names), tuple(name for name in sharding if name not in lowered))
+
+
+def _schema(reference: TableReference) -> TableSchema:
+    if reference.schema is None:
+        raise not_supported(
+            f"a write to '{reference.table.name}' whose rows a query must name first, while its columns are unknown",
+            "name the rows in WHERE by the sharding columns",
+        )
+    return reference.schema
+
+
+def _key_columns(key: Key, reference: TableReference) -> tuple[Segment, ...]:
+    return (", ".join(_qualified(reference, name) for name in (*key.columns, *key.sharding)),)
+
+
+def _qualified(reference: TableReference, column: str) -> str:
+    return f"{quote_name(reference.alias, quoted=True)}.{quote_name(column, quoted=True)}"

@@ -1,0 +1,69 @@
+"""The plan of a write that is derived, and how others fall back to it.
+
+Decides nothing about SQL: it holds what `keyed` and `insert_select` made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dbmesh.errors import NOT_SUPPORTED, MeshError
+from dbmesh.planner.one_place import OnePlacePlan, first_target
+from dbmesh.planner.plan import BoundStatement, Call, DerivedWrite, Names, PinReason, Shot, Verb
+from dbmesh.planner.route import Router
+from dbmesh.planner.template import Template
+from dbmesh.planner.text_plan import prototype_shot
+
+
+class Derivation(Protocol):
+    """A derived write before its literals are known."""
+
+    def bind(self, call: Call) -> DerivedWrite:
+        """The steps for these values."""
+        ...
+
+
+def bind_derived(derivation: Derivation | MeshError, call: Call, names: Names) -> BoundStatement:
+    """The derived write as a bound statement. Raises the reason why there is none."""
+    if isinstance(derivation, MeshError):
+        raise derivation
+    return BoundStatement((), derivation.bind(call), names)
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedPlan:
+    """A `ShardPlan` that derives. With `one_place`, only when the rows do not all meet on one data source. `router` and
+    `template` serve PREPARE."""
+
+    verb: Verb
+    tables: tuple[str, ...]
+    derivation: Derivation | MeshError
+    names: Names
+    router: Router
+    template: Template
+    one_place: OnePlacePlan | None = None
+    reads_only: bool = False
+    opens_transaction: bool = True
+    implicit_commit: bool = False
+    pin: PinReason | None = None
+    calculates_found_rows: bool = False
+    reads_clock: bool = False
+    direct: None = None
+
+    def bind(self, call: Call) -> BoundStatement:
+        """The only shot, or the steps for these values. Raises MeshError(NOT_SUPPORTED)."""
+        if self.one_place is not None:
+            try:
+                return self.one_place.bind(call)
+            except MeshError as refusal:
+                if refusal.kind is not NOT_SUPPORTED or self.router.hints.data_source is not None:
+                    raise
+        return bind_derived(self.derivation, call, self.names)
+
+    def prototype(self, literals: Sequence[object] = ()) -> Shot:
+        """The client's statement on the first node of every table; no column is named by its literals."""
+        del literals
+        target = first_target(self.router)
+        return prototype_shot(target.data_source, (self.template.frame(target.tables),))

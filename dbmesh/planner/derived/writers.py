@@ -1,0 +1,189 @@
+"""What becomes of the rows a query named: the statements that write them.
+
+Decides how many rows one statement takes and how a row is named by its key. Statements are text in logic names; they are
+planned like any client's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dbmesh.errors import COLUMN_COUNT, MeshError
+from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.planner.plan import DerivedStatement
+from dbmesh.planner.template import quote_name
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.wire.packets import ColumnDefinition
+
+ROWS_PER_STATEMENT = 500
+"""Rows one statement names or inserts at most."""
+
+TEXT_PER_STATEMENT = 256 * 1024
+"""Characters of values after which a statement takes no further row."""
+
+Literals = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """How rows of a table are named: the columns of its primary key, then the sharding columns outside of it, which lead
+    the statement to the rows' nodes."""
+
+    columns: tuple[str, ...]
+    sharding: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """How many values of a row belong to the key."""
+        return len(self.columns) + len(self.sharding)
+
+    def condition(self, rows: Sequence[Literals], qualifier: str = "") -> str:
+        """WHERE's condition for these rows, each given by the literals of its key. O(rows)."""
+        names = [f"{qualifier}{quote_name(name, quoted=True)}" for name in self.columns]
+        if len(names) == 1:
+            condition = f"{names[0]} IN ({','.join([row[0] for row in rows])})"
+        else:
+            members = ",".join([f"({','.join(row[: len(names)])})" for row in rows])
+            condition = f"({','.join(names)}) IN ({members})"
+        for at, name in enumerate(self.sharding, len(names)):
+            values = dict.fromkeys(row[at] for row in rows)
+            if "NULL" not in values:
+                condition += f" AND {qualifier}{quote_name(name, quoted=True)} IN ({','.join(values)})"
+        return condition
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedWriter:
+    """Writes rows by their keys, which the query puts first. `parts` are the statement's text up to WHERE, with indexes
+    of row values between; rows with equal values there share a statement."""
+
+    parts: tuple[str | int, ...]
+    suffix: str
+    key: Key
+    qualifier: str
+    flags: LexerFlags
+
+    def statements(
+        self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[bytes | None]]
+    ) -> Iterator[DerivedStatement]:
+        """See `RowWriter`."""
+        indexes = [part for part in self.parts if isinstance(part, int)]
+        groups: dict[Literals, list[Literals]] = {}
+        for row in distinct_rows(self.key, columns, rows, self.flags):
+            groups.setdefault(tuple([row[index] for index in indexes]), []).append(row[: self.key.width])
+        for values, keys in groups.items():
+            given = iter(values)
+            head = "".join([part if isinstance(part, str) else next(given) for part in self.parts])
+            for chunk in chunks(keys):
+                yield DerivedStatement(
+                    f"{head} WHERE {self.key.condition(chunk, self.qualifier)}{self.suffix}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class MovingWriter:
+    """Writes rows whose sharding columns change. The query gives the key, then the values of `columns`, then the new values
+    of `assigned` (indexes into `columns`). A row that stays where it is is updated, another is deleted and inserted with
+    its new values; `renewed` are columns that take the time of the change."""
+
+    table: str
+    key: Key
+    columns: tuple[str, ...]
+    assigned: tuple[int, ...]
+    placing: tuple[int, ...]
+    renewed: tuple[int, ...]
+    flags: LexerFlags
+
+    def statements(
+        self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[bytes | None]]
+    ) -> Iterator[DerivedStatement]:
+        """See `RowWriter`."""
+        staying: list[tuple[Literals, Literals]] = []
+        leaving: list[Literals] = []
+        arriving: list[Literals] = []
+        for row in distinct_rows(self.key, columns, rows, self.flags):
+            key, old = row[: self.key.width], row[self.key.width : self.key.width + len(self.columns)]
+            new = list(old)
+            for index, value in zip(self.assigned, row[self.key.width + len(self.columns) :], strict=True):
+                new[index] = value
+            if all(new[index] == old[index] for index in self.placing):
+                staying.append((key, tuple(new)))
+                continue
+            for index in self.renewed:
+                new[index] = "CURRENT_TIMESTAMP(6)"
+            leaving.append(key)
+            arriving.append(tuple(new))
+        for key, values in staying:
+            yield DerivedStatement(self._update(key, values))
+        for chunk in chunks(leaving):
+            yield DerivedStatement(
+                f"DELETE FROM {self.table} WHERE {self.key.condition(chunk)}", counts=False
+            )
+        names = ",".join([quote_name(name, quoted=True) for name in self.columns])
+        yield from insert_statements(f"INSERT INTO {self.table} ({names})", arriving, "")
+
+    def _update(self, key: Literals, values: Literals) -> str:
+        assignments = ", ".join(
+            f"{quote_name(self.columns[index], quoted=True)} = {values[index]}"
+            for index in self.assigned
+            if index not in self.placing
+        )
+        if not assignments:
+            name = quote_name(self.columns[self.placing[0]], quoted=True)
+            assignments = f"{name} = {name}"
+        return f"UPDATE {self.table} SET {assignments} WHERE {self.key.condition([key])}"
+
+
+@dataclass(frozen=True, slots=True)
+class InsertWriter:
+    """Inserts the rows of a query. `head` is the statement up to VALUES, which lists `columns` of them; `tail` is what
+    follows the rows."""
+
+    head: str
+    columns: int
+    tail: str
+    flags: LexerFlags
+
+    def statements(
+        self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[bytes | None]]
+    ) -> Iterator[DerivedStatement]:
+        """See `RowWriter`."""
+        if len(columns) != self.columns:
+            raise MeshError(COLUMN_COUNT, row=1)
+        writers = literal_writers(columns, self.flags)
+        yield from insert_statements(self.head, [row_literals(writers, row) for row in rows], self.tail)
+
+
+def insert_statements(head: str, rows: Sequence[Literals], tail: str) -> Iterator[DerivedStatement]:
+    """INSERTs of these rows."""
+    for chunk in chunks(rows):
+        values = ",".join([f"({','.join(row)})" for row in chunk])
+        yield DerivedStatement(f"{head} VALUES {values}{tail}")
+
+
+def distinct_rows(
+    key: Key, columns: Sequence[ColumnDefinition], rows: Iterable[Sequence[bytes | None]], flags: LexerFlags
+) -> Iterator[Literals]:
+    """Rows as literals, each key once: a join meets a row several times, and an outer join meets rows that are none
+    (their key is NULL)."""
+    writers = literal_writers(columns, flags)
+    seen: set[tuple[bytes | None, ...]] = set()
+    width = len(key.columns)
+    for row in rows:
+        name = tuple(row[:width])
+        if name not in seen and None not in name:
+            seen.add(name)
+            yield row_literals(writers, row)
+
+
+def chunks(rows: Sequence[Literals]) -> Iterator[Sequence[Literals]]:
+    """Rows in portions one statement can take."""
+    start = size = 0
+    for at, row in enumerate(rows):
+        size += sum(map(len, row))
+        if at + 1 - start == ROWS_PER_STATEMENT or size > TEXT_PER_STATEMENT:
+            yield rows[start : at + 1]
+            start, size = at + 1, 0
+    if start < len(rows):
+        yield rows[start:]

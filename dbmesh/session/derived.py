@@ -1,0 +1,100 @@
+"""Runs a derived write: its queries, then the statements its writers make of their rows, all in one transaction.
+
+Decides the order and what the client is told of it as one statement. The statements are planned and run like a client's
+own; what they are is the planner's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
+from dbmesh.errors import MERGE_LIMIT, MeshError, ShardError, not_supported
+from dbmesh.merge.counts import info_of_one_row, merge_counts
+from dbmesh.merge.rows import MergeLimits
+from dbmesh.planner.derived.literals import BINARY_CHARSET
+from dbmesh.planner.plan import CountMerge, DerivedWrite, Verb
+from dbmesh.session.connections import ROLLED_BACK_BY_SERVER
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
+from dbmesh.wire.values import decode_text_row
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+Perform = Callable[[str, Sink], Awaitable[Outcome]]
+"""Plans and runs one statement of the logic database; its rows go to the sink."""
+
+
+async def run_derived(session: Session, verb: Verb, write: DerivedWrite, perform: Perform) -> Outcome:
+    """Run every step. The transaction is the caller's; what a failed statement wrote in one that was open before is
+    undone here. Raises MeshError or ShardError."""
+    transaction = session.transaction
+    await transaction.begin_steps()
+    try:
+        return await _run_steps(session, verb, write, perform)
+    except (MeshError, ShardError) as error:
+        if transaction.open and error.number not in ROLLED_BACK_BY_SERVER:
+            await transaction.undo_statement()
+        raise
+    finally:
+        transaction.end_steps()
+
+
+async def _run_steps(session: Session, verb: Verb, write: DerivedWrite, perform: Perform) -> Outcome:
+    found = [await _read(session, step.query, perform) for step in write.steps]
+    oks: list[OkPacket] = []
+    warnings: list[ShardWarning] = []
+    for step, rows in zip(write.steps, found, strict=True):
+        for statement in step.writer.statements(rows.definitions, rows.values):
+            outcome = await perform(statement.sql, RowsInMemory(session.mesh.limits))
+            warnings += outcome.warnings
+            if statement.counts:
+                oks.append(outcome.ok)
+    return Outcome(_one(oks, verb, write), None, warnings)
+
+
+def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:
+    """What one statement would have said."""
+    if not oks:
+        return OkPacket(info=write.info)
+    inserts = verb in (Verb.INSERT, Verb.REPLACE)
+    ok = merge_counts(CountMerge(inserts=inserts), oks)
+    return replace(ok, info=info_of_one_row(ok)) if inserts and not ok.info else ok
+
+
+async def _read(session: Session, sql: str, perform: Perform) -> RowsInMemory:
+    rows = RowsInMemory(session.mesh.limits)
+    await perform(sql, rows)
+    exact = all(column.character_set == BINARY_CHARSET for column in rows.definitions)
+    if not exact and session.state.names.partition(" ")[0] != "utf8mb4":
+        raise not_supported(
+            f"rows carried between data nodes in the character set {session.state.names}",
+            "SET NAMES utf8mb4 first",
+        )
+    return rows
+
+
+class RowsInMemory:
+    """A sink that keeps what it is given, within the limits of merges."""
+
+    def __init__(self, limits: MergeLimits) -> None:
+        self._limits = limits
+        self._bytes = 0
+        self.definitions: Sequence[ColumnDefinition] = ()
+        self.values: list[list[bytes | None]] = []
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """See `Sink`."""
+        self.definitions = columns
+
+    def rows(self, rows: list[bytes]) -> None:
+        """See `Sink`. Raises MeshError(MERGE_LIMIT)."""
+        self._bytes += sum(map(len, rows))
+        if len(self.values) + len(rows) > self._limits.max_rows:
+            raise MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows")
+        if self._bytes > self._limits.max_bytes:
+            raise MeshError(MERGE_LIMIT, limit=f"{self._limits.max_bytes} bytes", setting="merge-max-bytes")
+        self.values.extend(map(decode_text_row, rows))

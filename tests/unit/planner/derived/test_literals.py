@@ -1,0 +1,43 @@
+"""Values of a row as literals that read back as the same values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dbmesh.errors import MeshError
+from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.sql.lexer import DEFAULT, LexerFlags
+from dbmesh.wire.constants import ColumnType
+from tests.plugins.merging import binary, decimal, double, integer, text
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "literal"),
+    [
+        (integer("a"), b"-9223372036854775808", "-9223372036854775808"),
+        (decimal("a", 2), b"1.50", "1.50"),
+        (double("a"), b"0.1", "0.1e0"),
+        (double("a"), b"1e300", "1e300"),
+        (text("a"), "é'\\\n".encode(), "'é\\'\\\\\\n'"),
+        (text("a"), b"\xff", "'\udcff'"),
+        (binary("a"), b"\x00'", "x'0027'"),
+        (replace(binary("a"), type=ColumnType.BIT), b"\x01\x02", "x'0102'"),
+        (replace(text("a"), type=ColumnType.JSON), b'{"a": 1}', "'{\"a\": 1}'"),
+        (replace(integer("a"), type=ColumnType.DATE), b"0000-00-00", "'0000-00-00'"),
+        (text("a"), None, "NULL"),
+    ],
+)
+def test_a_value_keeps_its_type(column: object, value: bytes | None, literal: str) -> None:
+    assert row_literals(literal_writers([column], DEFAULT), [value]) == (literal,)  # type: ignore[list-item]
+
+
+def test_without_backslash_escapes_a_backslash_is_itself() -> None:
+    writers = literal_writers([text("a")], LexerFlags(no_backslash_escapes=True))
+    assert row_literals(writers, [b"\\'"]) == ("'\\'''",)
+
+
+def test_float_text_has_too_few_digits_to_be_carried() -> None:
+    with pytest.raises(MeshError, match="FLOAT values"):
+        literal_writers([replace(double("f"), type=ColumnType.FLOAT)], DEFAULT)
