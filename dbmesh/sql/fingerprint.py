@@ -142,7 +142,11 @@ class _Folding:
                 at = self._list(at)
                 continue
             else:
-                out.append("0" if token.isdigit() else lexer.sentinel(token))
+                kind = "0" if token.isdigit() else lexer.sentinel(token)
+                if not before and kind == "''" and out[-2:] == ["''", ""]:
+                    # 'a'"b": two strings that touch must not become one with a quote in it.
+                    out.append(" ")
+                out.append(kind)
                 literals.append(token)
             out.append(pieces[at + 1])
             at += 2
@@ -225,7 +229,7 @@ class _Folding:
         if not _NOT_IN_ROWS.isdisjoint({cell[0] for cell in cells}) or self._foreign(cells):
             return None
         for cell, text in zip(row, [*inner, pieces[last][:position]], strict=True):
-            self.out += (lexer.sentinel(cell), text)
+            self.out += (lexer.sentinel(cell), text or " ")
         self.literals.append(RowSet(width, cells))
         self.out.append(pieces[end][position:])
         return end + 1

@@ -69,6 +69,20 @@ def test_a_fraction_glued_to_a_string_belongs_to_no_slot(sql: str) -> None:
     assert len(cut(shape).slots) == len(literals) == 1
 
 
+@pytest.mark.parametrize(
+    ("sql", "shape"),
+    [
+        ("""SELECT 'a'"b\"""", "SELECT '' ''"),
+        ("""SELECT ('a'"b")""", "SELECT ('' '')"),
+        ("""INSERT INTO t VALUES ('a'"b", 1), ('c'"d", 2)""", "INSERT INTO t VALUES ('' '', 0)"),
+    ],
+)
+def test_strings_that_touch_stay_two(sql: str, shape: str) -> None:
+    found = fingerprint(sql)
+    assert found[0] == shape
+    assert {slot.index for slot in cut(shape).slots} == set(range(len(found[1])))
+
+
 def test_a_thousand_rows_have_the_shape_of_one() -> None:
     rows = ",".join(f"({n},'{n}')" for n in range(1000))
     assert fingerprint(f"INSERT INTO t VALUES {rows}").shape == "INSERT INTO t VALUES (0,'')"
