@@ -64,11 +64,25 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
             databases[lowered] = rules
             named_in[lowered] = name
         mistakes.extend(source.mistakes)
+    exact = properties["text-sharding-keys"] == "exact"
+    databases = {
+        name: replace(rules, exact_text_keys=exact, merge_node=_merge_node(rules, properties))
+        for name, rules in databases.items()
+    }
+    wanted = properties["federation-merge-node"]
+    if wanted and databases and not any(rules.merge_node for rules in databases.values()):
+        path = "props.federation-merge-node"
+        text = f"no logic database has a MySQL data source named '{wanted}'"
+        mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, "name one of a logic database's data sources"))
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
-    exact = properties["text-sharding-keys"] == "exact"
-    databases = {name: replace(rules, exact_text_keys=exact) for name, rules in databases.items()}
     return Configuration(MappingProxyType(databases), users, properties)
+
+
+def _merge_node(rules: RuleSet, properties: Mapping[str, PropertyValue]) -> str | None:
+    name = str(properties["federation-merge-node"])
+    source = rules.data_sources.get(name)
+    return name if source is not None and source.kind == "mysql" else None
 
 
 def _load_global(

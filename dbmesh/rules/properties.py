@@ -40,6 +40,10 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
         "plan-cache-size": Property(4096, "Plans kept; the least recently used one makes room.", 1),
         "merge-max-rows": Property(1000000, "Rows a merge that cannot stream may hold.", 1),
         "merge-max-bytes": Property(268435456, "Bytes a merge that cannot stream may hold.", 1),
+        "federation-merge-node": Property(
+            "",
+            "Data source on which federated statements are merged; empty takes the one with most of their rows.",
+        ),
         "federation-max-rows": Property(1000000, "Rows a federated statement may load on its merge node.", 1),
         "federation-max-bytes": Property(
             536870912, "Bytes a federated statement may load on its merge node.", 1

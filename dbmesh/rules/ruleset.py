@@ -339,6 +339,7 @@ class RuleSet:
     * `binding_groups`: each a tuple of table names (lower case) whose i-th nodes belong together.
     * `single_tables`: `*.*`, `ds.*` or `ds.table` patterns of !SINGLE; `default_single_source` receives new ones.
     * `exact_text_keys`: the operator promises that text keys are always written and compared in one spelling.
+    * `merge_node`: the data source on which federated statements are merged, None for the one with most of their rows.
     """
 
     database: str
@@ -350,6 +351,7 @@ class RuleSet:
     default_single_source: str | None = None
     key_generators: Mapping[str, KeyGeneratorConfig] = field(default_factory=dict)
     exact_text_keys: bool = False
+    merge_node: str | None = None
 
     def table(self, name: str) -> TableRule | None:
         """The rule of a logic table, compared without case; None for single tables."""

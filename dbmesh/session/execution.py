@@ -263,6 +263,26 @@ async def _in_own_transaction(session: Session, work: Coroutine[None, None, Outc
     return outcome
 
 
+class _Attempt:
+    """A sink whose answer may have to be taken back for another."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._mark = sink.mark() if isinstance(sink, ResultSink) else None
+        self._has_rows = False
+        self.columns = sink.columns
+
+    def rows(self, rows: list[bytes]) -> None:
+        self._has_rows = True
+        self._sink.rows(rows)
+
+    def taken_back(self) -> bool:
+        """Whether nobody has seen anything. A sink of the mesh's own forgets columns when it gets others."""
+        if self._mark is not None and isinstance(self._sink, ResultSink):
+            return self._sink.take_back(self._mark)
+        return not self._has_rows
+
+
 async def _merged_or_federated(
     session: Session,
     database: Database,
@@ -272,14 +292,17 @@ async def _merged_or_federated(
     *,
     undo: bool = True,
 ) -> Outcome:
-    """The merge, or the federation; federation too when the merger finds values it cannot combine exactly. It finds out
-    by the columns, before the client has got anything."""
+    """The merge, or the federation; federation too when the merger finds values it cannot combine exactly, as long as
+    the sink has got no rows that could not be taken back."""
     if isinstance(bound.answer, Federation):
         return await _federated(session, database, plan, bound, sink)
-    try:
+    if bound.alternative is None:
         return await _exchange(session, database, plan, bound, sink, undo=undo)
+    attempt = _Attempt(sink)
+    try:
+        return await _exchange(session, database, plan, bound, attempt, undo=undo)
     except MeshError as refusal:
-        if refusal.kind is not NOT_SUPPORTED or bound.alternative is None:
+        if refusal.kind is not NOT_SUPPORTED or not attempt.taken_back():
             raise
         try:
             instead = bound.alternative(refusal)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from dbmesh.planner.plan import Names
 from dbmesh.session.client import Client
@@ -88,6 +89,14 @@ def number_column(name: str) -> ColumnDefinition:
     )
 
 
+class Mark(NamedTuple):
+    """A place in an answer: the next packet's id, how much is held, and how often something was sent."""
+
+    sequence: int
+    held: int
+    flushed: int
+
+
 class ResultSink:
     """One command's answer to one client. Several results may follow each other (`more`)."""
 
@@ -101,6 +110,7 @@ class ResultSink:
         self._binary = binary
         self._held: list[bytes] = []
         self._held_size = 0
+        self._flushed = 0
         self._definitions: tuple[ColumnDefinition, ...] = ()
         self._encode: Callable[[Sequence[bytes]], list[bytes]] | None = None
 
@@ -121,6 +131,19 @@ class ResultSink:
         if not self._capabilities & _DEPRECATE_EOF:
             packets.append(make_eof(EofPacket(0, 0)))
         self._hold(self._framed(packets))
+
+    def mark(self) -> Mark:
+        """Where the answer stands, for `take_back`."""
+        return Mark(self._sequence, len(self._held), self._flushed)
+
+    def take_back(self, mark: Mark) -> bool:
+        """Forget what was written since `mark`; False when some of it has left."""
+        if self._flushed != mark.flushed:
+            return False
+        del self._held[mark.held :]
+        self._held_size = sum(map(len, self._held))
+        self._sequence = mark.sequence
+        return True
 
     def rows(self, rows: list[bytes]) -> None:
         """Text row payloads, sent in the form the command asked for."""
@@ -177,4 +200,5 @@ class ResultSink:
         data = b"".join(self._held)
         self._held = []
         self._held_size = 0
+        self._flushed += 1
         self._client.write(data)

@@ -151,6 +151,7 @@ def plan_federation(context: PlanContext, scopes: Scopes, router: Router) -> Fed
         final_template(context, scopes, clauses).frame(()),
         Names(names.database, {**names.tables, **renamed}),
         tuple(context.rule_set.data_sources),
+        context.rule_set.merge_node,
     )
 
 

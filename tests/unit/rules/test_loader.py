@@ -284,3 +284,24 @@ def test_a_damaged_file_never_breaks_the_loader(data: st.DataObject) -> None:
         else:
             lines[index] = data.draw(st.sampled_from(LINES))
     assert outcome({"global.yaml": GLOBAL, "database-shop.yaml": "\n".join(lines)})
+
+
+_SINGLE = "- !SINGLE\n  tables: ['*.*']\n"
+
+
+@pytest.mark.parametrize(("name", "expected"), [("ds_1", "ds_1"), ("''", None)])
+def test_a_merge_node_is_a_data_source(name: str, expected: str | None) -> None:
+    files = {
+        "global.yaml": f"{GLOBAL}props: {{federation-merge-node: {name}}}\n",
+        "database-shop.yaml": SOURCES + _SINGLE,
+    }
+    assert load_configuration(files, lambda kind, name: "x").databases["shop"].merge_node == expected
+
+
+def test_a_merge_node_nobody_has_is_a_mistake() -> None:
+    files = {
+        "global.yaml": GLOBAL + "props: {federation-merge-node: ds_7}\n",
+        "database-shop.yaml": SOURCES + _SINGLE,
+    }
+    with pytest.raises(ConfigurationError, match="'ds_7'"):
+        load_configuration(files, lambda kind, name: "x")

@@ -96,3 +96,16 @@ def test_a_materialised_derived_table_has_no_schema() -> None:
 
     derived = replace(column("a"), schema=b"", table=b"d", org_table=b"d")
     assert rename(derived, NAMES) == derived
+
+
+def test_an_answer_nobody_has_seen_can_be_taken_back() -> None:
+    client = RecordingClient()
+    sink = ResultSink(client, MODERN, NAMES)
+    mark = sink.mark()
+    sink.columns([column("wrong"), column("again")])
+    assert sink.take_back(mark)
+    sink.columns([column("a")])
+    sink.rows([encode_text_row([b"x" * HELD_BYTES])])
+    assert not sink.take_back(mark), "a part has left"
+    sink.end_rows(2, 0)
+    assert client.packets() == _packets(canned.result_set([column("a")], [[b"x" * HELD_BYTES]]))

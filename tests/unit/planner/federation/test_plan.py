@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.planner.plan import BoundStatement, Federation
 from dbmesh.planner.select import plan_select
-from tests.plugins.planner_world import call_of, context_of
+from tests.plugins.planner_world import RULES, call_of, context_of
 
 
 def bind(sql: str, *parameters: int | str) -> tuple[BoundStatement, Federation]:
@@ -74,3 +76,11 @@ def test_a_lock_goes_to_the_scans_with_its_time() -> None:
 def test_refusals(sql: str, what: str) -> None:
     with pytest.raises(MeshError, match=what):
         plan_select(context_of(sql)).bind(call_of(sql, (1,)))
+
+
+def test_a_merge_node_that_is_named_is_taken() -> None:
+    rules = replace(RULES, merge_node="ds_1")
+    sql = "SELECT p.id FROM t_plain p JOIN t_order o ON o.order_id = p.id"
+    answer = plan_select(context_of(sql, rules=rules)).bind(call_of(sql)).answer
+    assert isinstance(answer, Federation)
+    assert answer.merge_node == "ds_1"
