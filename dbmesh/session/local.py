@@ -84,9 +84,12 @@ def use(session: Session, name: str) -> None:
     session.database = database.name
 
 
-def _ok(session: Session, sink: ResultSink, more: int, session_state: bytes = b"") -> None:
+def _ok(
+    session: Session, sink: ResultSink, more: int, session_state: bytes = b"", *, info: bytes = b""
+) -> None:
     warnings = len(session.warnings)
-    sink.ok(OkPacket(status=session.status | more, warnings=warnings, session_state=session_state))
+    status = session.status | more
+    sink.ok(OkPacket(status=status, warnings=warnings, info=info, session_state=session_state))
 
 
 async def _begin(session: Session, statement: Begin, sink: ResultSink, more: int) -> None:
@@ -198,7 +201,7 @@ async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSi
     count = count_parameters(session, text)
     session.text_statements[statement.name.lower()] = PreparedStatement(0, sql, text, count)
     session.warnings = []
-    _ok(session, sink, more)
+    _ok(session, sink, more, info=b"Statement prepared")
 
 
 async def _text_execute(session: Session, statement: TextExecute, sink: ResultSink, more: int) -> None:

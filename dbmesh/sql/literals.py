@@ -20,7 +20,7 @@ _NEEDS_QUOTING = re.compile(r"[\\'\0\n\r\x1a]")
 
 
 def decode_literal(raw: str, kind: SlotKind | None = None, *, no_backslash_escapes: bool = False) -> SqlValue:
-    """The value of one literal's text. `kind` tells `x''` and `b''`, whose prefix is not in the text.
+    """The value of one literal's text. `kind` tells `x''` and `b''` where the prefix is not in the text.
 
     Raises ValueError for hexadecimal or bit digits the server would refuse too.
     """
@@ -36,6 +36,10 @@ def decode_literal(raw: str, kind: SlotKind | None = None, *, no_backslash_escap
         return text
     if first in "nN":
         return None
+    if first in "xX":
+        return bytes.fromhex(raw[2:-1])
+    if first in "bB":
+        return _bits(raw[2:-1])
     if raw.startswith("0x"):
         digits = raw[2:]
         return bytes.fromhex(digits if len(digits) % 2 == 0 else "0" + digits)

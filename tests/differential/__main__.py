@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.differential.judge import Judge
@@ -43,11 +45,22 @@ def main() -> int:
             for scene in stage.scenes
         ]
         began = time.monotonic()
-        for number in range(arguments.statements):
-            judges[number % len(judges)].step()
-            if (number + 1) % 500 == 0:
-                rate = (number + 1) / (time.monotonic() - began)
-                print(f"{number + 1} statements, {rate:.0f} per second", file=sys.stderr, flush=True)
+        said = threading.Lock()
+
+        def say(text: str) -> None:
+            with said:
+                print(text, flush=True)
+
+        def share(number: int) -> None:
+            for _ in range(number, arguments.statements, len(judges)):
+                judges[number].step(say)
+                done = sum(judge.report.statements for judge in judges)
+                if done % 500 == 0:
+                    rate = done / (time.monotonic() - began)
+                    print(f"{done} statements, {rate:.0f} per second", file=sys.stderr, flush=True)
+
+        with ThreadPoolExecutor(len(judges)) as threads:
+            list(threads.map(share, range(len(judges))))
         report = Report()
         for judge in judges:
             report.add(judge.report)

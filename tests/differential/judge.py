@@ -50,7 +50,7 @@ class Judge:
         if outcome.refused:
             report.refuse(outcome.refused, write(statement))
         elif outcome.differences:
-            report.differ(outcome.differences)
+            report.differ(outcome.kinds)
             self._explain(statement, outcome, say)
         elif outcome.failed:
             report.fail(outcome.failed, write(statement))
@@ -78,22 +78,19 @@ class Judge:
         self._shrunk[outcome.kinds] += 1
 
         def fails(candidate: Part) -> bool:
-            found = self.sides.run(candidate, self._modes)
+            found = self.sides.run(candidate, outcome.modes)
             return bool(found.kinds & outcome.kinds) and not self.sides.open_by_sql(candidate)
 
         smallest = shrink(statement, fails)
-        final = self.sides.run(smallest, self._modes)
-        preview = "\n".join(
-            " | ".join((cell or b"").decode("utf-8", "replace") for cell in row)
-            for row in self.preview(smallest)
-        )
+        final = self.sides.run(smallest, outcome.modes)
+        rows = self.preview(smallest)
         mismatch = Mismatch(
             self.scene.name,
             write(statement),
             write(smallest),
-            final.where,
-            final.differences or outcome.differences,
-            preview,
+            final.where or outcome.where,
+            tuple((final.differences or outcome.differences).values()),
+            "\n".join(" | ".join((cell or b"").decode("utf-8", "replace") for cell in row) for row in rows),
         )
         if self.sides.open_by_sql(statement):
             mismatch.where += "; the whole statement has no one answer: two plain servers differ too"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.differential.compare import METADATA, Difference
@@ -73,9 +74,9 @@ class Report:
         self.failed[number] += 1
         self.failures.setdefault(number, statement)
 
-    def differ(self, differences: tuple[Difference, ...]) -> None:
+    def differ(self, kinds: Iterable[str]) -> None:
         """Notes the kinds of a statement's differences."""
-        kinds = {difference.kind for difference in differences}
+        kinds = set(kinds)
         self.kinds.update(kinds)
         if all(kind.removeprefix("prepare: ") in METADATA for kind in kinds):
             self.metadata_only += 1

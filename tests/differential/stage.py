@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,8 @@ class Stage:
         for scene in scenes:
             (rules / f"database-{scene.name}.yaml").write_text(scene.configuration(servers))
         self.mesh = Mesh(rules, directory / "mesh.log")
-        self._connections: dict[int, pymysql.Connection[Any]] = {}
+        # Layouts run side by side, each in a thread with connections of its own.
+        self._connections: dict[tuple[int, int], pymysql.Connection[Any]] = {}
 
     def create(self) -> None:
         """Makes and fills all tables."""
@@ -144,9 +146,10 @@ class Stage:
         return found
 
     def _run(self, server: MariaDb, *statements: str) -> list[tuple[Any, ...]]:
-        if server.port not in self._connections:
-            self._connections[server.port] = server.connect()
-        with self._connections[server.port].cursor() as cursor:
+        owner = threading.get_ident(), server.port
+        if owner not in self._connections:
+            self._connections[owner] = server.connect()
+        with self._connections[owner].cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
             return list(cursor.fetchall())

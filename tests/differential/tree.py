@@ -127,16 +127,18 @@ class Star(Part):
 
 @dataclass(frozen=True)
 class TableRef(Part):
-    """A table, a CTE's name included."""
+    """A table, a CTE's name included, with an index hint or none."""
 
     name: str
     alias: str | None = field(default=None, metadata=_OPTIONAL)
-    written: str = ""
+    hint: str = ""
 
     def spell(self) -> Iterator[str | Part]:
-        yield self.written or self.name
+        yield self.name
         if self.alias is not None:
             yield f" {self.alias}"
+        if self.hint:
+            yield f" {self.hint}"
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,9 @@ class Aggregates(Sources):
                 return Call(self.pick(functions), (number,), _APPROXIMATE)
         if form == "concat":
             return self._concat(scope, column)
+        if form == "json" and len(scope.key) == 1 and column.type.family is Family.INTEGER:
+            named = (scope.key[0], column)
+            return Call("JSON_OBJECTAGG({}, {})", named, Type(Family.JSON, TEXT.values, check=Check.ELEMENTS))
         if form == "json" and column.type.family in (Family.INTEGER, Family.TEXT, Family.DECIMAL):
             return Call("JSON_ARRAYAGG({})", (column,), Type(Family.JSON, TEXT.values, check=Check.ELEMENTS))
         if form == "computed":

@@ -56,6 +56,7 @@ class Predicates(Expressions):
                 ("columns", 6),
                 ("expression", 8),
                 ("truth", 2),
+                ("row", 2),
             )
         )
         if form == "in":
@@ -76,6 +77,8 @@ class Predicates(Expressions):
                 (column,),
                 INTEGER,
             )
+        if form == "row":
+            return self._row_comparison(scope, column)
         if form == "expression":
             computed = self.expression(scope)
             if computed.type.family is not Family.JSON:
@@ -103,6 +106,16 @@ class Predicates(Expressions):
         routed = [(a, b) for a, b in pairs if a.name == b.name and a.name in _ROUTED]
         a, b = self.pick(routed) if routed and self.chance(0.6) else self.pick(pairs)
         return Call(f"{{}} {self.pick(operators)} {{}}", (a, b), INTEGER)
+
+    def _row_comparison(self, scope: Scope, first: ColumnRef) -> Expression:
+        """Two columns compared with a row, or with several."""
+        second = self._compared(scope)
+        rows = [Listing((self.literal(first.type), self.literal(second.type))) for _ in range(2)]
+        if self.chance(0.5):
+            return Call("({}, {}) IN (({}), ({}))", (first, second, *rows), INTEGER)
+        return Call(
+            f"({{}}, {{}}) {self.pick(('=', '<>', '<=>', '<'))} ({{}})", (first, second, rows[0]), INTEGER
+        )
 
     def nested(self, scope: Scope) -> Expression:
         """A condition with a subquery."""

@@ -28,7 +28,15 @@ from tests.differential.tree import (
 )
 
 _ALIASES = ("a0", "a1", "total", "`limit`", "N", "`x y`", "`größe`")
-_COMMENTS = ("/* c */", "/* a 'b */", "-- to the end\n", "# also\n")
+_COMMENTS = ("/* c */", "/* a 'b */", "-- to the end\n", "# also\n", "\n\t", "/*!40000 SQL_NO_CACHE */")
+_MODIFIERS = (
+    "ALL",
+    "SQL_NO_CACHE",
+    "HIGH_PRIORITY",
+    "SQL_BUFFER_RESULT",
+    "SQL_SMALL_RESULT",
+    "STRAIGHT_JOIN",
+)
 
 
 class Queries(Aggregates):
@@ -49,10 +57,19 @@ class Queries(Aggregates):
             self._where(scope, depth),
             comment=self.pick(_COMMENTS) if self.chance(0.04) else "",
             lock=self.pick(("FOR UPDATE", "LOCK IN SHARE MODE")) if depth == 2 and self.chance(0.03) else "",
+            modifiers=(self.pick(_MODIFIERS),) if depth == 2 and self.chance(0.03) else (),
         )
+        if depth == 2 and scope.key and self.chance(0.02):
+            query = self._with_window(query, scope)
         return self._ordered(
             query, scope, [c for c in scope.columns if c.type.check is Check.EXACT], scope.key
         )
+
+    def _with_window(self, query: Select, scope: Scope) -> Select:
+        """Two window functions over one named window."""
+        window = Call(f"w AS (ORDER BY {', '.join('{}' for _ in scope.key)})", scope.key, INTEGER)
+        named = (Item(Raw("ROW_NUMBER() OVER w")), Item(Raw("NTILE(2) OVER w")))
+        return replace(query, items=(*query.items, *named), windows=(window,))
 
     def distinct(self, depth: int = 2) -> Select:
         """Rows without repetition."""
@@ -153,6 +170,8 @@ class Queries(Aggregates):
             by_position = shown and self.chance(0.15)
             group.append(Raw(alias or "") if by_alias else Raw(str(len(items))) if by_position else key)
         items += [self._aggregate_item(scope, number) for number in range(self.between(0 if items else 1, 3))]
+        if depth == 2 and all(isinstance(key, ColumnRef) for key in keys) and self.chance(0.05):
+            return self._bare(scope, items, keys)
         rollup = depth == 2 and self.chance(0.05)
         query = Select(tuple(items), scope.source, self._where(scope, depth), tuple(group), rollup)
         if self.chance(0.25):
@@ -160,6 +179,12 @@ class Queries(Aggregates):
         if rollup:
             return query
         return self._ordered(query, scope, [], tuple(keys))
+
+    def _bare(self, scope: Scope, items: list[Part], keys: list[Expression]) -> Select:
+        """A column beside the groups: any value of the group is right."""
+        bare = self.pick(scope.exact)
+        member = Item(replace(bare, type=replace(bare.type, check=Check.MEMBER)))
+        return Select((*items, member), scope.source, self._where(scope, 2), tuple(keys))
 
     @staticmethod
     def _settled(key: Expression) -> Expression:

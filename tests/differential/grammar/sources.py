@@ -36,7 +36,9 @@ class Sources(Predicates):
             ColumnRef(f"{prefix}{quoted(column.name)}", column.type, column.name) for column in table.columns
         )
         key = tuple(column for column in columns if column.name in table.key)
-        return Scope(TableRef(table.name, alias), columns, key, (table.name,))
+        hinted = "owner" in table.indexes and self.chance(0.02)
+        hint = self.pick(("USE INDEX (k0)", "FORCE INDEX (k0)", "IGNORE INDEX (k0)")) if hinted else ""
+        return Scope(TableRef(table.name, alias, hint), columns, key, (table.name,))
 
     def _named(self, *, small: bool = False) -> Table:
         if small:

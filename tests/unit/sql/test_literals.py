@@ -27,6 +27,8 @@ from dbmesh.sql.shape import SlotKind
         ("0b101", None, b"\x05"),
         ("'AB'", SlotKind.HEX, b"\xab"),
         ("'1'", SlotKind.BIT, b"\x01"),
+        ("x'AB'", None, b"\xab"),
+        ("B'101'", None, b"\x05"),
         ("NULL", None, None),
     ],
 )
