@@ -236,10 +236,8 @@ class Column:
 
     @property
     def rest(self) -> str:
-        """What follows the type. A TIMESTAMP without a default would become the time of the statement."""
-        if self.type.declaration.startswith("TIMESTAMP"):
-            return " NULL" if self.nullable else " NOT NULL DEFAULT '2023-01-01 00:00:00'"
-        return "" if self.nullable else " NOT NULL"
+        """What follows the type."""
+        return " NULL" if self.nullable else " NOT NULL"
 
 
 @dataclass(frozen=True)
