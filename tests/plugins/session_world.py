@@ -1,7 +1,7 @@
 """A session over the planner's small world: its pools and connections are the product's, what they talk to is a script.
 
 For tests of what a command does between the client's packet and the shards' packets. Every command a shard is sent is
-noted in `sent` and answered by `reply`, at once or not at all. Knows no socket and no clock.
+noted in `sent` and answered by `reply`, at once or not at all. `kills` names the data sources told to stop a statement. Knows no socket and no clock.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class SessionWorld:
         self.capabilities = capabilities
         self.sent: list[tuple[str, bytes]] = []
         self.reply: Reply = lambda name, payload: canned.ok()
+        self.kills: list[str] = []
         self.failures: list[BaseException] = []
         self.tasks = TaskOwner(self.failures.append)
         self.pools = {name: Pool(config, self._opener(name)) for name, config in SOURCES.items()}
@@ -98,9 +99,23 @@ class SessionWorld:
         assert not self.failures
         return self.client.packets()
 
+    async def running(self, payload: bytes, data_sources: int = 1, answer: bytes = b"") -> None:
+        """Give one command that so many data sources are sent something for, and none answers beyond `answer`."""
+        self.reply = lambda name, payload: answer
+        before = len(self.sent)
+        self.client.answered.clear()
+        self.session.handle(payload, 1)
+        for _ in range(100):
+            if len({name for name, _ in self.sent[before:]}) >= data_sources:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError(f"sent: {self.sent[before:]}")
+
     async def end(self) -> None:
         """The client is gone; nothing is left behind."""
         await self.session.end()
+        # A task that has just ended is counted out in the next turn of the loop.
+        await asyncio.sleep(0)
         assert not any(pool.size - pool.idle for pool in self.pools.values())
         assert not len(self.tasks)
 
@@ -119,6 +134,7 @@ class SessionWorld:
 
             async def kill(thread_id: int) -> None:
                 del thread_id
+                self.kills.append(name)
 
             connection = MySQLConnection(
                 name, "shop", flavour, transport, None, self.capabilities, 1, 2, 0.0, kill

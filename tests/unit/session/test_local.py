@@ -1,4 +1,4 @@
-"""KILL and the list of sessions, as far as accounts may look."""
+"""KILL and the list of sessions, as far as accounts may look, and why a session holds connections."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.session.local import kill
+from tests.plugins import canned
+from tests.plugins.scripted import column
+from tests.plugins.session_world import SessionWorld
 
 
 def _session(account: str, databases: tuple[str, ...] | None, sessions: dict[int, object]) -> SimpleNamespace:
@@ -38,3 +41,27 @@ def test_an_account_kills_its_own_sessions_and_an_unbounded_one_any() -> None:
     with pytest.raises(MeshError) as caught:
         kill(root, 99, query=True)  # type: ignore[arg-type]
     assert caught.value.number == 1094
+
+
+async def _pins(world: SessionWorld) -> bytes:
+    """The last column of the one row of SHOW PROXY SESSIONS."""
+    packets = await world.command(b"\x03SHOW PROXY SESSIONS")
+    return packets[-2][1].rpartition(b"\x04shop")[2][1:]
+
+
+async def test_sessions_say_what_they_hold_and_why() -> None:
+    world = SessionWorld()
+    assert await _pins(world) == b""
+    await world.command(b"\x03BEGIN")
+    world.reply = lambda name, payload: canned.ok(status=3)
+    await world.command(b"\x03UPDATE t_order SET status = 'x' WHERE user_id = 1")
+    assert await _pins(world) == b"shop.ds_0: transaction"
+    world.reply = lambda name, payload: canned.ok()
+    await world.command(b"\x03ROLLBACK")
+    assert await _pins(world) == b""
+    world.reply = lambda name, payload: canned.result_set([column("1")], [[b"1"]])
+    await world.command(b"\x03SELECT GET_LOCK('l', 1) FROM t_order WHERE user_id = 1")
+    assert await _pins(world) == b"shop.ds_0: user lock"
+    assert world.lent == 1
+    world.reply = lambda name, payload: canned.ok()
+    await world.end()

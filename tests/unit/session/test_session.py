@@ -1,4 +1,4 @@
-"""Which database statements are planned in before one was chosen, and what KILL QUERY does when."""
+"""Which database statements are planned in before one was chosen, what KILL QUERY does when, and what a client leaves."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from dbmesh.engine.exchange import Exchange
 from dbmesh.errors import QUERY_INTERRUPTED, MeshError, ShardError
 from dbmesh.session.session import Session
 from dbmesh.transaction.transaction import Branch
-from dbmesh.wire.constants import Capability
-from tests.plugins.scripted import RecordingClient, ScriptedConnection
+from dbmesh.wire.constants import Capability, ColumnType
+from tests.plugins import canned
+from tests.plugins.scripted import RecordingClient, ScriptedConnection, column
+from tests.plugins.session_world import SessionWorld
 
 
 def _current(allowed: tuple[str, ...] | None, chosen: str | None = None) -> object:
@@ -113,3 +115,80 @@ async def test_a_statement_whose_shards_have_all_answered_is_not_killed() -> Non
     killed.session.kill_query()
     (packet,) = await killed.ended()
     assert packet[0] == 0x00
+
+
+RUNNING = {
+    "relayed": (b"\x03SELECT status FROM t_order WHERE user_id = 1", ["ds_0"]),
+    "merged": (b"\x03SELECT status FROM t_order ORDER BY order_id", ["ds_0", "ds_0", "ds_1", "ds_1"]),
+}
+
+
+@pytest.mark.parametrize("kind", RUNNING)
+async def test_what_runs_for_a_client_that_is_gone_is_killed_on_every_shard_and_never_lent_again(
+    kind: str,
+) -> None:
+    world = SessionWorld()
+    payload, shards = RUNNING[kind]
+    await world.running(payload, len(set(shards)))
+    await world.end()
+    assert sorted(world.kills) == shards
+    assert not any(pool.size for pool in world.pools.values())
+
+
+async def test_the_transaction_of_a_client_that_is_gone_is_rolled_back_everywhere() -> None:
+    world = SessionWorld()
+    world.reply = lambda name, payload: canned.ok(status=2 if payload[1:] == b"ROLLBACK" else 3)
+    await world.command(b"\x03BEGIN")
+    await world.command(b"\x03UPDATE t_order SET status = 'x'")
+    assert world.lent == 2
+    await world.end()
+    assert sorted(world.statements()[-2:]) == [("ds_0", "ROLLBACK"), ("ds_1", "ROLLBACK")]
+    assert sum(pool.idle for pool in world.pools.values()) == 2
+
+
+@pytest.mark.parametrize("kind", RUNNING)
+async def test_kill_query_reaches_every_shard(kind: str) -> None:
+    world = SessionWorld()
+    payload, shards = RUNNING[kind]
+    await world.running(payload, len(set(shards)))
+    world.session.kill_query()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sorted(world.kills) == shards
+    await world.end()
+
+
+async def test_kill_connection_closes_the_clients_own() -> None:
+    world = SessionWorld()
+    world.session.kill_connection()
+    assert world.client.aborted
+    await world.end()
+
+
+@pytest.mark.parametrize("kind", RUNNING)
+async def test_a_client_that_does_not_read_stops_its_shards_and_reading_sets_them_going(kind: str) -> None:
+    world = SessionWorld()
+    payload, shards = RUNNING[kind]
+    await world.running(payload, len(set(shards)))
+    lent = [connection for pool in world.pools.values() for connection in pool._lent]
+    assert len(lent) == len(shards)
+    world.session.pause()
+    assert not any(cast("Any", connection)._transport.reading for connection in lent)
+    world.session.resume()
+    assert all(cast("Any", connection)._transport.reading for connection in lent)
+    await world.end()
+
+
+async def test_what_begins_while_the_client_does_not_read_waits_with_its_first_row() -> None:
+    world = SessionWorld()
+    world.session.pause()
+    payload, shards = RUNNING["merged"]
+    await world.running(
+        payload, 2, canned.header([column("status"), column("dbmesh_0", ColumnType.LONGLONG)])
+    )
+    for _ in range(3):
+        await asyncio.sleep(0)
+    lent = [connection for pool in world.pools.values() for connection in pool._lent]
+    assert len(lent) == len(shards)
+    assert not any(cast("Any", connection)._transport.reading for connection in lent)
+    await world.end()
