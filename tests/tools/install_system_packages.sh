@@ -9,7 +9,6 @@ programs=(
     "mariadb-install-db mariadb-server"
     "mariadb mariadb-client"
     "haproxy haproxy"
-    "psql postgresql"
     "sysbench sysbench"
     "cc build-essential"
     "pkg-config pkg-config"
@@ -38,6 +37,10 @@ if [ -x "$python" ] && ! "$python" -c \
     'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))'; then
     need "Python.h" python3-dev
 fi
+# Debian keeps PostgreSQL's server programs out of the PATH, in a directory for each version.
+if ! command -v psql >/dev/null || ! { command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb'; } >/dev/null; then
+    need "the PostgreSQL server" postgresql
+fi
 if [ ${#missing_names[@]} -eq 0 ]; then
     exit 0
 fi
@@ -65,7 +68,7 @@ fi
         echo "Get them with:  sudo apt-get update && sudo apt-get install -y ${packages[*]}"
     else
         echo "On Debian or Ubuntu they are in the packages: ${packages[*]}"
-        echo "On macOS: brew install mariadb haproxy sysbench pkg-config"
+        echo "On macOS: brew install mariadb postgresql haproxy sysbench pkg-config"
     fi
 } >&2
 exit 1

@@ -48,6 +48,10 @@ def translate(error: asyncpg.PostgresError, tables: Mapping[str, Table]) -> Exce
     state = error.sqlstate or ""
     if state == "57014":
         return MeshError(QUERY_INTERRUPTED)
+    if "a second time" in str(error):
+        return not_supported(
+            "ON DUPLICATE KEY UPDATE of one row twice in a statement on PostgreSQL", "send two"
+        )
     if state in _TEXTS:
         return ShardError(*_TEXTS[state])
     if state in ("42883", "42804"):

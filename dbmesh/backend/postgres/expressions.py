@@ -265,13 +265,15 @@ class Expressions:
         return conditional(" OR ".join(part.sql for part in parts), *parts)
 
     def _in_query(self, node: exp.Expression, query: exp.Expression, scope: Scope) -> Typed:
-        left = self.value(node.this, scope)
+        members = node.this.expressions if isinstance(node.this, exp.Tuple) else [node.this]
+        values = [self.value(member, scope) for member in members]
         sql, columns = self._nested(query, scope)
-        if len(columns) != 1:
-            raise ShardError(1241, "21000", "Operand should contain 1 column(s)")
-        if left.type.kind is not columns[0].type.kind and not (left.type.numeric and columns[0].type.numeric):
-            raise refusal("IN (SELECT …) between different types", "CAST to one type")
-        return conditional(f"{left.sql} IN ({sql})", left)
+        if len(columns) != len(values):
+            raise ShardError(1241, "21000", f"Operand should contain {len(values)} column(s)")
+        for left, right in zip(values, columns, strict=True):
+            if left.type.kind is not right.type.kind and not (left.type.numeric and right.type.numeric):
+                raise refusal("IN (SELECT …) between different types", "CAST to one type")
+        return conditional(f"({', '.join(value.sql for value in values)}) IN ({sql})", *values)
 
     def _exists(self, node: exp.Expression, scope: Scope) -> Typed:
         sql, _ = self._nested(node.this, scope)

@@ -6,7 +6,7 @@ order is the database's business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -29,19 +29,32 @@ _NAMES = [f"c{index}" for index in range(99)]
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """Rows that are written together. `sql` returns, for each row written, whether it is new and its AUTO_INCREMENT
+    value; `generates` tells that this value is made here, `highest_id` is the greatest one given. `delete` runs before
+    and returns, for each row deleted, whether the new one is the same; "" outside REPLACE."""
+
+    sql: str
+    generates: bool = False
+    highest_id: int = 0
+    delete: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Insert:
-    """A compiled INSERT or REPLACE. It returns, for each row written, whether the row is new and its AUTO_INCREMENT
-    value. `deletes` run before it and return what they deleted. `count` is the number of VALUES rows, 0 for a query.
-    `highest_id` is the greatest AUTO_INCREMENT value given."""
+    """A compiled INSERT or REPLACE. It has several steps where a row depends on those before it: REPLACE takes one row
+    at a time, and ids that are made follow those that are given. `count` is the number of VALUES rows, 0 for a query."""
 
     table: PostgresTable
-    sql: str
-    deletes: tuple[str, ...] = ()
+    steps: tuple[Step, ...]
     upsert: bool = False
     ignore: bool = False
-    generates: bool = False
     count: int = 0
-    highest_id: int = 0
+
+    @property
+    def generates(self) -> bool:
+        """Whether AUTO_INCREMENT values are made."""
+        return any(step.generates for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +94,6 @@ class Writes:
             if not (column.nullable or column.has_default or column.default_now or column.auto_increment):
                 raise ShardError(1364, "HY000", f"Field '{column.name}' doesn't have a default value")
         auto = table.auto_column
-        generates = auto is not None and auto not in columns
-        rows: list[list[Typed]] = []
-        if isinstance(node.expression, exp.Values):
-            rows = self._rows(table, columns, node.expression)
-            body = "VALUES " + ", ".join(f"({', '.join(cell.sql for cell in row)})" for row in rows)
-            place = columns.index(auto) if auto in columns else None
-            given = [] if place is None else [row[place] for row in rows]
-            generates |= any(cell.sql == "DEFAULT" for cell in given)
-        else:
-            body, given = self._query(table, columns, node.expression), []
         tail = self._conflict(table, conflict) if conflict is not None else ""
         if ignore:
             tail = " ON CONFLICT DO NOTHING"
@@ -98,20 +101,29 @@ class Writes:
         quoted = ", ".join(names.name(column.name) for column in columns)
         # An empty list is VALUES () of MySQL: every column has its default.
         listed = f" ({quoted})" if columns else ""
-        sql = (
-            f"INSERT INTO {names.name(table.name)}{listed} {body}{tail} "
-            f"RETURNING (xmax = 0) AS is_new, {returned} AS id"
-        )
-        return Insert(
-            table,
-            sql,
-            self._deletes(table, columns, rows) if replace else (),
-            conflict is not None,
-            ignore,
-            generates,
-            len(rows),
-            max((cell.value for cell in given if isinstance(cell.value, int)), default=0),
-        )
+        head = f"INSERT INTO {names.name(table.name)}{listed} "
+        tail += f" RETURNING (xmax = 0) AS is_new, {returned} AS id"
+        if not isinstance(node.expression, exp.Values):
+            if replace:
+                raise refusal("REPLACE … SELECT", "REPLACE with VALUES")
+            query = self._query(table, columns, node.expression)
+            step = Step(f"{head}{query}{tail}", auto is not None and auto not in columns)
+            return Insert(table, (step,), conflict is not None, ignore)
+        rows = self._rows(table, columns, node.expression)
+        place = columns.index(auto) if auto in columns else None
+        steps = []
+        for group in _groups(rows, place, alone=replace):
+            given = [] if place is None else [row[place].value for row in group]
+            body = ", ".join(f"({', '.join(cell.sql for cell in row)})" for row in group)
+            steps.append(
+                Step(
+                    f"{head}VALUES {body}{tail}",
+                    auto is not None and (place is None or _is_made(group[0], place)),
+                    max((value for value in given if isinstance(value, int)), default=0),
+                    _delete(table, columns, group[0]) if replace else "",
+                )
+            )
+        return Insert(table, tuple(steps), conflict is not None, ignore, len(rows))
 
     def _rows(self, table: PostgresTable, columns: Sequence[Column], source: exp.Values) -> list[list[Typed]]:
         expressions, scope = Expressions(self._environment, self._selects.nested), Scope()
@@ -187,27 +199,6 @@ class Writes:
             f"{names.name(column.name)} = {sql}" for column, sql in (*pairs, *_touched(table, pairs))
         )
         return f" ON CONFLICT ({_listed(narrow[0])}) DO UPDATE SET {assigned} WHERE {_changed(table, table.name, pairs)}"
-
-    def _deletes(
-        self, table: PostgresTable, columns: Sequence[Column], rows: list[list[Typed]]
-    ) -> tuple[str, ...]:
-        """REPLACE deletes every row that has a key of the new one."""
-        if not rows:
-            raise refusal("REPLACE … SELECT", "REPLACE with VALUES")
-        statements = []
-        for row in rows:
-            values = dict(zip((column.name for column in columns), row, strict=True))
-            keys = [
-                " AND ".join(f"{names.name(part)} = {values[part].sql}" for part in index.columns)
-                for index in table.indexes
-                if index.unique
-                and all(part in values and values[part].sql != "DEFAULT" for part in index.columns)
-            ]
-            if keys:
-                statements.append(f"DELETE FROM {names.name(table.name)} WHERE ({') OR ('.join(keys)})")
-        if len(set(statements)) != len(statements):
-            raise refusal("REPLACE of one row twice in a statement", "send two")
-        return tuple(statements)
 
     # ------------------------------------------------------------------ UPDATE and DELETE
 
@@ -297,6 +288,50 @@ def stored(table: PostgresTable, column: Column, value: Typed, row: int) -> Type
     else:
         raise refusal(f"storing a computed {given.kind.value} in a column of {column.declared}", "CAST it")
     return Typed(native.write.format(sql), column.type)
+
+
+def _is_made(row: Sequence[Typed], place: int) -> bool:
+    """Whether AUTO_INCREMENT makes the value at this place."""
+    return row[place].sql == "DEFAULT"
+
+
+def _groups(rows: list[list[Typed]], place: int | None, *, alone: bool) -> list[list[list[Typed]]]:
+    """Rows that can be written together: consecutive ones whose AUTO_INCREMENT value is given, or is made."""
+    groups: list[list[list[Typed]]] = []
+    for row in rows:
+        if groups and not alone and (place is None or _is_made(groups[-1][0], place) == _is_made(row, place)):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def _delete(table: PostgresTable, columns: Sequence[Column], row: Sequence[Typed]) -> str:
+    """REPLACE deletes every row that has a key of the new one; "" where the new one has no key yet."""
+    values = dict(zip((column.name for column in columns), row, strict=True))
+    keys = [
+        " AND ".join(f"{names.name(part)} = {values[part].sql}" for part in index.columns)
+        for index in table.indexes
+        if index.unique and all(part in values and values[part].sql != "DEFAULT" for part in index.columns)
+    ]
+    if not keys:
+        return ""
+    target = names.name(table.name)
+    return f"DELETE FROM {target} WHERE ({') OR ('.join(keys)}) RETURNING {_stays(table, values)} AS stays"
+
+
+def _stays(table: PostgresTable, values: Mapping[str, Typed]) -> str:
+    """Whether a replaced row is the same as the new one: MySQL does not count it as deleted then."""
+    parts = []
+    for column in table.columns:
+        value = values.get(column.name)
+        if value is None or value.sql == "DEFAULT":
+            if column.default_now or (column.has_default and column.default is None):
+                return "false"
+            constant = names.constant(column.default, column.type.kind)
+            value = Typed(table.native(column.name).write.format(constant), column.type)
+        parts.append(f"{names.name(column.name)} IS NOT DISTINCT FROM {value.sql}")
+    return f"({' AND '.join(parts)})"
 
 
 def _column(table: PostgresTable, name: str) -> Column:

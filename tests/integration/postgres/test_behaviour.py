@@ -306,3 +306,65 @@ def test_rows_lie_where_the_rules_say(sessions: Pair) -> None:
     ]
     assert sorted(counts) == [0, 0, 120, 120]
     # Order n belongs to user 7n % 60 + 1: one is odd where the other is even.
+
+
+WIDE = (
+    (
+        "CREATE TABLE wide (id BIGINT AUTO_INCREMENT PRIMARY KEY, tiny TINYINT, utiny TINYINT UNSIGNED, small SMALLINT, "
+        "usmall SMALLINT UNSIGNED, medium MEDIUMINT, umedium MEDIUMINT UNSIGNED, number INT, unumber INT UNSIGNED, "
+        "money DECIMAL(30,10), umoney DECIMAL(6,2) UNSIGNED, f FLOAT, d DOUBLE, day DATE, clock TIME(3), moment DATETIME(6), "
+        "stamp TIMESTAMP NULL, fixed CHAR(10), word VARCHAR(10) DEFAULT 'none', bin VARBINARY(5), body TEXT, data BLOB, "
+        "ok BOOLEAN NOT NULL DEFAULT 1, KEY k_word (word), UNIQUE KEY u_number (number))"
+    ),
+    (
+        "INSERT INTO wide (tiny, utiny, small, usmall, medium, umedium, number, unumber, money, umoney) VALUES "
+        "(-128, 0, -32768, 0, -8388608, 0, -2147483648, 0, -12345678901234567890.0123456789, 0), "
+        "(127, 255, 32767, 65535, 8388607, 16777215, 2147483647, 4294967295, 12345678901234567890.0123456789, 9999.99)"
+    ),
+    (
+        "INSERT INTO wide (f, d, day, clock, moment, stamp, fixed, word, bin, body, data, ok) VALUES "
+        "(0.1, 1e300, '2024-02-29', '23:59:59.999', '2024-02-29 01:02:03.000004', '2024-02-29 01:02:03', 'ab  ', 'ä  ', "
+        "x'00ff', 'text', 'bytes', FALSE)"
+    ),
+    "SELECT * FROM wide ORDER BY id",
+    "SELECT tiny + 1, utiny * 2, umedium / 3, unumber + 1, money / 7, umoney * 1.005, f * 2, d / 3 FROM wide ORDER BY id",
+    "SELECT LENGTH(fixed), CONCAT(fixed, '|', word, '|', body), HEX(bin), moment, clock FROM wide ORDER BY id",
+    "SELECT id FROM wide WHERE clock > '10:00:00' AND day = '2024-02-29' AND moment < '2024-02-29 01:02:04'",
+    "SELECT id FROM wide WHERE fixed = 'ab' AND word = 'ä  ' AND NOT ok",
+    "SELECT MIN(tiny), MAX(utiny), SUM(unumber), AVG(money), MIN(word), MAX(moment), MAX(clock) FROM wide",
+    "UPDATE wide SET tiny = 5, umoney = umoney / 3 WHERE id = 99",
+    "UPDATE wide SET utiny = 7, umoney = 10 / 3, clock = '01:02:03.4567', body = CONCAT(body, '!'), bin = NULL WHERE id = 3",
+    "UPDATE wide SET tiny = 128 WHERE id = 1",
+    "UPDATE wide SET tiny = tiny + 1 WHERE id = 2",
+    "UPDATE wide SET utiny = utiny + 1 WHERE id = 2",
+    "UPDATE wide SET umoney = 0 - 1 WHERE id = 2",
+    "UPDATE wide SET number = 2147483647",
+    "UPDATE wide SET word = 'far too long a word' WHERE id = 1",
+    "UPDATE wide SET word = CONCAT(body, body, body) WHERE id = 3",
+    "UPDATE wide SET day = '2023-02-29' WHERE id = 1",
+    "UPDATE wide SET ok = NULL WHERE id = 1",
+    "INSERT INTO wide (number) VALUES (-2147483648)",
+    "INSERT INTO wide (id, number) VALUES (50, 1), (NULL, 2), (0, 3)",
+    "SELECT id, number, word, ok FROM wide WHERE id >= 50 ORDER BY id",
+    "DELETE FROM wide WHERE id = 51",
+    "SELECT * FROM wide ORDER BY id",
+    "SHOW COLUMNS FROM wide",
+    "TRUNCATE TABLE wide",
+    "INSERT INTO wide (number) VALUES (1)",
+    "SELECT LAST_INSERT_ID()",
+    "ALTER TABLE wide ADD COLUMN late INT UNSIGNED NOT NULL DEFAULT 3, ADD KEY k_late (late, day), DROP COLUMN data",
+    "SELECT late FROM wide",
+    "DESCRIBE wide",
+    "DROP TABLE wide",
+)
+
+
+def test_declared_types_behave_as_on_one_server(client: pymysql.Connection[Any], sessions: Pair) -> None:
+    different = []
+    for statement in WIDE:
+        mesh, plain = ask(client, statement), ask(sessions.plain, statement)
+        for part in ("error", "rows", "affected", "insert_id"):
+            if getattr(mesh, part) != getattr(plain, part):
+                different.append(f"{statement}\n  mesh:  {mesh}\n  plain: {plain}")
+                break
+    assert not different, "\n".join(different)

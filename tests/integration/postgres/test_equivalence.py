@@ -62,6 +62,7 @@ MORE_READS = (
     "SELECT code FROM t_country WHERE name NOT IN (SELECT name FROM t_config) ORDER BY code",
     "SELECT order_id FROM t_order WHERE user_id = 8 ORDER BY order_id LIMIT 2, 3",
     "SELECT user_id FROM t_user WHERE user_id = 4 LOCK IN SHARE MODE",
+    "SELECT code FROM t_country WHERE (code, name) IN (SELECT code, name FROM t_country WHERE code > 'F') ORDER BY 1",
 )
 MORE_WRITES = (
     ("UPDATE t_order SET amount = amount / 3 WHERE user_id = 8",),
@@ -78,6 +79,9 @@ MORE_WRITES = (
         "INSERT INTO t_config VALUES ('quote', 'it''s \\\\ \"x\" %'), ('ü', '😀')",
         "SELECT * FROM t_config ORDER BY name",
     ),
+    ("REPLACE INTO t_country VALUES ('DE', 'Germany', 'Europe')",),
+    ("REPLACE INTO t_config VALUES ('a', '1'), ('b', '2'), ('a', '3'), ('theme', 'x'), ('a', '3')",),
+    ("REPLACE INTO t_country (code, name) VALUES ('BR', 'Brazil'), ('FR', 'France'), ('QQ', 'q')",),
     ("INSERT IGNORE INTO t_config VALUES ('theme', 'x'), ('other', 'y')",),
     # A failed statement leaves the transaction as it was.
     (
@@ -116,6 +120,9 @@ REFUSED = frozenset(
     }
 )
 NOT_TRANSLATED = (
+    "UPDATE IGNORE t_config SET value = 'x'",
+    "INSERT INTO t_config VALUES ('a', '1'), ('a', '2') ON DUPLICATE KEY UPDATE value = 'b'",
+    "SELECT user_id FROM t_user WHERE user_id = 4 AND balance = 'abc'",
     "SELECT ROW_NUMBER() OVER (ORDER BY code) FROM t_country",
     "SELECT continent, COUNT(*) FROM t_country GROUP BY continent WITH ROLLUP",
     "SELECT GROUP_CONCAT(code) FROM t_country",
