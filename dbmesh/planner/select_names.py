@@ -5,11 +5,16 @@ Decides for the outermost SELECT only; nobody sees other names. Knows no routes.
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.template import Edits
 from dbmesh.sql.clauses import find_clauses
+
+_NO_NAME = re.compile("[\U00010000-\U0010ffff]")
+"""Characters no identifier may have; a server too puts a question mark in their place when it names a column."""
 
 
 def keep_column_names(context: PlanContext, edits: Edits) -> None:
@@ -25,7 +30,7 @@ def keep_column_names(context: PlanContext, edits: Edits) -> None:
     for item, (start, end) in zip(tree.expressions, clauses.items, strict=True):
         if isinstance(item, exp.Alias | exp.Column | exp.Star) or not edits.touches(start, end):
             continue
-        name = original_text(context, start, end).replace("`", "``")
+        name = _NO_NAME.sub("?", original_text(context, start, end)).replace("`", "``")
         edits.insert(end, f" AS `{name}`")
 
 

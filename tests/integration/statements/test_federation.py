@@ -294,3 +294,8 @@ def test_preview_shows_scans_and_the_final_statement(twins: Twins) -> None:
         rows = cursor.fetchall()
     assert len(rows) == 9
     assert rows[-1][1].startswith("SELECT o.order_id, o.note, u.name FROM dbmesh_f1 o JOIN dbmesh_f2 u")
+
+
+def test_columns_are_named_by_the_clients_own_text(twins: Twins) -> None:
+    twins.same("SELECT (SELECT COUNT(*) FROM t_order WHERE note <> '😀'), (SELECT MAX(`name`) FROM t_user)")
+    twins.same("SELECT (SELECT COUNT(*) FROM t_country WHERE name <> '😀')")
