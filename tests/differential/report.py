@@ -59,6 +59,7 @@ class Report:
     ways: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     mismatches: list[Mismatch] = field(default_factory=list)
+    undetermined: list[str] = field(default_factory=list)
     unlike: int = 0
     metadata_only: int = 0
 
@@ -68,6 +69,10 @@ class Report:
         self.refused[reason] += 1
         if reason not in self.examples or len(statement) < len(self.examples[reason]):
             self.examples[reason] = statement
+
+    def open(self, statement: str) -> None:
+        """Notes a statement that two plain servers with the same rows answer differently."""
+        self.undetermined.append(statement)
 
     def fail(self, number: int, statement: str) -> None:
         """Notes a statement that is an error on one server too."""
@@ -97,11 +102,13 @@ class Report:
         self.examples = other.examples | self.examples
         self.failures = other.failures | self.failures
         self.mismatches += other.mismatches
+        self.undetermined += other.undetermined
 
     def table(self, seconds: float) -> str:
         """The summary."""
         refused = sum(self.refused.values())
-        equal = self.statements - refused - self.unlike - self.metadata_only
+        open_ = len(self.undetermined)
+        equal = self.statements - refused - open_ - self.unlike - self.metadata_only
         lines = [
             f"| statements | {self.statements} |",
             "|---|---|",
@@ -111,9 +118,11 @@ class Report:
             f"| of these, the same error on both | {sum(self.failed.values())} |",
             f"| mismatches | {self.unlike} |",
             f"| mismatches of metadata only | {self.metadata_only} |",
+            f"| without one answer: two plain servers differ | {open_} |",
             f"| refused | {refused} ({100 * refused / max(1, self.statements):.1f} %) |",
             f"| statements per second | {self.statements / max(seconds, 0.001):.0f} |",
         ]
+        lines += [f"without one answer: {statement[:1500]}" for statement in self.undetermined[:3]]
         lines += ["", "refused, by reason:"]
         lines += [f"{count:6} {reason}" for reason, count in self.refused.most_common()]
         lines += ["", "mismatches, by kind (a statement may have several):"]

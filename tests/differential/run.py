@@ -25,7 +25,7 @@ from tests.differential.compare import (
 from tests.differential.layouts import SHARDED
 from tests.differential.schema import Check
 from tests.differential.stage import Scene, Stage
-from tests.differential.tree import Part, Script, TextPrepared, Write, write, write_prepared
+from tests.differential.tree import Executed, Part, Script, TextPrepared, Write, write, write_prepared
 from tests.differential.values import Value
 
 _NOT_SUPPORTED = 1235
@@ -155,6 +155,9 @@ class Sides:
             for other, turn in _TURNS:
                 arguments = others if other else values
                 left, right = self.mesh.run(mesh, arguments), self.plain.run(plain, arguments)
+                if right.error and turn:
+                    # MariaDB 10.11 resolves some statements only once: a new one is the fair witness.
+                    right = _once(self.plain, text, arguments)
                 if not outcome.compared(left, right):
                     return False
                 every = self._every_row_prepared(statement, expected, other=other)
@@ -200,7 +203,7 @@ class Sides:
                 mesh, plain = self.mesh.ask_with_warnings(text), self.plain.ask_with_warnings(text)
                 if not outcome.compared(mesh, plain):
                     return False
-                every = self._every_row(step, expected)
+                every = self._every_row(step, expected, other=isinstance(step, Executed) and step.other)
                 if not outcome.take(compare(mesh, plain, expected, every), Mode.TEXT, f"at {text[:100]}"):
                     return False
             return outcome.take(self._stored(script.tables), Mode.TEXT, "what the script stored")

@@ -556,10 +556,11 @@ def size(part: Part) -> int:
 
 @dataclass(frozen=True)
 class Executed(Part):
-    """`EXECUTE …`, whose answer is that of `query`."""
+    """`EXECUTE …`, whose answer is that of `query`, with its other literals or its first ones."""
 
     text: str
     query: Part
+    other: bool = False
 
     def spell(self) -> Iterator[str | Part]:
         yield self.text
@@ -579,8 +580,8 @@ class TextPrepared(Part):
         text, first = write_prepared(self.query)
         quoted = text.replace("\\", "\\\\").replace("'", "''")
         steps: list[Part] = [Raw(f"PREPARE p FROM '{quoted}'")]
-        for values in (first, write_prepared(self.query, other=True)[1]):
+        for other, values in enumerate((first, write_prepared(self.query, other=True)[1])):
             steps += [Raw(f"SET @p{place} = {value.sql}") for place, value in enumerate(values)]
             using = f" USING {', '.join(f'@p{place}' for place in range(len(values)))}" if values else ""
-            steps.append(Executed(f"EXECUTE p{using}", self.query))
+            steps.append(Executed(f"EXECUTE p{using}", self.query, bool(other)))
         return Script((*steps, Raw("DEALLOCATE PREPARE p")))
