@@ -16,6 +16,7 @@ from dbmesh.planner.plan import (
     RowMerge,
     Shot,
     SortKey,
+    SystemFederation,
 )
 
 Row = tuple[str, str, str]
@@ -30,7 +31,7 @@ def explain(bound: BoundStatement) -> tuple[Row, ...]:
         queries = enumerate(step.query for step in answer.steps)
         return tuple(("logic", query, describe(answer) if number == 0 else "") for number, query in queries)
     shots = [(shot, _loaded_into(answer, shot)) for shot in bound.shots]
-    if isinstance(answer, Federation):
+    if isinstance(answer, Federation | SystemFederation):
         shots.append((Shot(answer.merge_node, answer.final), "the answer"))
     rows = [
         (shot.data_source, shot.sql.decode("utf-8", "backslashreplace"), remark) for shot, remark in shots
@@ -57,6 +58,8 @@ def describe(answer: Answer) -> str:
         return f"federated on {answer.merge_node}, because {answer.reason}"
     if isinstance(answer, DerivedWrite):
         return "rows of the query are written by their keys, in one transaction"
+    if isinstance(answer, SystemFederation):
+        return f"every data source's information_schema, on {answer.merge_node}"
     return _rows(answer)
 
 

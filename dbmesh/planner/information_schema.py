@@ -1,274 +1,228 @@
-"""information_schema with logic names: each of its tables becomes a derived table over the real one.
+"""information_schema as one server's: its tables are loaded with logic names, and the client's statement runs over them.
 
-Decides which rows show (one node per logic table, on one data source that has a node of every table) and what their
-names read as. Columns are those MySQL 8 and MariaDB 10.5 share. Numbers such as TABLE_ROWS are the one node's own.
+Decides which tables of system schemas can be asked for, what a statement's conditions leave to be read, and its final text.
+Which rows there are is found out when it runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from sqlglot import exp
 
-from dbmesh.errors import MeshError, not_supported
+from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.names import session_answers
-from dbmesh.planner.plan import Answer, Relay, RowMerge, ShardPlan, Verb
-from dbmesh.planner.template import Edits, Frame, quote_name
-from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
-from dbmesh.sql.literals import literal_text
-
-_SHARED = (
-    "ENGINES CHARACTER_SETS COLLATIONS COLLATION_CHARACTER_SET_APPLICABILITY PLUGINS KEYWORDS SQL_FUNCTIONS "
-    "GLOBAL_VARIABLES SESSION_VARIABLES SYSTEM_VARIABLES GLOBAL_STATUS SESSION_STATUS"
+from dbmesh.planner.plan import (
+    BoundStatement,
+    Call,
+    Names,
+    PinReason,
+    Relay,
+    ShardPlan,
+    Shot,
+    SystemFederation,
+    SystemScan,
+    Verb,
 )
-"""Tables that name no table of the user's: they pass as they are."""
+from dbmesh.planner.select_names import keep_column_names
+from dbmesh.planner.system_tables import SHARED_TABLES, SYSTEM_TABLES
+from dbmesh.planner.template import Frame, SessionValue, slot_value
+from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.shape import Slot, SlotKind
 
-# `@` before a column: a schema, shown as the logic database; `#`: a table, shown by its logic name.
-_COLUMNS: Mapping[str, tuple[str, str]] = {
-    "TABLES": (
-        "TABLE_NAME",
-        (
-            "TABLE_CATALOG @TABLE_SCHEMA #TABLE_NAME TABLE_TYPE ENGINE VERSION ROW_FORMAT TABLE_ROWS AVG_ROW_LENGTH "
-            "DATA_LENGTH MAX_DATA_LENGTH INDEX_LENGTH DATA_FREE AUTO_INCREMENT CREATE_TIME UPDATE_TIME CHECK_TIME "
-            "TABLE_COLLATION CHECKSUM CREATE_OPTIONS TABLE_COMMENT"
-        ),
-    ),
-    "COLUMNS": (
-        "TABLE_NAME",
-        (
-            "TABLE_CATALOG @TABLE_SCHEMA #TABLE_NAME COLUMN_NAME ORDINAL_POSITION COLUMN_DEFAULT IS_NULLABLE DATA_TYPE "
-            "CHARACTER_MAXIMUM_LENGTH CHARACTER_OCTET_LENGTH NUMERIC_PRECISION NUMERIC_SCALE DATETIME_PRECISION "
-            "CHARACTER_SET_NAME COLLATION_NAME COLUMN_TYPE COLUMN_KEY EXTRA PRIVILEGES COLUMN_COMMENT "
-            "GENERATION_EXPRESSION"
-        ),
-    ),
-    "STATISTICS": (
-        "TABLE_NAME",
-        (
-            "TABLE_CATALOG @TABLE_SCHEMA #TABLE_NAME NON_UNIQUE @INDEX_SCHEMA INDEX_NAME SEQ_IN_INDEX COLUMN_NAME COLLATION "
-            "CARDINALITY SUB_PART PACKED NULLABLE INDEX_TYPE COMMENT INDEX_COMMENT"
-        ),
-    ),
-    "KEY_COLUMN_USAGE": (
-        "TABLE_NAME",
-        (
-            "CONSTRAINT_CATALOG @CONSTRAINT_SCHEMA CONSTRAINT_NAME TABLE_CATALOG @TABLE_SCHEMA #TABLE_NAME COLUMN_NAME "
-            "ORDINAL_POSITION POSITION_IN_UNIQUE_CONSTRAINT @REFERENCED_TABLE_SCHEMA #REFERENCED_TABLE_NAME "
-            "REFERENCED_COLUMN_NAME"
-        ),
-    ),
-    "TABLE_CONSTRAINTS": (
-        "TABLE_NAME",
-        "CONSTRAINT_CATALOG @CONSTRAINT_SCHEMA CONSTRAINT_NAME @TABLE_SCHEMA #TABLE_NAME CONSTRAINT_TYPE",
-    ),
-    "REFERENTIAL_CONSTRAINTS": (
-        "TABLE_NAME",
-        (
-            "CONSTRAINT_CATALOG @CONSTRAINT_SCHEMA CONSTRAINT_NAME UNIQUE_CONSTRAINT_CATALOG @UNIQUE_CONSTRAINT_SCHEMA "
-            "UNIQUE_CONSTRAINT_NAME MATCH_OPTION UPDATE_RULE DELETE_RULE #TABLE_NAME #REFERENCED_TABLE_NAME"
-        ),
-    ),
-    # MariaDB's form: MySQL's has no TABLE_NAME, so that a MySQL data source answers error 1054 here.
-    "CHECK_CONSTRAINTS": (
-        "TABLE_NAME",
-        "CONSTRAINT_CATALOG @CONSTRAINT_SCHEMA #TABLE_NAME CONSTRAINT_NAME LEVEL CHECK_CLAUSE",
-    ),
-    "VIEWS": (
-        "TABLE_NAME",
-        (
-            "TABLE_CATALOG @TABLE_SCHEMA #TABLE_NAME VIEW_DEFINITION CHECK_OPTION IS_UPDATABLE DEFINER SECURITY_TYPE "
-            "CHARACTER_SET_CLIENT COLLATION_CONNECTION"
-        ),
-    ),
-    "PARTITIONS": (
-        "TABLE_NAME",
-        (
-            "TABLE_CATALOG @TABLE_SCHEMA #TABLE_NAME PARTITION_NAME SUBPARTITION_NAME PARTITION_ORDINAL_POSITION "
-            "SUBPARTITION_ORDINAL_POSITION PARTITION_METHOD SUBPARTITION_METHOD PARTITION_EXPRESSION "
-            "SUBPARTITION_EXPRESSION PARTITION_DESCRIPTION TABLE_ROWS"
-        ),
-    ),
-    "TRIGGERS": (
-        "EVENT_OBJECT_TABLE",
-        (
-            "TRIGGER_CATALOG @TRIGGER_SCHEMA TRIGGER_NAME EVENT_MANIPULATION EVENT_OBJECT_CATALOG @EVENT_OBJECT_SCHEMA "
-            "#EVENT_OBJECT_TABLE ACTION_ORDER ACTION_CONDITION ACTION_STATEMENT ACTION_ORIENTATION ACTION_TIMING CREATED "
-            "SQL_MODE DEFINER CHARACTER_SET_CLIENT COLLATION_CONNECTION DATABASE_COLLATION"
-        ),
-    ),
-}
+INFORMATION_SCHEMA = "information_schema"
+
+_HARMLESS = (
+    "mysql.help_*",
+    "mysql.time_zone*",
+    "performance_schema.session_variables",
+    "performance_schema.global_variables",
+    "performance_schema.session_status",
+    "performance_schema.global_status",
+)
+"""Tables of other system schemas that are the same on every data source, or as little the mesh's as SHOW STATUS is."""
+
+_OWN_SHOW = {"PROCESSLIST": "use SHOW PROCESSLIST"}
+
+Wanted = str | Slot | SessionValue | None
+"""What a condition leaves of a schema's or a table's name: None for any."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemReference:
+    """One place of a statement that names a table of information_schema."""
+
+    system_table: str
+    schema: Wanted = None
+    name: Wanted = None
+
+    def bind(self, number: int, call: Call, flags: LexerFlags) -> SystemScan:
+        """What to read for the values of a call."""
+        schema, name = _value(self.schema, call, flags), _value(self.name, call, flags)
+        return SystemScan(temporary_name(number), self.system_table, schema, name)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPlan:
+    """A `ShardPlan` over tables of information_schema. `as_written` is the statement over one data source's own, whose
+    columns are the same."""
+
+    references: tuple[SystemReference, ...]
+    merge_node: str
+    final: Frame
+    as_written: Frame
+    flags: LexerFlags
+    verb: Verb = Verb.SELECT
+    tables: tuple[str, ...] = ()
+    reads_only: bool = True
+    opens_transaction: bool = False
+    implicit_commit: bool = False
+    pin: PinReason | None = None
+    calculates_found_rows: bool = False
+    reads_clock: bool = False
+    direct: None = None
+
+    def bind(self, call: Call) -> BoundStatement:
+        """Scans and final statement. Raises MeshError for values out of range."""
+        scans = tuple(
+            reference.bind(number, call, self.flags) for number, reference in enumerate(self.references)
+        )
+        final = self.final.render(call.literals, call)
+        names = Names(INFORMATION_SCHEMA, {scan.table: scan.system_table for scan in scans})
+        return BoundStatement((), SystemFederation(self.merge_node, scans, final), names)
+
+    def prototype(self, literals: Sequence[object] = ()) -> Shot:
+        """The statement over one data source's information_schema."""
+        return Shot(self.merge_node, self.as_written.prototype(literals))
+
+
+def temporary_name(number: int) -> str:
+    """The temporary table of a place: MySQL cannot open one twice in a statement, so each has its own."""
+    return f"dbmesh_s{number + 1}"
 
 
 def plan_information_schema(context: PlanContext) -> ShardPlan:
-    """The plan of a SELECT over system schemas only.
+    """The plan of a query over system schemas only.
 
-    Raises MeshError(NOT_SUPPORTED): tables of the user's beside them, tables of information_schema not listed here,
-    a statement that needs tables of several data sources at once.
+    Raises MeshError(NOT_SUPPORTED): tables of the user's beside them, system tables that tell of one data source.
     """
-    places = _places(context)
-    shots = tuple(TextShot(source, _frame(context, actual)) for source, actual in places)
-    names = names_of(context.rule_set.database, ())
-    answer: Answer = Relay() if len(shots) == 1 else RowMerge()
-    return TextPlan(Verb.SELECT, (), shots, answer, names, reads_only=True)
-
-
-def _frame(context: PlanContext, actual: Mapping[str, str]) -> Frame:
-    """The statement over derived tables that show these tables only."""
-    tree = context.statement.tree
+    places = tuple(_places(context))
     edits = context.edits()
     session_answers(context, edits)
+    as_written = edits.build().frame(())
+    if not places:
+        shot = TextShot(merge_node(context), as_written)
+        names = names_of(INFORMATION_SCHEMA, ())
+        return TextPlan(Verb.SELECT, (), (shot,), Relay(), names, reads_only=True, opens_transaction=False)
+    for number, table in enumerate(places):
+        start, end = table.args["db"].meta["start"], table.this.meta["end"] + 1
+        written = context.statement.text[table.this.meta["start"] : end]
+        edits.replace(start, end, temporary_name(number) + ("" if table.alias else f" AS {written}"))
+    for column in context.statement.tree.find_all(exp.Column):
+        database = column.args.get("db")
+        if isinstance(database, exp.Identifier) and database.name.lower() == INFORMATION_SCHEMA:
+            edits.replace(database.meta["start"], column.args["table"].meta["start"])
+    keep_column_names(context, edits)
+    references = tuple(_reference(context, table) for table in places)
+    return SystemPlan(references, merge_node(context), edits.build().frame(()), as_written, context.flags)
+
+
+def merge_node(context: PlanContext) -> str:
+    """The data source that answers for the mesh. Raises MeshError(NOT_SUPPORTED) when it has no information_schema."""
+    source, config = next(iter(context.rule_set.data_sources.items()))
+    if config.kind != "mysql":
+        raise not_supported(
+            f"information_schema over {config.kind} data sources",
+            "use SHOW TABLES, SHOW COLUMNS and DESCRIBE",
+        )
+    return source
+
+
+def _places(context: PlanContext) -> Iterator[exp.Table]:
+    """The places to be loaded. Raises MeshError(NOT_SUPPORTED) for tables nobody can answer for."""
+    tree = context.statement.tree
     common = {expression.alias.lower() for expression in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier) or (not table.db and table.name.lower() in common):
             continue
-        if not table.db:
+        schema, name = table.db.lower(), table.name.upper()
+        if schema == INFORMATION_SCHEMA and name in SYSTEM_TABLES:
+            yield table
+        elif schema == INFORMATION_SCHEMA and name not in SHARED_TABLES:
+            instead = _OWN_SHOW.get(name, "ask the data source itself; it describes one server")
+            raise not_supported(f"information_schema.{name}", instead)
+        elif schema != INFORMATION_SCHEMA and not _harmless(f"{schema}.{table.name.lower()}"):
+            if not schema or schema in context.databases:
+                raise not_supported(
+                    "tables of the database and system tables in one statement", "ask one at a time"
+                )
             raise not_supported(
-                "tables of the database and system tables in one statement", "ask one at a time"
+                f"{schema}.{table.name}", "ask the data source itself; it describes one server"
             )
-        if table.db.lower() != "information_schema":
-            continue
-        text = _derived(context, table.name.upper(), actual)
-        if text is not None:
-            start = table.args["db"].meta["start"]
-            alias = "" if table.alias else f" AS {quote_name(table.name, quoted=True)}"
-            edits.replace(start, table.this.meta["end"] + 1, text + alias)
-    for column in tree.find_all(exp.Column):
-        database = column.args.get("db")
-        if isinstance(database, exp.Identifier) and database.name.lower() == "information_schema":
-            edits.replace(database.meta["start"], column.args["table"].meta["start"])
-    for select in tree.find_all(exp.Select):
-        _keep_case(edits, select)
-    return edits.build().frame(())
 
 
-def _keep_case(edits: Edits, select: exp.Select) -> None:
-    """MariaDB titles a column of information_schema as the client spells it, MySQL 8 in capitals. A derived table has
-    capitals on both, so MariaDB alone is told the spelling: only it reads this kind of comment."""
-    for item in select.expressions:
-        if isinstance(item, exp.Column) and isinstance(item.this, exp.Identifier):
-            edits.insert(item.this.meta["end"] + 1, f" /*M! AS {quote_name(item.name, quoted=True)} */")
+def _harmless(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in _HARMLESS)
 
 
-def _places(context: PlanContext) -> Sequence[tuple[str, Mapping[str, str]]]:
-    """Data sources to ask and the tables each shows: one for all where possible, the one of the only table asked for,
-    or several whose rows simply follow each other."""
-    tree = context.statement.tree
-    about_tables = any(
-        table.db.lower() == "information_schema" and table.name.upper() in _COLUMNS
-        for table in tree.find_all(exp.Table)
+# ---------------------------------------------------------------------------------------------- conditions
+
+
+def _reference(context: PlanContext, table: exp.Table) -> SystemReference:
+    name = table.name.upper()
+    definition = SYSTEM_TABLES[name]
+    schema: Wanted = None
+    wanted: Wanted = None
+    for column, value in _conditions(context, table):
+        if column == definition.schema:
+            schema = value
+        elif column == definition.table:
+            wanted = value
+    return SystemReference(name, schema, wanted)
+
+
+def _conditions(context: PlanContext, table: exp.Table) -> Iterator[tuple[str, Wanted]]:
+    """`column = value` under the AND of the WHERE that stands over the table: no other rows of it can matter."""
+    holder = table.parent
+    select = holder.parent if isinstance(holder, exp.From | exp.Join) else None
+    where = select.args.get("where") if isinstance(select, exp.Select) else None
+    if not isinstance(select, exp.Select) or not isinstance(where, exp.Where):
+        return
+    alone = not select.args.get("joins")
+    conditions: Sequence[exp.Expr] = (
+        list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
     )
-    if not about_tables:
-        return [(next(iter(context.rule_set.data_sources)), {})]
-    for source in context.rule_set.data_sources:
-        actual = _tables_on(context, source)
-        if actual is not None:
-            return [(source, actual)]
-    spread = _spread(context)
-    named = _named_table(context, tree)
-    if named is not None:
-        return [
-            (source, actual) for source, actual in spread.items() if named in map(str.lower, actual.values())
-        ][:1] or [next(iter(spread.items()))]
-    if not _adds_up(tree):
-        raise _spread_refused()
-    return list(spread.items())
-
-
-def _spread(context: PlanContext) -> dict[str, dict[str, str]]:
-    """Data source → the tables whose first node it holds."""
-    spread: dict[str, dict[str, str]] = {}
-    for key, schema in context.catalog.tables.items():
-        rule = context.rule_set.table(key)
-        node = rule.nodes[0] if rule is not None else context.catalog.single_nodes[key]
-        spread.setdefault(node.data_source, {})[node.table] = schema.name
-    return spread
-
-
-def _named_table(context: PlanContext, tree: exp.Expression) -> str | None:
-    """The table of `WHERE table_name = '…' AND …` over one system table, in lower case; pins the literal."""
-    where = tree.args.get("where")
-    if len(list(tree.find_all(exp.Table))) != 1 or not isinstance(where, exp.Where):
-        return None
-    conditions = list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
     for condition in conditions:
-        if isinstance(condition, exp.EQ) and condition.this.name.lower() == "table_name":
-            slot = context.statement.slot(condition.expression)
-            if slot is not None and not slot.parameter:
-                return str(context.literal(slot)).lower()
-    return None
+        if not isinstance(condition, exp.EQ) or not isinstance(condition.this, exp.Column):
+            continue
+        qualifier = condition.this.table.lower()
+        if qualifier == (table.alias or table.name).lower() or (alone and not qualifier):
+            value = _constant(context, condition.expression)
+            if value is not None:
+                yield condition.this.name.upper(), value
 
 
-def _adds_up(tree: exp.Expression) -> bool:
-    """Whether the answers of several data sources, one behind the other, are the answer."""
-    parts = ("joins", "group", "order", "limit", "offset", "distinct", "having", "windows", "with_")
-    return (
-        isinstance(tree, exp.Select)
-        and len(list(tree.find_all(exp.Table))) == 1
-        and not any(tree.args.get(part) for part in parts)
-        and tree.find(exp.AggFunc, exp.Window, exp.Subquery) is None
-    )
+def _constant(context: PlanContext, node: exp.Expr) -> Wanted:
+    if isinstance(node, exp.CurrentSchema) and not node.args.get("this"):
+        return SessionValue("database")
+    slot = context.statement.slot(node)
+    return slot if slot is not None and (slot.parameter or slot.kind is SlotKind.STRING) else None
 
 
-def _spread_refused() -> MeshError:
-    return not_supported(
-        "this statement about tables while no data source holds a part of every table",
-        "add WHERE table_name = '…', leave out ORDER BY, or use SHOW COLUMNS and SHOW CREATE TABLE",
-    )
+def _value(wanted: Wanted, call: Call, flags: LexerFlags) -> str | None:
+    """The name as text; None where the value is no text, which MySQL compares by other rules."""
+    if isinstance(wanted, SessionValue):
+        return call.session.database
+    value = slot_value(wanted, call, flags) if isinstance(wanted, Slot) else wanted
+    return value if isinstance(value, str) else None
 
 
-def tables_of_one_source(context: PlanContext) -> tuple[str, Mapping[str, str]]:
-    """A data source with a node of every existing table, and there: actual name → logic name. Raises
-    MeshError(NOT_SUPPORTED) when there is none."""
-    for source in context.rule_set.data_sources:
-        actual = _tables_on(context, source)
-        if actual is not None:
-            return source, actual
-    raise _spread_refused()
-
-
-def _tables_on(context: PlanContext, source: str) -> Mapping[str, str] | None:
-    actual: dict[str, str] = {}
-    for key, schema in context.catalog.tables.items():
-        rule = context.rule_set.table(key)
-        nodes = rule.nodes if rule is not None else (context.catalog.single_nodes[key],)
-        here = next((node for node in nodes if node.data_source == source), None)
-        if here is None:
-            return None
-        actual[here.table] = schema.name
-    return actual
-
-
-def _derived(context: PlanContext, table: str, actual: Mapping[str, str]) -> str | None:
-    """The derived table in place of an information_schema table; None when it may pass as it is."""
-    if table in _SHARED.split():
-        return None
-    database = literal_text(context.rule_set.database)
-    if table == "SCHEMATA":
-        return (
-            f"(SELECT CATALOG_NAME, {database} AS SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, "
-            "SQL_PATH FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE())"
-        )
-    if table not in _COLUMNS:
-        raise not_supported(
-            f"information_schema.{table}",
-            "ask the data source itself, or use the SHOW statement of that name",
-        )
-    key, columns = _COLUMNS[table]
-    shown = ", ".join([_column(column, database, actual) for column in columns.split()])
-    schema = next(column[1:] for column in columns.split() if column[0] == "@")
-    listed = ", ".join([literal_text(name) for name in actual]) or "NULL"
-    return f"(SELECT {shown} FROM information_schema.{table} WHERE {schema} = DATABASE() AND {key} IN ({listed}))"
-
-
-def _column(column: str, database: str, actual: Mapping[str, str]) -> str:
-    name = column.lstrip("@#")
-    if column[0] == "@":
-        return f"IF({name} = DATABASE(), {database}, {name}) AS {name}"
-    renamed = {own: logic for own, logic in actual.items() if own != logic}
-    if column[0] != "#" or not renamed:
-        return name
-    cases = " ".join(
-        [f"WHEN {literal_text(own)} THEN {literal_text(logic)}" for own, logic in renamed.items()]
-    )
-    return f"CASE {name} {cases} ELSE {name} END AS {name}"
+def same_name(name: str, wanted: str | None) -> bool:
+    """Whether a name may equal the wanted one for a server: letters by case, and what an accent folds, is left open."""
+    if wanted is None or not (name.isascii() and wanted.isascii()):
+        return True
+    return name.lower() == wanted.rstrip(" ").lower()

@@ -7,15 +7,15 @@ back. Knows nothing of sessions; statements about them are read elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dbmesh.errors import NO_DATABASE, UNKNOWN_DATABASE, MeshError, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_places import table_at
 from dbmesh.planner.ddl_reading import NamePlace, read_place
 from dbmesh.planner.explain import explain
-from dbmesh.planner.information_schema import tables_of_one_source
 from dbmesh.planner.lexemes import Kind, LexemeReader
-from dbmesh.planner.metadata_filter import ShowFilter, read_filter
+from dbmesh.planner.metadata_filter import ShowFilter, read_filter, read_text
 from dbmesh.planner.names import logic_names
 from dbmesh.planner.one_place import OnePlacePlan
 from dbmesh.planner.plan import (
@@ -25,16 +25,26 @@ from dbmesh.planner.plan import (
     Plan,
     Relay,
     RenameValues,
-    RowMerge,
     ShardPlan,
     Verb,
 )
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.route import build_router
+from dbmesh.planner.show_tables import (
+    EVENTS,
+    FUNCTIONS,
+    INDEX,
+    PROCEDURES,
+    TABLE_STATUS,
+    TRIGGERS,
+    ShowQuery,
+    plan_show,
+    tables_query,
+)
+from dbmesh.planner.system_tables import name_suffix
 from dbmesh.planner.template import TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.planner.tree_names import rename_references
-from dbmesh.sql.literals import literal_text
 from dbmesh.sql.parse import parse
 
 _SERVER_WORDS = frozenset(
@@ -67,8 +77,6 @@ def plan_metadata(context: PlanContext) -> Plan | None:
     reader.take()
     if reader.accept_any("GLOBAL", "SESSION", "LOCAL") or reader.peek().word in _SERVER_WORDS:
         return _as_it_is(context)
-    if reader.looks_at("FUNCTION", "STATUS") or reader.looks_at("PROCEDURE", "STATUS"):
-        return _as_it_is(context)
     return _Shows(context, reader).plan()
 
 
@@ -97,17 +105,20 @@ class _Shows:
             (("DATABASES",), self._databases),
             (("SCHEMAS",), self._databases),
             (("TABLES",), lambda: self._tables(full=full)),
-            (("TABLE", "STATUS"), self._table_status),
+            (("TABLE", "STATUS"), lambda: self._listed_by_server(TABLE_STATUS)),
             (("COLUMNS",), lambda: self._of_table(Relay())),
             (("FIELDS",), lambda: self._of_table(Relay())),
-            (("INDEX",), lambda: self._of_table(RenameValues((0,)))),
-            (("INDEXES",), lambda: self._of_table(RenameValues((0,)))),
-            (("KEYS",), lambda: self._of_table(RenameValues((0,)))),
+            (("INDEX",), self._index),
+            (("INDEXES",), self._index),
+            (("KEYS",), self._index),
             (("CREATE", "TABLE"), self._create_table),
             (("CREATE", "VIEW"), self._create_table),
             (("CREATE", "DATABASE"), self._create_database),
             (("CREATE", "SCHEMA"), self._create_database),
-            (("TRIGGERS",), self._triggers),
+            (("TRIGGERS",), lambda: self._listed_by_server(TRIGGERS)),
+            (("EVENTS",), lambda: self._listed_by_server(EVENTS)),
+            (("PROCEDURE", "STATUS"), lambda: self._routines(PROCEDURES)),
+            (("FUNCTION", "STATUS"), lambda: self._routines(FUNCTIONS)),
         )
         for words, plan in readers:
             if reader.accept(*words):
@@ -124,21 +135,31 @@ class _Shows:
         return sorted(rule_set.database for rule_set in self.context.databases.values())
 
     def _tables(self, *, full: bool) -> Plan:
-        self._current()
-        kept = read_filter(self.context, self.reader)
-        title = f"Tables_in_{self.context.rule_set.database}"
-        titles = (title, "Table_type") if full else (title,)
-        names = sorted(schema.name for schema in self.context.catalog.tables.values())
-        return _listed(titles, [(name, "BASE TABLE") if full else (name,) for name in names], kept)
+        """The catalog's names where that is all that is asked for; types and conditions are the server's."""
+        database = self._database()
+        own = database == self.context.rule_set.database
+        by_mesh = any(config.kind != "mysql" for config in self.context.rule_set.data_sources.values())
+        if own and (by_mesh or not (full or self.reader.looks_at("WHERE"))):
+            kept = read_filter(self.context, self.reader)
+            title = f"Tables_in_{database}"
+            titles = (title, "Table_type") if full else (title,)
+            names = sorted(schema.name for schema in self.context.catalog.tables.values())
+            return _listed(titles, [(name, "BASE TABLE") if full else (name,) for name in names], kept)
+        pattern = None
+        if self.reader.looks_at("LIKE"):
+            position = self.reader.position
+            self.reader.take()
+            pattern = read_text(self.context, self.reader)
+            self.reader.position = position
+        return plan_show(self.context, self.reader, tables_query(database, pattern, full=full), database)
 
-    def _current(self) -> None:
-        """[FROM | IN database], which must be the one being planned for: only its catalog is at hand."""
+    def _database(self) -> str:
+        """[FROM | IN database], else the current one. Raises MeshError: UNKNOWN_DATABASE, NO_DATABASE."""
         if self.reader.accept_any("FROM", "IN") is not None:
-            found = self._known(self.reader.expect_name().value)
-            if found != self.context.rule_set.database:
-                raise not_supported(f"this SHOW for another database ('{found}')", "USE that database first")
-        elif self.context.database is None:
+            return self._known(self.reader.expect_name().value)
+        if self.context.database is None:
             raise MeshError(NO_DATABASE)
+        return self.context.rule_set.database
 
     def _known(self, name: str) -> str:
         """The database's name as configured. Raises MeshError(UNKNOWN_DATABASE)."""
@@ -147,32 +168,28 @@ class _Shows:
             raise MeshError(UNKNOWN_DATABASE, database=name)
         return found.database
 
-    def _table_status(self) -> Plan:
-        self._current()
-        kept = read_filter(self.context, self.reader)
-        source, actual = tables_of_one_source(self.context)
-        names = [own for own, logic in actual.items() if kept is None or kept.keeps(("Name",), (logic,))]
-        listed = ", ".join([literal_text(name) for name in names]) or "NULL"
-        edits = self.context.edits()
-        edits.replace(
-            self.context.statement.shape.start,
-            len(self.context.statement.text),
-            f"SHOW TABLE STATUS WHERE Name IN ({listed})",
-        )
-        shot = TextShot(source, edits.build().frame(()))
-        rules = [self.context.rule_set.table(logic) or logic for logic in actual.values()]
-        return TextPlan(
-            Verb.SHOW,
-            (),
-            (shot,),
-            RenameValues((0,)),
-            names_of(self.context.rule_set.database, rules),
-            reads_only=True,
-            opens_transaction=False,
-        )
+    def _listed_by_server(self, query: ShowQuery) -> Plan:
+        """[FROM | IN database] [LIKE | WHERE] over information_schema."""
+        return plan_show(self.context, self.reader, query, self._database())
+
+    def _routines(self, query: ShowQuery) -> Plan:
+        return plan_show(self.context, self.reader, query, None)
+
+    def _index(self) -> Plan:
+        """Several data nodes' cardinalities add up; of one node the server's own answer is as good."""
+        place = self._place()
+        table = table_at(self.context, place)
+        if len(table.nodes) == 1 or any(
+            config.kind != "mysql" for config in self.context.rule_set.data_sources.values()
+        ):
+            return _of_table(self.context, place, RenameValues((0,)))
+        return plan_show(self.context, self.reader, INDEX, self.context.rule_set.database, table.name)
 
     def _of_table(self, answer: Answer) -> Plan:
         """COLUMNS and INDEX: FROM | IN table [FROM | IN database] [LIKE | WHERE]."""
+        return _of_table(self.context, self._place(), answer)
+
+    def _place(self) -> NamePlace:
         reader = self.reader
         if reader.accept_any("FROM", "IN") is None:
             raise reader.error()
@@ -181,7 +198,7 @@ class _Shows:
             reader.take()
             database = reader.expect_name()
             place = NamePlace(place.name, place.start, database.end, database.value)
-        return _of_table(self.context, place, answer)
+        return place
 
     def _create_table(self) -> Plan:
         place = read_place(self.reader)
@@ -196,36 +213,6 @@ class _Shows:
         known = self._known(name)
         own = known.replace("`", "``")
         return LocalRows(("Database", "Create Database"), ((known, f"CREATE DATABASE `{own}`"),))
-
-    def _triggers(self) -> Plan:
-        """Only tables without a rule have triggers; every data source that holds some is asked."""
-        self._current()
-        if not self.reader.at_end:
-            raise not_supported(
-                "SHOW TRIGGERS with LIKE or WHERE", "use SHOW TRIGGERS, or query information_schema"
-            )
-        by_source: dict[str, list[str]] = {}
-        for node in self.context.catalog.single_nodes.values():
-            by_source.setdefault(node.data_source, []).append(node.table)
-        shots: list[TextShot] = []
-        for source, tables in by_source.items() or [(next(iter(self.context.rule_set.data_sources)), [""])]:
-            edits = self.context.edits()
-            listed = ", ".join([literal_text(table) for table in tables])
-            edits.replace(
-                self.context.statement.shape.start,
-                len(self.context.statement.text),
-                f"SHOW TRIGGERS WHERE `Table` IN ({listed})",
-            )
-            shots.append(TextShot(source, edits.build().frame(())))
-        return TextPlan(
-            Verb.SHOW,
-            (),
-            tuple(shots),
-            Relay() if len(shots) == 1 else RowMerge(),
-            names_of(self.context.rule_set.database, ()),
-            reads_only=True,
-            opens_transaction=False,
-        )
 
 
 def _listed(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], kept: ShowFilter | None) -> LocalRows:
@@ -242,6 +229,8 @@ def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPl
     edits = context.edits()
     edits.replace(place.start, place.end, TableName(0, quoted=True))
     node = table.nodes[0]
+    if isinstance(answer, RenameValues):
+        answer = replace(answer, suffix=name_suffix(table.nodes, node))
     shot = TextShot(node.data_source, edits.build().frame((node.table,)))
     # A table's definition names the tables its foreign keys refer to.
     names = names_of(context.rule_set.database, context.rule_set.tables.values())

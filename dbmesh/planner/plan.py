@@ -175,9 +175,11 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class RenameValues:
-    """One shot whose text values in `columns` carry actual names to turn back (SHOW CREATE TABLE …)."""
+    """One shot whose text values in `columns` carry actual names to turn back (SHOW CREATE TABLE …). `suffix` is what names
+    of keys and constraints carry behind their own."""
 
     columns: tuple[int, ...]
+    suffix: str = field(default="", repr=False)
 
 
 class DerivedStatement(NamedTuple):
@@ -273,7 +275,28 @@ class Federation:
     reason: str
 
 
-Answer = Relay | RowMerge | CountMerge | RenameValues | Federation | DerivedWrite
+@dataclass(frozen=True, slots=True)
+class SystemScan:
+    """A table of information_schema as one place of a statement needs it: loaded into the temporary table `table`. Only
+    rows about the logic database `schema` and the logic table `name` are wanted, where these are not None."""
+
+    table: str
+    system_table: str
+    schema: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFederation:
+    """Rows about every logic database are read from all data sources' information_schema and loaded into temporary
+    tables of the data source `merge_node`, where `final` runs."""
+
+    merge_node: str
+    scans: tuple[SystemScan, ...]
+    final: bytes
+
+
+Answer = Relay | RowMerge | CountMerge | RenameValues | Federation | SystemFederation | DerivedWrite
 
 
 # ---------------------------------------------------------------------------------------------- bound statements

@@ -30,6 +30,7 @@ from dbmesh.planner.plan import (
     SessionStatement,
     ShardPlan,
     Shot,
+    SystemFederation,
     Verb,
 )
 from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error, source_key
@@ -41,6 +42,7 @@ from dbmesh.session.planning import look_up
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_shots
+from dbmesh.session.system_tables import run_system
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
 from dbmesh.wire.constants import MAX_PAYLOAD, Command, Status
 from dbmesh.wire.framing import frame
@@ -166,7 +168,7 @@ async def run(
     elif own and _writes_several(plan, bound.shots):
         work = _exchange(session, database, plan, bound, sink, undo=False)
         outcome = await _in_own_transaction(session, work)
-    elif isinstance(bound.answer, Federation):
+    elif isinstance(bound.answer, Federation | SystemFederation):
         outcome = await _federated(session, database, plan, bound, sink, execute)
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink)
@@ -186,7 +188,7 @@ async def fetch(session: Session, database: Database, plan: ShardPlan, bound: Bo
     """Run a bound statement for the session itself: its rows are returned, nothing goes to the client. Raises MeshError
     or ShardError (in logic names)."""
     collector = Collector()
-    perform = _federated if isinstance(bound.answer, Federation) else _exchange
+    perform = _federated if isinstance(bound.answer, Federation | SystemFederation) else _exchange
     outcome = await perform(session, database, plan, bound, collector)
     collector.done(outcome.ok, more=False)
     return await collector.future
@@ -224,7 +226,7 @@ async def settled(
         return error
     text = error.message
     sources = {shot.data_source for shot in bound.shots}
-    if isinstance(bound.answer, Federation):
+    if isinstance(bound.answer, Federation | SystemFederation):
         sources.add(bound.answer.merge_node)
     for data_source in sources:
         text = logic_text(text, bound.names, database.rule_set.data_sources[data_source].database)
@@ -323,6 +325,8 @@ async def _federated(
     execute: MakeExecute | None = None,
 ) -> Outcome:
     try:
+        if isinstance(bound.answer, SystemFederation):
+            return await run_system(session, database, bound, sink)
         return await run_federated(session, database, plan, bound, sink, execute)
     except (MeshError, ShardError) as error:
         if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:

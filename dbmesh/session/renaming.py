@@ -5,6 +5,7 @@ Decides which values of a metadata answer change. Only small answers pass here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from dbmesh.engine.exchange import Sink
@@ -21,6 +22,11 @@ class RenamingSink:
         self._sink = sink
         self._columns = answer.columns
         self._names = names
+        self._suffixed = (
+            re.compile(rf"((?:KEY|CONSTRAINT) `(?:[^`]|``)+?){re.escape(answer.suffix)}`")
+            if answer.suffix
+            else None
+        )
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         self._sink.columns(columns)
@@ -33,6 +39,9 @@ class RenamingSink:
         for index in self._columns:
             value = values[index]
             if value is not None:
-                text = logic_text(value.decode("utf-8", "surrogateescape"), self._names, "")
+                text = value.decode("utf-8", "surrogateescape")
+                if self._suffixed is not None:
+                    text = self._suffixed.sub(r"\1`", text)
+                text = logic_text(text, self._names, "")
                 values[index] = text.encode("utf-8", "surrogateescape")
         return encode_text_row(values)

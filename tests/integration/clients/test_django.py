@@ -6,25 +6,16 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-import django
 import pytest
-from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connections, models, transaction
 from django.db.models import Avg, Count, Sum
 
+from tests.plugins.django_settings import configure
 from tests.plugins.fix_mesh import Shop, Target
 
 pytestmark = pytest.mark.integration
 
-if not settings.configured:
-    # The engine is named at start; the fixture below fills in where the server is.
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.mysql", "NAME": "shop"}},
-        INSTALLED_APPS=[],
-        USE_TZ=False,
-        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    )
-    django.setup()
+configure()
 
 
 class User(models.Model):

@@ -1,0 +1,188 @@
+"""Runs a statement over information_schema: reads every data source's own, loads the merged rows, runs the final statement.
+
+Decides which logic databases a session sees and which rows are read where. Each connection is borrowed from the pools of
+merge connections while no other is held, so that two such statements never wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.collect import Result, collect
+from dbmesh.engine.exchange import Exchange, Lane, Outcome, Sink
+from dbmesh.engine.federation import LOAD_STATE, STATEMENT_BYTES, final_state
+from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, not_supported
+from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows
+from dbmesh.planner.information_schema import INFORMATION_SCHEMA, same_name
+from dbmesh.planner.plan import BoundStatement, Relay, Shot, SystemFederation, SystemScan
+from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes
+from dbmesh.session.mesh import Database
+from dbmesh.sql.literals import literal_text
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+async def run_system(session: Session, database: Database, bound: BoundStatement, sink: Sink) -> Outcome:
+    """Read, load, run the final statement into `sink`. Raises MeshError or ShardError; nothing is left behind."""
+    federation = bound.answer
+    if not isinstance(federation, SystemFederation):
+        raise MeshError(INTERNAL, reason="a statement without system tables was to read some")
+    try:
+        loads = [(scan, await _rows(session, database, federation, scan)) for scan in federation.scans]
+        return await _merged(session, database, federation, loads, sink)
+    finally:
+        session.announce(None)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+class _Reading:
+    """One query under way, for KILL; the client gets nothing of it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def pause(self) -> None:
+        """The client reads nothing yet."""
+
+    def resume(self) -> None:
+        """See `pause`."""
+
+    def busy_connections(self) -> list[Connection]:
+        """The connection, until its answer is complete."""
+        return [] if self._connection.usable else [self._connection]
+
+
+async def _rows(
+    session: Session, database: Database, federation: SystemFederation, scan: SystemScan
+) -> list[Row]:
+    """The mesh's rows of one system table."""
+    definition = SYSTEM_TABLES[scan.system_table]
+    columns: tuple[str, ...] = ()
+    sources: list[SourceRows] = []
+    own: list[Row] = []
+    for logic in _databases(session, scan):
+        nodes = system_nodes(logic.rule_set, logic.catalog)
+        for source, config in logic.rule_set.data_sources.items():
+            where = _where(scan, nodes[source])
+            if where is None:
+                continue
+            if config.kind != "mysql":
+                raise not_supported(
+                    f"information_schema over {config.kind} data sources ('{logic.name}')",
+                    "add WHERE table_schema = '…' for a database on MySQL data sources",
+                )
+            found = await _read(session, logic, source, scan, where)
+            columns = tuple(column.name.decode().upper() for column in found.columns)
+            sources.append(SourceRows(logic.name, config.database, nodes[source], found.rows))
+    if definition.lists_itself and same_name(INFORMATION_SCHEMA, scan.schema):
+        where = f"{definition.schema} = {literal_text(INFORMATION_SCHEMA)}"
+        own = (await _read(session, database, federation.merge_node, scan, where)).rows
+    return own + (merge_system_rows(definition, columns, sources) if sources else [])
+
+
+def _databases(session: Session, scan: SystemScan) -> list[Database]:
+    """The logic databases rows may be about, of those the account may use."""
+    return [
+        database
+        for database in session.mesh.databases.values()
+        if same_name(database.name, scan.schema)
+        and (session.allowed_databases is None or database.name in session.allowed_databases)
+    ]
+
+
+def _where(scan: SystemScan, nodes: Mapping[str, SystemNode]) -> str | None:
+    """The condition on one data source's own rows, None when none of them matters."""
+    definition = SYSTEM_TABLES[scan.system_table]
+    here = f"{definition.schema} = DATABASE()"
+    if not definition.table:
+        return here
+    wanted = [
+        actual
+        for actual, node in nodes.items()
+        if same_name(node.logic, scan.name) and (node.first or (definition.combined and node.counts))
+    ]
+    if not wanted:
+        return None
+    if len(wanted) == 1:
+        return f"{here} AND {definition.table} = {literal_text(wanted[0])}"
+    listed = ", ".join([literal_text(actual) for actual in wanted])
+    return f"{here} AND {definition.table} IN ({listed})"
+
+
+async def _read(session: Session, database: Database, source: str, scan: SystemScan, where: str) -> Result:
+    connection = await database.merge_pools[source].acquire(session.flavour)
+    try:
+        # Times of creation and the like are told in the session's time zone.
+        await connection.bring_to(LOAD_STATE.with_variable("time_zone", session.state.variable("time_zone")))
+        session.announce(_Reading(connection))
+        sql = f"SELECT * FROM {INFORMATION_SCHEMA}.{scan.system_table} WHERE {where}"
+        return await collect(connection, sql.encode("utf-8", "surrogateescape"))
+    finally:
+        session.announce(None)
+        connection.home.release(connection, session.now())
+
+
+# ---------------------------------------------------------------------------------------------- the merge node
+
+
+async def _merged(
+    session: Session,
+    database: Database,
+    federation: SystemFederation,
+    loads: Sequence[tuple[SystemScan, list[Row]]],
+    sink: Sink,
+) -> Outcome:
+    """The final statement over temporary tables that hold `loads`."""
+    merge = await database.merge_pools[federation.merge_node].acquire(session.flavour)
+    clean = False
+    try:
+        await merge.bring_to(LOAD_STATE)
+        session.announce(_Reading(merge))
+        limit = session.mesh.federation_limits.max_rows
+        if sum(len(rows) for _, rows in loads) > limit:
+            raise MeshError(MERGE_LIMIT, limit=f"{limit} rows", setting="federation-max-rows")
+        for scan, rows in loads:
+            await _load(merge, scan, rows)
+        await merge.bring_to(final_state(session.state))
+        lane = Lane(merge, (Shot(federation.merge_node, federation.final),))
+        exchange = Exchange((lane,), Relay(), sink, session.mesh.limits)
+        session.announce(exchange)
+        outcome = await exchange.run()
+        names = ", ".join([scan.table for scan in federation.scans])
+        await collect(merge, f"DROP TEMPORARY TABLE {names}".encode())
+        clean = True
+        return outcome
+    finally:
+        if not clean:
+            # Its server drops the temporary tables.
+            merge.abort()
+        merge.home.release(merge, session.now())
+
+
+async def _load(merge: Connection, scan: SystemScan, rows: Sequence[Row]) -> None:
+    """One temporary table with the system table's own columns, and its rows."""
+    made = f"CREATE TEMPORARY TABLE {scan.table} AS SELECT * FROM {INFORMATION_SCHEMA}.{scan.system_table} LIMIT 0"
+    await collect(merge, made.encode())
+    head = f"INSERT INTO {scan.table} VALUES ".encode()
+    waiting: list[bytes] = []
+    size = 0
+    for row in rows:
+        waiting.append(_row_text(row))
+        size += len(waiting[-1])
+        if size >= STATEMENT_BYTES:
+            await collect(merge, head + b",".join(waiting))
+            waiting, size = [], 0
+    if waiting:
+        await collect(merge, head + b",".join(waiting))
+
+
+def _row_text(row: Row) -> bytes:
+    values = [
+        literal_text(None if value is None else value.decode("utf-8", "surrogateescape")) for value in row
+    ]
+    return f"({','.join(values)})".encode("utf-8", "surrogateescape")
