@@ -17,7 +17,7 @@ from dbmesh import app
 from dbmesh.backend.connection import Flavour
 from dbmesh.cli.loading import load_directory
 from dbmesh.cli.output import Failure, answers
-from dbmesh.errors import MeshError, ShardError
+from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
 from dbmesh.model import Catalog, TableSchema
 from dbmesh.planner.catalog import AmbiguousTable, build_catalog
 from dbmesh.planner.explain import Row, explain
@@ -53,6 +53,8 @@ def rules_of(configuration: Configuration, database: str) -> RuleSet:
 def plan_rows(rule_set: RuleSet, catalog: Catalog, statement: str) -> tuple[Row, ...] | None:
     """Plans and binds one statement. None when no data source is asked. Raises MeshError, and
     Failure for a statement with parameters."""
+    if not statement.strip():
+        raise MeshError(EMPTY_QUERY)
     read = fingerprint(statement)
     if any(slot.parameter for slot in cut(read.shape).slots):
         raise Failure("the statement has parameters; write a value in place of each '?'")

@@ -94,9 +94,12 @@ class PlanContext:
     @property
     def original_text(self) -> str:
         """The statement with its literals in place and comments gone; pins every literal."""
+        return self.original_from(self.statement.shape.start)
+
+    def original_from(self, position: int) -> str:
+        """`original_text` from a position of the shape on; of rows that are one slot, from the first of them on."""
         text = self.statement.text
         out: list[str] = []
-        position = self.statement.shape.start
         row = self.statement.shape.row
         for slot in self.statement.shape.slots:
             if slot.parameter or slot.start < position:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dbmesh.errors import PARSE_ERROR, MeshError
+from dbmesh.errors import MeshError
+from dbmesh.sql.parse import Unreadable
 
 
 class Kind(Enum):
@@ -210,5 +211,4 @@ class LexemeReader:
     def error(self) -> MeshError:
         """The syntax error at the next lexeme."""
         start = self.peek().start if not self.at_end else len(self.statement)
-        line = self.statement.count("\n", 0, start) + 1
-        return MeshError(PARSE_ERROR, near=self.statement[start : start + 80], line=line)
+        return Unreadable(self.statement, start)

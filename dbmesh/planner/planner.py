@@ -17,6 +17,7 @@ from dbmesh.planner.plan import Plan
 from dbmesh.rules.ruleset import RuleSet
 from dbmesh.sql.fingerprint import Fingerprint, Literal
 from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.parse import Unreadable
 from dbmesh.sql.statement import Statement
 
 
@@ -55,12 +56,14 @@ class Planner:
             # Literals that touch (`1..2`) read differently once replaced; no valid statement has them.
             raise MeshError(PARSE_ERROR, near=fingerprint.shape[:80], line=1)
         context = self._context(statement, fingerprint.literals, database)
-        for phase in PHASES:
-            planned = phase.plan(context)
-            if planned is not None:
-                whole = phase.depends_on_text
-                return Planned(planned, None if whole else context.pinned)
-        raise unread(context)
+        try:
+            return _first_plan(context)
+        except Unreadable as error:
+            if error.length != len(statement.text):
+                raise
+            written = context.original_text
+            rest = context.original_from(max(error.position, statement.shape.start))
+            raise Unreadable(written, len(written) - len(rest)) from None
 
     def _context(self, statement: Statement, literals: list[Literal], database: str | None) -> PlanContext:
         return PlanContext(
@@ -72,3 +75,11 @@ class Planner:
             settings=self.settings,
             databases=self.databases,
         )
+
+
+def _first_plan(context: PlanContext) -> Planned:
+    for phase in PHASES:
+        planned = phase.plan(context)
+        if planned is not None:
+            return Planned(planned, None if phase.depends_on_text else context.pinned)
+    raise unread(context)

@@ -11,11 +11,26 @@ import re
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import Token
+from sqlglot.tokenizer_core import Token, TokenType
 
 from dbmesh.errors import INVALID_TEXT, PARSE_ERROR, MeshError, not_supported
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import Shape
+
+NEAR_CHARACTERS = 80
+"""How much of a statement an error quotes, as MySQL does."""
+
+
+class Unreadable(MeshError):
+    """PARSE_ERROR at a `position` of the text that was read, of `length` characters. Whoever knows what the client
+    wrote in place of that text quotes it instead."""
+
+    def __init__(self, text: str, position: int) -> None:
+        line = text.count("\n", 0, position) + 1
+        super().__init__(PARSE_ERROR, near=text[position:].strip()[:NEAR_CHARACTERS], line=line)
+        self.length = len(text)
+        self.position = position
+
 
 _EXECUTABLE = re.compile(r"/\*!(\d*)(.*?)\*/", re.DOTALL)
 _OLDEST_UNCERTAIN = 50700
@@ -88,7 +103,7 @@ def parse(text: str) -> exp.Expression:
     except RecursionError:
         raise not_supported("a statement nested this deep", "simplify it") from None
     if len(trees) != 1:
-        raise MeshError(PARSE_ERROR, near=text.strip()[:80], line=1)
+        raise Unreadable(text, 0)
     tree = trees[0]
     assert isinstance(tree, exp.Expression)
     return tree
@@ -108,5 +123,17 @@ def _parse_error(text: str, error: SqlglotError) -> MeshError:
         return not_supported("SELECT … INTO", "read the rows and store them from the application")
     details = getattr(error, "errors", None) or [{}]
     first = details[0]
-    near = f"{first.get('highlight') or ''}{first.get('end_context') or ''}".strip() or text.strip()
-    return MeshError(PARSE_ERROR, near=near[:80], line=first.get("line") or 1)
+    place = first.get("highlight") or ""
+    before = first.get("start_context") or ""
+    found = text.find(f"{before}{place}{first.get('end_context') or ''}")
+    return Unreadable(text, 0 if found < 0 or _begins_with_a_name(text) else found + len(before))
+
+
+def _begins_with_a_name(text: str) -> bool:
+    """Whether a text begins with a word that begins no statement: that is where it cannot be read, although sqlglot
+    takes the word for an expression and reads on."""
+    try:
+        tokens = sqlglot.tokenize(text, dialect="mysql")
+    except SqlglotError:
+        return False
+    return bool(tokens) and tokens[0].token_type is TokenType.VAR

@@ -68,6 +68,8 @@ def test_what_the_mesh_answers_itself(directory: Path, capsys: pytest.CaptureFix
         ("SELECT ROW_NUMBER() OVER () FROM t_order", "error: 1235 (42000): dbmesh: not supported: "),
         ("SELECT * FROM t_order WHERE user_id = ?", "error: the statement has parameters; "),
         ("SELECT * FROM t_nowhere", "error: 1146 (42S02): "),
+        ("", "error: 1065 (42000): Query was empty"),
+        (" ", "error: 1065 (42000): Query was empty"),
     ],
 )
 def test_a_refusal_is_one_sentence(

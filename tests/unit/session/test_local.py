@@ -1,4 +1,4 @@
-"""KILL and the list of sessions, as far as accounts may look, and why a session holds connections."""
+"""KILL and the list of sessions, as far as accounts may look, what a session holds and why, and what COMMIT and USE tell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.session.local import kill
+from dbmesh.wire.packets import parse_ok
 from tests.plugins import canned
+from tests.plugins.canned import MODERN
 from tests.plugins.scripted import column
 from tests.plugins.session_world import SessionWorld
 
@@ -65,3 +67,25 @@ async def test_sessions_say_what_they_hold_and_why() -> None:
     assert world.lent == 1
     world.reply = lambda name, payload: canned.ok()
     await world.end()
+
+
+async def test_a_commit_on_several_data_sources_says_that_it_was_not_atomic() -> None:
+    world = SessionWorld()
+    world.reply = lambda name, payload: canned.ok(status=2 if payload[1:] == b"COMMIT" else 3)
+    for statement, warnings in (("WHERE user_id = 1", 0), ("", 1)):
+        await world.command(b"\x03BEGIN")
+        await world.command(f"\x03UPDATE t_order SET status = 'x' {statement}".encode())
+        ((_, packet),) = await world.command(b"\x03COMMIT")
+        assert parse_ok(packet, MODERN).warnings == warnings
+    packets = await world.command(b"\x03SHOW WARNINGS")
+    assert b"not atomic" in packets[-2][1]
+    assert b"1196" in packets[-2][1]
+
+
+async def test_use_changes_the_database_and_an_unknown_one_does_not() -> None:
+    world = SessionWorld()
+    world.session.database = None
+    assert (await world.command(b"\x03USE nowhere"))[0][1][0] == 0xFF
+    assert world.session.database is None
+    assert (await world.command(b"\x03USE shop"))[0][1][0] == 0x00
+    assert world.session.database == "shop"
