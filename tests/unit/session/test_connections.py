@@ -1,4 +1,4 @@
-"""What a lost pin and a deadlock do to the connections a session holds."""
+"""What a lost pin and a deadlock do to the connections a session holds, and that statements share connections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from dbmesh.planner.plan import PinReason
 from dbmesh.session.connections import Loan, free_after_error
 from dbmesh.session.session import Session
 from dbmesh.transaction.transaction import Transaction
-from tests.plugins.scripted import ScriptedConnection
+from dbmesh.wire.constants import ColumnType
+from tests.plugins import canned
+from tests.plugins.scripted import ScriptedConnection, column
+from tests.plugins.session_world import SessionWorld
 
 
 def _session() -> SimpleNamespace:
@@ -71,3 +74,15 @@ def test_a_lost_pin_is_told_unless_it_was_a_cursor(reason: PinReason) -> None:
             loan._unpin("shop.ds_0", connection, reason)
     assert session.pins == {}
     assert connection.home.discarded == [connection]
+
+
+async def test_the_connections_of_a_merged_statement_serve_the_next_one() -> None:
+    world = SessionWorld()
+    columns = [column("status"), column("dbmesh_0", ColumnType.LONGLONG)]
+    world.reply = lambda name, payload: canned.result_set(columns, [[b"paid", b"1"]])
+    for _ in range(2):
+        packets = await world.command(b"\x03SELECT status FROM t_order ORDER BY order_id")
+        assert packets[-1][1][0] == 0xFE
+        assert [pool.idle for pool in world.pools.values()] == [2, 2]
+    assert len(world.sent) == 8
+    await world.end()
