@@ -16,7 +16,7 @@ import asyncpg
 
 from dbmesh.backend.connection import Flavour, Home, Receiver
 from dbmesh.backend.postgres.database import Database, Done, Rows
-from dbmesh.backend.postgres.errors import translate
+from dbmesh.backend.postgres.errors import LOST, translate
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.errors import DATA_SOURCE_LOST, INTERNAL, INVALID_TEXT, MeshError, ShardError
@@ -26,13 +26,6 @@ from dbmesh.wire.constants import Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
 _log = logging.getLogger(__name__)
-_LOST = (
-    OSError,
-    EOFError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-)
 _SETTINGS = {
     "timezone": "UTC",
     "lock_timeout": "50s",
@@ -107,7 +100,7 @@ class PostgresConnection:
             return False
         try:
             await self._connection.execute("SELECT 1")
-        except (asyncpg.PostgresError, *_LOST):
+        except (asyncpg.PostgresError, *LOST):
             return False
         return True
 
@@ -160,7 +153,7 @@ class PostgresConnection:
 
     async def close(self) -> None:
         """See `Connection`."""
-        with suppress(asyncpg.PostgresError, *_LOST):
+        with suppress(asyncpg.PostgresError, *LOST):
             await self._connection.close(timeout=2)
         await self._tasks.close()
 
@@ -182,7 +175,7 @@ class PostgresConnection:
         except MeshError as error:
             self._rest()
             receiver.failed(error)
-        except _LOST as error:
+        except LOST as error:
             self.abort()
             self._rest()
             receiver.failed(self._lost(str(error) or type(error).__name__))

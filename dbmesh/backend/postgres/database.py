@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from dbmesh.backend.postgres import types as postgres_types
 from dbmesh.backend.postgres.ddl import compile_ddl
-from dbmesh.backend.postgres.errors import ABORTS, translate
+from dbmesh.backend.postgres.errors import ABORTS, LOST, translate
 from dbmesh.backend.postgres.schema import PostgresTable, read_tables
 from dbmesh.backend.postgres.selects import Selects
 from dbmesh.backend.postgres.values import refusal
@@ -26,7 +26,7 @@ from dbmesh.backend.postgres.writes import Change, Insert, Writes
 from dbmesh.backend.sqlite import metadata, types, variables
 from dbmesh.backend.sqlite.coerce import Stored, moment_text
 from dbmesh.backend.sqlite.selects import TableFinder, definitions, select_list_texts
-from dbmesh.backend.state import ISOLATION, SessionState
+from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.backend.transcode import Printer, printer_of, rows_payloads
 from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError
 from dbmesh.model import TableSchema
@@ -79,7 +79,7 @@ class Database:
         self._last_insert_id = 0
         self._row_count = -1
         self._settings: dict[str, Stored] = {}
-        self._isolation = "REPEATABLE READ"
+        self._mode = self._next_mode = _DEFAULT_MODE
 
     @property
     def in_transaction(self) -> bool:
@@ -104,14 +104,10 @@ class Database:
     async def bring_to(self, state: SessionState) -> None:
         """Take over a session's variables. Raises MeshError for those that would have to change answers."""
         settings = variables.settings_of(state)
-        self._isolation = next(
-            (
-                value.upper().removeprefix("ISOLATION LEVEL").strip()
-                for name, value in state.variables
-                if name == ISOLATION
-            ),
-            "REPEATABLE READ",
+        self._mode = _mode(
+            f"{state.variable(ISOLATION) or ''} {state.variable(ACCESS_MODE) or ''}", _DEFAULT_MODE
         )
+        self._next_mode = self._mode
         patience = settings.get("innodb_lock_wait_timeout", 50)
         if patience != self._settings.get("innodb_lock_wait_timeout", 50):
             await self._connection.execute(f"SET lock_timeout = '{int(str(patience))}s'")
@@ -119,9 +115,12 @@ class Database:
         self.user_variables = {name: variables.value_of(value) for name, value in state.user_variables}
 
     async def run(self, sql: str) -> Done | Rows:
-        """Run one statement. Raises ShardError or MeshError; what its rows raise comes with them."""
+        """Run one statement. Raises ShardError or MeshError, or what `LOST` lists; what its rows raise comes with
+        them."""
         try:
             return await self._dispatch(sql)
+        except LOST:
+            raise
         except asyncpg.PostgresError as error:
             raise translate(error, self._tables) from error
 
@@ -209,6 +208,8 @@ class Database:
                 cursor = await self._connection.cursor(sql)
                 while rows := await cursor.fetch(BATCH_ROWS):
                     yield rows_payloads([tuple(row) for row in rows], printers)
+        except LOST:
+            raise
         except asyncpg.PostgresError as error:
             raise translate(error, self._tables) from error
         finally:
@@ -292,7 +293,8 @@ class Database:
         """A statement of several steps: all or none of them, inside a transaction or without one."""
         inside = self.in_transaction
         execute = self._connection.execute
-        await execute("SAVEPOINT dbmesh_statement" if inside else "BEGIN ISOLATION LEVEL READ COMMITTED")
+        alone = f"BEGIN ISOLATION LEVEL READ COMMITTED {self._mode[1]}"
+        await execute("SAVEPOINT dbmesh_statement" if inside else alone)
         try:
             yield
         except BaseException as error:
@@ -324,8 +326,9 @@ class Database:
     async def _begin(self, words: Sequence[str]) -> Done:
         if self.in_transaction:
             await self._connection.execute("COMMIT")
-        mode = " READ ONLY" if "READ ONLY" in " ".join(words).upper() else ""
-        await self._connection.execute(f"BEGIN ISOLATION LEVEL {self._isolation}{mode}")
+        level, access = _mode(" ".join(words), self._next_mode)
+        self._next_mode = self._mode
+        await self._connection.execute(f"BEGIN ISOLATION LEVEL {level} {access}")
         return Done()
 
     async def _commit(self, words: Sequence[str]) -> Done:
@@ -369,13 +372,11 @@ class Database:
         return Done()
 
     async def _set(self, words: Sequence[str]) -> Done:
-        """SET TRANSACTION …: the level of the next transaction."""
+        """SET TRANSACTION …: the level and access mode of the next transaction."""
         text = " ".join(words).upper()
         if " TRANSACTION " not in f" {text} ":
             raise refusal("this SET", "set it on the session")
-        found = _LEVEL.search(text)
-        if found is not None:
-            self._isolation = found[1]
+        self._next_mode = _mode(text, self._mode)
         return Done()
 
     # ------------------------------------------------------------------ Environment
@@ -407,7 +408,15 @@ class Database:
 
 
 _SHOW_KEYS = re.compile(r"\A\s*SHOW\s+(?:KEYS|INDEXES)\b", re.IGNORECASE)
+_DEFAULT_MODE = ("REPEATABLE READ", "READ WRITE")
+_ACCESS = re.compile(r"READ ONLY|READ WRITE")
 _LEVEL = re.compile(r"ISOLATION LEVEL (READ UNCOMMITTED|READ COMMITTED|REPEATABLE READ|SERIALIZABLE)")
+
+
+def _mode(text: str, default: tuple[str, str]) -> tuple[str, str]:
+    """The isolation level and access mode a statement names, else the default ones."""
+    level, access = _LEVEL.search(text.upper()), _ACCESS.search(text.upper())
+    return level[1] if level else default[0], access[0] if access else default[1]
 
 
 async def _once(batch: list[bytes]) -> AsyncIterator[list[bytes]]:

@@ -42,6 +42,16 @@ _NUMBERS: Mapping[str, tuple[int, str]] = {
 ABORTS = frozenset({"40001", "40P01"})
 """MySQL rolls the whole transaction back at these, and only the statement at others."""
 
+LOST = (
+    OSError,
+    EOFError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+"""The connection is gone, or cannot be used any more."""
+
 
 def translate(error: asyncpg.PostgresError, tables: Mapping[str, Table]) -> Exception:
     """The error a MySQL server would have sent; 1105 with PostgreSQL's own text for what has no counterpart."""

@@ -271,6 +271,42 @@ def test_a_running_statement_is_killed(
     ask(client, "ROLLBACK")
 
 
+def test_a_statement_whose_connection_is_lost_fails_and_the_session_lives(
+    own: Mesh, client: pymysql.Connection[Any], postgres: Postgres
+) -> None:
+    ask(client, "BEGIN")
+    ask(client, "UPDATE thing SET small = 1 WHERE id = 7")
+    with own.connect("own") as other:
+        thread, found = _in_thread(lambda: ask(other, "UPDATE thing SET small = 2 WHERE id = 7"))
+        wait_until(lambda: _waits_for_a_lock(postgres), 10, "the statement waits")
+        (waiting,) = postgres.execute("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        postgres.execute(f"SELECT pg_terminate_backend({waiting})")
+        thread.join(20)
+        assert found[0].error is not None
+        assert "only" in found[0].text
+        assert ask(other, "SELECT small FROM thing WHERE id = 7").rows == ((-5,),)
+    ask(client, "ROLLBACK")
+
+
+def test_a_transactions_level_and_mode_are_kept(own: Mesh, client: pymysql.Connection[Any]) -> None:
+    with own.connect("own") as other:
+        for level, sees in (("REPEATABLE READ", 0), ("READ COMMITTED", 1)):
+            ask(client, "DELETE FROM parent")
+            ask(client, f"SET TRANSACTION ISOLATION LEVEL {level}")
+            ask(client, "BEGIN")
+            assert ask(client, "SELECT COUNT(*) FROM parent").rows == ((0,),)
+            ask(other, "INSERT INTO parent VALUES (1)")
+            assert ask(client, "SELECT COUNT(*) FROM parent").rows == ((sees,),), level
+            ask(client, "COMMIT")
+    ask(client, "START TRANSACTION READ ONLY")
+    assert ask(client, "DELETE FROM parent").error == 1792
+    ask(client, "ROLLBACK")
+    ask(client, "SET SESSION TRANSACTION READ ONLY")
+    assert ask(client, "DELETE FROM parent").error == 1792
+    ask(client, "SET SESSION TRANSACTION READ WRITE")
+    assert ask(client, "DELETE FROM parent").error is None
+
+
 def test_a_connection_ended_while_idle_is_not_lent(
     own: Mesh, client: pymysql.Connection[Any], postgres: Postgres
 ) -> None:
