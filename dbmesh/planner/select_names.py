@@ -1,13 +1,16 @@
 """Column names: where an edit changes the text MySQL would name a column by, the old text becomes its alias.
 
-Decides for the outermost SELECT only; nobody sees other names. Knows no routes.
+Decides for the outermost SELECT and for derived tables and common table expressions, whose names `*` shows. Knows no
+routes.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from sqlglot import exp
+from sqlglot.tokenizer_core import Token, TokenType
 
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.template import Edits
@@ -19,19 +22,71 @@ _NO_NAME = re.compile("[\U00010000-\U0010ffff]")
 
 def keep_column_names(context: PlanContext, edits: Edits) -> None:
     """Adds `AS` with the original text to every unnamed select item an edit falls into. Pins its literals."""
-    tree = context.statement.tree
-    while isinstance(tree, exp.SetOperation | exp.Subquery):
-        tree = tree.this
-    if not isinstance(tree, exp.Select):
+    for select in context.statement.tree.find_all(exp.Select):
+        if _shows_names(select) and not all(map(_is_named, select.expressions)):
+            _keep_in(context, edits, select)
+
+
+def _shows_names(select: exp.Select) -> bool:
+    """Whether somebody sees the columns' names: the client, or a statement around a derived table."""
+    parent = select.parent
+    while isinstance(parent, exp.SetOperation | exp.Subquery):
+        parent = parent.parent
+    return parent is None or isinstance(parent, exp.From | exp.Join | exp.Lateral | exp.CTE)
+
+
+def _is_named(item: exp.Expr) -> bool:
+    return isinstance(item, exp.Alias | exp.Column | exp.Star)
+
+
+def _keep_in(context: PlanContext, edits: Edits, select: exp.Select) -> None:
+    tokens = context.statement.tokens
+    at = _start(tokens, select)
+    clauses = None if at is None else find_clauses(tokens[at : _end(tokens, at)])
+    if clauses is None or len(clauses.items) != len(select.expressions):
         return
-    clauses = find_clauses(context.statement.tokens)
-    if clauses is None or len(clauses.items) != len(tree.expressions):
-        return
-    for item, (start, end) in zip(tree.expressions, clauses.items, strict=True):
-        if isinstance(item, exp.Alias | exp.Column | exp.Star) or not edits.touches(start, end):
+    for item, (start, end) in zip(select.expressions, clauses.items, strict=True):
+        if _is_named(item) or not edits.touches(start, end):
             continue
         name = _NO_NAME.sub("?", original_text(context, start, end)).replace("`", "``")
         edits.insert(end, f" AS `{name}`")
+
+
+def _start(tokens: Sequence[Token], select: exp.Select) -> int | None:
+    """The index of a SELECT's own keyword: the nearest one before everything of it that has a place, whose SELECT holds
+    all of that."""
+    if select.parent is None and tokens and tokens[0].token_type is TokenType.SELECT:
+        return 0
+    with_ = select.args.get("with_")
+    before = set() if with_ is None else {id(part) for part in with_.walk()}
+    places = [
+        part.meta["start"]
+        for part in select.find_all(exp.Identifier, exp.Literal)
+        if "start" in part.meta and id(part) not in before
+    ]
+    if not places:
+        return None
+    first, last = min(places), max(places)
+    for at in range(len(tokens) - 1, -1, -1):
+        # A SELECT inside the first item ends before the others begin.
+        if tokens[at].start > first or tokens[at].token_type is not TokenType.SELECT:
+            continue
+        if tokens[_end(tokens, at) - 1].end >= last:
+            return at
+    return None
+
+
+def _end(tokens: Sequence[Token], at: int) -> int:
+    """Behind the last token of the SELECT that begins at `at`."""
+    depth = 0
+    for number in range(at, len(tokens)):
+        kind = tokens[number].token_type
+        if kind is TokenType.R_PAREN and depth == 0:
+            return number
+        if depth == 0 and kind in (TokenType.UNION, TokenType.EXCEPT, TokenType.INTERSECT):
+            return number
+        depth += (kind is TokenType.L_PAREN) - (kind is TokenType.R_PAREN)
+    return len(tokens)
 
 
 def original_text(context: PlanContext, start: int, end: int) -> str:

@@ -299,3 +299,10 @@ def test_preview_shows_scans_and_the_final_statement(twins: Twins) -> None:
 def test_columns_are_named_by_the_clients_own_text(twins: Twins) -> None:
     twins.same("SELECT (SELECT COUNT(*) FROM t_order WHERE note <> '😀'), (SELECT MAX(`name`) FROM t_user)")
     twins.same("SELECT (SELECT COUNT(*) FROM t_country WHERE name <> '😀')")
+    twins.same(
+        "WITH x AS (SELECT user_id FROM t_user) SELECT (SELECT COUNT(*) FROM t_order), COUNT(*) FROM x"
+    )
+    twins.same("SELECT * FROM (SELECT (SELECT COUNT(*) FROM t_order), COUNT(*) + 1 FROM t_user) AS x")
+    twins.same("WITH x AS (SELECT (SELECT MAX(amount) FROM t_order) + 1 FROM t_user LIMIT 1) SELECT * FROM x")
+    twins.same("(SELECT (SELECT COUNT(*) FROM t_order) FROM t_config LIMIT 1) UNION ALL (SELECT 2)")
+    twins.same("SELECT 1, (SELECT COUNT(*) FROM t_order) UNION SELECT 2, (SELECT 5) ORDER BY 1")

@@ -37,6 +37,17 @@ def final(sql: str) -> str:
             "SELECT (SELECT MAX(id) FROM t_key) FROM t_order",
             "SELECT (SELECT MAX(id) FROM dbmesh_f1 AS t_key) AS `(SELECT MAX(id) FROM t_key)` FROM dbmesh_f2 AS t_order",
         ),
+        (
+            "WITH w AS (SELECT DATABASE() FROM t_key) SELECT * FROM w",
+            "WITH w AS (SELECT NULLIF('shop', '') AS `DATABASE()` FROM dbmesh_f1 AS t_key) SELECT * FROM w",
+        ),
+        (
+            "WITH w AS (SELECT 1 FROM t_key) SELECT (SELECT 2 FROM t_order) FROM w",
+            (
+                "WITH w AS (SELECT 1 FROM dbmesh_f1 AS t_key) "
+                "SELECT (SELECT 2 FROM dbmesh_f2 AS t_order) AS `(SELECT 2 FROM t_order)` FROM w"
+            ),
+        ),
     ],
 )
 def test_text(sql: str, expected: str) -> None:
