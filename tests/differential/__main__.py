@@ -45,7 +45,7 @@ def main() -> int:
             for scene in stage.scenes
         ]
         began = time.monotonic()
-        said = threading.Lock()
+        said, stopped = threading.Lock(), threading.Event()
 
         def say(text: str) -> None:
             with said:
@@ -53,6 +53,8 @@ def main() -> int:
 
         def share(number: int) -> None:
             for _ in range(number, arguments.statements, len(judges)):
+                if stopped.is_set():
+                    return
                 judges[number].step(say)
                 done = sum(judge.report.statements for judge in judges)
                 if done % 500 == 0:
@@ -60,7 +62,12 @@ def main() -> int:
                     print(f"{done} statements, {rate:.0f} per second", file=sys.stderr, flush=True)
 
         with ThreadPoolExecutor(len(judges)) as threads:
-            list(threads.map(share, range(len(judges))))
+            try:
+                list(threads.map(share, range(len(judges))))
+            except BaseException as error:
+                stopped.set()
+                if not isinstance(error, KeyboardInterrupt):
+                    raise
         report = Report()
         for judge in judges:
             report.add(judge.report)
