@@ -94,8 +94,25 @@ def _back_quoted(text: str) -> str:
 _INTO = re.compile(r"\bINTO\s+(?:OUTFILE|DUMPFILE|@)", re.IGNORECASE)
 
 
+_VALUES = re.compile(r"\s*VALUES\b", re.IGNORECASE)
+
+
 def parse(text: str) -> exp.Expression:
     """The tree of one statement. Raises MeshError(PARSE_ERROR)."""
+    return _parse_values(text) if _VALUES.match(text) else _parse(text)
+
+
+def _parse_values(text: str) -> exp.Expression:
+    """A statement that begins with VALUES, which sqlglot takes for the function of that name unless it is in brackets."""
+    bracketed = _parse(f"({text})")
+    for node in bracketed.walk():
+        for place in ("start", "end"):
+            if place in node.meta:
+                node.meta[place] -= 1
+    return bracketed.this if isinstance(bracketed, exp.Subquery) else bracketed
+
+
+def _parse(text: str) -> exp.Expression:
     try:
         trees = [tree for tree in sqlglot.parse(text, dialect="mysql") if tree is not None]
     except SqlglotError as error:
