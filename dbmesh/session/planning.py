@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dbmesh.errors import TABLES_UNREAD, UNKNOWN_TABLE, MeshError
+from dbmesh.errors import NOT_SUPPORTED, TABLES_UNREAD, UNKNOWN_TABLE, MeshError
+from dbmesh.planner.metadata import described_database
 from dbmesh.planner.plan import Plan
 from dbmesh.session.mesh import Database
 from dbmesh.sql.fingerprint import fingerprint
@@ -38,6 +39,19 @@ def must_reload(session: Session, database: Database, error: MeshError) -> bool:
     return (
         error.kind in (UNKNOWN_TABLE, TABLES_UNREAD) and session.now() - database.loaded_at > RELOAD_INTERVAL
     )
+
+
+def described_elsewhere(session: Session, database: Database, error: MeshError, text: str) -> Database | None:
+    """The other logic database a statement describes a table of, when that is why it was refused. A name the account may
+    not use stays refused."""
+    if error.kind is not NOT_SUPPORTED:
+        return None
+    name = described_database(text)
+    other = None if name is None else session.mesh.database(name)
+    if other is None or other is database:
+        return None
+    allowed = session.allowed_databases
+    return other if allowed is None or other.name in allowed else None
 
 
 def count_parameters(session: Session, text: str) -> int:

@@ -8,7 +8,7 @@ from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
 from dbmesh.planner.metadata import preview_rows, preview_text
 from dbmesh.planner.plan import LocalRows
 from dbmesh.session import execution, local
-from dbmesh.session.planning import look_up, must_reload
+from dbmesh.session.planning import described_elsewhere, look_up, must_reload
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
 from dbmesh.sql.lexer import split_statements
@@ -46,7 +46,7 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
     try:
         plan, literals = look_up(session, database, text)
     except MeshError as error:
-        if must_reload(session, database, error):
+        if must_reload(session, database, error) or described_elsewhere(session, database, error, text):
             return _run_one(session, text, session.sink(sequence=sequence), more=False)
         raise
     if local.answers(plan):
@@ -82,10 +82,12 @@ async def _run_one(session: Session, text: str, sink: ResultSink, *, more: bool)
     try:
         plan, literals = look_up(session, database, text)
     except MeshError as error:
-        if not must_reload(session, database, error):
-            raise
-        await session.mesh.reload(database)
-        database = session.current_database()
+        elsewhere = described_elsewhere(session, database, error, text)
+        if elsewhere is None:
+            if not must_reload(session, database, error):
+                raise
+            await session.mesh.reload(database)
+        database = elsewhere or session.current_database()
         plan, literals = look_up(session, database, text)
     if local.answers(plan):
         await local.answer(session, plan, sink, more=more)

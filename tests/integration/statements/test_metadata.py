@@ -270,6 +270,10 @@ STATEMENTS = [
     "SHOW FULL FIELDS FROM far LIKE 'k%'",
     "SHOW CREATE VIEW near_view",
     "DESCRIBE account name",
+    "DESCRIBE second.memo",
+    "SHOW CREATE TABLE second.memo",
+    "SHOW FULL COLUMNS FROM memo FROM second LIKE 'b%'",
+    "SHOW KEYS FROM second.memo",
 ]
 
 
@@ -346,6 +350,7 @@ def test_sqlalchemy_reflects_the_whole_schema(pair: Pair) -> None:
         try:
             metadata = sa.MetaData()
             metadata.reflect(engine, views=True)
+            metadata.reflect(engine, schema="second")
             inspector = sa.inspect(engine)
             found.append(
                 (
