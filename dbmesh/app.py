@@ -14,6 +14,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import uvloop
@@ -26,11 +27,18 @@ from dbmesh.backend.pool import Pool
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.catalog import Cataloguing, load_tables
 from dbmesh.errors import MeshError, ShardError
+from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.keeper import Keeper
+from dbmesh.governance.made_rules import read_made
+from dbmesh.governance.store import Store, StoreError
 from dbmesh.model import Catalog, TableSchema
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import AmbiguousTable, build_catalog
+from dbmesh.planner.plan import KeyGenerator
 from dbmesh.planner.planner import Planner
+from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.keygen import make_key_generator
+from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleSet
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.listener import SERVER_VERSION, Listener
@@ -41,6 +49,9 @@ _log = logging.getLogger(__name__)
 HOUSEKEEPING_INTERVAL = 5.0
 """Seconds between two looks at idle connections."""
 
+STORE_FILE = "dbmesh-store.db"
+"""The embedded store's file, in the configuration's directory when no other is named."""
+
 
 class StartError(Exception):
     """The mesh cannot start; the text is one sentence for the operator."""
@@ -49,21 +60,39 @@ class StartError(Exception):
 OnReady = Callable[[str, int], Awaitable[None] | None]
 
 
-def run(configuration: Configuration, host: str, port: int, on_ready: OnReady | None = None) -> int:
+def run(
+    configuration: Configuration,
+    host: str,
+    port: int,
+    on_ready: OnReady | None = None,
+    directory: Path | None = None,
+) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit code. Raises StartError."""
-    return uvloop.run(serve(configuration, host, port, on_ready))
+    return uvloop.run(serve(configuration, host, port, on_ready, directory))
 
 
-async def serve(configuration: Configuration, host: str, port: int, on_ready: OnReady | None = None) -> int:
-    """Build the mesh, listen, tell `on_ready` the bound address, wait for a signal, drain. Raises StartError."""
+async def serve(
+    configuration: Configuration,
+    host: str,
+    port: int,
+    on_ready: OnReady | None = None,
+    directory: Path | None = None,
+) -> int:
+    """Build the mesh, listen, tell `on_ready` the bound address, wait for a signal, drain. `directory` is where the
+    store's file is when it is not named with its whole path. Raises StartError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     tasks = TaskOwner(_task_failed)
     pools: list[Pool] = []
+    store: Store | None = None
+    keeper: Keeper | None = None
     try:
-        mesh = await build_mesh(configuration, pools)
+        store = await open_store(configuration, directory or Path())
+        mesh = await build_mesh(configuration, pools, store)
+        if store is not None:
+            keeper = mesh.keeper = Keeper(store, mesh, time.time, os.urandom)
         version = _announced_version(pools)
         accounts = Accounts(configuration.users)
         listener = Listener(mesh, accounts, tasks, _tls(configuration), version)
@@ -96,44 +125,90 @@ async def serve(configuration: Configuration, host: str, port: int, on_ready: On
         await tasks.close()
         for pool in pools:
             await pool.close()
+        if keeper is not None:
+            await keeper.close()
+        if store is not None:
+            await store.close()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
     return 0
 
 
-async def build_mesh(configuration: Configuration, pools: list[Pool]) -> Mesh:
-    """Pools, catalogs and plans of every logic database. Pools made are added to `pools` for the caller to close.
-    Raises StartError."""
+async def open_store(configuration: Configuration, directory: Path) -> Store | None:
+    """The store of this node, None when nothing in the configuration needs one. Raises StartError."""
+    path = directory / (configuration.store or STORE_FILE)
+    # Rules made under an earlier configuration still hold.
+    if not needs_store(configuration) and not path.exists():
+        return None
+    try:
+        return await EmbeddedStore.open(path, time.time)
+    except StoreError as error:
+        raise StartError(f"{error}; name a file in mode.repository.props.path of global.yaml") from error
+
+
+def needs_store(configuration: Configuration) -> bool:
+    """Whether rules or numbers are made while the mesh runs, or a store is asked for."""
+    if configuration.store is not None:
+        return True
+    return any(
+        rule_set.auto_shards
+        or any(config.type == "AUTO_INCREMENT" for config in rule_set.key_generators.values())
+        for rule_set in configuration.databases.values()
+    )
+
+
+async def stored_rules(store: Store, rule_set: RuleSet) -> RuleSet:
+    """A rule set with the rules that CREATE TABLE made. Raises StartError."""
+    try:
+        made = await read_made(store, rule_set.database)
+        return with_made(rule_set, made) if made else rule_set
+    except StoreError as error:
+        raise StartError(str(error)) from error
+    except ConfigurationError as error:
+        first = error.mistakes[0]
+        raise StartError(
+            f"a rule that CREATE TABLE made in database '{rule_set.database}' no longer holds: {first.message}"
+        ) from error
+
+
+async def build_mesh(configuration: Configuration, pools: list[Pool], store: Store | None = None) -> Mesh:
+    """Pools, catalogs and plans of every logic database, with the rules of the store. Pools made are added to `pools` for
+    the caller to close. Raises StartError."""
     if not configuration.databases:
         raise StartError("the configuration has no logic database")
-    rule_sets = configuration.databases
+    rule_sets = dict(configuration.databases)
+    if store is not None:
+        rule_sets = {name: await stored_rules(store, rule_set) for name, rule_set in rule_sets.items()}
     plan_cache_size = int(configuration.properties["plan-cache-size"])
+    worker = 0
 
     async def reload(database: Database) -> Database:
-        known = tables_known[database.name.lower()]
-        catalog, unread = await load_catalog(database.rule_set, database.pools, known)
-        plans = PlanCache(Planner(database.rule_set, catalog, rule_sets), plan_cache_size)
-        return replace(database, catalog=catalog, plans=plans, loaded_at=loop.time(), unread=unread)
+        key, rule_set = database.name.lower(), database.rule_set
+        catalog, unread = await load_catalog(rule_set, database.pools, tables_known[key])
+        rule_sets[key] = rule_set
+        return replace(
+            database,
+            catalog=catalog,
+            plans=PlanCache(Planner(rule_set, catalog, rule_sets), plan_cache_size),
+            key_generators=MappingProxyType(_generators(rule_set, database.key_generators, worker)),
+            loaded_at=loop.time(),
+            unread=unread,
+        )
 
     loop = asyncio.get_running_loop()
     databases: dict[str, Database] = {}
     tables_known: dict[str, dict[str, Mapping[str, TableSchema]]] = {name.lower(): {} for name in rule_sets}
-    worker = 0
-    for key, rule_set in configuration.databases.items():
+    for key, rule_set in rule_sets.items():
         own = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
         merging = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
         pools.extend((*own.values(), *merging.values()))
-        generators = {
-            name: make_key_generator(config, _now_ms, os.urandom, worker)
-            for name, config in rule_set.key_generators.items()
-        }
         database = Database(
             rule_set.database,
             rule_set,
             Catalog({}, {}),
             PlanCache(Planner(rule_set, Catalog({}, {}), rule_sets), plan_cache_size),
             MappingProxyType(own),
-            MappingProxyType(generators),
+            {},
             loop.time(),
             merge_pools=MappingProxyType(merging),
         )
@@ -144,6 +219,15 @@ async def build_mesh(configuration: Configuration, pools: list[Pool]) -> Mesh:
     except AmbiguousTable as error:
         raise StartError(str(error)) from error
     return mesh
+
+
+def _generators(rule_set: RuleSet, known: Mapping[str, KeyGenerator], worker: int) -> dict[str, KeyGenerator]:
+    """A rule set's generators; those there are go on."""
+    made = dict(known)
+    for name, config in rule_set.key_generators.items():
+        if name not in made:
+            made[name] = make_key_generator(config, _now_ms, os.urandom, worker)
+    return made
 
 
 async def load_catalog(

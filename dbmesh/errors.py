@@ -83,6 +83,14 @@ ACCESS_DENIED = _client(
 UNKNOWN_DATABASE = _client("UNKNOWN_DATABASE", 1049, "42000", "Unknown database '{database}'")
 NO_DATABASE = _client("NO_DATABASE", 1046, "3D000", "No database selected")
 UNKNOWN_TABLE = _client("UNKNOWN_TABLE", 1146, "42S02", "Table '{database}.{table}' doesn't exist")
+TABLE_EXISTS = _client("TABLE_EXISTS", 1050, "42S01", "Table '{table}' already exists")
+NAME_TOO_LONG = _client("NAME_TOO_LONG", 1059, "42000", "Identifier name '{name}' is too long")
+DATABASE_EXISTS = _client(
+    "DATABASE_EXISTS", 1007, "HY000", "Can't create database '{database}'; database exists"
+)
+DATABASE_ABSENT = _client(
+    "DATABASE_ABSENT", 1008, "HY000", "Can't drop database '{database}'; database doesn't exist"
+)
 UNKNOWN_COMMAND = _client("UNKNOWN_COMMAND", 1047, "08S01", "Unknown command")
 UNKNOWN_THREAD = _client("UNKNOWN_THREAD", 1094, "HY000", "Unknown thread id: {id}")
 NOT_THREAD_OWNER = _client("NOT_THREAD_OWNER", 1095, "HY000", "You are not owner of thread {id}")
@@ -191,6 +199,7 @@ TABLE_CHANGED = _mesh(
     "dbmesh: the definition of table '{table}' has changed; send the statement again",
     retryable=True,
 )
+STORE = _mesh("STORE", 1105, "HY000", "dbmesh: the store failed: {reason}", retryable=True)
 SERVER_SHUTDOWN = _mesh("SERVER_SHUTDOWN", 1053, "08S01", "Server shutdown in progress", retryable=True)
 INTERNAL = _mesh("INTERNAL", 1105, "HY000", "dbmesh: internal error ({reason}); the session goes on")
 

@@ -54,7 +54,7 @@ def _run(engine: str, directory: Path, host: str, port: int, started: ExitStack)
             seeded.touch()
         welcome(console, engine, bound_host, bound_port)
 
-    return run_mesh(configuration, host, port, ready)
+    return run_mesh(configuration, host, port, ready, storage)
 
 
 def _urls(engine: str, storage: Path, started: ExitStack) -> tuple[str, ...]:

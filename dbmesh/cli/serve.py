@@ -27,14 +27,18 @@ def serve_directory(directory: Path, host: str, port: int | None) -> int:
 
     if port is None:
         port = int(configuration.properties["proxy-default-port"])
-    return run_mesh(configuration, host, port, ready)
+    return run_mesh(configuration, host, port, ready, directory)
 
 
 def run_mesh(
-    configuration: Configuration, host: str, port: int, on_ready: Callable[[str, int], Awaitable[None] | None]
+    configuration: Configuration,
+    host: str,
+    port: int,
+    on_ready: Callable[[str, int], Awaitable[None] | None],
+    directory: Path,
 ) -> int:
     """Runs the mesh until a signal ends it and returns its exit code. Raises Failure when it cannot start."""
     try:
-        return app.run(configuration, host, port, on_ready)
+        return app.run(configuration, host, port, on_ready, directory)
     except app.StartError as error:
         raise Failure(str(error)) from error

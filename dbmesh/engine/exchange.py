@@ -152,6 +152,10 @@ class Exchange:
         """Data sources on which a shot has ended well, each once, in the order of the shots."""
         return list(dict.fromkeys(run.connection.data_source for run in self._runs if run.oks))
 
+    def completed_shots(self) -> list[Shot]:
+        """The shots that have ended well."""
+        return [shot for run in self._runs for shot in run.completed_shots()]
+
     @property
     def _complete(self) -> bool:
         """Whether LIMIT is reached: rows that still come are of no use."""
@@ -272,6 +276,10 @@ class _LaneRun:
         self._ended = False
         self._warned: list[int] = []
         self._repeats = False
+
+    def completed_shots(self) -> Sequence[Shot]:
+        """The lane's shots that have ended well: they end in order."""
+        return self._shots[: len(self.oks)]
 
     def advance(self) -> None:
         """Send the next shot, or all of a pipeline; or end."""

@@ -7,17 +7,18 @@ on one data source, and so does everything made of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlglot import exp
 
 from dbmesh.errors import not_supported
+from dbmesh.planner.auto_tables import plan_alter_made, plan_auto_table, plan_rename_made
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere, plan_shots
 from dbmesh.planner.ddl_places import (
     DdlTable,
     check_single,
     default_source,
-    foreign_name,
-    symbol_name,
     table_at,
 )
 from dbmesh.planner.ddl_reading import (
@@ -32,13 +33,12 @@ from dbmesh.planner.ddl_reading import (
     read_rename_table,
     read_truncate,
 )
-from dbmesh.planner.lexemes import LexemeReader, split_lexemes
-from dbmesh.planner.plan import Answer, CountMerge, Relay, RenameValues, ShardPlan, Verb
+from dbmesh.planner.lexemes import LexemeReader
+from dbmesh.planner.plan import CountMerge, Relay, RenameValues, RuleChange, ShardPlan, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.planner.tree_names import rename_references
-from dbmesh.planner.unrepeatable import reads_clock
 from dbmesh.rules.ruleset import ShardedTable, SingleTable
 
 _BY_HAND = "create it on the data source itself; the mesh finds tables there"
@@ -58,7 +58,9 @@ def plan_ddl(context: PlanContext) -> ShardPlan | None:
             raise not_supported(f"{word} {kind}", _REFUSED.get(kind, _BY_HAND))
         return planner(context, reader)
     if word == "TRUNCATE":
-        return _plan_everywhere(context, table_at(context, place := read_truncate(reader)), place)
+        table = table_at(context, place := read_truncate(reader))
+        numbering = ((table.name, 1),) if is_numbered(context, table) else ()
+        return replace(plan_everywhere(context, table, place), change=RuleChange(numbering=numbering))
     if word == "RENAME":
         return _plan_rename(context, reader)
     if word in ("ANALYZE", "OPTIMIZE", "CHECK"):
@@ -87,45 +89,6 @@ def _object_kind(reader: LexemeReader) -> str:
     return reader.peek(1).text.upper()
 
 
-def _plan(context: PlanContext, table: DdlTable, shots: Sequence[TextShot]) -> TextPlan:
-    answer: Answer = Relay() if len(shots) == 1 else CountMerge()
-    names = names_of(
-        context.rule_set.database, [table.rule if table.rule is not None else table.nodes[0].table]
-    )
-    return TextPlan(
-        Verb.DDL,
-        (table.name,),
-        tuple(shots),
-        answer,
-        names,
-        opens_transaction=False,
-        implicit_commit=True,
-        # ALTER TABLE … ADD COLUMN gives the rows there are its default.
-        reads_clock=reads_clock(split_lexemes(context.statement.readable)),
-    )
-
-
-def _plan_everywhere(
-    context: PlanContext,
-    table: DdlTable,
-    place: NamePlace,
-    references: Sequence[NamePlace] = (),
-    symbols: Sequence[NamePlace] = (),
-) -> ShardPlan:
-    """The statement once per node, with the actual names of the table, its foreign tables and its constraints."""
-    edits = context.edits()
-    for index, name in enumerate((place, *references, *symbols)):
-        quoted = context.statement.readable[name.end - 1] == "`"
-        edits.replace(name.start, name.end, TableName(index, quoted))
-    template = edits.build()
-    shots: list[TextShot] = []
-    for number, node in enumerate(table.nodes):
-        foreign = [foreign_name(context, table, number, reference) for reference in references]
-        own = [symbol_name(table, number, symbol) for symbol in symbols]
-        shots.append(TextShot(node.data_source, template.frame((node.table, *foreign, *own))))
-    return _plan(context, table, shots)
-
-
 def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     read = read_create_table(reader)
     table = table_at(context, read.table, new=True)
@@ -136,12 +99,15 @@ def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
             "CREATE TEMPORARY TABLE (the mesh does not know the tables of one session)",
             "use an ordinary table with a name of its own, or a derived table in the query",
         )
+    if read.selects:
+        return _plan_from_query(context, read.table)
+    made = table.name.lower() in context.rule_set.made
+    if made or (table.rule is None and context.rule_set.auto_shards):
+        return plan_auto_table(context, read, table)
     if table.rule is not None and (read.like is not None or (read.selects and not read.columns)):
         raise not_supported(
             f"CREATE TABLE … LIKE or AS SELECT for '{table.name}', which has a rule", "write its columns"
         )
-    if read.selects:
-        return _plan_from_query(context, read.table)
     if table.rule is None:
         check_single(context, table.nodes[0].data_source, table.name)
     if isinstance(table.rule, ShardedTable):
@@ -153,7 +119,7 @@ def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
                 "add the column, or change the table's rule",
             )
     references = (*read.references, *([read.like] if read.like is not None else []))
-    return _plan_everywhere(context, table, read.table, references, read.symbols)
+    return plan_everywhere(context, table, read.table, references, read.symbols)
 
 
 def _plan_create_view(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -202,7 +168,7 @@ def _plan_from_query(context: PlanContext, place: NamePlace) -> ShardPlan:
     edits = rename_references(context, scopes, query)
     edits.replace(place.start, place.end, TableName(len(actual)))
     shot = TextShot(source, edits.build().frame((*actual, target.nodes[0].table)))
-    return _plan(context, target, (shot,))
+    return plan_shots(context, target, (shot,))
 
 
 def _plan_create_trigger(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -212,7 +178,7 @@ def _plan_create_trigger(context: PlanContext, reader: LexemeReader) -> ShardPla
     if read_place(reader).database is not None:
         raise not_supported("a trigger's name with its database", "leave out the database")
     place = read_index_table(reader)
-    return _plan_everywhere(context, _single(context, place, "a trigger"), place)
+    return plan_everywhere(context, _single(context, place, "a trigger"), place)
 
 
 def _single(context: PlanContext, place: NamePlace, what: str) -> DdlTable:
@@ -230,7 +196,7 @@ def _plan_drop_trigger(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     reader.expect("DROP", "TRIGGER")
     reader.accept("IF", "EXISTS")
     place = read_place(reader)
-    return _plan_everywhere(context, table_at(context, place, new=True), place)
+    return plan_everywhere(context, table_at(context, place, new=True), place)
 
 
 def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -245,7 +211,9 @@ def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
                     f"dropping or renaming the sharding column '{column}' of '{table.name}'",
                     "change the table's rule first",
                 )
-    references = list(read.references)
+    made = context.rule_set.made.get(table.name.lower())
+    if made is not None:
+        return plan_alter_made(context, read, table, made)
     if read.renamed_to is not None:
         if table.rule is not None:
             raise not_supported(f"renaming '{table.name}', which has a rule", "change the rule's table name")
@@ -254,21 +222,9 @@ def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
                 f"renaming a table to '{read.renamed_to.name}', which has a rule", "choose another name"
             )
         check_single(context, table.nodes[0].data_source, read.renamed_to.name)
-    return _plan_renamed(context, table, read.table, references, read.symbols, read.renamed_to)
-
-
-def _plan_renamed(
-    context: PlanContext,
-    table: DdlTable,
-    place: NamePlace,
-    references: Sequence[NamePlace],
-    symbols: Sequence[NamePlace],
-    renamed: NamePlace | None,
-) -> ShardPlan:
-    if renamed is None:
-        return _plan_everywhere(context, table, place, references, symbols)
     # A table without a rule has one node, so its constraints keep their names and the new name may pass as one more.
-    return _plan_everywhere(context, table, place, references, (*symbols, renamed))
+    symbols = read.symbols if read.renamed_to is None else (*read.symbols, read.renamed_to)
+    return plan_everywhere(context, table, read.table, read.references, symbols)
 
 
 def _plan_rename(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -277,7 +233,13 @@ def _plan_rename(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     edits = context.edits()
     names: list[str] = []
     tables: list[DdlTable] = []
-    for before, after in read_rename_table(reader):
+    pairs = read_rename_table(reader)
+    if len(pairs) == 1:
+        [(before, after)] = pairs
+        made = context.rule_set.made.get(before.name.lower())
+        if made is not None:
+            return plan_rename_made(context, table_at(context, before), before, after, made)
+    for before, after in pairs:
         table = _single(context, before, "RENAME")
         if table_at(context, after, new=True).rule is not None:
             raise not_supported(
@@ -291,7 +253,7 @@ def _plan_rename(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     if len({table.nodes[0].data_source for table in tables}) > 1:
         raise not_supported("RENAME TABLE over several data sources", "rename one table at a time")
     shot = TextShot(tables[0].nodes[0].data_source, edits.build().frame(names))
-    return _plan(context, tables[0], (shot,))
+    return plan_shots(context, tables[0], (shot,))
 
 
 def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -309,6 +271,8 @@ def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
         TextShot(source, edits_of(len(names)).build().frame(names)) for source, names in by_source.items()
     )
     names = names_of(context.rule_set.database, [t.rule if t.rule else t.nodes[0].table for t in tables])
+    gone = tuple(table.name for table in tables if table.name.lower() in context.rule_set.made)
+    numbering = tuple((table.name, 1) for table in tables if is_numbered(context, table))
     return TextPlan(
         Verb.DDL,
         tuple(table.name for table in tables),
@@ -317,6 +281,7 @@ def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
         names,
         opens_transaction=False,
         implicit_commit=not read.temporary,
+        change=RuleChange((), gone, numbering),
     )
 
 
@@ -367,7 +332,7 @@ def _plan_maintenance(context: PlanContext, reader: LexemeReader) -> ShardPlan:
 
 def _plan_index(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     place = read_index_table(reader)
-    return _plan_everywhere(context, table_at(context, place), place)
+    return plan_everywhere(context, table_at(context, place), place)
 
 
 _PLANNERS: Mapping[tuple[str, str], Callable[[PlanContext, LexemeReader], ShardPlan]] = {

@@ -23,7 +23,8 @@ class NamePlace:
 
 @dataclass(frozen=True, slots=True)
 class CreateTable:
-    """What a CREATE TABLE names. `like` is the pattern table of CREATE TABLE … LIKE; `selects` tells of a query."""
+    """What a CREATE TABLE names. `like` is the pattern table of CREATE TABLE … LIKE; `selects` tells of a query,
+    `replaces` of OR REPLACE."""
 
     table: NamePlace
     temporary: bool
@@ -33,6 +34,8 @@ class CreateTable:
     like: NamePlace | None
     selects: bool
     unions: bool
+    replaces: bool
+    if_not_exists: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,10 @@ _NOT_COLUMNS = frozenset(
 def read_create_table(reader: LexemeReader) -> CreateTable:
     """Reads CREATE [OR REPLACE] [TEMPORARY] TABLE … (manual, "CREATE TABLE Statement")."""
     reader.expect("CREATE")
-    reader.accept("OR", "REPLACE")
+    replaces = reader.accept("OR", "REPLACE")
     temporary = reader.accept("TEMPORARY")
     reader.expect("TABLE")
-    reader.accept("IF", "NOT", "EXISTS")
+    if_not_exists = reader.accept("IF", "NOT", "EXISTS")
     table = read_place(reader)
     like: NamePlace | None = None
     columns: list[str] = []
@@ -109,7 +112,16 @@ def read_create_table(reader: LexemeReader) -> CreateTable:
         unions = unions or reader.looks_at("UNION", "=") or reader.looks_at("UNION", "(")
         reader.take()
     return CreateTable(
-        table, temporary, tuple(columns), tuple(notes.references), tuple(notes.symbols), like, selects, unions
+        table,
+        temporary,
+        tuple(columns),
+        tuple(notes.references),
+        tuple(notes.symbols),
+        like,
+        selects,
+        unions,
+        replaces,
+        if_not_exists,
     )
 
 

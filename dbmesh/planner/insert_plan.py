@@ -5,12 +5,12 @@ Decides nothing any more: tables, columns and keys were settled when it was plan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dbmesh.errors import MeshError, not_supported
 from dbmesh.model import DataNode
-from dbmesh.planner.insert_rows import FoldedRows, PlacedRows, WrittenRows
+from dbmesh.planner.insert_rows import FoldedRows, Numberer, PlacedRows, WrittenRows
 from dbmesh.planner.plan import (
     Answer,
     BoundStatement,
@@ -92,17 +92,20 @@ class InsertPlan:
         return one_place and keeps_parameters(call, self.heads[node], row.before, row.after, self.tails[node])
 
     def _place(self, call: Call, keep: bool) -> PlacedRows:
-        next_key: Callable[[], int | str] | None = None
+        number: Numberer | None = None
         if self.generator is not None:
-            next_key = call.key_generators[self.generator].next_key
+            number = call.key_generators[self.generator].number
         elif self.unnumbered is not None:
-            next_key = self._refuse_row
+            number = self._refuse_rows
         if isinstance(self.rows, FoldedRows):
-            return self.rows.place(call, next_key)
-        return self.rows.place(call, next_key, keep_parameters=keep)
+            return self.rows.place(call, number)
+        return self.rows.place(call, number, keep_parameters=keep)
 
-    def _refuse_row(self) -> int | str:
-        raise unnumbered_row(self.table, self.unnumbered or "")
+    def _refuse_rows(self, given: Sequence[object]) -> Sequence[int | str | None]:
+        """Rows that bring a key of their own may pass."""
+        if None in given:
+            raise unnumbered_row(self.table, self.unnumbered or "")
+        return [None] * len(given)
 
     def _by_node(self, placed: PlacedRows) -> dict[DataNode, list[str]]:
         if isinstance(self.table, BroadcastTable):

@@ -61,7 +61,8 @@ class PlacedRows:
     first_generated: int | str | None
 
 
-NextKey = Callable[[], int | str]
+Numberer = Callable[[Sequence[object]], Sequence[int | str | None]]
+"""`KeyGenerator.number`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class FoldedRows:
     zero_generates: bool
     flags: LexerFlags
 
-    def place(self, call: Call, next_key: NextKey | None) -> PlacedRows:
+    def place(self, call: Call, number: Numberer | None) -> PlacedRows:
         """Texts and keys of the call's rows. O(rows)."""
         rows = call.literals[self.index]
         if not isinstance(rows, RowSet):
@@ -86,8 +87,8 @@ class FoldedRows:
         texts: list[Sequence[str]] = []
         generated: list[int | str | None] = []
         for column in self.columns:
-            if column is self.key and next_key is not None:
-                cells, generated = self._fill(column, rows, next_key)
+            if column is self.key and number is not None:
+                cells, generated = self._fill(column, rows, number)
                 texts.append(cells)
             elif isinstance(column, Slot):
                 texts.append(rows.cells[column.cell :: rows.width])
@@ -108,16 +109,18 @@ class FoldedRows:
         return Frame(text.replace("%", "%%"), (), self.flags, True)
 
     def _fill(
-        self, column: Slot | SessionValue | Generated, rows: RowSet, next_key: NextKey
+        self, column: Slot | SessionValue | Generated, rows: RowSet, number: Numberer
     ) -> tuple[list[str], list[int | str | None]]:
         """The column's texts with missing keys generated, and which those were."""
         if not isinstance(column, Slot):
-            made: list[int | str | None] = [next_key() for _ in range(len(rows))]
+            made = list(number([None] * len(rows)))
             return [str(key) if type(key) is int else self._text(key) for key in made], made
         cells = rows.cells[column.cell :: rows.width]
-        keys = [
-            next_key() if cell[0] in "nN" or (self.zero_generates and cell == "0") else None for cell in cells
-        ]
+        keys = list(
+            number(
+                [None if cell[0] in "nN" or (self.zero_generates and cell == "0") else cell for cell in cells]
+            )
+        )
         texts = [cell if key is None else self._text(key) for cell, key in zip(cells, keys, strict=True)]
         return texts, keys
 
@@ -165,21 +168,19 @@ class WrittenRows:
     zero_generates: bool
     flags: LexerFlags
 
-    def place(self, call: Call, next_key: NextKey | None, *, keep_parameters: bool = False) -> PlacedRows:
+    def place(self, call: Call, number: Numberer | None, *, keep_parameters: bool = False) -> PlacedRows:
         """Texts and keys of the call's rows. With `keep_parameters` every `?` stays."""
         texts: list[str] = []
         keys: list[list[Key]] = [[] for _ in self.rows[0].values]
-        first: int | str | None = None
-        for row in self.rows:
-            key: int | str | None = None
-            if row.key is not None and next_key is not None and self._needs_key(row.key, call):
-                key = next_key()
-                first = key if first is None else first
+        made: Sequence[int | str | None] = [None] * len(self.rows)
+        if number is not None and any(row.key is not None for row in self.rows):
+            made = number([self._given(row.key, call) for row in self.rows])
+        for row, key in zip(self.rows, made, strict=True):
             texts.append(self._text(row, key, call, keep_parameters))
             for column, value in zip(keys, row.values, strict=True):
                 known = key if value.is_key and key is not None else self._value(value.source, call)
                 column.append(value.key(known))
-        return PlacedRows(texts, keys, first)
+        return PlacedRows(texts, keys, next((key for key in made if key is not None), None))
 
     def example(self) -> tuple[Frame, ...]:
         """The frames of all rows with commas between, for a shard to prepare."""
@@ -206,11 +207,12 @@ class WrittenRows:
         middle = "" if row.key is None else self._key_text(row.key, key, call)
         return before.decode(*_TEXT) + middle + after.decode(*_TEXT)
 
-    def _needs_key(self, source: Slot | Constant | Generated, call: Call) -> bool:
-        if isinstance(source, Generated):
-            return True
-        value = self._value(source, call)
-        return value is None or (self.zero_generates and value == 0)
+    def _given(self, source: Slot | Constant | Generated | None, call: Call) -> SqlValue:
+        """The key a row has, a text for one that only the server knows; None asks for a new one."""
+        if source is None:
+            return ""
+        value = None if isinstance(source, Generated) else self._value(source, call)
+        return None if self.zero_generates and value == 0 else value
 
     def _value(self, source: Source, call: Call) -> SqlValue:
         if isinstance(source, Slot):

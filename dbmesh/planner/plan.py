@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from dbmesh.errors import MeshError
 from dbmesh.model import DataNode, SqlValue
+from dbmesh.rules.ruleset import MadeTable
 from dbmesh.wire.packets import ColumnDefinition
 
 
@@ -217,6 +218,20 @@ class DerivedWrite:
     info: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    """What a DDL statement changes in the rules: tables that get a rule and tables that lose theirs. `numbering` are
+    tables whose AUTO_INCREMENT starts over, each with its least next number."""
+
+    made: tuple[MadeTable, ...] = ()
+    gone: tuple[str, ...] = ()
+    numbering: tuple[tuple[str, int], ...] = ()
+
+
+NO_CHANGE = RuleChange()
+"""What most DDL means for the rules."""
+
+
 class Shot(NamedTuple):
     """One statement for one data source. `sql` is ready bytes in MySQL's dialect and the session's charset."""
 
@@ -367,6 +382,11 @@ class KeyGenerator(Protocol):
 
     def next_key(self) -> int | str:
         """A new key, never returned before."""
+        ...
+
+    def number(self, given: Sequence[object]) -> Sequence[int | str | None]:
+        """The keys of one statement's rows in order: a new one for every None of `given`, the values that rows have
+        already. Raises KeysNeeded when new numbers must be leased first."""
         ...
 
 

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Shot, Verb
+from dbmesh.planner.plan import (
+    NO_CHANGE,
+    Answer,
+    BoundStatement,
+    Call,
+    Names,
+    PinReason,
+    RuleChange,
+    Shot,
+    Verb,
+)
 from dbmesh.planner.template import Frame, Template
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable
 
@@ -23,7 +33,7 @@ class TextShot:
 
 @dataclass(frozen=True, slots=True)
 class TextPlan:
-    """A `ShardPlan` of fixed shots."""
+    """A `ShardPlan` of fixed shots. `change` is what it means for the rules, `warnings` what the client is told of it."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -37,6 +47,8 @@ class TextPlan:
     calculates_found_rows: bool = False
     reads_clock: bool = False
     direct: None = None
+    change: RuleChange = NO_CHANGE
+    warnings: tuple[str, ...] = ()
 
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""

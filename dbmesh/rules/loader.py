@@ -16,7 +16,15 @@ from dbmesh.model import DataNode
 from dbmesh.rules.authority import build_users
 from dbmesh.rules.data_sources import Secrets, build_data_source
 from dbmesh.rules.mistakes import ConfigurationError, Mistake
-from dbmesh.rules.models import BroadcastSection, DatabaseFile, GlobalFile, ShardingSection, SingleSection
+from dbmesh.rules.models import (
+    BroadcastSection,
+    DatabaseFile,
+    GlobalFile,
+    MeshSection,
+    RepositorySection,
+    ShardingSection,
+    SingleSection,
+)
 from dbmesh.rules.properties import PropertyValue, build_properties
 from dbmesh.rules.ruleset import (
     BroadcastTable,
@@ -35,8 +43,8 @@ __all__ = ["ConfigurationError", "Mistake", "Secrets", "load_configuration"]
 GLOBAL_FILE: Final = "global.yaml"
 DATABASE_FILES: Final = "database-*.yaml"
 
-_SUPPORTED: Final = ("!SHARDING", "!BROADCAST", "!SINGLE")
-_LATER: Final = ("!READWRITE_SPLITTING", "!ENCRYPT", "!MASK", "!SHADOW", "!MESH")
+_SUPPORTED: Final = ("!SHARDING", "!BROADCAST", "!SINGLE", "!MESH")
+_LATER: Final = ("!READWRITE_SPLITTING", "!ENCRYPT", "!MASK", "!SHADOW")
 _RESERVED: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
@@ -44,7 +52,7 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
     """The configuration in these files (name → text). `secrets(kind, name)` gives the value of `${env:NAME}` and
     `${file:path}`, or None. Other file names are ignored. Raises ConfigurationError with every mistake."""
     mistakes: list[Mistake] = []
-    users, properties = _load_global(files, secrets, mistakes)
+    users, properties, store = _load_global(files, secrets, mistakes)
     databases: dict[str, RuleSet] = {}
     named_in: dict[str, str] = {}
     names = sorted(name for name in files if fnmatchcase(name, DATABASE_FILES))
@@ -76,7 +84,7 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
         mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, "name one of a logic database's data sources"))
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
-    return Configuration(MappingProxyType(databases), users, properties)
+    return Configuration(MappingProxyType(databases), users, properties, store)
 
 
 def _merge_node(rules: RuleSet, properties: Mapping[str, PropertyValue]) -> str | None:
@@ -87,20 +95,32 @@ def _merge_node(rules: RuleSet, properties: Mapping[str, PropertyValue]) -> str 
 
 def _load_global(
     files: Mapping[str, str], secrets: Secrets, mistakes: list[Mistake]
-) -> tuple[tuple[User, ...], Mapping[str, PropertyValue]]:
+) -> tuple[tuple[User, ...], Mapping[str, PropertyValue], str | None]:
     if GLOBAL_FILE not in files:
         mistakes.append(Mistake(GLOBAL_FILE, 0, "", "there is no such file", "add it with authority.users"))
-        return (), build_properties(None, {})
+        return (), build_properties(None, {}), None
     source = read_source(GLOBAL_FILE, files[GLOBAL_FILE])
     users: tuple[User, ...] = ()
     properties = build_properties(None, {})
+    store: str | None = None
     if not source.mistakes or source.value is not None:
         section = validate(source, (), source.value, GlobalFile)
         if section is not None:
             users = build_users(source, section.authority, secrets)
             properties = build_properties(source, section.props)
+            store = _store(source, section.mode)
     mistakes.extend(source.mistakes)
-    return users, properties
+    return users, properties, store
+
+
+def _store(source: SourceFile, mode: object) -> str | None:
+    """The file of the store, '' for the default one; None where none is asked for. Repositories of ShardingSphere are
+    accepted and not used."""
+    repository = mode.get("repository") if isinstance(mode, dict) else None
+    if not isinstance(repository, dict) or str(repository.get("type")).upper() != "SQLITE":
+        return None
+    section = validate(source, ("mode", "repository"), repository, RepositorySection)
+    return None if section is None else section.props.get("path", "")
 
 
 def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
@@ -137,6 +157,7 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         single_tables=patterns,
         default_single_source=default_single,
         key_generators=MappingProxyType(dict(sharding.key_generators)),
+        auto_shards=_auto_shards(source, items),
     )
 
 
@@ -188,6 +209,12 @@ def _add_broadcast(
             source.report((*path, "tables", index), f"table '{name}' has a rule already", "keep one of them")
             continue
         tables[name.lower()] = BroadcastTable(name, tuple(DataNode(each, name) for each in data_sources))
+
+
+def _auto_shards(source: SourceFile, items: Mapping[str, tuple[Path, object]]) -> int:
+    path, value = items.get("!MESH", ((), None))
+    section = validate(source, path, value, MeshSection)
+    return section.auto_shard.shards if section is not None and section.auto_shard is not None else 0
 
 
 def _single(

@@ -174,6 +174,23 @@ class SingleSection(Section):
     default_data_source: str | None = Field(default=None, description="Where new single tables are created.")
 
 
+class AutoShardSection(Section):
+    """Tables without a rule are sharded when they are created."""
+
+    by: Literal["primaryKey"] = Field(
+        default="primaryKey", description="The sharding column: the first one of the primary key."
+    )
+    shards: int = Field(ge=1, le=4096, description="Actual tables of a table, over all data sources.")
+
+
+class MeshSection(Section):
+    """The item `!MESH`: what ShardingSphere does not have."""
+
+    auto_shard: AutoShardSection | None = Field(
+        default=None, description="Shards every table that CREATE TABLE makes and no rule names."
+    )
+
+
 class DataSourceSection(Section):
     """One data source and its pool."""
 
@@ -201,7 +218,9 @@ class DatabaseFile(Section):
 
     database_name: str = Field(min_length=1, description="The name clients use.")
     data_sources: dict[str, DataSourceSection] = Field(min_length=1)
-    rules: list[Any] = Field(default_factory=list, description="Items tagged !SHARDING, !BROADCAST, !SINGLE.")
+    rules: list[Any] = Field(
+        default_factory=list, description="Items tagged !SHARDING, !BROADCAST, !SINGLE, !MESH."
+    )
 
 
 class UserSection(Section):
@@ -233,10 +252,22 @@ class AuthoritySection(Section):
     default_authenticator: str | None = None
 
 
+class RepositorySection(Section):
+    """Where what the mesh itself changes is kept."""
+
+    type: str = Field(default="SQLite", description="SQLite: a file of this node.")
+    props: Properties = Field(
+        default_factory=dict, description="path: the file, beside global.yaml by default."
+    )
+
+
 class GlobalFile(Section):
     """The file `global.yaml`. Sections of ShardingSphere that mean nothing here are accepted as they are."""
 
-    mode: Any = Field(default=None, description="Accepted; this version runs standalone.")
+    mode: Any = Field(
+        default=None,
+        description="repository of type SQLite: the file of the store; all else is accepted, this version runs standalone.",
+    )
     authority: AuthoritySection = Field(default_factory=lambda: AuthoritySection())
     transaction: Any = Field(default=None, description="Accepted.")
     sql_parser: Any = Field(default=None, description="Accepted.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from dbmesh.errors import NO_ROUTE, MeshError
 from dbmesh.model import DataNode, SqlValue
@@ -326,10 +326,18 @@ class DataSourceConfig:
 
 @dataclass(frozen=True, slots=True)
 class KeyGeneratorConfig:
-    """A key generator's type (SNOWFLAKE, UUID) and properties."""
+    """A key generator's type (SNOWFLAKE, UUID, AUTO_INCREMENT) and properties."""
 
     type: str
     properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTable:
+    """The rule that CREATE TABLE made, in the form of the files: `section` is its entry of `autoTables`."""
+
+    name: str
+    section: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +346,8 @@ class RuleSet:
 
     * `binding_groups`: each a tuple of table names (lower case) whose i-th nodes belong together.
     * `single_tables`: `*.*`, `ds.*` or `ds.table` patterns of !SINGLE; `default_single_source` receives new ones.
+    * `auto_shards`: how many actual tables a table gets that CREATE TABLE makes and no rule names; 0: it is single.
+    * `made`: the rules (by table in lower case) that came about that way; they are among `tables` too.
     * `exact_text_keys`: the operator promises that text keys are always written and compared in one spelling.
     * `merge_node`: the data source on which federated statements are merged, None for the one with most of their rows.
     """
@@ -352,6 +362,8 @@ class RuleSet:
     key_generators: Mapping[str, KeyGeneratorConfig] = field(default_factory=dict)
     exact_text_keys: bool = False
     merge_node: str | None = None
+    auto_shards: int = 0
+    made: Mapping[str, MadeTable] = field(default_factory=dict)
 
     def table(self, name: str) -> TableRule | None:
         """The rule of a logic table, compared without case; None for single tables."""
@@ -382,9 +394,11 @@ class User:
 class Configuration:
     """A whole configuration directory: logic databases by lower-case name, users and properties.
 
+    `store` is the file of the embedded store, None where the configuration names none.
     `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them).
     """
 
     databases: Mapping[str, RuleSet]
     users: tuple[User, ...]
     properties: Mapping[str, int | float | str | bool]
+    store: str | None = None

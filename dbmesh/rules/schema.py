@@ -6,10 +6,17 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from dbmesh.rules.models import BroadcastSection, DatabaseFile, GlobalFile, ShardingSection, SingleSection
+from dbmesh.rules.models import (
+    BroadcastSection,
+    DatabaseFile,
+    GlobalFile,
+    MeshSection,
+    ShardingSection,
+    SingleSection,
+)
 from dbmesh.rules.properties import ACCEPTED, PROPERTIES
 
-_RULES = (ShardingSection, BroadcastSection, SingleSection)
+_RULES = (ShardingSection, BroadcastSection, SingleSection, MeshSection)
 
 
 def json_schema() -> dict[str, Any]:

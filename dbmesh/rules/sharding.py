@@ -245,7 +245,16 @@ class _Builder:
             self._key_generators.setdefault(generator, KeyGeneratorConfig(_DEFAULT_KEY_GENERATOR))
         elif strategy is own or strategy is default:
             self._check_key_generator((*where, "keyGeneratorName"), generator)
-        return column, generator
+        return column, self._of_table(generator, name)
+
+    def _of_table(self, generator: str, table: str) -> str:
+        """AUTO_INCREMENT counts each table's rows by itself: its generator becomes one of the table's own."""
+        config = self._key_generators.get(generator)
+        if config is None or config.type != "AUTO_INCREMENT":
+            return generator
+        own = f"{generator} of {table.lower()}"
+        self._key_generators[own] = replace(config, properties={"table": table.lower()})
+        return own
 
     def _check_key_generator(self, path: Path, name: str) -> None:
         if name not in self._section.key_generators:

@@ -33,7 +33,10 @@ from dbmesh.planner.plan import (
     SystemFederation,
     Verb,
 )
+from dbmesh.planner.text_plan import TextPlan
+from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error, source_key
+from dbmesh.session.ddl import is_recorded, run_recorded
 from dbmesh.session.derived import run_derived
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
@@ -143,6 +146,18 @@ def free_connection(
     return connection, False
 
 
+async def bind(session: Session, database: Database, plan: ShardPlan, call: Call) -> BoundStatement:
+    """`plan.bind`, once there are enough numbers for the rows of an INSERT. Raises MeshError."""
+    while True:
+        try:
+            return plan.bind(call)
+        except KeysNeeded as needed:
+            keeper = session.mesh.keeper
+            if keeper is None:
+                raise MeshError(INTERNAL, reason="nobody counts AUTO_INCREMENT") from needed
+            await keeper.lease(database, needed)
+
+
 async def run(
     session: Session,
     database: Database,
@@ -162,7 +177,15 @@ async def run(
     if session.mesh.shows_statements:
         log_shots(session, bound)
     own = session.autocommit and not session.transaction.open
-    if isinstance(bound.answer, DerivedWrite):
+    keeper = session.mesh.keeper
+    if (
+        keeper is not None
+        and isinstance(plan, TextPlan)
+        and plan.verb is Verb.DDL
+        and is_recorded(plan, bound)
+    ):
+        outcome = await run_recorded(session, database, keeper, plan, bound, sink)
+    elif isinstance(bound.answer, DerivedWrite):
         work = run_derived(session, plan.verb, bound.answer, partial(_perform, session))
         outcome = await (_in_own_transaction(session, work) if own else work)
     elif own and _writes_several(plan, bound.shots):
@@ -245,7 +268,7 @@ async def _perform(session: Session, sql: str, sink: Sink) -> Outcome:
     plan, literals = look_up(session, database, sql)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
-    bound = plan.bind(make_call(session, database, literals))
+    bound = await bind(session, database, plan, make_call(session, database, literals))
     return await _merged_or_federated(session, database, plan, bound, sink, undo=False)
 
 

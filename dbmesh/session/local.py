@@ -228,7 +228,8 @@ async def _run_with_parameters(
             raise not_supported("parameters in this statement", "write the values into its text")
         await answer(session, plan, sink, more=more)
         return
-    bound = plan.bind(Call(literals, session, parameters, False, database.key_generators))
+    call = Call(literals, session, parameters, False, database.key_generators)
+    bound = await execution.bind(session, database, plan, call)
     await execution.run(session, database, plan, bound, sink, more=more)
 
 

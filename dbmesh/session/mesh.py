@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.pool import Pool
 from dbmesh.engine.federation import FederationLimits
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.model import Catalog
 from dbmesh.planner.cache import PlanCache
-from dbmesh.planner.plan import KeyGenerator, Names
+from dbmesh.planner.plan import KeyGenerator, Names, RuleChange, Shot
+from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.rules.ruleset import Configuration, RuleSet
 
 if TYPE_CHECKING:
@@ -48,6 +49,39 @@ class Database:
         return Names(self.name, found)
 
 
+@dataclass(frozen=True, slots=True)
+class DdlStatement:
+    """A DDL statement about to run: the client's text, its shots, and what it changes in the rules."""
+
+    database: str
+    text: str
+    shots: Sequence[Shot]
+    change: RuleChange
+
+
+class RuleKeeper(Protocol):
+    """Keeps what statements change in the rules, and the numbers of AUTO_INCREMENT, for every process of the mesh. All
+    methods raise MeshError."""
+
+    async def begin(self, statement: DdlStatement) -> str:
+        """Record a statement before its first shot, with the rules it makes; the record's id. Raises MeshError
+        TABLE_EXISTS."""
+        ...
+
+    async def stopped(self, record: str, done: Sequence[Shot], *, certain: bool) -> bool:
+        """A statement failed when these shots had ended well. `certain`: the others did nothing. The record is kept
+        (True) unless nothing was done at all."""
+        ...
+
+    async def finish(self, record: str) -> None:
+        """Every shot has ended well: the rules change in this process and in the store, the record is gone."""
+        ...
+
+    async def lease(self, database: Database, needed: KeysNeeded) -> None:
+        """Take more numbers for a generator."""
+        ...
+
+
 class Mesh:
     """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
     them. `reload` reads a database's catalog again and returns its successor."""
@@ -74,6 +108,7 @@ class Mesh:
         self.max_allowed_packet = int(configuration.properties["max-allowed-packet"])
         self.shows_statements = bool(configuration.properties["sql-show"])
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
+        self.keeper: RuleKeeper | None = None
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}
 
@@ -91,4 +126,11 @@ class Mesh:
         that overlap, the one that began first must not have the last word."""
         name = database.name.lower()
         async with self._reloading[name]:
-            self.databases[name] = await self._reload(database)
+            self.databases[name] = await self._reload(self.databases[name])
+
+    async def change_rules(self, name: str, change: Callable[[RuleSet], RuleSet]) -> None:
+        """Give a database another rule set; statements that have begun keep the one they began with."""
+        key = name.lower()
+        async with self._reloading[key]:
+            database = self.databases[key]
+            self.databases[key] = await self._reload(replace(database, rule_set=change(database.rule_set)))

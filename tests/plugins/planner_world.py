@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, DataNode, SqlValue, TableSchema
@@ -116,6 +116,9 @@ class Counter:
 
     def next_key(self) -> int:
         return next(self.numbers)
+
+    def number(self, given: Sequence[object]) -> list[int | None]:
+        return [self.next_key() if value is None else None for value in given]
 
 
 SESSION = SessionValues("shop", "ann@localhost", "ann@%", 7, 42, 3, 1)

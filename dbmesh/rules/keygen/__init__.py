@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from dbmesh.rules.keygen.auto_increment import AutoIncrement
 from dbmesh.rules.keygen.snowflake import Snowflake
 from dbmesh.rules.keygen.uuid import Uuid
 from dbmesh.rules.ruleset import KeyGeneratorConfig
@@ -17,6 +18,7 @@ KEY_GENERATORS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "SNOWFLAKE": ("worker-id", "max-vibration-offset", "max-tolerate-time-difference-milliseconds"),
         "UUID": (),
+        "AUTO_INCREMENT": (),
     }
 )
 """Type → its properties."""
@@ -27,11 +29,13 @@ def make_key_generator(
     now_ms: Callable[[], int],
     random_bytes: Callable[[int], bytes],
     worker_id: int = 0,
-) -> Snowflake | Uuid:
+) -> Snowflake | Uuid | AutoIncrement:
     """A generator. `now_ms` gives milliseconds since 1970 UTC, `random_bytes(n)` n random bytes, `worker_id` holds where
     the configuration names none. Raises ValueError for an unknown type or bad properties, which the loader prevents."""
     if config.type.upper() == "UUID":
         return Uuid(random_bytes)
+    if config.type.upper() == "AUTO_INCREMENT":
+        return AutoIncrement(config.properties.get("table", ""))
     if config.type.upper() != "SNOWFLAKE":
         raise ValueError(f"unknown key generator type '{config.type}'")
     properties = config.properties

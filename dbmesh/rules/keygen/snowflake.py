@@ -12,7 +12,7 @@ ahead of the clock by more than `max-tolerate-time-difference-milliseconds` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dbmesh.errors import INTERNAL, MeshError
 
@@ -56,3 +56,7 @@ class Snowflake:
             if not self._sequence:
                 self._last_ms += 1
         return self._last_ms - EPOCH_MS << 22 | self._worker | self._sequence
+
+    def number(self, given: Sequence[object]) -> list[int | None]:
+        """A key for every None of `given`."""
+        return [self.next_key() if value is None else None for value in given]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class Uuid:
@@ -17,3 +17,7 @@ class Uuid:
         number = number & ~(0xF << 76) | 4 << 76
         number = number & ~(3 << 62) | 2 << 62
         return f"{number:032x}"
+
+    def number(self, given: Sequence[object]) -> list[str | None]:
+        """A key for every None of `given`."""
+        return [self.next_key() if value is None else None for value in given]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
 from dbmesh.planner.metadata import preview_rows, preview_text
 from dbmesh.planner.plan import LocalRows
+from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local
 from dbmesh.session.planning import described_elsewhere, look_up, must_reload
 from dbmesh.session.result_sink import ResultSink
@@ -55,7 +56,10 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
         shot = plan.direct.text(literals)
         if shot is not None and execution.try_relay(session, database, plan, shot, plan.direct.names):
             return None
-    bound = plan.bind(execution.make_call(session, database, literals))
+    try:
+        bound = plan.bind(execution.make_call(session, database, literals))
+    except KeysNeeded:
+        return _run_one(session, text, session.sink(sequence=sequence), more=False)
     if sequence == 1 and execution.relayable(session, database, plan, bound):
         if session.mesh.shows_statements:
             log_shots(session, bound)
@@ -72,7 +76,8 @@ async def _preview(session: Session, text: str, sink: ResultSink) -> None:
     if local.answers(plan):
         rows = LocalRows(("data_source_name", "actual_sql"), ())
     else:
-        rows = preview_rows(plan.bind(execution.make_call(session, database, literals)))
+        call = execution.make_call(session, database, literals)
+        rows = preview_rows(await execution.bind(session, database, plan, call))
     await local.answer(session, rows, sink)
 
 
@@ -92,7 +97,7 @@ async def _run_one(session: Session, text: str, sink: ResultSink, *, more: bool)
     if local.answers(plan):
         await local.answer(session, plan, sink, more=more)
         return
-    bound = plan.bind(execution.make_call(session, database, literals))
+    bound = await execution.bind(session, database, plan, execution.make_call(session, database, literals))
     await execution.run(session, database, plan, bound, sink, more=more)
 
 

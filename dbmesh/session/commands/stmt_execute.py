@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, ShardPlan, Verb
+from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan, source_key
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
 from dbmesh.session.prepared import Cursor, PreparedStatement
+from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
 from dbmesh.wire.commands import Execute, forward_execute, parse_execute, parse_statement_id
 from dbmesh.wire.constants import CursorFlag
@@ -70,7 +72,11 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
             return None
     call = Call(literals, session, execute.values, native, database.key_generators)
-    bound = plan.bind(call)
+    try:
+        bound = plan.bind(call)
+    except KeysNeeded:
+        call.keep_parameters = False
+        return _run_numbered(session, database, plan, call, session.sink(sequence=sequence, binary=True))
     if not (bound.keeps_parameters and execution.relayable(session, database, plan, bound)):
         if bound.keeps_parameters and isinstance(bound.answer, Federation):
             # The merge node executes it, and its rows are binary already; a cursor it opens for nobody.
@@ -86,6 +92,14 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     if not opens_cursor and _try_relay(session, database, plan, bound.shots[0], bound.names, execute):
         return None
     return _execute_on_shard(session, database, plan, bound, execute, prepared)
+
+
+async def _run_numbered(
+    session: Session, database: Database, plan: ShardPlan, call: Call, sink: ResultSink
+) -> None:
+    """An INSERT whose rows need more numbers than there are at hand."""
+    bound = await execution.bind(session, database, plan, call)
+    await execution.run(session, database, plan, bound, sink)
 
 
 def _try_relay(

@@ -1,0 +1,124 @@
+"""DDL statements that have begun: what they would do where, kept in the store until every node has done it.
+
+Decides the form of a record and how it moves: begun → stopped half-way → done (gone). Runs no statement.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from dbmesh.governance import layout, made_rules
+from dbmesh.governance.store import ABSENT, Store, Write
+from dbmesh.planner.plan import RuleChange, Shot
+from dbmesh.rules.ruleset import MadeTable
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWork:
+    """The part of one data node: its SQL, and whether it is known to be done."""
+
+    data_source: str
+    sql: str
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DdlRecord:
+    """One statement. `begun` is seconds since 1970."""
+
+    id: str
+    database: str
+    text: str
+    begun: float
+    nodes: tuple[NodeWork, ...]
+    change: RuleChange
+
+    @property
+    def creates(self) -> bool:
+        """Whether its rules are stored from its beginning: a table that is being made is a table already, while a
+        renamed one keeps its old rule until every node has the new name."""
+        return bool(self.change.made) and not self.change.gone
+
+
+def make_record(
+    id_: str, database: str, text: str, begun: float, shots: Sequence[Shot], change: RuleChange
+) -> DdlRecord:
+    """The record of a statement about to begin."""
+    nodes = tuple(NodeWork(shot.data_source, shot.sql.decode("utf-8", "surrogateescape")) for shot in shots)
+    return DdlRecord(id_, database, text, begun, nodes, change)
+
+
+async def begin(store: Store, record: DdlRecord) -> None:
+    """Keep a record, and the rules of the tables it creates. Raises Conflict when one of these has a rule."""
+    writes = [Write(layout.ddl(record.id), _encode(record), ABSENT)]
+    if record.creates:
+        writes += made_rules.writes_of(record.database, record.change.made)
+    await store.commit(writes)
+
+
+async def stop(store: Store, record: DdlRecord, done: Collection[NodeWork]) -> DdlRecord:
+    """Remember which nodes are done."""
+    nodes = tuple(replace(node, done=node.done or replace(node, done=False) in done) for node in record.nodes)
+    changed = replace(record, nodes=nodes)
+    await store.commit([Write(layout.ddl(record.id), _encode(changed))])
+    return changed
+
+
+async def undo(store: Store, record: DdlRecord) -> None:
+    """Forget a statement that did nothing anywhere."""
+    writes = [Write(layout.ddl(record.id), None)]
+    if record.creates:
+        writes += made_rules.removals_of(record.database, [table.name for table in record.change.made])
+    await store.commit(writes)
+
+
+async def finish(store: Store, record: DdlRecord) -> None:
+    """Every node is done: the rules change and the record goes, all at once."""
+    change, database = record.change, record.database
+    writes = [Write(layout.ddl(record.id), None)]
+    writes += made_rules.removals_of(database, change.gone)
+    if not record.creates:
+        writes += made_rules.writes_of(database, change.made)
+    writes += [
+        Write(layout.counter(database, table), json.dumps({"next": start, "checked": False}).encode())
+        for table, start in change.numbering
+    ]
+    await store.commit(writes)
+
+
+async def read_all(store: Store) -> tuple[DdlRecord, ...]:
+    """Every record, oldest first."""
+    snapshot = await store.range(layout.ddl_prefix())
+    return tuple(
+        sorted((_decode(entry.value) for entry in snapshot.entries), key=lambda record: record.begun)
+    )
+
+
+def _encode(record: DdlRecord) -> bytes:
+    value = asdict(replace(record, change=RuleChange()))
+    change = record.change
+    value["change"] = {
+        "made": [{"name": table.name, "rule": dict(table.section)} for table in change.made],
+        "gone": list(change.gone),
+        "numbering": [list(entry) for entry in change.numbering],
+    }
+    return json.dumps(value).encode()
+
+
+def _decode(value: bytes) -> DdlRecord:
+    read = json.loads(value)
+    change = read["change"]
+    return DdlRecord(
+        read["id"],
+        read["database"],
+        read["text"],
+        read["begun"],
+        tuple(NodeWork(**node) for node in read["nodes"]),
+        RuleChange(
+            tuple(MadeTable(table["name"], table["rule"]) for table in change["made"]),
+            tuple(change["gone"]),
+            tuple((table, start) for table, start in change["numbering"]),
+        ),
+    )

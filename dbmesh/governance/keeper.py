@@ -1,0 +1,154 @@
+"""Keeps what statements change: rules that CREATE TABLE made, DDL under way, numbers of AUTO_INCREMENT.
+
+Decides the order of store and process: what a crash may leave is in the store before a node has it, and what a client
+is told has happened is in the store before it is told. Sessions see a `RuleKeeper`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Flavour
+from dbmesh.engine.collect import collect
+from dbmesh.errors import STORE, TABLE_EXISTS, MeshError
+from dbmesh.governance import counters, ddl_journal
+from dbmesh.governance.ddl_journal import DdlRecord, NodeWork
+from dbmesh.governance.store import Conflict, Store, StoreError
+from dbmesh.planner.plan import RuleChange, Shot
+from dbmesh.planner.template import quote_name
+from dbmesh.rules.auto_tables import with_made
+from dbmesh.rules.keygen.auto_increment import AutoIncrement, KeysNeeded
+from dbmesh.rules.ruleset import RuleSet
+from dbmesh.session.mesh import Database, DdlStatement, Mesh
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """A `RuleKeeper` over a store. `clock` gives seconds since 1970, `random_bytes(n)` n random bytes."""
+
+    def __init__(
+        self, store: Store, mesh: Mesh, clock: Callable[[], float], random_bytes: Callable[[int], bytes]
+    ) -> None:
+        self._store = store
+        self._mesh = mesh
+        self._clock = clock
+        self._random_bytes = random_bytes
+        self._records: dict[str, DdlRecord] = {}
+        self._leasing = asyncio.Lock()
+
+    async def begin(self, statement: DdlStatement) -> str:
+        """See `RuleKeeper`."""
+        record = ddl_journal.make_record(
+            self._random_bytes(4).hex(),
+            statement.database,
+            statement.text,
+            self._clock(),
+            statement.shots,
+            statement.change,
+        )
+        try:
+            async with _reached():
+                await ddl_journal.begin(self._store, record)
+        except Conflict as conflict:
+            raise MeshError(TABLE_EXISTS, table=statement.change.made[0].name) from conflict
+        self._records[record.id] = record
+        return record.id
+
+    async def stopped(self, record: str, done: Sequence[Shot], *, certain: bool) -> bool:
+        """See `RuleKeeper`."""
+        begun = self._records.pop(record)
+        async with _reached():
+            if not done and certain:
+                await ddl_journal.undo(self._store, begun)
+                return False
+            nodes = [NodeWork(shot.data_source, shot.sql.decode("utf-8", "surrogateescape")) for shot in done]
+            await ddl_journal.stop(self._store, begun, nodes)
+        _log.warning("a DDL statement is half done: dbmesh ddl resume %s: %s", begun.id, begun.text)
+        if begun.creates:
+            await self._change_rules(begun.database, begun.change)
+        return True
+
+    async def finish(self, record: str) -> None:
+        """See `RuleKeeper`."""
+        begun = self._records.pop(record)
+        async with _reached():
+            await ddl_journal.finish(self._store, begun)
+        change = begun.change
+        database = self._mesh.databases[begun.database.lower()]
+        for table, _ in change.numbering:
+            for generator in _generators(database, table):
+                generator.lease(1, 1)
+        if change.made or change.gone:
+            await self._change_rules(begun.database, change)
+
+    async def lease(self, database: Database, needed: KeysNeeded) -> None:
+        """See `RuleKeeper`."""
+        generator = needed.generator
+        async with self._leasing, _reached():
+            if generator.end >= needed.end:
+                return
+
+            async def greatest() -> int:
+                return await greatest_number(database, generator.table)
+
+            await counters.lease(self._store, database.name, generator, needed.end, greatest)
+
+    async def close(self) -> None:
+        """Give back the numbers nobody used."""
+        for database in self._mesh.databases.values():
+            for generator in database.key_generators.values():
+                if isinstance(generator, AutoIncrement) and generator.table:
+                    await counters.give_back(self._store, database.name, generator)
+
+    async def _change_rules(self, database: str, change: RuleChange) -> None:
+        def changed(rule_set: RuleSet) -> RuleSet:
+            return with_made(rule_set, change.made, change.gone)
+
+        await self._mesh.change_rules(database, changed)
+
+
+async def greatest_number(database: Database, table: str) -> int:
+    """The greatest value of a table's generated column over all its data nodes, 0 when it is empty. Raises MeshError or
+    ShardError."""
+    rule = database.rule_set.table(table)
+    column = getattr(rule, "key_column", None)
+    if rule is None or column is None:
+        return 0
+    numbers: list[int] = [0]
+    for node in rule.nodes:
+        pool = database.pools[node.data_source]
+        connection = await pool.acquire(Flavour())
+        try:
+            sql = f"SELECT MAX({quote_name(column)}) FROM {quote_name(node.table)}"
+            [[value]] = (await collect(connection, sql.encode())).rows
+            numbers.append(int(value or 0))
+        finally:
+            pool.release(connection, asyncio.get_running_loop().time())
+    return max(numbers)
+
+
+def _generators(database: Database, table: str) -> list[AutoIncrement]:
+    return [
+        generator
+        for generator in database.key_generators.values()
+        if isinstance(generator, AutoIncrement) and generator.table == table.lower()
+    ]
+
+
+@asynccontextmanager
+async def _reached() -> AsyncIterator[None]:
+    """Errors of the store in a client's terms; a conflict is the caller's."""
+    try:
+        yield
+    except Conflict:
+        raise
+    except StoreError as error:
+        raise MeshError(STORE, reason=str(error)) from error

@@ -1,0 +1,38 @@
+"""Where things are in the store: one function per key, after ShardingSphere's layout (`/<ns>/metadata/<db>/rules/…`).
+
+Decides keys only. A rule has versions; `active_version` says which of them holds.
+"""
+
+from __future__ import annotations
+
+NAMESPACE = "/dbmesh"
+
+
+def database_prefix(database: str) -> str:
+    """Everything of one logic database."""
+    return f"{NAMESPACE}/metadata/{database.lower()}/"
+
+
+def made_tables_prefix(database: str) -> str:
+    """The rules that CREATE TABLE made."""
+    return f"{database_prefix(database)}rules/sharding/auto_tables/"
+
+
+def made_table(database: str, table: str) -> str:
+    """The folder of one such rule."""
+    return f"{made_tables_prefix(database)}{table.lower()}"
+
+
+def counter(database: str, table: str) -> str:
+    """The next number of a table's AUTO_INCREMENT."""
+    return f"{database_prefix(database)}counters/{table.lower()}"
+
+
+def ddl_prefix() -> str:
+    """Statements that have begun and not ended."""
+    return f"{NAMESPACE}/ddl/"
+
+
+def ddl(record: str) -> str:
+    """One such statement."""
+    return f"{ddl_prefix()}{record}"

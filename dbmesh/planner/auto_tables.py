@@ -1,0 +1,251 @@
+"""DDL of tables nobody wrote a rule for, in a database with `autoShard`.
+
+Decides which of them are sharded and by what, and which parts of their definition no server could keep over several
+data nodes: foreign keys become the indexes they would have made, and the client is warned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from dbmesh.errors import NAME_TOO_LONG, TABLE_EXISTS, MeshError, not_supported
+from dbmesh.model import DataNode
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere
+from dbmesh.planner.ddl_places import DdlTable, check_single, table_at
+from dbmesh.planner.ddl_reading import AlterTable, CreateTable, NamePlace
+from dbmesh.planner.lexemes import Kind, LexemeReader
+from dbmesh.planner.plan import RuleChange
+from dbmesh.planner.table_definition import (
+    ForeignKey,
+    TableDefinition,
+    read_added_foreign_keys,
+    read_definition,
+)
+from dbmesh.planner.template import Edits
+from dbmesh.planner.text_plan import TextPlan
+from dbmesh.rules.auto_tables import MOST_NAME, algorithm_for, built, make_table
+from dbmesh.rules.ruleset import MadeTable, RuleSet, ShardedTable
+
+
+@dataclass(frozen=True, slots=True)
+class NewTable:
+    """A table CREATE TABLE makes under `autoShard`: where it goes, what the rules become, what the client is told, and
+    the foreign keys its servers do not get."""
+
+    table: DdlTable
+    change: RuleChange
+    warnings: tuple[str, ...]
+    dropped: tuple[ForeignKey, ...]
+    definition: TableDefinition | None
+
+
+def definition_of(reader: LexemeReader) -> TableDefinition | None:
+    """The definition behind the name in a CREATE TABLE; None for one without."""
+    while not reader.at_end and not reader.looks_at("("):
+        if reader.peek().word in ("LIKE", "AS", "SELECT"):
+            return None
+        reader.take()
+    following = reader.peek(1).word
+    return None if reader.at_end or following in ("LIKE", "SELECT", "WITH") else read_definition(reader)
+
+
+def new_table(
+    context: PlanContext, read: CreateTable, table: DdlTable, definition: TableDefinition | None, start: int
+) -> NewTable:
+    """How a table without a rule, or with one made for it, is created; `start` is its AUTO_INCREMENT option."""
+    made = _copied(context, read) if read.like is not None else _made(context.rule_set, table, definition)
+    known = context.rule_set.made.get(table.name.lower())
+    if known is not None:
+        return _again(context, read, table, known, made, definition, start)
+    if made is None or table.name.lower() in context.catalog.single_nodes:
+        dropped = _dropped(context, table, definition)
+        return NewTable(table, RuleChange(), _foreign_warnings(table.name, dropped), dropped, definition)
+    rule = built(made, tuple(context.rule_set.data_sources))
+    placed = DdlTable(rule.name, rule, rule.nodes)
+    dropped = _dropped(context, placed, definition)
+    warnings = (*_foreign_warnings(rule.name, dropped), *_key_warnings(rule, definition))
+    numbering = ((rule.name, start),) if rule.key_generator is not None else ()
+    return NewTable(placed, RuleChange((made,), (), numbering), warnings, dropped, definition)
+
+
+def _again(
+    context: PlanContext,
+    read: CreateTable,
+    table: DdlTable,
+    known: MadeTable,
+    made: MadeTable | None,
+    definition: TableDefinition | None,
+    start: int,
+) -> NewTable:
+    """CREATE TABLE of a table that has been made: IF NOT EXISTS asks every server, OR REPLACE keeps the rule."""
+    if not read.if_not_exists and not read.replaces:
+        raise MeshError(TABLE_EXISTS, table=table.name)
+    if read.replaces and (made is None or made.section != known.section):
+        raise not_supported(
+            f"CREATE OR REPLACE TABLE '{table.name}' with another primary key",
+            "drop the table, then create it",
+        )
+    numbering = ((table.name, start),) if read.replaces and is_numbered(context, table) else ()
+    dropped = _dropped(context, table, definition)
+    return NewTable(table, RuleChange(numbering=numbering), (), dropped, definition)
+
+
+def _made(rule_set: RuleSet, table: DdlTable, definition: TableDefinition | None) -> MadeTable | None:
+    if definition is None or not definition.primary_key:
+        return None
+    column = definition.column(definition.primary_key[0])
+    if column is None or column.computed:
+        return None
+    algorithm = algorithm_for(column.type)
+    if algorithm is None:
+        return None
+    return make_table(rule_set, table.name, column.name, algorithm, generates=column.automatic)
+
+
+def _copied(context: PlanContext, read: CreateTable) -> MadeTable | None:
+    """CREATE TABLE … LIKE takes the rule of its pattern."""
+    assert read.like is not None
+    pattern = table_at(context, read.like)
+    made = context.rule_set.made.get(pattern.name.lower())
+    return None if made is None else replace(made, name=read.table.name)
+
+
+def _dropped(
+    context: PlanContext, table: DdlTable, definition: TableDefinition | None
+) -> tuple[ForeignKey, ...]:
+    keys = definition.foreign_keys if definition is not None else ()
+    return tuple(key for key in keys if not keeps_foreign_key(context, table, key.table))
+
+
+def keeps_foreign_key(context: PlanContext, table: DdlTable, foreign: str) -> bool:
+    """Whether the servers can keep a foreign key: the rows it refers to are all beside its own."""
+    rule = context.rule_set.table(foreign)
+    if isinstance(table.rule, ShardedTable):
+        return rule is not None and not isinstance(rule, ShardedTable)
+    if rule is None:
+        node = context.catalog.single_nodes.get(foreign.lower())
+        return node is None or node.data_source == table.nodes[0].data_source
+    return not isinstance(rule, ShardedTable)
+
+
+def drop_foreign_keys(
+    edits: Edits, lexemes: LexemeReader, keys: Iterable[ForeignKey], definition: TableDefinition
+) -> None:
+    """Put the index in the place of each foreign key."""
+    for key in keys:
+        if key.columns and not definition.has_index_for(key):
+            edits.replace(key.start, key.end, key.index)
+            continue
+        start = key.start
+        if key.columns:
+            start = next(lexeme.start for lexeme in reversed(lexemes.lexemes) if lexeme.end <= start)
+        edits.replace(start, key.end)
+
+
+def outside(places: Sequence[NamePlace], keys: Sequence[ForeignKey]) -> tuple[NamePlace, ...]:
+    """The names that are not part of these foreign keys."""
+    return tuple(place for place in places if not any(key.start <= place.start < key.end for key in keys))
+
+
+def _foreign_warnings(name: str, dropped: Sequence[ForeignKey]) -> tuple[str, ...]:
+    return tuple(foreign_warning(name, key.table) for key in dropped)
+
+
+def foreign_warning(name: str, foreign: str) -> str:
+    """What a client is told of a foreign key its servers do not get."""
+    return f"dbmesh: the foreign key from '{name}' to '{foreign}' is not kept: their rows are on different data nodes"
+
+
+def _key_warnings(rule: ShardedTable, definition: TableDefinition | None) -> tuple[str, ...]:
+    column = rule.sharding_columns[0]
+    return tuple(
+        f"dbmesh: the unique key ({', '.join(index.columns)}) of '{rule.name}' holds within each data node only: "
+        f"it does not contain '{column}'"
+        for index in (definition.indexes if definition is not None else ())
+        if index.unique and column not in map(str.lower, index.columns)
+    )
+
+
+def plan_auto_table(context: PlanContext, read: CreateTable, table: DdlTable) -> TextPlan:
+    """CREATE TABLE of a table without a rule in a database with `autoShard`."""
+    reader = LexemeReader(context.statement.readable)
+    definition = definition_of(reader)
+    new = new_table(context, read, table, definition, _first_number(context, reader))
+    if new.table.rule is None:
+        check_single(context, table.nodes[0].data_source, table.name)
+    edits = context.edits()
+    if definition is not None:
+        drop_foreign_keys(edits, reader, new.dropped, definition)
+    references = (*outside(read.references, new.dropped), *([read.like] if read.like is not None else []))
+    like = table_at(context, read.like) if read.like is not None and new.table.rule is not None else None
+    symbols = outside(read.symbols, new.dropped)
+    plan = plan_everywhere(context, new.table, read.table, references, symbols, edits=edits, like=like)
+    return replace(plan, change=new.change, warnings=new.warnings)
+
+
+def _first_number(context: PlanContext, reader: LexemeReader) -> int:
+    """The table option AUTO_INCREMENT = n behind where the reader stands; 1 without it."""
+    slots = {slot.start: slot for slot in context.statement.shape.slots}
+    while not reader.at_end:
+        if reader.accept("AUTO_INCREMENT"):
+            reader.accept("=")
+            slot = slots.get(reader.peek().start)
+            value = context.literal(slot) if slot is not None else None
+            return value if isinstance(value, int) else 1
+        reader.take()
+    return 1
+
+
+def plan_alter_made(context: PlanContext, read: AlterTable, table: DdlTable, made: MadeTable) -> TextPlan:
+    """ALTER TABLE of a table whose rule CREATE TABLE made: its rule follows a new name."""
+    edits = context.edits()
+    keys = read_added_foreign_keys(context.statement.readable)
+    keys = tuple(key for key in keys if not keeps_foreign_key(context, table, key.table))
+    for key in keys:
+        edits.replace(key.start, key.end, key.index)
+    reader = LexemeReader(context.statement.readable)
+    numbering: tuple[tuple[str, int], ...] = ()
+    if is_numbered(context, table) and _names_number(reader):
+        numbering = ((table.name, _first_number(context, reader)),)
+    references, symbols = outside(read.references, keys), outside(read.symbols, keys)
+    change, renamed = RuleChange(numbering=numbering), None
+    if read.renamed_to is not None:
+        change, renamed = _renaming(context, table, made, read.renamed_to)
+    plan = plan_everywhere(context, table, read.table, references, symbols, edits=edits, renamed=renamed)
+    warnings = tuple(foreign_warning(table.name, key.table) for key in keys)
+    return replace(plan, change=change, warnings=warnings)
+
+
+def _names_number(reader: LexemeReader) -> bool:
+    """Whether AUTO_INCREMENT stands as a table option, not as a column's attribute."""
+    words = [lexeme.text.upper() for lexeme in reader.lexemes]
+    return any(
+        word == "AUTO_INCREMENT"
+        and position + 1 < len(words)
+        and (words[position + 1] == "=" or reader.lexemes[position + 1].kind is Kind.NUMBER)
+        for position, word in enumerate(words)
+    )
+
+
+def plan_rename_made(
+    context: PlanContext, table: DdlTable, before: NamePlace, after: NamePlace, made: MadeTable
+) -> TextPlan:
+    """RENAME TABLE of a table whose rule CREATE TABLE made: its actual tables and its rule take the new name."""
+    change, renamed = _renaming(context, table, made, after)
+    return replace(plan_everywhere(context, table, before, renamed=renamed), change=change)
+
+
+def _renaming(
+    context: PlanContext, table: DdlTable, made: MadeTable, after: NamePlace
+) -> tuple[RuleChange, tuple[NamePlace, Sequence[DataNode]]]:
+    other = table_at(context, after, new=True)
+    if other.rule is not None or after.name.lower() in context.catalog.single_nodes:
+        raise MeshError(TABLE_EXISTS, table=after.name)
+    if len(f"{after.name}_{len(table.nodes) - 1}") > MOST_NAME:
+        raise MeshError(NAME_TOO_LONG, name=after.name)
+    following = replace(made, name=after.name)
+    nodes = built(following, tuple(context.rule_set.data_sources)).nodes
+    numbering = ((table.name, 1), (after.name, 1)) if is_numbered(context, table) else ()
+    return RuleChange((following,), (table.name,), numbering), (after, nodes)

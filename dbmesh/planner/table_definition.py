@@ -1,0 +1,233 @@
+"""The columns and keys a CREATE TABLE or ALTER TABLE writes, read from lexemes.
+
+Decides what is a column, its type, the primary key, and where foreign keys stand. Knows no rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
+from dbmesh.planner.template import quote_name
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnText:
+    """A column as written: its name, the first word of its type, and what decides whether a key can be read from it."""
+
+    name: str
+    type: str
+    automatic: bool
+    computed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key's half-open range. `name` and `columns` are those of the index the server would make for it; a
+    REFERENCES behind a column has none."""
+
+    start: int
+    end: int
+    table: str
+    name: str = ""
+    columns: tuple[str, ...] = ()
+
+    @property
+    def index(self) -> str:
+        """The index as a definition."""
+        names = ", ".join(map(quote_name, self.columns))
+        return f"KEY {quote_name(self.name)} ({names})" if self.name else f"KEY ({names})"
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index or key: its name ('' when the server chooses one) and its columns, () when some are no plain columns."""
+
+    name: str
+    columns: tuple[str, ...]
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableDefinition:
+    """What a table's definition says. `primary_key` holds column names; None when a part of it is a prefix or an
+    expression, so that equal keys need not be equal values."""
+
+    columns: tuple[ColumnText, ...]
+    primary_key: tuple[str, ...] | None
+    indexes: tuple[Index, ...]
+    foreign_keys: tuple[ForeignKey, ...]
+
+    def column(self, name: str) -> ColumnText | None:
+        """The column of that name, compared without case."""
+        return next((column for column in self.columns if column.name.lower() == name.lower()), None)
+
+    def has_index_for(self, key: ForeignKey) -> bool:
+        """Whether the server would use an index that is there already, or its name is taken."""
+        wanted = [name.lower() for name in key.columns]
+        present = [*self.indexes, Index("", self.primary_key or ())]
+        return any(
+            [name.lower() for name in index.columns[: len(wanted)]] == wanted
+            or (index.name and index.name.lower() == key.name.lower())
+            for index in present
+        )
+
+
+_NOT_COLUMNS = frozenset(("FULLTEXT", "SPATIAL", "CHECK", "PERIOD", "LIKE"))
+_KEYS = ("PRIMARY", "UNIQUE", "FOREIGN", "CONSTRAINT")
+
+
+def read_definition(reader: LexemeReader) -> TableDefinition:
+    """Reads `( definition, … )`; the reader stands at the bracket and ends behind it."""
+    columns: list[ColumnText] = []
+    primary: tuple[str, ...] | None = ()
+    indexes: list[Index] = []
+    foreign: list[ForeignKey] = []
+    for item in _items(reader):
+        own = LexemeReader(reader.statement, item)
+        word = item[0].word
+        if word in ("KEY", "INDEX"):
+            indexes.append(_index(own, "", unique=False))
+        elif word in _KEYS:
+            symbol = _symbol(own)
+            if own.looks_at("PRIMARY"):
+                primary = _key_columns(own)
+            elif own.looks_at("UNIQUE"):
+                indexes.append(_index(own, symbol, unique=True))
+            elif own.looks_at("FOREIGN"):
+                foreign.append(read_foreign_key(own, item[0].start, symbol))
+        elif word not in _NOT_COLUMNS:
+            column, is_primary, is_unique, reference = _column(own)
+            columns.append(column)
+            if is_primary:
+                primary = (column.name,)
+            elif is_unique:
+                indexes.append(Index("", (column.name,), unique=True))
+            foreign += [] if reference is None else [reference]
+    return TableDefinition(tuple(columns), primary, tuple(indexes), tuple(foreign))
+
+
+def _index(reader: LexemeReader, symbol: str, *, unique: bool) -> Index:
+    """[UNIQUE] [KEY | INDEX] [name] [USING x] (…)"""
+    reader.accept("UNIQUE")
+    reader.accept_any("KEY", "INDEX")
+    named = not reader.looks_at("(") and not reader.looks_at("USING")
+    name = reader.expect_name().value if named else symbol
+    return Index(name, _key_columns(reader) or (), unique)
+
+
+def _items(reader: LexemeReader) -> Iterator[Sequence[Lexeme]]:
+    """The lexemes of each definition."""
+    reader.expect("(")
+    depth, item = 1, list[Lexeme]()
+    while True:
+        if reader.at_end:
+            raise reader.error()
+        lexeme = reader.take()
+        if lexeme.kind is Kind.MARK:
+            depth += {"(": 1, ")": -1}.get(lexeme.text, 0)
+            if depth == 0 or (depth == 1 and lexeme.text == ","):
+                if item:
+                    yield item
+                item = []
+                if depth == 0:
+                    return
+                continue
+        item.append(lexeme)
+
+
+def _symbol(reader: LexemeReader) -> str:
+    """Moves past CONSTRAINT [symbol]; the symbol, or ''."""
+    if not reader.accept("CONSTRAINT"):
+        return ""
+    if reader.peek().word in ("PRIMARY", "UNIQUE", "FOREIGN", "CHECK"):
+        return ""
+    return reader.expect_name().value
+
+
+def _key_columns(reader: LexemeReader) -> tuple[str, ...] | None:
+    """The columns of PRIMARY KEY (…) or UNIQUE [KEY] [name] (…); None with prefixes or expressions."""
+    while not reader.looks_at("("):
+        if reader.at_end:
+            raise reader.error()
+        reader.take()
+    names: list[str] = []
+    for part in _items(reader):
+        if part[0].kind not in (Kind.WORD, Kind.QUOTED) or any(lexeme.text == "(" for lexeme in part):
+            return None
+        names.append(part[0].value)
+    return tuple(names)
+
+
+def _column(reader: LexemeReader) -> tuple[ColumnText, bool, bool, ForeignKey | None]:
+    name = reader.expect_name().value
+    type_word = reader.take().text.upper() if not reader.at_end else ""
+    primary = unique = automatic = computed = False
+    reference: ForeignKey | None = None
+    while not reader.at_end:
+        if reader.looks_at("("):
+            reader.skip_parentheses()
+        elif reader.looks_at("REFERENCES"):
+            reference = _inline_reference(reader)
+        elif reader.accept("COMMENT"):
+            reader.take()
+        else:
+            word = reader.take().word
+            primary = primary or word == "PRIMARY" or (word == "KEY" and not unique)
+            unique = unique or word == "UNIQUE"
+            automatic = automatic or word == "AUTO_INCREMENT"
+            computed = computed or word in ("AS", "GENERATED")
+    return ColumnText(name, type_word, automatic, computed), primary, unique, reference
+
+
+def _inline_reference(reader: LexemeReader) -> ForeignKey:
+    start = reader.peek().start
+    table, end = _reference(reader)
+    return ForeignKey(start, end, table)
+
+
+def read_foreign_key(reader: LexemeReader, start: int, symbol: str) -> ForeignKey:
+    """Reads FOREIGN KEY [name] (…) REFERENCES …; `start` is where its CONSTRAINT began."""
+    reader.expect("FOREIGN", "KEY")
+    reader.accept("IF", "NOT", "EXISTS")
+    name = symbol if reader.looks_at("(") else reader.expect_name().value
+    columns = _key_columns(reader) or ()
+    table, end = _reference(reader)
+    return ForeignKey(start, end, table, symbol or name, columns)
+
+
+def _reference(reader: LexemeReader) -> tuple[str, int]:
+    """Reads REFERENCES table [(…)] [MATCH x] [ON DELETE …] [ON UPDATE …]; the table and the end."""
+    reader.expect("REFERENCES")
+    table = reader.expect_name().value
+    if reader.accept("."):
+        table = reader.expect_name().value
+    if reader.looks_at("("):
+        reader.skip_parentheses()
+    while True:
+        if reader.accept("MATCH"):
+            reader.take()
+        elif reader.accept("ON", "DELETE") or reader.accept("ON", "UPDATE"):
+            if not (reader.accept("SET") or reader.accept("NO")):
+                reader.take()
+                continue
+            reader.take()
+        else:
+            return table, reader.peek(-1).end
+
+
+def read_added_foreign_keys(statement: str) -> tuple[ForeignKey, ...]:
+    """The foreign keys of an ALTER TABLE's ADD [CONSTRAINT [name]] FOREIGN KEY."""
+    reader = LexemeReader(statement)
+    keys: list[ForeignKey] = []
+    while not reader.at_end:
+        if not reader.accept("ADD"):
+            reader.take()
+            continue
+        start = reader.peek().start
+        if reader.looks_at("CONSTRAINT") or reader.looks_at("FOREIGN", "KEY"):
+            symbol = _symbol(reader)
+            if reader.looks_at("FOREIGN"):
+                keys.append(read_foreign_key(reader, start, symbol))
+    return tuple(keys)

@@ -1,0 +1,82 @@
+"""DDL of a session: recorded before it begins, so that one that stops half-way is seen and can be finished.
+
+Decides the order: record, shots, rules. What is recorded and where is the keeper's business (`session.mesh`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbmesh.engine.exchange import Exchange, Outcome, ShardWarning
+from dbmesh.errors import NOT_SUPPORTED, MeshError, ShardError
+from dbmesh.planner.plan import BoundStatement
+from dbmesh.planner.text_plan import TextPlan
+from dbmesh.session.connections import Loan
+from dbmesh.session.errors import logic_text
+from dbmesh.session.mesh import Database, DdlStatement, RuleKeeper
+from dbmesh.session.result_sink import ResultSink
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+def is_recorded(plan: TextPlan, bound: BoundStatement) -> bool:
+    """Whether a statement could be left half done, or changes rules."""
+    change = plan.change
+    return len(bound.shots) > 1 or bool(change.made or change.gone or change.numbering)
+
+
+async def run_recorded(
+    session: Session,
+    database: Database,
+    keeper: RuleKeeper,
+    plan: TextPlan,
+    bound: BoundStatement,
+    sink: ResultSink,
+) -> Outcome:
+    """Run a DDL statement on every node and change the rules accordingly. Raises MeshError or ShardError that tells
+    which nodes had done their part."""
+    text = session.command_text.decode("utf-8", "surrogateescape")
+    statement = DdlStatement(database.name, text, bound.shots, plan.change)
+    record = await keeper.begin(statement)
+    loan = Loan(session)
+    exchange: Exchange | None = None
+    try:
+        await loan.take(database, plan, bound.shots, bound.answer)
+        exchange = Exchange(loan.lanes, bound.answer, sink, session.mesh.limits)
+        session.announce(exchange)
+        outcome = await exchange.run()
+    except (MeshError, ShardError) as error:
+        done = exchange.completed_shots() if exchange is not None else ()
+        # A connection that was lost says nothing about what its server did.
+        certain = exchange is None or isinstance(error, ShardError)
+        kept = await keeper.stopped(record, done, certain=certain)
+        raise _told(
+            error, database, bound, [shot.data_source for shot in done], record if kept else None
+        ) from error
+    finally:
+        session.announce(None)
+        loan.free()
+    await keeper.finish(record)
+    outcome.warnings += [ShardWarning("Warning", NOT_SUPPORTED.number, text) for text in plan.warnings]
+    return outcome
+
+
+def _told(
+    error: MeshError | ShardError,
+    database: Database,
+    bound: BoundStatement,
+    done: list[str],
+    record: str | None,
+) -> MeshError | ShardError:
+    """The error in logic names; of a half-done statement, with what was done and how to go on."""
+    text = str(error)
+    if isinstance(error, ShardError):
+        for data_source in {shot.data_source for shot in bound.shots}:
+            text = logic_text(text, bound.names, database.rule_set.data_sources[data_source].database)
+    elif record is None:
+        return error
+    if record is not None:
+        already = f"already done on {', '.join(done)}; " if done else ""
+        text = f"{text} (dbmesh: {already}finish it with: dbmesh ddl resume {record})"
+    return ShardError(error.number, error.sqlstate, text)

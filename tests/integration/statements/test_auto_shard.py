@@ -1,0 +1,209 @@
+"""Tables nobody wrote a rule for, sharded by their primary key when they are created."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.plugins.database_server import DatabaseServer
+from tests.plugins.fix_mysql import ServerFactory
+from tests.plugins.mesh import Mesh
+
+_GLOBAL = "authority:\n  users:\n  - {user: root@%, password: root}\n"
+_SHARDS = 4
+
+
+class AutoMesh:
+    """Two servers with an empty schema `app` each, and a mesh that shards whatever is created."""
+
+    def __init__(self, servers: list[DatabaseServer], directory: Path) -> None:
+        self.servers = servers
+        for server in servers:
+            server.execute("DROP DATABASE IF EXISTS app", "CREATE DATABASE app CHARACTER SET utf8mb4")
+        rules = directory / "rules"
+        rules.mkdir()
+        (rules / "global.yaml").write_text(_GLOBAL)
+        sources = "".join(
+            f"  ds_{number}: {{url: 'mysql://{server.host}:{server.port}/app', username: {server.user}, "
+            f"password: {server.password}}}\n"
+            for number, server in enumerate(servers)
+        )
+        (rules / "database-app.yaml").write_text(
+            f"databaseName: app\ndataSources:\n{sources}rules:\n"
+            f"- !MESH\n  autoShard: {{by: primaryKey, shards: {_SHARDS}}}\n"
+        )
+        self.mesh = Mesh(rules, directory / "mesh.log").start()
+
+    def connect(self) -> pymysql.Connection[Any]:
+        return self.mesh.connect("app")
+
+    def tables(self) -> set[str]:
+        """The actual tables there are."""
+        return {
+            f"ds_{number}.{name}"
+            for number, server in enumerate(self.servers)
+            for (name,) in server.execute("SHOW TABLES", database="app")
+        }
+
+    def counts(self, table: str) -> list[int]:
+        """Rows of each actual table, read behind the mesh's back."""
+        return [
+            self.servers[number % 2].execute(f"SELECT COUNT(*) FROM {table}_{number}", database="app")[0][0]
+            for number in range(_SHARDS)
+        ]
+
+
+@pytest.fixture(scope="module")
+def servers(database_server: ServerFactory) -> list[DatabaseServer]:
+    return database_server("auto0", "auto1")
+
+
+@pytest.fixture
+def auto(servers: list[DatabaseServer], tmp_path: Path) -> Iterator[AutoMesh]:
+    made = AutoMesh(servers, tmp_path)
+    try:
+        yield made
+        if made.mesh.running:
+            made.mesh.stop_cleanly()
+    finally:
+        if made.mesh.running:
+            made.mesh.stop()
+
+
+Run = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def run(auto: AutoMesh) -> Iterator[Run]:
+    connection = auto.connect()
+
+    def execute(sql: str, *values: Any) -> list[Any]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values or None)
+            return list(cursor.fetchall())
+
+    execute.connection = connection  # type: ignore[attr-defined]
+    yield execute
+    if connection.open:
+        connection.close()
+
+
+def test_rows_of_a_new_table_are_spread_over_the_shards(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE customer (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(40) NOT NULL) ENGINE=InnoDB")
+    assert auto.tables() == {f"ds_{n % 2}.customer_{n}" for n in range(_SHARDS)}
+    for number in range(10):
+        run("INSERT INTO customer (name) VALUES (%s)", f"name {number}")
+    assert [row[0] for row in run("SELECT id FROM customer ORDER BY id")] == list(range(1, 11))
+    assert auto.counts("customer") == [2, 3, 3, 2]
+    assert run("SELECT name FROM customer WHERE id = 7") == [("name 6",)]
+    assert run("SELECT LAST_INSERT_ID()") == [(10,)]
+    run("INSERT INTO customer (name) VALUES ('a'), ('b'), ('c')")
+    assert run("SELECT LAST_INSERT_ID()") == [(11,)]
+    assert run("SELECT id FROM customer WHERE name = 'c'") == [(13,)]
+    run("INSERT INTO customer VALUES (100, 'explicit'), (NULL, 'next'), (0, 'after')")
+    assert run("SELECT id FROM customer WHERE id > 13 ORDER BY id") == [(100,), (101,), (102,)]
+    run("TRUNCATE customer")
+    run("INSERT INTO customer (name) VALUES ('first again')")
+    assert run("SELECT id FROM customer") == [(1,)]
+    run("ALTER TABLE customer AUTO_INCREMENT = 50")
+    run("INSERT INTO customer (name) VALUES ('fifty')")
+    assert run("SELECT id FROM customer ORDER BY id") == [(1,), (50,)]
+
+
+def test_rules_and_numbers_survive_a_restart(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE note (id BIGINT NOT NULL AUTO_INCREMENT, text VARCHAR(40), PRIMARY KEY (id))")
+    run("INSERT INTO note (text) VALUES ('a'), ('b'), ('c'), ('d'), ('e')")
+    run.connection.close()  # type: ignore[attr-defined]
+    auto.mesh.stop_cleanly()
+    auto.mesh.start()
+    with auto.connect() as again, again.cursor() as cursor:
+        cursor.execute("INSERT INTO note (text) VALUES ('f')")
+        assert cursor.lastrowid == 6
+        cursor.execute("SELECT COUNT(*), MAX(id) FROM note")
+        assert cursor.fetchall() == ((6, 6),)
+    assert sum(auto.counts("note")) == 6
+    auto.mesh._process.kill()  # type: ignore[union-attr]
+    auto.mesh._process.wait()  # type: ignore[union-attr]
+    auto.mesh.start()
+    with auto.connect() as again, again.cursor() as cursor:
+        cursor.execute("INSERT INTO note (text) VALUES ('g')")
+        assert cursor.lastrowid > 6
+
+
+def test_a_text_key_is_hashed_and_a_table_without_key_is_single(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE code (code CHAR(8) COLLATE utf8mb4_bin PRIMARY KEY, n INT)")
+    run("CREATE TABLE log (line VARCHAR(80))")
+    for number in range(16):
+        run("INSERT INTO code VALUES (%s, %s)", f"c{number}", number)
+    assert sum(auto.counts("code")) == 16
+    assert min(auto.counts("code")) > 0
+    run("INSERT INTO log VALUES ('x')")
+    assert "ds_0.log" in auto.tables()
+    assert run("SELECT n FROM code WHERE code = 'c3'") == [(3,)]
+
+
+def test_drop_and_create_again(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY)")
+    run("INSERT INTO t VALUES (NULL), (NULL)")
+    run("DROP TABLE t")
+    assert auto.tables() == set()
+    with pytest.raises(pymysql.err.ProgrammingError, match="doesn't exist"):
+        run("SELECT * FROM t")
+    run("CREATE TABLE t (name VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY)")
+    run("INSERT INTO t VALUES ('a')")
+    assert run("SELECT * FROM t") == [("a",)]
+    with pytest.raises(pymysql.err.OperationalError, match="already exists"):
+        run("CREATE TABLE t (id INT PRIMARY KEY)")
+    run("CREATE TABLE IF NOT EXISTS t (id INT PRIMARY KEY)")
+
+
+@pytest.mark.parametrize("sql", ["RENAME TABLE old TO new", "ALTER TABLE old RENAME TO new"])
+def test_a_renamed_table_takes_its_rule_along(auto: AutoMesh, run: Run, sql: str) -> None:
+    run("CREATE TABLE old (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+    run("INSERT INTO old (v) VALUES (1), (2), (3), (4), (5)")
+    run(sql)
+    assert auto.tables() == {f"ds_{n % 2}.new_{n}" for n in range(_SHARDS)}
+    run("INSERT INTO new (v) VALUES (6)")
+    assert run("SELECT id, v FROM new ORDER BY id") == [(n, n) for n in range(1, 7)]
+    assert run("SHOW TABLES") == [("new",)]
+
+
+def test_a_table_like_another_is_sharded_as_it_is(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+    run("CREATE TABLE b LIKE a")
+    run("INSERT INTO b (v) VALUES (1), (2), (3), (4)")
+    assert auto.counts("b") == [1, 1, 1, 1]
+    assert run("SELECT COUNT(*) FROM a") == [(0,)]
+
+
+def test_foreign_keys_become_indexes_and_the_client_is_warned(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE author (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(20) UNIQUE)")
+    assert "holds within each data node only" in run("SHOW WARNINGS")[0][2]
+    run(
+        "CREATE TABLE book (id INT AUTO_INCREMENT PRIMARY KEY, author_id INT NOT NULL, "
+        "CONSTRAINT book_author FOREIGN KEY (author_id) REFERENCES author (id) ON DELETE CASCADE)"
+    )
+    assert "is not kept" in run("SHOW WARNINGS")[0][2]
+    run("INSERT INTO author (name) VALUES ('ann'), ('ben')")
+    run("INSERT INTO book (author_id) VALUES (1), (2), (2)")
+    assert run("SELECT a.name, COUNT(*) FROM author a JOIN book b ON b.author_id = a.id GROUP BY a.name") == [
+        ("ann", 1),
+        ("ben", 2),
+    ]
+    assert {row[2] for row in run("SHOW INDEX FROM book")} == {"PRIMARY", "book_author"}
+    run(
+        "ALTER TABLE book ADD COLUMN second_id INT, ADD CONSTRAINT s FOREIGN KEY (second_id) REFERENCES author (id)"
+    )
+    assert {row[2] for row in run("SHOW INDEX FROM book")} == {"PRIMARY", "book_author", "s"}
+
+
+def test_a_create_that_fails_everywhere_leaves_nothing(auto: AutoMesh, run: Run) -> None:
+    with pytest.raises(pymysql.err.MySQLError):
+        run("CREATE TABLE bad (id INT PRIMARY KEY, v INT DEFAULT 'no number')")
+    run("CREATE TABLE bad (id INT PRIMARY KEY, v INT)")
+    run("INSERT INTO bad VALUES (1, 1)")
+    assert run("SELECT * FROM bad") == [(1, 1)]
