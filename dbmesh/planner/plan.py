@@ -603,6 +603,31 @@ class Nothing:
     """Accepted and without effect here: nothing but a comment, UNLOCK TABLES. An empty text is error 1065."""
 
 
+@dataclass(frozen=True, slots=True)
+class Do:
+    """DO: the expressions' text."""
+
+    expressions: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallProcedure:
+    """CALL [database.]name; `arguments` is their text with its brackets."""
+
+    database: str | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCreate:
+    """SHOW CREATE PROCEDURE | FUNCTION | TRIGGER (`kind`) [database.]name."""
+
+    kind: str
+    database: str | None
+    name: str
+
+
 SessionStatement = (
     Begin
     | Commit
@@ -618,6 +643,9 @@ SessionStatement = (
     | LocalRows
     | ShowProcessList
     | ShowSessions
+    | Do
+    | CallProcedure
+    | ShowCreate
     | Nothing
 )
 """Statements the session answers by itself."""

@@ -25,6 +25,7 @@ from dbmesh.planner.plan import (
     TextPrepare,
     Use,
 )
+from dbmesh.planner.routines import read_call, read_do, read_show_create
 from dbmesh.planner.set_statement import read_set
 from dbmesh.planner.unsupported import refuse_unsupported
 
@@ -190,7 +191,7 @@ def _read_show(reader: LexemeReader) -> SessionStatement | None:
         reader.position += 3 if full else 2
         reader.expect_end()
         return ShowProcessList(full)
-    return None
+    return read_show_create(reader)
 
 
 def _read_show_warnings(reader: LexemeReader, *, count: bool) -> SessionStatement:
@@ -224,4 +225,6 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "DROP": _read_deallocate,
     "UNLOCK": _read_unlock,
     "SHOW": _read_show,
+    "CALL": read_call,
+    "DO": read_do,
 }

@@ -37,8 +37,6 @@ _REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("BACKUP",), "BACKUP", _ADMINISTRATOR),
     (("IMPORT",), "IMPORT TABLE", _ADMINISTRATOR),
     (("LOAD",), "LOAD", "send the rows with INSERT … VALUES; many rows per statement are fast"),
-    (("CALL",), "CALL of a stored procedure", "send its statements one by one"),
-    (("DO",), "DO", "use SELECT"),
     (("HELP",), "HELP", "read the manual of the data sources' server"),
     (("SIGNAL",), "SIGNAL", "raise the error in the application"),
     (("RESIGNAL",), "RESIGNAL", "raise the error in the application"),

@@ -27,7 +27,9 @@ from dbmesh.model import SqlValue
 from dbmesh.planner.plan import (
     Begin,
     Call,
+    CallProcedure,
     Commit,
+    Do,
     Kill,
     LocalRows,
     Nothing,
@@ -36,6 +38,7 @@ from dbmesh.planner.plan import (
     Savepoint,
     SessionStatement,
     SetVariables,
+    ShowCreate,
     ShowProcessList,
     ShowSessions,
     ShowWarnings,
@@ -44,7 +47,7 @@ from dbmesh.planner.plan import (
     TextPrepare,
     Use,
 )
-from dbmesh.session import execution
+from dbmesh.session import execution, routines
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
@@ -322,4 +325,7 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     ShowProcessList: _show_process_list,
     ShowSessions: _show_sessions,
     Nothing: _nothing,
+    Do: routines.do,
+    CallProcedure: routines.call,
+    ShowCreate: routines.show_create,
 }

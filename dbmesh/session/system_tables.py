@@ -40,7 +40,7 @@ async def run_system(session: Session, database: Database, bound: BoundStatement
 # ---------------------------------------------------------------------------------------------- reading
 
 
-class _Reading:
+class Reading:
     """One query under way, for KILL; the client gets nothing of it."""
 
     def __init__(self, connection: Connection) -> None:
@@ -119,7 +119,7 @@ async def _read(session: Session, database: Database, source: str, scan: SystemS
     try:
         # Times of creation and the like are told in the session's time zone.
         await connection.bring_to(LOAD_STATE.with_variable("time_zone", session.state.variable("time_zone")))
-        session.announce(_Reading(connection))
+        session.announce(Reading(connection))
         sql = f"SELECT * FROM {INFORMATION_SCHEMA}.{scan.system_table} WHERE {where}"
         return await collect(connection, sql.encode("utf-8", "surrogateescape"))
     finally:
@@ -142,7 +142,7 @@ async def _merged(
     clean = False
     try:
         await merge.bring_to(LOAD_STATE)
-        session.announce(_Reading(merge))
+        session.announce(Reading(merge))
         limit = session.mesh.federation_limits.max_rows
         if sum(len(rows) for _, rows in loads) > limit:
             raise MeshError(MERGE_LIMIT, limit=f"{limit} rows", setting="federation-max-rows")

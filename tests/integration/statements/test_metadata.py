@@ -38,6 +38,10 @@ _TRIGGER = (
 )
 _VIEW = "CREATE VIEW near_view AS SELECT id, word FROM near WHERE id > 1"
 _PROCEDURE = "CREATE PROCEDURE near_words(IN least INT) SELECT word FROM near WHERE id >= least ORDER BY id"
+_ADDING = (
+    "CREATE PROCEDURE near_add(n INT, w VARCHAR(20)) BEGIN DECLARE k INT; SET k = n + 1; "
+    "INSERT INTO near VALUES (k, w); SELECT k AS k, w; SELECT COUNT(*) FROM near; END"
+)
 _FUNCTION = "CREATE FUNCTION twice(n INT) RETURNS INT DETERMINISTIC RETURN n * 2"
 
 _NODES = (
@@ -50,7 +54,14 @@ _NODES = (
         "CREATE TABLE near (id INT NOT NULL PRIMARY KEY, word VARCHAR(20))",
         _VIEW,
         _PROCEDURE,
+        _ADDING,
         _FUNCTION,
+        "CREATE PROCEDURE reads_shard() SELECT COUNT(*) FROM account_0",
+        "CREATE PROCEDURE writes_copy() INSERT INTO land VALUES ('XX')",
+        "CREATE PROCEDURE sets_user() SET @a = 1",
+        "CREATE PROCEDURE sets_session() SET sort_buffer_size = 100000",
+        "CREATE PROCEDURE commits() BEGIN INSERT INTO near VALUES (9, 'x'); COMMIT; END",
+        "CREATE PROCEDURE everywhere() SELECT 1",
         "INSERT INTO near VALUES (1, 'one'), (2, 'two'), (3, 'three')",
         "INSERT INTO account_0 (id, name) VALUES (4, 'd'), (8, 'h')",
         "INSERT INTO account_2 (id, name) VALUES (2, 'b'), (6, 'f'), (10, 'j')",
@@ -63,6 +74,7 @@ _NODES = (
         "CREATE TABLE land (code CHAR(2) NOT NULL PRIMARY KEY)",
         "CREATE TABLE far (" + _FAR + ")",
         _TRIGGER,
+        "CREATE PROCEDURE everywhere() SELECT 1",
         "INSERT INTO account_1 (id, name) VALUES (1, 'a')",
     ),
 )
@@ -73,6 +85,7 @@ _WHOLE = (
     "CREATE TABLE near (id INT NOT NULL PRIMARY KEY, word VARCHAR(20))",
     _VIEW,
     _PROCEDURE,
+    _ADDING,
     _FUNCTION,
     "INSERT INTO near VALUES (1, 'one'), (2, 'two'), (3, 'three')",
     "INSERT INTO account (id, name) VALUES (1, 'a'), (2, 'b'), (4, 'd'), (6, 'f'), (8, 'h'), (10, 'j')",
@@ -217,7 +230,7 @@ STATEMENTS = [
     ),
     (
         "SELECT routine_name, routine_type, dtd_identifier FROM information_schema.routines "
-        "WHERE routine_schema = 'blog' ORDER BY 1"
+        "WHERE routine_schema = 'blog' AND routine_name IN ('near_add', 'twice') ORDER BY 1"
     ),
     (
         "SELECT specific_name, ordinal_position, parameter_name, data_type FROM information_schema.parameters "
@@ -328,7 +341,7 @@ def test_headers_of_show_table_status_and_index(pair: Pair) -> None:
     for statement in (
         "SHOW TABLE STATUS",
         "SHOW INDEX FROM account",
-        "SHOW PROCEDURE STATUS WHERE Db = 'blog'",
+        "SHOW PROCEDURE STATUS WHERE Db = 'blog' AND Name LIKE 'near%'",
         "SHOW TRIGGERS LIKE 'far'",
     ):
         mesh, plain = ask(pair.mesh, statement), ask(pair.plain, statement)
@@ -410,3 +423,72 @@ def test_what_tells_of_one_data_source_is_refused(pair: Pair) -> None:
     for statement in ("SELECT * FROM mysql.user", "SELECT * FROM information_schema.processlist"):
         assert ask(pair.mesh, statement).error == 1235
     assert ask(pair.mesh, "SELECT name FROM mysql.help_topic LIMIT 1").error is None
+
+
+def _all_results(connection: pymysql.Connection[Any], statement: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        found: list[Any] = []
+        while True:
+            titles = [entry[0] for entry in cursor.description or ()]
+            found.append((titles, cursor.fetchall() if titles else (), cursor.rowcount))
+            if not cursor.nextset():
+                return found
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CALL near_words(2)",
+        "CALL `blog`.near_words ( 1 + 1 )",
+        "CALL nope()",
+        "CALL near_words()",
+        "CALL near_words('x')",
+        "DO 1, SLEEP(0)",
+        "DO (SELECT COUNT(*) FROM account)",
+        "DO nope",
+        "SELECT twice(21)",
+        "SELECT id, twice(id) FROM near_view ORDER BY id",
+        "SHOW CREATE PROCEDURE near_words",
+        "SHOW CREATE FUNCTION blog.twice",
+        "SHOW CREATE TRIGGER nope",
+    ],
+)
+def test_routines_on_one_data_source_are_those_of_one_server(pair: Pair, statement: str) -> None:
+    pair.same(statement)
+
+
+def test_a_procedure_with_several_results_is_part_of_the_transaction(pair: Pair) -> None:
+    results = []
+    for connection in (pair.mesh, pair.plain):
+        connection.begin()
+        results.append(_all_results(connection, "CALL near_add(6, 'seven')"))
+        assert ask(connection, "SELECT word FROM near WHERE id = 7").rows == (("seven",),)
+        connection.rollback()
+        assert ask(connection, "SELECT word FROM near WHERE id = 7").rows == ()
+    assert results[0] == results[1]
+    assert len(results[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("procedure", "why"),
+    [
+        ("reads_shard", "names 'account'"),
+        ("writes_copy", "names 'land'"),
+        ("sets_user", "uses the variable @a"),
+        ("sets_session", "sets 'sort_buffer_size'"),
+        ("commits", "contains COMMIT"),
+        ("everywhere", "exists on ds_0 and ds_1"),
+    ],
+)
+def test_procedures_that_would_act_otherwise_than_on_one_server_are_refused(
+    pair: Pair, procedure: str, why: str
+) -> None:
+    answer = ask(pair.mesh, f"CALL {procedure}()")
+    assert answer.error == 1235
+    assert why in answer.text
+
+
+def test_show_create_trigger_finds_its_data_source(pair: Pair) -> None:
+    mesh, plain = (ask(one, "SHOW CREATE TRIGGER far_before").rows for one in (pair.mesh, pair.plain))
+    assert [row[:3] for row in mesh] == [row[:3] for row in plain]

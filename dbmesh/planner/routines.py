@@ -1,0 +1,125 @@
+"""Stored routines: CALL, DO and SHOW CREATE of what lives on one data source, and which procedures are safe to call there.
+
+Decides by a procedure's own text. A procedure sees one data source only, so that one which names a table with rows elsewhere, or
+changes what belongs to the session, is refused. Knows no connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dbmesh.errors import MeshError, not_supported
+from dbmesh.planner.ddl_reading import read_place
+from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader, split_lexemes
+from dbmesh.planner.plan import CallProcedure, Do, ShowCreate
+from dbmesh.planner.written_names import session_functions
+from dbmesh.rules.ruleset import RuleSet
+
+_UNSAFE = frozenset(
+    ("CALL", "PREPARE", "EXECUTE", "COMMIT", "ROLLBACK", "SAVEPOINT", "START", "XA", "LOCK", "GLOBAL", "SESSION", "TEMPORARY",
+     "CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "GET_LOCK", "RELEASE_LOCK", "AUTOCOMMIT")
+)  # fmt: skip
+_STATEMENT_STARTS = frozenset((";", ")", "BEGIN", "THEN", "ELSE", "DO", "LOOP", "REPEAT"))
+_INSTEAD = "send its statements one by one"
+
+
+def read_call(reader: LexemeReader) -> CallProcedure:
+    """CALL [database.]name [(arguments)]. Raises MeshError: PARSE_ERROR, NOT_SUPPORTED for arguments only a session knows."""
+    reader.expect("CALL")
+    place = read_place(reader)
+    arguments = reader.rest()
+    lexemes = split_lexemes(arguments)
+    for lexeme in lexemes:
+        if lexeme.kind in (Kind.USER_VARIABLE, Kind.SYSTEM_VARIABLE) or lexeme.word == "SELECT":
+            raise not_supported(
+                f"CALL with the argument {lexeme.text}", "write its value; OUT parameters need user variables"
+            )
+    _refuse_session_functions(lexemes, arguments)
+    if lexemes and lexemes[0].text != "(":
+        raise reader.error()
+    return CallProcedure(place.database, place.name, arguments or "()")
+
+
+def read_do(reader: LexemeReader) -> Do:
+    """DO expression [, expression] …. Raises MeshError(PARSE_ERROR)."""
+    reader.expect("DO")
+    if reader.at_end:
+        raise reader.error()
+    return Do(reader.rest())
+
+
+def read_show_create(reader: LexemeReader) -> ShowCreate | None:
+    """SHOW CREATE PROCEDURE | FUNCTION | TRIGGER, None for any other SHOW. Raises MeshError(PARSE_ERROR)."""
+    for kind in ("PROCEDURE", "FUNCTION", "TRIGGER"):
+        if reader.accept("SHOW", "CREATE", kind):
+            place = read_place(reader)
+            reader.expect_end()
+            return ShowCreate(kind, place.database, place.name)
+    return None
+
+
+def check_procedure(text: str, rule_set: RuleSet) -> None:
+    """Raise MeshError(NOT_SUPPORTED) unless the procedure of this SHOW CREATE text does the same on its data source as it
+    would on one server with all rows."""
+    lexemes = split_lexemes(text)
+    first = next((at for at, lexeme in enumerate(lexemes) if lexeme.word == "PROCEDURE"), 0)
+    body = lexemes[first + 2 :]
+    spread = {
+        name.lower(): rule.name
+        for rule in rule_set.tables.values()
+        for name in (rule.name, *(node.table for node in rule.nodes))
+    }
+    for at, lexeme in enumerate(body):
+        if lexeme.kind in (Kind.WORD, Kind.QUOTED) and lexeme.value.lower() in spread:
+            raise _refused(f"names '{spread[lexeme.value.lower()]}', which is sharded or broadcast")
+        if lexeme.kind in (Kind.USER_VARIABLE, Kind.SYSTEM_VARIABLE):
+            raise _refused(f"uses the variable {lexeme.text}")
+        if lexeme.word in _UNSAFE and (at == 0 or body[at - 1].text != "."):
+            raise _refused(f"contains {lexeme.word}")
+    _refuse_session_functions(body, text)
+    own = set(_declared(body))
+    for at, lexeme in enumerate(body[1:-1], 1):
+        if lexeme.word != "SET" or body[at - 1].text.upper() not in _STATEMENT_STARTS:
+            continue
+        for name in _assigned(body[at + 1 :]):
+            if name.value.lower() not in own:
+                raise _refused(f"sets '{name.value}', which it does not declare")
+
+
+def _refused(why: str) -> MeshError:
+    return not_supported(f"CALL of a procedure that {why}", _INSTEAD)
+
+
+def _refuse_session_functions(lexemes: tuple[Lexeme, ...], text: str) -> None:
+    for start, end, _ in session_functions(lexemes):
+        raise not_supported(f"{text[start:end]} in a procedure or its arguments", _INSTEAD)
+
+
+def _declared(body: tuple[Lexeme, ...]) -> Iterator[str]:
+    """Names of parameters and, behind DECLARE, of variables; a few words too many do no harm."""
+    depth = 0
+    declaring = False
+    header = True
+    for lexeme in body:
+        if header:
+            depth += {"(": 1, ")": -1}.get(lexeme.text, 0)
+            header = depth > 0
+        if lexeme.word == "DECLARE":
+            declaring = True
+        elif lexeme.text == ";":
+            declaring = False
+        if header or declaring:
+            yield lexeme.value.lower()
+
+
+def _assigned(lexemes: tuple[Lexeme, ...]) -> Iterator[Lexeme]:
+    """The names `SET a = …, b = …` assigns."""
+    depth = 0
+    expects = True
+    for lexeme in lexemes:
+        if lexeme.text == ";":
+            return
+        depth += {"(": 1, ")": -1}.get(lexeme.text, 0)
+        if expects:
+            yield lexeme
+        expects = depth == 0 and lexeme.text == ","

@@ -1,0 +1,251 @@
+"""Statements about stored routines: they run on the one data source that has the routine.
+
+Decides which one that is, and what becomes of the connection: nobody knows which variables a procedure has set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.collect import Result, collect
+from dbmesh.engine.exchange import ShardWarning, fetch_warnings
+from dbmesh.engine.federation import LOAD_STATE
+from dbmesh.errors import (
+    MERGE_LIMIT,
+    UNKNOWN_DATABASE,
+    UNKNOWN_ROUTINE,
+    UNKNOWN_TRIGGER,
+    MeshError,
+    ShardError,
+    not_supported,
+)
+from dbmesh.planner.plan import (
+    BoundStatement,
+    CallProcedure,
+    Do,
+    Names,
+    Relay,
+    SessionStatement,
+    ShowCreate,
+    Verb,
+)
+from dbmesh.planner.routines import check_procedure
+from dbmesh.planner.template import Template, quote_name
+from dbmesh.planner.text_plan import TextPlan, TextShot
+from dbmesh.session import execution
+from dbmesh.session.connections import Loan
+from dbmesh.session.errors import logic_text
+from dbmesh.session.mesh import Database
+from dbmesh.session.planning import look_up
+from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.system_tables import Reading
+from dbmesh.sql.literals import literal_text
+from dbmesh.wire.constants import Status
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
+from dbmesh.wire.values import encode_text_row
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+async def do(session: Session, statement: Do, sink: ResultSink, more: int) -> None:
+    """DO: the expressions as a SELECT whose row nobody sees. Raises MeshError or ShardError."""
+    database = session.current_database()
+    plan, literals = look_up(session, database, f"SELECT {statement.expressions}")
+    if isinstance(plan, SessionStatement):
+        raise not_supported("this expression in DO", "run it as a SELECT")
+    bound = plan.bind(execution.make_call(session, database, literals))
+    await execution.fetch(session, database, plan, bound)
+    session.row_count = 0
+    session.warnings = []
+    sink.ok(OkPacket(status=session.status | more))
+
+
+async def show_create(session: Session, statement: ShowCreate, sink: ResultSink, more: int) -> None:
+    """SHOW CREATE PROCEDURE, FUNCTION or TRIGGER, as its data source says it. Raises MeshError or ShardError."""
+    database = _database(session, statement.database)
+    source = await _only_source(session, database, statement.kind, statement.name)
+    shown = await _show_create(session, database, source, statement.kind, statement.name)
+    sink.use_names(_names(database))
+    sink.columns(shown.columns)
+    sink.rows([encode_text_row(row) for row in shown.rows])
+    session.warnings = []
+    sink.end_rows(session.status | more, 0)
+
+
+async def call(session: Session, statement: CallProcedure, sink: ResultSink, more: int) -> None:
+    """CALL: every result set, then the OK packet. Raises MeshError or ShardError."""
+    database = _database(session, statement.database)
+    source = await _only_source(session, database, "PROCEDURE", statement.name)
+    shown = await _show_create(session, database, source, "PROCEDURE", statement.name)
+    text = shown.rows[0][2] if shown.rows else None
+    if text is None:
+        raise not_supported(
+            "CALL of a procedure whose text the data source does not show",
+            "give the data source's account the right to see it",
+        )
+    check_procedure(text.decode("utf-8", "surrogateescape"), database.rule_set)
+    sql = f"CALL {quote_name(statement.name, quoted=True)}{statement.arguments}"
+    frame = Template((sql,), session.lexer_flags).frame(())
+    plan = TextPlan(Verb.OTHER, (), (TextShot(source, frame),), Relay(), _names(database))
+    bound = plan.bind(execution.make_call(session, database, ()))
+    results = await _run(session, database, plan, bound)
+    _write(session, results, sink, more, _names(database))
+
+
+def _write(session: Session, results: Sequence[_Result], sink: ResultSink, more: int, names: Names) -> None:
+    following = Status.MORE_RESULTS_EXISTS.value
+    for number, (columns, rows, ok) in enumerate(results):
+        sink.use_names(names)
+        last = number == len(results) - 1
+        status = session.status | (more if last else following)
+        if columns:
+            sink.columns(columns)
+            sink.rows(rows)
+            sink.end_rows(status, ok.warnings)
+        else:
+            session.row_count = ok.affected_rows
+            sink.ok(OkPacket(ok.affected_rows, ok.last_insert_id, status, ok.warnings, ok.info))
+
+
+# ---------------------------------------------------------------------------------------------- where it is
+
+
+def _database(session: Session, name: str | None) -> Database:
+    """The logic database named, or the current one. Raises MeshError(UNKNOWN_DATABASE)."""
+    if name is None:
+        return session.current_database()
+    found = session.mesh.database(name)
+    allowed = session.allowed_databases
+    if found is None or (allowed is not None and found.name not in allowed):
+        raise MeshError(UNKNOWN_DATABASE, database=name)
+    return found
+
+
+def _names(database: Database) -> Names:
+    return Names(database.name, {})
+
+
+async def _only_source(session: Session, database: Database, kind: str, name: str) -> str:
+    """The data source that has a routine or trigger. Raises MeshError: UNKNOWN_ROUTINE, UNKNOWN_TRIGGER, NOT_SUPPORTED for several."""
+    if kind == "TRIGGER":
+        where = f"information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE() AND TRIGGER_NAME = {literal_text(name)}"
+    else:
+        where = (
+            "information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND "
+            f"ROUTINE_NAME = {literal_text(name)} AND ROUTINE_TYPE = '{kind}'"
+        )
+    sources = [
+        source
+        for source, config in database.rule_set.data_sources.items()
+        if config.kind == "mysql" and (await _ask(session, database, source, f"SELECT 1 FROM {where}")).rows
+    ]
+    if not sources and kind == "TRIGGER":
+        raise MeshError(UNKNOWN_TRIGGER)
+    if not sources:
+        raise MeshError(UNKNOWN_ROUTINE, routine=kind, database=database.name, name=name)
+    if len(sources) > 1:
+        raise not_supported(
+            f"the {kind.lower()} '{name}', which exists on {' and '.join(sources)}",
+            "drop all but one of them",
+        )
+    return sources[0]
+
+
+async def _show_create(session: Session, database: Database, source: str, kind: str, name: str) -> Result:
+    return await _ask(session, database, source, f"SHOW CREATE {kind} {quote_name(name, quoted=True)}")
+
+
+async def _ask(session: Session, database: Database, source: str, sql: str) -> Result:
+    connection = await database.merge_pools[source].acquire(session.flavour)
+    try:
+        await connection.bring_to(LOAD_STATE)
+        session.announce(Reading(connection))
+        return await collect(connection, sql.encode("utf-8", "surrogateescape"))
+    finally:
+        session.announce(None)
+        connection.home.release(connection, session.now())
+
+
+# ---------------------------------------------------------------------------------------------- results
+
+_Result = tuple[Sequence[ColumnDefinition], list[bytes], OkPacket]
+
+
+class _Results:
+    """Receives every result of a CALL, within the limits of a merge."""
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        self.results: list[_Result] = []
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._connection = connection
+        self._limits = session.mesh.limits
+        self._columns: Sequence[ColumnDefinition] = ()
+        self._rows: list[bytes] = []
+        self._size = 0
+        self._count = 0
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """A result set begins."""
+        self._columns = columns
+
+    def rows(self, rows: list[bytes]) -> None:
+        """Its rows."""
+        self._rows += rows
+        self._count += len(rows)
+        self._size += sum(map(len, rows))
+        if self._count > self._limits.max_rows or self._size > self._limits.max_bytes:
+            self.failed(
+                MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows")
+            )
+            self._connection.abort()
+
+    def done(self, ok: OkPacket, *, more: bool) -> None:
+        """A result ends."""
+        self.results.append((self._columns, self._rows, ok))
+        self._columns, self._rows = (), []
+        if not more and not self.future.done():
+            self.future.set_result(None)
+
+    def failed(self, error: Exception) -> None:
+        """The CALL has failed, or its connection was lost."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+async def _run(session: Session, database: Database, plan: TextPlan, bound: BoundStatement) -> list[_Result]:
+    loan = Loan(session)
+    try:
+        await loan.take(database, plan, bound.shots, bound.answer)
+        [lane] = loan.lanes
+        connection = lane.connection
+        receiver = _Results(connection, session)
+        session.announce(Reading(connection))
+        connection.query(lane.shots[0].sql, receiver)
+        try:
+            await receiver.future
+            session.warnings = await _warnings(connection, receiver.results[-1][2], database, plan)
+        finally:
+            if not loan.keeps(connection):
+                connection.abort()
+        return receiver.results
+    except (MeshError, ShardError) as error:
+        raise await execution.settled(session, database, bound, error) from error
+    finally:
+        session.announce(None)
+        loan.free()
+
+
+async def _warnings(
+    connection: Connection, ok: OkPacket, database: Database, plan: TextPlan
+) -> list[ShardWarning]:
+    if not ok.warnings:
+        return []
+    schema = database.rule_set.data_sources[plan.shots[0].data_source].database
+    return [
+        ShardWarning(warning.level, warning.number, logic_text(warning.message, plan.names, schema))
+        for warning in await fetch_warnings(connection)
+    ]
