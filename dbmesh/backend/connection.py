@@ -142,3 +142,7 @@ class Pipeline(Protocol):
         `receiver` gets one answer after another, as of so many calls of `query`: a failed one is followed by the
         rest. For statements that only read."""
         ...
+
+    def execute_all(self, payloads: Sequence[bytes], receiver: Receiver) -> None:
+        """As `query_all`, for COM_STMT_EXECUTEs of statements prepared here; rows come in binary form."""
+        ...

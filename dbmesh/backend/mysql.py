@@ -138,21 +138,24 @@ class MySQLConnection(asyncio.Protocol):
         self._command(ResponseKind.QUERY, _QUERY + sql, receiver)
 
     def query_all(self, statements: Sequence[bytes], receiver: Receiver) -> None:
-        """Send statements in one write; the server runs them one after another, whatever becomes of those before.
-        `receiver` gets one answer after another, as of so many calls of `query`. For statements that only read."""
-        if not self._open:
-            for _ in statements:
-                receiver.failed(self._lost_error("it was already closed"))
-            return
-        self.usable = False
-        self._receiver = receiver
-        self._behind.extend([(None, receiver)] * (len(statements) - 1))
-        self._reader.start(ResponseKind.QUERY, split=True)
-        self.write(b"".join([frame(_QUERY + sql, 0) for sql in statements]))
+        """See `Pipeline`."""
+        self.execute_all([_QUERY + sql for sql in statements], receiver)
 
     def execute(self, payload: bytes, receiver: Receiver) -> None:
         """Send a COM_STMT_EXECUTE; its rows, in binary form, go to `receiver`."""
         self._command(ResponseKind.QUERY, payload, receiver)
+
+    def execute_all(self, payloads: Sequence[bytes], receiver: Receiver) -> None:
+        """See `Pipeline`: one write."""
+        if not self._open:
+            for _ in payloads:
+                receiver.failed(self._lost_error("it was already closed"))
+            return
+        self.usable = False
+        self._receiver = receiver
+        self._behind.extend([(None, receiver)] * (len(payloads) - 1))
+        self._reader.start(ResponseKind.QUERY, split=True)
+        self.write(b"".join([frame(payload, 0) for payload in payloads]))
 
     def send_only(self, payload: bytes) -> None:
         """A command that has no answer (COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA)."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, Protocol
 
-from dbmesh.backend.connection import Connection, Pipeline
+from dbmesh.backend.connection import Connection, Pipeline, Receiver
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Collector, Result, collect
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, ShardError
@@ -22,6 +22,7 @@ from dbmesh.merge.counts import merge_counts
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
 from dbmesh.planner.plan import Answer, CountMerge, RowMerge, Shot
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
+from dbmesh.wire.values import text_rows_encoder
 
 _log = logging.getLogger(__name__)
 
@@ -62,13 +63,13 @@ class Sink(Protocol):
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One lent connection and the shots it runs one after another. `pipeline` is the connection again where all of
-    them only read, are wanted in any case, and may be sent at once. `execute` is sent in place of an only shot's text: a
-    COM_STMT_EXECUTE of the statement it was prepared as; its rows come in binary form."""
+    them only read, are wanted in any case, and may be sent at once. `executes` are sent in place of the shots' texts:
+    COM_STMT_EXECUTEs of the statements they were prepared as; rows come in binary form."""
 
     connection: Connection
     shots: tuple[Shot, ...]
     pipeline: Pipeline | None = None
-    execute: bytes | None = None
+    executes: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,11 @@ class Exchange:
         self._lanes_left = len(lanes)
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._merger: RowMerger | None = None
+        # Mergers know text rows: binary ones are turned into them where the merge looks into rows.
+        self._binary = (
+            any(lane.executes for lane in lanes) and isinstance(answer, RowMerge) and answer.reads_rows
+        )
+        self._as_text: Callable[[Sequence[bytes]], list[bytes]] | None = None
         # The rows of each source, until they are too many to be held.
         self._gathered: list[list[bytes]] | None = None
         if self._sources > 1 and isinstance(answer, RowMerge) and answer.needs_all:
@@ -179,9 +185,13 @@ class Exchange:
             return
         merge = self._answer if isinstance(self._answer, RowMerge) else PASS_THROUGH
         self._merger = make_row_merger(merge, columns, self._sources, self._limits)
+        if self._binary:
+            self._as_text = text_rows_encoder(columns)
         self._sink.columns(self._merger.visible_columns)
 
     def _rows_arrived(self, source: int, rows: list[bytes]) -> None:
+        if self._as_text is not None:
+            rows = self._as_text(rows)
         gathered = self._gathered
         if gathered is None:
             self._push(source, rows)
@@ -266,7 +276,7 @@ class _LaneRun:
         self._exchange = exchange
         self._shots = lane.shots
         self._pipeline = lane.pipeline
-        self._execute = lane.execute
+        self._executes = lane.executes
         self._first_source = first_source
         self._sent = 0
         self._answered = 0
@@ -288,13 +298,13 @@ class _LaneRun:
             self._end()
         elif self._pipeline is not None:
             self._sent = len(shots)
-            self._pipeline.query_all([shot.sql for shot in shots], self)
-        elif self._execute is not None and isinstance(self.connection, MySQLConnection):
-            self._sent = sent + 1
-            self.connection.execute(self._execute, self)
+            if self._executes is not None:
+                self._pipeline.execute_all(self._executes, self)
+            else:
+                self._pipeline.query_all([shot.sql for shot in shots], self)
         else:
             self._sent = sent + 1
-            self.connection.query(shots[sent].sql, self)
+            self._run(sent, self)
 
     # Receiver
 
@@ -401,7 +411,13 @@ class _LaneRun:
             self.connection.query(SHOW_WARNINGS, collector)
         else:
             self._repeats = True
-            self.connection.query(self._shots[shot].sql, _Repetition(self.connection, collector))
+            self._run(shot, _Repetition(self.connection, collector))
+
+    def _run(self, shot: int, receiver: Receiver) -> None:
+        if self._executes is not None and isinstance(self.connection, MySQLConnection):
+            self.connection.execute(self._executes[shot], receiver)
+        else:
+            self.connection.query(self._shots[shot].sql, receiver)
 
     def _warnings_came(self, shot: int, future: asyncio.Future[Result]) -> None:
         try:

@@ -139,10 +139,10 @@ class FederatedRun:
         binary ones. Raises as `prepare`."""
         await self._merge.bring_to(final_state(state))
         shot = Shot(self._federation.merge_node, self._federation.final)
-        payload = None
+        payloads: tuple[bytes, ...] | None = None
         if execute is not None:
-            payload = execute((await self.prepare_final()).statement_id)
-        exchange = Exchange((Lane(self._merge, (shot,), execute=payload),), Relay(), sink, merge_limits)
+            payloads = (execute((await self.prepare_final()).statement_id),)
+        exchange = Exchange((Lane(self._merge, (shot,), executes=payloads),), Relay(), sink, merge_limits)
         self._announce(exchange)
         outcome = await exchange.run()
         self._announce(None)

@@ -81,7 +81,10 @@ def make_element(
                 "ORDER BY or GROUP BY a position beside * over several data nodes", "name the column"
             )
         if not isinstance(position, int) or not 1 <= position <= len(items):
-            return None
+            # Hidden columns would make it one; where none are added the server says that there is no such column.
+            raise not_supported(
+                "ORDER BY or GROUP BY a position the select list does not have", "name the column"
+            )
         item = items[position - 1]
         return OrderElement(item.body, item_text(draft, item), item, descending, span)
     named = _named_item(draft, items, body, aliases_first)

@@ -154,6 +154,11 @@ class RowMerge:
         """Whether every shard's answer is needed: not when rows are taken as they arrive, until LIMIT."""
         return self.limit is None or self.grouped or self.distinct or bool(self.order_by)
 
+    @property
+    def reads_rows(self) -> bool:
+        """Whether values of rows are looked at or changed: not when whole rows are only counted on their way."""
+        return bool(self.hidden or self.grouped or self.distinct or self.order_by or self.having)
+
 
 @dataclass(frozen=True, slots=True)
 class CountMerge:
@@ -212,10 +217,12 @@ class DerivedStep:
 @dataclass(frozen=True, slots=True)
 class DerivedWrite:
     """A write in several steps, all in one transaction: every query first, then every writer's statements. There are no
-    shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written."""
+    shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written. With
+    `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says."""
 
     steps: tuple[DerivedStep, ...]
     info: bytes = b""
+    ignores: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,8 +338,9 @@ class Names:
 class BoundStatement(NamedTuple):
     """A plan with its values: what to send where, and how the answers become one.
 
-    * `keeps_parameters`: the single shot still contains `?`, in the order the client bound them, and can be prepared
-      on the shard; otherwise parameters are written into the SQL.
+    * `keeps_parameters`: the shots still contain `?` and can be prepared on the shards; otherwise parameters are
+      written into the SQL.
+    * `parameters`: which of the client's parameters each of several shots takes, in the order of its `?`.
     * `generated_id`: first key the mesh generated for this INSERT, None when it generated none.
     * `alternative`: what to run instead when the merge turns out, by the columns' types, not to be exact.
     """
@@ -343,6 +351,7 @@ class BoundStatement(NamedTuple):
     keeps_parameters: bool = False
     generated_id: int | None = None
     alternative: Callable[[MeshError], BoundStatement] | None = None
+    parameters: tuple[int, ...] = ()
 
 
 class SessionView(Protocol):

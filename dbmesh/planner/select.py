@@ -73,15 +73,18 @@ class SelectPlan:
                 raise
             return self._federated(call, refusal)
         assert self._scattered is not None
+        keep = call.keep_parameters
+        frames = [self._scattered.of(target) for target in routing.targets]
         shots = tuple(
             Shot(
                 target.data_source,
-                self._scattered.of(target).render(literal_slots(routing, target, call.literals), call),
+                frame.render(literal_slots(routing, target, call.literals), call, keep_parameters=keep),
             )
-            for target in routing.targets
+            for target, frame in zip(routing.targets, frames, strict=True)
         )
         instead = partial(self._federated, call) if self.federation is not None else None
-        return BoundStatement(shots, merge, self.names, alternative=instead)
+        parameters = frames[0].parameters if keep else ()
+        return BoundStatement(shots, merge, self.names, keep, alternative=instead, parameters=parameters)
 
     def _federated(self, call: Call, refusal: MeshError) -> BoundStatement:
         if isinstance(self.federation, MeshError):

@@ -121,6 +121,11 @@ class Frame:
         """Whether nothing but `?` is left open."""
         return all(isinstance(gap, Slot) and gap.parameter for gap in self.gaps)
 
+    @property
+    def parameters(self) -> tuple[int, ...]:
+        """Which parameters its `?` are, in order."""
+        return tuple(gap.index for gap in self.gaps if isinstance(gap, Slot) and gap.parameter)
+
     def prototype(self, literals: Sequence[object] = ()) -> bytes:
         """The text a shard can prepare: `?` kept, these literals, and any of the right kind in the other gaps."""
         texts = [_sample(gap, literals) for gap in self.gaps]

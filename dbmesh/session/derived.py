@@ -6,8 +6,10 @@ own; what they are is the planner's business.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
@@ -23,6 +25,11 @@ from dbmesh.wire.values import decode_text_row
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
+
+_CONVERSIONS = MappingProxyType({1264: "22003", 1265: "01000", 1292: "22007", 1366: "22007", 1411: "HY000"})
+"""Warnings of values that cannot be converted, and their SQLSTATE as errors."""
+
+_DATE_COMPARED = re.compile(r"(?:Truncated i|I)ncorrect (?:datetime|date|time|DATETIME|DATE|TIME) value")
 
 Perform = Callable[[str, Sink], Awaitable[Outcome]]
 """Plans and runs one statement of the logic database; its rows go to the sink."""
@@ -44,7 +51,7 @@ async def run_derived(session: Session, verb: Verb, write: DerivedWrite, perform
 
 
 async def _run_steps(session: Session, verb: Verb, write: DerivedWrite, perform: Perform) -> Outcome:
-    found = [await _read(session, step.query, perform) for step in write.steps]
+    found = [await _read(session, step.query, perform, write) for step in write.steps]
     oks: list[OkPacket] = []
     warnings: list[ShardWarning] = []
     for step, rows in zip(write.steps, found, strict=True):
@@ -61,13 +68,23 @@ def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:
     if not oks:
         return OkPacket(info=write.info)
     inserts = verb in (Verb.INSERT, Verb.REPLACE)
+    if verb is Verb.UPDATE:
+        oks = [ok if ok.info.startswith(b"Rows matched") else _as_update(ok) for ok in oks]
     ok = merge_counts(CountMerge(inserts=inserts), oks)
     return replace(ok, info=info_of_one_row(ok)) if inserts and not ok.info else ok
 
 
-async def _read(session: Session, sql: str, perform: Perform) -> RowsInMemory:
+def _as_update(ok: OkPacket) -> OkPacket:
+    """A moved row was deleted and inserted; the client updated it."""
+    changed = ok.affected_rows
+    return replace(ok, info=b"Rows matched: %d  Changed: %d  Warnings: %d" % (changed, changed, ok.warnings))
+
+
+async def _read(session: Session, sql: str, perform: Perform, write: DerivedWrite) -> RowsInMemory:
     rows = RowsInMemory(session.mesh.limits)
-    await perform(sql, rows)
+    outcome = await perform(sql, rows)
+    if not write.ignores:
+        await _refuse_conversions(session, outcome.warnings, perform)
     exact = all(column.character_set == BINARY_CHARSET for column in rows.definitions)
     if not exact and session.state.names.partition(" ")[0] != "utf8mb4":
         raise not_supported(
@@ -75,6 +92,23 @@ async def _read(session: Session, sql: str, perform: Perform) -> RowsInMemory:
             "SET NAMES utf8mb4 first",
         )
     return rows
+
+
+async def _refuse_conversions(session: Session, warnings: Sequence[ShardWarning], perform: Perform) -> None:
+    """In strict mode a value that cannot be converted is an error of a write, also where it only chooses rows; the query
+    that was sent in its place has only warned (manual, "Server SQL Modes"). Raises ShardError."""
+    refused = next((warning for warning in warnings if _is_error_when_strict(warning)), None)
+    if refused is None:
+        return
+    mode = RowsInMemory(session.mesh.limits)
+    await perform("SELECT @@sql_mode", mode)
+    if b"STRICT_" in (mode.values[0][0] or b""):
+        raise ShardError(refused.number, _CONVERSIONS[refused.number], refused.message)
+
+
+def _is_error_when_strict(warning: ShardWarning) -> bool:
+    """Texts compared with a date are converted before any row is read, and MariaDB only warns of it."""
+    return warning.number in _CONVERSIONS and _DATE_COMPARED.match(warning.message) is None
 
 
 class RowsInMemory:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import Collector, Result
-from dbmesh.engine.exchange import Exchange, Outcome, ShardWarning, Sink
+from dbmesh.engine.exchange import Exchange, Lane, Outcome, ShardWarning, Sink
 from dbmesh.engine.federation import MakeExecute
 from dbmesh.errors import INTERNAL, NOT_SUPPORTED, PARSE_ERROR, TABLE_CHANGED, MeshError, ShardError
 from dbmesh.model import SqlValue
@@ -168,8 +169,8 @@ async def run(
     more: bool = False,
     execute: MakeExecute | None = None,
 ) -> None:
-    """Run a bound statement and write its whole answer to `sink`. `more` tells that another result follows; a federated
-    statement that keeps its parameters is run by `execute`. Raises MeshError or ShardError (in logic names)."""
+    """Run a bound statement and write its whole answer to `sink`. `more` tells that another result follows; a statement
+    that keeps its parameters is run by `execute`. Raises MeshError or ShardError (in logic names)."""
     session.refuse_in_broken_transaction()
     if plan.implicit_commit:
         await session.end_transaction(commit=True)
@@ -191,10 +192,8 @@ async def run(
     elif own and _writes_several(plan, bound.shots):
         work = _exchange(session, database, plan, bound, sink, undo=False)
         outcome = await _in_own_transaction(session, work)
-    elif isinstance(bound.answer, Federation | SystemFederation):
-        outcome = await _federated(session, database, plan, bound, sink, execute)
     else:
-        outcome = await _merged_or_federated(session, database, plan, bound, sink)
+        outcome = await _merged_or_federated(session, database, plan, bound, sink, execute=execute)
     _remember(session, bound, outcome)
     if plan.verb is Verb.DDL:
         await session.mesh.reload(database)
@@ -316,16 +315,17 @@ async def _merged_or_federated(
     sink: Sink,
     *,
     undo: bool = True,
+    execute: MakeExecute | None = None,
 ) -> Outcome:
     """The merge, or the federation; federation too when the merger finds values it cannot combine exactly, as long as
     the sink has got no rows that could not be taken back."""
-    if isinstance(bound.answer, Federation):
-        return await _federated(session, database, plan, bound, sink)
+    if isinstance(bound.answer, Federation | SystemFederation):
+        return await _federated(session, database, plan, bound, sink, execute)
     if bound.alternative is None:
-        return await _exchange(session, database, plan, bound, sink, undo=undo)
+        return await _exchange(session, database, plan, bound, sink, undo=undo, execute=execute)
     attempt = _Attempt(sink)
     try:
-        return await _exchange(session, database, plan, bound, attempt, undo=undo)
+        return await _exchange(session, database, plan, bound, attempt, undo=undo, execute=execute)
     except MeshError as refusal:
         if refusal.kind is not NOT_SUPPORTED or not attempt.taken_back():
             raise
@@ -336,7 +336,9 @@ async def _merged_or_federated(
             raise refusal from another
         if isinstance(sink, ResultSink):
             sink.use_names(instead.names)
-        return await _federated(session, database, plan, instead, sink)
+            if execute is not None:
+                sink.pass_binary()
+        return await _federated(session, database, plan, instead, sink, execute)
 
 
 async def _federated(
@@ -365,6 +367,7 @@ async def _exchange(
     sink: Sink,
     *,
     undo: bool = True,
+    execute: MakeExecute | None = None,
 ) -> Outcome:
     exchange: Exchange | None = None
     loan = Loan(session, _state_for(session, plan, bound))
@@ -375,7 +378,8 @@ async def _exchange(
         undoable = not plan.reads_only and len(bound.shots) > 1 and bool(session.transaction.branches)
         if undoable and undo:
             await session.transaction.begin_statement()
-        exchange = Exchange(loan.lanes, bound.answer, target, session.mesh.limits)
+        lanes = loan.lanes if execute is None else [await _prepared(lane, execute) for lane in loan.lanes]
+        exchange = Exchange(lanes, bound.answer, target, session.mesh.limits)
         session.announce(exchange)
         return await exchange.run()
     except (MeshError, ShardError) as error:
@@ -390,6 +394,15 @@ async def _exchange(
     finally:
         session.announce(None)
         loan.free()
+
+
+async def _prepared(lane: Lane, execute: MakeExecute) -> Lane:
+    """The lane with its shots prepared on its connection, ready to be executed. Raises ShardError or MeshError."""
+    connection = lane.connection
+    if not isinstance(connection, MySQLConnection):
+        raise MeshError(INTERNAL, reason="a data source that cannot prepare was asked to")
+    on_shard = [await connection.prepare(shot.sql) for shot in lane.shots]
+    return replace(lane, executes=tuple(execute(one.statement_id) for one in on_shard))
 
 
 def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> SessionState:

@@ -118,6 +118,10 @@ class ResultSink:
         """The next result's names."""
         self._names = names
 
+    def pass_binary(self) -> None:
+        """The rows of the next result are binary already."""
+        self._binary = False
+
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         """Column count, definitions, and EOF where the client wants one."""
         self._definitions = tuple(columns)

@@ -27,7 +27,7 @@ from dbmesh.wire.temporal import (
 )
 
 UNSIGNED: Final = 0x8000
-_KIND_BITS: Final = 0x80FF
+KIND_BITS: Final = 0x80FF
 
 
 def _fixed_kinds() -> Mapping[int, struct.Struct]:
@@ -85,7 +85,7 @@ def decode_value(buffer: bytes, position: int, kind: int, encoding: str) -> tupl
 
     Text that is no text in `encoding` stays bytes: many clients bind binary data with a string type, and MySQL takes
     the bytes as they are. Raises ProtocolError, and MeshError for a date with a displacement."""
-    kind &= _KIND_BITS
+    kind &= KIND_BITS
     fixed = FIXED.get(kind)
     if fixed is not None:
         try:
@@ -152,7 +152,7 @@ def text_converter(kind: int) -> Converter | None:
 
     FLOAT's text has six digits, so its binary form is the number those digits name, which need not be the stored one.
     A converter raises ProtocolError when the text is no such value."""
-    kind &= _KIND_BITS
+    kind &= KIND_BITS
     fixed = FIXED.get(kind)
     kind &= 0xFF
     if fixed is not None:

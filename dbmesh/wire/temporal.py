@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import re
 import struct
+from collections.abc import Mapping
 
 from dbmesh.errors import ProtocolError, not_supported
 from dbmesh.wire.primitives import truncated
@@ -55,6 +56,38 @@ def time_text_to_binary(text: bytes) -> bytes:
     if days or hour or minute or second:
         return b"\x08" + _TIME_PART.pack(negative, days, hour, minute, second)
     return b"\x00"
+
+
+def datetime_binary_to_text(value: bytes, fraction: int, *, date_only: bool) -> bytes:
+    """The text of a DATE, DATETIME or TIMESTAMP in binary form (without its length byte), zero dates too, with `fraction`
+    digits behind the second as the text protocol shows them."""
+    parts = _unpacked(value, {0: None, 4: _DATE_PART, 7: _DATETIME_PART, 11: _DATETIME_FULL}, 7)
+    year, month, day, hour, minute, second, microsecond = parts
+    if date_only:
+        return b"%04d-%02d-%02d" % (year, month, day)
+    text = b"%04d-%02d-%02d %02d:%02d:%02d" % (year, month, day, hour, minute, second)
+    return text + _fraction(microsecond, fraction)
+
+
+def time_binary_to_text(value: bytes, fraction: int) -> bytes:
+    """The text of a TIME in binary form (without its length byte), with `fraction` digits behind the second."""
+    parts = _unpacked(value, {0: None, 8: _TIME_PART, 12: _TIME_FULL}, 6)
+    negative, days, hour, minute, second, microsecond = parts
+    text = b"%s%02d:%02d:%02d" % (b"-" if negative else b"", days * 24 + hour, minute, second)
+    return text + _fraction(microsecond, fraction)
+
+
+def _unpacked(value: bytes, forms: Mapping[int, struct.Struct | None], count: int) -> tuple[int, ...]:
+    """The parts of a date or time; those a shorter form leaves out are 0."""
+    if len(value) not in forms:
+        raise ProtocolError(f"a date or time of {len(value)} bytes")
+    form = forms[len(value)]
+    parts: tuple[int, ...] = () if form is None else form.unpack(value)
+    return parts + (0,) * (count - len(parts))
+
+
+def _fraction(microsecond: int, digits: int) -> bytes:
+    return (b".%06d" % microsecond)[: digits + 1] if digits else b""
 
 
 def decode_datetime(buffer: bytes, position: int, *, date_only: bool) -> tuple[datetime.date | str, int]:

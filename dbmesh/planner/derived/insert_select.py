@@ -47,6 +47,7 @@ class InsertSelect:
     head: str
     columns: int
     tail: Frame
+    ignores: bool
     flags: LexerFlags
 
     def bind(self, call: Call) -> DerivedWrite:
@@ -55,7 +56,9 @@ class InsertSelect:
         queries = (
             [render(query, call) for query in self.queries] if self.rows is None else self._of_rows(call)
         )
-        return DerivedWrite(tuple(DerivedStep(query, writer) for query in queries), INSERTED_NOTHING)
+        return DerivedWrite(
+            tuple(DerivedStep(query, writer) for query in queries), INSERTED_NOTHING, self.ignores
+        )
 
     def _of_rows(self, call: Call) -> list[str]:
         """The rows of a row set, each as a query: its text without the brackets."""
@@ -133,6 +136,7 @@ def _derive(
         head,
         len(columns),
         part_frame(Template((" ", *edits.between(start, end)), context.flags)),
+        reading.ignore,
         context.flags,
     )
 

@@ -60,10 +60,11 @@ class KeyedWrite:
 
     steps: tuple[KeyedStep, ...]
     info: bytes
+    ignores: bool
 
     def bind(self, call: Call) -> DerivedWrite:
         """The steps for these values."""
-        return DerivedWrite(tuple(step.bind(call) for step in self.steps), self.info)
+        return DerivedWrite(tuple(step.bind(call) for step in self.steps), self.info, self.ignores)
 
 
 def render(frame: Frame, call: Call) -> str:
@@ -99,13 +100,13 @@ def plan_keyed_write(
         )
     if isinstance(tree, exp.Delete):
         steps = tuple(_delete(text, reference) for reference in written)
-        return KeyedWrite(steps, b"")
+        return KeyedWrite(steps, b"", text.ignore)
     assignments = _assignments(scopes, tree, text)
     steps = tuple(
         _update(text, reference, [one for owner, one in assignments if owner.index == reference.index])
         for reference in written
     )
-    return KeyedWrite(steps, UPDATED_NOTHING)
+    return KeyedWrite(steps, UPDATED_NOTHING, text.ignore)
 
 
 class _Text:

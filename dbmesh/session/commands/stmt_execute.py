@@ -1,8 +1,8 @@
 """COM_STMT_EXECUTE: run a prepared statement with bound values.
 
-A statement of one shard is prepared on the shard's connection and executed there, its binary rows relayed. Any other
-has its values written into the SQL, runs as text, and its rows are turned into binary ones on the way to the client;
-a federated one is prepared and executed on the merge node.
+A statement of one shard is prepared on the shard's connection and executed there, its binary rows relayed. A query of
+several shards is prepared and executed on each, a federated one on the merge node: in the text protocol FLOAT and many a
+DOUBLE are rounded. Writes, and data sources that cannot prepare, get the values written into the SQL.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.engine.federation import MakeExecute
 from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError, not_supported
-from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, ShardPlan, Verb
+from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, RowMerge, ShardPlan, Verb
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan, source_key
@@ -22,7 +23,7 @@ from dbmesh.session.planning import look_up
 from dbmesh.session.prepared import Cursor, PreparedStatement
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
-from dbmesh.wire.commands import Execute, forward_execute, parse_execute, parse_statement_id
+from dbmesh.wire.commands import Execute, forward_execute, make_execute, parse_execute, parse_statement_id
 from dbmesh.wire.constants import CursorFlag
 from dbmesh.wire.framing import frame
 
@@ -78,10 +79,11 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         call.keep_parameters = False
         return _run_numbered(session, database, plan, call, session.sink(sequence=sequence, binary=True))
     if not (bound.keeps_parameters and execution.relayable(session, database, plan, bound)):
-        if bound.keeps_parameters and isinstance(bound.answer, Federation):
-            # The merge node executes it, and its rows are binary already; a cursor it opens for nobody.
-            make = partial(forward_execute, replace(execute, cursor_flags=0))
-            sink = session.sink(sequence=sequence)
+        make = _maker(session, database, bound, execute)
+        if make is not None:
+            # Executed where it is prepared; a cursor it opens for nobody. A merge that looks into rows gives text ones.
+            text = isinstance(bound.answer, RowMerge) and bound.answer.reads_rows
+            sink = session.sink(sequence=sequence, binary=text)
             return execution.run(session, database, plan, bound, sink, execute=make)
         if bound.keeps_parameters:
             call.keep_parameters = False
@@ -100,6 +102,27 @@ async def _run_numbered(
     """An INSERT whose rows need more numbers than there are at hand."""
     bound = await execution.bind(session, database, plan, call)
     await execution.run(session, database, plan, bound, sink)
+
+
+def _maker(
+    session: Session, database: Database, bound: BoundStatement, execute: Execute
+) -> MakeExecute | None:
+    """What makes the COM_STMT_EXECUTE of a statement that is prepared on several shards or on a merge node; None where it
+    must run as text."""
+    if not bound.keeps_parameters:
+        return None
+    own = replace(execute, cursor_flags=0)
+    if isinstance(bound.answer, Federation):
+        return partial(forward_execute, own)
+    sources = database.rule_set.data_sources
+    if not isinstance(bound.answer, RowMerge) or any(
+        sources[shot.data_source].kind != "mysql" for shot in bound.shots
+    ):
+        return None
+    if bound.parameters == tuple(range(len(execute.values))):
+        return partial(forward_execute, own)
+    values = [execute.values[index] for index in bound.parameters]
+    return partial(make_execute, values=values, encoding=session.encoding())
 
 
 def _try_relay(

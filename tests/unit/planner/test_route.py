@@ -89,10 +89,26 @@ def test_parameters_stay_where_a_shard_can_prepare(bind: Binder) -> None:
     )
 
 
-def test_parameters_are_written_for_several_shards(bind: Binder) -> None:
-    bound = bind("SELECT * FROM t_order WHERE status = ?", "it's", keep=True)
-    assert not bound.keeps_parameters
-    assert bound.shots[0].sql.endswith(b"status = 'it\\'s'")
+def test_several_shards_keep_their_parameters_or_have_them_written(bind: Binder) -> None:
+    sql = "SELECT * FROM t_order WHERE status = ?"
+    bound = bind(sql, "it's", keep=True)
+    assert (bound.keeps_parameters, bound.parameters) == (True, (0,))
+    assert bound.shots[0].sql.endswith(b"status = ?")
+    assert bind(sql, "it's", keep=False).shots[0].sql.endswith(b"status = 'it\\'s'")
+
+
+def test_each_shot_takes_the_parameters_that_stand_in_it(bind: Binder) -> None:
+    """LIMIT and OFFSET become one number; what is ordered by is computed a second time in a hidden column."""
+    bound = bind(
+        "SELECT order_id FROM t_order WHERE amount > ? ORDER BY amount + ? LIMIT ? OFFSET ?",
+        1,
+        2,
+        3,
+        4,
+        keep=True,
+    )
+    assert bound.shots[0].sql.endswith(b"LIMIT 7")
+    assert bound.parameters == (1, 0, 1)
 
 
 def test_a_bound_statement_is_a_value(bind: Binder) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import struct
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -21,6 +23,7 @@ from dbmesh.wire.values import (
     double_text,
     encode_text_row,
     text_row_to_binary,
+    text_rows_encoder,
     text_value,
 )
 
@@ -64,6 +67,43 @@ def test_binary_rows_round_trip(chosen: list[tuple[tuple[ColumnDefinition, bytes
     texts = [None if null else case[1] for case, null in chosen]
     payload = text_row_to_binary(encode_text_row(texts), columns)
     assert decode_binary_row(payload, columns) == [None if null else case[2] for case, null in chosen]
+
+
+@given(st.lists(st.tuples(st.sampled_from(CASES), st.booleans()), max_size=20))
+def test_binary_rows_as_text_come_back_as_the_same_bytes(
+    chosen: list[tuple[tuple[ColumnDefinition, bytes, SqlValue], bool]],
+) -> None:
+    columns = [replace(case[0], decimals=6) for case, _ in chosen]
+    texts = [None if null else case[1] for case, null in chosen]
+    payload = text_row_to_binary(encode_text_row(texts), columns)
+    assert binary_rows_encoder(columns)(text_rows_encoder(columns)([payload])) == [payload]
+    for cut in range(1, len(payload)):
+        with suppress(ProtocolError):
+            text_rows_encoder(columns)([payload[:cut]])
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, width=32))
+def test_floats_lose_no_digit_on_their_way_through_text(value: float) -> None:
+    for kind, layout in ((ColumnType.FLOAT, "<f"), (ColumnType.DOUBLE, "<d")):
+        payload = b"\x00\x00" + struct.pack(layout, value)
+        columns = [column(kind)]
+        assert binary_rows_encoder(columns)(text_rows_encoder(columns)([payload])) == [payload]
+
+
+@pytest.mark.parametrize(
+    ("kind", "decimals", "binary", "text"),
+    [
+        (ColumnType.DATETIME, 0, b"\x00", b"0000-00-00 00:00:00"),
+        (ColumnType.DATETIME, 3, b"\x07\xe4\x07\x02\x1d\x01\x02\x03", b"2020-02-29 01:02:03.000"),
+        (ColumnType.DATE, 0, b"\x04\xe4\x07\x02\x00", b"2020-02-00"),
+        (ColumnType.TIME, 2, b"\x0c\x01\x01\x00\x00\x00\x01\x00\x00\x90\xd0\x03\x00", b"-25:00:00.25"),
+    ],
+)
+def test_dates_are_printed_with_their_columns_digits(
+    kind: ColumnType, decimals: int, binary: bytes, text: bytes
+) -> None:
+    columns = [replace(column(kind), decimals=decimals)]
+    assert text_rows_encoder(columns)([b"\x00\x00" + binary]) == [encode_text_row([text])]
 
 
 def test_the_manuals_binary_row() -> None:
