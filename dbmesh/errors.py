@@ -38,6 +38,7 @@ class MeshError(Exception):
     def __init__(self, kind: ErrorKind, **values: object) -> None:
         super().__init__(kind.message.format(**values))
         self.kind = kind
+        self.values = values
 
     @property
     def number(self) -> int:

@@ -5,14 +5,14 @@ Decides actual names per node. Knows no SQL.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbmesh.errors import UNKNOWN_TABLE, MeshError, not_supported
 from dbmesh.model import DataNode
 from dbmesh.planner.catalog import is_single
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_reading import NamePlace
-from dbmesh.planner.written_names import check_database
+from dbmesh.planner.elsewhere import check_database
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, TableRule
 
 MOST_NAME = 64
@@ -41,9 +41,9 @@ def default_source(context: PlanContext) -> str:
 def table_at(context: PlanContext, place: NamePlace, *, new: bool = False) -> DdlTable:
     """The table named at `place`; with `new` it need not exist yet.
 
-    Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, NOT_SUPPORTED for another database.
+    Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, InAnotherDatabase.
     """
-    check_database(context, place)
+    check_database(context, place.database, place.name)
     rule = context.rule_set.table(place.name)
     if rule is not None:
         return DdlTable(rule.name, rule, rule.nodes)
@@ -71,7 +71,9 @@ def foreign_name(context: PlanContext, table: DdlTable, number: int, place: Name
     here = table.nodes[number]
     if place.name.lower() == table.name.lower():
         return here.table
-    other = table_at(context, place, new=True)
+    # Without a database the table is beside the one that refers to it, whatever the current database is.
+    own = replace(place, database=place.database or context.rule_set.database)
+    other = table_at(context, own, new=True)
     if isinstance(other.rule, ShardedTable):
         group = context.rule_set.binding_group(table.name) or ()
         if other.rule.name.lower() in group and len(other.nodes) == len(table.nodes):

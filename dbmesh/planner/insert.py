@@ -10,6 +10,7 @@ from dbmesh.errors import COLUMN_COUNT, MeshError, not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.insert_select import plan_query_insert
+from dbmesh.planner.elsewhere import check_database
 from dbmesh.planner.insert_plan import InsertPlan, unnumbered_row
 from dbmesh.planner.insert_reading import CellPlace, InsertReading, RowPlace, read_insert
 from dbmesh.planner.insert_rows import (
@@ -30,7 +31,6 @@ from dbmesh.planner.template import Edits, Frame, SessionValue, Template, quote_
 from dbmesh.planner.text_plan import names_of, part_frame
 from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
 from dbmesh.planner.written_names import (
-    check_database,
     rename_table,
     session_functions,
 )
@@ -46,7 +46,7 @@ def plan_insert(context: PlanContext) -> ShardPlan:
     """
     reader = LexemeReader(context.statement.readable)
     reading = read_insert(reader)
-    check_database(context, reading.table)
+    check_database(context, reading.table.database, reading.table.name)
     table = find_table(context, reading.table.name)
     verb = Verb.REPLACE if reading.replaces else Verb.INSERT
     has_query = any(lexeme.word in ("SELECT", "TABLE", "WITH") for lexeme in reader.lexemes)

@@ -288,25 +288,3 @@ def preview_rows(bound: BoundStatement) -> LocalRows:
     """The answer of PREVIEW, as ShardingSphere titles it: each shot's data source and SQL."""
     rows = tuple((data_source, sql) for data_source, sql, _ in explain(bound))
     return LocalRows(("data_source_name", "actual_sql"), rows)
-
-
-def described_database(statement: str) -> str | None:
-    """The database that SHOW CREATE TABLE, SHOW COLUMNS, SHOW INDEX, DESCRIBE or EXPLAIN names before its table; None where
-    it names none, or for any other statement. Raises MeshError(PARSE_ERROR)."""
-    reader = LexemeReader(statement)
-    if reader.accept_any("DESCRIBE", "DESC", "EXPLAIN") is not None:
-        return read_place(reader).database if reader.peek().word not in _EXPLAINED else None
-    if not reader.accept("SHOW"):
-        return None
-    reader.accept("EXTENDED")
-    reader.accept("FULL")
-    if reader.accept("CREATE"):
-        return read_place(reader).database if reader.accept_any("TABLE", "VIEW") is not None else None
-    if reader.accept_any("COLUMNS", "FIELDS", "INDEX", "INDEXES", "KEYS") is None:
-        return None
-    if reader.accept_any("FROM", "IN") is None:
-        return None
-    place = read_place(reader)
-    if reader.accept_any("FROM", "IN") is not None:
-        return reader.expect_name().value
-    return place.database

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from dbmesh.errors import NO_DATABASE, UNKNOWN_TABLE, MeshError, not_supported
+from dbmesh.errors import UNKNOWN_TABLE, MeshError, not_supported
 from dbmesh.model import ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.elsewhere import check_database
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable
 
 SYSTEM_SCHEMAS = frozenset(("information_schema", "mysql", "performance_schema", "sys"))
@@ -130,7 +131,7 @@ def scope_of(node: exp.Expr) -> exp.Expr | None:
 def resolve(context: PlanContext, tree: exp.Expr | None = None) -> Scopes:
     """Every table reference of a tree (the statement's own by default), in the order of the text.
 
-    Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, NOT_SUPPORTED for another database.
+    Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, InAnotherDatabase.
     """
     root = context.statement.tree if tree is None else tree
     found: list[tuple[int, exp.Table]] = []
@@ -199,13 +200,7 @@ def _reference(context: PlanContext, index: int, node: exp.Table, root: exp.Expr
         raise not_supported("a table name of three parts", "write database.table")
     if database is not None:
         start = database.meta["start"]
-        if database.name.lower() != context.rule_set.database.lower():
-            raise not_supported(
-                f"a table of another database ('{database.name}') in this statement",
-                f"use tables of '{context.rule_set.database}' only, or USE the other database",
-            )
-    elif context.database is None:
-        raise MeshError(NO_DATABASE)
+    check_database(context, None if database is None else database.name, identifier.name)
     table = find_table(context, identifier.name)
     alias = node.args.get("alias")
     return TableReference(

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dbmesh.errors import NO_DATABASE, MeshError, not_supported
-from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.lexemes import Kind, Lexeme
 from dbmesh.planner.template import Edits, SessionValue, TableName
@@ -25,21 +23,6 @@ _SESSION_FUNCTIONS = {
     "SYSTEM_USER": "user",
     "CURRENT_USER": "current_user",
 }
-
-
-def check_database(context: PlanContext, place: NamePlace) -> None:
-    """A written table must be one of the logic database being planned for.
-
-    Raises MeshError: NO_DATABASE, NOT_SUPPORTED for another database.
-    """
-    if place.database is None:
-        if context.database is None:
-            raise MeshError(NO_DATABASE)
-    elif place.database.lower() != context.rule_set.database.lower():
-        raise not_supported(
-            f"a table of another database ('{place.database}') in this statement",
-            f"use tables of '{context.rule_set.database}' only, or USE the other database",
-        )
 
 
 def rename_table(edits: Edits, lexemes: Sequence[Lexeme], place: NamePlace, reference: int) -> None:

@@ -42,7 +42,7 @@ from dbmesh.session.derived import run_derived
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
 from dbmesh.session.mesh import Database
-from dbmesh.session.planning import look_up
+from dbmesh.session.planning import look_up_in
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_shots
@@ -187,7 +187,7 @@ async def run(
     ):
         outcome = await run_recorded(session, database, keeper, plan, bound, sink)
     elif isinstance(bound.answer, DerivedWrite):
-        work = run_derived(session, plan.verb, bound.answer, partial(_perform, session))
+        work = run_derived(session, plan.verb, bound.answer, partial(_perform, session, database))
         outcome = await (_in_own_transaction(session, work) if own else work)
     elif own and _writes_several(plan, bound.shots):
         work = _exchange(session, database, plan, bound, sink, undo=False)
@@ -260,11 +260,10 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
     return bound.generated_id if bound.generated_id is not None else ok.last_insert_id
 
 
-async def _perform(session: Session, sql: str, sink: Sink) -> Outcome:
+async def _perform(session: Session, database: Database, sql: str, sink: Sink) -> Outcome:
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`. What an error leaves
     behind is the larger statement's to undo. Raises MeshError or ShardError (in logic names)."""
-    database = session.current_database()
-    plan, literals = look_up(session, database, sql)
+    plan, literals = look_up_in(session, session.mesh.database(database.name) or database, sql)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     bound = await bind(session, database, plan, make_call(session, database, literals))

@@ -224,8 +224,7 @@ async def _run_with_parameters(
     session: Session, text: str, parameters: Sequence[SqlValue], sink: ResultSink, *, more: bool
 ) -> None:
     """Run a statement with values for its `?`, as text (EXECUTE … USING)."""
-    database = session.current_database()
-    plan, literals = look_up(session, database, text)
+    database, plan, literals = look_up(session, text)
     if answers(plan):
         if parameters:
             raise not_supported("parameters in this statement", "write the values into its text")

@@ -1,6 +1,7 @@
 """From a statement's text to its plan, in the session's terms.
 
-Decides which cache is asked with which flags, and when an unknown table is worth another look at the data sources.
+Decides which logic database a statement is planned in, which cache is asked with which flags, and when an unknown table
+is worth another look at the data sources.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dbmesh.errors import NOT_SUPPORTED, TABLES_UNREAD, UNKNOWN_TABLE, MeshError
-from dbmesh.planner.metadata import described_database
+from dbmesh.errors import TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_TABLE, MeshError
+from dbmesh.planner.elsewhere import InAnotherDatabase
 from dbmesh.planner.plan import Plan
+from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.session.mesh import Database
 from dbmesh.sql.fingerprint import fingerprint
 from dbmesh.sql.shape import cut
@@ -22,36 +24,59 @@ RELOAD_INTERVAL = 1.0
 """Seconds between two readings of a catalog that unknown tables may cause."""
 
 
-def look_up(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:
-    """The plan of a text and its literals. Raises MeshError (parse error, refusal, unknown table)."""
+def look_up(session: Session, text: str) -> tuple[Database, Plan, Sequence[object]]:
+    """The plan of a text, its literals, and the logic database it is a plan of: the current one, or the one all its
+    tables are of. Raises MeshError (parse error, refusal, unknown table)."""
+    database = session.current_database()
+    try:
+        return database, *_planned(session, database, text)
+    except InAnotherDatabase as error:
+        other = _another(session, error, text)
+        if other is database:
+            raise
+    return other, *_planned(session, other, text)
+
+
+def look_up_in(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:
+    """The plan and the literals of a statement the mesh wrote itself: its names without a database are of `database`."""
+    return database.plans.lookup(text, database.name, session.lexer_flags)
+
+
+def _planned(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:
     try:
         return database.plans.lookup(text, session.database, session.lexer_flags)
     except MeshError as error:
         if error.kind is UNKNOWN_TABLE and database.unread:
             # "Doesn't exist" would be a guess: the table may be on the data source that did not answer.
-            raise MeshError(TABLES_UNREAD, unknown=str(error), reason=database.unread) from error
+            raise MeshError(
+                TABLES_UNREAD, unknown=str(error), reason=database.unread, database=database.name
+            ) from error
         raise
 
 
-def must_reload(session: Session, database: Database, error: MeshError) -> bool:
-    """Whether the catalog should be read again before this error is believed: a table may have been created on a data
-    source behind the mesh's back. At most once in `RELOAD_INTERVAL`, so that a wrong name costs nothing."""
-    return (
-        error.kind in (UNKNOWN_TABLE, TABLES_UNREAD) and session.now() - database.loaded_at > RELOAD_INTERVAL
-    )
+def _another(session: Session, error: InAnotherDatabase, text: str) -> Database:
+    """The database a statement names. Raises MeshError when there is none, or none this account may use: what one may
+    not use, one need not know of."""
+    name = error.database.lower()
+    if name in SYSTEM_SCHEMAS:
+        raise error
+    found = session.mesh.database(name)
+    if found is not None and (session.allowed_databases is None or name in session.allowed_databases):
+        return found
+    if text.lstrip()[:6].upper() == "CREATE":
+        raise MeshError(UNKNOWN_DATABASE, database=error.database)
+    raise MeshError(UNKNOWN_TABLE, database=error.database, table=error.table)
 
 
-def described_elsewhere(session: Session, database: Database, error: MeshError, text: str) -> Database | None:
-    """The other logic database a statement describes a table of, when that is why it was refused. A name the account may
-    not use stays refused."""
-    if error.kind is not NOT_SUPPORTED:
+def stale(session: Session, error: MeshError) -> Database | None:
+    """The database whose catalog should be read again before this error is believed: a table may have been created on a
+    data source behind the mesh's back. At most once in `RELOAD_INTERVAL`, so that a wrong name costs nothing."""
+    if error.kind not in (UNKNOWN_TABLE, TABLES_UNREAD):
         return None
-    name = described_database(text)
-    other = None if name is None else session.mesh.database(name)
-    if other is None or other is database:
+    database = session.mesh.database(str(error.values.get("database")))
+    if database is None or session.now() - database.loaded_at <= RELOAD_INTERVAL:
         return None
-    allowed = session.allowed_databases
-    return other if allowed is None or other.name in allowed else None
+    return database
 
 
 def count_parameters(session: Session, text: str) -> int:

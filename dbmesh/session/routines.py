@@ -53,8 +53,7 @@ if TYPE_CHECKING:
 
 async def do(session: Session, statement: Do, sink: ResultSink, more: int) -> None:
     """DO: the expressions as a SELECT whose row nobody sees. Raises MeshError or ShardError."""
-    database = session.current_database()
-    plan, literals = look_up(session, database, f"SELECT {statement.expressions}")
+    database, plan, literals = look_up(session, f"SELECT {statement.expressions}")
     if isinstance(plan, SessionStatement):
         raise not_supported("this expression in DO", "run it as a SELECT")
     bound = plan.bind(execution.make_call(session, database, literals))

@@ -176,8 +176,7 @@ async def _literal(session: Session, assignment: Assignment) -> str:
     session would be, so that every connection gets the same value, and tables are found where their rows are."""
     if assignment.literal:
         return assignment.expression
-    database = session.current_database()
-    plan, literals = look_up(session, database, f"SELECT ({assignment.expression})")
+    database, plan, literals = look_up(session, f"SELECT ({assignment.expression})")
     if isinstance(plan, SessionStatement):
         raise not_supported("this expression in SET", "run it as a SELECT and SET its value")
     bound = plan.bind(execution.make_call(session, database, literals))

@@ -29,8 +29,7 @@ def field_list(session: Session, payload: bytes, sequence: int) -> Work | None:
 
 
 async def _list(session: Session, table: str, sequence: int) -> None:
-    database = session.current_database()
-    plan, literals = look_up(session, database, f"SELECT * FROM {quoted(table)} LIMIT 0")
+    database, plan, literals = look_up(session, f"SELECT * FROM {quoted(table)} LIMIT 0")
     if local.answers(plan):
         raise MeshError(MALFORMED_PACKET)
     bound = plan.bind(execution.make_call(session, database, literals))

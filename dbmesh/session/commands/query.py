@@ -9,7 +9,7 @@ from dbmesh.planner.metadata import preview_rows, preview_text
 from dbmesh.planner.plan import LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local
-from dbmesh.session.planning import described_elsewhere, look_up, must_reload
+from dbmesh.session.planning import look_up, stale
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
 from dbmesh.sql.lexer import split_statements
@@ -41,13 +41,12 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
         if len(statements) > 1:
             return _run_several(session, statements, sequence)
         text = statements[0] if statements else ""
-    database = session.current_database()
     if text[:1] in "pP" and (inner := preview_text(text)) is not None:
         return _preview(session, inner, session.sink(sequence=sequence))
     try:
-        plan, literals = look_up(session, database, text)
+        database, plan, literals = look_up(session, text)
     except MeshError as error:
-        if must_reload(session, database, error) or described_elsewhere(session, database, error, text):
+        if stale(session, error) is not None:
             return _run_one(session, text, session.sink(sequence=sequence), more=False)
         raise
     if local.answers(plan):
@@ -71,8 +70,7 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
 
 async def _preview(session: Session, text: str, sink: ResultSink) -> None:
     """PREVIEW: what the statement would send where; nothing is sent."""
-    database = session.current_database()
-    plan, literals = look_up(session, database, text)
+    database, plan, literals = look_up(session, text)
     if local.answers(plan):
         rows = LocalRows(("data_source_name", "actual_sql"), ())
     else:
@@ -83,17 +81,14 @@ async def _preview(session: Session, text: str, sink: ResultSink) -> None:
 
 async def _run_one(session: Session, text: str, sink: ResultSink, *, more: bool) -> None:
     """Plan and run one statement, reading the catalog again when a table was not known."""
-    database = session.current_database()
     try:
-        plan, literals = look_up(session, database, text)
+        database, plan, literals = look_up(session, text)
     except MeshError as error:
-        elsewhere = described_elsewhere(session, database, error, text)
-        if elsewhere is None:
-            if not must_reload(session, database, error):
-                raise
-            await session.mesh.reload(database)
-        database = elsewhere or session.current_database()
-        plan, literals = look_up(session, database, text)
+        outdated = stale(session, error)
+        if outdated is None:
+            raise
+        await session.mesh.reload(outdated)
+        database, plan, literals = look_up(session, text)
     if local.answers(plan):
         await local.answer(session, plan, sink, more=more)
         return

@@ -61,8 +61,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         native = False
     if prepared.cursor is not None:
         session.close_cursor(prepared)
-    database = session.current_database()
-    plan, literals = look_up(session, database, prepared.text)
+    database, plan, literals = look_up(session, prepared.text)
     if local.answers(plan):
         if prepared.parameter_count:
             raise not_supported("parameters in this statement", "write the values into its text")

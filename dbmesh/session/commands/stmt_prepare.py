@@ -40,9 +40,8 @@ def stmt_prepare(session: Session, payload: bytes, sequence: int) -> Work | None
 
 
 async def _prepare(session: Session, sql: bytes) -> None:
-    database = session.current_database()
     text = sql.decode("utf-8", "surrogateescape")
-    plan, literals = look_up(session, database, text)
+    database, plan, literals = look_up(session, text)
     count = count_parameters(session, text)
     if local.answers(plan):
         titles = plan.columns if isinstance(plan, LocalRows) else ()

@@ -7,39 +7,90 @@ from typing import Any, cast
 
 import pytest
 
-from dbmesh.errors import PARSE_ERROR, TABLES_UNREAD, UNKNOWN_TABLE, MeshError
-from dbmesh.session.planning import RELOAD_INTERVAL, count_parameters, look_up, must_reload
+from dbmesh.errors import PARSE_ERROR, TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_TABLE, MeshError
+from dbmesh.planner.elsewhere import InAnotherDatabase
+from dbmesh.session.planning import RELOAD_INTERVAL, count_parameters, look_up, stale
 from dbmesh.sql.lexer import DEFAULT
 
 UNKNOWN = MeshError(UNKNOWN_TABLE, database="shop", table="t")
 
 
-def _session(now: float = 0.0) -> Any:
-    return cast("Any", SimpleNamespace(now=lambda: now, database="shop", lexer_flags=DEFAULT))
+def _session(*databases: Any, now: float = 0.0, allowed: tuple[str, ...] | None = None) -> Any:
+    """A session whose current database is the first."""
+    by_name = {database.name: database for database in databases}
+    return cast(
+        "Any",
+        SimpleNamespace(
+            now=lambda: now,
+            database="shop",
+            lexer_flags=DEFAULT,
+            current_database=lambda: databases[0],
+            mesh=SimpleNamespace(database=by_name.get),
+            allowed_databases=allowed,
+        ),
+    )
 
 
-def _database(error: MeshError | None = None, unread: str = "", loaded_at: float = 0.0) -> Any:
+def _database(
+    error: MeshError | None = None, unread: str = "", loaded_at: float = 0.0, name: str = "shop"
+) -> Any:
     def lookup(text: str, database: str, flags: object) -> tuple[str, list[str]]:
         if error is not None:
             raise error
         return text, []
 
-    return SimpleNamespace(plans=SimpleNamespace(lookup=lookup), unread=unread, loaded_at=loaded_at)
+    plans = SimpleNamespace(lookup=lookup)
+    return SimpleNamespace(name=name, plans=plans, unread=unread, loaded_at=loaded_at)
 
 
 def test_a_plan_is_handed_on() -> None:
-    assert look_up(_session(), _database(), "SELECT 1") == ("SELECT 1", [])
+    database = _database()
+    assert look_up(_session(database), "SELECT 1") == (database, "SELECT 1", [])
+
+
+def test_a_statement_about_another_database_is_planned_there() -> None:
+    shop, archive = _database(InAnotherDatabase("Archive", "t", "shop")), _database(name="archive")
+    assert look_up(_session(shop, archive), "SELECT * FROM Archive.t") == (
+        archive,
+        "SELECT * FROM Archive.t",
+        [],
+    )
+
+
+def test_a_statement_about_two_databases_is_refused() -> None:
+    shop = _database(InAnotherDatabase("archive", "t", "shop"))
+    archive = _database(InAnotherDatabase("shop", "t", "archive"), name="archive")
+    with pytest.raises(InAnotherDatabase):
+        look_up(_session(shop, archive), "SELECT * FROM t JOIN archive.t AS a")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("SELECT * FROM archive.t", UNKNOWN_TABLE), ("CREATE TABLE archive.t (a INT)", UNKNOWN_DATABASE)],
+)
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_database_one_may_not_use_is_as_good_as_none(text: str, kind: object, exists: bool) -> None:
+    shop, archive = _database(InAnotherDatabase("archive", "t", "shop")), _database(name="archive")
+    session = _session(shop, archive, allowed=("shop",)) if exists else _session(shop)
+    with pytest.raises(MeshError) as found:
+        look_up(session, text)
+    assert found.value.kind is kind
+
+
+def test_the_servers_own_tables_are_refused() -> None:
+    with pytest.raises(InAnotherDatabase):
+        look_up(_session(_database(InAnotherDatabase("mysql", "user", "shop"))), "SELECT * FROM mysql.user")
 
 
 def test_a_table_is_unknown_when_every_data_source_was_read() -> None:
     with pytest.raises(MeshError) as found:
-        look_up(_session(), _database(UNKNOWN), "SELECT * FROM t")
+        look_up(_session(_database(UNKNOWN)), "SELECT * FROM t")
     assert found.value.kind is UNKNOWN_TABLE
 
 
 def test_a_table_may_be_where_nobody_could_look() -> None:
     with pytest.raises(MeshError) as found:
-        look_up(_session(), _database(UNKNOWN, unread="ds_1 is away"), "SELECT * FROM t")
+        look_up(_session(_database(UNKNOWN, unread="ds_1 is away")), "SELECT * FROM t")
     assert found.value.kind is TABLES_UNREAD
     assert "'shop.t'" in str(found.value)
     assert "ds_1 is away" in str(found.value)
@@ -48,7 +99,7 @@ def test_a_table_may_be_where_nobody_could_look() -> None:
 def test_other_errors_stay_what_they_are() -> None:
     error = MeshError(PARSE_ERROR, near="x", line=1)
     with pytest.raises(MeshError) as found:
-        look_up(_session(), _database(error, unread="ds_1 is away"), "x")
+        look_up(_session(_database(error, unread="ds_1 is away")), "x")
     assert found.value is error
 
 
@@ -56,9 +107,9 @@ def test_other_errors_stay_what_they_are() -> None:
 def test_the_catalog_is_read_again_now_and_then(kind: Any) -> None:
     error = MeshError(kind, database="shop", table="t", unknown="", reason="")
     database = _database(loaded_at=10.0)
-    assert must_reload(_session(10.0 + RELOAD_INTERVAL * 1.1), database, error)
-    assert not must_reload(_session(10.0 + RELOAD_INTERVAL * 0.9), database, error)
-    assert not must_reload(_session(99.0), database, MeshError(PARSE_ERROR, near="x", line=1))
+    assert stale(_session(database, now=10.0 + RELOAD_INTERVAL * 1.1), error) is database
+    assert stale(_session(database, now=10.0 + RELOAD_INTERVAL * 0.9), error) is None
+    assert stale(_session(database, now=99.0), MeshError(PARSE_ERROR, near="x", line=1)) is None
 
 
 @pytest.mark.parametrize(

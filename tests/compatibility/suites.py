@@ -1,0 +1,193 @@
+"""The suites: which part of whose tests is run, and how it is told where the server is.
+
+Decides the selection, which is the same for every run, and the command lines. Knows nothing of what the results mean.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.compatibility.sources import unpacked
+from tests.compatibility.stage import Place
+
+_INSIDE = Path(__file__).parent / "inside"
+_PYTEST = ("-m", "pytest", "-p", "recording", "-q", "--maxfail=100000", "-p", "no:cacheprovider")
+# Archives without settings for pytest would get dbmesh's own, found in a folder above.
+_NO_SETTINGS = ("-c", str(_INSIDE / "pytest.ini"), "--rootdir=.")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One selection of one project's tests."""
+
+    name: str
+    package: str
+    databases: tuple[str, ...]
+    """The databases that must exist before it starts."""
+    run: Callable[[Path, Place, Path, dict[str, str], tuple[str, ...]], None]
+    """Runs it: source folder, place, folder for files, environment, further arguments."""
+
+
+def run(suite: Suite, place: Place, directory: Path, record: Path, arguments: tuple[str, ...]) -> None:
+    """Runs a suite to its end; how its tests ended is in `record` then. What it printed is in suite.log."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(_INSIDE),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "COMPATIBILITY_RECORD": str(record),
+        "COMPATIBILITY_PORT": str(place.port),
+        "COMPATIBILITY_PASSWORD": place.password,
+    }
+    record.write_text("")
+    suite.run(unpacked(suite.package), place, directory, environment, arguments)
+
+
+def _call(
+    command: list[str], source: Path, directory: Path, environment: dict[str, str], seconds: int = 3600
+) -> None:
+    with (directory / "suite.log").open("ab") as log:
+        subprocess.run(
+            command,
+            cwd=source,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            timeout=seconds,
+        )
+
+
+def _sqlalchemy(*files: str) -> Callable[[Path, Place, Path, dict[str, str], tuple[str, ...]], None]:
+    def start(
+        source: Path, place: Place, directory: Path, environment: dict[str, str], arguments: tuple[str, ...]
+    ) -> None:
+        url = f"mysql+pymysql://root:{place.password}@127.0.0.1:{place.port}/test?charset=utf8mb4"
+        _call(
+            [sys.executable, *_PYTEST, *files, "--dburi", url, "--backend-only", *arguments],
+            source,
+            directory,
+            environment,
+        )
+
+    return start
+
+
+def _aiomysql(
+    source: Path, place: Place, directory: Path, environment: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    _call(
+        [
+            sys.executable,
+            *_PYTEST,
+            *_NO_SETTINGS,
+            "tests",
+            f"--mysql-address=127.0.0.1:{place.port}",
+            *arguments,
+        ],
+        source,
+        directory,
+        {**environment, "MYSQL_ROOT_PASSWORD": place.password},
+    )
+
+
+def _mysqlclient(
+    source: Path, place: Place, directory: Path, environment: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    options = directory / "client.cnf"
+    options.write_text(
+        f"[MySQLdb-tests]\nhost=127.0.0.1\nport={place.port}\nuser=root\npassword={place.password}\n"
+        "database=test\ndefault-character-set=utf8mb4\n"
+    )
+    _call(
+        [sys.executable, *_PYTEST, *_NO_SETTINGS, "tests", *arguments],
+        source,
+        directory,
+        {**environment, "TESTDB": str(options)},
+    )
+
+
+_DJANGO_APPS = [
+    "basic",
+    "queries",
+    "aggregation",
+    "aggregation_regress",
+    "annotations",
+    "expressions",
+    "expressions_case",
+    "lookup",
+    "introspection",
+    "schema",
+    "transactions",
+    "inspectdb",
+    "bulk_create",
+    "get_or_create",
+    "select_for_update",
+    "backends",
+    "many_to_many",
+    "model_inheritance",
+    "ordering",
+    "update",
+    "delete",
+    "datatypes",
+    "dates",
+    "datetimes",
+    "db_functions",
+    "defer",
+    "custom_pk",
+    "constraints",
+    "expressions_window",
+    "raw_query",
+    "transaction_hooks",
+    "migrations",
+    "or_lookups",
+    "null_queries",
+    "indexes",
+]
+
+
+def _django(
+    source: Path, place: Place, directory: Path, environment: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    path = f"{environment['PYTHONPATH']}{os.pathsep}{source}"
+    command = [sys.executable, "runtests.py", "--settings=django_settings", "--parallel=1", "--noinput"]
+    _call(
+        [*command, *(arguments or _DJANGO_APPS)],
+        source / "tests",
+        directory,
+        {**environment, "PYTHONPATH": path},
+    )
+
+
+SUITES = (
+    Suite(
+        "sqlalchemy-dialect",
+        "sqlalchemy",
+        ("test", "test_schema", "test_schema_2"),
+        _sqlalchemy("test/dialect/test_suite.py"),
+    ),
+    Suite(
+        "sqlalchemy-mysql",
+        "sqlalchemy",
+        ("test", "test_schema", "test_schema_2"),
+        _sqlalchemy("test/dialect/mysql"),
+    ),
+    Suite(
+        "sqlalchemy-backend",
+        "sqlalchemy",
+        ("test", "test_schema", "test_schema_2"),
+        _sqlalchemy("test/sql", "test/engine", "test/orm"),
+    ),
+    Suite("aiomysql", "aiomysql", ("test_pymysql", "test_pymysql2"), _aiomysql),
+    Suite("mysqlclient", "mysqlclient", ("test",), _mysqlclient),
+    Suite(
+        "django",
+        "django",
+        ("django", "django_other"),
+        _django,
+    ),
+)
