@@ -22,6 +22,7 @@ pytest.register_assert_rewrite("tests.plugins.equivalence")
 pytest_plugins = (
     "tests.plugins.fix_mysql",
     "tests.plugins.fix_mesh",
+    "tests.plugins.fix_auto_mesh",
     "tests.plugins.fix_network",
     "tests.plugins.fix_leaks",
 )

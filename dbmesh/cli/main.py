@@ -45,6 +45,8 @@ app = typer.Typer(
 )
 rules_app = typer.Typer(no_args_is_help=True, help="Check rules and print their schema.")
 app.add_typer(rules_app, name="rules")
+ddl_app = typer.Typer(no_args_is_help=True, help="See and finish DDL that stopped half-way.")
+app.add_typer(ddl_app, name="ddl")
 
 
 def _print_version(wanted: bool) -> None:
@@ -195,6 +197,80 @@ def schema() -> None:
     from dbmesh.cli.rules import print_schema
 
     print_schema()
+
+
+@rules_app.command()
+def show(
+    config: Config,
+    database: Annotated[str | None, typer.Option(metavar="DB", help="Only this logic database.")] = None,
+) -> None:
+    """Print the rules that hold, those of the files and those that CREATE TABLE made, as YAML.
+
+    \b
+    dbmesh rules show --config DIR --database shop
+    """
+    from dbmesh.cli.rules import show_rules
+
+    show_rules(config, database)
+
+
+@ddl_app.command()
+def status(config: Config) -> None:
+    """List the DDL statements that have begun and not ended, with the state of each node.
+
+    A mesh that is running a statement right now has it in this list too.
+
+    \b
+    dbmesh ddl status --config DIR
+    """
+    from dbmesh.cli.ddl import show_status
+
+    show_status(config)
+
+
+@ddl_app.command()
+def resume(
+    statement: Annotated[str, typer.Argument(metavar="ID", help="The id that ddl status shows.")],
+    config: Config,
+) -> None:
+    """Finish a DDL statement that stopped half-way.
+
+    Runs it on the nodes that have not done it. A node that turns out to have
+    the change already is passed over.
+
+    \b
+    dbmesh ddl resume --config DIR 5f3a9c01
+    """
+    from dbmesh.cli.ddl import resume_statement
+
+    resume_statement(config, statement)
+
+
+@app.command()
+def migrate(
+    config: Config,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory with the *.sql files.")] = Path(
+        "migrations"
+    ),
+    database: Annotated[
+        str | None, typer.Option(metavar="DB", help="Logic database; may be left out when there is one.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Say what would be run; run nothing.")
+    ] = False,
+) -> None:
+    """Run the files of a directory on every data node, in the order of their names, each once.
+
+    What was run is remembered in the store. A file that failed goes on with
+    the statement that failed; a file that was changed after it was run is
+    refused.
+
+    \b
+    dbmesh migrate --config DIR --database shop migrations
+    """
+    from dbmesh.cli.migrate import migrate as migrate_files
+
+    migrate_files(config, directory, database, dry_run=dry_run)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -1,20 +1,31 @@
-"""`dbmesh rules`: check a configuration directory, print the JSON Schema editors use.
+"""`dbmesh rules`: check a configuration directory, print its rules, and the JSON Schema editors use.
 
 Decides what a valid directory's summary shows. What is valid, `dbmesh.rules` decides.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+from textwrap import indent
 
+import yaml
 from rich import box
 from rich.table import Table
 
+from dbmesh.cli.configuration import read_directory
 from dbmesh.cli.loading import counted, load_directory
-from dbmesh.cli.output import answers
-from dbmesh.rules.ruleset import BroadcastTable, Configuration, RuleSet, ShardedTable
+from dbmesh.cli.output import Failure, answers
+from dbmesh.cli.stores import opened_store
+from dbmesh.governance.made_rules import read_made
+from dbmesh.rules.auto_tables import sharding_item
+from dbmesh.rules.loader import DATABASE_FILES
+from dbmesh.rules.ruleset import BroadcastTable, Configuration, MadeTable, RuleSet, ShardedTable
 from dbmesh.rules.schema import json_schema
+from dbmesh.rules.source import read_source
 
 
 def validate_directory(directory: Path) -> None:
@@ -29,6 +40,53 @@ def validate_directory(directory: Path) -> None:
 def print_schema() -> None:
     """Prints the JSON Schema; not through Rich, which would wrap it."""
     print(json.dumps(json_schema(), indent=2))
+
+
+def show_rules(directory: Path, database: str | None) -> None:
+    """Prints the rules of every database, or of one: the files' items as they are, and what CREATE TABLE made. Raises
+    Failure."""
+    configuration = load_directory(directory)
+    names = [one.database for one in configuration.databases.values()]
+    if database is not None and database.lower() not in configuration.databases:
+        raise Failure(f"there is no database '{database}'; there are {', '.join(names)}")
+    made = asyncio.run(_made(configuration, directory))
+    written = written_rules(read_directory(directory))
+    for name in names:
+        if database is None or name.lower() == database.lower():
+            print(f"# database {name}")
+            print(rules_yaml(written.get(name.lower(), []), made[name.lower()]), end="")
+
+
+def written_rules(files: Mapping[str, str]) -> dict[str, list[tuple[str, object]]]:
+    """Database in lower case → tag and value of each item of its file."""
+    found: dict[str, list[tuple[str, object]]] = {}
+    for name, text in files.items():
+        if fnmatchcase(name, DATABASE_FILES):
+            source = read_source(name, text)
+            items = [
+                (source.tags[("rules", at)], item) for at, item in enumerate(source.value.get("rules") or ())
+            ]
+            found[str(source.value["databaseName"]).lower()] = items
+    return found
+
+
+def rules_yaml(written: Sequence[tuple[str, object]], made: Sequence[MadeTable]) -> str:
+    """Items as the list `rules` of a file; made tables are an item of their own."""
+    items = [(tag, value, "") for tag, value in written]
+    if made:
+        items.append(("!SHARDING", sharding_item(made), "# made by CREATE TABLE\n"))
+    text = "rules:\n" if items else "rules: []\n"
+    for tag, value, note in items:
+        body = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+        text += f"{note}- {tag}\n{indent(body, '  ')}"
+    return text
+
+
+async def _made(configuration: Configuration, directory: Path) -> dict[str, tuple[MadeTable, ...]]:
+    async with opened_store(configuration, directory) as store:
+        return {
+            name: () if store is None else await read_made(store, name) for name in configuration.databases
+        }
 
 
 def summary(rule_set: RuleSet) -> Table:

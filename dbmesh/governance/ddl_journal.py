@@ -79,6 +79,12 @@ async def finish(store: Store, record: DdlRecord) -> None:
     change, database = record.change, record.database
     writes = [Write(layout.ddl(record.id), None)]
     writes += made_rules.removals_of(database, change.gone)
+    # What a half-done CREATE TABLE left is gone with its table: finishing it would make the table again.
+    gone = {table.lower() for table in change.gone}
+    for other in await read_all(store) if gone else ():
+        made = {table.name.lower() for table in other.change.made}
+        if other.id != record.id and other.creates and other.database == database and made <= gone:
+            writes.append(Write(layout.ddl(other.id), None))
     if not record.creates:
         writes += made_rules.writes_of(database, change.made)
     writes += [

@@ -36,3 +36,8 @@ def ddl_prefix() -> str:
 def ddl(record: str) -> str:
     """One such statement."""
     return f"{ddl_prefix()}{record}"
+
+
+def migrations_prefix(database: str) -> str:
+    """The migrations applied to a logic database, by file name."""
+    return f"{database_prefix(database)}migrations/"

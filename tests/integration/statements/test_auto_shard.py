@@ -2,99 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pymysql
 import pytest
 
-from tests.plugins.database_server import DatabaseServer
-from tests.plugins.fix_mysql import ServerFactory
-from tests.plugins.mesh import Mesh
-
-_GLOBAL = "authority:\n  users:\n  - {user: root@%, password: root}\n"
-_SHARDS = 4
-
-
-class AutoMesh:
-    """Two servers with an empty schema `app` each, and a mesh that shards whatever is created."""
-
-    def __init__(self, servers: list[DatabaseServer], directory: Path) -> None:
-        self.servers = servers
-        for server in servers:
-            server.execute("DROP DATABASE IF EXISTS app", "CREATE DATABASE app CHARACTER SET utf8mb4")
-        rules = directory / "rules"
-        rules.mkdir()
-        (rules / "global.yaml").write_text(_GLOBAL)
-        sources = "".join(
-            f"  ds_{number}: {{url: 'mysql://{server.host}:{server.port}/app', username: {server.user}, "
-            f"password: {server.password}}}\n"
-            for number, server in enumerate(servers)
-        )
-        (rules / "database-app.yaml").write_text(
-            f"databaseName: app\ndataSources:\n{sources}rules:\n"
-            f"- !MESH\n  autoShard: {{by: primaryKey, shards: {_SHARDS}}}\n"
-        )
-        self.mesh = Mesh(rules, directory / "mesh.log").start()
-
-    def connect(self) -> pymysql.Connection[Any]:
-        return self.mesh.connect("app")
-
-    def tables(self) -> set[str]:
-        """The actual tables there are."""
-        return {
-            f"ds_{number}.{name}"
-            for number, server in enumerate(self.servers)
-            for (name,) in server.execute("SHOW TABLES", database="app")
-        }
-
-    def counts(self, table: str) -> list[int]:
-        """Rows of each actual table, read behind the mesh's back."""
-        return [
-            self.servers[number % 2].execute(f"SELECT COUNT(*) FROM {table}_{number}", database="app")[0][0]
-            for number in range(_SHARDS)
-        ]
-
-
-@pytest.fixture(scope="module")
-def servers(database_server: ServerFactory) -> list[DatabaseServer]:
-    return database_server("auto0", "auto1")
-
-
-@pytest.fixture
-def auto(servers: list[DatabaseServer], tmp_path: Path) -> Iterator[AutoMesh]:
-    made = AutoMesh(servers, tmp_path)
-    try:
-        yield made
-        if made.mesh.running:
-            made.mesh.stop_cleanly()
-    finally:
-        if made.mesh.running:
-            made.mesh.stop()
-
-
-Run = Callable[..., list[Any]]
-
-
-@pytest.fixture
-def run(auto: AutoMesh) -> Iterator[Run]:
-    connection = auto.connect()
-
-    def execute(sql: str, *values: Any) -> list[Any]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values or None)
-            return list(cursor.fetchall())
-
-    execute.connection = connection  # type: ignore[attr-defined]
-    yield execute
-    if connection.open:
-        connection.close()
+from tests.plugins.auto_mesh import SHARDS, AutoMesh
+from tests.plugins.fix_auto_mesh import Run
 
 
 def test_rows_of_a_new_table_are_spread_over_the_shards(auto: AutoMesh, run: Run) -> None:
     run("CREATE TABLE customer (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(40) NOT NULL) ENGINE=InnoDB")
-    assert auto.tables() == {f"ds_{n % 2}.customer_{n}" for n in range(_SHARDS)}
+    assert auto.tables() == {f"ds_{n % 2}.customer_{n}" for n in range(SHARDS)}
     for number in range(10):
         run("INSERT INTO customer (name) VALUES (%s)", f"name {number}")
     assert [row[0] for row in run("SELECT id FROM customer ORDER BY id")] == list(range(1, 11))
@@ -126,8 +43,7 @@ def test_rules_and_numbers_survive_a_restart(auto: AutoMesh, run: Run) -> None:
         cursor.execute("SELECT COUNT(*), MAX(id) FROM note")
         assert cursor.fetchall() == ((6, 6),)
     assert sum(auto.counts("note")) == 6
-    auto.mesh._process.kill()  # type: ignore[union-attr]
-    auto.mesh._process.wait()  # type: ignore[union-attr]
+    auto.kill()
     auto.mesh.start()
     with auto.connect() as again, again.cursor() as cursor:
         cursor.execute("INSERT INTO note (text) VALUES ('g')")
@@ -166,7 +82,7 @@ def test_a_renamed_table_takes_its_rule_along(auto: AutoMesh, run: Run, sql: str
     run("CREATE TABLE old (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
     run("INSERT INTO old (v) VALUES (1), (2), (3), (4), (5)")
     run(sql)
-    assert auto.tables() == {f"ds_{n % 2}.new_{n}" for n in range(_SHARDS)}
+    assert auto.tables() == {f"ds_{n % 2}.new_{n}" for n in range(SHARDS)}
     run("INSERT INTO new (v) VALUES (6)")
     assert run("SELECT id, v FROM new ORDER BY id") == [(n, n) for n in range(1, 7)]
     assert run("SHOW TABLES") == [("new",)]

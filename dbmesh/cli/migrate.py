@@ -1,0 +1,113 @@
+"""`dbmesh migrate`: run the files of a directory through a mesh of their own, each once.
+
+Decides how the mesh is reached: on a loopback port, by an account that exists for this run only, as any client would.
+What is left to run, `governance.migrations` decides.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+import uvloop
+
+from dbmesh import app
+from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.mysql_connect import open_mysql
+from dbmesh.cli.loading import counted, load_directory
+from dbmesh.cli.output import Failure, answers
+from dbmesh.cli.stores import opened_store
+from dbmesh.engine.collect import collect
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.governance import migrations
+from dbmesh.governance.migrations import MigrationError, Pending
+from dbmesh.governance.store import Store
+from dbmesh.rules.ruleset import Configuration, DataSourceConfig, User
+
+_HOST = "127.0.0.1"
+
+
+class _Finished(Exception):
+    """Everything was run: the mesh may stop."""
+
+
+def migrate(directory: Path, files: Path, database: str | None, *, dry_run: bool) -> None:
+    """Applies what is left of `files`/*.sql. Raises Failure."""
+    configuration = load_directory(directory)
+    # What was applied is remembered in the store, whether or not anything else needs one.
+    configuration = replace(configuration, store=configuration.store or "")
+    name = _database(configuration, database)
+    try:
+        texts = {path.name: path.read_text(encoding="utf-8") for path in files.glob("*.sql")}
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"{files} cannot be read: {error}") from error
+    if not texts:
+        raise Failure(f"{files} has no *.sql file")
+    uvloop.run(_migrate(configuration, directory, texts, name, dry_run=dry_run))
+
+
+def _database(configuration: Configuration, wanted: str | None) -> str:
+    if wanted is None and len(configuration.databases) == 1:
+        return next(iter(configuration.databases.values())).database
+    rule_set = configuration.databases.get((wanted or "").lower())
+    if rule_set is None:
+        known = ", ".join(one.database for one in configuration.databases.values())
+        raise Failure(f"name one database with --database: {known}")
+    return rule_set.database
+
+
+async def _migrate(
+    configuration: Configuration, directory: Path, texts: dict[str, str], database: str, *, dry_run: bool
+) -> None:
+    async with opened_store(configuration, directory) as store:
+        assert store is not None
+        try:
+            pending = migrations.left_to_apply(texts, await migrations.read_applied(store, database))
+        except MigrationError as error:
+            raise Failure(str(error)) from error
+        for migration in pending if dry_run else ():
+            left = len(migration.statements) - migration.first
+            answers().print(f"{migration.name}: {counted(left, 'statement')} to run")
+        if not pending:
+            answers().print(f"database {database} is up to date")
+        elif not dry_run:
+            await _through_a_mesh(configuration, directory, database, store, pending)
+
+
+async def _through_a_mesh(
+    configuration: Configuration, directory: Path, database: str, store: Store, pending: list[Pending]
+) -> None:
+    account = User("dbmesh-migrate", _HOST, secrets.token_hex(16))
+
+    async def ready(host: str, port: int) -> None:
+        mesh = DataSourceConfig("mesh", "mysql", host, port, database, account.name, account.password)
+        connection = await open_mysql(mesh, Flavour())
+        try:
+            for migration in pending:
+                await _apply(connection, store, database, migration)
+        finally:
+            await connection.close()
+        raise _Finished
+
+    own = replace(configuration, users=(*configuration.users, account))
+    try:
+        await app.serve(own, _HOST, 0, ready, directory)
+    except _Finished:
+        return
+    except app.StartError as error:
+        raise Failure(str(error)) from error
+
+
+async def _apply(connection: Connection, store: Store, database: str, migration: Pending) -> None:
+    for number in range(migration.first, len(migration.statements)):
+        statement = migration.statements[number]
+        try:
+            await collect(connection, statement.encode())
+        except (MeshError, ShardError) as error:
+            place = f"{migration.name}, statement {number + 1}"
+            raise Failure(f"{place}: {error}", (statement,)) from error
+        await migrations.remember(store, database, migration, number + 1)
+    if not migration.statements:
+        await migrations.remember(store, database, migration, 0)
+    answers().print(f"{migration.name}: applied")

@@ -1,0 +1,31 @@
+"""The store of a configuration directory, for verbs that look into it beside a running mesh.
+
+Decides how its absence and its errors are said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from dbmesh import app
+from dbmesh.cli.output import Failure
+from dbmesh.governance.store import Store, StoreError
+from dbmesh.rules.ruleset import Configuration
+
+
+@asynccontextmanager
+async def opened_store(configuration: Configuration, directory: Path) -> AsyncIterator[Store | None]:
+    """The store, None when the configuration needs none. Raises Failure."""
+    try:
+        store = await app.open_store(configuration, directory)
+    except app.StartError as error:
+        raise Failure(str(error)) from error
+    try:
+        yield store
+    except (StoreError, app.StartError) as error:
+        raise Failure(str(error)) from error
+    finally:
+        if store is not None:
+            await store.close()
