@@ -293,7 +293,8 @@ def _compare_cut(
         return [Difference("rows", f"{len(left)} rows", f"{len(right)} rows")]
     if Check.APPROXIMATE not in expected.checks:
         foreign = Counter(left) - Counter(every)
-        if foreign:
+        # Where plain's own rows are not among them, MariaDB ran the two statements differently.
+        if foreign and not Counter(right) - Counter(every):
             return [Difference("rows", f"{next(iter(foreign))}", "no such row without LIMIT")]
     return _compare_keys(left, right, expected)
 

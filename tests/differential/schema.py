@@ -296,8 +296,9 @@ def _random_columns(chooser: random.Random, count: int) -> list[Column]:
     rest = [type_ for type_ in TYPES if type_ not in numbers and type_ not in texts]
     chosen = [*chooser.sample(numbers, 3), *chooser.sample(texts, 3), *chooser.sample(rest, count - 6)]
     names = chooser.sample(_NAMES, count)
+    # NULL stored in a TIMESTAMP that is NOT NULL becomes the time of the statement.
     return [
-        Column(name, type_, nullable=chooser.random() < 0.8)
+        Column(name, type_, nullable=chooser.random() < 0.8 or type_.declaration.startswith("TIMESTAMP"))
         for name, type_ in zip(names, chosen, strict=True)
     ]
 

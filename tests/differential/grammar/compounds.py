@@ -16,7 +16,6 @@ from tests.differential.tree import (
     ColumnRef,
     Compound,
     Cte,
-    Derived,
     Expression,
     Item,
     Join,
@@ -157,12 +156,10 @@ class Compounds(Queries):
         values = Values(rows)
         if self.chance(0.5):
             return values
-        plain = tuple(replace(type_, declaration="") for type_ in types)
-        return (
-            Select((Item(Raw("COUNT(*)", INTEGER)),), Derived(values, self.fresh("v")), single=True)
-            if self.chance(0.5)
-            else _starred(values, self.fresh("v"), plain)
-        )
+        name = self.fresh("v")
+        listed = f" ({', '.join(f'l{place}' for place in range(len(types)))})"
+        star = Star("*", tuple(replace(type_, declaration="") for type_ in types))
+        return Select((star,), TableRef(name), ctes=(Cte(name, values, listed),))
 
     def without_table(self) -> Select:
         """SELECT of literals and functions of them."""
@@ -186,7 +183,3 @@ class Compounds(Queries):
             )
         )
         return Call(template, (literal,), type_)
-
-
-def _starred(values: Values, alias: str, types: tuple[Type, ...]) -> Select:
-    return Select((Star("*", types),), Derived(values, alias))

@@ -333,6 +333,7 @@ class Queries(Aggregates):
             tail=query.tail if limited else None,
             limit=query.limit if limited else None,
             lock="",
+            comment="",
         )
         types = output_types(query)
         columns = [

@@ -56,7 +56,7 @@ class Writes(Compounds):
         columns = [*base, *required, *chosen]
         made = Insert(verb, table.name, tuple(quoted(column.name) for column in columns))
         if self.chance(0.25):
-            made = replace(made, query=self._rows_elsewhere(table, columns))
+            made = replace(made, query=self._rows_elsewhere(table, columns, unique=verb != "INSERT"))
         elif self.chance(0.12):
             row = self._row(table, columns)
             sets = tuple(Assignment(quoted(c.name), value) for c, value in zip(columns, row, strict=True))
@@ -64,7 +64,7 @@ class Writes(Compounds):
         else:
             count = self.weighted(((1, 4), (2, 2), (5, 2)))
             made = replace(made, rows=tuple(Listing(tuple(self._row(table, columns))) for _ in range(count)))
-        if verb == "INSERT" and self.chance(0.3):
+        if verb == "INSERT" and made.query is None and self.chance(0.3):
             made = replace(made, update=tuple(self._changes(table, of_row=True)))
         if self.chance(0.06):
             made = replace(
@@ -93,8 +93,12 @@ class Writes(Compounds):
             return Raw(self.pick(("DEFAULT", "NULL")))
         return self.literal(column.type)
 
-    def _rows_elsewhere(self, table: Table, columns: Sequence[Column]) -> Part:
-        origin = self.table_scope(self.scene.table(self.pick(SHARDED)), None, qualify=False)
+    def _rows_elsewhere(self, table: Table, columns: Sequence[Column], *, unique: bool) -> Part:
+        """A query whose rows fit; with `unique` one whose rows do not meet each other in the table's key."""
+        source = self.scene.table(self.pick(SHARDED))
+        if unique and not set(source.key) <= set(table.key):
+            source = table
+        origin = self.table_scope(source, None, qualify=False)
         step = self.between(1000, 5000)
         bodies: list[Expression] = []
         for column in columns:
@@ -106,7 +110,7 @@ class Writes(Compounds):
             elif column.name in _BASE and alike:
                 bodies.append(alike[0])
             else:
-                bodies.append(self._cell(table, column))
+                bodies.append(self.literal(column.type))
         where = self.predicate(origin, 1)
         return Select(tuple(Item(body) for body in bodies), origin.source, where)
 
