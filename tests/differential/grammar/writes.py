@@ -95,9 +95,7 @@ class Writes(Compounds):
 
     def _rows_elsewhere(self, table: Table, columns: Sequence[Column], *, unique: bool) -> Part:
         """A query whose rows fit; with `unique` one whose rows do not meet each other in the table's key."""
-        source = self.scene.table(self.pick(SHARDED))
-        if unique and not set(source.key) <= set(table.key):
-            source = table
+        source = table if unique else self.scene.table(self.pick(SHARDED))
         origin = self.table_scope(source, None, qualify=False)
         step = self.between(1000, 5000)
         bodies: list[Expression] = []

@@ -16,8 +16,8 @@ from tests.differential.run import Mode
 from tests.differential.stage import Stage, stage_on
 from tests.plugins.fix_mysql import ServerFactory
 
-_SEED = 16
-_STATEMENTS = 160
+_SEED = 22
+_STATEMENTS = 140
 _LAYOUTS = ("key_2x2", "bound_2x2", "text_4x1", "date_4x1")
 # What is not yet as on one server. Values, order and errors are no part of it.
 _OPEN = METADATA | {"warnings.count", "warnings.text", "warnings.not atomic", "info"}
