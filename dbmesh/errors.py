@@ -117,6 +117,15 @@ PARSE_ERROR = _client(
     "42000",
     "You have an error in your SQL syntax: dbmesh could not read the statement near '{near}' at line {line}",
 )
+WRONG_SEPARATORS = _client(
+    "WRONG_SEPARATORS", 1083, "42000", "Field separator argument is not what is expected; check the manual"
+)
+LOCAL_FILES_DISABLED = _client(
+    "LOCAL_FILES_DISABLED",
+    4166,
+    "HY000",
+    "The used command is not allowed because the MariaDB server or client has disabled the local infile capability",
+)
 EMPTY_QUERY = _client("EMPTY_QUERY", 1065, "42000", "Query was empty")
 INVALID_TEXT = _client("INVALID_TEXT", 1300, "HY000", "Invalid {charset} character string: '{text}'")
 BAD_HANDSHAKE = _client("BAD_HANDSHAKE", 1043, "08S01", "Bad handshake")

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from dbmesh.errors import MeshError
 from dbmesh.model import DataNode, SqlValue
 from dbmesh.rules.ruleset import MadeTable
+from dbmesh.sql.delimited import FileFormat
 from dbmesh.wire.packets import ColumnDefinition
 
 
@@ -637,6 +638,30 @@ class ShowCreate:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class LoadData:
+    """LOAD DATA LOCAL INFILE. `file` is the name the client is asked for. `fields` are the columns and user variables the
+    file's fields go to, None for all columns; `assigned` the columns of SET, each with its expression as lexemes' texts
+    and, for variables, their names. `charset` None stands for the database's own."""
+
+    file: bytes
+    table: str
+    database: str | None
+    replaces: bool
+    charset: str | None
+    layout: FileFormat
+    skipped: int
+    fields: tuple[LoadTarget, ...] | None
+    assigned: tuple[tuple[str, tuple[str | LoadTarget, ...]], ...]
+
+
+class LoadTarget(NamedTuple):
+    """Where a field of a loaded file goes: a column, or a user variable (its name in lower case)."""
+
+    name: str
+    variable: bool = False
+
+
 SessionStatement = (
     Begin
     | Commit
@@ -655,6 +680,7 @@ SessionStatement = (
     | Do
     | CallProcedure
     | ShowCreate
+    | LoadData
     | Nothing
 )
 """Statements the session answers by itself."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from dbmesh.planner.lexemes import Kind, LexemeReader, decode_string, split_lexemes
+from dbmesh.planner.load_data import read_load_data
 from dbmesh.planner.plan import (
     Begin,
     Commit,
@@ -218,6 +219,7 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "RELEASE": _read_release,
     "SET": read_set,
     "USE": _read_use,
+    "LOAD": read_load_data,
     "KILL": _read_kill,
     "PREPARE": _read_prepare,
     "EXECUTE": _read_execute,

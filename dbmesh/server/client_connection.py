@@ -91,6 +91,7 @@ class ClientConnection(asyncio.Protocol):
         self._login_began = asyncio.get_running_loop().time()
         self._reading = True
         self._closing = False
+        self._awaited: asyncio.Future[None] | None = None
         self.write = _discard
 
     @property
@@ -141,6 +142,10 @@ class ClientConnection(asyncio.Protocol):
                     session.handle(data[HEADER:], 1)
                     return
             reader.feed(data)
+            if self._awaited is not None:
+                if not self._awaited.done():
+                    self._awaited.set_result(None)
+                return
             if self._busy or (session is not None and session.client_paused):
                 if reader.buffered > READ_AHEAD:
                     self._hold_reading()
@@ -181,6 +186,22 @@ class ClientConnection(asyncio.Protocol):
                 self._take_packets_guarded()
 
     # ------------------------------------------------------------------ session.client.Client
+
+    async def read_packet(self) -> tuple[int, bytes]:
+        """See `Client`."""
+        try:
+            while (packet := self._reader.next_packet()) is None:
+                self._awaited = asyncio.get_running_loop().create_future()
+                if not self._reading:
+                    self._resume_reading()
+                try:
+                    await self._awaited
+                finally:
+                    self._awaited = None
+        except MeshError as error:
+            self._refuse(error)
+            raise
+        return packet
 
     def next_command(self) -> None:
         """See `Client`. A command that was answered at once is followed by the next in the loop of `_take_packets`."""

@@ -15,6 +15,11 @@ class Client(Protocol):
         """Send framed bytes. Never blocks; when too much waits, the session is told through `Session.pause`."""
         ...
 
+    async def read_packet(self) -> tuple[int, bytes]:
+        """The next packet of the command under way, which has asked the client for a file: its id and payload. The socket
+        is read no further than that takes. Raises MeshError for a stream that cannot be read on, which is closed."""
+        ...
+
     def next_command(self) -> None:
         """The command under way has been answered in full: the next one may come."""
         ...

@@ -187,11 +187,11 @@ async def run(
     ):
         outcome = await run_recorded(session, database, keeper, plan, bound, sink)
     elif isinstance(bound.answer, DerivedWrite):
-        work = run_derived(session, plan.verb, bound.answer, partial(_perform, session, database))
-        outcome = await (_in_own_transaction(session, work) if own else work)
+        work = run_derived(session, plan.verb, bound.answer, partial(perform, session, database))
+        outcome = await (in_own_transaction(session, work) if own else work)
     elif own and _writes_several(plan, bound.shots):
         work = _exchange(session, database, plan, bound, sink, undo=False)
-        outcome = await _in_own_transaction(session, work)
+        outcome = await in_own_transaction(session, work)
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink, execute=execute)
     _remember(session, bound, outcome)
@@ -210,8 +210,8 @@ async def fetch(session: Session, database: Database, plan: ShardPlan, bound: Bo
     """Run a bound statement for the session itself: its rows are returned, nothing goes to the client. Raises MeshError
     or ShardError (in logic names)."""
     collector = Collector()
-    perform = _federated if isinstance(bound.answer, Federation | SystemFederation) else _exchange
-    outcome = await perform(session, database, plan, bound, collector)
+    answering = _federated if isinstance(bound.answer, Federation | SystemFederation) else _exchange
+    outcome = await answering(session, database, plan, bound, collector)
     collector.done(outcome.ok, more=False)
     return await collector.future
 
@@ -246,13 +246,16 @@ async def settled(
     await free_after_error(session, error)
     if not isinstance(error, ShardError):
         return error
-    text = error.message
+    return ShardError(error.number, error.sqlstate, _in_logic_names(error.message, database, bound))
+
+
+def _in_logic_names(text: str, database: Database, bound: BoundStatement) -> str:
     sources = {shot.data_source for shot in bound.shots}
     if isinstance(bound.answer, Federation | SystemFederation):
         sources.add(bound.answer.merge_node)
     for data_source in sources:
         text = logic_text(text, bound.names, database.rule_set.data_sources[data_source].database)
-    return ShardError(error.number, error.sqlstate, text)
+    return text
 
 
 def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
@@ -260,7 +263,7 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
     return bound.generated_id if bound.generated_id is not None else ok.last_insert_id
 
 
-async def _perform(session: Session, database: Database, sql: str, sink: Sink) -> Outcome:
+async def perform(session: Session, database: Database, sql: str, sink: Sink) -> Outcome:
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`. What an error leaves
     behind is the larger statement's to undo. Raises MeshError or ShardError (in logic names)."""
     plan, literals = look_up_in(session, session.mesh.database(database.name) or database, sql)
@@ -270,7 +273,7 @@ async def _perform(session: Session, database: Database, sql: str, sink: Sink) -
     return await _merged_or_federated(session, database, plan, bound, sink, undo=False)
 
 
-async def _in_own_transaction(session: Session, work: Coroutine[None, None, Outcome]) -> Outcome:
+async def in_own_transaction(session: Session, work: Coroutine[None, None, Outcome]) -> Outcome:
     """A write of several shots under autocommit: all of it or nothing of it, as on one server, as far as one commit per
     data source can promise. What it cannot promise is told by a warning."""
     session.transaction.begin("")
@@ -380,7 +383,12 @@ async def _exchange(
         lanes = loan.lanes if execute is None else [await _prepared(lane, execute) for lane in loan.lanes]
         exchange = Exchange(lanes, bound.answer, target, session.mesh.limits)
         session.announce(exchange)
-        return await exchange.run()
+        outcome = await exchange.run()
+        outcome.warnings[:] = [
+            replace(warning, message=_in_logic_names(warning.message, database, bound))
+            for warning in outcome.warnings
+        ]
+        return outcome
     except (MeshError, ShardError) as error:
         session.announce(None)
         if exchange is not None and undoable and undo and error.number not in ROLLED_BACK_BY_SERVER:

@@ -31,6 +31,7 @@ from dbmesh.planner.plan import (
     Commit,
     Do,
     Kill,
+    LoadData,
     LocalRows,
     Nothing,
     Plan,
@@ -48,6 +49,7 @@ from dbmesh.planner.plan import (
     Use,
 )
 from dbmesh.session import execution, routines
+from dbmesh.session.load_data import load_data
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
@@ -323,6 +325,7 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     LocalRows: _local_rows,
     ShowProcessList: _show_process_list,
     ShowSessions: _show_sessions,
+    LoadData: load_data,
     Nothing: _nothing,
     Do: routines.do,
     CallProcedure: routines.call,

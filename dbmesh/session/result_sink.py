@@ -32,6 +32,7 @@ from dbmesh.wire.values import binary_rows_encoder, encode_text_row
 
 UTF8MB4_GENERAL_CI = 45
 
+_LOCAL_INFILE = b"\xfb"
 _DEPRECATE_EOF = Capability.DEPRECATE_EOF.value
 
 HELD_BYTES = 16 * 1024
@@ -165,6 +166,14 @@ class ResultSink:
     def ok(self, packet: OkPacket) -> None:
         """A result without rows."""
         self._write([make_ok(packet, self._capabilities)])
+
+    def request_file(self, name: bytes) -> None:
+        """Ask the client for a file (manual, "Protocol::LOCAL INFILE Request"); `continue_after` tells when it came."""
+        self._write([_LOCAL_INFILE + name])
+
+    def continue_after(self, sequence: int) -> None:
+        """The client's last packet had this id."""
+        self._sequence = (sequence + 1) & 0xFF
 
     def error(self, packet: ErrPacket) -> None:
         """The command failed; nothing follows."""

@@ -392,6 +392,11 @@ class Session:
             if self._begun:
                 self._work.cancel()
 
+    @property
+    def killed(self) -> bool:
+        """Whether KILL QUERY interrupts the command under way, whose client is still there."""
+        return self._killed and not self._ended
+
     def kill_connection(self) -> None:
         """KILL CONNECTION: close the client's connection; `end` does the rest."""
         self.client.abort()

@@ -63,6 +63,7 @@ SERVER_CAPABILITIES: Final = (
     | Capability.LONG_FLAG
     | Capability.CONNECT_WITH_DB
     | Capability.ODBC
+    | Capability.LOCAL_FILES
     | Capability.IGNORE_SPACE
     | Capability.PROTOCOL_41
     | Capability.INTERACTIVE
