@@ -174,7 +174,9 @@ def _parts(cell: Cell, spelling: bool) -> Cell:
 def _elements(cell: Cell) -> Cell:
     if cell is None:
         return None
-    elements = json.loads(cell, object_pairs_hook=list)
+    # MariaDB puts texts of other character sets in as they are.
+    text = cell.decode("utf-8", "surrogateescape")
+    elements = json.loads(text, object_pairs_hook=list, strict=False)
     return "|".join(sorted(json.dumps(element) for element in elements)).encode()
 
 

@@ -102,6 +102,8 @@ def test_what_is_open_is_compared_by_its_property() -> None:
     assert _kinds(_answer(("Ä ",)), _answer(("a",)), spelling) == []
     assert _kinds(_answer(("b",)), _answer(("a",)), spelling) == ["rows"]
     assert _kinds(_answer(("x|y",)), _answer(("y|x",)), parts) == []
+    elements = Expectation((Check.ELEMENTS,))
+    assert _kinds(_answer(('["x", 1]',)), _answer(('[1, "x"]',)), elements) == []
     near = Expectation((Check.APPROXIMATE,))
     assert _kinds(_answer(("0.1234567890123",)), _answer(("0.12345678901230001",)), near) == []
     assert _kinds(_answer(("0.12345",)), _answer(("0.12346",)), near) == ["rows"]
