@@ -6,14 +6,14 @@ Statement". The file's own rules are `sql.delimited`'s; the INSERTs are planned 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dbmesh.errors import WRONG_SEPARATORS, MeshError, not_supported
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.plan import LoadData, LoadTarget
 from dbmesh.planner.template import quote_name
-from dbmesh.sql.delimited import FileFormat, FileRow
+from dbmesh.sql.delimited import FileFormat
 
 _ON_SERVER = (
     "LOAD DATA INFILE of a file on the server",
@@ -152,10 +152,6 @@ def _expression(reader: LexemeReader, fields: Sequence[LoadTarget]) -> Iterator[
     yield reader.statement[done:end]
 
 
-Literal = Callable[[bytes | None], str]
-"""How a field's bytes are written as an SQL literal."""
-
-
 @dataclass(frozen=True, slots=True)
 class LoadedRows:
     """Writes rows of a file as VALUES. `targets` are the statement's fields, its columns where it named none."""
@@ -174,15 +170,15 @@ class LoadedRows:
             table = f"{quote_name(self.load.database, quoted=True)}.{table}"
         return f"{'REPLACE' if self.load.replaces else 'INSERT IGNORE'} INTO {table} ({names})"
 
-    def values(self, row: FileRow, literal: Literal) -> tuple[str, ...]:
-        """The row's cells. Raises MeshError(NOT_SUPPORTED) for a row without all fields: what a server puts there depends
+    def values(self, fields: Sequence[str]) -> tuple[str, ...]:
+        """The cells of a row whose fields are given as literals. Raises MeshError(NOT_SUPPORTED) for a row without all fields: what a server puts there depends
         on the column's type, and is not what DEFAULT is."""
-        if len(row.fields) < len(self.targets):
+        if len(fields) < len(self.targets):
             raise not_supported(
                 "a line with fewer fields than LOAD DATA names",
                 "name the columns it has, or fill the line up",
             )
-        given = dict(zip(self.targets, map(literal, row.fields), strict=True))
+        given = dict(zip(self.targets, fields, strict=True))
         cells = [given[target] for target in self.targets if not target.variable]
         for _, pieces in self.load.assigned:
             cells.append("".join(piece if isinstance(piece, str) else given[piece] for piece in pieces))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,12 @@ from dbmesh.errors import (
     ShardError,
     not_supported,
 )
-from dbmesh.planner.derived.writers import Literals, chunks, insert_statements
+from dbmesh.planner.derived.writers import (
+    ROWS_PER_STATEMENT,
+    TEXT_PER_STATEMENT,
+    Literals,
+    insert_statements,
+)
 from dbmesh.planner.load_data import LoadedRows
 from dbmesh.planner.plan import LoadData, LoadTarget
 from dbmesh.session import execution
@@ -43,8 +48,11 @@ if TYPE_CHECKING:
 TOO_MANY_FIELDS = 1262
 """ER_WARN_TOO_MANY_RECORDS."""
 
+MOST_WARNINGS = 64
+"""Warnings kept for SHOW WARNINGS: MariaDB's default max_error_count."""
+
 _UTF8 = ("utf8", "utf8mb3", "utf8mb4")
-_SINGLE_BYTE = re.compile(
+_READABLE = re.compile(
     r"utf8(mb[34])?|ascii|binary|latin[1257]|cp(125[0167]|85[02]|866)|koi8[ru]|greek|hebrew"
 )
 _ROW = re.compile(r"(?<= at row )\d+\Z")
@@ -149,6 +157,9 @@ class _Loading:
         self._insert_id = 0
         self._warnings: list[ShardWarning] = []
         self._warned = 0
+        self._pending: list[Literals] = []
+        self._size = 0
+        self._last: list[str] = []
 
     @classmethod
     async def prepare(cls, session: Session, load: LoadData) -> _Loading:
@@ -161,7 +172,7 @@ class _Loading:
             found = RowsInMemory(session.mesh.limits)
             await execution.perform(session, database, "SELECT @@character_set_database", found)
             charset = (found.values[0][0] or b"").decode()
-        if _SINGLE_BYTE.fullmatch(charset) is None:
+        if _READABLE.fullmatch(charset) is None:
             raise not_supported(f"LOAD DATA of a file in {charset}", "convert the file to utf8mb4")
         targets = load.fields
         if targets is None:
@@ -179,39 +190,53 @@ class _Loading:
         """Read and write all of it."""
         reader = FileReader(self._load.layout, len(self._rows.targets), self._load.skipped)
         while data := await file.read():
-            await self._write(reader.feed(data))
+            await self._take(reader.feed(data))
             if reader.waiting > self._session.mesh.max_allowed_packet:
                 raise MeshError(PACKET_TOO_LARGE)
-        await self._write(reader.finish())
+        await self._take(reader.finish())
+        await self._write()
+        self._keep_variables()
         return self._outcome()
 
-    async def _write(self, rows: Iterable[FileRow]) -> None:
-        literals: list[Literals] = []
-        cut: list[int] = []
-        for number, row in enumerate(rows, self._records + 1):
-            literals.append(self._rows.values(row, self._literal))
+    async def _take(self, rows: Iterable[FileRow]) -> None:
+        """Rows wait until an INSERT is full: packets of a file are small."""
+        for row in rows:
             if row.cut:
-                cut.append(number)
-        for chunk in chunks(literals):
-            for statement in insert_statements(self._rows.head, chunk, ""):
-                outcome = await execution.perform(
-                    self._session, self._database, statement.sql, RowsInMemory(self._session.mesh.limits)
-                )
-                self._count(outcome)
-            self._records += len(chunk)
-        self._warned += len(cut)
-        for number in cut:
-            text = f"Row {number} was truncated; it contained more data than there were input columns"
-            self._warnings.append(ShardWarning("Warning", TOO_MANY_FIELDS, text))
+                number = self._records + len(self._pending) + 1
+                text = f"Row {number} was truncated; it contained more data than there were input columns"
+                self._warn([ShardWarning("Warning", TOO_MANY_FIELDS, text)], 1)
+            self._last = [self._literal(field) for field in row.fields]
+            cells = self._rows.values(self._last)
+            self._pending.append(cells)
+            self._size += sum(map(len, cells))
+            if len(self._pending) == ROWS_PER_STATEMENT or self._size > TEXT_PER_STATEMENT:
+                await self._write()
 
-    def _count(self, outcome: Outcome) -> None:
-        self._affected += outcome.ok.affected_rows
-        self._insert_id = self._insert_id or outcome.ok.last_insert_id
-        self._warned += outcome.ok.warnings
-        before = self._records
-        for warning in outcome.warnings:
-            text = _ROW.sub(lambda found: str(int(found[0]) + before), warning.message)
-            self._warnings.append(replace(warning, message=text))
+    async def _write(self) -> None:
+        rows, self._pending, self._size = self._pending, [], 0
+        for statement in insert_statements(self._rows.head, rows, ""):
+            outcome = await execution.perform(
+                self._session, self._database, statement.sql, RowsInMemory(self._session.mesh.limits)
+            )
+            self._affected += outcome.ok.affected_rows
+            self._insert_id = self._insert_id or outcome.ok.last_insert_id
+            self._warn([self._shifted(warning) for warning in outcome.warnings], outcome.ok.warnings)
+        self._records += len(rows)
+
+    def _shifted(self, warning: ShardWarning) -> ShardWarning:
+        """A row's number in an INSERT as its number in the file; exact where one data node took all rows."""
+        text = _ROW.sub(lambda found: str(int(found[0]) + self._records), warning.message)
+        return replace(warning, message=text)
+
+    def _warn(self, warnings: Sequence[ShardWarning], count: int) -> None:
+        self._warned += count
+        self._warnings += warnings[: MOST_WARNINGS - len(self._warnings)]
+
+    def _keep_variables(self) -> None:
+        """The variables hold what the last row gave them."""
+        for target, literal in zip(self._rows.targets, self._last, strict=False):
+            if target.variable:
+                self._session.state = self._session.state.with_user_variable(target.name, literal)
 
     def _outcome(self) -> Outcome:
         replaced = self._affected - self._records if self._load.replaces else 0

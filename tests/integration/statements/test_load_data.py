@@ -180,3 +180,28 @@ def test_a_load_belongs_to_the_open_transaction(loading_twins: Twins, tmp_path: 
         _load(connection, f"LOAD DATA LOCAL INFILE '{tmp_path / 'rows'}' INTO TABLE t_auto (id, word)")
         ask(connection, ending)
     loading_twins.same_rows_stored("t_auto")
+
+
+def test_variables_keep_what_the_last_row_gave(loading_twins: Twins, tmp_path: Path) -> None:
+    (tmp_path / "rows").write_bytes(b"9001\tone\tx\n9002\ttwo\t\\N\n")
+    for connection in (loading_twins.mesh, loading_twins.plain):
+        _load(
+            connection,
+            f"LOAD DATA LOCAL INFILE '{tmp_path / 'rows'}' INTO TABLE t_auto (id, @Word, @none) SET word = @word",
+        )
+    loading_twins.same("SELECT @word, @none IS NULL")
+
+
+def test_a_load_without_a_database_says_so(shop: Shop) -> None:
+    with shop.target.connect(database=None, local_infile=True) as connection:
+        assert ask(connection, STATEMENT).error == 1046
+
+
+def test_a_prepared_load_asks_for_its_file_each_time(loading_twins: Twins, tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    for connection in (loading_twins.mesh, loading_twins.plain):
+        ask(connection, f"PREPARE l FROM \"LOAD DATA LOCAL INFILE '{path}' INTO TABLE t_auto (id, word)\"")
+    for key in (9001, 9002):
+        path.write_bytes(b"%d\tword\n" % key)
+        assert _load(loading_twins.mesh, "EXECUTE l") == _load(loading_twins.plain, "EXECUTE l")
+    loading_twins.same_rows_stored("t_auto")
