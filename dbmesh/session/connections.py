@@ -47,7 +47,7 @@ class Loan:
         for data_source in sorted(by_source):
             own = by_source[data_source]
             branch = session.transaction.branches.get(source_key(database, data_source))
-            if branch is not None and plan.reads_only and branch.connection.state is session.state:
+            if branch is not None and plan.reads_only and branch.connection.state is state:
                 # Nothing to bring, to join or to pin.
                 lanes[data_source] = [_lane(branch.connection, own, together=together)]
                 continue

@@ -19,6 +19,7 @@ from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET
 from dbmesh.planner.plan import CountMerge, DerivedWrite, Verb
 from dbmesh.session.connections import ROLLED_BACK_BY_SERVER
+from dbmesh.session.select_limit import without_limit
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row
 
@@ -31,6 +32,8 @@ _CONVERSIONS = MappingProxyType({1264: "22003", 1265: "01000", 1292: "22007", 13
 
 _DATE_COMPARED = re.compile(r"(?:Truncated i|I)ncorrect (?:datetime|date|time|DATETIME|DATE|TIME) value")
 
+_OFF = frozenset({"0", "off", "false"})
+
 Perform = Callable[[str, Sink], Awaitable[Outcome]]
 """Plans and runs one statement of the logic database; its rows go to the sink."""
 
@@ -38,7 +41,10 @@ Perform = Callable[[str, Sink], Awaitable[Outcome]]
 async def run_derived(session: Session, verb: Verb, write: DerivedWrite, perform: Perform) -> Outcome:
     """Run every step. The transaction is the caller's; what a failed statement wrote in one that was open before is
     undone here. Raises MeshError or ShardError."""
-    transaction = session.transaction
+    _refuse_safe_updates(session, verb)
+    transaction, state = session.transaction, session.state
+    # The limit is for rows a client reads; those a write reads are not limited.
+    session.state = without_limit(state)
     await transaction.begin_steps()
     try:
         return await _run_steps(session, verb, write, perform)
@@ -48,6 +54,17 @@ async def run_derived(session: Session, verb: Verb, write: DerivedWrite, perform
         raise
     finally:
         transaction.end_steps()
+        session.state = state
+
+
+def _refuse_safe_updates(session: Session, verb: Verb) -> None:
+    """Under sql_safe_updates a server refuses writes that use no key to find their rows; it cannot see that where a query
+    finds them first. Raises MeshError."""
+    safe = session.state.variable("sql_safe_updates")
+    if verb in (Verb.UPDATE, Verb.DELETE) and safe is not None and safe.strip("'\"").lower() not in _OFF:
+        raise not_supported(
+            "sql_safe_updates with a write whose rows are read first", "SET sql_safe_updates = 0 before it"
+        )
 
 
 async def _run_steps(session: Session, verb: Verb, write: DerivedWrite, perform: Perform) -> Outcome:

@@ -28,6 +28,7 @@ from dbmesh.planner.plan import (
     Names,
     Relay,
     RenameValues,
+    RowMerge,
     SessionStatement,
     ShardPlan,
     Shot,
@@ -45,6 +46,7 @@ from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up_in
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
@@ -376,12 +378,13 @@ async def _exchange(
     undoable = False
     target = RenamingSink(sink, bound.answer, bound.names) if isinstance(bound.answer, RenameValues) else sink
     try:
-        await loan.take(database, plan, bound.shots, bound.answer)
+        answer = limited(bound, plan.verb, session.state)
+        await loan.take(database, plan, bound.shots, answer)
         undoable = not plan.reads_only and len(bound.shots) > 1 and bool(session.transaction.branches)
         if undoable and undo:
             await session.transaction.begin_statement()
         lanes = loan.lanes if execute is None else [await _prepared(lane, execute) for lane in loan.lanes]
-        exchange = Exchange(lanes, bound.answer, target, session.mesh.limits)
+        exchange = Exchange(lanes, answer, target, session.mesh.limits)
         session.announce(exchange)
         outcome = await exchange.run()
         outcome.warnings[:] = [
@@ -413,9 +416,10 @@ async def _prepared(lane: Lane, execute: MakeExecute) -> Lane:
 
 
 def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> SessionState:
-    """The session's state; for a statement that asks several times for the time, with its one moment in it: the
-    variable `timestamp` is what NOW() and DEFAULT CURRENT_TIMESTAMP read (manual, "Server System Variables")."""
-    state = session.state
+    """The session's state, its sql_select_limit left to the merge; for a statement that asks several times for the time,
+    with its one moment in it: the variable `timestamp` is what NOW() and DEFAULT CURRENT_TIMESTAMP read (manual,
+    "Server System Variables")."""
+    state = without_limit(session.state) if isinstance(bound.answer, RowMerge) else session.state
     if len(bound.shots) == 1 or not plan.reads_clock or state.variable("timestamp") is not None:
         return state
     seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)

@@ -172,11 +172,11 @@ async def _system_variable(session: Session, state: SessionState, assignment: As
 
 
 async def _literal(session: Session, assignment: Assignment) -> str:
-    """The value of an assignment as an SQL literal. An expression is computed once, as the statement `SELECT (…)` of this
-    session would be, so that every connection gets the same value, and tables are found where their rows are."""
+    """The value of an assignment as an SQL literal. An expression is computed once, as the statement `SELECT (…) LIMIT 1` of
+    this session would be, so that every connection gets the same value, and tables are found where their rows are."""
     if assignment.literal:
         return assignment.expression
-    database, plan, literals = look_up(session, f"SELECT ({assignment.expression})")
+    database, plan, literals = look_up(session, f"SELECT ({assignment.expression}) LIMIT 1")
     if isinstance(plan, SessionStatement):
         raise not_supported("this expression in SET", "run it as a SELECT and SET its value")
     bound = plan.bind(execution.make_call(session, database, literals))

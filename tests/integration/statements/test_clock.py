@@ -72,8 +72,9 @@ def test_inside_a_transaction_too(client: pymysql.Connection[Any]) -> None:
     [first] = _moments(client, "NOW(6)")
     assert ask(client, "UPDATE t_auto SET made = NOW(6)").affected == 6
     [second] = _moments(client)
+    [third] = _moments(client, "NOW(6)")
     ask(client, "COMMIT")
-    assert first < second
+    assert first < second < third
 
 
 def test_a_broadcast_table_holds_the_same_time_everywhere(client: pymysql.Connection[Any], own: Shop) -> None:

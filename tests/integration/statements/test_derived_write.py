@@ -132,3 +132,20 @@ def test_prepared_derived_writes_take_their_parameters(writing_twins: Twins) -> 
     mesh = ask(writing_twins.mesh, "EXECUTE d USING @country")
     assert mesh.affected == ask(writing_twins.plain, "EXECUTE d USING @country").affected == 3
     writing_twins.same_rows_stored("t_user")
+
+
+def test_the_rows_of_a_write_are_not_limited(writing_twins: Twins) -> None:
+    writing_twins.same("SET sql_select_limit = 2")
+    for client in (writing_twins.mesh, writing_twins.plain):
+        assert ask(client, "UPDATE t_user SET user_id = user_id + 1000").affected == 60
+        ask(client, "INSERT INTO t_auto (id, word, n) SELECT order_id + 5000, status, qty FROM t_order")
+    writing_twins.same_rows_stored("t_user", "t_auto")
+    writing_twins.same("SELECT user_id FROM t_user ORDER BY user_id")
+
+
+def test_safe_updates_refuse_what_no_server_can_check(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as client:
+        ask(client, "SET sql_safe_updates = ON")
+        assert ask(client, "UPDATE t_user SET user_id = user_id + 1000").error == 1235
+        ask(client, "SET sql_safe_updates = OFF")
+        assert ask(client, "UPDATE t_user SET user_id = user_id + 1000").error is None
