@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import ParamSpec, Protocol
 
 from dbmesh.backend.connection import Connection, Pipeline, Receiver
@@ -249,10 +250,11 @@ class Exchange:
             run.adjust_flow()
 
     def _outcome(self) -> Outcome:
-        told = [run for run in self._runs if run.warnings]
-        warnings = [
-            warning for run in told for shot in sorted(run.warnings) for warning in run.warnings[shot]
-        ]
+        told = [run.warnings[shot] for run in self._runs for shot in sorted(run.warnings)]
+        if isinstance(self._answer, CountMerge) and self._answer.broadcast:
+            # Every data source did the same work: the first one's count is told, and its warnings.
+            told = [self._runs[0].warnings.get(0, [])]
+        warnings = list(chain.from_iterable(told))
         oks = [ok for run in self._runs for ok in run.oks]
         if self._merger is not None:
             # SHOW WARNINGS tells no more than max_error_count of them; the packets count all.

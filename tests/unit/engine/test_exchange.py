@@ -79,6 +79,20 @@ async def test_counts_add_up_and_warnings_are_fetched() -> None:
     assert outcome.warnings == [ShardWarning("Note", 1051, "unknown")] * 2
 
 
+async def test_the_same_write_everywhere_tells_the_first_ones_warnings() -> None:
+    def answer(connection: ScriptedConnection, sql: str, receiver: object) -> None:
+        if sql == "SHOW WARNINGS":
+            connection.rows([NUMBER] * 3, [encode_text_row([b"Warning", b"1062", b"duplicate"])])
+        else:
+            ok(2, warnings=1)(connection, sql, receiver)  # type: ignore[arg-type]
+
+    connections = [ScriptedConnection("ds_0", answer), ScriptedConnection("ds_1", answer)]
+    _, _, work = run(connections, CountMerge(broadcast=True))
+    outcome = await work
+    assert (outcome.ok.affected_rows, outcome.ok.warnings) == (2, 1)
+    assert outcome.warnings == [ShardWarning("Warning", 1062, "duplicate")]
+
+
 async def test_a_limit_ends_the_statement_and_the_rows_behind_it_are_read_and_dropped() -> None:
     connection = ScriptedConnection("ds_0", silence)
     _, kept, work = run([connection], RowMerge(limit=2))
