@@ -29,7 +29,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.system_tables import SHARED_TABLES, SYSTEM_TABLES
-from dbmesh.planner.template import Frame, SessionValue, slot_value
+from dbmesh.planner.template import Edits, Frame, SessionValue, quote_name, slot_value
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import Slot, SlotKind
@@ -127,8 +127,26 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
         if isinstance(database, exp.Identifier) and database.name.lower() == INFORMATION_SCHEMA:
             edits.replace(database.meta["start"], column.args["table"].meta["start"])
     keep_column_names(context, edits)
+    _keep_capitals(context, edits)
     references = tuple(_reference(context, table) for table in places)
     return SystemPlan(references, merge_node(context), edits.build().frame(()), as_written, context.flags)
+
+
+def _keep_capitals(context: PlanContext, edits: Edits) -> None:
+    """MySQL titles a column of information_schema in capitals, MariaDB as the client spells it. A temporary table's columns are titled
+    as they are spelled on both, so MySQL alone is told: MariaDB skips this kind of comment."""
+    for select in context.statement.tree.find_all(exp.Select):
+        source = select.args.get("from_")
+        joins: Sequence[exp.Join] = select.args.get("joins") or ()
+        tables = [part.this for part in (source, *joins) if part is not None]
+        if not tables or any(
+            not isinstance(table, exp.Table) or table.db.lower() != INFORMATION_SCHEMA for table in tables
+        ):
+            continue
+        for item in select.expressions:
+            if isinstance(item, exp.Column) and isinstance(item.this, exp.Identifier):
+                title = quote_name(item.name.upper(), quoted=True)
+                edits.insert(item.this.meta["end"] + 1, f" /*!80000 AS {title} */")
 
 
 def merge_node(context: PlanContext) -> str:

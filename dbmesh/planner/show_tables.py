@@ -56,17 +56,24 @@ _EVENTS = (
 @dataclass(frozen=True, slots=True)
 class ShowQuery:
     """One kind of SHOW. `like` is the title LIKE looks at, `order` the titles its rows are ordered by, '' where they come
-    in the order of information_schema; `where` restricts it further."""
+    in the order of information_schema; `where` restricts it further, `tail` is SQL behind all."""
 
     system_table: str
     items: str
     like: str
     order: str = ""
     where: str = ""
+    tail: str = ""
 
 
 TABLE_STATUS = ShowQuery("TABLES", _STATUS, "Name", "Name")
-INDEX = ShowQuery("STATISTICS", _INDEX, "Key_name")
+# MySQL's information_schema lists indexes by name, its SHOW INDEX the unique ones first.
+INDEX = ShowQuery(
+    "STATISTICS",
+    _INDEX,
+    "Key_name",
+    tail=" /*!80000 ORDER BY Key_name <> 'PRIMARY', Non_unique, Key_name, Seq_in_index */",
+)
 TRIGGERS = ShowQuery("TRIGGERS", _TRIGGERS, "Table", "Table")
 EVENTS = ShowQuery("EVENTS", _EVENTS, "Name", "Name")
 PROCEDURES = ShowQuery("ROUTINES", _ROUTINES, "Name", "Name", "ROUTINE_TYPE = 'PROCEDURE'")
@@ -105,7 +112,7 @@ def plan_show(
         if conditions:
             inner += f" WHERE {' AND '.join(conditions)}"
         order = f" ORDER BY {quote_name(query.order, quoted=True)}" if query.order else ""
-        segments = (f"SELECT * FROM ({inner}) AS {query.system_table}", *kept, order)
+        segments = (f"SELECT * FROM ({inner}) AS {query.system_table}", *kept, order, query.tail)
         return Template(segments, context.flags).frame(())
 
     return SystemPlan(

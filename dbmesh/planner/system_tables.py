@@ -59,6 +59,8 @@ class SystemTable:
     * `schemas`, `tables`: the other columns that name schemas and tables; `texts`: columns whose SQL names them.
     * `key`: columns that tell the rows of one table (or schema) apart.
     * `combined`: columns that several data nodes have a part of; all others are the first node's.
+    * `source`: what to read instead of the table itself where that does not tell enough; columns behind the table's own
+      are dropped.
     * `lists_itself`: whether information_schema's own tables have rows there.
     """
 
@@ -70,6 +72,7 @@ class SystemTable:
     key: tuple[str, ...] = ()
     combined: Mapping[str, Combined] = field(default_factory=dict)
     lists_itself: bool = False
+    source: str = ""
 
 
 SYSTEM_TABLES: Mapping[str, SystemTable] = MappingProxyType(
@@ -97,8 +100,16 @@ SYSTEM_TABLES: Mapping[str, SystemTable] = MappingProxyType(
             tables=("REFERENCED_TABLE_NAME",),
             key=("CONSTRAINT_NAME",),
         ),
-        # MariaDB's form: MySQL's has no TABLE_NAME, so that a MySQL data source answers error 1054 here.
-        "CHECK_CONSTRAINTS": SystemTable("CONSTRAINT_SCHEMA", key=("CONSTRAINT_NAME",)),
+        # MySQL's has no TABLE_NAME, which only MySQL is told to add.
+        "CHECK_CONSTRAINTS": SystemTable(
+            "CONSTRAINT_SCHEMA",
+            key=("CONSTRAINT_NAME",),
+            source=(
+                "(SELECT c.* /*!80000 , t.TABLE_NAME */ FROM information_schema.CHECK_CONSTRAINTS AS c /*!80000 JOIN "
+                "information_schema.TABLE_CONSTRAINTS AS t ON t.CONSTRAINT_SCHEMA = c.CONSTRAINT_SCHEMA AND "
+                "t.CONSTRAINT_NAME = c.CONSTRAINT_NAME AND t.CONSTRAINT_TYPE = 'CHECK' */) AS checks"
+            ),
+        ),
         "VIEWS": SystemTable(texts=("VIEW_DEFINITION",)),
         "TRIGGERS": SystemTable(
             "EVENT_OBJECT_SCHEMA", "EVENT_OBJECT_TABLE", schemas=("TRIGGER_SCHEMA",), key=("TRIGGER_NAME",)

@@ -120,7 +120,8 @@ async def _read(session: Session, database: Database, source: str, scan: SystemS
         # Times of creation and the like are told in the session's time zone.
         await connection.bring_to(LOAD_STATE.with_variable("time_zone", session.state.variable("time_zone")))
         session.announce(Reading(connection))
-        sql = f"SELECT * FROM {INFORMATION_SCHEMA}.{scan.system_table} WHERE {where}"
+        table = SYSTEM_TABLES[scan.system_table].source or f"{INFORMATION_SCHEMA}.{scan.system_table}"
+        sql = f"SELECT * FROM {table} WHERE {where}"
         return await collect(connection, sql.encode("utf-8", "surrogateescape"))
     finally:
         session.announce(None)
@@ -168,11 +169,12 @@ async def _load(merge: Connection, scan: SystemScan, rows: Sequence[Row]) -> Non
     """One temporary table with the system table's own columns, and its rows."""
     made = f"CREATE TEMPORARY TABLE {scan.table} AS SELECT * FROM {INFORMATION_SCHEMA}.{scan.system_table} LIMIT 0"
     await collect(merge, made.encode())
+    width = len((await collect(merge, f"SELECT * FROM {scan.table}".encode())).columns)
     head = f"INSERT INTO {scan.table} VALUES ".encode()
     waiting: list[bytes] = []
     size = 0
     for row in rows:
-        waiting.append(_row_text(row))
+        waiting.append(_row_text(row[:width]))
         size += len(waiting[-1])
         if size >= STATEMENT_BYTES:
             await collect(merge, head + b",".join(waiting))

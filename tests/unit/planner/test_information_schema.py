@@ -52,7 +52,7 @@ def test_every_place_has_its_own_temporary_table() -> None:
     assert isinstance(answer, SystemFederation)
     assert answer.scans == (SystemScan("dbmesh_s1", "TABLES"), SystemScan("dbmesh_s2", "TABLES"))
     assert answer.final == (
-        b"SELECT a.table_name FROM dbmesh_s1 a JOIN dbmesh_s2 AS TABLES USING (table_name)"
+        b"SELECT a.table_name /*!80000 AS `TABLE_NAME` */ FROM dbmesh_s1 a JOIN dbmesh_s2 AS TABLES USING (table_name)"
     )
     assert plan.prototype(()) == Shot("ds_0", sql.encode())
 
