@@ -27,6 +27,7 @@ from dbmesh.backend.pool import Pool
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.catalog import Cataloguing, load_tables
 from dbmesh.errors import MeshError, ShardError
+from dbmesh.governance.databases import read_databases
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.made_rules import read_made
@@ -90,9 +91,10 @@ async def serve(
     keeper: Keeper | None = None
     try:
         store = await open_store(configuration, directory or Path())
-        mesh = await build_mesh(configuration, pools, store)
+        assembly = await assemble(configuration, pools, store)
+        mesh = assembly.mesh
         if store is not None:
-            keeper = mesh.keeper = Keeper(store, mesh, time.time, os.urandom)
+            keeper = mesh.keeper = Keeper(store, assembly, time.time, os.urandom)
         version = _announced_version(pools)
         accounts = Accounts(configuration.users)
         listener = Listener(mesh, accounts, tasks, _tls(configuration), version)
@@ -174,51 +176,101 @@ async def stored_rules(store: Store, rule_set: RuleSet) -> RuleSet:
 async def build_mesh(configuration: Configuration, pools: list[Pool], store: Store | None = None) -> Mesh:
     """Pools, catalogs and plans of every logic database, with the rules of the store. Pools made are added to `pools` for
     the caller to close. Raises StartError."""
+    return (await assemble(configuration, pools, store)).mesh
+
+
+async def assemble(configuration: Configuration, pools: list[Pool], store: Store | None) -> Assembly:
+    """As `build_mesh`, with what it takes to change the mesh while it runs."""
     if not configuration.databases:
         raise StartError("the configuration has no logic database")
     rule_sets = dict(configuration.databases)
     if store is not None:
+        for made in await read_databases(store):
+            beside = configuration.databases.get(made.beside.lower())
+            if beside is not None:
+                rule_sets.setdefault(made.name.lower(), made.rule_set(beside))
         rule_sets = {name: await stored_rules(store, rule_set) for name, rule_set in rule_sets.items()}
-    plan_cache_size = int(configuration.properties["plan-cache-size"])
-    worker = 0
+    assembly = Assembly(configuration, pools, rule_sets)
+    mesh = assembly.mesh
+    try:
+        await asyncio.gather(*(mesh.reload(database) for database in mesh.databases.values()))
+    except AmbiguousTable as error:
+        raise StartError(str(error)) from error
+    return assembly
 
-    async def reload(database: Database) -> Database:
+
+class Assembly:
+    """Builds logic databases: those of the configuration, and those made and dropped while the mesh runs."""
+
+    def __init__(
+        self, configuration: Configuration, pools: list[Pool], rule_sets: dict[str, RuleSet]
+    ) -> None:
+        self._pools = pools
+        self._rule_sets = rule_sets
+        self._plan_cache_size = int(configuration.properties["plan-cache-size"])
+        self._worker = 0
+        self._loop = asyncio.get_running_loop()
+        self._tables_known: dict[str, dict[str, Mapping[str, TableSchema]]] = {}
+        databases = {name.lower(): self._database(rule_set) for name, rule_set in rule_sets.items()}
+        self.mesh = Mesh(configuration, databases, self._reload, self._loop.time())
+
+    async def add(self, rule_set: RuleSet) -> None:
+        """One more logic database, its catalog read."""
+        self._rule_sets[rule_set.database.lower()] = rule_set
+        database = self._database(rule_set)
+        self.mesh.add_database(database)
+        await self.mesh.reload(database)
+        self._plan_anew()
+
+    async def remove(self, database: Database) -> None:
+        """Take a logic database out; its connections are closed."""
+        del self._rule_sets[database.name.lower()]
+        self.mesh.remove_database(database.name)
+        self._plan_anew()
+        for pool in (*database.pools.values(), *database.merge_pools.values()):
+            self._pools.remove(pool)
+            await pool.close()
+
+    def _plan_anew(self) -> None:
+        """What has been planned knows the logic databases there were."""
+        for key, database in self.mesh.databases.items():
+            self.mesh.databases[key] = replace(
+                database, plans=self._plans(database.rule_set, database.catalog)
+            )
+
+    def _plans(self, rule_set: RuleSet, catalog: Catalog) -> PlanCache:
+        return PlanCache(Planner(rule_set, catalog, self._rule_sets), self._plan_cache_size)
+
+    def _database(self, rule_set: RuleSet) -> Database:
+        """A logic database whose catalog has not been read."""
+        own = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
+        merging = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
+        self._pools.extend((*own.values(), *merging.values()))
+        self._tables_known[rule_set.database.lower()] = {}
+        nothing = Catalog({}, {})
+        return Database(
+            rule_set.database,
+            rule_set,
+            nothing,
+            self._plans(rule_set, nothing),
+            MappingProxyType(own),
+            {},
+            self._loop.time(),
+            merge_pools=MappingProxyType(merging),
+        )
+
+    async def _reload(self, database: Database) -> Database:
         key, rule_set = database.name.lower(), database.rule_set
-        catalog, unread = await load_catalog(rule_set, database.pools, tables_known[key])
-        rule_sets[key] = rule_set
+        catalog, unread = await load_catalog(rule_set, database.pools, self._tables_known[key])
+        self._rule_sets[key] = rule_set
         return replace(
             database,
             catalog=catalog,
-            plans=PlanCache(Planner(rule_set, catalog, rule_sets), plan_cache_size),
-            key_generators=MappingProxyType(_generators(rule_set, database.key_generators, worker)),
-            loaded_at=loop.time(),
+            plans=self._plans(rule_set, catalog),
+            key_generators=MappingProxyType(_generators(rule_set, database.key_generators, self._worker)),
+            loaded_at=self._loop.time(),
             unread=unread,
         )
-
-    loop = asyncio.get_running_loop()
-    databases: dict[str, Database] = {}
-    tables_known: dict[str, dict[str, Mapping[str, TableSchema]]] = {name.lower(): {} for name in rule_sets}
-    for key, rule_set in rule_sets.items():
-        own = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
-        merging = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
-        pools.extend((*own.values(), *merging.values()))
-        database = Database(
-            rule_set.database,
-            rule_set,
-            Catalog({}, {}),
-            PlanCache(Planner(rule_set, Catalog({}, {}), rule_sets), plan_cache_size),
-            MappingProxyType(own),
-            {},
-            loop.time(),
-            merge_pools=MappingProxyType(merging),
-        )
-        databases[key.lower()] = database
-    mesh = Mesh(configuration, databases, reload, loop.time())
-    try:
-        await asyncio.gather(*(mesh.reload(database) for database in databases.values()))
-    except AmbiguousTable as error:
-        raise StartError(str(error)) from error
-    return mesh
 
 
 def _generators(rule_set: RuleSet, known: Mapping[str, KeyGenerator], worker: int) -> dict[str, KeyGenerator]:
@@ -328,7 +380,7 @@ async def _keep_house(listener: Listener, pools: list[Pool]) -> None:
     while True:
         await asyncio.sleep(HOUSEKEEPING_INTERVAL)
         now = loop.time()
-        for pool in pools:
+        for pool in tuple(pools):
             await pool.close_idle(now)
         listener.close_quiet(now)
 

@@ -10,18 +10,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Flavour
 from dbmesh.engine.collect import collect
-from dbmesh.errors import STORE, TABLE_EXISTS, MeshError
-from dbmesh.governance import counters, ddl_journal
+from dbmesh.errors import DATABASE_EXISTS, STORE, TABLE_EXISTS, MeshError, ShardError, not_supported
+from dbmesh.governance import counters, databases, ddl_journal
+from dbmesh.governance.databases import MadeDatabase
 from dbmesh.governance.ddl_journal import DdlRecord, NodeWork
 from dbmesh.governance.store import Conflict, Store, StoreError
 from dbmesh.planner.plan import RuleChange, Shot
 from dbmesh.planner.template import quote_name
-from dbmesh.rules.auto_tables import with_made
+from dbmesh.rules.auto_tables import MOST_NAME, with_made
 from dbmesh.rules.keygen.auto_increment import AutoIncrement, KeysNeeded
+from dbmesh.rules.loader import RESERVED
 from dbmesh.rules.ruleset import RuleSet
 from dbmesh.session.mesh import Database, DdlStatement, Mesh
 
@@ -31,14 +33,34 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+class Databases(Protocol):
+    """Builds logic databases into the running mesh and takes them out."""
+
+    @property
+    def mesh(self) -> Mesh: ...
+
+    async def add(self, rule_set: RuleSet) -> None:
+        """Pools, catalog and plans of one more logic database."""
+        ...
+
+    async def remove(self, database: Database) -> None:
+        """Serve it no longer and close its pools."""
+        ...
+
+
 class Keeper:
     """A `RuleKeeper` over a store. `clock` gives seconds since 1970, `random_bytes(n)` n random bytes."""
 
     def __init__(
-        self, store: Store, mesh: Mesh, clock: Callable[[], float], random_bytes: Callable[[int], bytes]
+        self,
+        store: Store,
+        databases: Databases,
+        clock: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         self._store = store
-        self._mesh = mesh
+        self._databases = databases
+        self._mesh = databases.mesh
         self._clock = clock
         self._random_bytes = random_bytes
         self._records: dict[str, DdlRecord] = {}
@@ -101,6 +123,51 @@ class Keeper:
 
             await counters.lease(self._store, database.name, generator, needed.end, greatest)
 
+    async def create_database(self, beside: Database, name: str, options: str) -> None:
+        """See `RuleKeeper`. It is in the store before a server has it: what a crash leaves can be dropped."""
+        if any(config.kind != "mysql" for config in beside.rule_set.data_sources.values()):
+            raise not_supported(
+                f"CREATE DATABASE beside '{beside.name}'", "use MySQL or MariaDB data sources"
+            )
+        if not 0 < len(name) <= MOST_NAME or name.lower() in RESERVED:
+            raise not_supported(f"a database named '{name[:80]}'", "choose another name")
+        made = MadeDatabase(name, beside.name)
+        rule_set = made.rule_set(beside.rule_set)
+        try:
+            async with _reached():
+                await databases.keep(self._store, made)
+        except Conflict as conflict:
+            raise MeshError(DATABASE_EXISTS, database=name) from conflict
+        done: list[str] = []
+        try:
+            for source in rule_set.data_sources:
+                await _run(beside, source, f"CREATE DATABASE {_quoted(name)} {options}")
+                done.append(source)
+        except ShardError:
+            for source in done:
+                await _run(beside, source, f"DROP DATABASE {_quoted(name)}")
+            async with _reached():
+                await databases.forget(self._store, name)
+            raise
+        await self._databases.add(rule_set)
+
+    async def drop_database(self, database: Database) -> None:
+        """See `RuleKeeper`."""
+        async with _reached():
+            made = {one.name.lower(): one for one in await databases.read_databases(self._store)}
+        found = made.get(database.name.lower())
+        beside = None if found is None else self._mesh.database(found.beside)
+        if beside is None:
+            raise not_supported(
+                f"DROP DATABASE '{database.name}', which the configuration names",
+                "remove its database-*.yaml file",
+            )
+        for source in database.rule_set.data_sources:
+            await _run(beside, source, f"DROP DATABASE IF EXISTS {_quoted(database.name)}")
+        async with _reached():
+            await databases.forget(self._store, database.name)
+        await self._databases.remove(database)
+
     async def close(self) -> None:
         """Give back the numbers nobody used."""
         for database in self._mesh.databases.values():
@@ -133,6 +200,19 @@ async def greatest_number(database: Database, table: str) -> int:
         finally:
             pool.release(connection, asyncio.get_running_loop().time())
     return max(numbers)
+
+
+async def _run(database: Database, data_source: str, sql: str) -> None:
+    pool = database.pools[data_source]
+    connection = await pool.acquire(Flavour())
+    try:
+        await collect(connection, sql.encode("utf-8", "surrogateescape"))
+    finally:
+        pool.release(connection, asyncio.get_running_loop().time())
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def _generators(database: Database, table: str) -> list[AutoIncrement]:

@@ -41,3 +41,13 @@ def ddl(record: str) -> str:
 def migrations_prefix(database: str) -> str:
     """The migrations applied to a logic database, by file name."""
     return f"{database_prefix(database)}migrations/"
+
+
+def databases_prefix() -> str:
+    """The logic databases that CREATE DATABASE made."""
+    return f"{NAMESPACE}/databases/"
+
+
+def database(name: str) -> str:
+    """One such database."""
+    return f"{databases_prefix()}{name.lower()}"

@@ -14,6 +14,7 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.planner.auto_tables import plan_alter_made, plan_auto_table, plan_rename_made
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.ddl_database import plan_database
 from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere, plan_shots
 from dbmesh.planner.ddl_places import (
     DdlTable,
@@ -34,7 +35,7 @@ from dbmesh.planner.ddl_reading import (
     read_truncate,
 )
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.plan import CountMerge, Relay, RenameValues, RuleChange, ShardPlan, Verb
+from dbmesh.planner.plan import CountMerge, Plan, Relay, RenameValues, RuleChange, ShardPlan, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
@@ -44,7 +45,7 @@ from dbmesh.rules.ruleset import ShardedTable, SingleTable
 _BY_HAND = "create it on the data source itself; the mesh finds tables there"
 
 
-def plan_ddl(context: PlanContext) -> ShardPlan | None:
+def plan_ddl(context: PlanContext) -> Plan | None:
     """The plan of a DDL or table maintenance statement, None when it is neither.
 
     Raises MeshError: PARSE_ERROR, UNKNOWN_TABLE, NOT_SUPPORTED.
@@ -54,6 +55,8 @@ def plan_ddl(context: PlanContext) -> ShardPlan | None:
     if word in ("CREATE", "ALTER", "DROP"):
         kind = _object_kind(reader)
         planner = _PLANNERS.get((word, kind))
+        if kind in ("DATABASE", "SCHEMA") and word != "ALTER" and context.rule_set.auto_shards:
+            return plan_database(LexemeReader(context.original_text))
         if planner is None:
             raise not_supported(f"{word} {kind}", _REFUSED.get(kind, _BY_HAND))
         return planner(context, reader)

@@ -609,6 +609,23 @@ class ShowSessions:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateDatabase:
+    """CREATE DATABASE. `options` is the text behind the name."""
+
+    name: str
+    options: str
+    if_not_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropDatabase:
+    """DROP DATABASE."""
+
+    name: str
+    if_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing:
     """Accepted and without effect here: nothing but a comment, UNLOCK TABLES. An empty text is error 1065."""
 
@@ -681,6 +698,8 @@ SessionStatement = (
     | CallProcedure
     | ShowCreate
     | LoadData
+    | CreateDatabase
+    | DropDatabase
     | Nothing
 )
 """Statements the session answers by itself."""

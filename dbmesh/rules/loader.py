@@ -45,7 +45,7 @@ DATABASE_FILES: Final = "database-*.yaml"
 
 _SUPPORTED: Final = ("!SHARDING", "!BROADCAST", "!SINGLE", "!MESH")
 _LATER: Final = ("!READWRITE_SPLITTING", "!ENCRYPT", "!MASK", "!SHADOW")
-_RESERVED: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
+RESERVED: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
 def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configuration:
@@ -134,7 +134,7 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         file = validate(SourceFile(source.name), (), {"databaseName": "?"} | source.value, DatabaseFile)
     if file is None:
         return None
-    if file.database_name.lower() in _RESERVED:
+    if file.database_name.lower() in RESERVED:
         source.report(("databaseName",), f"'{file.database_name}' is MySQL's own", "choose another name")
     data_sources: dict[str, DataSourceConfig] = {}
     for name, section in file.data_sources.items():

@@ -13,6 +13,9 @@ from typing_extensions import TypeIs
 
 from dbmesh.engine.exchange import ShardWarning
 from dbmesh.errors import (
+    DATABASE_ABSENT,
+    DATABASE_DENIED,
+    DATABASE_EXISTS,
     EMPTY_QUERY,
     NOT_THREAD_OWNER,
     SAVEPOINT_UNKNOWN,
@@ -29,7 +32,9 @@ from dbmesh.planner.plan import (
     Call,
     CallProcedure,
     Commit,
+    CreateDatabase,
     Do,
+    DropDatabase,
     Kill,
     LoadData,
     LocalRows,
@@ -50,6 +55,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.session import execution, routines
 from dbmesh.session.load_data import load_data
+from dbmesh.session.mesh import RuleKeeper
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
@@ -302,6 +308,48 @@ async def _show_sessions(session: Session, statement: ShowSessions, sink: Result
     sink.local_rows([text_column(name) for name in names], rows, session.status | more)
 
 
+def _check_may_administer(session: Session, name: str) -> RuleKeeper:
+    keeper = session.mesh.keeper
+    if session.allowed_databases is not None:
+        raise MeshError(DATABASE_DENIED, user=session.user_name, host=session.host, database=name)
+    if keeper is None:
+        raise not_supported("CREATE and DROP DATABASE without a store", "write a database-*.yaml file")
+    return keeper
+
+
+async def _create_database(session: Session, statement: CreateDatabase, sink: ResultSink, more: int) -> None:
+    keeper = _check_may_administer(session, statement.name)
+    await session.end_transaction(commit=True)
+    session.warnings = []
+    exists = MeshError(DATABASE_EXISTS, database=statement.name)
+    if session.mesh.database(statement.name) is None:
+        await keeper.create_database(session.current_database(), statement.name, statement.options)
+    elif statement.if_not_exists:
+        session.warnings = [ShardWarning("Note", exists.number, str(exists))]
+    else:
+        raise exists
+    session.row_count = 1
+    sink.ok(OkPacket(affected_rows=1, status=session.status | more, warnings=len(session.warnings)))
+
+
+async def _drop_database(session: Session, statement: DropDatabase, sink: ResultSink, more: int) -> None:
+    keeper = _check_may_administer(session, statement.name)
+    await session.end_transaction(commit=True)
+    session.warnings = []
+    absent = MeshError(DATABASE_ABSENT, database=statement.name)
+    database = session.mesh.database(statement.name)
+    if database is not None:
+        await keeper.drop_database(database)
+        if (session.database or "").lower() == statement.name.lower():
+            session.database = None
+    elif statement.if_exists:
+        session.warnings = [ShardWarning("Note", absent.number, str(absent))]
+    else:
+        raise absent
+    session.row_count = 0
+    _ok(session, sink, more)
+
+
 async def _nothing(session: Session, statement: Nothing, sink: ResultSink, more: int) -> None:
     del statement
     if not session.command_text.strip():
@@ -326,6 +374,8 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     ShowProcessList: _show_process_list,
     ShowSessions: _show_sessions,
     LoadData: load_data,
+    CreateDatabase: _create_database,
+    DropDatabase: _drop_database,
     Nothing: _nothing,
     Do: routines.do,
     CallProcedure: routines.call,

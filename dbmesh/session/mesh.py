@@ -77,6 +77,14 @@ class RuleKeeper(Protocol):
         """Every shot has ended well: the rules change in this process and in the store, the record is gone."""
         ...
 
+    async def create_database(self, beside: Database, name: str, options: str) -> None:
+        """Make a logic database of this name on the servers of another. Raises MeshError or ShardError."""
+        ...
+
+    async def drop_database(self, database: Database) -> None:
+        """Take a logic database away with everything in it. Raises MeshError or ShardError."""
+        ...
+
     async def lease(self, database: Database, needed: KeysNeeded) -> None:
         """Take more numbers for a generator."""
         ...
@@ -116,6 +124,16 @@ class Mesh:
         """A logic database, its name compared without case."""
         return self.databases.get(name.lower())
 
+    def add_database(self, database: Database) -> None:
+        """Serve one more logic database."""
+        key = database.name.lower()
+        self._reloading[key] = asyncio.Lock()
+        self.databases[key] = database
+
+    def remove_database(self, name: str) -> None:
+        """Serve a logic database no longer."""
+        del self.databases[name.lower()]
+
     @property
     def default_database(self) -> Database:
         """Serves sessions that have not chosen a database: any will do for SELECT 1."""
@@ -126,7 +144,11 @@ class Mesh:
         that overlap, the one that began first must not have the last word."""
         name = database.name.lower()
         async with self._reloading[name]:
-            self.databases[name] = await self._reload(self.databases[name])
+            current = self.databases.get(name)
+            following = None if current is None else await self._reload(current)
+            # A database that was dropped in the meantime stays dropped.
+            if following is not None and name in self.databases:
+                self.databases[name] = following
 
     async def change_rules(self, name: str, change: Callable[[RuleSet], RuleSet]) -> None:
         """Give a database another rule set; statements that have begun keep the one they began with."""

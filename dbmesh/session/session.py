@@ -188,7 +188,12 @@ class Session:
                 if name in allowed:
                     return database
             raise MeshError(NO_DATABASE)
-        return self.mesh.databases[self.database.lower()]
+        found = self.mesh.databases.get(self.database.lower())
+        if found is None:
+            # Another session has dropped it.
+            self.database = None
+            return self.current_database()
+        return found
 
     def encoding(self) -> str:
         """How the session's character set is read in Python; Latin-1 stands in for sets Python does not know, because

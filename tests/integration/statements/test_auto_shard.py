@@ -123,3 +123,39 @@ def test_a_create_that_fails_everywhere_leaves_nothing(auto: AutoMesh, run: Run)
     run("CREATE TABLE bad (id INT PRIMARY KEY, v INT)")
     run("INSERT INTO bad VALUES (1, 1)")
     assert run("SELECT * FROM bad") == [(1, 1)]
+
+
+def test_a_database_is_made_over_the_same_servers_and_dropped(auto: AutoMesh, run: Run) -> None:
+    for server in auto.servers:
+        server.execute("DROP DATABASE IF EXISTS other")
+    run("CREATE DATABASE other CHARACTER SET latin1 COLLATE latin1_bin")
+    assert run("SHOW DATABASES LIKE 'o%'") == [("other",)]
+    with pytest.raises(pymysql.err.ProgrammingError, match="database exists"):
+        run("CREATE DATABASE other")
+    run("CREATE DATABASE IF NOT EXISTS other")
+    run("USE other")
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(10))")
+    run("INSERT INTO t (name) VALUES ('a'), ('b'), ('c'), ('d')")
+    for number in range(SHARDS):
+        server = auto.servers[number % 2]
+        assert server.execute(f"SELECT COUNT(*) FROM other.t_{number}") == [(1,)]
+        [(_, definition)] = server.execute(f"SHOW CREATE TABLE other.t_{number}")
+        assert "latin1_bin" in definition
+    run.connection.close()  # type: ignore[attr-defined]
+    auto.mesh.stop_cleanly()
+    auto.mesh.start()
+    with auto.mesh.connect("other") as again, again.cursor() as cursor:
+        cursor.execute("SELECT id, name FROM t ORDER BY id")
+        assert cursor.fetchall() == ((1, "a"), (2, "b"), (3, "c"), (4, "d"))
+        cursor.execute("DROP DATABASE other")
+        cursor.execute("SELECT DATABASE()")
+        assert cursor.fetchall() == ((None,),)
+        with pytest.raises(pymysql.err.OperationalError, match="Unknown database"):
+            cursor.execute("USE other")
+        with pytest.raises(pymysql.err.OperationalError, match="database doesn't exist"):
+            cursor.execute("DROP DATABASE other")
+        cursor.execute("DROP DATABASE IF EXISTS other")
+        with pytest.raises(pymysql.err.NotSupportedError, match="which the configuration names"):
+            cursor.execute("DROP DATABASE app")
+    for server in auto.servers:
+        assert server.execute("SHOW DATABASES LIKE 'other'") == []
