@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 
 from dbmesh.governance import layout, made_rules
 from dbmesh.governance.store import ABSENT, Store, Write
-from dbmesh.planner.plan import RuleChange, Shot
-from dbmesh.rules.ruleset import MadeTable
+from dbmesh.planner.plan import Shot
+from dbmesh.rules.ruleset import MadeTable, RuleChange
 
 
 @dataclass(frozen=True, slots=True)

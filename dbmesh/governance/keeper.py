@@ -19,12 +19,12 @@ from dbmesh.governance import counters, databases, ddl_journal
 from dbmesh.governance.databases import MadeDatabase
 from dbmesh.governance.ddl_journal import DdlRecord, NodeWork
 from dbmesh.governance.store import Conflict, Store, StoreError
-from dbmesh.planner.plan import RuleChange, Shot
+from dbmesh.planner.plan import Shot
 from dbmesh.planner.template import quote_name
 from dbmesh.rules.auto_tables import MOST_NAME, with_made
 from dbmesh.rules.keygen.auto_increment import AutoIncrement, KeysNeeded
 from dbmesh.rules.loader import RESERVED
-from dbmesh.rules.ruleset import RuleSet
+from dbmesh.rules.ruleset import RuleChange, RuleSet
 from dbmesh.session.mesh import Database, DdlStatement, Mesh
 
 if TYPE_CHECKING:

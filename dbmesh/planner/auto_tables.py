@@ -16,7 +16,6 @@ from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere
 from dbmesh.planner.ddl_places import DdlTable, check_single, table_at
 from dbmesh.planner.ddl_reading import AlterTable, CreateTable, NamePlace
 from dbmesh.planner.lexemes import Kind, LexemeReader
-from dbmesh.planner.plan import RuleChange
 from dbmesh.planner.table_definition import (
     ForeignKey,
     TableDefinition,
@@ -26,7 +25,7 @@ from dbmesh.planner.table_definition import (
 from dbmesh.planner.template import Edits
 from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.auto_tables import MOST_NAME, algorithm_for, built, make_table
-from dbmesh.rules.ruleset import MadeTable, RuleSet, ShardedTable
+from dbmesh.rules.ruleset import MadeTable, RuleChange, RuleSet, ShardedTable
 
 
 @dataclass(frozen=True, slots=True)

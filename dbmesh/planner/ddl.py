@@ -35,12 +35,12 @@ from dbmesh.planner.ddl_reading import (
     read_truncate,
 )
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.plan import CountMerge, Plan, Relay, RenameValues, RuleChange, ShardPlan, Verb
+from dbmesh.planner.plan import CountMerge, Plan, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.planner.tree_names import rename_references
-from dbmesh.rules.ruleset import ShardedTable, SingleTable
+from dbmesh.rules.ruleset import RuleChange, ShardedTable, SingleTable
 
 _BY_HAND = "create it on the data source itself; the mesh finds tables there"
 

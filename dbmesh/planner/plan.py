@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol
 
 from dbmesh.errors import MeshError
 from dbmesh.model import DataNode, SqlValue
-from dbmesh.rules.ruleset import MadeTable
 from dbmesh.sql.delimited import FileFormat
 from dbmesh.wire.packets import ColumnDefinition
 
@@ -224,20 +223,6 @@ class DerivedWrite:
     steps: tuple[DerivedStep, ...]
     info: bytes = b""
     ignores: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RuleChange:
-    """What a DDL statement changes in the rules: tables that get a rule and tables that lose theirs. `numbering` are
-    tables whose AUTO_INCREMENT starts over, each with its least next number."""
-
-    made: tuple[MadeTable, ...] = ()
-    gone: tuple[str, ...] = ()
-    numbering: tuple[tuple[str, int], ...] = ()
-
-
-NO_CHANGE = RuleChange()
-"""What most DDL means for the rules."""
 
 
 class Shot(NamedTuple):

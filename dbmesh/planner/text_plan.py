@@ -9,18 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dbmesh.planner.plan import (
-    NO_CHANGE,
     Answer,
     BoundStatement,
     Call,
     Names,
     PinReason,
-    RuleChange,
     Shot,
     Verb,
 )
 from dbmesh.planner.template import Frame, Template
-from dbmesh.rules.ruleset import BroadcastTable, ShardedTable
+from dbmesh.rules.ruleset import NO_CHANGE, BroadcastTable, RuleChange, ShardedTable
 
 
 @dataclass(frozen=True, slots=True)

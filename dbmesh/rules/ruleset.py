@@ -341,6 +341,20 @@ class MadeTable:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleChange:
+    """What a DDL statement changes in the rules: tables that get a rule and tables that lose theirs. `numbering` are
+    tables whose AUTO_INCREMENT starts over, each with its least next number."""
+
+    made: tuple[MadeTable, ...] = ()
+    gone: tuple[str, ...] = ()
+    numbering: tuple[tuple[str, int], ...] = ()
+
+
+NO_CHANGE = RuleChange()
+"""What most DDL means for the rules."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSet:
     """All rules of one logic database. Table keys are in lower case.
 

@@ -16,9 +16,9 @@ from dbmesh.engine.federation import FederationLimits
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.model import Catalog
 from dbmesh.planner.cache import PlanCache
-from dbmesh.planner.plan import KeyGenerator, Names, RuleChange, Shot
+from dbmesh.planner.plan import KeyGenerator, Names, Shot
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.rules.ruleset import Configuration, RuleSet
+from dbmesh.rules.ruleset import Configuration, RuleChange, RuleSet
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
