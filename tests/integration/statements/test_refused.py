@@ -21,7 +21,6 @@ REFUSED = [
     "CREATE TRIGGER x BEFORE INSERT ON t_order FOR EACH ROW SET NEW.note = 'x'",
     "GRANT ALL ON *.* TO x",
     "CREATE TEMPORARY TABLE own (id INT)",
-    "DO 1",
 ]
 
 
