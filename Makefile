@@ -17,7 +17,7 @@ ARGS ?=
 DB ?= mariadb
 export DBMESH_TEST_DB := $(DB)
 
-.PHONY: help setup demo test check unit integration differential bench lock setup-dev
+.PHONY: help setup demo test check unit integration differential compatibility bench lock setup-dev
 
 help:  ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ N ?= 20000
 SEED ?= 1
 differential: setup-dev  ## N random statements from SEED on a mesh and on one MariaDB; ends with an error when an answer differs
 	$(PYTHON) -m tests.differential --statements $(N) --seed $(SEED) $(ARGS)
+
+compatibility: setup-dev  ## other projects' tests on plain MariaDB and through dbmesh (ARGS="--suite django --run sharded")
+	$(PYTHON) -m tests.compatibility $(ARGS)
 
 bench:  ## the numbers of docs/PERFORMANCE.md; ARGS=--quick for a first look, JSON goes to build/bench.json
 	$(PYTHON) -m tests.bench $(ARGS)

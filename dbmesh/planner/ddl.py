@@ -12,6 +12,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from dbmesh.errors import not_supported
+from dbmesh.model import DataNode
 from dbmesh.planner.auto_tables import plan_alter_made, plan_auto_table, plan_rename_made
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_database import plan_database
@@ -23,6 +24,7 @@ from dbmesh.planner.ddl_places import (
     table_at,
 )
 from dbmesh.planner.ddl_reading import (
+    CreateTable,
     NamePlace,
     TableList,
     read_alter_table,
@@ -35,7 +37,7 @@ from dbmesh.planner.ddl_reading import (
     read_truncate,
 )
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.plan import CountMerge, Plan, Relay, RenameValues, ShardPlan, Verb
+from dbmesh.planner.plan import CountMerge, PinReason, Plan, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
@@ -98,10 +100,7 @@ def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     if read.unions:
         raise not_supported("CREATE TABLE … UNION (the MERGE engine)", "use a view or query the tables")
     if read.temporary:
-        raise not_supported(
-            "CREATE TEMPORARY TABLE (the mesh does not know the tables of one session)",
-            "use an ordinary table with a name of its own, or a derived table in the query",
-        )
+        return _plan_create_temporary(context, read, table)
     if read.selects:
         return _plan_from_query(context, read.table)
     made = table.name.lower() in context.rule_set.made
@@ -125,6 +124,37 @@ def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     return plan_everywhere(context, table, read.table, references, read.symbols)
 
 
+def _plan_create_temporary(context: PlanContext, read: CreateTable, table: DdlTable) -> ShardPlan:
+    """A table of this session alone, on one connection of one data source; the session keeps the connection."""
+    if table.rule is not None or context.catalog.table(table.name) is not None:
+        raise not_supported(
+            f"a temporary table with the name of the table '{table.name}'", "choose another name"
+        )
+    references = read.references
+    if read.like is not None:
+        like = table_at(context, read.like)
+        if like.rule is not None:
+            raise not_supported(
+                f"a temporary table like '{like.name}', which has a rule", "write its columns"
+            )
+        table = replace(table, nodes=(replace(like.nodes[0], table=table.name),))
+        references = (*references, read.like)
+    if read.selects:
+        plan = _plan_from_query(context, read.table, temporary=True)
+    else:
+        plan = plan_everywhere(context, table, read.table, references, read.symbols)
+    source = plan.shots[0].data_source
+    if context.rule_set.data_sources[source].kind != "mysql":
+        raise not_supported(f"a temporary table on '{source}'", "use a derived table in the query")
+    return replace(
+        plan,
+        opens_transaction=True,
+        implicit_commit=False,
+        pin=PinReason.TEMPORARY_TABLE,
+        makes_temporary=DataNode(source, table.name),
+    )
+
+
 def _plan_create_view(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     while not reader.accept("VIEW"):
         reader.take()
@@ -132,7 +162,7 @@ def _plan_create_view(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     return _plan_from_query(context, read_place(reader))
 
 
-def _plan_from_query(context: PlanContext, place: NamePlace) -> ShardPlan:
+def _plan_from_query(context: PlanContext, place: NamePlace, *, temporary: bool = False) -> TextPlan:
     """CREATE TABLE … AS SELECT and CREATE VIEW, on the data source of the tables they read."""
     target = table_at(context, place, new=True)
     if target.rule is not None:
@@ -156,7 +186,8 @@ def _plan_from_query(context: PlanContext, place: NamePlace) -> ShardPlan:
     if len(sources) > 1:
         raise not_supported("a view or table made of tables of several data sources", _BY_HAND)
     source = sources.pop() if sources else default_source(context)
-    check_single(context, source, target.name)
+    if not temporary:
+        check_single(context, source, target.name)
     actual: list[str] = []
     for reference in scopes.references:
         if isinstance(reference.table, SingleTable):
@@ -284,6 +315,7 @@ def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
         names,
         opens_transaction=False,
         implicit_commit=not read.temporary,
+        drops=() if views else tuple(table.name for table in tables),
         change=RuleChange((), gone, numbering),
     )
 

@@ -36,6 +36,7 @@ class PinReason(Enum):
     USER_LOCK = "user lock"
     CURSOR = "cursor"
     VARIABLE_ASSIGNMENT = "variable assignment"
+    TEMPORARY_TABLE = "temporary table"
 
 
 # ---------------------------------------------------------------------------------------------- merging

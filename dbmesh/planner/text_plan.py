@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from dbmesh.model import DataNode
 from dbmesh.planner.plan import (
     Answer,
     BoundStatement,
@@ -31,7 +32,8 @@ class TextShot:
 
 @dataclass(frozen=True, slots=True)
 class TextPlan:
-    """A `ShardPlan` of fixed shots. `change` is what it means for the rules, `warnings` what the client is told of it."""
+    """A `ShardPlan` of fixed shots. `change` is what it means for the rules, `warnings` what the client is told of it;
+    `makes_temporary` is the temporary table the session has afterwards, `drops` are the tables it has no more."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -47,6 +49,8 @@ class TextPlan:
     direct: None = None
     change: RuleChange = NO_CHANGE
     warnings: tuple[str, ...] = ()
+    makes_temporary: DataNode | None = None
+    drops: tuple[str, ...] = ()
 
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""

@@ -118,7 +118,7 @@ class Loan:
         if pinned is not None:
             if pinned[0].usable:
                 return [pinned[0]]
-            self._unpin(key, *pinned)
+            self._unpin(database, data_source, *pinned)
         pool = database.pools[data_source]
         wanted = 1 if transactional else min(count, max(1, pool.config.max_pool_size // 2))
         connections = self._idle_connections(pool, wanted)
@@ -152,10 +152,12 @@ class Loan:
         if not plan.reads_only:
             transaction.branches[key].wrote = True
 
-    def _unpin(self, key: str, connection: Connection, reason: PinReason) -> None:
+    def _unpin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
         """A pinned connection was lost. Without its cursor a session can go on, and a statement that reads the cursor
         will be told; what else was pinned is missed by this statement: raises MeshError."""
-        del self._session.pins[key]
+        del self._session.pins[source_key(database, data_source)]
+        if self._session.temporary is not None:
+            self._session.temporary.forget(database, data_source)
         connection.home.discard(connection)
         if reason is not PinReason.CURSOR:
             raise MeshError(
@@ -163,7 +165,10 @@ class Loan:
             )
 
     def _pin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
-        self._session.pins.setdefault(source_key(database, data_source), (connection, reason))
+        pins, key = self._session.pins, source_key(database, data_source)
+        if key not in pins or pins[key][1] is PinReason.CURSOR:
+            # A cursor gives the connection back when it is closed; what is pinned here stays.
+            pins[key] = (connection, reason)
 
 
 def source_key(database: Database, data_source: str) -> str:

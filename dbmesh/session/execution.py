@@ -43,12 +43,13 @@ from dbmesh.session.derived import run_derived
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
 from dbmesh.session.mesh import Database
-from dbmesh.session.planning import look_up_in
+from dbmesh.session.planning import as_seen, look_up_in
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
+from dbmesh.session.temporary import TemporaryTables
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
 from dbmesh.wire.constants import MAX_PAYLOAD, Command, Status
 from dbmesh.wire.framing import frame
@@ -197,6 +198,8 @@ async def run(
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink, execute=execute)
     _remember(session, bound, outcome)
+    if isinstance(plan, TextPlan) and plan.verb is Verb.DDL:
+        _remember_temporary(session, database, plan)
     if plan.verb is Verb.DDL:
         await session.mesh.reload(database)
     status = session.status | (Status.MORE_RESULTS_EXISTS.value if more else 0)
@@ -268,7 +271,8 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
 async def perform(session: Session, database: Database, sql: str, sink: Sink) -> Outcome:
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`. What an error leaves
     behind is the larger statement's to undo. Raises MeshError or ShardError (in logic names)."""
-    plan, literals = look_up_in(session, session.mesh.database(database.name) or database, sql)
+    database = as_seen(session, session.mesh.database(database.name) or database)
+    plan, literals = look_up_in(session, database, sql)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     bound = await bind(session, database, plan, make_call(session, database, literals))
@@ -445,6 +449,15 @@ def _remember(session: Session, bound: BoundStatement, outcome: Outcome) -> None
     insert_id = session_insert_id(bound, outcome.ok)
     if insert_id:
         session.last_insert_id = insert_id
+
+
+def _remember_temporary(session: Session, database: Database, plan: TextPlan) -> None:
+    """Which temporary tables the session has after CREATE and DROP TABLE."""
+    if plan.makes_temporary is not None:
+        session.temporary = session.temporary or TemporaryTables()
+        session.temporary.add(database, plan.makes_temporary)
+    elif session.temporary is not None:
+        session.temporary.remove(database, plan.drops)
 
 
 def _writes_several(plan: ShardPlan, shots: Sequence[Shot]) -> bool:

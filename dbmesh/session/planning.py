@@ -27,14 +27,19 @@ RELOAD_INTERVAL = 1.0
 def look_up(session: Session, text: str) -> tuple[Database, Plan, Sequence[object]]:
     """The plan of a text, its literals, and the logic database it is a plan of: the current one, or the one all its
     tables are of. Raises MeshError (parse error, refusal, unknown table)."""
-    database = session.current_database()
+    database = as_seen(session, session.current_database())
     try:
         return database, *_planned(session, database, text)
     except InAnotherDatabase as error:
-        other = _another(session, error, text)
+        other = as_seen(session, _another(session, error, text))
         if other is database:
             raise
     return other, *_planned(session, other, text)
+
+
+def as_seen(session: Session, database: Database) -> Database:
+    """A database with the session's temporary tables in it."""
+    return database if session.temporary is None else session.temporary.seen_from(database)
 
 
 def look_up_in(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:

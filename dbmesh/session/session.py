@@ -36,6 +36,7 @@ from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.temporary import TemporaryTables
 from dbmesh.sql.lexer import DEFAULT
 from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.collations import encoding
@@ -98,6 +99,7 @@ class Session:
         "row_count",
         "state",
         "statements",
+        "temporary",
         "text_statements",
         "transaction",
         "user_name",
@@ -156,6 +158,7 @@ class Session:
         self.multi_statements = bool(self.capabilities & Capability.MULTI_STATEMENTS)
         self.transaction = Transaction()
         self.broken_transaction: str | None = None
+        self.temporary: TemporaryTables | None = None
         self.pins: dict[str, tuple[Connection, PinReason]] = {}
         self.statements: dict[int, PreparedStatement] = {}
         self.text_statements: dict[str, PreparedStatement] = {}
@@ -380,6 +383,7 @@ class Session:
             connection.abort()
             connection.home.discard(connection)
         self.pins.clear()
+        self.temporary = None
 
     # ------------------------------------------------------------------ kill and end
 

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from rich.console import Console
@@ -43,8 +42,8 @@ def certificate() -> Certificate:
     return Certificate(folder / "ca.pem", folder / "server-cert.pem", folder / "server-key.pem")
 
 
-def execute(suite: suites.Suite, run: str, selection: tuple[str, ...]) -> tuple[Path, float]:
-    """One run of one suite; returns its record and how long it took."""
+def execute(suite: suites.Suite, run: str, selection: tuple[str, ...]) -> Path:
+    """One run of one suite; returns its record."""
     folder = BUILD / "runs" / f"{suite.name}-{run}"
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / ("selected.jsonl" if selection else "record.jsonl")
@@ -53,17 +52,15 @@ def execute(suite: suites.Suite, run: str, selection: tuple[str, ...]) -> tuple[
         tempfile.TemporaryDirectory(prefix="dbmesh-compatibility-") as directory,
         place(run, Path(directory), suite.databases, certificate()) as found,
     ):
-        began = time.monotonic()
         suites.run(suite, found, folder, record, selection)
-        seconds = time.monotonic() - began
         if found.mesh is not None:
             (folder / "mesh.log").write_text(found.mesh.output())
-    return record, seconds
+    return record
 
 
 def table(comparisons: list[Comparison]) -> Table:
     """The summary for people."""
-    shown = Table("suite", "run", "passed on plain", "failed through the mesh only", "%", "seconds")
+    shown = Table("suite", "run", "passed on plain", "failed through the mesh only", "%")
     for one in comparisons:
         shown.add_row(
             one.suite,
@@ -71,9 +68,21 @@ def table(comparisons: list[Comparison]) -> Table:
             str(one.passed_plain),
             str(len(one.failed_mesh_only)),
             f"{one.percent:.2f}",
-            f"{one.seconds:.0f}",
         )
     return shown
+
+
+def recorded() -> list[Comparison]:
+    """Every run that has left a record beside its plain one, now or before."""
+    runs = BUILD / "runs"
+    found = []
+    for suite in suites.SUITES:
+        plain = runs / f"{suite.name}-plain" / "record.jsonl"
+        for run in RUNS[1:]:
+            record = runs / f"{suite.name}-{run}" / "record.jsonl"
+            if plain.exists() and record.exists():
+                found.append(compare(suite.name, run, read(plain), read(record)))
+    return found
 
 
 def main() -> int:
@@ -82,15 +91,15 @@ def main() -> int:
     selection = tuple(given.selection)
     chosen = [suite for suite in suites.SUITES if not given.suite or suite.name in given.suite]
     console = Console()
-    comparisons = []
+    selected = []
     for suite in chosen:
         plain = BUILD / "runs" / f"{suite.name}-plain" / "record.jsonl"
         if selection or given.again or not plain.exists():
-            plain, _ = execute(suite, "plain", selection)
+            plain = execute(suite, "plain", selection)
         for run in given.run or RUNS[1:]:
-            record, seconds = execute(suite, run, selection)
-            comparisons.append(compare(suite.name, run, read(plain), read(record), seconds))
-            console.print(table(comparisons[-1:]))
+            record = execute(suite, run, selection)
+            selected.append(compare(suite.name, run, read(plain), read(record)))
+    comparisons = selected if selection else recorded()
     console.print(table(comparisons))
     output = BUILD / ("selected.json" if selection else "differences.json")
     output.write_text(json.dumps([dataclasses.asdict(one) for one in comparisons], indent=1) + "\n")

@@ -38,7 +38,6 @@ class Comparison:
     passed_mesh: int
     failed_mesh_only: dict[str, str]
     """Tests that plain MariaDB passes and the mesh does not, with what was said."""
-    seconds: float
 
     @property
     def percent(self) -> float:
@@ -46,9 +45,7 @@ class Comparison:
         return 100 * len(self.failed_mesh_only) / self.passed_plain if self.passed_plain else 0.0
 
 
-def compare(
-    suite: str, run: str, plain: dict[str, Outcome], mesh: dict[str, Outcome], seconds: float
-) -> Comparison:
+def compare(suite: str, run: str, plain: dict[str, Outcome], mesh: dict[str, Outcome]) -> Comparison:
     """A test that did not run, or was skipped, through the mesh counts as failed: its feature was not seen."""
     passed = [test for test, outcome in plain.items() if outcome.outcome == "passed"]
     missing = Outcome("missing", "did not run through the mesh")
@@ -56,4 +53,4 @@ def compare(
     failed = {
         test: end.message or end.outcome for test, end in sorted(ends.items()) if end.outcome != "passed"
     }
-    return Comparison(suite, run, len(passed), len(passed) - len(failed), failed, seconds)
+    return Comparison(suite, run, len(passed), len(passed) - len(failed), failed)

@@ -77,10 +77,12 @@ def _configuration(
     run: str,
 ) -> Path:
     directory.mkdir()
-    mesh = f"rules:\n- !MESH\n  autoShard: {{by: primaryKey, shards: {shards}}}\n" if run == "sharded" else ""
+    rule = '- !SINGLE\n  tables: ["*.*"]\n'
+    if run == "sharded":
+        rule += f"- !MESH\n  autoShard: {{by: primaryKey, shards: {shards}}}\n"
     (directory / "global.yaml").write_text(
         "authority:\n  users:\n  - {user: root@%, password: root}\n"
-        f"{mesh}props:\n  proxy-frontend-ssl-enabled: true\n"
+        f"props:\n  proxy-frontend-ssl-enabled: true\n"
         f"  proxy-frontend-ssl-cert: {certificate.server}\n  proxy-frontend-ssl-key: {certificate.key}\n"
     )
     for name in databases:
@@ -90,6 +92,6 @@ def _configuration(
             for number, server in enumerate(servers)
         )
         (directory / f"database-{name}.yaml").write_text(
-            f'databaseName: {name}\ndataSources:\n{sources}rules:\n- !SINGLE\n  tables: ["*.*"]\n'
+            f"databaseName: {name}\ndataSources:\n{sources}rules:\n{rule}"
         )
     return directory

@@ -9,6 +9,7 @@ import os
 import unittest
 from typing import Any
 
+from django.db.backends.mysql.creation import DatabaseCreation
 from django.test.runner import DiscoverRunner
 from recording import RecordingResult
 
@@ -26,7 +27,13 @@ def _database(name: str) -> dict[str, Any]:
 
 
 class RecordingRunner(DiscoverRunner):
-    """Django's test runner, with the record of this package."""
+    """Django's test runner, with the record of this package and databases that are there already."""
+
+    def setup_databases(self, **options: Any) -> Any:
+        """Makes the tables; the databases were made, and are taken down, with the servers."""
+        DatabaseCreation._execute_create_test_db = lambda *_: None
+        DatabaseCreation._destroy_test_db = lambda *_: None
+        return super().setup_databases(**options)
 
     def get_resultclass(self) -> type[unittest.TextTestResult]:
         """What unittest tells the outcomes to."""

@@ -20,7 +20,7 @@ REFUSED = [
     "CREATE VIEW v AS SELECT * FROM t_order",
     "CREATE TRIGGER x BEFORE INSERT ON t_order FOR EACH ROW SET NEW.note = 'x'",
     "GRANT ALL ON *.* TO x",
-    "CREATE TEMPORARY TABLE own (id INT)",
+    "CREATE TEMPORARY TABLE t_order (id INT)",
 ]
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from dbmesh.backend.state import SessionState
 from dbmesh.errors import MeshError, ShardError
+from dbmesh.model import DataNode
 from dbmesh.planner.plan import PinReason
 from dbmesh.session.connections import Loan, free_after_error
 from dbmesh.session.session import Session
+from dbmesh.session.temporary import TemporaryTables
 from dbmesh.transaction.transaction import Transaction
 from dbmesh.wire.constants import ColumnType
 from tests.plugins import canned
@@ -65,14 +68,18 @@ async def test_any_other_error_leaves_the_transaction_open() -> None:
 @pytest.mark.parametrize("reason", list(PinReason))
 def test_a_lost_pin_is_told_unless_it_was_a_cursor(reason: PinReason) -> None:
     session, connection = _session(), ScriptedConnection()
+    database: Any = SimpleNamespace(name="shop")
     session.pins["shop.ds_0"] = (connection, reason)
+    session.temporary = TemporaryTables()
+    session.temporary.add(database, DataNode("ds_0", "mine"))
     loan = Loan(session)
     if reason is PinReason.CURSOR:
-        loan._unpin("shop.ds_0", connection, reason)
+        loan._unpin(database, "ds_0", connection, reason)
     else:
         with pytest.raises(MeshError, match=f"its {reason.value} is gone"):
-            loan._unpin("shop.ds_0", connection, reason)
+            loan._unpin(database, "ds_0", connection, reason)
     assert session.pins == {}
+    assert session.temporary.seen_from(database) is database
     assert connection.home.discarded == [connection]
 
 

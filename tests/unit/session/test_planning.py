@@ -27,6 +27,7 @@ def _session(*databases: Any, now: float = 0.0, allowed: tuple[str, ...] | None 
             current_database=lambda: databases[0],
             mesh=SimpleNamespace(database=by_name.get),
             allowed_databases=allowed,
+            temporary=None,
         ),
     )
 

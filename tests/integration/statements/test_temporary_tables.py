@@ -1,0 +1,96 @@
+"""Temporary tables: a session's own, kept through statements, transactions and other sessions' work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.plugins.fix_mesh import Shop, Target
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def connection(target: Target) -> Iterator[pymysql.Connection[Any]]:
+    """A session with two temporary tables, one of them made of a table's rows."""
+    with target.connect() as made:
+        run(made, "CREATE TEMPORARY TABLE mine (id INT PRIMARY KEY, word VARCHAR(10), KEY (word))")
+        run(made, "INSERT INTO mine VALUES (1, 'one'), (2, 'two'), (3, 'three')")
+        yield made
+
+
+def run(connection: pymysql.Connection[Any], statement: str, arguments: Any = None) -> list[tuple[Any, ...]]:
+    """The rows of a statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, arguments)
+        return list(cursor.fetchall())
+
+
+def error_of(connection: pymysql.Connection[Any], statement: str) -> int:
+    """The number of the error a statement ends with."""
+    with pytest.raises(pymysql.err.MySQLError) as found:
+        run(connection, statement)
+    return int(found.value.args[0])
+
+
+def test_rows_are_read_and_changed(connection: pymysql.Connection[Any]) -> None:
+    run(connection, "UPDATE mine SET word = 'TWO' WHERE id = 2")
+    run(connection, "DELETE FROM mine WHERE id = 3")
+    run(connection, "ALTER TABLE mine ADD COLUMN more INT DEFAULT 7")
+    assert run(connection, "SELECT * FROM mine ORDER BY id") == [(1, "one", 7), (2, "TWO", 7)]
+    assert run(connection, "SELECT COUNT(*), MAX(m.word) FROM mine AS m WHERE id > %s", (0,)) == [(2, "TWO")]
+    assert [row[0] for row in run(connection, "SHOW COLUMNS FROM mine")] == ["id", "word", "more"]
+    assert "CREATE TEMPORARY TABLE `mine`" in run(connection, "SHOW CREATE TABLE mine")[0][1]
+    assert ("mine",) not in run(connection, "SHOW TABLES")
+
+
+def test_it_lives_through_transactions_and_changed_variables(connection: pymysql.Connection[Any]) -> None:
+    connection.begin()
+    run(connection, "INSERT INTO mine VALUES (4, 'four')")
+    run(connection, "CREATE TEMPORARY TABLE more AS SELECT id * 10 AS id FROM mine")
+    connection.rollback()
+    run(connection, "SET SESSION sql_mode = 'ANSI_QUOTES', @x = 5")
+    assert run(connection, "SELECT COUNT(*), @x FROM mine") == [(3, 5)]
+    assert run(connection, 'SELECT MAX("id") FROM more') == [(40,)]
+    run(connection, "SET SESSION sql_mode = DEFAULT")
+
+
+def test_nobody_else_sees_it(connection: pymysql.Connection[Any], target: Target) -> None:
+    with target.connect() as other:
+        assert error_of(other, "SELECT * FROM mine") == 1146
+        run(other, "CREATE TEMPORARY TABLE mine (a INT)")
+        assert run(other, "SELECT COUNT(*) FROM mine") == [(0,)]
+    assert run(connection, "SELECT COUNT(*) FROM mine") == [(3,)]
+
+
+def test_it_is_dropped(connection: pymysql.Connection[Any]) -> None:
+    run(connection, "DROP TEMPORARY TABLE mine")
+    assert error_of(connection, "SELECT * FROM mine") == 1146
+    run(connection, "CREATE TEMPORARY TABLE mine (a INT)")
+    run(connection, "DROP TABLE mine")
+    assert error_of(connection, "SELECT * FROM mine") == 1146
+    run(connection, "DROP TEMPORARY TABLE IF EXISTS mine")
+
+
+def test_the_name_of_another_table_is_refused(shop: Shop, target: Target) -> None:
+    if not shop.meshed:
+        return
+    with target.connect() as made:
+        assert error_of(made, "CREATE TEMPORARY TABLE t_order (id INT)") == 1235
+
+
+def test_a_lost_connection_takes_it_along(connection: pymysql.Connection[Any], shop: Shop) -> None:
+    if not shop.meshed:
+        return
+    ids = run(connection, "SELECT CONNECTION_ID() FROM mine LIMIT 1")
+    assert len(ids) == 1
+    for server in shop.sources:
+        for row in server.execute("SHOW PROCESSLIST"):
+            if row[4] == "Sleep" and row[3] is not None:
+                server.execute(f"KILL {row[0]}")
+    with pytest.raises(pymysql.err.MySQLError):
+        run(connection, "SELECT * FROM mine")
+    assert error_of(connection, "SELECT * FROM mine") == 1146
