@@ -6,7 +6,7 @@ data nodes: foreign keys become the indexes they would have made, and the client
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dbmesh.errors import NAME_TOO_LONG, TABLE_EXISTS, MeshError, not_supported
@@ -18,6 +18,7 @@ from dbmesh.planner.ddl_reading import AlterTable, CreateTable, NamePlace
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.table_definition import (
     ForeignKey,
+    Index,
     TableDefinition,
     read_added_foreign_keys,
     read_definition,
@@ -60,11 +61,12 @@ def new_table(
         return _again(context, read, table, known, made, definition, start)
     if made is None or table.name.lower() in context.catalog.single_nodes:
         dropped = _dropped(context, table, definition)
-        return NewTable(table, RuleChange(), _foreign_warnings(table.name, dropped), dropped, definition)
+        warnings = (*_foreign_warnings(table.name, dropped), *_key_warnings(table.name, definition))
+        return NewTable(table, RuleChange(), warnings, dropped, definition)
     rule = built(made, tuple(context.rule_set.data_sources))
     placed = DdlTable(rule.name, rule, rule.nodes)
     dropped = _dropped(context, placed, definition)
-    warnings = (*_foreign_warnings(rule.name, dropped), *_key_warnings(rule, definition))
+    warnings = _foreign_warnings(rule.name, dropped)
     numbering = ((rule.name, start),) if rule.key_generator is not None else ()
     return NewTable(placed, RuleChange((made,), (), numbering), warnings, dropped, definition)
 
@@ -95,7 +97,7 @@ def _made(rule_set: RuleSet, table: DdlTable, definition: TableDefinition | None
     if definition is None or not definition.primary_key:
         return None
     column = definition.column(definition.primary_key[0])
-    if column is None or column.computed:
+    if column is None or column.computed or any(_unseen_keys(definition)):
         return None
     algorithm = algorithm_for(column.type)
     if algorithm is None:
@@ -157,13 +159,21 @@ def foreign_warning(name: str, foreign: str) -> str:
     return f"dbmesh: the foreign key from '{name}' to '{foreign}' is not kept: their rows are on different data nodes"
 
 
-def _key_warnings(rule: ShardedTable, definition: TableDefinition | None) -> tuple[str, ...]:
-    column = rule.sharding_columns[0]
+def _unseen_keys(definition: TableDefinition) -> Iterator[Index]:
+    """Unique keys that several nodes could each hold: they do not contain the column the table would be sharded by."""
+    first = (definition.primary_key or ("",))[0].lower()
+    return (
+        index for index in definition.indexes if index.unique and first not in map(str.lower, index.columns)
+    )
+
+
+def _key_warnings(name: str, definition: TableDefinition | None) -> tuple[str, ...]:
+    if definition is None or not definition.primary_key:
+        return ()
     return tuple(
-        f"dbmesh: the unique key ({', '.join(index.columns)}) of '{rule.name}' holds within each data node only: "
-        f"it does not contain '{column}'"
-        for index in (definition.indexes if definition is not None else ())
-        if index.unique and column not in map(str.lower, index.columns)
+        f"dbmesh: '{name}' is not sharded: its unique key ({', '.join(index.columns)}) could not be kept over several "
+        f"data nodes, since it does not contain '{definition.primary_key[0]}'"
+        for index in _unseen_keys(definition)
     )
 
 

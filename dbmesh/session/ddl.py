@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def is_recorded(plan: TextPlan, bound: BoundStatement) -> bool:
-    """Whether a statement could be left half done, or changes rules."""
+    """Whether a statement could be left half done, changes rules, or has something to tell of them."""
     change = plan.change
-    return len(bound.shots) > 1 or bool(change.made or change.gone or change.numbering)
+    return len(bound.shots) > 1 or bool(change.made or change.gone or change.numbering or plan.warnings)
 
 
 async def run_recorded(
