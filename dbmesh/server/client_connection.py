@@ -83,6 +83,7 @@ class ClientConnection(asyncio.Protocol):
         self._tls: TlsChannel | None = None
         self._handshake: ServerHandshake | None = None
         self._reader = PacketReader(LOGIN_PACKET)
+        self._largest_at_once = LOGIN_PACKET
         self._session: Session | None = None
         self._connection_id = 0
         self._host = ""
@@ -121,6 +122,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._connection_id, self._handshake = self._door.make_handshake(self._host, secure=secure)
         self.write(self._handshake.greeting())
+        self._reader.expect_sequence(1)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -136,7 +138,7 @@ class ClientConnection(asyncio.Protocol):
                 session is None or self._busy or self._logging_in or reader.buffered or session.client_paused
             ):
                 announced, command = _word_and_command(data)
-                if announced == length != MAX_PAYLOAD and command != _CHANGE_USER:
+                if announced == length <= self._largest_at_once and command != _CHANGE_USER:
                     # What nearly always comes, one command in one chunk: the reader would cut out the same packet.
                     self._busy = True
                     session.handle(data[HEADER:], 1)
@@ -250,7 +252,9 @@ class ClientConnection(asyncio.Protocol):
                 session = self._session
                 if session is None or self._logging_in:
                     self._log_in(sequence, payload)
-                elif payload and payload[0] == _CHANGE_USER:
+                    continue
+                self._reader.expect_sequence(0)
+                if payload and payload[0] == _CHANGE_USER:
                     self._change_user(session, sequence, payload)
                 else:
                     self._busy = True
@@ -307,6 +311,8 @@ class ClientConnection(asyncio.Protocol):
             elif isinstance(event, Denied):
                 _log.info("connection %d: %s", self._connection_id, event.error)
                 self.close()
+        if self._logging_in and self._handshake is not None:
+            self._reader.expect_sequence(self._handshake.next_sequence)
 
     def _look_up(self, event: LookUpSecret) -> None:
         secret = self._door.accounts.secret(event.user, event.host)
@@ -354,6 +360,8 @@ class ClientConnection(asyncio.Protocol):
         self._logging_in = False
         rest = self._reader.take_rest()
         self._reader = PacketReader(door.mesh.max_allowed_packet)
+        self._reader.expect_sequence(0)
+        self._largest_at_once = min(door.mesh.max_allowed_packet, MAX_PAYLOAD - 1)
         self._reader.feed(rest)
         session_state = schema_changed(session.database) if session.database else b""
         session.ok(sequence=event.sequence, session_state=session_state)

@@ -50,7 +50,6 @@ from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
 from dbmesh.session.temporary import TemporaryTables
-from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
 from dbmesh.wire.constants import MAX_PAYLOAD, Command, Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import OkPacket
@@ -175,8 +174,9 @@ async def run(
     """Run a bound statement and write its whole answer to `sink`. `more` tells that another result follows; a statement
     that keeps its parameters is run by `execute`. Raises MeshError or ShardError (in logic names)."""
     session.refuse_in_broken_transaction()
+    told: list[ShardWarning] = []
     if plan.implicit_commit:
-        await session.end_transaction(commit=True)
+        told = await session.end_transaction(commit=True)
     sink.use_names(bound.names)
     if session.mesh.shows_statements:
         log_shots(session, bound)
@@ -197,6 +197,7 @@ async def run(
         outcome = await in_own_transaction(session, work)
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink, execute=execute)
+    outcome.warnings += told
     _remember(session, bound, outcome)
     if isinstance(plan, TextPlan) and plan.verb is Verb.DDL:
         _remember_temporary(session, database, plan)
@@ -289,9 +290,7 @@ async def in_own_transaction(session: Session, work: Coroutine[None, None, Outco
         session.broken_transaction = None
         await session.end_transaction(commit=False)
         raise
-    warning = await session.end_transaction(commit=True)
-    if warning is not None:
-        outcome.warnings.append(ShardWarning("Warning", NOT_ATOMIC_WARNING, warning))
+    outcome.warnings += await session.end_transaction(commit=True)
     return outcome
 
 

@@ -62,7 +62,6 @@ from dbmesh.session.result_sink import ResultSink, number_column, text_column
 from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import set_variables
 from dbmesh.sql.literals import decode_literal
-from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
 from dbmesh.wire.constants import ColumnType, Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
@@ -105,10 +104,9 @@ def _ok(
 
 async def _begin(session: Session, statement: Begin, sink: ResultSink, more: int) -> None:
     isolation = session.transaction.isolation
-    warning = await session.end_transaction(commit=True)
+    session.warnings = await session.end_transaction(commit=True)
     session.transaction.begin(statement.characteristics)
     session.transaction.isolation = isolation
-    _set_warning(session, warning)
     _ok(session, sink, more)
 
 
@@ -135,16 +133,11 @@ async def _rollback(session: Session, statement: Rollback, sink: ResultSink, mor
 async def _end(session: Session, *, commit: bool, chain: bool) -> None:
     characteristics = session.transaction.characteristics
     isolation = session.transaction.isolation
-    warning = await session.end_transaction(commit=commit)
+    session.warnings = await session.end_transaction(commit=commit)
     if chain:
         session.transaction.begin(characteristics)
         session.transaction.isolation = isolation
     session.row_count = 0
-    _set_warning(session, warning)
-
-
-def _set_warning(session: Session, text: str | None) -> None:
-    session.warnings = [] if text is None else [ShardWarning("Warning", NOT_ATOMIC_WARNING, text)]
 
 
 async def _savepoint(session: Session, statement: Savepoint, sink: ResultSink, more: int) -> None:
@@ -161,7 +154,6 @@ async def _savepoint(session: Session, statement: Savepoint, sink: ResultSink, m
 
 async def _set(session: Session, statement: SetVariables, sink: ResultSink, more: int) -> None:
     changes = await set_variables(session, statement)
-    session.warnings = []
     session.row_count = 0
     _ok(session, sink, more, changes)
 

@@ -38,7 +38,7 @@ from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.temporary import TemporaryTables
 from dbmesh.sql.lexer import DEFAULT
-from dbmesh.transaction.transaction import Branch, Transaction
+from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING, Branch, Transaction
 from dbmesh.wire.collations import encoding
 from dbmesh.wire.commands import make_statement_command
 from dbmesh.wire.constants import Capability, Command, Status
@@ -305,9 +305,9 @@ class Session:
         if self.broken_transaction is not None:
             raise MeshError(TRANSACTION_BROKEN, reason=self.broken_transaction)
 
-    async def end_transaction(self, *, commit: bool) -> str | None:
+    async def end_transaction(self, *, commit: bool) -> list[ShardWarning]:
         """End the open transaction, if any; its connections go back. Returns the warning of a commit that was not
-        atomic. Raises ShardError or MeshError."""
+        atomic, for SHOW WARNINGS. Raises ShardError or MeshError."""
         if self.broken_transaction is not None:
             reason, self.broken_transaction = self.broken_transaction, None
             if commit:
@@ -316,9 +316,10 @@ class Session:
         try:
             if commit:
                 self._committing = True
-                return await self.transaction.commit()
+                warning = await self.transaction.commit()
+                return [] if warning is None else [ShardWarning("Warning", NOT_ATOMIC_WARNING, warning)]
             await self.transaction.roll_back()
-            return None
+            return []
         finally:
             self._committing = False
             self.release_branches(branches)

@@ -97,8 +97,9 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
                 tracked[assignment.name.lower()] = None
     if unproven:
         await _prove(session, state, tracked)
+    session.warnings = []
     if autocommit and not session.autocommit:
-        await session.end_transaction(commit=True)
+        session.warnings = await session.end_transaction(commit=True)
     if next_isolation is not None:
         session.transaction.isolation = next_isolation
     session.autocommit = autocommit

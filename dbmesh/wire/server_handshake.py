@@ -172,6 +172,11 @@ class ServerHandshake:
         self._using_password = False
         self._changes_user = False
 
+    @property
+    def next_sequence(self) -> int:
+        """The id that the client's next packet has to have."""
+        return self._sequence
+
     def greeting(self) -> bytes:
         """The first packet of the connection."""
         return frame(make_greeting(self._greeting), 0)

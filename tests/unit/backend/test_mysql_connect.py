@@ -170,7 +170,8 @@ async def test_a_server_that_says_nothing_is_waited_for_no_longer_than_configure
         gone.set()
 
     async with far_end(serve) as config:
-        said = await _refusal(replace(config, connection_timeout=0.05))
+        async with asyncio.timeout(5):
+            said = await _refusal(replace(config, connection_timeout=0.05))
         assert "no answer within 0.05 s" in said
         await asyncio.wait_for(gone.wait(), 5)
 

@@ -93,6 +93,23 @@ async def test_the_same_write_everywhere_tells_the_first_ones_warnings() -> None
     assert outcome.warnings == [ShardWarning("Warning", 1062, "duplicate")]
 
 
+async def test_warnings_of_merged_rows_are_counted_and_fetched() -> None:
+    def answer(connection: ScriptedConnection, sql: str, receiver: Receiver) -> None:
+        if sql == "SHOW WARNINGS":
+            connection.rows([NUMBER] * 3, [encode_text_row([b"Warning", b"1292", b"truncated"])])
+            return
+        receiver.columns([NUMBER])
+        receiver.rows(numbers(1))
+        connection.rest()
+        receiver.done(OkPacket(warnings=70), more=False)
+
+    _, kept, work = run([ScriptedConnection("ds_0", answer), ScriptedConnection("ds_1", answer)], ORDERED)
+    outcome = await work
+    assert kept.values == [1, 1]
+    assert outcome.warnings == [ShardWarning("Warning", 1292, "truncated")] * 2
+    assert outcome.ok.warnings == 140, "the packets count those that SHOW WARNINGS does not tell, too"
+
+
 async def test_a_limit_ends_the_statement_and_the_rows_behind_it_are_read_and_dropped() -> None:
     connection = ScriptedConnection("ds_0", silence)
     _, kept, work = run([connection], RowMerge(limit=2))

@@ -148,6 +148,35 @@ async def test_too_large_a_packet_is_refused_with_the_next_id(world: World) -> N
     assert transport.closed
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_the_configured_size_holds_after_login(behind: Behind, at_once: bool) -> None:
+    world, listener = behind
+    client = _logged_in(listener, "root", "root")
+    packet = frame(b"\x03" + b"x" * world.mesh.max_allowed_packet, 0)
+    client.connection.data_received(packet if at_once else packet[:10])
+    ((sequence, answer),) = client.packets()
+    assert (sequence, parse_err(answer).number) == (1, 1153)
+    assert client.transport.closed
+
+
+@pytest.mark.parametrize("sequence", [1, 255])
+async def test_a_command_out_of_order_is_told_and_ends_the_connection(behind: Behind, sequence: int) -> None:
+    world, listener = behind
+    client, other = _logged_in(listener, "root", "root"), _logged_in(listener, "root", "root")
+    client.connection.data_received(frame(b"\x03COMMIT", sequence))
+    ((_, answer),) = client.packets()
+    assert (parse_err(answer).number, client.transport.closed, world.sent) == (1156, True, [])
+    assert (await other.command(b"\x0e"))[0] == 0x00, "others go on"
+
+
+async def test_a_login_out_of_order_is_told_and_ends_the_connection(behind: Behind) -> None:
+    client = MemoryClient(behind[1])
+    client.packets()
+    client.connection.data_received(frame(b"\x00" * 40, 2))
+    ((_, answer),) = client.packets()
+    assert (parse_err(answer).number, client.transport.closed) == (1156, True)
+
+
 async def test_a_lost_client_ends_its_session_and_leaves(world: World) -> None:
     connection, _, _, door = world
     connection.connection_lost(None)

@@ -14,6 +14,8 @@ from tests.plugins.canned import MODERN
 from tests.plugins.scripted import column
 from tests.plugins.session_world import SessionWorld
 
+ENDING = (b"COMMIT", b"ROLLBACK")
+
 
 def _session(account: str, databases: tuple[str, ...] | None, sessions: dict[int, object]) -> SimpleNamespace:
     killed: list[str] = []
@@ -69,13 +71,17 @@ async def test_sessions_say_what_they_hold_and_why() -> None:
     await world.end()
 
 
-async def test_a_commit_on_several_data_sources_says_that_it_was_not_atomic() -> None:
+@pytest.mark.parametrize(
+    "end", ["COMMIT", "COMMIT AND CHAIN", "BEGIN", "SET autocommit = 1", "TRUNCATE t_order"]
+)
+async def test_a_commit_on_several_data_sources_says_that_it_was_not_atomic(end: str) -> None:
     world = SessionWorld()
-    world.reply = lambda name, payload: canned.ok(status=2 if payload[1:] == b"COMMIT" else 3)
+    world.reply = lambda name, payload: canned.ok(status=2 if payload[1:] in ENDING else 3)
     for statement, warnings in (("WHERE user_id = 1", 0), ("", 1)):
-        await world.command(b"\x03BEGIN")
+        await world.command(b"\x03ROLLBACK")
+        await world.command(b"\x03SET autocommit = 0")
         await world.command(f"\x03UPDATE t_order SET status = 'x' {statement}".encode())
-        ((_, packet),) = await world.command(b"\x03COMMIT")
+        ((_, packet),) = await world.command(b"\x03" + end.encode())
         assert parse_ok(packet, MODERN).warnings == warnings
     packets = await world.command(b"\x03SHOW WARNINGS")
     assert b"not atomic" in packets[-2][1]

@@ -14,8 +14,10 @@ from dbmesh.engine.exchange import Exchange
 from dbmesh.errors import QUERY_INTERRUPTED, MeshError, ShardError
 from dbmesh.session.session import Session
 from dbmesh.transaction.transaction import Branch
-from dbmesh.wire.constants import Capability, ColumnType
+from dbmesh.wire.constants import Capability, ColumnType, Status
+from dbmesh.wire.packets import parse_ok
 from tests.plugins import canned
+from tests.plugins.canned import MODERN
 from tests.plugins.scripted import RecordingClient, ScriptedConnection, column
 from tests.plugins.session_world import SessionWorld
 
@@ -155,6 +157,16 @@ async def test_kill_query_reaches_every_shard(kind: str) -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert sorted(world.kills) == shards
+    await world.end()
+
+
+@pytest.mark.parametrize(
+    ("mode", "flag"), [("NO_BACKSLASH_ESCAPES", Status.NO_BACKSLASH_ESCAPES), ("ANSI_QUOTES", 0)]
+)
+async def test_the_status_tells_drivers_how_to_escape(mode: str, flag: int) -> None:
+    world = SessionWorld()
+    ((_, packet),) = await world.command(f"\x03SET sql_mode = '{mode}'".encode())
+    assert parse_ok(packet, MODERN).status & Status.NO_BACKSLASH_ESCAPES == flag
     await world.end()
 
 

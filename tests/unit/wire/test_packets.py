@@ -122,6 +122,12 @@ PARSERS: list[Callable[[bytes], object]] = [
 ]
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 4, 8])
+def test_an_error_packet_cut_before_its_text_is_malformed(size: int) -> None:
+    with pytest.raises(ProtocolError):
+        parse_err(b"\xff\x28\x04#42000no"[:size])
+
+
 @pytest.mark.parametrize("parser", PARSERS)
 @given(st.sampled_from([b"", b"\x00", b"\xfe", b"\xff", b"\x03def"]), st.binary(max_size=60))
 def test_random_bytes_raise_protocol_errors_only(

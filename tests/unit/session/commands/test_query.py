@@ -100,6 +100,12 @@ async def test_bytes_that_are_no_utf8_reach_the_shard_as_they_are_or_not_at_all(
     assert (packets[-1][1][0] == 0xFF and not sent) or (len(sent) == 1 and junk in sent[0])
 
 
+async def test_bytes_that_are_no_utf8_outside_a_string_are_told() -> None:
+    world = SessionWorld()
+    ((_, packet),) = await world.command(b"\x03SELECT status AS \xff FROM t_order WHERE user_id = 5")
+    assert (parse_err(packet).number, world.sent) == (1300, [])
+
+
 async def test_preview_tells_and_sends_nothing() -> None:
     world = SessionWorld()
     packets = await world.command(b"\x03PREVIEW " + POINT)
