@@ -160,11 +160,15 @@ async def test_the_configured_size_holds_after_login(behind: Behind, at_once: bo
 
 
 @pytest.mark.parametrize("sequence", [1, 255])
-async def test_a_command_out_of_order_is_told_and_ends_the_connection(behind: Behind, sequence: int) -> None:
+@pytest.mark.parametrize("before", [0, 2])
+async def test_a_command_out_of_order_is_told_and_ends_the_connection(
+    behind: Behind, before: int, sequence: int
+) -> None:
     world, listener = behind
     client, other = _logged_in(listener, "root", "root"), _logged_in(listener, "root", "root")
-    client.connection.data_received(frame(b"\x03COMMIT", sequence))
-    ((_, answer),) = client.packets()
+    client.connection.data_received(PING * before + frame(b"\x03COMMIT", sequence))
+    *pings, (_, answer) = client.packets()
+    assert [payload[0] for _, payload in pings] == [0x00] * before
     assert (parse_err(answer).number, client.transport.closed, world.sent) == (1156, True, [])
     assert (await other.command(b"\x0e"))[0] == 0x00, "others go on"
 
