@@ -189,8 +189,9 @@ class ClientConnection(asyncio.Protocol):
 
     # ------------------------------------------------------------------ session.client.Client
 
-    async def read_packet(self) -> tuple[int, bytes]:
+    async def read_packet(self, sequence: int) -> tuple[int, bytes]:
         """See `Client`."""
+        self._reader.expect_sequence(sequence)
         try:
             while (packet := self._reader.next_packet()) is None:
                 self._awaited = asyncio.get_running_loop().create_future()
@@ -203,6 +204,10 @@ class ClientConnection(asyncio.Protocol):
         except MeshError as error:
             self._refuse(error)
             raise
+        except ProtocolError as error:
+            self._refuse(MeshError(PACKETS_OUT_OF_ORDER))
+            raise MeshError(PACKETS_OUT_OF_ORDER) from error
+        self._reader.expect_sequence(0)
         return packet
 
     def next_command(self) -> None:

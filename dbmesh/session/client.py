@@ -15,9 +15,10 @@ class Client(Protocol):
         """Send framed bytes. Never blocks; when too much waits, the session is told through `Session.pause`."""
         ...
 
-    async def read_packet(self) -> tuple[int, bytes]:
-        """The next packet of the command under way, which has asked the client for a file: its id and payload. The socket
-        is read no further than that takes. Raises MeshError for a stream that cannot be read on, which is closed."""
+    async def read_packet(self, sequence: int) -> tuple[int, bytes]:
+        """The next packet of the command under way, which has asked the client for a file and counts on from `sequence`:
+        its last id and its payload. The socket is read no further than that takes. Raises MeshError for a stream that
+        cannot be read on, which is closed."""
         ...
 
     def next_command(self) -> None:

@@ -77,8 +77,7 @@ async def _steps(session: Session, load: LoadData, sink: ResultSink) -> Outcome:
     await transaction.begin_steps()
     try:
         writer = await _Loading.prepare(session, load)
-        sink.request_file(load.file)
-        file = _File(session, sink)
+        file = _File(session, sink, sink.request_file(load.file))
         try:
             return await writer.run(file)
         except asyncio.CancelledError:
@@ -116,17 +115,19 @@ def _database(session: Session, load: LoadData) -> Database:
 class _File:
     """The file as the client sends it: packets, an empty one at its end."""
 
-    def __init__(self, session: Session, sink: ResultSink) -> None:
+    def __init__(self, session: Session, sink: ResultSink, sequence: int) -> None:
         self._client = session.client
         self._sink = sink
+        self._sequence = sequence
         self._ended = False
 
     async def read(self) -> bytes:
         """The next piece, b'' at the end. Raises MeshError."""
-        sequence, payload = await self._client.read_packet()
+        last, payload = await self._client.read_packet(self._sequence)
+        self._sequence = (last + 1) & 0xFF
         if not payload:
             self._ended = True
-            self._sink.continue_after(sequence)
+            self._sink.continue_after(last)
         return payload
 
     async def skip(self) -> None:

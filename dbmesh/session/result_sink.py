@@ -167,9 +167,11 @@ class ResultSink:
         """A result without rows."""
         self._write([make_ok(packet, self._capabilities)])
 
-    def request_file(self, name: bytes) -> None:
-        """Ask the client for a file (manual, "Protocol::LOCAL INFILE Request"); `continue_after` tells when it came."""
+    def request_file(self, name: bytes) -> int:
+        """Ask the client for a file (manual, "Protocol::LOCAL INFILE Request"): the id of its first packet;
+        `continue_after` tells when it came."""
         self._write([_LOCAL_INFILE + name])
+        return self._sequence
 
     def continue_after(self, sequence: int) -> None:
         """The client's last packet had this id."""
