@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.plan import CreateDatabase, DropDatabase
+from dbmesh.planner.session_plan import CreateDatabase, DropDatabase
 
 
 def plan_database(reader: LexemeReader) -> CreateDatabase | DropDatabase:

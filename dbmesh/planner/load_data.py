@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dbmesh.errors import WRONG_SEPARATORS, MeshError, not_supported
 from dbmesh.planner.lexemes import Kind, LexemeReader
-from dbmesh.planner.plan import LoadData, LoadTarget
+from dbmesh.planner.session_plan import LoadData, LoadTarget
 from dbmesh.planner.template import quote_name
 from dbmesh.sql.delimited import FileFormat
 

@@ -18,18 +18,10 @@ from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.metadata_filter import ShowFilter, read_filter, read_text
 from dbmesh.planner.names import logic_names
 from dbmesh.planner.one_place import OnePlacePlan
-from dbmesh.planner.plan import (
-    Answer,
-    BoundStatement,
-    LocalRows,
-    Plan,
-    Relay,
-    RenameValues,
-    ShardPlan,
-    Verb,
-)
+from dbmesh.planner.plan import Answer, BoundStatement, Plan, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.route import build_router
+from dbmesh.planner.session_plan import LocalRows
 from dbmesh.planner.show_tables import (
     EVENTS,
     FUNCTIONS,

@@ -18,9 +18,10 @@ from dbmesh.planner.ddl import plan_ddl
 from dbmesh.planner.information_schema import plan_information_schema
 from dbmesh.planner.insert import plan_insert
 from dbmesh.planner.metadata import plan_metadata
-from dbmesh.planner.plan import Nothing, Plan
+from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import reads_system_schema
 from dbmesh.planner.select import plan_select
+from dbmesh.planner.session_plan import Nothing
 from dbmesh.planner.session_statements import plan_session_statement
 from dbmesh.planner.write import plan_write
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dbmesh.errors import MeshError, not_supported
 from dbmesh.planner.ddl_reading import read_place
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader, split_lexemes
-from dbmesh.planner.plan import CallProcedure, Do, ShowCreate
+from dbmesh.planner.session_plan import CallProcedure, Do, ShowCreate
 from dbmesh.planner.written_names import session_functions
 from dbmesh.rules.ruleset import RuleSet
 

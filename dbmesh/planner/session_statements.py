@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 from dbmesh.planner.lexemes import Kind, LexemeReader, decode_string, split_lexemes
 from dbmesh.planner.load_data import read_load_data
-from dbmesh.planner.plan import (
+from dbmesh.planner.routines import read_call, read_do, read_show_create
+from dbmesh.planner.session_plan import (
     Begin,
     Commit,
     Kill,
@@ -26,7 +27,6 @@ from dbmesh.planner.plan import (
     TextPrepare,
     Use,
 )
-from dbmesh.planner.routines import read_call, read_do, read_show_create
 from dbmesh.planner.set_statement import read_set
 from dbmesh.planner.unsupported import refuse_unsupported
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dbmesh.errors import MeshError, not_supported
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
-from dbmesh.planner.plan import Assignment, Scope, SetVariables
+from dbmesh.planner.session_plan import Assignment, Scope, SetVariables
 
 _KEYWORD_SCOPES = {
     "SESSION": Scope.SESSION,

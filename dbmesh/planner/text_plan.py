@@ -9,15 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dbmesh.model import DataNode
-from dbmesh.planner.plan import (
-    Answer,
-    BoundStatement,
-    Call,
-    Names,
-    PinReason,
-    Shot,
-    Verb,
-)
+from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Shot, Verb
 from dbmesh.planner.template import Frame, Template
 from dbmesh.rules.ruleset import NO_CHANGE, BroadcastTable, RuleChange, ShardedTable
 

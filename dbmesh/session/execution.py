@@ -29,12 +29,12 @@ from dbmesh.planner.plan import (
     Relay,
     RenameValues,
     RowMerge,
-    SessionStatement,
     ShardPlan,
     Shot,
     SystemFederation,
     Verb,
 )
+from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error, source_key

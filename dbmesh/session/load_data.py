@@ -30,7 +30,7 @@ from dbmesh.planner.derived.writers import (
     insert_statements,
 )
 from dbmesh.planner.load_data import LoadedRows
-from dbmesh.planner.plan import LoadData, LoadTarget
+from dbmesh.planner.session_plan import LoadData, LoadTarget
 from dbmesh.session import execution
 from dbmesh.session.connections import ROLLED_BACK_BY_SERVER
 from dbmesh.session.derived import RowsInMemory

@@ -27,9 +27,9 @@ from dbmesh.errors import (
     not_supported,
 )
 from dbmesh.model import SqlValue
-from dbmesh.planner.plan import (
+from dbmesh.planner.plan import Call, Plan
+from dbmesh.planner.session_plan import (
     Begin,
-    Call,
     CallProcedure,
     Commit,
     CreateDatabase,
@@ -39,7 +39,6 @@ from dbmesh.planner.plan import (
     LoadData,
     LocalRows,
     Nothing,
-    Plan,
     Rollback,
     Savepoint,
     SessionStatement,

@@ -22,17 +22,9 @@ from dbmesh.errors import (
     ShardError,
     not_supported,
 )
-from dbmesh.planner.plan import (
-    BoundStatement,
-    CallProcedure,
-    Do,
-    Names,
-    Relay,
-    SessionStatement,
-    ShowCreate,
-    Verb,
-)
+from dbmesh.planner.plan import BoundStatement, Names, Relay, Verb
 from dbmesh.planner.routines import check_procedure
+from dbmesh.planner.session_plan import CallProcedure, Do, SessionStatement, ShowCreate
 from dbmesh.planner.template import Template, quote_name
 from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.session import execution

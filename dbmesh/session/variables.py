@@ -14,7 +14,7 @@ from dbmesh.backend.connection import Connection
 from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.engine.collect import collect
 from dbmesh.errors import UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
-from dbmesh.planner.plan import Assignment, Scope, SessionStatement, SetVariables
+from dbmesh.planner.session_plan import Assignment, Scope, SessionStatement, SetVariables
 from dbmesh.session import execution
 from dbmesh.session.planning import look_up
 from dbmesh.session.session_track import CHARACTER_SETS, TRACKED, variable_changed

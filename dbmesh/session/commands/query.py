@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
 from dbmesh.planner.metadata import preview_rows, preview_text
-from dbmesh.planner.plan import LocalRows
+from dbmesh.planner.session_plan import LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local
 from dbmesh.session.planning import look_up, stale

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.describe import describe
 from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError, ShardError
-from dbmesh.planner.plan import Federation, LocalRows, ShardPlan
+from dbmesh.planner.plan import Federation, ShardPlan
+from dbmesh.planner.session_plan import LocalRows
 from dbmesh.session import local
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_error

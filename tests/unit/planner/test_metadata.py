@@ -1,7 +1,8 @@
 """SHOW and friends: pinned patterns, PREVIEW, and what a session learns from the plan."""
 
 from dbmesh.planner.metadata import plan_metadata, preview_rows, preview_text
-from dbmesh.planner.plan import BoundStatement, LocalRows, Names, Relay, Shot
+from dbmesh.planner.plan import BoundStatement, Names, Relay, Shot
+from dbmesh.planner.session_plan import LocalRows
 from tests.plugins.planner_world import context_of
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.plan import CallProcedure, Do, ShowCreate
 from dbmesh.planner.routines import check_procedure, read_call, read_do, read_show_create
+from dbmesh.planner.session_plan import CallProcedure, Do, ShowCreate
 from tests.plugins.planner_world import RULES
 
 _HEAD = "CREATE DEFINER=`root`@`%` PROCEDURE `p`"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmesh.errors import MeshError
-from dbmesh.planner.plan import (
+from dbmesh.planner.session_plan import (
     Begin,
     Commit,
     Kill,

@@ -3,7 +3,7 @@
 import pytest
 
 from dbmesh.errors import MeshError
-from dbmesh.planner.plan import Assignment, Scope, SetVariables
+from dbmesh.planner.session_plan import Assignment, Scope, SetVariables
 from dbmesh.planner.session_statements import plan_session_statement
 
 

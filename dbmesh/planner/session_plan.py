@@ -1,0 +1,241 @@
+"""Statements the session answers by itself, as values: transactions, variables, text PREPARE, KILL and the like.
+
+Decides their shape only. How they are answered is the session's business; what goes to shards is `plan.ShardPlan`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from dbmesh.sql.delimited import FileFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """BEGIN / START TRANSACTION. `characteristics` is the text after START TRANSACTION, '' when none."""
+
+    characteristics: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """COMMIT [AND CHAIN] [RELEASE]."""
+
+    chain: bool = False
+    release: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """ROLLBACK [AND CHAIN] [RELEASE] or ROLLBACK TO [SAVEPOINT] `savepoint`."""
+
+    chain: bool = False
+    release: bool = False
+    savepoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Savepoint:
+    """SAVEPOINT name, or RELEASE SAVEPOINT name."""
+
+    name: str
+    release: bool = False
+
+
+class Scope(Enum):
+    """Whose variable a SET changes."""
+
+    SESSION = "session"
+    GLOBAL = "global"
+    USER = "user"
+    TRANSACTION = "transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One assignment of a SET. `expression` is its SQL text as written, literals in place; `literal` tells that it is a plain
+    literal, a bare word (`SET sql_mode = ANSI`) or DEFAULT, so that it can be carried to another connection as it is.
+    SET NAMES / CHARACTER SET arrive as name `names` / `character set`, with `collation` or None in `extra`.
+    SET [SESSION] TRANSACTION arrives as name `transaction` with its characteristics as `expression`."""
+
+    scope: Scope
+    name: str
+    expression: str
+    literal: bool
+    extra: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetVariables:
+    """SET …, in the order written."""
+
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """USE database."""
+
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """KILL [QUERY | CONNECTION] id."""
+
+    id: int
+    query: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrepare:
+    """PREPARE name FROM 'text' | @variable (`variable` names it, then `text` is '')."""
+
+    name: str
+    text: str
+    variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextExecute:
+    """EXECUTE name USING @a, @b."""
+
+    name: str
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextDeallocate:
+    """DEALLOCATE | DROP PREPARE name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShowWarnings:
+    """SHOW WARNINGS | ERRORS [LIMIT], or SHOW COUNT(*) WARNINGS | ERRORS."""
+
+    errors_only: bool = False
+    count: bool = False
+    offset: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRows:
+    """A result set the planner already knows (SHOW DATABASES, SHOW TABLES …): text columns named `columns`,
+    each value text or NULL. `widths` are the columns' lengths in characters."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowProcessList:
+    """SHOW [FULL] PROCESSLIST."""
+
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShowSessions:
+    """SHOW PROXY SESSIONS: this mesh's sessions, their pins and reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateDatabase:
+    """CREATE DATABASE. `options` is the text behind the name."""
+
+    name: str
+    options: str
+    if_not_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DropDatabase:
+    """DROP DATABASE."""
+
+    name: str
+    if_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Accepted and without effect here: nothing but a comment, UNLOCK TABLES. An empty text is error 1065."""
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """DO: the expressions' text."""
+
+    expressions: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallProcedure:
+    """CALL [database.]name; `arguments` is their text with its brackets."""
+
+    database: str | None
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCreate:
+    """SHOW CREATE PROCEDURE | FUNCTION | TRIGGER (`kind`) [database.]name."""
+
+    kind: str
+    database: str | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadData:
+    """LOAD DATA LOCAL INFILE. `file` is the name the client is asked for. `fields` are the columns and user variables the
+    file's fields go to, None for all columns; `assigned` the columns of SET, each with its expression as lexemes' texts
+    and, for variables, their names. `charset` None stands for the database's own."""
+
+    file: bytes
+    table: str
+    database: str | None
+    replaces: bool
+    charset: str | None
+    layout: FileFormat
+    skipped: int
+    fields: tuple[LoadTarget, ...] | None
+    assigned: tuple[tuple[str, tuple[str | LoadTarget, ...]], ...]
+
+
+class LoadTarget(NamedTuple):
+    """Where a field of a loaded file goes: a column, or a user variable (its name in lower case)."""
+
+    name: str
+    variable: bool = False
+
+
+SessionStatement = (
+    Begin
+    | Commit
+    | Rollback
+    | Savepoint
+    | SetVariables
+    | Use
+    | Kill
+    | TextPrepare
+    | TextExecute
+    | TextDeallocate
+    | ShowWarnings
+    | LocalRows
+    | ShowProcessList
+    | ShowSessions
+    | Do
+    | CallProcedure
+    | ShowCreate
+    | LoadData
+    | CreateDatabase
+    | DropDatabase
+    | Nothing
+)
+"""Statements the session answers by itself."""
