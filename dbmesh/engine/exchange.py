@@ -65,12 +65,14 @@ class Sink(Protocol):
 class Lane:
     """One lent connection and the shots it runs one after another. `pipeline` is the connection again where all of
     them only read, are wanted in any case, and may be sent at once. `executes` are sent in place of the shots' texts:
-    COM_STMT_EXECUTEs of the statements they were prepared as; rows come in binary form."""
+    COM_STMT_EXECUTEs of the statements they were prepared as; rows come in binary form. `kept` says that its session keeps
+    the connection, and on it what no other has: a transaction, locks, variables, temporary tables, a cursor."""
 
     connection: Connection
     shots: tuple[Shot, ...]
     pipeline: Pipeline | None = None
     executes: tuple[bytes, ...] | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +281,7 @@ class _LaneRun:
         self._shots = lane.shots
         self._pipeline = lane.pipeline
         self._executes = lane.executes
+        self._kept = lane.kept
         self._first_source = first_source
         self._sent = 0
         self._answered = 0
@@ -381,10 +384,11 @@ class _LaneRun:
             self.connection.resume_reading()
 
     def stop(self) -> None:
-        """Another shard failed, or the answer is complete. A connection whose rows still come is closed, unless it
-        carries a transaction: then its rows are read and dropped."""
+        """Another shard failed, or the answer is complete. A connection whose rows still come is closed, unless its
+        session keeps it: then its rows are read and dropped."""
         due = self._sent - self._answered
-        if due and (self._rows_come or due > 1) and not self.connection.in_transaction:
+        kept = self._kept or self.connection.in_transaction
+        if due and (self._rows_come or due > 1) and not kept:
             self._abandoned = True
             self.connection.abort()
         else:

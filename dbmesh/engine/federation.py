@@ -121,11 +121,11 @@ class FederatedRun:
 
     async def load(self, lanes: Sequence[Lane], merge_limits: MergeLimits) -> None:
         """Run every scan on these lanes' connections (one per data source) and load its rows. Raises as `prepare`."""
-        connections = {lane.connection.data_source: lane.connection for lane in lanes}
+        own = {lane.connection.data_source: lane for lane in lanes}
         load = _Load(self._limits)
         for scan in self._federation.scans:
             table = _TableLoad(scan, self._merge, load)
-            exchange = Exchange(_scan_lanes(scan, connections), RowMerge(), table, merge_limits)
+            exchange = Exchange(_scan_lanes(scan, own), RowMerge(), table, merge_limits)
             table.source = exchange
             self._announce(_Loading(exchange, self._merge))
             await exchange.run()
@@ -175,11 +175,14 @@ class FederatedRun:
             self._merge.abort()
 
 
-def _scan_lanes(scan: Scan, connections: dict[str, Connection]) -> list[Lane]:
+def _scan_lanes(scan: Scan, own: dict[str, Lane]) -> list[Lane]:
     by_source: dict[str, list[Shot]] = {}
     for shot in scan.shots:
         by_source.setdefault(shot.data_source, []).append(shot)
-    return [Lane(connections[source], tuple(shots)) for source, shots in by_source.items()]
+    return [
+        Lane(own[source].connection, tuple(shots), kept=own[source].kept)
+        for source, shots in by_source.items()
+    ]
 
 
 class _Loading:

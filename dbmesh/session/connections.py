@@ -49,7 +49,7 @@ class Loan:
             branch = session.transaction.branches.get(source_key(database, data_source))
             if branch is not None and plan.reads_only and branch.connection.state is state:
                 # Nothing to bring, to join or to pin.
-                lanes[data_source] = [_lane(branch.connection, own, together=together)]
+                lanes[data_source] = [_lane(branch.connection, own, together=together, kept=True)]
                 continue
             connections = await self._connections(
                 database, data_source, _parallel(session, own, answer), transactional
@@ -63,7 +63,12 @@ class Loan:
                 self._pin(database, data_source, connections[0], plan.pin)
             share = -(-len(own) // len(connections))
             lanes[data_source] = [
-                _lane(connection, own[index * share : (index + 1) * share], together=together)
+                _lane(
+                    connection,
+                    own[index * share : (index + 1) * share],
+                    together=together,
+                    kept=self.keeps(connection),
+                )
                 for index, connection in enumerate(connections)
                 if own[index * share : (index + 1) * share]
             ]
@@ -186,10 +191,10 @@ def _parallel(session: Session, shots: Sequence[Shot], answer: Answer) -> int:
     return min(len(shots), session.mesh.connections_per_query)
 
 
-def _lane(connection: Connection, shots: Sequence[Shot], *, together: bool) -> Lane:
+def _lane(connection: Connection, shots: Sequence[Shot], *, together: bool, kept: bool) -> Lane:
     if together and len(shots) > 1 and isinstance(connection, MySQLConnection):
-        return Lane(connection, tuple(shots), connection)
-    return Lane(connection, tuple(shots))
+        return Lane(connection, tuple(shots), connection, kept=kept)
+    return Lane(connection, tuple(shots), kept=kept)
 
 
 async def free_after_error(session: Session, error: MeshError | ShardError) -> None:

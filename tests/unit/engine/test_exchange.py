@@ -40,10 +40,17 @@ class Kept:
 
 
 def run(
-    connections: list[ScriptedConnection], answer: Answer, *, shots: int = 1, limits: MergeLimits = LIMITS
+    connections: list[ScriptedConnection],
+    answer: Answer,
+    *,
+    shots: int = 1,
+    limits: MergeLimits = LIMITS,
+    kept_by_session: bool = False,
 ) -> tuple[Exchange, Kept, asyncio.Task[module.Outcome]]:
     kept = Kept()
-    lanes = [Lane(one, (Shot(one.data_source, b"SELECT n"),) * shots) for one in connections]
+    lanes = [
+        Lane(one, (Shot(one.data_source, b"SELECT n"),) * shots, kept=kept_by_session) for one in connections
+    ]
     work = Exchange(lanes, answer, kept, limits)
     return work, kept, asyncio.get_running_loop().create_task(work.run())
 
@@ -143,26 +150,26 @@ async def test_two_shards_with_a_limit_come_to_rest(monkeypatch: pytest.MonkeyPa
     assert (await work).row_count == 2
 
 
-@pytest.mark.parametrize("in_transaction", [False, True])
-async def test_far_behind_a_limit_a_shard_is_closed_unless_it_carries_a_transaction(
-    in_transaction: bool,
+@pytest.mark.parametrize(("in_transaction", "pinned"), [(False, False), (True, False), (False, True)])
+async def test_far_behind_a_limit_a_shard_is_closed_unless_its_session_keeps_it(
+    in_transaction: bool, pinned: bool
 ) -> None:
     connection = ScriptedConnection("ds_0", silence)
     connection.in_transaction = in_transaction
-    _, kept, work = run([connection], RowMerge(limit=1), shots=2)
+    _, kept, work = run([connection], RowMerge(limit=1), shots=2, kept_by_session=pinned)
     await settle()
     receiver = connection.receiver
     assert receiver is not None
     receiver.columns([NUMBER])
     receiver.rows(numbers(1))
     receiver.rows(numbers(*range(module.ROWS_DROPPED_BEFORE_ABORT + 1)))
-    if in_transaction:
+    if in_transaction or pinned:
         assert connection.open
         connection.rest()
         receiver.done(OkPacket(), more=False)
     assert (await work).row_count == 1
     assert kept.values == [1]
-    assert connection.open == in_transaction
+    assert connection.open == (in_transaction or pinned)
     assert len(connection.sent) == 1, "shots behind a reached limit are not sent"
 
 
