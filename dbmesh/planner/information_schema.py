@@ -28,8 +28,9 @@ from dbmesh.planner.plan import (
     Verb,
 )
 from dbmesh.planner.select_names import keep_column_names
+from dbmesh.planner.session_values import SESSION_FUNCTIONS, SessionValue
 from dbmesh.planner.system_tables import SHARED_TABLES, SYSTEM_TABLES
-from dbmesh.planner.template import Edits, Frame, SessionValue, quote_name, slot_value
+from dbmesh.planner.template import Edits, Frame, quote_name, slot_value
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import Slot, SlotKind
@@ -226,7 +227,7 @@ def _conditions(context: PlanContext, table: exp.Table) -> Iterator[tuple[str, W
 
 def _constant(context: PlanContext, node: exp.Expr) -> Wanted:
     if isinstance(node, exp.CurrentSchema) and not node.args.get("this"):
-        return SessionValue("database")
+        return SESSION_FUNCTIONS["DATABASE"]
     slot = context.statement.slot(node)
     return slot if slot is not None and (slot.parameter or slot.kind is SlotKind.STRING) else None
 

@@ -27,7 +27,8 @@ from dbmesh.planner.names import session_answers
 from dbmesh.planner.one_place import plan_single_table
 from dbmesh.planner.plan import ShardPlan, Verb
 from dbmesh.planner.resolve import find_table
-from dbmesh.planner.template import Edits, Frame, SessionValue, Template, quote_name
+from dbmesh.planner.session_values import SessionValue
+from dbmesh.planner.template import Edits, Frame, Template, quote_name
 from dbmesh.planner.text_plan import names_of, part_frame
 from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
 from dbmesh.planner.written_names import (

@@ -12,7 +12,8 @@ from enum import Enum
 from dbmesh.errors import INTERNAL, MeshError
 from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
 from dbmesh.planner.plan import Call
-from dbmesh.planner.template import Frame, SessionValue, slot_value
+from dbmesh.planner.session_values import SessionValue
+from dbmesh.planner.template import Frame, slot_value
 from dbmesh.rules.values import Key, stored_key
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags

@@ -14,26 +14,9 @@ from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.plan import Names
 from dbmesh.planner.resolve import AnyTable, Scopes, TableReference
-from dbmesh.planner.template import Edits, SessionValue, TableName
+from dbmesh.planner.session_values import SESSION_FUNCTIONS, SESSION_VARIABLES
+from dbmesh.planner.template import Edits, TableName
 from dbmesh.rules.ruleset import SingleTable
-
-_SESSION_FUNCTIONS = {
-    "DATABASE": "database",
-    "SCHEMA": "database",
-    "USER": "user",
-    "SESSION_USER": "user",
-    "SYSTEM_USER": "user",
-    "CURRENT_USER": "current_user",
-    "CONNECTION_ID": "connection_id",
-    "LAST_INSERT_ID": "last_insert_id",
-    "FOUND_ROWS": "found_rows",
-    "ROW_COUNT": "row_count",
-}
-_SESSION_VARIABLES = {
-    "last_insert_id": "last_insert_id",
-    "identity": "last_insert_id",
-    "pseudo_thread_id": "connection_id",
-}
 
 
 def has_own_names(table: AnyTable, written: str) -> bool:
@@ -96,21 +79,21 @@ def session_answers(context: PlanContext, edits: Edits) -> None:
     """DATABASE(), LAST_INSERT_ID(), @@identity … are answered by the session, not by a pooled connection."""
     tokens = context.statement.tokens
     for at, token in enumerate(tokens):
-        field = _SESSION_FUNCTIONS.get(token.text.upper())
-        if field is None or token.text[:1] in "'\"`" or _text_at(tokens, at - 1) in (".", "@"):
+        value = SESSION_FUNCTIONS.get(token.text.upper())
+        if value is None or token.text[:1] in "'\"`" or _text_at(tokens, at - 1) in (".", "@"):
             continue
         if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
             continue
         if _text_at(tokens, at + 1) == "(" and _text_at(tokens, at + 2) == ")":
-            edits.replace(token.start, tokens[at + 2].end + 1, SessionValue(field))
+            edits.replace(token.start, tokens[at + 2].end + 1, value)
         elif token.text.upper() == "CURRENT_USER" and _text_at(tokens, at + 1) != "(":
-            edits.replace(token.start, token.end + 1, SessionValue(field))
+            edits.replace(token.start, token.end + 1, value)
     for at, token in enumerate(tokens):
         if token.token_type is TokenType.SESSION_PARAMETER:
             last = at + 3 if _text_at(tokens, at + 1).upper() in ("SESSION", "LOCAL") else at + 1
-            field = _SESSION_VARIABLES.get(_text_at(tokens, last).lower())
-            if field is not None:
-                edits.replace(token.start, tokens[last].end + 1, SessionValue(field))
+            value = SESSION_VARIABLES.get(_text_at(tokens, last).lower())
+            if value is not None:
+                edits.replace(token.start, tokens[last].end + 1, value)
 
 
 def _text_at(tokens: list[Token], at: int) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from dbmesh.errors import INTERNAL, PARSE_ERROR, MeshError
 from dbmesh.model import SqlValue
 from dbmesh.planner.plan import Call, SessionView
+from dbmesh.planner.session_values import SessionValue
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import decode_literal, literal_text
@@ -29,13 +29,6 @@ class TableName:
 
     reference: int
     quoted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SessionValue:
-    """An answer of the session itself (DATABASE(), LAST_INSERT_ID() …): the field of `SessionView`."""
-
-    field: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +101,7 @@ class Frame:
         if isinstance(gap, Rows):
             return rows_text(gap, literals[gap.index])
         if isinstance(gap, SessionValue):
-            return _SESSION_FORMS[gap.field] % self._literal(_session_value(gap.field, call.session))
+            return gap.text(self._literal(_session_value(gap.field, call.session)))
         assert isinstance(gap, RowCount)
         rows = row_count(gap.limit, call, self.flags) + row_count(gap.offset, call, self.flags)
         return str(min(rows, _MOST_ROWS))
@@ -142,21 +135,7 @@ def _sample(gap: Segment, literals: Sequence[object]) -> str:
         return "''" if gap.kind in (SlotKind.HEX, SlotKind.BIT) else gap.kind.value
     if isinstance(gap, Rows):
         return "NULL".join(gap.pieces)
-    return "0" if isinstance(gap, RowCount) else "''"
-
-
-# The functions' own types: texts may be NULL; numbers are BIGINT, which CAST of a small literal is not everywhere.
-_SESSION_FORMS = MappingProxyType(
-    {
-        "database": "NULLIF(%s, '')",
-        "user": "NULLIF(%s, '')",
-        "current_user": "NULLIF(%s, '')",
-        "connection_id": "CAST(%s AS UNSIGNED)",
-        "last_insert_id": "CAST(%s AS UNSIGNED)",
-        "found_rows": "GREATEST(%s, -9223372036854775807)",
-        "row_count": "GREATEST(%s, -9223372036854775807)",
-    }
-)
+    return gap.call if isinstance(gap, SessionValue) else "0"
 
 
 def _session_value(field: str, session: SessionView) -> SqlValue:

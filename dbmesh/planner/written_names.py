@@ -9,20 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.lexemes import Kind, Lexeme
-from dbmesh.planner.template import Edits, SessionValue, TableName
-
-_SESSION_FUNCTIONS = {
-    "LAST_INSERT_ID": "last_insert_id",
-    "CONNECTION_ID": "connection_id",
-    "FOUND_ROWS": "found_rows",
-    "ROW_COUNT": "row_count",
-    "DATABASE": "database",
-    "SCHEMA": "database",
-    "USER": "user",
-    "SESSION_USER": "user",
-    "SYSTEM_USER": "user",
-    "CURRENT_USER": "current_user",
-}
+from dbmesh.planner.session_values import SESSION_FUNCTIONS, SessionValue
+from dbmesh.planner.template import Edits, TableName
 
 
 def rename_table(edits: Edits, lexemes: Sequence[Lexeme], place: NamePlace, reference: int) -> None:
@@ -45,10 +33,10 @@ def _qualifiers(lexemes: Sequence[Lexeme], table: str) -> Iterator[tuple[int, in
 def session_functions(lexemes: Sequence[Lexeme]) -> Iterator[tuple[int, int, SessionValue]]:
     """Ranges of calls only the session can answer, such as LAST_INSERT_ID() without an argument."""
     for at, lexeme in enumerate(lexemes):
-        field = _SESSION_FUNCTIONS.get(lexeme.word)
-        if field is None or (at > 0 and lexemes[at - 1].text in (".", "@")):
+        value = SESSION_FUNCTIONS.get(lexeme.word)
+        if value is None or (at > 0 and lexemes[at - 1].text in (".", "@")):
             continue
         if [following.text for following in lexemes[at + 1 : at + 3]] == ["(", ")"]:
-            yield lexeme.start, lexemes[at + 2].end, SessionValue(field)
+            yield lexeme.start, lexemes[at + 2].end, value
         elif lexeme.word == "CURRENT_USER":
-            yield lexeme.start, lexeme.end, SessionValue(field)
+            yield lexeme.start, lexeme.end, value

@@ -124,7 +124,7 @@ def test_a_bound_statement_is_a_value(bind: Binder) -> None:
             "SELECT * FROM t_order WHERE user_id = ? LIMIT ?",
             b"SELECT * FROM t_order_0 AS t_order WHERE user_id = ? LIMIT ?",
         ),
-        ("SELECT 'a', x'AB', 1.5, DATABASE(), ?", b"SELECT '', x'', 0.0, '' AS `DATABASE()`, ?"),
+        ("SELECT 'a', x'AB', 1.5, DATABASE(), ?", b"SELECT '', x'', 0.0, DATABASE() AS `DATABASE()`, ?"),
         (
             "SELECT status FROM t_order ORDER BY amount",
             b"SELECT status FROM t_order_0 AS t_order ORDER BY amount",

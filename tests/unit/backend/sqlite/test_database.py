@@ -84,6 +84,7 @@ def done(database: Database, sql: str) -> Done:
         ("UNIX_TIMESTAMP('1970-01-02')", "86400"),
         ("CAST('12.345' AS DECIMAL(10,2))", "12.35"),
         ("IF(1 > 2, 'a', 'b')", "b"),
+        ("IF(0, FOUND_ROWS(), 7)", "7"),
         ("COALESCE(NULL, 3)", "3"),
         ("@@autocommit", "1"),
     ],

@@ -39,7 +39,7 @@ def final(sql: str) -> str:
         ),
         (
             "WITH w AS (SELECT DATABASE() FROM t_key) SELECT * FROM w",
-            "WITH w AS (SELECT NULLIF('shop', '') AS `DATABASE()` FROM dbmesh_f1 AS t_key) SELECT * FROM w",
+            "WITH w AS (SELECT IF(0, DATABASE(), 'shop') AS `DATABASE()` FROM dbmesh_f1 AS t_key) SELECT * FROM w",
         ),
         (
             "WITH w AS (SELECT 1 FROM t_key) SELECT (SELECT 2 FROM t_order) FROM w",
