@@ -20,8 +20,9 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Collector, Result, collect
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, ShardError
 from dbmesh.merge.counts import merge_counts
+from dbmesh.merge.returned import ReturnedRowsMerger
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
-from dbmesh.planner.plan import Answer, CountMerge, RowMerge, Shot
+from dbmesh.planner.plan import Answer, CountMerge, ReturnedRows, RowMerge, Shot
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import text_rows_encoder
 
@@ -109,7 +110,7 @@ class Exchange:
         self._paused: set[_LaneRun] = set()
         self._lanes_left = len(lanes)
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._merger: RowMerger | None = None
+        self._merger: RowMerger | ReturnedRowsMerger | None = None
         # Mergers know text rows: binary ones are turned into them where the merge looks into rows.
         self._binary = (
             any(lane.executes for lane in lanes) and isinstance(answer, RowMerge) and answer.reads_rows
@@ -186,8 +187,12 @@ class Exchange:
         """The first shard to answer tells the columns; the others' are the same."""
         if self._merger is not None or self._first_error is not None:
             return
-        merge = self._answer if isinstance(self._answer, RowMerge) else PASS_THROUGH
-        self._merger = make_row_merger(merge, columns, self._sources, self._limits)
+        answer = self._answer
+        if isinstance(answer, ReturnedRows):
+            self._merger = ReturnedRowsMerger(answer, columns, self._sources, self._limits)
+        else:
+            merge = answer if isinstance(answer, RowMerge) else PASS_THROUGH
+            self._merger = make_row_merger(merge, columns, self._sources, self._limits)
         if self._binary:
             self._as_text = text_rows_encoder(columns)
         self._sink.columns(self._merger.visible_columns)
@@ -214,7 +219,7 @@ class Exchange:
             self._finish(source)
             return
         self._finished.append(source)
-        if len(self._finished) == self._sources and self._merger is not None:
+        if len(self._finished) == self._sources and isinstance(self._merger, RowMerger):
             self._emit(self._merger.merge(self._gathered))
 
     def _push(self, source: int, rows: list[bytes]) -> None:
@@ -253,11 +258,11 @@ class Exchange:
 
     def _outcome(self) -> Outcome:
         told = [run.warnings[shot] for run in self._runs for shot in sorted(run.warnings)]
-        if isinstance(self._answer, CountMerge) and self._answer.broadcast:
-            # Every data source did the same work: the first one's count is told, and its warnings.
-            told = [self._runs[0].warnings.get(0, [])]
-        warnings = list(chain.from_iterable(told))
         oks = [ok for run in self._runs for ok in run.oks]
+        if isinstance(self._answer, CountMerge | ReturnedRows) and self._answer.broadcast:
+            # Every data source did the same work: the first one's count is told, and its warnings.
+            told, oks = [self._runs[0].warnings.get(0, [])], oks[:1]
+        warnings = list(chain.from_iterable(told))
         if self._merger is not None:
             # SHOW WARNINGS tells no more than max_error_count of them; the packets count all.
             counted = sum(ok.warnings for ok in oks)

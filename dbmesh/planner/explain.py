@@ -13,6 +13,7 @@ from dbmesh.planner.plan import (
     Federation,
     Relay,
     RenameValues,
+    ReturnedRows,
     RowMerge,
     Shot,
     SortKey,
@@ -54,6 +55,12 @@ def describe(answer: Answer) -> str:
         return "relay, names turned back"
     if isinstance(answer, CountMerge):
         return "first count (broadcast)" if answer.broadcast else "sum of counts"
+    if isinstance(answer, ReturnedRows):
+        return (
+            "rows returned by the first (broadcast)"
+            if answer.broadcast
+            else "rows in the order they were written"
+        )
     if isinstance(answer, Federation):
         return f"federated on {answer.merge_node}, because {answer.reason}"
     if isinstance(answer, DerivedWrite):

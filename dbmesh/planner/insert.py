@@ -59,10 +59,6 @@ def plan_insert(context: PlanContext) -> ShardPlan:
         raise not_supported("INSERT DELAYED into a sharded or broadcast table", "leave out DELAYED")
     if isinstance(table, BroadcastTable):
         refuse_unrepeatable(reader.lexemes, table.name)
-        if reading.returning and len(table.nodes) > 1:
-            raise not_supported(
-                "RETURNING on a broadcast table", "read the rows with SELECT after the statement"
-            )
     return _Planner(context, reading, reader, table).plan(verb)
 
 

@@ -19,7 +19,7 @@ from dbmesh.planner.plan import (
     Names,
     PinReason,
     Relay,
-    RowMerge,
+    ReturnedRows,
     Shot,
     Verb,
 )
@@ -60,11 +60,13 @@ class InsertPlan:
         """
         keep = self._keeps_parameters(call)
         placed = self._place(call, keep)
-        shots = tuple(self._shot(node, texts, call, keep) for node, texts in self._by_node(placed).items())
+        nodes = self._nodes(placed, self.table) if isinstance(self.table, ShardedTable) else ()
+        by_node = self._by_node(placed, nodes)
+        shots = tuple(self._shot(node, texts, call, keep) for node, texts in by_node.items())
         first = placed.first_generated if isinstance(placed.first_generated, int) else None
         answer: Answer
         if self.returning:
-            answer = Relay() if len(shots) == 1 else RowMerge()
+            answer = Relay() if len(shots) == 1 else _returned(nodes, by_node)
         elif isinstance(self.table, BroadcastTable):
             answer = CountMerge(broadcast=True)
         elif len(shots) == 1 and placed.first_generated is None:
@@ -107,11 +109,10 @@ class InsertPlan:
             raise unnumbered_row(self.table, self.unnumbered or "")
         return [None] * len(given)
 
-    def _by_node(self, placed: PlacedRows) -> dict[DataNode, list[str]]:
+    def _by_node(self, placed: PlacedRows, nodes: Sequence[DataNode]) -> dict[DataNode, list[str]]:
         if isinstance(self.table, BroadcastTable):
             return dict.fromkeys(self.table.nodes, placed.texts)
         # Routers hand out the table's own node objects; hashing each row's node by value would cost more than routing.
-        nodes = self._nodes(placed, self.table)
         groups: dict[int, list[str]] = {}
         for number, text in zip(map(id, nodes), placed.texts, strict=True):
             group = groups.get(number)
@@ -123,6 +124,9 @@ class InsertPlan:
         by_node: dict[DataNode, list[str]] = {}
         for number, texts in groups.items():
             by_node.setdefault(by_id[number], []).extend(texts)
+        if self.returning:
+            # Shots run in the order of their data sources; rows are told apart by the number of their shot.
+            return dict(sorted(by_node.items(), key=lambda entry: entry[0].data_source))
         return by_node
 
     def _nodes(self, placed: PlacedRows, sharded: ShardedTable) -> list[DataNode]:
@@ -148,6 +152,12 @@ class InsertPlan:
             )
         )
         return Shot(node.data_source, sql)
+
+
+def _returned(nodes: Sequence[DataNode], by_node: Mapping[DataNode, object]) -> ReturnedRows:
+    """Rows in the order they were written; of a broadcast table (no `nodes`) those of the first data source."""
+    number = {node: at for at, node in enumerate(by_node)}
+    return ReturnedRows(tuple([number[node] for node in nodes]), broadcast=not nodes)
 
 
 def unnumbered_row(table: ShardedTable | BroadcastTable, column: str) -> MeshError:

@@ -176,6 +176,16 @@ class CountMerge:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnedRows:
+    """How the rows that several shards return of a write (RETURNING) become one result set: in the order of `turns`, for
+    each row written the number of the shot that returns it; without, as they come. With `broadcast` every shot writes the
+    same rows: the first one's are the answer."""
+
+    turns: tuple[int, ...] = ()
+    broadcast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Relay:
     """One shot whose answer passes through untouched but for names."""
 
@@ -209,21 +219,25 @@ class RowWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DerivedStep:
-    """A query in logic names, and what its rows become."""
+    """A query in logic names, and what its rows become. `returned`: from which column on the rows are themselves what
+    RETURNING gives."""
 
     query: str
     writer: RowWriter
+    returned: int | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class DerivedWrite:
     """A write in several steps, all in one transaction: every query first, then every writer's statements. There are no
     shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written. With
-    `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says."""
+    `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says. `returning` is a query
+    with the columns that RETURNING gives and no rows, '' where nothing is returned."""
 
     steps: tuple[DerivedStep, ...]
     info: bytes = b""
     ignores: bool = False
+    returning: str = field(default="", repr=False)
 
 
 class Shot(NamedTuple):
@@ -305,7 +319,9 @@ class SystemFederation:
     final: bytes
 
 
-Answer = Relay | RowMerge | CountMerge | RenameValues | Federation | SystemFederation | DerivedWrite
+Answer = (
+    Relay | RowMerge | CountMerge | ReturnedRows | RenameValues | Federation | SystemFederation | DerivedWrite
+)
 
 
 # ---------------------------------------------------------------------------------------------- bound statements

@@ -37,7 +37,7 @@ def plan_write(context: PlanContext) -> ShardPlan:
     Raises MeshError: PARSE_ERROR, UNKNOWN_TABLE, SHARDING_KEY_REQUIRED (auditor), NOT_SUPPORTED.
     """
     reader = LexemeReader(context.statement.readable)
-    tree = parse(_for_parser(context.statement.readable))
+    tree = _parsed(context.statement.readable)
     if not isinstance(tree, exp.Update | exp.Delete):
         raise not_supported(
             f"this form of {reader.peek().text.upper()}", "write it for one table with a plain WHERE"
@@ -57,7 +57,10 @@ def plan_write(context: PlanContext) -> ShardPlan:
     if any(isinstance(reference.table, BroadcastTable) for reference in written):
         refuse_unrepeatable(reader.lexemes, written[0].table.name)
         if _repeatable(tree, scopes):
-            return broadcast_write(verb, tables, scopes, edits.build(), names, reads_clock=clock)
+            returning = tree.args.get("returning") is not None
+            return broadcast_write(
+                verb, tables, scopes, edits.build(), names, reads_clock=clock, returning=returning
+            )
         if isinstance(derived, MeshError):
             raise derived
         return DerivedPlan(verb, tables, derived, names, build_router(context, scopes), edits.build())
@@ -104,8 +107,24 @@ def _derived(
 
 
 def _ties_rows(tree: exp.Update | exp.Delete) -> bool:
-    """Whether rows of several nodes must be seen together: LIMIT takes some of all. ORDER BY alone is each node's own."""
-    return tree.args.get("limit") is not None
+    """Whether rows of several nodes must be seen together: LIMIT takes some of all. ORDER BY alone is each node's own, as
+    long as nobody sees the order."""
+    ordered = tree.args.get("order") is not None and tree.args.get("returning") is not None
+    return ordered or tree.args.get("limit") is not None
+
+
+def _parsed(text: str) -> exp.Expr:
+    """The statement as a tree. RETURNING behind ORDER BY or LIMIT, where the parser does not know it, is read by itself."""
+    text = _for_parser(text)
+    outer = {one.word: one.start for one in reversed(tuple(outside_brackets(LexemeReader(text).lexemes)))}
+    late = min((outer[word] for word in ("ORDER", "LIMIT") if word in outer), default=None)
+    returning = outer.get("RETURNING")
+    if late is None or returning is None or "DELETE" not in outer:
+        return parse(text)
+    tree = parse(text[:returning])
+    alone = parse(text[:late] + " " * (returning - late) + text[returning:])
+    tree.set("returning", alone.args.get("returning"))
+    return tree
 
 
 def _for_parser(text: str) -> str:
@@ -158,10 +177,10 @@ def _assigned(tree: exp.Update) -> Iterator[exp.Column]:
         yield assignment.this
 
 
-def _repeatable(tree: exp.Expr, scopes: Scopes) -> bool:
+def _repeatable(tree: exp.Update | exp.Delete, scopes: Scopes) -> bool:
     """Whether every server changes the same rows by itself: nothing but broadcast tables decides which."""
     others = any(not isinstance(reference.table, BroadcastTable) for reference in scopes.references)
-    return not others and tree.args.get("limit") is None
+    return not others and not _ties_rows(tree)
 
 
 def _kept_columns(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> tuple[KeptColumn, ...] | None:

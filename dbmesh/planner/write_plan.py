@@ -22,7 +22,7 @@ from dbmesh.planner.plan import (
     Names,
     PinReason,
     Relay,
-    RowMerge,
+    ReturnedRows,
     Shot,
     Verb,
 )
@@ -88,7 +88,7 @@ class WritePlan:
         )
         answer: Answer = Relay()
         if len(targets) > 1:
-            answer = RowMerge() if self.returning else CountMerge()
+            answer = ReturnedRows() if self.returning else CountMerge()
         return BoundStatement(shots, answer, self.names, keeps_parameters=keep)
 
     def _route(self, call: Call) -> Routing | None:
@@ -134,6 +134,7 @@ def broadcast_write(
     names: Names,
     *,
     reads_clock: bool,
+    returning: bool,
 ) -> TextPlan:
     """One shot per data source. Raises MeshError(NOT_SUPPORTED) when the tables live on different ones."""
     places: list[dict[str, str]] = []
@@ -148,5 +149,7 @@ def broadcast_write(
     shots = tuple(
         TextShot(source, template.frame([place[source] for place in places])) for source in places[0]
     )
-    answer: Answer = CountMerge(broadcast=True) if len(shots) > 1 else Relay()
+    answer: Answer = Relay()
+    if len(shots) > 1:
+        answer = ReturnedRows(broadcast=True) if returning else CountMerge(broadcast=True)
     return TextPlan(verb, tables, shots, answer, names, reads_clock=reads_clock)

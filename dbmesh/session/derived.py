@@ -17,11 +17,12 @@ from dbmesh.errors import MERGE_LIMIT, MeshError, ShardError, not_supported
 from dbmesh.merge.counts import info_of_one_row, merge_counts
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET
-from dbmesh.planner.plan import CountMerge, DerivedWrite, Verb
+from dbmesh.planner.plan import CountMerge, DerivedWrite, Names, Verb
 from dbmesh.session.connections import ROLLED_BACK_BY_SERVER
+from dbmesh.session.result_sink import rename
 from dbmesh.session.select_limit import without_limit
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
-from dbmesh.wire.values import decode_text_row
+from dbmesh.wire.values import decode_text_row, encode_text_row
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -34,12 +35,14 @@ _DATE_COMPARED = re.compile(r"(?:Truncated i|I)ncorrect (?:datetime|date|time|DA
 
 _OFF = frozenset({"0", "off", "false"})
 
-Perform = Callable[[str, Sink], Awaitable[Outcome]]
+Perform = Callable[[str, "RowsInMemory"], Awaitable[Outcome]]
 """Plans and runs one statement of the logic database; its rows go to the sink."""
 
 
-async def run_derived(session: Session, verb: Verb, write: DerivedWrite, perform: Perform) -> Outcome:
-    """Run every step. The transaction is the caller's; what a failed statement wrote in one that was open before is
+async def run_derived(
+    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink
+) -> Outcome:
+    """Run every step; what RETURNING gives goes to `sink`, once all of it is there. The transaction is the caller's; what a failed statement wrote in one that was open before is
     undone here. Raises MeshError or ShardError."""
     _refuse_safe_updates(session, verb)
     transaction, state = session.transaction, session.state
@@ -47,7 +50,7 @@ async def run_derived(session: Session, verb: Verb, write: DerivedWrite, perform
     session.state = without_limit(state)
     await transaction.begin_steps()
     try:
-        return await _run_steps(session, verb, write, perform)
+        return await _run_steps(session, verb, write, perform, sink)
     except (MeshError, ShardError) as error:
         if transaction.open and error.number not in ROLLED_BACK_BY_SERVER:
             await transaction.undo_statement()
@@ -67,17 +70,32 @@ def _refuse_safe_updates(session: Session, verb: Verb) -> None:
         )
 
 
-async def _run_steps(session: Session, verb: Verb, write: DerivedWrite, perform: Perform) -> Outcome:
+async def _run_steps(
+    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink
+) -> Outcome:
     found = [await _read(session, step.query, perform, write) for step in write.steps]
     oks: list[OkPacket] = []
     warnings: list[ShardWarning] = []
+    returned = RowsInMemory(session.mesh.limits)
     for step, rows in zip(write.steps, found, strict=True):
-        for statement in step.writer.statements(rows.definitions, rows.values):
-            outcome = await perform(statement.sql, RowsInMemory(session.mesh.limits))
+        width = step.returned
+        for statement in step.writer.statements(
+            rows.definitions[:width], [row[:width] for row in rows.values]
+        ):
+            outcome = await perform(statement.sql, returned)
             warnings += outcome.warnings
             if statement.counts:
                 oks.append(outcome.ok)
-    return Outcome(_one(oks, verb, write), None, warnings)
+        if width is not None:
+            returned.take(rows, width)
+    ok = _one(oks, verb, write)
+    if not write.returning:
+        return Outcome(ok, None, warnings)
+    if not returned.definitions:
+        await perform(write.returning, returned)
+    sink.columns(returned.definitions)
+    sink.rows([encode_text_row(row) for row in returned.values])
+    return Outcome(ok, len(returned.values), warnings)
 
 
 def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:
@@ -134,12 +152,22 @@ class RowsInMemory:
     def __init__(self, limits: MergeLimits) -> None:
         self._limits = limits
         self._bytes = 0
+        self._names = Names("", {})
         self.definitions: Sequence[ColumnDefinition] = ()
         self.values: list[list[bytes | None]] = []
 
+    def use_names(self, names: Names) -> None:
+        """The names of the statement whose rows come."""
+        self._names = names
+
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
-        """See `Sink`."""
-        self.definitions = columns
+        """See `Sink`; kept in logic names."""
+        self.definitions = [rename(column, self._names) for column in columns]
+
+    def take(self, other: RowsInMemory, start: int) -> None:
+        """The rows of another, from the column `start` on."""
+        self.definitions = other.definitions[start:]
+        self.values += [row[start:] for row in other.values]
 
     def rows(self, rows: list[bytes]) -> None:
         """See `Sink`. Raises MeshError(MERGE_LIMIT)."""

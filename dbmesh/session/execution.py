@@ -39,7 +39,7 @@ from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error, source_key
 from dbmesh.session.ddl import is_recorded, run_recorded
-from dbmesh.session.derived import run_derived
+from dbmesh.session.derived import RowsInMemory, run_derived
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
 from dbmesh.session.mesh import Database
@@ -59,6 +59,9 @@ if TYPE_CHECKING:
 
 _QUERY = Command.QUERY.value
 _query_head = struct.Struct("<IB").pack
+
+
+_WRITES = frozenset((Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE))
 
 
 class _NoParameters(tuple[SqlValue, ...]):
@@ -190,7 +193,7 @@ async def run(
     ):
         outcome = await run_recorded(session, database, keeper, plan, bound, sink)
     elif isinstance(bound.answer, DerivedWrite):
-        work = run_derived(session, plan.verb, bound.answer, partial(perform, session, database))
+        work = run_derived(session, plan.verb, bound.answer, partial(perform, session, database), sink)
         outcome = await (in_own_transaction(session, work) if own else work)
     elif own and _writes_several(plan, bound.shots):
         work = _exchange(session, database, plan, bound, sink, undo=False)
@@ -198,7 +201,7 @@ async def run(
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink, execute=execute)
     outcome.warnings += told
-    _remember(session, bound, outcome)
+    _remember(session, plan, bound, outcome)
     if isinstance(plan, TextPlan) and plan.verb is Verb.DDL:
         _remember_temporary(session, database, plan)
     if plan.verb is Verb.DDL:
@@ -269,7 +272,7 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
     return bound.generated_id if bound.generated_id is not None else ok.last_insert_id
 
 
-async def perform(session: Session, database: Database, sql: str, sink: Sink) -> Outcome:
+async def perform(session: Session, database: Database, sql: str, sink: RowsInMemory) -> Outcome:
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`. What an error leaves
     behind is the larger statement's to undo. Raises MeshError or ShardError (in logic names)."""
     database = as_seen(session, session.mesh.database(database.name) or database)
@@ -277,7 +280,11 @@ async def perform(session: Session, database: Database, sql: str, sink: Sink) ->
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     bound = await bind(session, database, plan, make_call(session, database, literals))
-    return await _merged_or_federated(session, database, plan, bound, sink, undo=False)
+    sink.use_names(bound.names)
+    outcome = await _merged_or_federated(session, database, plan, bound, sink, undo=False)
+    if outcome.row_count is not None and bound.generated_id is not None:
+        outcome.ok = replace(outcome.ok, last_insert_id=bound.generated_id)
+    return outcome
 
 
 async def in_own_transaction(session: Session, work: Coroutine[None, None, Outcome]) -> Outcome:
@@ -341,10 +348,10 @@ async def _merged_or_federated(
         except MeshError as another:
             # No merge node can help: what the data source or the merger said is the nearer reason.
             raise refusal from another
-        if isinstance(sink, ResultSink):
+        if isinstance(sink, ResultSink | RowsInMemory):
             sink.use_names(instead.names)
-            if execute is not None:
-                sink.pass_binary()
+        if isinstance(sink, ResultSink) and execute is not None:
+            sink.pass_binary()
         return await _federated(session, database, plan, instead, sink, execute)
 
 
@@ -437,17 +444,18 @@ def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshE
     return ShardError(error.number, error.sqlstate, text)
 
 
-def _remember(session: Session, bound: BoundStatement, outcome: Outcome) -> None:
+def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome: Outcome) -> None:
     """What FOUND_ROWS(), ROW_COUNT(), LAST_INSERT_ID() and SHOW WARNINGS will answer."""
     session.warnings = outcome.warnings
-    if outcome.row_count is not None:
-        session.row_count = -1
-        session.found_rows = outcome.row_count
-        return
-    session.row_count = outcome.ok.affected_rows
     insert_id = session_insert_id(bound, outcome.ok)
     if insert_id:
         session.last_insert_id = insert_id
+    if outcome.row_count is not None:
+        session.row_count = -1
+        if plan.verb not in _WRITES:
+            session.found_rows = outcome.row_count
+    else:
+        session.row_count = outcome.ok.affected_rows
 
 
 def _remember_temporary(session: Session, database: Database, plan: TextPlan) -> None:
@@ -461,4 +469,4 @@ def _remember_temporary(session: Session, database: Database, plan: TextPlan) ->
 
 def _writes_several(plan: ShardPlan, shots: Sequence[Shot]) -> bool:
     """Whether a statement changes rows by several shots. DDL ends transactions and is not among them."""
-    return len(shots) > 1 and plan.verb in (Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE)
+    return len(shots) > 1 and plan.verb in _WRITES

@@ -39,7 +39,8 @@ MOST_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class InsertSelect:
-    """The derivation, before its literals are known. `rows`: rows that look alike, one of which stands in the shape."""
+    """The derivation, before its literals are known. `rows`: rows that look alike, one of which stands in the shape;
+    `returning`: a query with the columns of RETURNING and no rows."""
 
     queries: tuple[Frame, ...]
     rows: Rows | None
@@ -49,6 +50,7 @@ class InsertSelect:
     tail: Frame
     ignores: bool
     flags: LexerFlags
+    returning: Frame | None = None
 
     def bind(self, call: Call) -> DerivedWrite:
         """For each query a step: INSERTs of its rows."""
@@ -56,9 +58,9 @@ class InsertSelect:
         queries = (
             [render(query, call) for query in self.queries] if self.rows is None else self._of_rows(call)
         )
-        return DerivedWrite(
-            tuple(DerivedStep(query, writer) for query in queries), INSERTED_NOTHING, self.ignores
-        )
+        returning = "" if self.returning is None else render(self.returning, call)
+        steps = tuple(DerivedStep(query, writer) for query in queries)
+        return DerivedWrite(steps, INSERTED_NOTHING, self.ignores, returning)
 
     def _of_rows(self, call: Call) -> list[str]:
         """The rows of a row set, each as a query: its text without the brackets."""
@@ -128,7 +130,14 @@ def _derive(
         queries = list(_row_queries(reading, edits))
     verb = "REPLACE" if reading.replaces else f"INSERT{' IGNORE' if reading.ignore else ''}"
     names = ",".join(quote_name(name, quoted=True) for name in columns)
-    head = f"{shape.hints}{verb} INTO {quote_name(reading.table.name, quoted=True)} ({names})"
+    table = quote_name(reading.table.name, quoted=True)
+    head = f"{shape.hints}{verb} INTO {table} ({names})"
+    returning = _returning(lexemes, tail)
+    nothing: Frame | None = None
+    if returning is not None:
+        listed = edits.between(returning.end, end)
+        query = (shape.hints, "SELECT ", *listed, f" FROM {table} LIMIT 0")
+        nothing = part_frame(Template(query, context.flags))
     return InsertSelect(
         tuple(part_frame(Template((shape.hints, *query), context.flags)) for query in queries),
         rows,
@@ -138,6 +147,7 @@ def _derive(
         part_frame(Template((" ", *edits.between(start, end)), context.flags)),
         reading.ignore,
         context.flags,
+        nothing,
     )
 
 
@@ -179,15 +189,19 @@ def _tail(lexemes: Sequence[Lexeme], reading: InsertReading) -> Lexeme | None:
     return None
 
 
+def _returning(lexemes: Sequence[Lexeme], tail: Lexeme | None) -> Lexeme | None:
+    if tail is None:
+        return None
+    behind = outside_brackets(lexeme for lexeme in lexemes if lexeme.start >= tail.start)
+    return next((lexeme for lexeme in behind if lexeme.word == "RETURNING"), None)
+
+
 def _refuse_tail(reading: InsertReading, tail: Lexeme | None, lexemes: Sequence[Lexeme]) -> None:
     if tail is None:
         return
-    behind = [lexeme for lexeme in lexemes if lexeme.start >= tail.start]
-    if any(lexeme.word == "RETURNING" for lexeme in behind):
-        raise not_supported(
-            "RETURNING of rows that a query over several data nodes gives",
-            "read the rows with SELECT afterwards",
-        )
+    returning = _returning(lexemes, tail)
+    end = lexemes[-1].end if returning is None else returning.start
+    behind = [lexeme for lexeme in lexemes if tail.start <= lexeme.start < end]
     table = reading.table.name.lower()
     for name, dot in itertools.pairwise(behind):
         if dot.text == "." and name.value.lower() != table:

@@ -7,7 +7,8 @@ query, where any plan may serve them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -32,7 +33,7 @@ UPDATED_NOTHING = b"Rows matched: 0  Changed: 0  Warnings: 0"
 @dataclass(frozen=True, slots=True)
 class KeyedStep:
     """The step of one written table, before its literals are known. `parts` are the write's text up to WHERE: frames, and
-    indexes of values of the query's rows."""
+    indexes of values of the query's rows; `returned` as in `DerivedStep`."""
 
     query: Frame
     parts: tuple[Frame | int, ...]
@@ -41,6 +42,7 @@ class KeyedStep:
     qualifier: str
     flags: LexerFlags
     moving: MovingWriter | None = None
+    returned: int | None = None
 
     def bind(self, call: Call) -> DerivedStep:
         """The query's text and its writer."""
@@ -51,20 +53,23 @@ class KeyedStep:
             self.qualifier,
             self.flags,
         )
-        return DerivedStep(render(self.query, call), writer)
+        return DerivedStep(render(self.query, call), writer, self.returned)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyedWrite:
-    """An UPDATE or DELETE by keys."""
+    """An UPDATE or DELETE by keys. `returning` is a query with the columns of RETURNING and no rows."""
 
     steps: tuple[KeyedStep, ...]
     info: bytes
     ignores: bool
+    returning: Frame | None = None
 
     def bind(self, call: Call) -> DerivedWrite:
         """The steps for these values."""
-        return DerivedWrite(tuple(step.bind(call) for step in self.steps), self.info, self.ignores)
+        returning = "" if self.returning is None else render(self.returning, call)
+        steps = tuple(step.bind(call) for step in self.steps)
+        return DerivedWrite(steps, self.info, self.ignores, returning)
 
 
 def render(frame: Frame, call: Call) -> str:
@@ -93,14 +98,9 @@ def plan_keyed_write(
     """The derivation. `lexemes` are those of the whole statement. Raises MeshError(NOT_SUPPORTED) with the reason why
     there is none."""
     text = _Text(context, lexemes)
-    if "RETURNING" in text.clauses:
-        raise not_supported(
-            f"RETURNING of {text.verb} whose rows a query must name first",
-            "read the rows with SELECT before, or name them in WHERE by the sharding columns",
-        )
     if isinstance(tree, exp.Delete):
         steps = tuple(_delete(text, reference) for reference in written)
-        return KeyedWrite(steps, b"", text.ignore)
+        return KeyedWrite(steps, b"", text.ignore, _returning(text, written[0]) if text.returns else None)
     assignments = _assignments(scopes, tree, text)
     steps = tuple(
         _update(text, reference, [one for owner, one in assignments if owner.index == reference.index])
@@ -150,6 +150,21 @@ class _Text:
         return self.between(self.clauses[word].start, self.clause_end(word)) if word in self.clauses else ()
 
     @property
+    def returns(self) -> bool:
+        """Whether the rows written are the answer (RETURNING)."""
+        return "RETURNING" in self.clauses
+
+    def returned(self, reference: TableReference) -> tuple[Segment, ...]:
+        """The list of RETURNING as items behind others of a query: `*` needs its table there."""
+        start = at = self.clauses["RETURNING"].end
+        items: list[Segment] = []
+        for before, lexeme in itertools.pairwise(self.outer):
+            if lexeme.start >= start and lexeme.text == "*" and before.text.upper() in ("RETURNING", ","):
+                items += (*self.between(at, lexeme.start), f" {_alias(reference)}.")
+                at = lexeme.start
+        return (*items, *self.between(at, self.end))
+
+    @property
     def tables(self) -> tuple[Segment, ...]:
         """The table references, as they stand after FROM."""
         if self.verb == "UPDATE":
@@ -169,7 +184,7 @@ class _Text:
         return part_frame(Template(tuple(segments), self.flags))
 
 
-def outside_brackets(lexemes: Sequence[Lexeme]) -> Iterator[Lexeme]:
+def outside_brackets(lexemes: Iterable[Lexeme]) -> Iterator[Lexeme]:
     """Lexemes that stand in no brackets, and the brackets' own are left out."""
     depth = 0
     for lexeme in lexemes:
@@ -183,8 +198,20 @@ def _delete(text: _Text, reference: TableReference) -> KeyedStep:
     key = _key(reference)
     table = quote_name(reference.table.name, quoted=True)
     head = f"{text.hints}DELETE{' IGNORE' if text.ignore else ''} FROM {table}"
-    query = text.query(_key_columns(key, reference))
-    return KeyedStep(query, (text.frame((head,)),), text.frame(()), key, "", text.flags)
+    columns = _key_columns(key, reference)
+    if text.returns:
+        # What RETURNING says of a row is what the query reads of it, in the query's order.
+        columns += (", ", *text.returned(reference))
+    returned = key.width if text.returns else None
+    parts = (text.frame((head,)),)
+    return KeyedStep(text.query(columns), parts, text.frame(()), key, "", text.flags, returned=returned)
+
+
+def _returning(text: _Text, reference: TableReference) -> Frame:
+    table = quote_name(reference.table.name, quoted=True)
+    return text.frame(
+        (text.hints, "SELECT ", *text.returned(reference), f" FROM {table} AS {_alias(reference)} LIMIT 0")
+    )
 
 
 def _update(text: _Text, reference: TableReference, assignments: Sequence[Assignment]) -> KeyedStep:
@@ -196,7 +223,7 @@ def _update(text: _Text, reference: TableReference, assignments: Sequence[Assign
     columns: list[Segment] = list(_key_columns(key, reference))
     width = key.width
     head = f"{text.hints}UPDATE{' IGNORE' if text.ignore else ''} {quote_name(reference.table.name, quoted=True)} AS "
-    parts: list[Frame | int] = [text.frame((f"{head}{quote_name(reference.alias, quoted=True)} SET ",))]
+    parts: list[Frame | int] = [text.frame((f"{head}{_alias(reference)} SET ",))]
     for position, assignment in enumerate(assignments):
         if position:
             parts.append(text.frame((", ",)))
@@ -209,7 +236,7 @@ def _update(text: _Text, reference: TableReference, assignments: Sequence[Assign
             parts.append(text.frame(text.between(assignment.start, assignment.end)))
     ordered = text.clause("ORDER") if len(assignments) and "LIMIT" not in text.clauses else ()
     suffix = text.frame((" ", *ordered) if ordered else ())
-    qualifier = f"{quote_name(reference.alias, quoted=True)}."
+    qualifier = f"{_alias(reference)}."
     return KeyedStep(text.query(columns), tuple(parts), suffix, key, qualifier, text.flags)
 
 
@@ -344,4 +371,8 @@ def _key_columns(key: Key, reference: TableReference) -> tuple[Segment, ...]:
 
 
 def _qualified(reference: TableReference, column: str) -> str:
-    return f"{quote_name(reference.alias, quoted=True)}.{quote_name(column, quoted=True)}"
+    return f"{_alias(reference)}.{quote_name(column, quoted=True)}"
+
+
+def _alias(reference: TableReference) -> str:
+    return quote_name(reference.alias, quoted=True)
