@@ -143,6 +143,7 @@ PACKETS_OUT_OF_ORDER = _client("PACKETS_OUT_OF_ORDER", 1156, "08S01", "Got packe
 PACKET_TOO_LARGE = _client(
     "PACKET_TOO_LARGE", 1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes"
 )
+NULL_REFUSED = _client("NULL_REFUSED", 1048, "23000", "Column '{column}' cannot be null")
 COLUMN_COUNT = _client("COLUMN_COUNT", 1136, "21S01", "Column count doesn't match value count at row {row}")
 TOO_MANY_CONNECTIONS = _client("TOO_MANY_CONNECTIONS", 1040, "08004", "Too many connections", retryable=True)
 QUERY_INTERRUPTED = _client("QUERY_INTERRUPTED", 1317, "70100", "Query execution was interrupted")

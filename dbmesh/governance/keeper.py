@@ -131,7 +131,10 @@ class Keeper:
             )
         if not 0 < len(name) <= MOST_NAME or name.lower() in RESERVED:
             raise not_supported(f"a database named '{name[:80]}'", "choose another name")
-        made = MadeDatabase(name, beside.name)
+        async with _reached():
+            before = {one.name.lower(): one for one in await databases.read_databases(self._store)}
+        parent = before.get(beside.name.lower())
+        made = MadeDatabase(name, beside.name if parent is None else parent.beside)
         rule_set = made.rule_set(beside.rule_set)
         try:
             async with _reached():

@@ -57,7 +57,7 @@ def plan_ddl(context: PlanContext) -> Plan | None:
     if word in ("CREATE", "ALTER", "DROP"):
         kind = _object_kind(reader)
         planner = _PLANNERS.get((word, kind))
-        if kind in ("DATABASE", "SCHEMA") and word != "ALTER" and context.rule_set.auto_shards:
+        if kind in ("DATABASE", "SCHEMA") and word != "ALTER" and context.rule_set.needs_no_rules:
             return plan_database(LexemeReader(context.original_text))
         if planner is None:
             raise not_supported(f"{word} {kind}", _REFUSED.get(kind, _BY_HAND))

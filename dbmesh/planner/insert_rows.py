@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dbmesh.errors import INTERNAL, MeshError
+from dbmesh.errors import INTERNAL, NULL_REFUSED, MeshError
 from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
 from dbmesh.planner.plan import Call
 from dbmesh.planner.session_values import SessionValue
@@ -49,7 +49,11 @@ class ShardingValue:
     exact_text: bool = False
 
     def key(self, value: SqlValue) -> Key:
-        """The key of one row's value. Raises MeshError(NOT_SUPPORTED) for a text that could not be found again."""
+        """The key of one row's value. Raises MeshError: NOT_SUPPORTED for a text that could not be found again,
+        NULL_REFUSED where a server would refuse NULL too."""
+        schema = self.schema
+        if value is None and not (self.is_key or schema is None or schema.nullable or schema.has_default):
+            raise MeshError(NULL_REFUSED, column=schema.name)
         return stored_key(value, self.schema, exact_text=self.exact_text)
 
 

@@ -383,6 +383,11 @@ class RuleSet:
         """The rule of a logic table, compared without case; None for single tables."""
         return self.tables.get(name.lower())
 
+    @property
+    def needs_no_rules(self) -> bool:
+        """Whether any table may be made without a rule written for it: another database could be served likewise."""
+        return bool(self.auto_shards) or "*.*" in self.single_tables
+
     def binding_group(self, name: str) -> tuple[str, ...] | None:
         """The binding group a logic table belongs to."""
         lowered = name.lower()

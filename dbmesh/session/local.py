@@ -304,7 +304,7 @@ def _check_may_administer(session: Session, name: str) -> RuleKeeper:
     if session.allowed_databases is not None:
         raise MeshError(DATABASE_DENIED, user=session.user_name, host=session.host, database=name)
     if keeper is None:
-        raise not_supported("CREATE and DROP DATABASE without a store", "write a database-*.yaml file")
+        raise not_supported("CREATE and DROP DATABASE without a store", "name one in mode.repository")
     return keeper
 
 

@@ -17,8 +17,9 @@ from rich.table import Table
 
 from tests.compatibility import suites
 from tests.compatibility.results import Comparison, compare, read
+from tests.compatibility.rows import RowCounter
 from tests.compatibility.sources import BUILD, unpacked
-from tests.compatibility.stage import RUNS, Certificate, place
+from tests.compatibility.stage import RUNS, SHARDS, Certificate, place
 
 
 def arguments() -> argparse.Namespace:
@@ -52,7 +53,9 @@ def execute(suite: suites.Suite, run: str, selection: tuple[str, ...]) -> Path:
         tempfile.TemporaryDirectory(prefix="dbmesh-compatibility-") as directory,
         place(run, Path(directory), suite.databases, certificate()) as found,
     ):
-        suites.run(suite, found, folder, record, selection)
+        with RowCounter(found.servers, SHARDS) as counter:
+            suites.run(suite, found, folder, record, selection)
+        (folder / "rows.json").write_text(json.dumps(counter.places(), indent=1, ensure_ascii=False) + "\n")
         if found.mesh is not None:
             (folder / "mesh.log").write_text(found.mesh.output())
     return record

@@ -19,7 +19,7 @@ class Outcome:
 
 
 def read(record: Path) -> dict[str, Outcome]:
-    """The record of a run. A test that was run twice has its worse outcome."""
+    """The record of a run. A test that was run twice has its worse outcome; one that has only begun, that of its process."""
     found: dict[str, Outcome] = {}
     for line in record.read_text().splitlines():
         entry = json.loads(line)

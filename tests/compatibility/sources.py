@@ -44,5 +44,7 @@ def _tools() -> Path:
     python = environment / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *_BUILD_TOOLS], check=True, timeout=300)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--upgrade", *_BUILD_TOOLS], check=True, timeout=300
+        )
     return python

@@ -15,11 +15,13 @@ from tests.plugins.mariadb import MariaDb, make_template
 from tests.plugins.mesh import Mesh
 
 RUNS = ("plain", "unsharded", "sharded")
+SHARDS = 4
+"""Actual tables of every table in the sharded run."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a suite connects, and how one sees afterwards what lies on the data sources."""
+    """Where a suite connects, and the servers that have its rows."""
 
     port: int
     password: str
@@ -37,13 +39,15 @@ class Certificate:
 
 
 @contextmanager
-def place(
-    run: str, directory: Path, databases: Sequence[str], certificate: Certificate, shards: int = 4
-) -> Iterator[Place]:
+def place(run: str, directory: Path, databases: Sequence[str], certificate: Certificate) -> Iterator[Place]:
     """Starts what one run of one suite needs; all of it ends with the block."""
     with ExitStack() as stack:
         options = (
             "--local-infile=1",
+            # Counts the rows written of every table.
+            "--userstat=1",
+            "--lock-wait-timeout=20",
+            "--innodb-lock-wait-timeout=10",
             f"--ssl-ca={certificate.authority}",
             f"--ssl-cert={certificate.server}",
             f"--ssl-key={certificate.key}",
@@ -61,7 +65,7 @@ def place(
         if run == "plain":
             yield Place(servers[0].port, servers[0].password, servers, None)
             return
-        configuration = _configuration(directory / "rules", servers, databases, certificate, shards, run)
+        configuration = _configuration(directory / "rules", servers, databases, certificate, run)
         mesh = Mesh(configuration, directory / "mesh.log")
         mesh.start()
         stack.callback(lambda: mesh.stop() if mesh.running else 0)
@@ -73,14 +77,14 @@ def _configuration(
     servers: Sequence[MariaDb],
     databases: Sequence[str],
     certificate: Certificate,
-    shards: int,
     run: str,
 ) -> Path:
     directory.mkdir()
     rule = '- !SINGLE\n  tables: ["*.*"]\n'
     if run == "sharded":
-        rule += f"- !MESH\n  autoShard: {{by: primaryKey, shards: {shards}}}\n"
+        rule += f"- !MESH\n  autoShard: {{by: primaryKey, shards: {SHARDS}}}\n"
     (directory / "global.yaml").write_text(
+        f"mode:\n  type: Standalone\n  repository: {{type: SQLite, props: {{path: {directory.parent / 'store.db'}}}}}\n"
         "authority:\n  users:\n  - {user: root@%, password: root}\n"
         f"props:\n  proxy-frontend-ssl-enabled: true\n"
         f"  proxy-frontend-ssl-cert: {certificate.server}\n  proxy-frontend-ssl-key: {certificate.key}\n"

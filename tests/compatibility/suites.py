@@ -5,6 +5,7 @@ Decides the selection, which is the same for every run, and the command lines. K
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -26,7 +27,8 @@ class Suite:
     """One selection of one project's tests."""
 
     name: str
-    package: str
+    package: str | None
+    """Whose source archive it comes from; None: it is a program of the system's packages."""
     databases: tuple[str, ...]
     """The databases that must exist before it starts."""
     run: Callable[[Path, Place, Path, dict[str, str], tuple[str, ...]], None]
@@ -44,22 +46,21 @@ def run(suite: Suite, place: Place, directory: Path, record: Path, arguments: tu
         "COMPATIBILITY_PASSWORD": place.password,
     }
     record.write_text("")
-    suite.run(unpacked(suite.package), place, directory, environment, arguments)
+    source = directory if suite.package is None else unpacked(suite.package)
+    suite.run(source, place, directory, environment, arguments)
 
 
-def _call(
-    command: list[str], source: Path, directory: Path, environment: dict[str, str], seconds: int = 3600
-) -> None:
+def _call(command: list[str], source: Path, directory: Path, environment: dict[str, str]) -> None:
+    """Runs a command until every test has ended: a process that dies in a test is followed by another one."""
+    record = Path(environment["COMPATIBILITY_RECORD"])
     with (directory / "suite.log").open("ab") as log:
-        subprocess.run(
-            command,
-            cwd=source,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            timeout=seconds,
-        )
+        while True:
+            subprocess.run(
+                command, cwd=source, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+            lines = record.read_text().splitlines()
+            if not lines or json.loads(lines[-1])["outcome"] != "begun":
+                return
 
 
 def _sqlalchemy(*files: str) -> Callable[[Path, Place, Path, dict[str, str], tuple[str, ...]], None]:
@@ -86,6 +87,10 @@ def _aiomysql(
             *_PYTEST,
             *_NO_SETTINGS,
             "tests",
+            # Its layer over SQLAlchemy needs SQLAlchemy 1.
+            "--ignore=tests/sa",
+            "-k",
+            "not over_sa_result",
             f"--mysql-address=127.0.0.1:{place.port}",
             *arguments,
         ],
@@ -109,6 +114,24 @@ def _mysqlclient(
         directory,
         {**environment, "TESTDB": str(options)},
     )
+
+
+def _connector(
+    source: Path, place: Place, directory: Path, environment: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    _call(
+        [sys.executable, str(_INSIDE / "connector_tests.py"), *arguments],
+        source,
+        directory,
+        environment,
+    )
+
+
+def _client_test(
+    source: Path, place: Place, directory: Path, environment: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    command = [sys.executable, str(_INSIDE / "client_tests.py"), str(directory), *arguments]
+    _call(command, source, directory, environment)
 
 
 _DJANGO_APPS = [
@@ -161,10 +184,7 @@ SUITES = (
     ),
     Suite("aiomysql", "aiomysql", ("test_pymysql", "test_pymysql2"), _aiomysql),
     Suite("mysqlclient", "mysqlclient", ("test",), _mysqlclient),
-    Suite(
-        "django",
-        "django",
-        ("django", "django_other", "test_django", "test_django_other"),
-        _django,
-    ),
+    Suite("mysql-connector", "mysql-connector-python", ("test",), _connector),
+    Suite("mariadb-client-test", None, ("test",), _client_test),
+    Suite("django", "django", ("django", "django_other"), _django),
 )

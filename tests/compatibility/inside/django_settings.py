@@ -9,9 +9,9 @@ import os
 import unittest
 from typing import Any
 
-from django.db.backends.mysql.creation import DatabaseCreation
 from django.test.runner import DiscoverRunner
-from recording import RecordingResult
+from django.test.utils import iter_test_cases
+from recording import RecordingResult, recorded
 
 
 def _database(name: str) -> dict[str, Any]:
@@ -27,13 +27,13 @@ def _database(name: str) -> dict[str, Any]:
 
 
 class RecordingRunner(DiscoverRunner):
-    """Django's test runner, with the record of this package and databases that are there already."""
+    """Django's test runner, with the record of this package."""
 
-    def setup_databases(self, **options: Any) -> Any:
-        """Makes the tables; the databases were made, and are taken down, with the servers."""
-        DatabaseCreation._execute_create_test_db = lambda *_: None
-        DatabaseCreation._destroy_test_db = lambda *_: None
-        return super().setup_databases(**options)
+    def build_suite(self, *arguments: Any, **options: Any) -> unittest.TestSuite:
+        """The tests that this run has not seen yet."""
+        done = recorded()
+        found = iter_test_cases(super().build_suite(*arguments, **options))
+        return self.test_suite(test for test in found if test.id() not in done)
 
     def get_resultclass(self) -> type[unittest.TextTestResult]:
         """What unittest tells the outcomes to."""

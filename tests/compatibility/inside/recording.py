@@ -1,12 +1,14 @@
 """Writes down how every test of a foreign suite ends, one JSON line each, as soon as it has ended.
 
 Decides the form of that record. It runs inside the suite's own process: as a plugin of pytest
-(`-p recording`), or as the result class of unittest (`RecordingResult`). A suite that hangs or
-is killed leaves the record of what came before. Knows nothing of servers or of what the tests ask.
+(`-p recording`), or as the result class of unittest (`RecordingResult`). A process that dies, or hangs
+where Python cannot stop it, leaves its test begun; the next process of the same run does the tests that the record
+does not name. Knows nothing of servers or of what the tests ask.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -18,29 +20,41 @@ from typing import Any
 RECORD = "COMPATIBILITY_RECORD"
 """The environment variable that names the file of the record."""
 SECONDS_PER_TEST = 60
+_SECONDS_TO_GIVE_UP = 10
 _WORST_LAST = ("passed", "skipped", "failed")
 
 
 def write(test: str, outcome: str, message: str = "") -> None:
-    """Appends one line: the test's name, `passed`, `skipped` or `failed`, and the last lines of what it said."""
+    """Appends one line: the test's name, `begun`, `passed`, `skipped` or `failed`, and the last lines of what it
+    said."""
     line = json.dumps({"test": test, "outcome": outcome, "message": message[-3000:]})
     with Path(os.environ[RECORD]).open("a") as record:
         record.write(line + "\n")
 
 
-def start_clock() -> None:
-    """Raises TimeoutError inside a test that runs too long, so that the tests after it still run."""
+def recorded() -> frozenset[str]:
+    """The tests that have begun or ended in this run."""
+    lines = Path(os.environ[RECORD]).read_text().splitlines()
+    return frozenset(json.loads(line)["test"] for line in lines)
+
+
+def begin(test: str) -> None:
+    """A test begins. One that runs too long gets a TimeoutError, so that the tests after it still run; where it waits in
+    a library that hears no signal, the process ends."""
+    write(test, "begun", "the process ended in this test")
 
     def give_up(number: int, frame: Any) -> None:
         raise TimeoutError(f"the test took longer than {SECONDS_PER_TEST} s")
 
     signal.signal(signal.SIGALRM, give_up)
     signal.alarm(SECONDS_PER_TEST)
+    faulthandler.dump_traceback_later(SECONDS_PER_TEST + _SECONDS_TO_GIVE_UP, exit=True)
 
 
 def stop_clock() -> None:
-    """Ends what `start_clock` began."""
+    """Ends the clock that `begin` started."""
     signal.alarm(0)
+    faulthandler.cancel_dump_traceback_later()
 
 
 class PytestRecorder:
@@ -50,9 +64,14 @@ class PytestRecorder:
         self._outcome = "passed"
         self._message = ""
 
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Called by pytest with the tests it has found."""
+        done = recorded()
+        items[:] = [item for item in items if item.nodeid not in done]
+
     def pytest_runtest_setup(self, item: Any) -> None:
         """Called by pytest before a test."""
-        start_clock()
+        begin(item.nodeid)
 
     def pytest_runtest_teardown(self, item: Any) -> None:
         """Called by pytest after a test."""
@@ -83,7 +102,7 @@ class RecordingResult(unittest.TextTestResult):
     def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         """Begins a test that has not failed yet."""
         super().startTest(test)
-        start_clock()
+        begin(test.id())
         self._outcome, self._message = "passed", ""
 
     def _worse(self, outcome: str, message: str) -> None:

@@ -57,6 +57,9 @@ def test_a_text_key_is_hashed_and_a_table_without_key_is_single(auto: AutoMesh, 
         run("INSERT INTO code VALUES (%s, %s)", f"c{number}", number)
     assert sum(auto.counts("code")) == 16
     assert min(auto.counts("code")) > 0
+    for rows in ("(NULL, 1)", "('new', 1), (NULL, 2)"):
+        with pytest.raises(pymysql.err.IntegrityError, match="Column 'code' cannot be null"):
+            run(f"INSERT INTO code VALUES {rows}")
     run("INSERT INTO log VALUES ('x')")
     assert "ds_0.log" in auto.tables()
     assert run("SELECT n FROM code WHERE code = 'c3'") == [(3,)]
@@ -158,7 +161,9 @@ def test_a_database_is_made_over_the_same_servers_and_dropped(auto: AutoMesh, ru
     with auto.mesh.connect("other") as again, again.cursor() as cursor:
         cursor.execute("SELECT id, name FROM t ORDER BY id")
         assert cursor.fetchall() == ((1, "a"), (2, "b"), (3, "c"), (4, "d"))
+        cursor.execute("CREATE DATABASE beside_other")
         cursor.execute("DROP DATABASE other")
+        cursor.execute("DROP DATABASE beside_other")
         cursor.execute("SELECT DATABASE()")
         assert cursor.fetchall() == ((None,),)
         with pytest.raises(pymysql.err.OperationalError, match="Unknown database"):
