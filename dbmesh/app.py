@@ -38,6 +38,7 @@ from dbmesh.planner.catalog import AmbiguousTable, build_catalog
 from dbmesh.planner.plan import KeyGenerator
 from dbmesh.planner.planner import Planner
 from dbmesh.rules.auto_tables import with_made
+from dbmesh.rules.joint import Place, places
 from dbmesh.rules.keygen import make_key_generator
 from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleSet
@@ -211,6 +212,7 @@ class Assembly:
         self._worker = 0
         self._loop = asyncio.get_running_loop()
         self._tables_known: dict[str, dict[str, Mapping[str, TableSchema]]] = {}
+        self._keys: dict[Place, str] = {}
         databases = {name.lower(): self._database(rule_set) for name, rule_set in rule_sets.items()}
         self.mesh = Mesh(configuration, databases, self._reload, self._loop.time())
 
@@ -257,6 +259,12 @@ class Assembly:
             {},
             self._loop.time(),
             merge_pools=MappingProxyType(merging),
+            connection_keys=MappingProxyType(
+                {
+                    name: self._keys.setdefault(place, f"{rule_set.database}.{name}")
+                    for name, place in places(rule_set.data_sources).items()
+                }
+            ),
         )
 
     async def _reload(self, database: Database) -> Database:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from typing import Self
 
 SqlValue = int | float | Decimal | str | bytes | datetime.date | datetime.datetime | datetime.timedelta | None
 """A decoded SQL value: of a literal, of a bound parameter, of a sharding key."""
@@ -24,6 +25,20 @@ class DataNode:
 
     def __str__(self) -> str:
         return f"{self.data_source}.{self.table}"
+
+
+class QualifiedTable(str):
+    """An actual table's name that statements write with its schema, because the connection they run on may stand in
+    another one. Equal to the bare name."""
+
+    __slots__ = ("schema",)
+
+    def __new__(cls, schema: str, name: str) -> Self:
+        made = super().__new__(cls, name)
+        made.schema = schema
+        return made
+
+    schema: str
 
 
 class ColumnFamily(Enum):

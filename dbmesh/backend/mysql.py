@@ -201,6 +201,11 @@ class MySQLConnection(asyncio.Protocol):
                 raise
         self.state = state
 
+    async def use_schema(self, schema: str) -> None:
+        """Make another schema of the server the current one. Raises ShardError or MeshError."""
+        await self.simple(Command.INIT_DB.to_bytes(1, "little") + schema.encode("utf-8", "surrogateescape"))
+        self.schema = schema
+
     async def simple(self, payload: bytes) -> OkPacket:
         """Send a command answered by one OK. Raises ShardError or MeshError."""
         receiver = _OkReceiver()

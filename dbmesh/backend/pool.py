@@ -107,12 +107,13 @@ class Pool:
 
     def release(self, connection: Connection, now: float) -> None:
         """Take a connection back. It is closed instead when its state is unknown, when something may still hit it
-        (a KILL QUERY on its way), or when its time is over."""
+        (a KILL QUERY on its way), when it has left its schema, or when its time is over."""
         if connection not in self._lent:
             return
         too_old = now - connection.opened_at > self.config.max_lifetime
         unknown = not connection.usable or connection.in_transaction or connection.interrupting
-        if self._closing or too_old or unknown:
+        moved = connection.relays and connection.schema != self.config.database
+        if self._closing or too_old or unknown or moved:
             self.discard(connection)
             return
         waiter = self._next_waiter() if self._waiters else None

@@ -6,7 +6,7 @@ Decides names (logic ones), which data node describes a table, and which numbers
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from dbmesh.planner.system_tables import Combined, SystemNode, SystemTable
@@ -17,12 +17,18 @@ Row = list[bytes | None]
 @dataclass(frozen=True, slots=True)
 class SourceRows:
     """Rows of one data source. `database` is the logic database, `schema` the data source's own, `nodes` its actual
-    tables; `rows` are text values in the order of the columns."""
+    tables; `rows` are text values in the order of the columns. `schemas` tells the logic database of every schema that rows
+    may name beside it."""
 
     database: str
     schema: str
     nodes: Mapping[str, SystemNode]
     rows: Sequence[Sequence[bytes | None]]
+    schemas: Mapping[str, str] = field(default_factory=dict)
+
+    def logic_database(self, schema: str) -> str:
+        """The logic database of a schema; a schema nobody knows stays."""
+        return self.database if schema == self.schema else self.schemas.get(schema, schema)
 
 
 def merge_system_rows(table: SystemTable, columns: Sequence[str], sources: Sequence[SourceRows]) -> list[Row]:
@@ -76,8 +82,8 @@ class _Merge:
 
     def _in_logic_names(self, source: SourceRows, node: SystemNode, row: Row) -> Row:
         for index in self._schemas:
-            if _text(row[index]) == source.schema:
-                row[index] = _bytes(source.database)
+            if row[index] is not None:
+                row[index] = _bytes(source.logic_database(_text(row[index])))
         for index in self._texts:
             row[index] = _renamed_schema(row[index], source)
         for index in self._tables:

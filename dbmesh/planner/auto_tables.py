@@ -13,8 +13,9 @@ from dbmesh.errors import NAME_TOO_LONG, TABLE_EXISTS, MeshError, not_supported
 from dbmesh.model import DataNode
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere
-from dbmesh.planner.ddl_places import DdlTable, check_single, table_at
+from dbmesh.planner.ddl_places import DdlTable, beside_at, check_single, table_at
 from dbmesh.planner.ddl_reading import AlterTable, CreateTable, NamePlace
+from dbmesh.planner.elsewhere import database_of
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.table_definition import (
     ForeignKey,
@@ -63,7 +64,7 @@ def new_table(
         dropped = _dropped(context, table, definition)
         warnings = (*_foreign_warnings(table.name, dropped), *_key_warnings(table.name, definition))
         return NewTable(table, RuleChange(), warnings, dropped, definition)
-    rule = built(made, tuple(context.rule_set.data_sources))
+    rule = built(made, context.rule_set.own_sources)
     placed = DdlTable(rule.name, rule, rule.nodes)
     dropped = _dropped(context, placed, definition)
     warnings = _foreign_warnings(rule.name, dropped)
@@ -108,7 +109,12 @@ def _made(rule_set: RuleSet, table: DdlTable, definition: TableDefinition | None
 def _copied(context: PlanContext, read: CreateTable) -> MadeTable | None:
     """CREATE TABLE … LIKE takes the rule of its pattern."""
     assert read.like is not None
-    pattern = table_at(context, read.like)
+    pattern = beside_at(context, read.like)
+    if (
+        read.like.database is not None
+        and database_of(context, read.like.database, pattern.name) != context.rule_set.database
+    ):
+        return None
     made = context.rule_set.made.get(pattern.name.lower())
     return None if made is None else replace(made, name=read.table.name)
 
@@ -117,16 +123,19 @@ def _dropped(
     context: PlanContext, table: DdlTable, definition: TableDefinition | None
 ) -> tuple[ForeignKey, ...]:
     keys = definition.foreign_keys if definition is not None else ()
-    return tuple(key for key in keys if not keeps_foreign_key(context, table, key.table))
+    return tuple(key for key in keys if not keeps_foreign_key(context, table, key))
 
 
-def keeps_foreign_key(context: PlanContext, table: DdlTable, foreign: str) -> bool:
+def keeps_foreign_key(context: PlanContext, table: DdlTable, key: ForeignKey) -> bool:
     """Whether the servers can keep a foreign key: the rows it refers to are all beside its own."""
+    # Without a database the table is beside the one that refers to it, whatever the current database is.
+    database = database_of(context, key.database or context.rule_set.database, key.table)
+    foreign = context.rule_set.key(database, key.table)
     rule = context.rule_set.table(foreign)
     if isinstance(table.rule, ShardedTable):
         return rule is not None and not isinstance(rule, ShardedTable)
     if rule is None:
-        node = context.catalog.single_nodes.get(foreign.lower())
+        node = context.catalog.single_nodes.get(foreign)
         return node is None or node.data_source == table.nodes[0].data_source
     return not isinstance(rule, ShardedTable)
 
@@ -211,7 +220,7 @@ def plan_alter_made(context: PlanContext, read: AlterTable, table: DdlTable, mad
     """ALTER TABLE of a table whose rule CREATE TABLE made: its rule follows a new name."""
     edits = context.edits()
     keys = read_added_foreign_keys(context.statement.readable)
-    keys = tuple(key for key in keys if not keeps_foreign_key(context, table, key.table))
+    keys = tuple(key for key in keys if not keeps_foreign_key(context, table, key))
     for key in keys:
         edits.replace(key.start, key.end, key.index)
     reader = LexemeReader(context.statement.readable)
@@ -255,6 +264,6 @@ def _renaming(
     if len(f"{after.name}_{len(table.nodes) - 1}") > MOST_NAME:
         raise MeshError(NAME_TOO_LONG, name=after.name)
     following = replace(made, name=after.name)
-    nodes = built(following, tuple(context.rule_set.data_sources)).nodes
+    nodes = built(following, context.rule_set.own_sources).nodes
     numbering = ((table.name, 1), (after.name, 1)) if is_numbered(context, table) else ()
     return RuleChange((following,), (table.name,), numbering), (after, nodes)

@@ -5,11 +5,12 @@ Decides which actual table describes a logic table and where tables without a ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from dbmesh.model import Catalog, DataNode, TableSchema
+from dbmesh.rules.joint import Joint
 from dbmesh.rules.ruleset import RuleSet
 
 Findings = Mapping[str, Mapping[str, TableSchema]]
@@ -62,3 +63,15 @@ def is_single(rule_set: RuleSet, data_source: str, table: str) -> bool:
         return True
     name = f"{data_source}.{table}".lower()
     return any(fnmatchcase(name, pattern.lower()) for pattern in rule_set.single_tables)
+
+
+def join_catalogs(joint: Joint, parts: Sequence[tuple[RuleSet, Catalog]]) -> Catalog:
+    """The catalogs of the databases of a joint rule set, in its order and with its names."""
+    tables: dict[str, TableSchema] = {}
+    nodes: dict[str, DataNode] = {}
+    for rule_set, catalog in parts:
+        for name, schema in catalog.tables.items():
+            tables[joint.rule_set.key(rule_set.database, name)] = schema
+        for name, node in catalog.single_nodes.items():
+            nodes[joint.rule_set.key(rule_set.database, name)] = joint.node(rule_set, node)
+    return Catalog(tables, nodes)

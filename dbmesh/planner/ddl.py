@@ -304,7 +304,7 @@ def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     shots = tuple(
         TextShot(source, edits_of(len(names)).build().frame(names)) for source, names in by_source.items()
     )
-    names = names_of(context.rule_set.database, [t.rule if t.rule else t.nodes[0].table for t in tables])
+    names = names_of(context.rule_set, [t.rule if t.rule else t.nodes[0].table for t in tables])
     gone = tuple(table.name for table in tables if table.name.lower() in context.rule_set.made)
     numbering = tuple((table.name, 1) for table in tables if is_numbered(context, table))
     return TextPlan(
@@ -353,7 +353,7 @@ def _plan_maintenance(context: PlanContext, reader: LexemeReader) -> ShardPlan:
         raise not_supported(f"{verb} TABLE over several data sources", "run it on each data source itself")
     [(source, names)] = by_source.items()
     shot = TextShot(source, _list_edits(context, read)(len(names)).build().frame(names))
-    logic = names_of(context.rule_set.database, [t.rule if t.rule else t.nodes[0].table for t in tables])
+    logic = names_of(context.rule_set, [t.rule if t.rule else t.nodes[0].table for t in tables])
     return TextPlan(
         Verb.DDL,
         tuple(table.name for table in tables),

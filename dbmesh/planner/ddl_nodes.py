@@ -22,9 +22,7 @@ from dbmesh.rules.ruleset import ShardedTable
 def plan_shots(context: PlanContext, table: DdlTable, shots: Sequence[TextShot]) -> TextPlan:
     """The plan of these shots about one table."""
     answer: Answer = Relay() if len(shots) == 1 else CountMerge()
-    names = names_of(
-        context.rule_set.database, [table.rule if table.rule is not None else table.nodes[0].table]
-    )
+    names = names_of(context.rule_set, [table.rule if table.rule is not None else table.nodes[0].table])
     return TextPlan(
         Verb.DDL,
         (table.name,),

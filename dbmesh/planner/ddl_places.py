@@ -12,7 +12,7 @@ from dbmesh.model import DataNode
 from dbmesh.planner.catalog import is_single
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_reading import NamePlace
-from dbmesh.planner.elsewhere import check_database
+from dbmesh.planner.elsewhere import check_database, database_of
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, TableRule
 
 MOST_NAME = 64
@@ -44,12 +44,19 @@ def table_at(context: PlanContext, place: NamePlace, *, new: bool = False) -> Dd
     Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, InAnotherDatabase.
     """
     check_database(context, place.database, place.name)
-    rule = context.rule_set.table(place.name)
+    return beside_at(context, place, new=new)
+
+
+def beside_at(context: PlanContext, place: NamePlace, *, new: bool = False) -> DdlTable:
+    """As `table_at`, of a table that is only read or referred to: it may be of any database being planned for."""
+    database = database_of(context, place.database, place.name)
+    key = context.rule_set.key(database, place.name)
+    rule = context.rule_set.table(key)
     if rule is not None:
         return DdlTable(rule.name, rule, rule.nodes)
-    node = context.catalog.single_nodes.get(place.name.lower())
+    node = context.catalog.single_nodes.get(key)
     if node is None and not new:
-        raise MeshError(UNKNOWN_TABLE, database=context.rule_set.database, table=place.name)
+        raise MeshError(UNKNOWN_TABLE, database=database, table=place.name)
     return DdlTable(place.name, None, (node or DataNode(default_source(context), place.name),))
 
 
@@ -69,11 +76,13 @@ def foreign_name(context: PlanContext, table: DdlTable, number: int, place: Name
     Raises MeshError(NOT_SUPPORTED) when its rows are not beside the node's own.
     """
     here = table.nodes[number]
-    if place.name.lower() == table.name.lower():
-        return here.table
     # Without a database the table is beside the one that refers to it, whatever the current database is.
     own = replace(place, database=place.database or context.rule_set.database)
-    other = table_at(context, own, new=True)
+    elsewhere = database_of(context, own.database, own.name) != context.rule_set.database
+    if place.name.lower() == table.name.lower() and not elsewhere:
+        return here.table
+    # A table of this database may yet be made.
+    other = beside_at(context, own, new=not elsewhere)
     if isinstance(other.rule, ShardedTable):
         group = context.rule_set.binding_group(table.name) or ()
         if other.rule.name.lower() in group and len(other.nodes) == len(table.nodes):

@@ -31,7 +31,7 @@ from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.session_values import SESSION_FUNCTIONS, SessionValue
 from dbmesh.planner.system_tables import SHARED_TABLES, SYSTEM_TABLES
 from dbmesh.planner.template import Edits, Frame, quote_name, slot_value
-from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
+from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import Slot, SlotKind
 
@@ -117,7 +117,7 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
     as_written = edits.build().frame(())
     if not places:
         shot = TextShot(merge_node(context), as_written)
-        names = names_of(INFORMATION_SCHEMA, ())
+        names = Names(INFORMATION_SCHEMA, {})
         return TextPlan(Verb.SELECT, (), (shot,), Relay(), names, reads_only=True, opens_transaction=False)
     for number, table in enumerate(places):
         start, end = table.args["db"].meta["start"], table.this.meta["end"] + 1

@@ -135,7 +135,7 @@ class _Planner:
             generator=self.generator,
             unnumbered=None if self.generator else self.key_column,
             returning=self.reading.returning,
-            names=names_of(self.context.rule_set.database, (self.table,)),
+            names=names_of(self.context.rule_set, (self.table,)),
             reads_clock=self._reads_clock(),
         )
 

@@ -37,6 +37,7 @@ from dbmesh.planner.system_tables import name_suffix
 from dbmesh.planner.template import TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.planner.tree_names import rename_references
+from dbmesh.rules.joint import schemas_of
 from dbmesh.sql.parse import parse
 
 _SERVER_WORDS = frozenset(
@@ -79,7 +80,7 @@ def _as_it_is(context: PlanContext) -> ShardPlan:
 
 def _one_shot(context: PlanContext, source: str, answer: Answer) -> ShardPlan:
     shot = TextShot(source, context.edits().build().frame(()))
-    names = names_of(context.rule_set.database, ())
+    names = names_of(context.rule_set, ())
     return TextPlan(Verb.SHOW, (), (shot,), answer, names, reads_only=True, opens_transaction=False)
 
 
@@ -225,7 +226,8 @@ def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPl
         answer = replace(answer, suffix=name_suffix(table.nodes, node))
     shot = TextShot(node.data_source, edits.build().frame((node.table,)))
     # A table's definition names the tables its foreign keys refer to.
-    names = names_of(context.rule_set.database, context.rule_set.tables.values())
+    names = names_of(context.rule_set, context.rule_set.tables.values())
+    names = replace(names, schemas=schemas_of((context.rule_set, *context.databases.values())))
     return TextPlan(
         Verb.SHOW, (table.name,), (shot,), answer, names, reads_only=True, opens_transaction=False
     )

@@ -11,18 +11,17 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
 from dbmesh.errors import not_supported
+from dbmesh.model import QualifiedTable
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.plan import Names
 from dbmesh.planner.resolve import AnyTable, Scopes, TableReference
 from dbmesh.planner.session_values import SESSION_FUNCTIONS, SESSION_VARIABLES
-from dbmesh.planner.template import Edits, TableName
-from dbmesh.rules.ruleset import SingleTable
+from dbmesh.planner.template import Edits, SchemaQualifier, TableName
 
 
 def has_own_names(table: AnyTable, written: str) -> bool:
     """Whether the table's actual name differs from what the client wrote, on some node."""
-    nodes = (table.node,) if isinstance(table, SingleTable) else table.nodes
-    return any(node.table != written for node in nodes)
+    return any(node.table != written or isinstance(node.table, QualifiedTable) for node in table.nodes)
 
 
 def rename_tables(context: PlanContext, edits: Edits, references: Iterable[TableReference]) -> None:
@@ -63,16 +62,36 @@ def replace_names(context: PlanContext, edits: Edits, references: Iterable[Table
 
 def drop_schema_qualifiers(context: PlanContext, edits: Edits) -> None:
     """`shop.t_order.id` → `t_order.id`. Raises MeshError for a column of another database."""
+    known = [name.lower() for name in (context.rule_set.database, *context.rule_set.joined)]
     for column in context.statement.tree.find_all(exp.Column):
         database = column.args.get("db")
         if database is None:
             continue
-        if database.name.lower() != context.rule_set.database.lower():
+        if database.name.lower() not in known:
             raise not_supported(
                 f"a column of another database ('{database.name}')",
                 f"use tables of '{context.rule_set.database}' only",
             )
         edits.replace(database.meta["start"], column.args["table"].meta["start"])
+
+
+def rename_schema_qualifiers(context: PlanContext, edits: Edits, scopes: Scopes) -> None:
+    """As `drop_schema_qualifiers`; where tables of several databases are named, which may have the same name, the schema
+    stays and gets its actual name."""
+    if not context.rule_set.joined:
+        drop_schema_qualifiers(context, edits)
+        return
+    for column in context.statement.tree.find_all(exp.Column):
+        database = column.args.get("db")
+        if database is None:
+            continue
+        named = [one for one in scopes.references if one.is_named(column.table, database.name)]
+        if not named:
+            raise not_supported(
+                f"the column name {column.sql()}", "qualify the column by its table or alias only"
+            )
+        start, end = database.meta["start"], column.args["table"].meta["start"]
+        edits.replace(start, end, SchemaQualifier(named[0].index))
 
 
 def session_answers(context: PlanContext, edits: Edits) -> None:
@@ -105,6 +124,5 @@ def logic_names(context: PlanContext, scopes: Scopes) -> Names:
     tables: dict[str, str] = {}
     for reference in scopes.references:
         table = reference.table
-        nodes = (table.node,) if isinstance(table, SingleTable) else table.nodes
-        tables.update((node.table, table.name) for node in nodes)
-    return Names(context.rule_set.database, tables)
+        tables.update((str(node.table), table.name) for node in table.nodes)
+    return Names(context.rule_set.database, tables, context.rule_set.schemas)

@@ -29,7 +29,7 @@ def plan_single_table(
     rename_table(edits, lexemes, place, 0)
     session_answers(context, edits)
     frame = edits.build().frame((table.node.table,))
-    names = names_of(context.rule_set.database, (table.node.table,))
+    names = names_of(context.rule_set, (table.node.table,))
     return TextPlan(verb, (table.name,), (TextShot(table.node.data_source, frame),), Relay(), names)
 
 

@@ -332,10 +332,12 @@ class Names:
     """Actual names back to logic names, for column definitions and error texts.
 
     `tables` maps (data source's actual table) → logic table; `database` is the logic database. Keys compare exactly.
+    Where tables of several logic databases may be named, `schemas` maps (data source's schema) → logic database.
     """
 
     database: str
     tables: Mapping[str, str]
+    schemas: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class BoundStatement(NamedTuple):

@@ -13,7 +13,7 @@ from sqlglot import exp
 from dbmesh.errors import UNKNOWN_TABLE, MeshError, not_supported
 from dbmesh.model import ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
-from dbmesh.planner.elsewhere import check_database
+from dbmesh.planner.elsewhere import database_of
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable
 
 SYSTEM_SCHEMAS = frozenset(("information_schema", "mysql", "performance_schema", "sys"))
@@ -26,12 +26,15 @@ ScopeNode = exp.Select | exp.Update | exp.Delete | exp.Insert
 class TableReference:
     """One place where a statement names a table.
 
-    `alias` is the name its columns are qualified with, as written. `start` and `end` are the span of the table's
-    name with its schema in the text. `scope` is the SELECT, UPDATE, DELETE or INSERT the reference stands in.
+    `database` is its logic database, `key` what rules and catalog know it by. `alias` is the name its columns are
+    qualified with, as written. `start` and `end` are the span of the table's name with its schema in the text. `scope` is
+    the SELECT, UPDATE, DELETE or INSERT the reference stands in.
     """
 
     index: int
     node: exp.Table
+    database: str
+    key: str
     table: AnyTable
     schema: TableSchema | None
     alias: str
@@ -41,10 +44,11 @@ class TableReference:
     end: int
     scope: exp.Expr
 
-    @property
-    def key(self) -> str:
-        """The logic table's name in lower case."""
-        return self.table.name.lower()
+    def is_named(self, name: str, database: str) -> bool:
+        """Whether a qualifier of a column, with the name of a database or '', means this reference."""
+        if self.alias.lower() != name.lower():
+            return False
+        return not database or database.lower() == self.database.lower()
 
 
 class Scopes:
@@ -88,10 +92,9 @@ class Scopes:
     ) -> tuple[TableReference, ColumnSchema | None] | None:
         references = self.of(scope)
         if column.table:
-            for reference in references:
-                if reference.alias.lower() == column.table.lower():
-                    return reference, _schema(reference, column.name)
-            return None
+            named = [one for one in references if one.is_named(column.table, column.db)]
+            # Two tables of one name and different databases: the server tells what is ambiguous.
+            return (named[0], _schema(named[0], column.name)) if len(named) == 1 else None
         if self.is_opaque(scope):
             return None
         owners = [reference for reference in references if _schema(reference, column.name)]
@@ -200,14 +203,16 @@ def _reference(context: PlanContext, index: int, node: exp.Table, root: exp.Expr
         raise not_supported("a table name of three parts", "write database.table")
     if database is not None:
         start = database.meta["start"]
-    check_database(context, None if database is None else database.name, identifier.name)
-    table = find_table(context, identifier.name)
+    own = database_of(context, None if database is None else database.name, identifier.name)
+    key = context.rule_set.key(own, identifier.name)
     alias = node.args.get("alias")
     return TableReference(
         index=index,
         node=node,
-        table=table,
-        schema=context.catalog.table(identifier.name),
+        database=own,
+        key=key,
+        table=find_table(context, identifier.name, own),
+        schema=context.catalog.table(key),
         alias=alias.name if alias is not None and alias.name else identifier.name,
         aliased=alias is not None and bool(alias.name),
         quoted=bool(identifier.args.get("quoted")),
@@ -217,15 +222,18 @@ def _reference(context: PlanContext, index: int, node: exp.Table, root: exp.Expr
     )
 
 
-def find_table(context: PlanContext, name: str) -> AnyTable:
-    """The rule or place of a logic table. Raises MeshError(UNKNOWN_TABLE)."""
-    rule = context.rule_set.table(name)
+def find_table(context: PlanContext, name: str, database: str | None = None) -> AnyTable:
+    """The rule or place of a logic table of a database, by default the first of those planned for. Raises
+    MeshError(UNKNOWN_TABLE)."""
+    database = database or context.rule_set.database
+    key = context.rule_set.key(database, name)
+    rule = context.rule_set.table(key)
     if rule is not None:
         return rule
-    node = context.catalog.single_nodes.get(name.lower())
+    node = context.catalog.single_nodes.get(key)
     if node is None:
-        raise MeshError(UNKNOWN_TABLE, database=context.rule_set.database, table=name)
-    return SingleTable(node.table, node)
+        raise MeshError(UNKNOWN_TABLE, database=database, table=name)
+    return SingleTable(str(node.table), node)
 
 
 def reads_system_schema(tree: exp.Expr) -> bool:

@@ -17,7 +17,7 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Scatter
 from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.lexemes import split_lexemes
-from dbmesh.planner.names import drop_schema_qualifiers, logic_names, rename_tables, session_answers
+from dbmesh.planner.names import logic_names, rename_schema_qualifiers, rename_tables, session_answers
 from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, Relay, Shot, Verb
 from dbmesh.planner.point import Direct, Frames, PointLookup, direct, point_lookup
 from dbmesh.planner.resolve import Scopes, resolve
@@ -116,7 +116,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
     router = build_router(context, scopes)
     edits = context.edits()
     rename_tables(context, edits, scopes.references)
-    drop_schema_qualifiers(context, edits)
+    rename_schema_qualifiers(context, edits, scopes)
     session_answers(context, edits)
     keep_column_names(context, edits)
     scatter = _scatter(context, scopes, router, edits)

@@ -24,11 +24,12 @@ class ColumnText:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A foreign key's half-open range. `name` and `columns` are those of the index the server would make for it; a
-    REFERENCES behind a column has none."""
+    """A foreign key's half-open range, and the table it refers to. `name` and `columns` are those of the index the server
+    would make for it; a REFERENCES behind a column has none."""
 
     start: int
     end: int
+    database: str | None
     table: str
     name: str = ""
     columns: tuple[str, ...] = ()
@@ -183,8 +184,8 @@ def _column(reader: LexemeReader) -> tuple[ColumnText, bool, bool, ForeignKey | 
 
 def _inline_reference(reader: LexemeReader) -> ForeignKey:
     start = reader.peek().start
-    table, end = _reference(reader)
-    return ForeignKey(start, end, table)
+    database, table, end = _reference(reader)
+    return ForeignKey(start, end, database, table)
 
 
 def read_foreign_key(reader: LexemeReader, start: int, symbol: str) -> ForeignKey:
@@ -193,16 +194,17 @@ def read_foreign_key(reader: LexemeReader, start: int, symbol: str) -> ForeignKe
     reader.accept("IF", "NOT", "EXISTS")
     name = symbol if reader.looks_at("(") else reader.expect_name().value
     columns = _key_columns(reader) or ()
-    table, end = _reference(reader)
-    return ForeignKey(start, end, table, symbol or name, columns)
+    database, table, end = _reference(reader)
+    return ForeignKey(start, end, database, table, symbol or name, columns)
 
 
-def _reference(reader: LexemeReader) -> tuple[str, int]:
-    """Reads REFERENCES table [(…)] [MATCH x] [ON DELETE …] [ON UPDATE …]; the table and the end."""
+def _reference(reader: LexemeReader) -> tuple[str | None, str, int]:
+    """Reads REFERENCES table [(…)] [MATCH x] [ON DELETE …] [ON UPDATE …]; the database, the table and the end."""
     reader.expect("REFERENCES")
+    database: str | None = None
     table = reader.expect_name().value
     if reader.accept("."):
-        table = reader.expect_name().value
+        database, table = table, reader.expect_name().value
     if reader.looks_at("("):
         reader.skip_parentheses()
     while True:
@@ -214,7 +216,7 @@ def _reference(reader: LexemeReader) -> tuple[str, int]:
                 continue
             reader.take()
         else:
-            return table, reader.peek(-1).end
+            return database, table, reader.peek(-1).end
 
 
 def read_added_foreign_keys(statement: str) -> tuple[ForeignKey, ...]:

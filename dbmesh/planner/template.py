@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dbmesh.errors import INTERNAL, PARSE_ERROR, MeshError
-from dbmesh.model import SqlValue
+from dbmesh.model import QualifiedTable, SqlValue
 from dbmesh.planner.plan import Call, SessionView
 from dbmesh.planner.session_values import SessionValue
 from dbmesh.sql.fingerprint import RowSet
@@ -32,6 +32,13 @@ class TableName:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaQualifier:
+    """The schema of a table reference's actual table stands here with its dot; nothing where names carry none."""
+
+    reference: int
+
+
+@dataclass(frozen=True, slots=True)
 class RowCount:
     """The sum of LIMIT's and OFFSET's values: the rows one shard must send."""
 
@@ -47,7 +54,7 @@ class Rows:
     pieces: tuple[str, ...]
 
 
-Segment = str | Slot | TableName | SessionValue | RowCount | Rows
+Segment = str | Slot | TableName | SchemaQualifier | SessionValue | RowCount | Rows
 
 
 def slot_value(slot: Slot, call: Call, flags: LexerFlags) -> SqlValue:
@@ -166,6 +173,8 @@ class Template:
                 texts.append(segment.replace("%", "%%"))
             elif isinstance(segment, TableName):
                 texts.append(quote_name(tables[segment.reference], quoted=segment.quoted).replace("%", "%%"))
+            elif isinstance(segment, SchemaQualifier):
+                texts.append(_schema_of(tables[segment.reference]).replace("%", "%%"))
             else:
                 texts.append("%s")
                 gaps.append(segment)
@@ -175,10 +184,16 @@ class Template:
 
 
 def quote_name(name: str, *, quoted: bool = False) -> str:
-    """An identifier as SQL text; back quotes only where asked for or needed."""
+    """An identifier as SQL text, behind its schema where it has one; back quotes only where asked for or needed."""
+    if isinstance(name, QualifiedTable):
+        return f"{quote_name(name.schema, quoted=True)}.{quote_name(str(name), quoted=quoted)}"
     if quoted or not _PLAIN_NAME.match(name):
         return "`" + name.replace("`", "``") + "`"
     return name
+
+
+def _schema_of(table: str) -> str:
+    return f"{quote_name(table.schema, quoted=True)}." if isinstance(table, QualifiedTable) else ""
 
 
 class Edits:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from dbmesh.model import DataNode
 from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Shot, Verb
 from dbmesh.planner.template import Frame, Template
-from dbmesh.rules.ruleset import NO_CHANGE, BroadcastTable, RuleChange, ShardedTable
+from dbmesh.rules.ruleset import NO_CHANGE, BroadcastTable, RuleChange, RuleSet, ShardedTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ def keeps_parameters(call: Call, *frames: Frame) -> bool:
     return call.keep_parameters and bool(call.parameters) and all(frame.only_parameters for frame in frames)
 
 
-def names_of(database: str, rules: Iterable[ShardedTable | BroadcastTable | str]) -> Names:
+def names_of(rule_set: RuleSet, rules: Iterable[ShardedTable | BroadcastTable | str]) -> Names:
     """Actual names of these tables back to their logic names; a text is a table without a rule."""
     tables: dict[str, str] = {}
     for rule in rules:
         if isinstance(rule, str):
-            tables[rule] = rule
+            tables[str(rule)] = str(rule)
         else:
-            tables.update((node.table, rule.name) for node in rule.nodes)
-    return Names(database, tables)
+            tables.update((str(node.table), rule.name) for node in rule.nodes)
+    return Names(rule_set.database, tables, rule_set.schemas)

@@ -35,8 +35,8 @@ def qualifiers(scopes: Scopes, tree: exp.Expr) -> Iterator[tuple[int, int, Table
         table = column.args.get("table")
         if not isinstance(table, exp.Identifier):
             continue
-        reference = _named(scopes, scope_of(column) or tree, table.name)
         database = column.args.get("db")
+        reference = _named(scopes, scope_of(column) or tree, table.name, column.db)
         if reference is None:
             if database is not None:
                 raise not_supported(f"the column name {column.sql()}", "qualify the column by its table only")
@@ -49,7 +49,7 @@ def qualifiers(scopes: Scopes, tree: exp.Expr) -> Iterator[tuple[int, int, Table
 def rename_targets(edits: Edits, scopes: Scopes, tree: exp.Expr, targets: Sequence[exp.Table]) -> None:
     """Edits that put the actual names into the targets of a multi-table DELETE; aliases stay."""
     for target in targets:
-        reference = _named(scopes, tree, target.name)
+        reference = _named(scopes, tree, target.name, target.db)
         if reference is None:
             raise not_supported(f"the DELETE target {target.sql()}", "name a table of the FROM clause")
         database = target.args.get("db")
@@ -59,11 +59,11 @@ def rename_targets(edits: Edits, scopes: Scopes, tree: exp.Expr, targets: Sequen
             edits.replace(first.meta["start"], end, TableName(reference.index, reference.quoted))
 
 
-def _named(scopes: Scopes, scope: exp.Expr | None, name: str) -> TableReference | None:
+def _named(scopes: Scopes, scope: exp.Expr | None, name: str, database: str) -> TableReference | None:
     """The reference a qualifier means: the innermost scope that has one of that name."""
     while scope is not None:
         for reference in scopes.of(scope):
-            if reference.alias.lower() == name.lower():
+            if reference.is_named(name, database):
                 return reference
         scope = scope_of(scope)
     return None

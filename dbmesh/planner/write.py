@@ -153,9 +153,8 @@ def _written(
     """The references whose rows change."""
     own = scopes.of(tree)
     if isinstance(tree, exp.Delete):
-        names = {target.name.lower() for target in targets}
         for reference in own:
-            if not targets or reference.alias.lower() in names:
+            if not targets or any(reference.is_named(target.name, target.db) for target in targets):
                 yield reference
         return
     seen: set[int] = set()

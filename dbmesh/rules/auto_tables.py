@@ -75,7 +75,7 @@ def make_table(
     if len(f"{name}_{shards - 1}") > MOST_NAME:
         return None
     section: dict[str, Any] = {
-        "actualDataSources": ",".join(rule_set.data_sources),
+        "actualDataSources": ",".join(rule_set.own_sources),
         "shardingStrategy": {
             "standard": {
                 "shardingColumn": column,

@@ -364,6 +364,8 @@ class RuleSet:
     * `made`: the rules (by table in lower case) that came about that way; they are among `tables` too.
     * `exact_text_keys`: the operator promises that text keys are always written and compared in one spelling.
     * `merge_node`: the data source on which federated statements are merged, None for the one with most of their rows.
+    * `joined`: other logic databases whose tables it knows too, by `key`, and which data sources are theirs alone;
+      `schemas`: the schemas of the data sources then → logic database.
     """
 
     database: str
@@ -378,6 +380,19 @@ class RuleSet:
     merge_node: str | None = None
     auto_shards: int = 0
     made: Mapping[str, MadeTable] = field(default_factory=dict)
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    schemas: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def own_sources(self) -> tuple[str, ...]:
+        """The data sources of this database itself, in the order of the configuration."""
+        others = {name for names in self.joined.values() for name in names}
+        return tuple(name for name in self.data_sources if name not in others)
+
+    def key(self, database: str, name: str) -> str:
+        """What a table is known by: its name in lower case, one of another database behind that database's name."""
+        lowered = name.lower()
+        return lowered if database.lower() == self.database.lower() else f"{database.lower()}\0{lowered}"
 
     def table(self, name: str) -> TableRule | None:
         """The rule of a logic table, compared without case; None for single tables."""

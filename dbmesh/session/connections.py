@@ -46,8 +46,13 @@ class Loan:
         lanes: dict[str, list[Lane]] = {}
         for data_source in sorted(by_source):
             own = by_source[data_source]
-            branch = session.transaction.branches.get(source_key(database, data_source))
-            if branch is not None and plan.reads_only and branch.connection.state is state:
+            branch = session.transaction.branches.get(database.connection_key(data_source))
+            if (
+                branch is not None
+                and plan.reads_only
+                and branch.connection.state is state
+                and _stands_in(branch.connection, database, data_source)
+            ):
                 # Nothing to bring, to join or to pin.
                 lanes[data_source] = [_lane(branch.connection, own, together=together, kept=True)]
                 continue
@@ -57,6 +62,7 @@ class Loan:
             for connection in connections:
                 if connection.state is not state and connection.state != state:
                     await connection.bring_to(self._reachable(connection))
+                await _stand_in(connection, database, data_source)
             if transactional:
                 await self._join(database, data_source, connections[0], plan)
             if plan.pin is not None:
@@ -80,6 +86,7 @@ class Loan:
         connection = (await self._connections(database, data_source, 1, transactional=False))[0]
         if connection.state != self._state:
             await connection.bring_to(self._reachable(connection))
+        await _stand_in(connection, database, data_source)
         return connection
 
     def _reachable(self, connection: Connection) -> SessionState:
@@ -115,7 +122,7 @@ class Loan:
         self, database: Database, data_source: str, count: int, transactional: bool
     ) -> list[Connection]:
         session = self._session
-        key = source_key(database, data_source)
+        key = database.connection_key(data_source)
         branch = session.transaction.branches.get(key)
         if branch is not None:
             return [branch.connection]
@@ -151,16 +158,16 @@ class Loan:
         self, database: Database, data_source: str, connection: Connection, plan: ShardPlan
     ) -> None:
         transaction = self._session.transaction
-        key = source_key(database, data_source)
+        key = database.connection_key(data_source)
         if key not in transaction.branches:
-            await transaction.join(key, connection)
+            await transaction.join(key, connection, f"{database.name}.{data_source}")
         if not plan.reads_only:
             transaction.branches[key].wrote = True
 
     def _unpin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
         """A pinned connection was lost. Without its cursor a session can go on, and a statement that reads the cursor
         will be told; what else was pinned is missed by this statement: raises MeshError."""
-        del self._session.pins[source_key(database, data_source)]
+        del self._session.pins[database.connection_key(data_source)]
         if self._session.temporary is not None:
             self._session.temporary.forget(database, data_source)
         connection.home.discard(connection)
@@ -170,15 +177,23 @@ class Loan:
             )
 
     def _pin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
-        pins, key = self._session.pins, source_key(database, data_source)
+        pins, key = self._session.pins, database.connection_key(data_source)
         if key not in pins or pins[key][1] is PinReason.CURSOR:
             # A cursor gives the connection back when it is closed; what is pinned here stays.
             pins[key] = (connection, reason)
 
 
-def source_key(database: Database, data_source: str) -> str:
-    """One name for a data source of a logic database, unique in the mesh."""
-    return f"{database.name}.{data_source}"
+def _stands_in(connection: Connection, database: Database, data_source: str) -> bool:
+    """Whether a connection is in the schema of the data source it is wanted for: of those the session holds, another
+    logic database on the same server may have used it."""
+    schema = database.rule_set.data_sources[data_source].database
+    return not isinstance(connection, MySQLConnection) or connection.schema == schema
+
+
+async def _stand_in(connection: Connection, database: Database, data_source: str) -> None:
+    """Make `_stands_in` true."""
+    if isinstance(connection, MySQLConnection) and not _stands_in(connection, database, data_source):
+        await connection.use_schema(database.rule_set.data_sources[data_source].database)
 
 
 def _parallel(session: Session, shots: Sequence[Shot], answer: Answer) -> int:

@@ -29,8 +29,9 @@ def logic_text(text: str, names: Names, schema: str) -> str:
     for actual, logic in names.tables.items():
         if actual != logic and actual in text:
             text = re.sub(rf"(?<![\w$]){re.escape(actual)}(?![\w$])", _escaped(logic), text)
-    if schema and schema != names.database and schema in text:
-        text = re.sub(rf"(?<![\w$]){re.escape(schema)}(?=[`'\"]?\.)", _escaped(names.database), text)
+    for actual, logic in (names.schemas or {schema: names.database}).items():
+        if actual and actual != logic and actual in text:
+            text = re.sub(rf"(?<![\w$]){re.escape(actual)}(?=[`'\"]?\.)", _escaped(logic), text)
     return text
 
 

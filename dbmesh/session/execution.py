@@ -37,13 +37,13 @@ from dbmesh.planner.plan import (
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error, source_key
+from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error
 from dbmesh.session.ddl import is_recorded, run_recorded
 from dbmesh.session.derived import RowsInMemory, run_derived
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
 from dbmesh.session.mesh import Database
-from dbmesh.session.planning import as_seen, look_up_in
+from dbmesh.session.planning import look_up_from
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.select_limit import limited, without_limit
@@ -129,11 +129,13 @@ def free_connection(
         or session.pins
         or session.broken_transaction
     ):
-        branch = transaction.branches.get(source_key(database, data_source))
+        branch = transaction.branches.get(database.connection_key(data_source))
         if session.broken_transaction or branch is None or not branch.connection.usable:
             return None, False
         held = branch.connection
         if not isinstance(held, MySQLConnection) or held.state != session.state:
+            return None, False
+        if held.schema != database.rule_set.data_sources[data_source].database:
             return None, False
         if not plan.reads_only:
             branch.wrote = True
@@ -275,8 +277,8 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
 async def perform(session: Session, database: Database, sql: str, sink: RowsInMemory) -> Outcome:
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`. What an error leaves
     behind is the larger statement's to undo. Raises MeshError or ShardError (in logic names)."""
-    database = as_seen(session, session.mesh.database(database.name) or database)
-    plan, literals = look_up_in(session, database, sql)
+    current = session.mesh.database(database.name) or database
+    database, plan, literals = look_up_from(session, current, sql)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     bound = await bind(session, database, plan, make_call(session, database, literals))

@@ -293,7 +293,7 @@ async def _show_sessions(session: Session, statement: ShowSessions, sink: Result
     rows = []
     for other in _visible_sessions(session):
         pins = [f"{source}: {reason.value}" for source, (_, reason) in sorted(other.pins.items())]
-        pins += [f"{source}: transaction" for source in other.transaction.branches]
+        pins += [f"{branch.data_source}: transaction" for branch in other.transaction.branches.values()]
         rows.append([str(other.connection_id), other.user_name, other.host, other.database, "; ".join(pins)])
     names = ("Id", "User", "Host", "db", "Pins")
     sink.local_rows([text_column(name) for name in names], rows, session.status | more)

@@ -16,18 +16,29 @@ from dbmesh.engine.federation import FederationLimits
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.model import Catalog
 from dbmesh.planner.cache import PlanCache
+from dbmesh.planner.catalog import join_catalogs
 from dbmesh.planner.plan import KeyGenerator, Names, Shot
+from dbmesh.planner.planner import Planner
+from dbmesh.rules.joint import join
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.rules.ruleset import Configuration, RuleChange, RuleSet
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
+MOST_JOINTS = 64
+"""Combinations of logic databases whose plans are kept."""
+
+JOINT_PLANS = 256
+"""Plans kept for one combination."""
+
 
 @dataclass(frozen=True, slots=True)
 class Database:
     """One logic database as statements see it at one moment. `unread` says why tables of a data source may be missing from
-    the catalog; empty when every one was read. `merge_pools` lend the connections federated statements are merged on."""
+    the catalog; empty when every one was read. `merge_pools` lend the connections federated statements are merged on.
+    `connection_keys`: data source → the key under which a session holds its connection there, where another logic database
+    has that server too."""
 
     name: str
     rule_set: RuleSet
@@ -38,6 +49,7 @@ class Database:
     loaded_at: float
     unread: str = ""
     merge_pools: Mapping[str, Pool] = field(default_factory=dict)
+    connection_keys: Mapping[str, str] = field(default_factory=dict)
 
     def names(self, tables: Sequence[str]) -> Names:
         """Actual names of these logic tables and the way back."""
@@ -45,8 +57,40 @@ class Database:
         for table in tables:
             rule = self.rule_set.table(table)
             if rule is not None:
-                found.update((node.table, rule.name) for node in rule.nodes)
-        return Names(self.name, found)
+                found.update((str(node.table), rule.name) for node in rule.nodes)
+        return Names(self.name, found, self.rule_set.schemas)
+
+    def connection_key(self, data_source: str) -> str:
+        """What a session keeps its connection to a data source under: the same for every logic database on a server, so
+        that a transaction over several sees its own rows."""
+        return self.connection_keys.get(data_source) or f"{self.name}.{data_source}"
+
+
+def join_databases(databases: Sequence[Database]) -> Database:
+    """Several logic databases as one, for statements that name tables of all of them: pools and rows of each, names,
+    keys and everything else of the first. O(tables)."""
+    main = databases[0]
+    by_name = {database.name: database for database in databases}
+    joint = join([database.rule_set for database in databases])
+    catalog = join_catalogs(joint, [(database.rule_set, database.catalog) for database in databases])
+    origins = [(name, by_name[database], source) for name, (database, source) in joint.origins.items()]
+    planner = main.plans.planner
+    return replace(
+        main,
+        rule_set=joint.rule_set,
+        catalog=catalog,
+        plans=PlanCache(Planner(joint.rule_set, catalog, planner.databases, planner.settings), JOINT_PLANS),
+        pools={**main.pools, **{name: owner.pools[source] for name, owner, source in origins}},
+        merge_pools={
+            **main.merge_pools,
+            **{name: owner.merge_pools[source] for name, owner, source in origins},
+        },
+        connection_keys={
+            **main.connection_keys,
+            **{name: owner.connection_key(source) for name, owner, source in origins},
+        },
+        unread="; ".join(filter(None, (database.unread for database in databases))),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +161,7 @@ class Mesh:
         self.shows_statements = bool(configuration.properties["sql-show"])
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None
+        self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}
 
@@ -133,6 +178,16 @@ class Mesh:
     def remove_database(self, name: str) -> None:
         """Serve a logic database no longer."""
         del self.databases[name.lower()]
+
+    def joint(self, databases: tuple[Database, ...]) -> Database:
+        """Several logic databases as one, the first of them first. O(1) while none of them changes."""
+        names = tuple(database.name for database in databases)
+        known = self._joints.get(names)
+        if known is None or any(now is not then for now, then in zip(databases, known[0], strict=True)):
+            if len(self._joints) >= MOST_JOINTS:
+                self._joints.clear()
+            known = self._joints[names] = (databases, join_databases(databases))
+        return known[1]
 
     @property
     def default_database(self) -> Database:

@@ -25,26 +25,38 @@ RELOAD_INTERVAL = 1.0
 
 
 def look_up(session: Session, text: str) -> tuple[Database, Plan, Sequence[object]]:
-    """The plan of a text, its literals, and the logic database it is a plan of: the current one, or the one all its
-    tables are of. Raises MeshError (parse error, refusal, unknown table)."""
-    database = as_seen(session, session.current_database())
+    """The plan of a text, its literals, and the logic database it is a plan of: the current one, the one all its tables
+    are of, or those its tables are of as one. Raises MeshError (parse error, refusal, unknown table)."""
+    return look_up_from(session, session.current_database(), text)
+
+
+def look_up_from(session: Session, start: Database, text: str) -> tuple[Database, Plan, Sequence[object]]:
+    """As `look_up`, beginning with another database than the current one."""
+    database = as_seen(session, start)
     try:
         return database, *_planned(session, database, text)
     except InAnotherDatabase as error:
-        other = as_seen(session, _another(session, error, text))
-        if other is database:
-            raise
-    return other, *_planned(session, other, text)
+        refusal = error
+    # All tables may be of one other database.
+    named = [as_seen(session, _another(session, refusal, text))]
+    led: set[str] = set()
+    while True:
+        database = named[0] if len(named) == 1 else session.mesh.joint(tuple(named))
+        try:
+            return database, *_planned(session, database, text)
+        except InAnotherDatabase as error:
+            led.add(named[0].name)
+            found = as_seen(session, _another(session, error, text))
+            if found.name in led:
+                raise
+            others = [one for one in named if one.name != found.name]
+            # A database that is known already must be the first one, because its table is written.
+            named = [found, *others] if len(others) < len(named) else [*named, found]
 
 
 def as_seen(session: Session, database: Database) -> Database:
     """A database with the session's temporary tables in it."""
     return database if session.temporary is None else session.temporary.seen_from(database)
-
-
-def look_up_in(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:
-    """The plan and the literals of a statement the mesh wrote itself: its names without a database are of `database`."""
-    return database.plans.lookup(text, database.name, session.lexer_flags)
 
 
 def _planned(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:

@@ -45,8 +45,17 @@ def rename(column: ColumnDefinition, names: Names) -> ColumnDefinition:
     A derived table that was materialised has no schema, on one server too.
     """
     return _renamed(
-        column, names.database, names.tables.get(column.org_table.decode("utf-8", "surrogateescape"))
+        column,
+        _database(column, names),
+        names.tables.get(column.org_table.decode("utf-8", "surrogateescape")),
     )
+
+
+def _database(column: ColumnDefinition, names: Names) -> str:
+    """The logic database of a column's table."""
+    if not names.schemas:
+        return names.database
+    return names.schemas.get(column.schema.decode("utf-8", "surrogateescape"), names.database)
 
 
 def _renamed(column: ColumnDefinition, database: str, logic: str | None) -> ColumnDefinition:
@@ -128,9 +137,13 @@ class ResultSink:
         self._definitions = tuple(columns)
         self._encode = binary_rows_encoder(self._definitions) if self._binary else None
         packets = [pack_lenenc_int(len(self._definitions))]
-        database, tables = self._names.database, self._names.tables
+        names, tables = self._names, self._names.tables
         packets += [
-            _definition(column, database, tables.get(column.org_table.decode("utf-8", "surrogateescape")))
+            _definition(
+                column,
+                _database(column, names),
+                tables.get(column.org_table.decode("utf-8", "surrogateescape")),
+            )
             for column in self._definitions
         ]
         if not self._capabilities & _DEPRECATE_EOF:

@@ -18,6 +18,7 @@ from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows
 from dbmesh.planner.information_schema import INFORMATION_SCHEMA, same_name
 from dbmesh.planner.plan import BoundStatement, Relay, Shot, SystemFederation, SystemScan
 from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes
+from dbmesh.rules.joint import schemas_of
 from dbmesh.session.mesh import Database
 from dbmesh.sql.literals import literal_text
 
@@ -65,6 +66,7 @@ async def _rows(
     columns: tuple[str, ...] = ()
     sources: list[SourceRows] = []
     own: list[Row] = []
+    schemas = schemas_of(one.rule_set for one in session.mesh.databases.values())
     for logic in _databases(session, scan):
         nodes = system_nodes(logic.rule_set, logic.catalog)
         for source, config in logic.rule_set.data_sources.items():
@@ -78,7 +80,7 @@ async def _rows(
                 )
             found = await _read(session, logic, source, scan, where)
             columns = tuple(column.name.decode().upper() for column in found.columns)
-            sources.append(SourceRows(logic.name, config.database, nodes[source], found.rows))
+            sources.append(SourceRows(logic.name, config.database, nodes[source], found.rows, schemas))
     if definition.lists_itself and same_name(INFORMATION_SCHEMA, scan.schema):
         where = f"{definition.schema} = {literal_text(INFORMATION_SCHEMA)}"
         own = (await _read(session, database, federation.merge_node, scan, where)).rows

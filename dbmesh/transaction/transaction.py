@@ -25,7 +25,7 @@ _STATEMENT = b"`dbmesh statement`"
 
 @dataclass(slots=True)
 class Branch:
-    """The part of a transaction on one data source."""
+    """The part of a transaction on one data source, by the name warnings and errors call it."""
 
     data_source: str
     connection: Connection
@@ -60,9 +60,9 @@ class Transaction:
         self.explicit = True
         self.characteristics = characteristics
 
-    async def join(self, data_source: str, connection: Connection) -> None:
-        """Begin the branch of a data source that is touched for the first time; savepoints set so far are set there
-        too, so that a later ROLLBACK TO finds them. Raises ShardError or MeshError; the connection then has not joined
+    async def join(self, key: str, connection: Connection, data_source: str | None = None) -> None:
+        """Begin the branch of a data source that is touched for the first time, found by `key` from now on; savepoints
+        set so far are set there too, so that a later ROLLBACK TO finds them. Raises ShardError or MeshError; the connection then has not joined
         and is closed, because the isolation of its next transaction may have been set already."""
         try:
             if self.isolation is not None:
@@ -75,7 +75,7 @@ class Transaction:
         except (ShardError, MeshError):
             connection.abort()
             raise
-        self.branches[data_source] = Branch(data_source, connection)
+        self.branches[key] = Branch(data_source or key, connection)
 
     async def commit(self) -> str | None:
         """Commit every branch in the order they joined. Returns the warning to add when several had written.

@@ -18,6 +18,7 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.keyed import outside_brackets, render
 from dbmesh.planner.derived.plan import DerivedPlan
 from dbmesh.planner.derived.writers import InsertWriter
+from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.insert_reading import InsertReading
 from dbmesh.planner.lexemes import Lexeme
 from dbmesh.planner.one_place import OnePlacePlan
@@ -89,7 +90,7 @@ def plan_query_insert(
     template = rename_references(context, scopes, tree).build()
     tables = tuple(dict.fromkeys(reference.table.name for reference in scopes.references))
     rules = [r.table.node.table if isinstance(r.table, SingleTable) else r.table for r in scopes.references]
-    names = names_of(context.rule_set.database, rules)
+    names = names_of(context.rule_set, rules)
     # Every server of a broadcast table must get the same rows: they are read once.
     spread = isinstance(target.table, BroadcastTable) and len(target.table.nodes) > 1
     one_place = (
@@ -130,7 +131,7 @@ def _derive(
         queries = list(_row_queries(reading, edits))
     verb = "REPLACE" if reading.replaces else f"INSERT{' IGNORE' if reading.ignore else ''}"
     names = ",".join(quote_name(name, quoted=True) for name in columns)
-    table = quote_name(reading.table.name, quoted=True)
+    table = logic_name(context, context.rule_set.database, reading.table.name)
     head = f"{shape.hints}{verb} INTO {table} ({names})"
     returning = _returning(lexemes, tail)
     nothing: Frame | None = None

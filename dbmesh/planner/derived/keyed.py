@@ -17,6 +17,7 @@ from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.writers import Key, KeyedWriter, MovingWriter
+from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.lexemes import Kind, Lexeme
 from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, RowWriter
 from dbmesh.planner.resolve import Scopes, TableReference
@@ -113,6 +114,7 @@ class _Text:
     """The statement's clauses as spans, and templates made of them."""
 
     def __init__(self, context: PlanContext, lexemes: Sequence[Lexeme]) -> None:
+        self._context = context
         self._edits = context.edits()
         self.lexemes = lexemes
         self.flags = context.flags
@@ -135,6 +137,10 @@ class _Text:
             if lexeme.word in _CLAUSES and not (lexeme.word == "USING" and joins_using):
                 self.clauses.setdefault(lexeme.word, lexeme)
         self.outer = outer[at:]
+
+    def table(self, reference: TableReference) -> str:
+        """A table that is written, as a statement of the mesh's own names it."""
+        return logic_name(self._context, reference.database, reference.table.name)
 
     def between(self, start: int, end: int) -> tuple[Segment, ...]:
         """The client's text of a span with its slots."""
@@ -196,7 +202,7 @@ def outside_brackets(lexemes: Iterable[Lexeme]) -> Iterator[Lexeme]:
 
 def _delete(text: _Text, reference: TableReference) -> KeyedStep:
     key = _key(reference)
-    table = quote_name(reference.table.name, quoted=True)
+    table = text.table(reference)
     head = f"{text.hints}DELETE{' IGNORE' if text.ignore else ''} FROM {table}"
     columns = _key_columns(key, reference)
     if text.returns:
@@ -208,7 +214,7 @@ def _delete(text: _Text, reference: TableReference) -> KeyedStep:
 
 
 def _returning(text: _Text, reference: TableReference) -> Frame:
-    table = quote_name(reference.table.name, quoted=True)
+    table = text.table(reference)
     return text.frame(
         (text.hints, "SELECT ", *text.returned(reference), f" FROM {table} AS {_alias(reference)} LIMIT 0")
     )
@@ -222,7 +228,7 @@ def _update(text: _Text, reference: TableReference, assignments: Sequence[Assign
         return _moving_update(text, reference, assignments, key, placing)
     columns: list[Segment] = list(_key_columns(key, reference))
     width = key.width
-    head = f"{text.hints}UPDATE{' IGNORE' if text.ignore else ''} {quote_name(reference.table.name, quoted=True)} AS "
+    head = f"{text.hints}UPDATE{' IGNORE' if text.ignore else ''} {text.table(reference)} AS "
     parts: list[Frame | int] = [text.frame((f"{head}{_alias(reference)} SET ",))]
     for position, assignment in enumerate(assignments):
         if position:
@@ -266,7 +272,7 @@ def _moving_update(
         columns += (", ", *_value(text, assignment, assignments[:position]))
     assigned = tuple(names.index(assignment.column) for assignment in assignments)
     writer = MovingWriter(
-        quote_name(reference.table.name, quoted=True),
+        text.table(reference),
         key,
         tuple(column.name for column in stored),
         assigned,

@@ -45,6 +45,7 @@ def final_template(context: PlanContext, scopes: Scopes, locks: Sequence[LockCla
     tokens = context.statement.tokens
     edits = context.edits()
     bare = _table_statements(tokens)
+    _refuse_equal_names(scopes)
     for reference in scopes.references:
         if reference.node.args.get("partition") is not None:
             raise not_supported(
@@ -60,6 +61,19 @@ def final_template(context: PlanContext, scopes: Scopes, locks: Sequence[LockCla
         edits.replace(*span)
     keep_column_names(context, edits)
     return edits.build()
+
+
+def _refuse_equal_names(scopes: Scopes) -> None:
+    """Tables of several databases may have one name; the merge node has them all in one schema."""
+    seen: set[tuple[int, str]] = set()
+    for reference in scopes.references:
+        name = (id(reference.scope), reference.alias.lower())
+        if name in seen and not reference.aliased:
+            raise not_supported(
+                f"two tables named '{reference.alias}' in one statement over several data nodes",
+                "give them aliases",
+            )
+        seen.add(name)
 
 
 def lock_clauses(tokens: Sequence[Token]) -> tuple[LockClause, ...]:

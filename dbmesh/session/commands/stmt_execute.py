@@ -17,7 +17,7 @@ from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshErr
 from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, RowMerge, ShardPlan, Verb
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local
-from dbmesh.session.connections import Loan, source_key
+from dbmesh.session.connections import Loan
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
 from dbmesh.session.prepared import Cursor, PreparedStatement
@@ -175,7 +175,7 @@ async def _execute_on_shard(
     if _opens_cursor(execute, plan):
         # The cursor's alone: whoever executed it again, in another statement of the same text, would replace its rows.
         connection.prepared.pop(bound.shots[0].sql, None)
-        key = source_key(database, bound.shots[0].data_source)
+        key = database.connection_key(bound.shots[0].data_source)
         prepared.cursor = Cursor(connection, on_shard.statement_id, key)
         session.pins.setdefault(key, (connection, PinReason.CURSOR))
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)

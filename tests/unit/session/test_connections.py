@@ -68,7 +68,7 @@ async def test_any_other_error_leaves_the_transaction_open() -> None:
 @pytest.mark.parametrize("reason", list(PinReason))
 def test_a_lost_pin_is_told_unless_it_was_a_cursor(reason: PinReason) -> None:
     session, connection = _session(), ScriptedConnection()
-    database: Any = SimpleNamespace(name="shop")
+    database: Any = SimpleNamespace(name="shop", connection_key=lambda source: f"shop.{source}")
     session.pins["shop.ds_0"] = (connection, reason)
     session.temporary = TemporaryTables()
     session.temporary.add(database, DataNode("ds_0", "mine"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -32,6 +33,14 @@ def _session(*databases: Any, now: float = 0.0, allowed: tuple[str, ...] | None 
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Database:
+    name: str
+    plans: Any
+    unread: str
+    loaded_at: float
+
+
 def _database(
     error: MeshError | None = None, unread: str = "", loaded_at: float = 0.0, name: str = "shop"
 ) -> Any:
@@ -40,8 +49,7 @@ def _database(
             raise error
         return text, []
 
-    plans = SimpleNamespace(lookup=lookup)
-    return SimpleNamespace(name=name, plans=plans, unread=unread, loaded_at=loaded_at)
+    return _Database(name, SimpleNamespace(lookup=lookup), unread, loaded_at)
 
 
 def test_a_plan_is_handed_on() -> None:
@@ -58,11 +66,30 @@ def test_a_statement_about_another_database_is_planned_there() -> None:
     )
 
 
-def test_a_statement_about_two_databases_is_refused() -> None:
+def test_a_statement_about_two_databases_is_planned_in_both() -> None:
     shop = _database(InAnotherDatabase("archive", "t", "shop"))
     archive = _database(InAnotherDatabase("shop", "t", "archive"), name="archive")
+    session, both = _session(shop, archive), _database(name="both")
+    session.mesh.joint = {(archive, shop): both}.get
+    assert look_up(session, "SELECT * FROM t JOIN archive.t AS a")[0] is both
+
+
+def test_the_database_whose_table_is_written_comes_first() -> None:
+    shop = _database(InAnotherDatabase("archive", "t", "shop"))
+    archive = _database(InAnotherDatabase("shop", "t", "archive"), name="archive")
+    session, both = _session(shop, archive), _database(name="both")
+    refused = _database(InAnotherDatabase("shop", "t", "archive"), name="archive")
+    session.mesh.joint = {(archive, shop): refused, (shop, archive): both}.get
+    assert look_up(session, "INSERT INTO t SELECT * FROM archive.t")[0] is both
+
+
+def test_a_statement_that_writes_two_databases_at_once_is_refused() -> None:
+    shop = _database(InAnotherDatabase("archive", "t", "shop"))
+    archive = _database(InAnotherDatabase("shop", "t", "archive"), name="archive")
+    session = _session(shop, archive)
+    session.mesh.joint = {(archive, shop): archive, (shop, archive): shop}.get
     with pytest.raises(InAnotherDatabase):
-        look_up(_session(shop, archive), "SELECT * FROM t JOIN archive.t AS a")
+        look_up(session, "RENAME TABLE t TO archive.t")
 
 
 @pytest.mark.parametrize(
