@@ -37,6 +37,11 @@ class TlsChannel:
         """Send the first flight; for the client side this is ClientHello."""
         self._handshake()
 
+    def encryption(self) -> tuple[str, str] | None:
+        """Cipher and protocol version, None before the handshake is done."""
+        cipher, version = self._tls.cipher(), self._tls.version()
+        return None if cipher is None or version is None else (cipher[0], version)
+
     def receive(self, data: bytes) -> bytes:
         """Cipher bytes in, plain bytes out (perhaps none yet)."""
         self._incoming.write(data)

@@ -11,6 +11,7 @@ from dbmesh.planner.plan import (
     CountMerge,
     DerivedWrite,
     Federation,
+    LinkStatus,
     Relay,
     RenameValues,
     ReturnedRows,
@@ -53,6 +54,8 @@ def describe(answer: Answer) -> str:
         return "relay"
     if isinstance(answer, RenameValues):
         return "relay, names turned back"
+    if isinstance(answer, LinkStatus):
+        return "relay, TLS of the client's own link"
     if isinstance(answer, CountMerge):
         return "first count (broadcast)" if answer.broadcast else "sum of counts"
     if isinstance(answer, ReturnedRows):

@@ -18,7 +18,7 @@ from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.metadata_filter import ShowFilter, read_filter, read_text
 from dbmesh.planner.names import logic_names
 from dbmesh.planner.one_place import OnePlacePlan
-from dbmesh.planner.plan import Answer, BoundStatement, Plan, Relay, RenameValues, ShardPlan, Verb
+from dbmesh.planner.plan import Answer, BoundStatement, LinkStatus, Plan, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.route import build_router
 from dbmesh.planner.session_plan import LocalRows
@@ -68,14 +68,17 @@ def plan_metadata(context: PlanContext) -> Plan | None:
     if word != "SHOW":
         return None
     reader.take()
-    if reader.accept_any("GLOBAL", "SESSION", "LOCAL") or reader.peek().word in _SERVER_WORDS:
+    scope = reader.accept_any("GLOBAL", "SESSION", "LOCAL")
+    if scope != "GLOBAL" and reader.peek().word == "STATUS":
+        return _as_it_is(context, LinkStatus())
+    if scope is not None or reader.peek().word in _SERVER_WORDS:
         return _as_it_is(context)
     return _Shows(context, reader).plan()
 
 
-def _as_it_is(context: PlanContext) -> ShardPlan:
+def _as_it_is(context: PlanContext, answer: Answer | None = None) -> ShardPlan:
     """The client's text for the first data source: it tells of the server, not of tables."""
-    return _one_shot(context, next(iter(context.rule_set.data_sources)), Relay())
+    return _one_shot(context, next(iter(context.rule_set.data_sources)), answer or Relay())
 
 
 def _one_shot(context: PlanContext, source: str, answer: Answer) -> ShardPlan:

@@ -199,6 +199,11 @@ class RenameValues:
     suffix: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """One shot of SHOW STATUS: what it tells of the link is about the mesh's own, the session knows the client's."""
+
+
 class DerivedStatement(NamedTuple):
     """A statement in logic names that the mesh makes for a client's. `counts`: its affected rows are the client's."""
 
@@ -320,7 +325,15 @@ class SystemFederation:
 
 
 Answer = (
-    Relay | RowMerge | CountMerge | ReturnedRows | RenameValues | Federation | SystemFederation | DerivedWrite
+    Relay
+    | RowMerge
+    | CountMerge
+    | ReturnedRows
+    | RenameValues
+    | LinkStatus
+    | Federation
+    | SystemFederation
+    | DerivedWrite
 )
 
 

@@ -210,6 +210,10 @@ class ClientConnection(asyncio.Protocol):
         self._reader.expect_sequence(0)
         return packet
 
+    def encryption(self) -> tuple[str, str] | None:
+        """See `session.client.Client`."""
+        return None if self._tls is None else self._tls.encryption()
+
     def next_command(self) -> None:
         """See `Client`. A command that was answered at once is followed by the next in the loop of `_take_packets`."""
         self._busy = False

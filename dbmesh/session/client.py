@@ -21,6 +21,10 @@ class Client(Protocol):
         cannot be read on, which is closed."""
         ...
 
+    def encryption(self) -> tuple[str, str] | None:
+        """TLS of the client's connection: its cipher and its version, as OpenSSL names them; None without TLS."""
+        ...
+
     def next_command(self) -> None:
         """The command under way has been answered in full: the next one may come."""
         ...

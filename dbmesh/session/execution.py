@@ -25,6 +25,7 @@ from dbmesh.planner.plan import (
     Call,
     DerivedWrite,
     Federation,
+    LinkStatus,
     Names,
     Relay,
     RenameValues,
@@ -42,6 +43,7 @@ from dbmesh.session.ddl import is_recorded, run_recorded
 from dbmesh.session.derived import RowsInMemory, run_derived
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
+from dbmesh.session.link_status import LinkStatusSink
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up_from
 from dbmesh.session.renaming import RenamingSink
@@ -375,6 +377,15 @@ async def _federated(
         raise await settled(session, database, bound, error) from error
 
 
+def _target(session: Session, bound: BoundStatement, sink: Sink) -> Sink:
+    """Where rows go that say what only a shard would say."""
+    if isinstance(bound.answer, RenameValues):
+        return RenamingSink(sink, bound.answer, bound.names)
+    if isinstance(bound.answer, LinkStatus):
+        return LinkStatusSink(sink, session.client.encryption())
+    return sink
+
+
 async def _exchange(
     session: Session,
     database: Database,
@@ -388,7 +399,7 @@ async def _exchange(
     exchange: Exchange | None = None
     loan = Loan(session, _state_for(session, plan, bound))
     undoable = False
-    target = RenamingSink(sink, bound.answer, bound.names) if isinstance(bound.answer, RenameValues) else sink
+    target = _target(session, bound, sink)
     try:
         answer = limited(bound, plan.verb, session.state)
         await loan.take(database, plan, bound.shots, answer)

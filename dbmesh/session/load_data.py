@@ -102,7 +102,7 @@ async def _steps(session: Session, load: LoadData, sink: ResultSink) -> Outcome:
 def _database(session: Session, load: LoadData) -> Database:
     """The logic database of the table. Raises MeshError; one the account may not use need not be known of."""
     if load.database is None:
-        if session.database is None:
+        if session.logic_database is None:
             raise MeshError(NO_DATABASE)
         return session.current_database()
     found = session.mesh.database(load.database)

@@ -27,7 +27,9 @@ from dbmesh.errors import (
     not_supported,
 )
 from dbmesh.model import SqlValue
+from dbmesh.planner.information_schema import INFORMATION_SCHEMA
 from dbmesh.planner.plan import Call, Plan
+from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.session_plan import (
     Begin,
     CallProcedure,
@@ -84,10 +86,13 @@ async def answer(
 
 
 def use(session: Session, name: str) -> None:
-    """Make a logic database the current one. Raises MeshError UNKNOWN_DATABASE, also when the account may not see it:
-    what one may not use, one need not know of."""
-    database = session.mesh.database(name)
+    """Make a logic database or a system schema the current one. Raises MeshError UNKNOWN_DATABASE, also when the account
+    may not see it: what one may not use, one need not know of."""
     allowed = session.allowed_databases
+    if name.lower() in SYSTEM_SCHEMAS and (allowed is None or name.lower() == INFORMATION_SCHEMA):
+        session.database = name.lower()
+        return
+    database = session.mesh.database(name)
     if database is None or (allowed is not None and database.name.lower() not in allowed):
         raise MeshError(UNKNOWN_DATABASE, database=name)
     session.database = database.name

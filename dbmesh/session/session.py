@@ -29,6 +29,7 @@ from dbmesh.errors import (
     ShardError,
 )
 from dbmesh.planner.plan import Names, PinReason
+from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet, logic_error
@@ -180,10 +181,16 @@ class Session:
         """CURRENT_USER(): the account that matched."""
         return self.account
 
+    @property
+    def logic_database(self) -> str | None:
+        """The chosen logic database, which names without a database are of. None when none was chosen, or a system schema:
+        its tables are named in full."""
+        return None if self.database in SYSTEM_SCHEMAS else self.database
+
     def current_database(self) -> Database:
         """The logic database statements are planned in: without a chosen one the first that the account may use, because
         a qualified name reaches its tables. Raises MeshError NO_DATABASE for an account that may use none."""
-        if self.database is None:
+        if self.logic_database is None:
             allowed = self.allowed_databases
             if allowed is None:
                 return self.mesh.default_database
@@ -191,7 +198,7 @@ class Session:
                 if name in allowed:
                     return database
             raise MeshError(NO_DATABASE)
-        found = self.mesh.databases.get(self.database.lower())
+        found = self.mesh.databases.get(self.logic_database.lower())
         if found is None:
             # Another session has dropped it.
             self.database = None

@@ -38,6 +38,11 @@ def _download(package: str, version: str, place: Path) -> None:
         content.extractall(place, filter="data")
 
 
+def build_tools() -> Path:
+    """The folder that setuptools is imported from."""
+    return next((_tools().parent.parent / "lib").glob("python*")) / "site-packages"
+
+
 def _tools() -> Path:
     """A Python with the build tools, in an environment of its own."""
     environment = BUILD / "tools"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.compatibility.sources import unpacked
+from tests.compatibility.sources import build_tools, unpacked
 from tests.compatibility.stage import Place
 
 _INSIDE = Path(__file__).parent / "inside"
@@ -112,18 +112,21 @@ def _mysqlclient(
         [sys.executable, *_PYTEST, *_NO_SETTINGS, "tests", *arguments],
         source,
         directory,
-        {**environment, "TESTDB": str(options)},
+        # Its tests share connections: one that fails would take the next ones with it.
+        {**environment, "TESTDB": str(options), "COMPATIBILITY_ALONE": "1"},
     )
 
 
 def _connector(
     source: Path, place: Place, directory: Path, environment: dict[str, str], arguments: tuple[str, ...]
 ) -> None:
+    # Its tests import what builds it.
+    path = f"{environment['PYTHONPATH']}{os.pathsep}{build_tools()}"
     _call(
         [sys.executable, str(_INSIDE / "connector_tests.py"), *arguments],
         source,
         directory,
-        environment,
+        {**environment, "PYTHONPATH": path},
     )
 
 
@@ -182,7 +185,7 @@ SUITES = (
         ("test", "test_schema", "test_schema_2"),
         _sqlalchemy("test/sql", "test/engine", "test/orm"),
     ),
-    Suite("aiomysql", "aiomysql", ("test_pymysql", "test_pymysql2"), _aiomysql),
+    Suite("aiomysql", "aiomysql", ("test",), _aiomysql),
     Suite("mysqlclient", "mysqlclient", ("test",), _mysqlclient),
     Suite("mysql-connector", "mysql-connector-python", ("test",), _connector),
     Suite("mariadb-client-test", None, ("test",), _client_test),

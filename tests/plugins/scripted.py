@@ -169,6 +169,9 @@ class RecordingClient:
     def write(self, data: bytes) -> None:
         self.data += data
 
+    def encryption(self) -> tuple[str, str] | None:
+        return None
+
     def next_command(self) -> None:
         self.commands += 1
 

@@ -17,8 +17,12 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+from _pytest.runner import runtestprotocol
+
 RECORD = "COMPATIBILITY_RECORD"
 """The environment variable that names the file of the record."""
+ALONE = "COMPATIBILITY_ALONE"
+"""The environment variable that asks for a process of its own for every test, where pytest runs them."""
 SECONDS_PER_TEST = 60
 _SECONDS_TO_GIVE_UP = 10
 _WORST_LAST = ("passed", "skipped", "failed")
@@ -68,6 +72,17 @@ class PytestRecorder:
         """Called by pytest with the tests it has found."""
         done = recorded()
         items[:] = [item for item in items if item.nodeid not in done]
+
+    def pytest_runtest_protocol(self, item: Any) -> bool | None:
+        """Called by pytest to run a test. In a process of its own, what a failed test leaves behind ends with it."""
+        if not os.environ.get(ALONE):
+            return None
+        child = os.fork()
+        if child == 0:
+            runtestprotocol(item, nextitem=None)
+            os._exit(0)
+        os.waitpid(child, 0)
+        return True
 
     def pytest_runtest_setup(self, item: Any) -> None:
         """Called by pytest before a test."""

@@ -75,6 +75,10 @@ def test_each_kind_of_account_logs_in_over_tls(tls_mesh: Mesh, user: str, passwo
     for _ in range(2):
         connection = tls_mesh.connect(user=user, password=password, ssl=context)
         assert isinstance(connection._sock, ssl.SSLSocket)  # type: ignore[attr-defined]
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW STATUS WHERE Variable_name IN ('Ssl_cipher', 'Ssl_version')")
+            [(_, cipher), (_, version)] = cursor.fetchall()
+        assert (cipher, version) == (connection._sock.cipher()[0], connection._sock.version())
         _works(connection)
 
 

@@ -64,6 +64,8 @@ SCRIPTS = [
     ["SELECT @@no_such_variable"],
     ["USE shop", "SELECT DATABASE()"],
     ["USE no_such_database"],
+    ["USE mysql", "SELECT DATABASE()", "SELECT COUNT(*) FROM shop.t_user"],
+    ["USE information_schema", "SELECT DATABASE()", "USE shop", "SELECT COUNT(*) FROM t_user"],
     ["SHOW TABLES"],
     ["SHOW FULL TABLES"],
     ["SHOW TABLES LIKE 't_o%'"],

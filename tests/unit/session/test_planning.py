@@ -23,7 +23,7 @@ def _session(*databases: Any, now: float = 0.0, allowed: tuple[str, ...] | None 
         "Any",
         SimpleNamespace(
             now=lambda: now,
-            database="shop",
+            logic_database="shop",
             lexer_flags=DEFAULT,
             current_database=lambda: databases[0],
             mesh=SimpleNamespace(database=by_name.get),

@@ -25,7 +25,7 @@ from tests.plugins.session_world import SessionWorld
 def _current(allowed: tuple[str, ...] | None, chosen: str | None = None) -> object:
     databases = {"hr": "the HR database", "shop": "the shop"}
     mesh = SimpleNamespace(databases=databases, default_database=databases["hr"])
-    made = SimpleNamespace(mesh=mesh, database=chosen, allowed_databases=allowed)
+    made = SimpleNamespace(mesh=mesh, database=chosen, logic_database=chosen, allowed_databases=allowed)
     return Session.current_database(made)  # type: ignore[arg-type]
 
 
