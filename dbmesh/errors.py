@@ -219,6 +219,9 @@ STORE = _mesh("STORE", 1105, "HY000", "dbmesh: the store failed: {reason}", retr
 SERVER_SHUTDOWN = _mesh("SERVER_SHUTDOWN", 1053, "08S01", "Server shutdown in progress", retryable=True)
 INTERNAL = _mesh("INTERNAL", 1105, "HY000", "dbmesh: internal error ({reason}); the session goes on")
 
+ROLLED_BACK_BY_SERVER = frozenset({1206, 1213})
+"""Errors after which InnoDB has rolled back the whole transaction: lock table full, deadlock."""
+
 
 def not_supported(what: str, instead: str) -> MeshError:
     """The refusal of promise 1: `what` is not supported, `instead` tells the user what to do."""

@@ -18,7 +18,7 @@ from typing import ParamSpec, Protocol
 from dbmesh.backend.connection import Connection, Pipeline, Receiver
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Collector, Result, collect
-from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, ShardError
+from dbmesh.errors import INTERNAL, MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError
 from dbmesh.merge.counts import merge_counts
 from dbmesh.merge.returned import ReturnedRowsMerger
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
@@ -44,6 +44,9 @@ ROWS_AT_ONCE = 2048
 """Rows that are merged in one go: keys and fields of so many are in memory at a time, however many one read brought."""
 
 
+NOWHERE = -1
+"""The place of an error before which nothing stands."""
+
 GATHERED_BYTES = 128 * 1024
 """Rows of several shards that are merged in one go at the end when the whole answer is no larger: a merge step per
 shard costs more than the rows of a small answer."""
@@ -67,13 +70,15 @@ class Lane:
     """One lent connection and the shots it runs one after another. `pipeline` is the connection again where all of
     them only read, are wanted in any case, and may be sent at once. `executes` are sent in place of the shots' texts:
     COM_STMT_EXECUTEs of the statements they were prepared as; rows come in binary form. `kept` says that its session keeps
-    the connection, and on it what no other has: a transaction, locks, variables, temporary tables, a cursor."""
+    the connection, and on it what no other has: a transaction, locks, variables, temporary tables, a cursor. `places` are
+    the shots' places among all of the statement, one lane behind the other unless given."""
 
     connection: Connection
     shots: tuple[Shot, ...]
     pipeline: Pipeline | None = None
     executes: tuple[bytes, ...] | None = None
     kept: bool = False
+    places: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +131,15 @@ class Exchange:
         self._rows_out = 0
         self._client_paused = False
         self._first_error: Exception | None = None
+        # One server stops at the first row it cannot insert: an error ends what stands behind it, not before.
+        self._in_order = (isinstance(answer, CountMerge) and answer.inserts) or (
+            isinstance(answer, ReturnedRows) and bool(answer.turns)
+        )
+        self._failed_at = NOWHERE
 
     async def run(self) -> Outcome:
-        """Run every shot; rows go to the sink as they come. Raises ShardError or MeshError, the first one met, after
-        every connection has come to rest or has been closed."""
+        """Run every shot; rows go to the sink as they come. Raises ShardError or MeshError after every
+        connection has come to rest or has been closed: the first one met, of an INSERT the first shot's that failed."""
         try:
             for run in self._runs:
                 run.advance()
@@ -175,8 +185,12 @@ class Exchange:
 
     @property
     def _stopped(self) -> bool:
-        """Whether no further shot need run."""
+        """Whether no further rows are wanted."""
         return self._first_error is not None or self._complete
+
+    def _wants(self, place: int) -> bool:
+        """Whether the shot at this place need still run."""
+        return not self._stopped or place < self._failed_at
 
     def _lane_ended(self) -> None:
         self._lanes_left -= 1
@@ -243,11 +257,16 @@ class Exchange:
             self._rows_out += len(rows)
             self._sink.rows(rows)
 
-    def _fail(self, error: Exception) -> None:
-        """Remember the first error and stop the others: rows nobody will read must not go on coming."""
-        if self._first_error is not None:
+    def _fail(self, error: Exception, place: int = NOWHERE) -> None:
+        """Remember the error to tell and stop the others: rows nobody will read must not go on coming. `place` is that of
+        the failed shot, where the order of shots decides."""
+        ends_transaction = isinstance(error, ShardError) and error.number in ROLLED_BACK_BY_SERVER
+        if not self._in_order or ends_transaction:
+            place = NOWHERE
+        if self._first_error is not None and not (ends_transaction or place < self._failed_at):
             return
         self._first_error = error
+        self._failed_at = place
         for run in self._runs:
             run.stop()
 
@@ -288,6 +307,7 @@ class _LaneRun:
         self._executes = lane.executes
         self._kept = lane.kept
         self._first_source = first_source
+        self._places = lane.places or range(first_source, first_source + len(lane.shots))
         self._sent = 0
         self._answered = 0
         self._rows_come = False
@@ -304,7 +324,7 @@ class _LaneRun:
     def advance(self) -> None:
         """Send the next shot, or all of a pipeline; or end."""
         sent, shots = self._sent, self._shots
-        if sent == len(shots) or self._exchange._stopped:
+        if sent == len(shots) or not self._exchange._wants(self._places[sent]):
             self._end()
         elif self._pipeline is not None:
             self._sent = len(shots)
@@ -359,9 +379,10 @@ class _LaneRun:
         self._go_on()
 
     def failed(self, error: Exception) -> None:
+        place = self._places[self._answered]
         self._answer_ended()
         if not self._abandoned:
-            self._exchange._fail(error)
+            self._exchange._fail(error, place)
         self._go_on()
 
     # Called by the exchange

@@ -13,7 +13,7 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState, keeping_characteristics
 from dbmesh.engine.exchange import Lane
-from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError, not_supported
+from dbmesh.errors import DATA_SOURCE_LOST, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
 from dbmesh.session.mesh import Database
 
@@ -40,9 +40,9 @@ class Loan:
         session, state = self._session, self._state
         transactional = plan.opens_transaction and (session.transaction.open or not session.autocommit)
         together = plan.reads_only and isinstance(answer, RowMerge) and answer.needs_all
-        by_source: dict[str, list[Shot]] = {}
-        for shot in shots:
-            by_source.setdefault(shot.data_source, []).append(shot)
+        by_source: dict[str, list[tuple[int, Shot]]] = {}
+        for place, shot in enumerate(shots):
+            by_source.setdefault(shot.data_source, []).append((place, shot))
         lanes: dict[str, list[Lane]] = {}
         for data_source in sorted(by_source):
             own = by_source[data_source]
@@ -196,7 +196,7 @@ async def _stand_in(connection: Connection, database: Database, data_source: str
         await connection.use_schema(database.rule_set.data_sources[data_source].database)
 
 
-def _parallel(session: Session, shots: Sequence[Shot], answer: Answer) -> int:
+def _parallel(session: Session, shots: Sequence[tuple[int, Shot]], answer: Answer) -> int:
     """How many connections to one data source these shots want. A merge that must see all rows in order at once wants
     one each; anything else runs `max-connections-size-per-query` at a time, writes one after another."""
     if not isinstance(answer, RowMerge):
@@ -206,10 +206,12 @@ def _parallel(session: Session, shots: Sequence[Shot], answer: Answer) -> int:
     return min(len(shots), session.mesh.connections_per_query)
 
 
-def _lane(connection: Connection, shots: Sequence[Shot], *, together: bool, kept: bool) -> Lane:
-    if together and len(shots) > 1 and isinstance(connection, MySQLConnection):
-        return Lane(connection, tuple(shots), connection, kept=kept)
-    return Lane(connection, tuple(shots), kept=kept)
+def _lane(connection: Connection, placed: Sequence[tuple[int, Shot]], *, together: bool, kept: bool) -> Lane:
+    pipeline = None
+    if together and len(placed) > 1 and isinstance(connection, MySQLConnection):
+        pipeline = connection
+    shots = tuple([shot for _, shot in placed])
+    return Lane(connection, shots, pipeline, kept=kept, places=tuple([place for place, _ in placed]))
 
 
 async def free_after_error(session: Session, error: MeshError | ShardError) -> None:
@@ -223,7 +225,3 @@ async def free_after_error(session: Session, error: MeshError | ShardError) -> N
     session.release_branches(branches)
     if lost:
         session.broken_transaction = str(error)
-
-
-ROLLED_BACK_BY_SERVER = frozenset({1206, 1213})
-"""Errors after which InnoDB has rolled back the whole transaction: lock table full, deadlock."""

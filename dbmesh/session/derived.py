@@ -13,12 +13,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
-from dbmesh.errors import MERGE_LIMIT, MeshError, ShardError, not_supported
+from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.merge.counts import info_of_one_row, merge_counts
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET
 from dbmesh.planner.plan import CountMerge, DerivedWrite, Names, Verb
-from dbmesh.session.connections import ROLLED_BACK_BY_SERVER
 from dbmesh.session.result_sink import rename
 from dbmesh.session.select_limit import without_limit
 from dbmesh.wire.packets import ColumnDefinition, OkPacket

@@ -18,7 +18,15 @@ from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import Collector, Result
 from dbmesh.engine.exchange import Exchange, Lane, Outcome, ShardWarning, Sink
 from dbmesh.engine.federation import MakeExecute
-from dbmesh.errors import INTERNAL, NOT_SUPPORTED, PARSE_ERROR, TABLE_CHANGED, MeshError, ShardError
+from dbmesh.errors import (
+    INTERNAL,
+    NOT_SUPPORTED,
+    PARSE_ERROR,
+    ROLLED_BACK_BY_SERVER,
+    TABLE_CHANGED,
+    MeshError,
+    ShardError,
+)
 from dbmesh.model import SqlValue
 from dbmesh.planner.plan import (
     BoundStatement,
@@ -38,7 +46,7 @@ from dbmesh.planner.plan import (
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session.connections import ROLLED_BACK_BY_SERVER, Loan, free_after_error
+from dbmesh.session.connections import Loan, free_after_error
 from dbmesh.session.ddl import is_recorded, run_recorded
 from dbmesh.session.derived import RowsInMemory, run_derived
 from dbmesh.session.errors import logic_text

@@ -18,6 +18,7 @@ from dbmesh.errors import (
     NO_DATABASE,
     PACKET_TOO_LARGE,
     QUERY_INTERRUPTED,
+    ROLLED_BACK_BY_SERVER,
     UNKNOWN_TABLE,
     MeshError,
     ShardError,
@@ -32,7 +33,6 @@ from dbmesh.planner.derived.writers import (
 from dbmesh.planner.load_data import LoadedRows
 from dbmesh.planner.session_plan import LoadData, LoadTarget
 from dbmesh.session import execution
-from dbmesh.session.connections import ROLLED_BACK_BY_SERVER
 from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.mesh import Database
 from dbmesh.session.result_sink import ResultSink

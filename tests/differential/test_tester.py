@@ -120,6 +120,14 @@ def test_errors_compare_by_number_and_sqlstate() -> None:
     assert _kinds(one, Answer(), Expectation()) == ["unexpected error"]
 
 
+def test_the_one_warning_that_the_mesh_adds_is_no_difference_and_no_other_is() -> None:
+    own = (b"Warning", b"1196", b"dbmesh: committed one after another on a.ds_0, a.ds_1: not atomic")
+    other = (b"Warning", b"1196", b"Some non-transactional changed tables couldn't be rolled back")
+    assert _kinds(Answer(warnings=1, shown=(own,)), Answer(), Expectation()) == []
+    assert _kinds(Answer(warnings=2, shown=(own, own)), Answer(), Expectation()) == ["warnings.count"]
+    assert _kinds(Answer(warnings=1, shown=(other,)), Answer(), Expectation()) == ["warnings.count"]
+
+
 def test_texts_fold_as_the_coarsest_collation() -> None:
     assert fold("Ärß ".encode()) == fold(b"ars")
     assert fold("😀".encode()) == fold("😎".encode())

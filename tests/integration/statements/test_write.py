@@ -47,6 +47,12 @@ INSERT INTO t_order (order_id, user_id, status, amount) VALUES (1000, 8, 'NEW', 
 INSERT INTO t_order (order_id, user_id, status, amount) VALUES (1000, 8, 'NEW', 1), (1001, 8, 'NEW', 2)
 """
 
+# Rows on both data sources that fail differently: the first one's error is told.
+FAILS_ON_BOTH = """
+INSERT INTO t_user (user_id, name) VALUES (2, 'twice'), (1001, NULL)
+INSERT INTO t_user (user_id, name) VALUES (1001, NULL), (2, 'twice')
+"""
+
 # These reach both data sources: the mesh adds one warning that the write was not atomic.
 MANY_SOURCES = """
 INSERT INTO t_user (user_id, name) VALUES (1000, 'a'), (1001, 'b'), (1002, 'c'), (1003, 'd')
@@ -72,8 +78,8 @@ def _lines(text: str) -> list[str]:
     return text.strip().splitlines()
 
 
-@pytest.mark.parametrize("statement", _lines(ONE_SOURCE))
-def test_a_write_on_one_data_source_equals_one_server(writing_twins: Twins, statement: str) -> None:
+@pytest.mark.parametrize("statement", _lines(ONE_SOURCE + FAILS_ON_BOTH))
+def test_a_write_on_one_data_source_or_none_equals_one_server(writing_twins: Twins, statement: str) -> None:
     writing_twins.same(statement)
     writing_twins.same_rows_stored(*TABLES)
 

@@ -319,6 +319,46 @@ async def test_the_first_error_is_told_after_all_have_come_to_rest() -> None:
     assert connections[1].usable
 
 
+async def test_of_an_insert_the_first_failed_shot_is_told_whoever_answers_first() -> None:
+    places = {"ds_0": (0, 3), "ds_1": (1, 2)}
+    connections = [ScriptedConnection(name, silence) for name in places]
+    lanes = [
+        Lane(one, (Shot(one.data_source, b"INSERT"),) * 2, places=places[one.data_source])
+        for one in connections
+    ]
+    exchange = Exchange(lanes, CountMerge(inserts=True), Kept(), LIMITS)
+    work = asyncio.get_running_loop().create_task(exchange.run())
+    await settle()
+    ok(1)(connections[1], "", connections[1].receiver)  # type: ignore[arg-type]
+    error(1062, "third")(connections[1], "", connections[1].receiver)  # type: ignore[arg-type]
+    assert not work.done()
+    error(1048, "first")(connections[0], "", connections[0].receiver)  # type: ignore[arg-type]
+    with pytest.raises(ShardError, match="first"):
+        await work
+    assert [len(one.sent) for one in connections] == [1, 2], "what stands behind an error is not run"
+
+
+async def test_shots_before_a_failed_one_of_an_insert_still_run() -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
+    _, _, work = run(connections, CountMerge(inserts=True), shots=2)
+    await settle()
+    error(1062, "behind")(connections[1], "", connections[1].receiver)  # type: ignore[arg-type]
+    ok(1)(connections[0], "", connections[0].receiver)  # type: ignore[arg-type]
+    error(1048, "before")(connections[0], "", connections[0].receiver)  # type: ignore[arg-type]
+    with pytest.raises(ShardError, match="before"):
+        await work
+
+
+async def test_an_error_that_ended_the_transaction_is_told_before_all_others() -> None:
+    connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
+    _, _, work = run(connections, CountMerge(inserts=True))
+    await settle()
+    error(1062, "duplicate")(connections[0], "", connections[0].receiver)  # type: ignore[arg-type]
+    error(1213, "deadlock")(connections[1], "", connections[1].receiver)  # type: ignore[arg-type]
+    with pytest.raises(ShardError, match="deadlock"):
+        await work
+
+
 async def test_a_slow_client_stops_every_shard_until_it_reads() -> None:
     connections = [ScriptedConnection("ds_0", silence), ScriptedConnection("ds_1", silence)]
     exchange, kept, work = run(connections, RowMerge())
