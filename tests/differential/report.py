@@ -62,6 +62,7 @@ class Report:
     undetermined: list[str] = field(default_factory=list)
     unlike: int = 0
     metadata_only: int = 0
+    not_atomic: int = 0
 
     def refuse(self, sentence: str, statement: str) -> None:
         """Notes a refusal under its sentence, without the names in it."""
@@ -95,7 +96,7 @@ class Report:
 
     def add(self, other: Report) -> None:
         """Takes in the counts of another run."""
-        for name in ("statements", "runs", "unlike", "metadata_only"):
+        for name in ("statements", "runs", "unlike", "metadata_only", "not_atomic"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("failed", "refused", "ways", "kinds"):
             getattr(self, name).update(getattr(other, name))
@@ -119,6 +120,7 @@ class Report:
             f"| mismatches | {self.unlike} |",
             f"| mismatches of metadata only | {self.metadata_only} |",
             f"| without one answer: two plain servers differ | {open_} |",
+            f"| committed on several data sources one after another, with a warning | {self.not_atomic} |",
             f"| refused | {refused} ({100 * refused / max(1, self.statements):.1f} %) |",
             f"| statements per second | {self.statements / max(seconds, 0.001):.0f} |",
         ]

@@ -21,11 +21,22 @@ from tests.differential.compare import (
     expect,
     leaves_values,
     unlimited,
+    without_not_atomic,
 )
 from tests.differential.layouts import SHARDED
 from tests.differential.schema import Check
 from tests.differential.stage import Scene, Stage
-from tests.differential.tree import Executed, Part, Script, TextPrepared, Write, write, write_prepared
+from tests.differential.tree import (
+    Delete,
+    Executed,
+    Part,
+    Script,
+    TextPrepared,
+    Update,
+    Write,
+    write,
+    write_prepared,
+)
 from tests.differential.values import Value
 
 _NOT_SUPPORTED = 1235
@@ -47,7 +58,8 @@ class Outcome:
     """What came of one statement.
 
     `failed` is the error number both sides answered, `runs` how often it was compared, `where` the run of the first
-    difference and `modes` those with any.
+    difference and `modes` those with any. `not_atomic` says that the mesh committed on several data sources, one after
+    another, and said so in a warning. `excused` are kinds of differences that two plain servers show too.
     """
 
     refused: str = ""
@@ -56,6 +68,8 @@ class Outcome:
     runs: int = 0
     where: str = ""
     modes: list[Mode] = field(default_factory=list)
+    not_atomic: bool = False
+    excused: frozenset[str] = frozenset()
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -232,6 +246,11 @@ class Sides:
         else:
             text, values = write_prepared(statement, other=other)
             mesh, plain = _once(self.mesh, text, values), _once(self.plain, text, values)
+        return self._same_write(statement, mesh, plain, mode, outcome, where)
+
+    def _same_write(
+        self, statement: Write, mesh: Answer, plain: Answer, mode: Mode, outcome: Outcome, where: str
+    ) -> bool:
         if not outcome.compared(mesh, plain):
             return False
         return outcome.take(compare(mesh, plain, expect(statement)), mode, where) and outcome.take(
@@ -240,7 +259,11 @@ class Sides:
 
     def _committed(self, statement: Write, outcome: Outcome) -> bool:
         try:
-            if not self._written(statement, Mode.TEXT, outcome, "autocommit", other=False):
+            text = write(statement)
+            mesh, plain = self.mesh.ask_with_warnings(text), self.plain.ask_with_warnings(text)
+            rest = without_not_atomic(mesh)
+            outcome.not_atomic = rest is not mesh
+            if not self._same_write(statement, rest, plain, Mode.TEXT, outcome, "autocommit"):
                 return False
             lost = [
                 row
@@ -264,21 +287,54 @@ class Sides:
 
     # ------------------------------------------------------------------------------------------ diagnosis
 
-    def open_by_sql(self, statement: Part) -> bool:
-        """Whether two plain servers with the same rows answer differently: then the statement has no one answer."""
-        if isinstance(statement, Write | Script):
-            return False
+    def open_by_sql(self, statement: Part, outcome: Outcome) -> frozenset[str]:
+        """The kinds of differences that two plain servers with the same rows show too, one without indexes and with its
+        rows in another order: there the statement has no one answer. Rows are never looked at that a LIMIT has cut
+        off, and conversions never made that an index spares: errors and warnings depend on both."""
         if isinstance(statement, TextPrepared):
             statement = statement.query
+        queries = not isinstance(statement, Write | Script)
+        if not queries and not (
+            isinstance(statement, Write) and isinstance(statement.body, Update | Delete)
+        ):
+            return frozenset()
+        sorts: set[str] = set()
+        for mode in outcome.modes:
+            for other in (False, True):
+                sorts |= self._plain_differ(statement, mode, other=other)
+        return frozenset(kind for kind in outcome.kinds if _sort(kind) in sorts)
+
+    def _plain_differ(self, statement: Part, mode: Mode, *, other: bool) -> set[str]:
+        """The sorts of differences between the two plain servers."""
         expected = expect(statement)
-        for other in (False, True):
-            text = write(statement, other=other)
-            plain, shuffled = self.plain.ask(text), self.shuffled.ask(text)
-            every = self._every_row(statement, expected, other=other)
-            found = compare(shuffled, plain, expected, every)
-            if any(difference.kind in ("rows", "order") for difference in found):
-                return True
-        return False
+        plain = self._witness(self.plain, statement, mode, other=other)
+        shuffled = self._witness(self.shuffled, statement, mode, other=other)
+        every = None if isinstance(statement, Write) else self._every_row(statement, expected, other=other)
+        return {_sort(difference.kind) for difference in compare(shuffled, plain, expected, every)}
+
+    def _witness(self, client: Client, statement: Part, mode: Mode, *, other: bool) -> Answer:
+        client.ask("BEGIN")
+        try:
+            if mode is Mode.PREPARED:
+                return _once(client, *write_prepared(statement, other=other))
+            return client.ask_with_warnings(write(statement, other=other))
+        finally:
+            client.ask("ROLLBACK")
+
+
+def _sort(kind: str) -> str:
+    """What a plain server without indexes can witness: results, or warnings. Metadata stand for themselves: they name
+    the indexes."""
+    if kind.startswith("warnings."):
+        return "warnings"
+    if kind.removeprefix("stored ") in _RESULTS:
+        return "result"
+    return kind
+
+
+_RESULTS = frozenset(
+    ("rows", "order", "affected", "info", "error", "missing error", "unexpected error", "insert_id")
+)
 
 
 def _once(client: Client, text: str, values: Sequence[Value]) -> Answer:

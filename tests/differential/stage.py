@@ -106,7 +106,7 @@ class Stage:
                     self.plain_server,
                     f"CREATE TABLE {scene.name}.{table.name} ({table.definition()})",
                     # Without keys and backwards: where its answer differs, SQL leaves the answer open.
-                    f"CREATE TABLE {scene.name}{_SHUFFLED}.{table.name} ({table.definition(keys=False)}) ENGINE=MyISAM",
+                    f"CREATE TABLE {scene.name}{_SHUFFLED}.{table.name} ({table.definition(keys=False)})",
                     _insert(f"{scene.name}{_SHUFFLED}.{table.name}", table.rows[::-1]),
                 )
             self.fill(scene)
