@@ -79,7 +79,7 @@ def plan_aggregate(
 class _Sum:
     """COUNT, SUM, BIT_*: numbers folded together. `empty` is the result when every field was NULL."""
 
-    __slots__ = ("_column", "_empty", "_fold", "_read", "_text", "_total")
+    __slots__ = ("_column", "_empty", "_fold", "_read", "_read_column", "_text", "_total")
 
     def __init__(
         self,
@@ -88,8 +88,11 @@ class _Sum:
         fold: Callable[[Any, Any], Any],
         text: Callable[[Any], bytes],
         empty: Field,
+        *,
+        read_column: int | None = None,
     ) -> None:
         self._column = column
+        self._read_column = column if read_column is None else read_column
         self._read = read
         self._fold = fold
         self._text = text
@@ -97,7 +100,7 @@ class _Sum:
         self._total: Any = None
 
     def add(self, fields: Fields) -> None:
-        field = fields[self._column]
+        field = fields[self._read_column]
         if field is not None:
             number = self._read(field)
             self._total = number if self._total is None else self._fold(self._total, number)
@@ -123,10 +126,21 @@ def _plan_count(aggregate: Aggregate, columns: Sequence[ColumnDefinition], _: Bu
 
 
 def _plan_sum(aggregate: Aggregate, columns: Sequence[ColumnDefinition], _: Budget) -> AggregatePlan:
-    column = absolute(aggregate.column, columns)
-    read = _number_reader(columns[column], aggregate.function)
-    text = _number_text(columns[column], columns[column].decimals)
-    return AggregatePlan([column], [column], lambda: _Sum(column, read, _add, text, None))
+    column = read_column = absolute(aggregate.column, columns)
+    if aggregate.sum_column is not None and columns[column].type in DECIMAL_TYPES:
+        read_column = absolute(aggregate.sum_column, columns)
+    source, shown = columns[read_column], columns[column]
+    read = _number_reader(source, aggregate.function)
+    text = _number_text(shown, shown.decimals)
+    if read_column != column:
+        text = _rounded_text(source.decimals, shown.decimals)
+    return AggregatePlan(
+        [read_column], [column], lambda: _Sum(column, read, _add, text, None, read_column=read_column)
+    )
+
+
+def _rounded_text(decimals: int, shown: int) -> Callable[[int], bytes]:
+    return lambda total: decimal_text(rescaled(total, decimals, shown), shown)
 
 
 def _plan_bits(aggregate: Aggregate, columns: Sequence[ColumnDefinition], _: Budget) -> AggregatePlan:

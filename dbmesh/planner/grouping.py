@@ -40,6 +40,10 @@ _DISTINCT: dict[type[exp.Expr], AggregateFunction] = {
     exp.Min: AggregateFunction.MIN,
     exp.Max: AggregateFunction.MAX,
 }
+_SETTLED = (exp.Round, exp.Trunc, exp.Cast, exp.Floor, exp.Ceil, exp.Subquery)
+"""Whose result has the digits of its type and no more, whatever stands inside."""
+_MOST_DECIMALS = 30
+"""As many as MySQL's DECIMAL can have (MariaDB's can have 38)."""
 _NAMES: dict[type[exp.Expr], str] = {exp.GroupConcat: "GROUP_CONCAT"}
 
 
@@ -145,7 +149,9 @@ class _Grouping:
         slot = self.draft.context.statement.slot(body.expressions[0])
         if slot is None or slot.parameter or slot.kind is not SlotKind.INTEGER:
             return False
-        return not isinstance(body.this.this, exp.Distinct) and self.draft.context.literal(slot) == 0
+        if isinstance(body.this.this, exp.Distinct) or has_unseen_digits(body.this.this):
+            return False
+        return self.draft.context.literal(slot) == 0
 
     def _plain_item(self, item: SelectItem, groups: list[OrderElement]) -> None:
         """A group key, something its group determines, or a constant: any row of the group has it."""
@@ -180,10 +186,19 @@ class _Grouping:
             self.aggregates.append(Aggregate(column, function, arguments=self._arguments(argument, text)))
         elif function is AggregateFunction.AVG:
             inside = ("(", *self._text(text.arguments[0]), ")")
-            total, count = self.hidden.add("SUM", *inside), self.hidden.add("COUNT", *inside)
+            total, count = self._total(argument, inside), self.hidden.add("COUNT", *inside)
             self.aggregates.append(Aggregate(column, function, sum_column=total, count_column=count))
+        elif function is AggregateFunction.SUM and has_unseen_digits(argument):
+            total = self._total(argument, ("(", *self._text(text.arguments[0]), ")"))
+            self.aggregates.append(Aggregate(column, function, sum_column=total))
         else:
             self.aggregates.append(Aggregate(column, function))
+
+    def _total(self, argument: exp.Expr, inside: _Text) -> int:
+        """A hidden column with the sum of an argument and all its digits."""
+        if has_unseen_digits(argument):
+            return self.hidden.add("ROUND(SUM", *inside, f", {_MOST_DECIMALS})")
+        return self.hidden.add("SUM", *inside)
 
     def _text(self, span: Span) -> _Text:
         return self.draft.edits.build(*span).segments
@@ -327,6 +342,14 @@ class _Grouping:
             weight=settle(aggregate.weight),
             arguments=tuple(map(self.hidden.settle_key, aggregate.arguments)),
         )
+
+
+def has_unseen_digits(argument: exp.Expr) -> bool:
+    """Whether the server adds up more digits than the sum shows: its division yields whole words of nine digits, and
+    only what is sent or stored is rounded to the four more that its type has."""
+    if isinstance(argument, _SETTLED):
+        return False
+    return isinstance(argument, exp.Div) or any(map(has_unseen_digits, argument.iter_expressions()))
 
 
 def _listed(texts: list[_Text]) -> _Text:

@@ -81,7 +81,8 @@ class AggregateFunction(Enum):
 class Aggregate:
     """One aggregated column of the answer. Indexes as in `SortKey`.
 
-    AVG reads `sum_column` and `count_column` and writes `column`. MIN and MAX of text compare by `weight`, under
+    AVG reads `sum_column` and `count_column` and writes `column`. SUM reads `sum_column` where it is given and the numbers
+    are exact ones: it has digits that `column` does not show. MIN and MAX of text compare by `weight`, under
     `collation`.
     The DISTINCT forms read the distinct values themselves from `arguments`: the shards group by them too.
     """

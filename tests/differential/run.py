@@ -294,9 +294,7 @@ class Sides:
         if isinstance(statement, TextPrepared):
             statement = statement.query
         queries = not isinstance(statement, Write | Script)
-        if not queries and not (
-            isinstance(statement, Write) and isinstance(statement.body, Update | Delete)
-        ):
+        if not queries and not (isinstance(statement, Write) and isinstance(statement.body, Update | Delete)):
             return frozenset()
         sorts: set[str] = set()
         for mode in outcome.modes:

@@ -86,6 +86,14 @@ def test_average_is_sum_over_count() -> None:
     assert combine(aggregate, columns, [row(None, None, 0)])[0] is None
 
 
+def test_a_sum_may_be_read_from_a_column_with_more_digits() -> None:
+    aggregate = Aggregate(0, F.SUM, sum_column=1)
+    rows = [row("0.3333", "0.333333333"), row("-0.6667", "-0.666666666"), row(None, None)]
+    assert combine(aggregate, [decimal("a", 4), decimal("s", 9)], rows[:1] * 3)[0] == b"1.0000"
+    assert combine(aggregate, [decimal("a", 4), decimal("s", 9)], rows)[0] == b"-0.3333"
+    assert combine(aggregate, [double("a"), double("s")], [row("0.5", "0.4"), row("1", "1")])[0] == b"1.5"
+
+
 def test_average_of_doubles() -> None:
     columns = [double("a"), double("s"), integer("n")]
     aggregate = Aggregate(0, F.AVG, sum_column=1, count_column=2)
