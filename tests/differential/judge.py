@@ -28,7 +28,6 @@ from tests.differential.tree import (
     write,
 )
 
-
 _LOGIC = b"logic"
 """PREVIEW's data source of a write whose rows are read first."""
 _MERGE_TABLE = b" dbmesh_f1"
