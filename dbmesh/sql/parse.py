@@ -7,6 +7,7 @@ position; whoever reads a tree finds parameters by the position of that zero.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import sqlglot
 from sqlglot import exp
@@ -15,6 +16,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from dbmesh.errors import INVALID_TEXT, PARSE_ERROR, MeshError, not_supported
 from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.row_values import in_brackets, value_queries, without_brackets
 from dbmesh.sql.shape import Shape
 
 NEAR_CHARACTERS = 80
@@ -94,27 +96,40 @@ def _back_quoted(text: str) -> str:
 _INTO = re.compile(r"\bINTO\s+(?:OUTFILE|DUMPFILE|@)", re.IGNORECASE)
 
 
-_VALUES = re.compile(r"\s*VALUES\b", re.IGNORECASE)
+_JSON_OBJECT = re.compile(r"\bJSON_OBJECT(?:AGG)?\b.*\bVALUE\b", re.IGNORECASE | re.DOTALL)
+_ANY_NAME = "_alue"
+"""Stands for a column called `value` while a text is read."""
+_VALUES = re.compile(r"\bVALUES\b", re.IGNORECASE)
+_BEGINS_WITH_VALUES = re.compile(r"\s*VALUES\b", re.IGNORECASE)
 
 
 def parse(text: str) -> exp.Expression:
     """The tree of one statement. Raises MeshError(PARSE_ERROR)."""
-    return _parse_values(text) if _VALUES.match(text) else _parse(text)
+    if _BEGINS_WITH_VALUES.match(text):
+        rows = _parse_value_queries(text)
+        if rows is None:
+            raise Unreadable(text, len(text))
+        return rows
+    try:
+        return _parse(text)
+    except Unreadable:
+        tree = _parse_value_queries(text) if _VALUES.search(text) else None
+        if tree is None:
+            raise
+        return tree
 
 
-def _parse_values(text: str) -> exp.Expression:
-    """A statement that begins with VALUES, which sqlglot takes for the function of that name unless it is in brackets."""
-    bracketed = _parse(f"({text})")
-    for node in bracketed.walk():
-        for place in ("start", "end"):
-            if place in node.meta:
-                node.meta[place] -= 1
-    return bracketed.this if isinstance(bracketed, exp.Subquery) else bracketed
+def _parse_value_queries(text: str) -> exp.Expression | None:
+    """The tree of a statement with VALUES as a query; None when it has none. Raises as `parse`."""
+    spans = value_queries(tokenize(text))
+    return without_brackets(_parse(in_brackets(text, spans)), spans) if spans else None
 
 
 def _parse(text: str) -> exp.Expression:
+    places = _columns_called_value(text)
+    readable = _ANY_NAME.join(_cut(text, places)) if places else text
     try:
-        trees = [tree for tree in sqlglot.parse(text, dialect="mysql") if tree is not None]
+        trees = [tree for tree in sqlglot.parse(readable, dialect="mysql") if tree is not None]
     except SqlglotError as error:
         raise _parse_error(text, error) from None
     except RecursionError:
@@ -123,7 +138,31 @@ def _parse(text: str) -> exp.Expression:
         raise Unreadable(text, 0)
     tree = trees[0]
     assert isinstance(tree, exp.Expression)
+    if places:
+        for name in tree.find_all(exp.Identifier):
+            if name.meta.get("start") in places:
+                name.set("this", text[name.meta["start"] : name.meta["end"] + 1])
     return tree
+
+
+def _columns_called_value(text: str) -> list[int]:
+    """Where a column's name is read as the keyword of `JSON_OBJECT(KEY a VALUE b)`, which MySQL has not."""
+    if not _JSON_OBJECT.search(text):
+        return []
+    tokens = tokenize(text)
+    return [
+        token.start
+        for before, token in pairwise(tokens)
+        if token.text.upper() == "VALUE"
+        and token.end - token.start + 1 == len(_ANY_NAME)
+        and before.token_type in (TokenType.COMMA, TokenType.L_PAREN)
+    ]
+
+
+def _cut(text: str, places: list[int]) -> list[str]:
+    """The pieces of a text between names as long as `_ANY_NAME` at these places."""
+    starts = [0, *(place + len(_ANY_NAME) for place in places)]
+    return [text[start:end] for start, end in zip(starts, [*places, len(text)], strict=True)]
 
 
 def tokenize(text: str) -> list[Token]:
