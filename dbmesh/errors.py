@@ -144,6 +144,10 @@ PACKET_TOO_LARGE = _client(
     "PACKET_TOO_LARGE", 1153, "08S01", "Got a packet bigger than 'max_allowed_packet' bytes"
 )
 NULL_REFUSED = _client("NULL_REFUSED", 1048, "23000", "Column '{column}' cannot be null")
+INTO_COLUMNS = _client(
+    "INTO_COLUMNS", 1222, "21000", "The used SELECT statements have a different number of columns"
+)
+TOO_MANY_ROWS = _client("TOO_MANY_ROWS", 1172, "42000", "Result consisted of more than one row")
 COLUMN_COUNT = _client("COLUMN_COUNT", 1136, "21S01", "Column count doesn't match value count at row {row}")
 TOO_MANY_CONNECTIONS = _client("TOO_MANY_CONNECTIONS", 1040, "08004", "Too many connections", retryable=True)
 QUERY_INTERRUPTED = _client("QUERY_INTERRUPTED", 1317, "70100", "Query execution was interrupted")

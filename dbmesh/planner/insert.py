@@ -25,9 +25,10 @@ from dbmesh.planner.insert_rows import (
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.names import session_answers
 from dbmesh.planner.one_place import plan_single_table
-from dbmesh.planner.plan import ShardPlan, Verb
+from dbmesh.planner.plan import ShardPlan, SideEffects, Verb
 from dbmesh.planner.resolve import find_table
 from dbmesh.planner.session_values import SessionValue
+from dbmesh.planner.side_effects import side_effects
 from dbmesh.planner.template import Edits, Frame, Template, quote_name
 from dbmesh.planner.text_plan import names_of, part_frame
 from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
@@ -124,6 +125,7 @@ class _Planner:
         nodes = self.table.nodes
         folded = self.context.statement.shape.row is not None and not self.reading.set_form
         rows = self._folded() if folded else self._written()
+        effects = side_effects(self.reader.lexemes)
         return InsertPlan(
             verb=verb,
             tables=(self.table.name,),
@@ -136,6 +138,7 @@ class _Planner:
             unnumbered=None if self.generator else self.key_column,
             returning=self.reading.returning,
             names=names_of(self.context.rule_set, (self.table,)),
+            effects=SideEffects(effects.variables) if effects is not None and effects.variables else None,
             reads_clock=self._reads_clock(),
         )
 

@@ -21,6 +21,7 @@ from dbmesh.planner.plan import (
     Relay,
     ReturnedRows,
     Shot,
+    SideEffects,
     Verb,
 )
 from dbmesh.planner.template import Frame
@@ -45,6 +46,7 @@ class InsertPlan:
     unnumbered: str | None
     returning: bool
     names: Names
+    effects: SideEffects | None = None
     reads_only: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
@@ -73,7 +75,11 @@ class InsertPlan:
             answer = Relay()
         else:
             answer = CountMerge(last_insert_id=first, inserts=True)
-        return BoundStatement(shots, answer, self.names, keeps_parameters=keep, generated_id=first)
+        if self.effects is not None and len(shots) > 1:
+            raise not_supported("assigning variables on several data nodes", "use SET @variable = …")
+        return BoundStatement(
+            shots, answer, self.names, keeps_parameters=keep, generated_id=first, effects=self.effects
+        )
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
         """The statement on the first data node; rows and literals are sampled, since no column is named by them."""

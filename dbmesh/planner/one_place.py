@@ -13,8 +13,9 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.lexemes import Lexeme
 from dbmesh.planner.names import session_answers
-from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
+from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Relay, Shot, SideEffects, Verb
 from dbmesh.planner.route import Router, Target
+from dbmesh.planner.side_effects import side_effects
 from dbmesh.planner.template import Template
 from dbmesh.planner.text_plan import TextPlan, TextShot, keeps_parameters, names_of, prototype_shot
 from dbmesh.planner.written_names import rename_table
@@ -30,7 +31,16 @@ def plan_single_table(
     session_answers(context, edits)
     frame = edits.build().frame((table.node.table,))
     names = names_of(context.rule_set, (table.node.table,))
-    return TextPlan(verb, (table.name,), (TextShot(table.node.data_source, frame),), Relay(), names)
+    shots = (TextShot(table.node.data_source, frame),)
+    return TextPlan(verb, (table.name,), shots, Relay(), names, effects=effects_of_insert(lexemes))
+
+
+def effects_of_insert(lexemes: Sequence[Lexeme]) -> SideEffects | None:
+    """What an INSERT leaves on its connection that its answer does not tell: rows it returns come without the insert id."""
+    effects = side_effects(lexemes)
+    returning = any(lexeme.word == "RETURNING" for lexeme in lexemes)
+    variables = () if effects is None else effects.variables
+    return SideEffects(variables, returning) if variables or returning else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class OnePlacePlan:
     what: str
     answer: Answer = field(default_factory=Relay)
     any_target: bool = False
+    effects: SideEffects | None = None
     reads_only: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
@@ -66,7 +77,7 @@ class OnePlacePlan:
         frame = self.template.frame(target.tables)
         keep = keeps_parameters(call, frame)
         shot = Shot(target.data_source, frame.render(call.literals, call, keep_parameters=keep))
-        return BoundStatement((shot,), self.answer, self.names, keeps_parameters=keep)
+        return BoundStatement((shot,), self.answer, self.names, keeps_parameters=keep, effects=self.effects)
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
         """The statement on the first node of every table."""

@@ -21,6 +21,7 @@ from dbmesh.planner.metadata import plan_metadata
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import reads_system_schema
 from dbmesh.planner.select import plan_select
+from dbmesh.planner.select_into import read_select_into
 from dbmesh.planner.session_plan import Nothing
 from dbmesh.planner.session_statements import plan_session_statement
 from dbmesh.planner.write import plan_write
@@ -53,6 +54,15 @@ def _plan_session(context: PlanContext) -> Plan | None:
     if first_word(context) in _DATA_WORDS:
         return None
     return plan_session_statement(context.original_text)
+
+
+def _plan_select_into(context: PlanContext) -> Plan | None:
+    # Any statement that is none of these has its own way with INTO.
+    text = context.statement.text
+    if first_word(context) not in ("SELECT", "WITH", "TABLE", "VALUES") or "@" not in text:
+        return None
+    # The original text is asked for last: whoever reads it cannot share plans.
+    return None if read_select_into(text) is None else read_select_into(context.original_text)
 
 
 def _plan_metadata(context: PlanContext) -> Plan | None:
@@ -116,6 +126,7 @@ def unread(context: PlanContext) -> MeshError:
 PHASES: tuple[Phase, ...] = (
     Phase("nothing", _plan_nothing),
     Phase("session", _plan_session, depends_on_text=True),
+    Phase("select into", _plan_select_into, depends_on_text=True),
     Phase("metadata", _plan_metadata, depends_on_text=True),
     Phase("ddl", _plan_ddl, depends_on_text=True),
     Phase("insert", _plan_insert),

@@ -35,7 +35,6 @@ class PinReason(Enum):
 
     USER_LOCK = "user lock"
     CURSOR = "cursor"
-    VARIABLE_ASSIGNMENT = "variable assignment"
     TEMPORARY_TABLE = "temporary table"
 
 
@@ -354,6 +353,15 @@ class Names:
     schemas: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class SideEffects:
+    """What a statement may change on the connection that runs it: user variables it assigns (lower case) and, with
+    `insert_id`, LAST_INSERT_ID()."""
+
+    variables: tuple[str, ...] = ()
+    insert_id: bool = False
+
+
 class BoundStatement(NamedTuple):
     """A plan with its values: what to send where, and how the answers become one.
 
@@ -362,6 +370,7 @@ class BoundStatement(NamedTuple):
     * `parameters`: which of the client's parameters each of several shots takes, in the order of its `?`.
     * `generated_id`: first key the mesh generated for this INSERT, None when it generated none.
     * `alternative`: what to run instead when the merge turns out, by the columns' types, not to be exact.
+    * `effects`: what the session has to take over from the only connection that runs it.
     """
 
     shots: tuple[Shot, ...]
@@ -371,6 +380,7 @@ class BoundStatement(NamedTuple):
     generated_id: int | None = None
     alternative: Callable[[MeshError], BoundStatement] | None = None
     parameters: tuple[int, ...] = ()
+    effects: SideEffects | None = None
 
 
 class SessionView(Protocol):

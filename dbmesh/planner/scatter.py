@@ -76,8 +76,6 @@ def stays_beside(scopes: Scopes, router: Router, scope: exp.Expr) -> bool:
 def _refuse_functions(select: exp.Select) -> None:
     if any(select.find_all(exp.Window)):
         raise refusal("window functions")
-    if any(isinstance(node.this, exp.Parameter) for node in select.find_all(exp.PropertyEQ)):
-        raise not_supported("assigning user variables over several data nodes", "use SET @variable = …")
     for function in select.find_all(exp.Anonymous):
         if function.name.upper() in _UNMERGED_FUNCTIONS:
             raise refusal(function.name.upper())

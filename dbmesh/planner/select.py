@@ -18,17 +18,30 @@ from dbmesh.planner.draft import Scatter
 from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.names import logic_names, rename_schema_qualifiers, rename_tables, session_answers
-from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, Relay, Shot, Verb
+from dbmesh.planner.plan import (
+    BoundStatement,
+    Call,
+    Federation,
+    Names,
+    PinReason,
+    Relay,
+    Shot,
+    SideEffects,
+    Verb,
+)
 from dbmesh.planner.point import Direct, Frames, PointLookup, direct, point_lookup
 from dbmesh.planner.resolve import Scopes, resolve
 from dbmesh.planner.route import Router, Target, build_router, literal_slots
 from dbmesh.planner.scatter import plan_scatter
 from dbmesh.planner.select_names import keep_column_names
+from dbmesh.planner.side_effects import side_effects
 from dbmesh.planner.template import Edits
 from dbmesh.planner.unrepeatable import reads_clock
 from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.parse import INTO_FILE
 
 _RELAY = Relay()
+_EFFECTS = ("assigning variables on several data nodes", "use SET @variable = …")
 _LOCK_FUNCTIONS = frozenset(("GET_LOCK",))
 
 
@@ -50,6 +63,7 @@ class SelectPlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    effects: SideEffects | None = None
     verb: Verb = Verb.SELECT
     implicit_commit: bool = False
     federation: FederationTemplate | MeshError | None = None
@@ -67,6 +81,8 @@ class SelectPlan:
                 return self._one(routing.targets[0], call)
             if isinstance(self.scatter, MeshError):
                 raise self.scatter
+            if self.effects is not None:
+                raise not_supported(*_EFFECTS)
             merge = self.scatter.merge(call, self.flags)
         except MeshError as refusal:
             if refusal.kind is not NOT_SUPPORTED or self.federation is None:
@@ -90,12 +106,14 @@ class SelectPlan:
         if isinstance(self.federation, MeshError):
             raise self.federation
         assert self.federation is not None
-        return self.federation.bind(call, refusal)
+        return self.federation.bind(call, refusal)._replace(effects=self.effects)
 
     def _one(self, target: Target, call: Call) -> BoundStatement:
         keep = call.keep_parameters
         sql = self.frames.of(target).render(call.literals, call, keep_parameters=keep)
-        return BoundStatement((Shot(target.data_source, sql),), _RELAY, self.names, keep)
+        return BoundStatement(
+            (Shot(target.data_source, sql),), _RELAY, self.names, keep, effects=self.effects
+        )
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot | Federation:
         """The statement on the first node of every table; federated when no data source has one of each."""
@@ -125,7 +143,9 @@ def plan_select(context: PlanContext) -> SelectPlan:
     names = logic_names(context, scopes)
     point = point_lookup(router)
     calculates_found_rows = _calculates_found_rows(tree)
-    passes = pin is None and not calculates_found_rows
+    lexemes = split_lexemes(context.statement.readable)
+    effects = side_effects(lexemes)
+    passes = pin is None and effects is None and not calculates_found_rows
     return SelectPlan(
         router=router,
         frames=frames,
@@ -140,7 +160,8 @@ def plan_select(context: PlanContext) -> SelectPlan:
         pin=pin,
         calculates_found_rows=calculates_found_rows,
         federation=_federation(context, scopes, router),
-        reads_clock=reads_clock(split_lexemes(context.statement.readable)),
+        reads_clock=reads_clock(lexemes),
+        effects=effects,
         _scattered=Frames(scatter.template) if isinstance(scatter, Scatter) else None,
     )
 
@@ -169,15 +190,10 @@ def _federation(
 def _refuse_everywhere(tree: exp.Expr) -> None:
     """What not even one shard may run for a client behind a pool."""
     if any(tree.find_all(exp.Into)):
-        raise not_supported("SELECT … INTO", "read the rows and store them from the application")
-    for function in tree.find_all(exp.Anonymous):
-        if function.name.upper() == "LAST_INSERT_ID" and function.expressions:
-            raise not_supported("LAST_INSERT_ID with an argument in SELECT", "use it in UPDATE or INSERT")
+        raise not_supported(*INTO_FILE)
 
 
 def _pin(tree: exp.Expr) -> PinReason | None:
-    if any(isinstance(node.this, exp.Parameter) for node in tree.find_all(exp.PropertyEQ)):
-        return PinReason.VARIABLE_ASSIGNMENT
     if any(function.name.upper() in _LOCK_FUNCTIONS for function in tree.find_all(exp.Anonymous)):
         return PinReason.USER_LOCK
     return None

@@ -215,6 +215,14 @@ class LoadTarget(NamedTuple):
     variable: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class SelectInto:
+    """SELECT … INTO @a, @b: the query without the clause, and the variables (lower case)."""
+
+    query: str
+    variables: tuple[str, ...]
+
+
 SessionStatement = (
     Begin
     | Commit
@@ -234,6 +242,7 @@ SessionStatement = (
     | CallProcedure
     | ShowCreate
     | LoadData
+    | SelectInto
     | CreateDatabase
     | DropDatabase
     | Nothing

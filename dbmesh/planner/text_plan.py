@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dbmesh.model import DataNode
-from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Shot, Verb
+from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Shot, SideEffects, Verb
 from dbmesh.planner.template import Frame, Template
 from dbmesh.rules.ruleset import NO_CHANGE, BroadcastTable, RuleChange, RuleSet, ShardedTable
 
@@ -43,6 +43,7 @@ class TextPlan:
     warnings: tuple[str, ...] = ()
     makes_temporary: DataNode | None = None
     drops: tuple[str, ...] = ()
+    effects: SideEffects | None = None
 
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""
@@ -51,7 +52,7 @@ class TextPlan:
             Shot(shot.data_source, shot.frame.render(call.literals, call, keep_parameters=keep))
             for shot in self.shots
         )
-        return BoundStatement(shots, self.answer, self.names, keeps_parameters=keep)
+        return BoundStatement(shots, self.answer, self.names, keeps_parameters=keep, effects=self.effects)
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
         """The statement on its first data node."""

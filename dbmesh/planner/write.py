@@ -22,6 +22,7 @@ from dbmesh.planner.point import Frames, direct, point_lookup
 from dbmesh.planner.resolve import Scopes, TableReference, resolve
 from dbmesh.planner.route import build_router
 from dbmesh.planner.scatter import stays_beside
+from dbmesh.planner.side_effects import side_effects
 from dbmesh.planner.tree_names import rename_references, rename_targets
 from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
 from dbmesh.planner.write_plan import KeptColumn, WritePlan, broadcast_write
@@ -66,7 +67,9 @@ def plan_write(context: PlanContext) -> ShardPlan:
         return DerivedPlan(verb, tables, derived, names, build_router(context, scopes), edits.build())
     router = build_router(context, scopes)
     sharded = all(isinstance(reference.table, ShardedTable) for reference in written)
-    many = sharded and not scopes.is_opaque(tree) and stays_beside(scopes, router, tree)
+    effects = side_effects(reader.lexemes)
+    # Variables go from row to row, wherever the rows are.
+    many = sharded and effects is None and not scopes.is_opaque(tree) and stays_beside(scopes, router, tree)
     frames = Frames(edits.build())
     kept = _kept_columns(context, scopes, tree)
     point = point_lookup(router)
@@ -82,8 +85,11 @@ def plan_write(context: PlanContext) -> ShardPlan:
         limited=_ties_rows(tree),
         derived=derived,
         returning=tree.args.get("returning") is not None,
+        effects=effects,
         point=point,
-        direct=None if kept is None or kept else direct(context, router, point, frames, names),
+        direct=None
+        if kept is None or kept or effects is not None
+        else direct(context, router, point, frames, names),
         reads_clock=clock,
     )
 

@@ -24,6 +24,7 @@ from dbmesh.planner.plan import (
     Relay,
     ReturnedRows,
     Shot,
+    SideEffects,
     Verb,
 )
 from dbmesh.planner.point import Direct, Frames, PointLookup
@@ -61,6 +62,7 @@ class WritePlan:
     moves: bool
     derived: Derivation | MeshError
     returning: bool
+    effects: SideEffects | None = None
     reads_only: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
@@ -89,7 +91,7 @@ class WritePlan:
         answer: Answer = Relay()
         if len(targets) > 1:
             answer = ReturnedRows() if self.returning else CountMerge()
-        return BoundStatement(shots, answer, self.names, keeps_parameters=keep)
+        return BoundStatement(shots, answer, self.names, keeps_parameters=keep, effects=self.effects)
 
     def _route(self, call: Call) -> Routing | None:
         """Where the rows are; None when rows of several data sources have to meet."""

@@ -19,7 +19,7 @@ from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET
 from dbmesh.planner.plan import CountMerge, DerivedWrite, Names, Verb
 from dbmesh.session.result_sink import rename
-from dbmesh.session.select_limit import without_limit
+from dbmesh.session.select_limit import with_limit_of, without_limit
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row, encode_text_row
 
@@ -56,7 +56,7 @@ async def run_derived(
         raise
     finally:
         transaction.end_steps()
-        session.state = state
+        session.state = with_limit_of(session.state, state)
 
 
 def _refuse_safe_updates(session: Session, verb: Verb) -> None:
@@ -72,6 +72,7 @@ def _refuse_safe_updates(session: Session, verb: Verb) -> None:
 async def _run_steps(
     session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink
 ) -> Outcome:
+    insert_id = session.last_insert_id
     found = [await _read(session, step.query, perform, write) for step in write.steps]
     oks: list[OkPacket] = []
     warnings: list[ShardWarning] = []
@@ -88,6 +89,9 @@ async def _run_steps(
         if width is not None:
             returned.take(rows, width)
     ok = _one(oks, verb, write)
+    if session.last_insert_id != insert_id and not ok.last_insert_id:
+        # The query has evaluated LAST_INSERT_ID(…).
+        ok = replace(ok, last_insert_id=session.last_insert_id)
     if not write.returning:
         return Outcome(ok, None, warnings)
     if not returned.definitions:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
-from dbmesh.engine.collect import Collector, Result
 from dbmesh.engine.exchange import Exchange, Lane, Outcome, ShardWarning, Sink
 from dbmesh.engine.federation import MakeExecute
 from dbmesh.errors import (
@@ -57,6 +56,7 @@ from dbmesh.session.planning import look_up_from
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.select_limit import limited, without_limit
+from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
 from dbmesh.session.temporary import TemporaryTables
@@ -99,6 +99,7 @@ def relayable(session: Session, database: Database, plan: ShardPlan, bound: Boun
         and plan.verb is not Verb.DDL
         and plan.pin is None
         and bound.generated_id is None
+        and bound.effects is None
         and not plan.calculates_found_rows
         and not plan.implicit_commit
         and (plan.opens_transaction or not session.transaction.open)
@@ -227,14 +228,12 @@ async def run(
         sink.ok(OkPacket(ok.affected_rows, session_insert_id(bound, ok), status, warnings, ok.info))
 
 
-async def fetch(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> Result:
-    """Run a bound statement for the session itself: its rows are returned, nothing goes to the client. Raises MeshError
-    or ShardError (in logic names)."""
-    collector = Collector()
-    answering = _federated if isinstance(bound.answer, Federation | SystemFederation) else _exchange
-    outcome = await answering(session, database, plan, bound, collector)
-    collector.done(outcome.ok, more=False)
-    return await collector.future
+async def fetch(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: Sink
+) -> Outcome:
+    """Run a bound query for the session itself: its rows go to `sink`, nothing to the client. Raises MeshError or
+    ShardError (in logic names)."""
+    return await _merged_or_federated(session, database, plan, bound, sink)
 
 
 async def run_relayed(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> bool:
@@ -416,8 +415,14 @@ async def _exchange(
             await session.transaction.begin_statement()
         lanes = loan.lanes if execute is None else [await _prepared(lane, execute) for lane in loan.lanes]
         exchange = Exchange(lanes, answer, target, session.mesh.limits)
+        if bound.effects is not None:
+            await expose_insert_id(session, lanes[0].connection, bound.effects)
         session.announce(exchange)
-        outcome = await exchange.run()
+        try:
+            outcome = await exchange.run()
+        finally:
+            if bound.effects is not None:
+                await take_over(session, lanes[0].connection, bound.effects)
         outcome.warnings[:] = [
             replace(warning, message=_in_logic_names(warning.message, database, bound))
             for warning in outcome.warnings

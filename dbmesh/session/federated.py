@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
 from dbmesh.engine.federation import LOAD_STATE, FederatedRun, MakeExecute, definition_of, final_state
-from dbmesh.errors import INTERNAL, MeshError, ShardError, not_supported
+from dbmesh.errors import INTERNAL, MeshError, ShardError
 from dbmesh.planner.federation.definition import TableDefinition
-from dbmesh.planner.plan import BoundStatement, Federation, Names, PinReason, Scan, ShardPlan
+from dbmesh.planner.plan import BoundStatement, Federation, Names, Scan, ShardPlan
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_error, logic_text
 from dbmesh.session.mesh import Database
 from dbmesh.session.result_sink import rename
+from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.wire.packets import ColumnDefinition
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ async def run_federated(
     federation = bound.answer
     if not isinstance(federation, Federation):
         raise MeshError(INTERNAL, reason="a statement without federation was to be federated")
-    _refuse_unknown_variables(session, federation)
     merge_limits = session.mesh.limits
     loan = Loan(session)
     try:
@@ -49,7 +49,13 @@ async def run_federated(
             await _make_tables(run, merge, federation, definitions)
             await run.load(loan.lanes, merge_limits)
             loan.free()
-            outcome = await run.finish(session.state, sink, merge_limits, execute)
+            if bound.effects is not None:
+                await expose_insert_id(session, merge, bound.effects)
+            try:
+                outcome = await run.finish(session.state, sink, merge_limits, execute)
+            finally:
+                if bound.effects is not None:
+                    await take_over(session, merge, bound.effects)
             if plan.calculates_found_rows:
                 outcome.row_count = await run.found_rows()
             await run.drop_tables()
@@ -97,16 +103,6 @@ async def _make_tables(
         if scan.table not in definitions:
             definitions[scan.table] = await definition_of(merge, scan)
     await run.prepare([definitions[scan.table] for scan in federation.scans])
-
-
-def _refuse_unknown_variables(session: Session, federation: Federation) -> None:
-    """Variables that were assigned inside a statement live on one connection only."""
-    assigned = any(reason is PinReason.VARIABLE_ASSIGNMENT for _, reason in session.pins.values())
-    if assigned and b"@" in federation.final:
-        raise not_supported(
-            "reading user variables over several data nodes after a statement has assigned some",
-            "assign them with SET @variable = …",
-        )
 
 
 async def _foreign_definitions(

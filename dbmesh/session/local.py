@@ -43,6 +43,7 @@ from dbmesh.planner.session_plan import (
     Nothing,
     Rollback,
     Savepoint,
+    SelectInto,
     SessionStatement,
     SetVariables,
     ShowCreate,
@@ -60,6 +61,7 @@ from dbmesh.session.mesh import RuleKeeper
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
+from dbmesh.session.select_into import select_into
 from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import set_variables
 from dbmesh.sql.literals import decode_literal
@@ -370,6 +372,7 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     ShowProcessList: _show_process_list,
     ShowSessions: _show_sessions,
     LoadData: load_data,
+    SelectInto: select_into,
     CreateDatabase: _create_database,
     DropDatabase: _drop_database,
     Nothing: _nothing,

@@ -29,6 +29,7 @@ from dbmesh.planner.template import Template, quote_name
 from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.session import execution
 from dbmesh.session.connections import Loan
+from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.errors import logic_text
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
@@ -49,7 +50,7 @@ async def do(session: Session, statement: Do, sink: ResultSink, more: int) -> No
     if isinstance(plan, SessionStatement):
         raise not_supported("this expression in DO", "run it as a SELECT")
     bound = plan.bind(execution.make_call(session, database, literals))
-    await execution.fetch(session, database, plan, bound)
+    await execution.fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits))
     session.row_count = 0
     session.warnings = []
     sink.ok(OkPacket(status=session.status | more))

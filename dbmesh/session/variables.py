@@ -14,12 +14,14 @@ from dbmesh.backend.connection import Connection
 from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.engine.collect import collect
 from dbmesh.errors import UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
+from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.session_plan import Assignment, Scope, SessionStatement, SetVariables
 from dbmesh.session import execution
+from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.planning import look_up
 from dbmesh.session.session_track import CHARACTER_SETS, TRACKED, variable_changed
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
-from dbmesh.wire.constants import Capability, ColumnType
+from dbmesh.wire.constants import Capability
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -30,36 +32,6 @@ CHARSETS_WITH_ASCII_TRAILS = frozenset(
 """Character sets in which a byte below 0x80 need not be ASCII: their SQL cannot be read byte by byte."""
 
 NAMES_KNOWN_TO_WORK = frozenset({"utf8mb4", "utf8", "utf8mb3", "latin1", "ascii", "binary"})
-
-_NUMERIC_TYPES = frozenset(
-    {
-        ColumnType.TINY,
-        ColumnType.SHORT,
-        ColumnType.INT24,
-        ColumnType.LONG,
-        ColumnType.LONGLONG,
-        ColumnType.FLOAT,
-        ColumnType.DOUBLE,
-        ColumnType.DECIMAL,
-        ColumnType.NEWDECIMAL,
-        ColumnType.YEAR,
-    }
-)
-
-_STRING_TYPES = frozenset(
-    {
-        ColumnType.VARCHAR,
-        ColumnType.VAR_STRING,
-        ColumnType.STRING,
-        ColumnType.TINY_BLOB,
-        ColumnType.MEDIUM_BLOB,
-        ColumnType.LONG_BLOB,
-        ColumnType.BLOB,
-    }
-)
-
-_BINARY = 63
-"""Id of the collation `binary`."""
 
 _ISOLATION_VARIABLES = frozenset({"transaction_isolation", "tx_isolation"})
 _TRUE = frozenset({"1", "on", "true"})
@@ -181,19 +153,11 @@ async def _literal(session: Session, assignment: Assignment) -> str:
     if isinstance(plan, SessionStatement):
         raise not_supported("this expression in SET", "run it as a SELECT and SET its value")
     bound = plan.bind(execution.make_call(session, database, literals))
-    result = await execution.fetch(session, database, plan, bound)
-    value = result.rows[0][0] if result.rows else None
-    if value is None:
+    found = RowsInMemory(session.mesh.limits)
+    await execution.fetch(session, database, plan, bound, found)
+    if not found.values:
         return "NULL"
-    column = result.columns[0]
-    if column.type in _NUMERIC_TYPES:
-        return value.decode("ascii")
-    if column.character_set == _BINARY and column.type in _STRING_TYPES:
-        return f"0x{value.hex()}" if value else "''"
-    text = value.decode("utf-8", "surrogateescape").replace("'", "''")
-    if not session.lexer_flags.no_backslash_escapes:
-        text = text.replace("\\", "\\\\")
-    return f"'{text}'"
+    return row_literals(literal_writers(found.definitions, session.lexer_flags), found.values[0])[0]
 
 
 async def _prove(session: Session, state: SessionState, tracked: dict[str, bytes | None]) -> None:

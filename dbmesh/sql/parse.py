@@ -93,7 +93,9 @@ def _back_quoted(text: str) -> str:
     return text.replace('"', "`")
 
 
-_INTO = re.compile(r"\bINTO\s+(?:OUTFILE|DUMPFILE|@)", re.IGNORECASE)
+_INTO = re.compile(r"\bINTO\s+(?:OUTFILE|DUMPFILE)\b", re.IGNORECASE)
+INTO_FILE = ("SELECT … INTO OUTFILE", "read the rows and store them from the application")
+"""The refusal of a file on a server, and what to do instead."""
 
 
 _JSON_OBJECT = re.compile(r"\bJSON_OBJECT(?:AGG)?\b.*\bVALUE\b", re.IGNORECASE | re.DOTALL)
@@ -176,7 +178,7 @@ def tokenize(text: str) -> list[Token]:
 def _parse_error(text: str, error: SqlglotError) -> MeshError:
     if _INTO.search(text):
         # Legal MySQL that sqlglot does not read.
-        return not_supported("SELECT … INTO", "read the rows and store them from the application")
+        return not_supported(*INTO_FILE)
     details = getattr(error, "errors", None) or [{}]
     first = details[0]
     place = first.get("highlight") or ""

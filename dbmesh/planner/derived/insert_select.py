@@ -21,7 +21,7 @@ from dbmesh.planner.derived.writers import InsertWriter
 from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.insert_reading import InsertReading
 from dbmesh.planner.lexemes import Lexeme
-from dbmesh.planner.one_place import OnePlacePlan
+from dbmesh.planner.one_place import OnePlacePlan, effects_of_insert
 from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, Verb
 from dbmesh.planner.resolve import Scopes, resolve
 from dbmesh.planner.route import build_router
@@ -93,9 +93,9 @@ def plan_query_insert(
     names = names_of(context.rule_set, rules)
     # Every server of a broadcast table must get the same rows: they are read once.
     spread = isinstance(target.table, BroadcastTable) and len(target.table.nodes) > 1
-    one_place = (
-        None if spread else OnePlacePlan(verb, tables, router, template, names, f"{verb.name} … SELECT")
-    )
+    effects = effects_of_insert(lexemes)
+    what = f"{verb.name} … SELECT"
+    one_place = None if spread else OnePlacePlan(verb, tables, router, template, names, what, effects=effects)
     return DerivedPlan(verb, tables, derivation, names, router, template, one_place)
 
 

@@ -21,6 +21,7 @@ from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.lexemes import Kind, Lexeme
 from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, RowWriter
 from dbmesh.planner.resolve import Scopes, TableReference
+from dbmesh.planner.side_effects import side_effects
 from dbmesh.planner.template import Frame, Segment, Template, quote_name
 from dbmesh.planner.text_plan import part_frame
 from dbmesh.rules.ruleset import ShardedTable
@@ -317,7 +318,9 @@ def _assignments(
             raise not_supported(
                 f"an UPDATE of {node.this.sql()}, which no table is known to have", "qualify the column"
             )
-        computed = node.expression.find(exp.Query) is not None or any(
+        written = (one for one in text.lexemes if value <= one.start < end)
+        special = node.expression.find(exp.Query) is not None or side_effects(tuple(written)) is not None
+        computed = special or any(
             (scopes.column(column) or (None,))[0] is not owner
             for column in node.expression.find_all(exp.Column)
         )

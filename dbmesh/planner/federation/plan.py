@@ -167,8 +167,6 @@ def _refuse(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> None:
                 f"this statement over several data nodes with {kind} data sources",
                 "add conditions on the sharding columns so that one data node holds all rows",
             )
-    if any(isinstance(node.this, exp.Parameter) for node in tree.find_all(exp.PropertyEQ)):
-        raise not_supported("assigning user variables over several data nodes", "use SET @variable = …")
     for clause in tree.find_all(exp.Order, exp.Group):
         for item in clause.expressions:
             slot = context.statement.slot(item.this if isinstance(item, exp.Ordered) else item)

@@ -11,7 +11,7 @@ from tests.plugins.raw_client import Failure, RawClient
 pytestmark = pytest.mark.integration
 
 REFUSED = [
-    "SELECT @a := order_id FROM t_order",
+    "SELECT order_id FROM t_order INTO OUTFILE 'x'",
     "SELECT GET_LOCK('a', 1), COUNT(*) + 1 FROM t_order",
     "INSERT INTO t_user (user_id, name) VALUES (FLOOR(RAND() * 1000), 'random')",
     "LOAD DATA INFILE 'x' INTO TABLE t_order",

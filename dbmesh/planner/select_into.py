@@ -1,0 +1,28 @@
+"""SELECT … INTO @variables: where the clause stands, and the query without it.
+
+Decides positions only, from lexemes: the clause may stand before FROM, behind the query or before its locks.
+"""
+
+from __future__ import annotations
+
+from dbmesh.planner.lexemes import Kind, LexemeReader
+from dbmesh.planner.session_plan import SelectInto
+
+
+def read_select_into(text: str) -> SelectInto | None:
+    """The query and the variables (lower case), None where a query goes into none. Raises MeshError(PARSE_ERROR)."""
+    reader = LexemeReader(text)
+    while not reader.at_end:
+        start = reader.peek().start
+        if reader.accept("INTO") and reader.peek().kind is Kind.USER_VARIABLE:
+            break
+        reader.take()
+    else:
+        return None
+    names = [reader.take().value.lower()]
+    while reader.accept(","):
+        if reader.peek().kind is not Kind.USER_VARIABLE:
+            raise reader.error()
+        names.append(reader.take().value.lower())
+    end = reader.peek(-1).end
+    return SelectInto(f"{text[:start]} {text[end:]}", tuple(names))

@@ -1,0 +1,67 @@
+"""SELECT … INTO @variables: the query as any other, its one row into the session's variables.
+
+Decides what becomes of none and of several rows (manual, "SELECT … INTO Statement").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dbmesh.engine.exchange import ShardWarning
+from dbmesh.errors import INTERNAL, INTO_COLUMNS, TOO_MANY_ROWS, MeshError
+from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.planner.session_plan import SelectInto, SessionStatement
+from dbmesh.session import execution
+from dbmesh.session.planning import look_up
+from dbmesh.session.result_sink import ResultSink
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
+from dbmesh.wire.values import decode_text_row
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+NO_DATA = ShardWarning("Warning", 1329, "No data - zero rows fetched, selected, or processed")
+
+
+async def select_into(session: Session, statement: SelectInto, sink: ResultSink, more: int) -> None:
+    """Run the query and assign. Raises MeshError (several rows, after the first was assigned, as on one server) or
+    ShardError."""
+    database, plan, literals = look_up(session, statement.query)
+    if isinstance(plan, SessionStatement):
+        raise MeshError(INTERNAL, reason="SELECT … INTO is no statement for data sources")
+    bound = await execution.bind(session, database, plan, execution.make_call(session, database, literals))
+    found = _FirstRow()
+    outcome = await execution.fetch(session, database, plan, bound, found)
+    if len(found.definitions) != len(statement.variables):
+        raise MeshError(INTO_COLUMNS)
+    session.warnings = outcome.warnings
+    session.row_count = session.found_rows = min(found.count, 1)
+    if found.first is None:
+        session.warnings.append(NO_DATA)
+    else:
+        writers = literal_writers(found.definitions, session.lexer_flags)
+        for name, literal in zip(statement.variables, row_literals(writers, found.first), strict=True):
+            session.state = session.state.with_user_variable(name, literal)
+    if found.count > 1:
+        raise MeshError(TOO_MANY_ROWS)
+    sink.ok(OkPacket(session.row_count, 0, session.status | more, len(session.warnings)))
+
+
+class _FirstRow:
+    """A sink that keeps one row and counts the others."""
+
+    def __init__(self) -> None:
+        self.definitions: Sequence[ColumnDefinition] = ()
+        self.first: list[bytes | None] | None = None
+        self.count = 0
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """See `Sink`."""
+        self.definitions = columns
+
+    def rows(self, rows: list[bytes]) -> None:
+        """See `Sink`."""
+        if self.first is None and rows:
+            self.first = decode_text_row(rows[0])
+        self.count += len(rows)

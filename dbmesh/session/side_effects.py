@@ -1,0 +1,44 @@
+"""What a statement changed on its connection becomes the session's, so that every other connection can be told.
+
+Decides how values are read back. A session's variables are a value of its own (`backend.state`): the connection that
+assigned one is as good as any other afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.collect import collect
+from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.planner.plan import SideEffects
+from dbmesh.planner.template import quote_name
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+async def expose_insert_id(session: Session, connection: Connection, effects: SideEffects) -> None:
+    """Before a statement that may give LAST_INSERT_ID() a value: the connection knows another session's. Raises
+    ShardError or MeshError."""
+    if effects.insert_id:
+        await collect(connection, b"SET last_insert_id = %d" % session.last_insert_id)
+
+
+async def take_over(session: Session, connection: Connection, effects: SideEffects) -> None:
+    """After the statement, whether it failed or not. A connection that was lost has nothing to tell. Raises ShardError or
+    MeshError."""
+    if not connection.usable:
+        return
+    items = [f"@{quote_name(name, quoted=True)}" for name in effects.variables]
+    items += ["LAST_INSERT_ID()"] if effects.insert_id else []
+    result = await collect(connection, f"SELECT {', '.join(items)}".encode("utf-8", "surrogateescape"))
+    literals = row_literals(literal_writers(result.columns, session.lexer_flags), result.rows[0])
+    known = connection.state
+    for name, literal in zip(effects.variables, literals, strict=False):
+        session.state = session.state.with_user_variable(name, literal)
+        known = known.with_user_variable(name, literal)
+    # The variables are there already; said again they are the same on every connection, to the type.
+    await connection.bring_to(known)
+    if effects.insert_id:
+        session.last_insert_id = int(literals[-1])

@@ -1,0 +1,99 @@
+"""User variables and LAST_INSERT_ID(value) mean on any number of shards what they mean on one server."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.statements.conftest import Twins
+from tests.plugins.equivalence import ask
+
+pytestmark = pytest.mark.integration
+
+INTO = """
+SELECT order_id INTO @v_x FROM t_order WHERE order_id = 11
+SELECT order_id, status INTO @v_x, @v_y FROM t_order WHERE user_id = 18 AND order_id = 11
+SELECT MAX(order_id), COUNT(*) INTO @v_a, @v_b FROM t_order
+SELECT 'a', 1.50, 1e3, NULL, DATE '2024-01-02', x'4142' INTO @v_s, @v_d, @v_f, @v_n, @v_dt, @v_h
+SELECT name INTO @v_nm FROM t_user ORDER BY user_id LIMIT 1
+SELECT u.name, o.order_id INTO @v_nm, @v_x FROM t_user u JOIN t_order o USING (user_id) ORDER BY o.order_id LIMIT 1
+SELECT user_id INTO @v_u FROM t_user WHERE user_id = 3 FOR UPDATE
+WITH x AS (SELECT 3 AS a) SELECT a INTO @v_u FROM x
+"""
+
+ASSIGNED = """
+SELECT @v_v := 5
+SELECT @v_v := user_id FROM t_user WHERE user_id = 9
+SELECT @v_c := COUNT(*) FROM t_user
+SELECT @v_rn := IFNULL(@v_rn, 0) + 1 AS rn, user_id FROM t_user ORDER BY user_id LIMIT 5
+SELECT user_id, @v_r := @v_r + 1 FROM t_user, (SELECT @v_r := 0) init ORDER BY user_id LIMIT 3
+SELECT @v_t := 'x', @v_u := 1.5
+INSERT INTO t_auto (id, n) VALUES (3, @v_v := 7)
+INSERT INTO t_auto (id, n) SELECT 5000 + user_id, @v_k := IFNULL(@v_k, 0) + 1 FROM t_user WHERE user_id < 4 ORDER BY user_id
+"""
+
+SHOW = "SELECT @v_x, @v_y, @v_a, @v_b, @v_s, @v_d, @v_f, @v_n, @v_dt, @v_h, @v_nm, @v_u, @v_v, @v_c, @v_rn, @v_r, @v_t, @v_k"
+
+
+@pytest.mark.parametrize("statement", [line for line in (INTO + ASSIGNED).splitlines() if line])
+def test_what_is_assigned_is_read_everywhere(writing_twins: Twins, statement: str) -> None:
+    mesh, plain = ask(writing_twins.mesh, statement), ask(writing_twins.plain, statement)
+    assert (mesh.error, mesh.affected, mesh.rows) == (plain.error, plain.affected, plain.rows), mesh.text
+    for read in (
+        SHOW,
+        "SELECT user_id, @v_c FROM t_user WHERE user_id > @v_v OR user_id > @v_x ORDER BY 1",
+    ):
+        answers = [ask(connection, read) for connection in (writing_twins.mesh, writing_twins.plain)]
+        assert answers[0].rows == answers[1].rows
+        # The type of a variable that is NULL is that of its last value, which may be another session's.
+        types = [
+            [column.type_code for column, value in zip(answer.columns, row, strict=True) if value is not None]
+            for answer in answers
+            for row in answer.rows[:1]
+        ]
+        assert types[: len(types) // 2] == types[len(types) // 2 :]
+
+
+def test_a_query_into_variables_has_one_row(twins: Twins) -> None:
+    twins.same("SET @v_x = 'before', @v_y = 1")
+    for statement, error in (
+        ("SELECT order_id INTO @v_x FROM t_order WHERE order_id > 10000", None),
+        ("SELECT user_id, name INTO @v_x FROM t_user WHERE user_id = 3", 1222),
+        ("SELECT 7 INTO @v_x FROM t_order", 1172),
+    ):
+        assert twins.same(statement).error == error
+        twins.same("SHOW WARNINGS")
+        twins.same("SELECT @v_x, @v_y")
+
+
+def test_rows_are_numbered_in_their_order(writing_twins: Twins) -> None:
+    for statement in (
+        "SET @number = 0",
+        "UPDATE t_user SET balance = (@number := @number + 1) ORDER BY user_id DESC",
+        "SELECT @number",
+    ):
+        mesh, plain = ask(writing_twins.mesh, statement), ask(writing_twins.plain, statement)
+        assert (mesh.error, mesh.affected, mesh.rows) == (None, plain.affected, plain.rows)
+    writing_twins.same_rows_stored("t_user")
+
+
+def test_last_insert_id_takes_a_value(writing_twins: Twins) -> None:
+    for statement in (
+        "SELECT LAST_INSERT_ID(5)",
+        "SELECT LAST_INSERT_ID(user_id) FROM t_user WHERE user_id = 7",
+        "SELECT LAST_INSERT_ID(user_id) FROM t_user WHERE user_id = 7000",
+        "SELECT LAST_INSERT_ID(MAX(user_id)) FROM t_user",
+        "INSERT INTO t_auto (id, n) VALUES (1, 1)",
+        "INSERT INTO t_auto (id, n) VALUES (1, 1) ON DUPLICATE KEY UPDATE n = LAST_INSERT_ID(n + 100)",
+        "UPDATE t_auto SET n = LAST_INSERT_ID(n + 1) WHERE id = 1",
+        "UPDATE t_user SET balance = LAST_INSERT_ID(user_id + 1000) WHERE user_id > 50",
+    ):
+        mesh, plain = ask(writing_twins.mesh, statement), ask(writing_twins.plain, statement)
+        assert (mesh.error, mesh.insert_id, mesh.rows) == (None, plain.insert_id, plain.rows), statement
+        writing_twins.same("SELECT LAST_INSERT_ID()")
+    writing_twins.same_rows_stored("t_user", "t_auto")
+
+
+def test_no_connection_is_kept_for_a_variable(twins: Twins) -> None:
+    ask(twins.mesh, "SELECT @v_x := user_id FROM t_user WHERE user_id = 3")
+    pins = {row[0]: row[4] for row in ask(twins.mesh, "SHOW PROXY SESSIONS").rows}
+    assert pins[str(twins.mesh.thread_id())] == ""
