@@ -75,6 +75,14 @@ class SetVariables:
 
 
 @dataclass(frozen=True, slots=True)
+class SetForStatement:
+    """SET STATEMENT … FOR statement (MariaDB): session variables for the time of one statement."""
+
+    assignments: tuple[Assignment, ...]
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """USE database."""
 
@@ -229,6 +237,7 @@ SessionStatement = (
     | Rollback
     | Savepoint
     | SetVariables
+    | SetForStatement
     | Use
     | Kill
     | TextPrepare

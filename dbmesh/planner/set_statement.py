@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dbmesh.errors import MeshError, not_supported
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
-from dbmesh.planner.session_plan import Assignment, Scope, SetVariables
+from dbmesh.planner.session_plan import Assignment, Scope, SetForStatement, SetVariables
 
 _KEYWORD_SCOPES = {
     "SESSION": Scope.SESSION,
@@ -23,12 +23,14 @@ _ISOLATION_VARIABLES = frozenset({"transaction_isolation", "tx_isolation"})
 _ACCESS_VARIABLES = frozenset({"transaction_read_only", "tx_read_only"})
 
 
-def read_set(reader: LexemeReader) -> SetVariables:
-    """The assignments of a SET statement. The charset of NAMES and CHARACTER SET arrives decoded and in lower case.
+def read_set(reader: LexemeReader) -> SetVariables | SetForStatement:
+    """The assignments of a SET statement, or of SET STATEMENT … FOR. The charset of NAMES and CHARACTER SET arrives decoded and in lower case.
 
     Raises MeshError: NOT_SUPPORTED for GLOBAL and PERSIST, PARSE_ERROR.
     """
     reader.expect("SET")
+    if reader.looks_at("STATEMENT") and reader.peek(1).text not in ("=", ":="):
+        return _read_set_for_statement(reader)
     scope = Scope.SESSION
     assignments: list[Assignment] = []
     while True:
@@ -44,6 +46,20 @@ def read_set(reader: LexemeReader) -> SetVariables:
         if not reader.accept(","):
             reader.expect_end()
             return SetVariables(tuple(assignments))
+
+
+def _read_set_for_statement(reader: LexemeReader) -> SetForStatement:
+    reader.expect("STATEMENT")
+    assignments: list[Assignment] = []
+    while True:
+        name = reader.expect_name().value.lower()
+        reader.expect("=")
+        lexemes = _read_expression(reader, end="FOR")
+        expression = reader.statement[lexemes[0].start : lexemes[-1].end]
+        assignments.append(Assignment(Scope.SESSION, name, expression, _is_literal(lexemes, Scope.SESSION)))
+        if not reader.accept(","):
+            reader.expect("FOR")
+            return SetForStatement(tuple(assignments), reader.rest())
 
 
 def _global_refused() -> MeshError:
@@ -141,11 +157,11 @@ def _structured_refused(name: str) -> MeshError:
     return not_supported(f"SET of the structured variable '{name}'", "set it on each data source itself")
 
 
-def _read_expression(reader: LexemeReader) -> list[Lexeme]:
-    """The lexemes up to the next comma outside parentheses, at least one."""
+def _read_expression(reader: LexemeReader, end: str = ",") -> list[Lexeme]:
+    """The lexemes up to the next comma, or the word `end`, outside parentheses, at least one."""
     lexemes: list[Lexeme] = []
     depth = 0
-    while not reader.at_end and not (depth == 0 and reader.looks_at(",")):
+    while not reader.at_end and not (depth == 0 and (reader.looks_at(",") or reader.looks_at(end))):
         lexeme = reader.take()
         if lexeme.kind is Kind.MARK:
             depth += {"(": 1, ")": -1}.get(lexeme.text, 0)

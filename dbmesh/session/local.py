@@ -45,6 +45,7 @@ from dbmesh.planner.session_plan import (
     Savepoint,
     SelectInto,
     SessionStatement,
+    SetForStatement,
     SetVariables,
     ShowCreate,
     ShowProcessList,
@@ -63,7 +64,7 @@ from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
 from dbmesh.session.select_into import select_into
 from dbmesh.session.session_track import schema_changed
-from dbmesh.session.variables import set_variables
+from dbmesh.session.variables import set_variables, variables_for_statement
 from dbmesh.sql.literals import decode_literal
 from dbmesh.wire.constants import ColumnType, Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
@@ -162,6 +163,13 @@ async def _set(session: Session, statement: SetVariables, sink: ResultSink, more
     changes = await set_variables(session, statement)
     session.row_count = 0
     _ok(session, sink, more, changes)
+
+
+async def _set_for_statement(
+    session: Session, statement: SetForStatement, sink: ResultSink, more: int
+) -> None:
+    async with variables_for_statement(session, statement.assignments):
+        await _run_with_parameters(session, statement.statement, (), sink, more=bool(more))
 
 
 async def _use(session: Session, statement: Use, sink: ResultSink, more: int) -> None:
@@ -362,6 +370,7 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     Rollback: _rollback,
     Savepoint: _savepoint,
     SetVariables: _set,
+    SetForStatement: _set_for_statement,
     Use: _use,
     Kill: _kill,
     TextPrepare: _text_prepare,

@@ -7,6 +7,8 @@ a data source has accepted it.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,19 @@ CHARSETS_WITH_ASCII_TRAILS = frozenset(
 """Character sets in which a byte below 0x80 need not be ASCII: their SQL cannot be read byte by byte."""
 
 NAMES_KNOWN_TO_WORK = frozenset({"utf8mb4", "utf8", "utf8mb3", "latin1", "ascii", "binary"})
+
+_OF_THE_SESSION = frozenset(
+    (
+        *("autocommit", "transaction_isolation", "tx_isolation", "transaction_read_only", "tx_read_only"),
+        *(
+            "character_set_client",
+            "character_set_connection",
+            "character_set_results",
+            "collation_connection",
+        ),
+    )
+)
+"""Variables that belong to a transaction or to the way a session talks: not for one statement."""
 
 _ISOLATION_VARIABLES = frozenset({"transaction_isolation", "tx_isolation"})
 _TRUE = frozenset({"1", "on", "true"})
@@ -78,6 +93,26 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
     session.state = state
     session.lexer_flags = lexer_flags(state)
     return b"".join(variable_changed(name, value or b"") for name, value in tracked.items())
+
+
+@contextlib.asynccontextmanager
+async def variables_for_statement(session: Session, assignments: Sequence[Assignment]) -> AsyncIterator[None]:
+    """The session with these variables while one statement runs (SET STATEMENT). Raises MeshError or ShardError."""
+    before, flags = session.state, session.lexer_flags
+    names = [assignment.name for assignment in assignments]
+    if _OF_THE_SESSION.intersection(names):
+        raise not_supported(f"{', '.join(names)} in SET STATEMENT", "use SET before the statement")
+    await set_variables(session, SetVariables(tuple(assignments)))
+    try:
+        if session.lexer_flags != flags:
+            raise not_supported(
+                "a sql_mode in SET STATEMENT that changes how SQL is read", "use SET before the statement"
+            )
+        yield
+    finally:
+        for name in names:
+            session.state = session.state.with_variable(name, before.variable(name))
+        session.lexer_flags = flags
 
 
 def lexer_flags(state: SessionState) -> LexerFlags:

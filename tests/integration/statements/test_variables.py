@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.statements.conftest import Twins
+from tests.plugins.database_server import chosen_product
 from tests.plugins.equivalence import ask
 
 pytestmark = pytest.mark.integration
@@ -97,3 +98,19 @@ def test_no_connection_is_kept_for_a_variable(twins: Twins) -> None:
     ask(twins.mesh, "SELECT @v_x := user_id FROM t_user WHERE user_id = 3")
     pins = {row[0]: row[4] for row in ask(twins.mesh, "SHOW PROXY SESSIONS").rows}
     assert pins[str(twins.mesh.thread_id())] == ""
+
+
+@pytest.mark.skipif(chosen_product() == "MySQL", reason="MySQL knows no SET STATEMENT")
+def test_variables_for_one_statement(writing_twins: Twins) -> None:
+    for statement in (
+        "SET STATEMENT max_statement_time = 10 FOR SELECT user_id, @@max_statement_time FROM t_user WHERE user_id = 3",
+        "SET STATEMENT max_statement_time = 10, sort_buffer_size = 100000 FOR SELECT COUNT(*) FROM t_user",
+        "SET STATEMENT sql_select_limit = 2 FOR SELECT user_id FROM t_user ORDER BY 1",
+        "SET STATEMENT lock_wait_timeout = 3 FOR UPDATE t_user SET name = 'x' WHERE user_id < 9",
+        "SET STATEMENT nonsense = 3 FOR UPDATE t_user SET name = 'y'",
+        "SET STATEMENT max_statement_time = 10 FOR SELECT nonsense FROM t_user",
+    ):
+        mesh, plain = ask(writing_twins.mesh, statement), ask(writing_twins.plain, statement)
+        assert (mesh.error, mesh.affected, mesh.rows) == (plain.error, plain.affected, plain.rows), statement
+        writing_twins.same("SELECT @@max_statement_time, @@lock_wait_timeout, @@sql_select_limit")
+    writing_twins.same_rows_stored("t_user")
