@@ -116,6 +116,19 @@ class PlanContext:
         out.append(text[position:])
         return "".join(out)
 
+    def of_part(self, start: int) -> PlanContext:
+        """The same for the statement that begins at `start` (EXPLAIN SELECT …). No literal may stand before it."""
+        part = Statement(self.statement.shape.hints + self.statement.text[start:], self.flags)
+        return PlanContext(
+            part,
+            self.rule_set,
+            self.catalog,
+            literals=self._literals,
+            database=self.database,
+            settings=self.settings,
+            databases=self.databases,
+        )
+
     def edits(self) -> Edits:
         """A new collection of edits of this statement's text."""
         return Edits(self.statement.shape, self.flags)

@@ -1,4 +1,4 @@
-"""SHOW, DESCRIBE and EXPLAIN: what a database looks like, in logic names only.
+"""SHOW and DESCRIBE: what a database looks like, in logic names only. EXPLAIN of a statement is read here.
 
 Decides who answers: the mesh itself where it knows the rows, else one data node whose answer gets its names turned
 back. Knows nothing of sessions; statements about them are read elsewhere.
@@ -14,13 +14,10 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_places import table_at
 from dbmesh.planner.ddl_reading import NamePlace, read_place
 from dbmesh.planner.explain import explain
+from dbmesh.planner.explained import ExplainForm, plan_explain, read_form
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.metadata_filter import ShowFilter, read_filter, read_text
-from dbmesh.planner.names import logic_names
-from dbmesh.planner.one_place import OnePlacePlan
 from dbmesh.planner.plan import Answer, BoundStatement, LinkStatus, Plan, Relay, RenameValues, ShardPlan, Verb
-from dbmesh.planner.resolve import resolve
-from dbmesh.planner.route import build_router
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.planner.show_tables import (
     EVENTS,
@@ -36,9 +33,7 @@ from dbmesh.planner.show_tables import (
 from dbmesh.planner.system_tables import name_suffix
 from dbmesh.planner.template import TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
-from dbmesh.planner.tree_names import rename_references
 from dbmesh.rules.joint import schemas_of
-from dbmesh.sql.parse import parse
 
 _SERVER_WORDS = frozenset(
     (
@@ -57,13 +52,13 @@ _EXPLAINED = frozenset(("SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE
 
 
 def plan_metadata(context: PlanContext) -> Plan | None:
-    """The plan of a SHOW, DESCRIBE, DESC or EXPLAIN statement, None for any other.
+    """The plan of a SHOW, DESCRIBE, DESC, EXPLAIN or ANALYZE statement, None for any other.
 
     Raises MeshError: PARSE_ERROR, NO_DATABASE, UNKNOWN_DATABASE, UNKNOWN_TABLE, NOT_SUPPORTED.
     """
     reader = LexemeReader(context.statement.readable)
     word = reader.peek().word
-    if word in ("DESCRIBE", "DESC", "EXPLAIN"):
+    if word in ("DESCRIBE", "DESC", "EXPLAIN", "ANALYZE"):
         return _plan_describe(context, reader)
     if word != "SHOW":
         return None
@@ -236,41 +231,28 @@ def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPl
     )
 
 
-def _plan_describe(context: PlanContext, reader: LexemeReader) -> ShardPlan:
-    """DESCRIBE table [column], or EXPLAIN of a statement."""
-    reader.take()
-    document = False
+def _plan_describe(context: PlanContext, reader: LexemeReader) -> ShardPlan | None:
+    """DESCRIBE table [column], or EXPLAIN of a statement; None for ANALYZE TABLE, which is maintenance."""
+    runs = reader.take().word == "ANALYZE"
+    form = ExplainForm.ROWS
     while True:
         if reader.accept("FORMAT", "="):
-            document = reader.take().value.upper() != "TRADITIONAL"
+            form = read_form(reader.take().value)
         elif reader.accept("ANALYZE"):
-            raise not_supported("EXPLAIN ANALYZE (it runs the statement)", "use EXPLAIN")
+            # MySQL's, which has no other form by default.
+            runs, form = True, ExplainForm.TREE
         elif reader.accept_any("EXTENDED", "PARTITIONS") is None:
             break
     if reader.looks_at("FOR"):
         raise not_supported("EXPLAIN FOR CONNECTION", "use EXPLAIN with the statement itself")
-    if reader.peek().word not in _EXPLAINED and not reader.looks_at("("):
-        place = read_place(reader)
-        if not reader.at_end and reader.peek().kind not in (Kind.WORD, Kind.QUOTED, Kind.STRING):
-            raise reader.error()
-        return _of_table(context, place, Relay())
-    start = reader.peek().start
-    text = context.statement.readable
-    tree = parse(" " * start + text[start:])
-    scopes = resolve(context, tree)
-    template = rename_references(context, scopes, tree).build()
-    return OnePlacePlan(
-        Verb.SHOW,
-        tuple(dict.fromkeys(reference.table.name for reference in scopes.references)),
-        build_router(context, scopes),
-        template,
-        logic_names(context, scopes),
-        "EXPLAIN",
-        answer=RenameValues((0,) if document else (2,)),
-        any_target=True,
-        reads_only=True,
-        opens_transaction=False,
-    )
+    if reader.peek().word in _EXPLAINED or reader.looks_at("("):
+        return plan_explain(context, reader.peek().start, form, runs=runs)
+    if runs:
+        return None
+    place = read_place(reader)
+    if not reader.at_end and reader.peek().kind not in (Kind.WORD, Kind.QUOTED, Kind.STRING):
+        raise reader.error()
+    return _of_table(context, place, Relay())
 
 
 def preview_text(statement: str) -> str | None:
@@ -282,6 +264,5 @@ def preview_text(statement: str) -> str | None:
 
 
 def preview_rows(bound: BoundStatement) -> LocalRows:
-    """The answer of PREVIEW, as ShardingSphere titles it: each shot's data source and SQL."""
-    rows = tuple((data_source, sql) for data_source, sql, _ in explain(bound))
-    return LocalRows(("data_source_name", "actual_sql"), rows)
+    """The answer of PREVIEW, as ShardingSphere titles it: each shot's data source and SQL; and how answers are merged."""
+    return LocalRows(("data_source_name", "actual_sql", "answer"), explain(bound))

@@ -66,7 +66,7 @@ def _plan_select_into(context: PlanContext) -> Plan | None:
 
 
 def _plan_metadata(context: PlanContext) -> Plan | None:
-    if first_word(context) not in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN"):
+    if first_word(context) not in ("SHOW", "DESCRIBE", "DESC", "EXPLAIN", "ANALYZE"):
         return None
     return _without_data_source(context, plan_metadata(context))
 

@@ -158,8 +158,6 @@ def plan_federation(context: PlanContext, scopes: Scopes, router: Router) -> Fed
 def _refuse(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> None:
     if context.hints.data_source is not None:
         raise not_supported("federation under the hint DATA_SOURCE_NAME", "leave out the hint")
-    if isinstance(tree, exp.Describe):
-        raise not_supported("EXPLAIN over several data nodes", "use PREVIEW")
     for source in _sources_of(scopes):
         kind = context.rule_set.data_sources[source].kind
         if kind != "mysql":

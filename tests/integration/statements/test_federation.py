@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -293,7 +294,33 @@ def test_preview_shows_scans_and_the_final_statement(twins: Twins) -> None:
         cursor.execute(f"PREVIEW {JOIN}")
         rows = cursor.fetchall()
     assert len(rows) == 9
+    assert rows[0][2].startswith(
+        "federated on ds_0, because dbmesh: not supported: rows of several data nodes"
+    )
     assert rows[-1][1].startswith("SELECT o.order_id, o.note, u.name FROM dbmesh_f1 o JOIN dbmesh_f2 u")
+
+
+def test_explain_tells_what_is_federated(twins: Twins) -> None:
+    with twins.mesh.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {JOIN}")
+        assert [column[0] for column in cursor.description][:3] == ["id", "select_type", "table"]
+        rows = cursor.fetchall()
+        assert [(row[1], row[2]) for row in rows] == [
+            *[("FEDERATED", "t_order")] * 4,
+            *[("FEDERATED", "t_user")] * 4,
+            ("FEDERATED", None),
+        ]
+        assert "because dbmesh: not supported: rows of several data nodes" in rows[0][9]
+        cursor.execute(f"EXPLAIN FORMAT=JSON {JOIN}")
+        [[document]] = cursor.fetchall()
+        assert len(json.loads(document)["query_block"]["shots"]) == 9
+        cursor.execute(f"EXPLAIN FORMAT=TREE {JOIN}")
+        [[lines]] = cursor.fetchall()
+        assert lines.startswith("-> federated on ds_0")
+        cursor.execute("EXPLAIN UPDATE t_order SET note = 'x' ORDER BY order_id LIMIT 3")
+        assert cursor.fetchall()[0][1] == "DERIVED WRITE"
+        cursor.execute("EXPLAIN SELECT COUNT(*) FROM t_order")
+        assert cursor.fetchall()[0][2] == "t_order"
 
 
 def test_columns_are_named_by_the_clients_own_text(twins: Twins) -> None:

@@ -26,4 +26,6 @@ def test_preview() -> None:
     assert preview_text("PREVIEW SELECT 'a' FROM t;") == "SELECT 'a' FROM t"
     assert preview_text("SELECT 1") is None
     bound = BoundStatement((Shot("ds_0", b"SELECT 1"),), Relay(), Names("shop", {}))
-    assert preview_rows(bound) == LocalRows(("data_source_name", "actual_sql"), (("ds_0", "SELECT 1"),))
+    assert preview_rows(bound) == LocalRows(
+        ("data_source_name", "actual_sql", "answer"), (("ds_0", "SELECT 1", "relay"),)
+    )
