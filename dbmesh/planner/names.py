@@ -14,7 +14,7 @@ from dbmesh.errors import not_supported
 from dbmesh.model import QualifiedTable
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.plan import Names
-from dbmesh.planner.resolve import AnyTable, Scopes, TableReference
+from dbmesh.planner.resolve import AnyTable, Scopes, TableReference, named
 from dbmesh.planner.session_values import SESSION_FUNCTIONS, SESSION_VARIABLES
 from dbmesh.planner.template import Edits, SchemaQualifier, TableName
 
@@ -85,13 +85,13 @@ def rename_schema_qualifiers(context: PlanContext, edits: Edits, scopes: Scopes)
         database = column.args.get("db")
         if database is None:
             continue
-        named = [one for one in scopes.references if one.is_named(column.table, database.name)]
-        if not named:
+        meant = named(scopes.references, column.table, database.name)
+        if not meant:
             raise not_supported(
                 f"the column name {column.sql()}", "qualify the column by its table or alias only"
             )
         start, end = database.meta["start"], column.args["table"].meta["start"]
-        edits.replace(start, end, SchemaQualifier(named[0].index))
+        edits.replace(start, end, SchemaQualifier(meant[0].index))
 
 
 def session_answers(context: PlanContext, edits: Edits) -> None:

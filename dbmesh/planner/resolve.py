@@ -5,7 +5,7 @@ Decides nothing about routes. A table that no rule names and nobody found on a d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -44,11 +44,17 @@ class TableReference:
     end: int
     scope: exp.Expr
 
-    def is_named(self, name: str, database: str) -> bool:
-        """Whether a qualifier of a column, with the name of a database or '', means this reference."""
+    def _may_be(self, name: str, database: str) -> bool:
         if self.alias.lower() != name.lower():
             return False
         return not database or database.lower() == self.database.lower()
+
+
+def named(references: Iterable[TableReference], name: str, database: str) -> list[TableReference]:
+    """Those of the references that a qualifier of a column, with the name of a database or '', can mean. Most servers tell
+    `t` from `T`; where nothing is written just so, the case is no matter, and the server tells what it holds of it."""
+    found = [reference for reference in references if reference._may_be(name, database)]
+    return [reference for reference in found if reference.alias == name] or found
 
 
 class Scopes:
@@ -92,9 +98,9 @@ class Scopes:
     ) -> tuple[TableReference, ColumnSchema | None] | None:
         references = self.of(scope)
         if column.table:
-            named = [one for one in references if one.is_named(column.table, column.db)]
+            owners = named(references, column.table, column.db)
             # Two tables of one name and different databases: the server tells what is ambiguous.
-            return (named[0], _schema(named[0], column.name)) if len(named) == 1 else None
+            return (owners[0], _schema(owners[0], column.name)) if len(owners) == 1 else None
         if self.is_opaque(scope):
             return None
         owners = [reference for reference in references if _schema(reference, column.name)]

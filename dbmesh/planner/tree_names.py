@@ -13,7 +13,7 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.names import session_answers
-from dbmesh.planner.resolve import Scopes, TableReference, scope_of
+from dbmesh.planner.resolve import Scopes, TableReference, named, scope_of
 from dbmesh.planner.template import Edits, TableName
 
 
@@ -62,8 +62,8 @@ def rename_targets(edits: Edits, scopes: Scopes, tree: exp.Expr, targets: Sequen
 def _named(scopes: Scopes, scope: exp.Expr | None, name: str, database: str) -> TableReference | None:
     """The reference a qualifier means: the innermost scope that has one of that name."""
     while scope is not None:
-        for reference in scopes.of(scope):
-            if reference.is_named(name, database):
-                return reference
+        meant = named(scopes.of(scope), name, database)
+        if meant:
+            return meant[0]
         scope = scope_of(scope)
     return None

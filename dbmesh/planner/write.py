@@ -19,7 +19,7 @@ from dbmesh.planner.lexemes import Lexeme, LexemeReader
 from dbmesh.planner.names import logic_names
 from dbmesh.planner.plan import ShardPlan, Verb
 from dbmesh.planner.point import Frames, direct, point_lookup
-from dbmesh.planner.resolve import Scopes, TableReference, resolve
+from dbmesh.planner.resolve import Scopes, TableReference, named, resolve
 from dbmesh.planner.route import build_router
 from dbmesh.planner.scatter import stays_beside
 from dbmesh.planner.side_effects import side_effects
@@ -159,9 +159,8 @@ def _written(
     """The references whose rows change."""
     own = scopes.of(tree)
     if isinstance(tree, exp.Delete):
-        for reference in own:
-            if not targets or any(reference.is_named(target.name, target.db) for target in targets):
-                yield reference
+        meant = {one.index for target in targets for one in named(own, target.name, target.db)}
+        yield from (reference for reference in own if not targets or reference.index in meant)
         return
     seen: set[int] = set()
     for column in _assigned(tree):
