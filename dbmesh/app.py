@@ -44,6 +44,7 @@ from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleSet
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.listener import SERVER_VERSION, Listener
+from dbmesh.session.corrections import DefinitionCache
 from dbmesh.session.mesh import Database, Mesh
 
 _log = logging.getLogger(__name__)
@@ -278,6 +279,7 @@ class Assembly:
             key_generators=MappingProxyType(_generators(rule_set, database.key_generators, self._worker)),
             loaded_at=self._loop.time(),
             unread=unread,
+            definitions=DefinitionCache(),
         )
 
 

@@ -66,8 +66,9 @@ class UnderWay(Protocol):
         ...
 
 
-MakeExecute = Callable[[int], bytes]
-"""The COM_STMT_EXECUTE of a prepared statement, by its id on the server."""
+MakeExecute = Callable[[int, Sequence[int] | None], bytes]
+"""The COM_STMT_EXECUTE of a prepared statement, by its id on the server and which of the client's parameters its `?` are;
+None for all, in order."""
 
 Announce = Callable[[UnderWay | None], None]
 """Told what runs from now on; None between two parts."""
@@ -141,7 +142,7 @@ class FederatedRun:
         shot = Shot(self._federation.merge_node, self._federation.final)
         payloads: tuple[bytes, ...] | None = None
         if execute is not None:
-            payloads = (execute((await self.prepare_final()).statement_id),)
+            payloads = (execute((await self.prepare_final()).statement_id, None),)
         exchange = Exchange((Lane(self._merge, (shot,), executes=payloads),), Relay(), sink, merge_limits)
         self._announce(exchange)
         outcome = await exchange.run()

@@ -252,6 +252,21 @@ class Shot(NamedTuple):
     sql: bytes
 
 
+class OwnStatement(NamedTuple):
+    """The client's statement as the first shot's data node alone would run it, reading no row, and which of the client's
+    parameters its `?` are. Its columns are those one server tells."""
+
+    sql: bytes
+    parameters: tuple[int, ...] = ()
+
+
+class Question(NamedTuple):
+    """What to ask for an answer's columns. `empty`: LIMIT is 0, and servers tell columns without planning the statement."""
+
+    statement: Callable[[], OwnStatement]
+    empty: bool
+
+
 # ---------------------------------------------------------------------------------------------- federation
 
 
@@ -371,6 +386,7 @@ class BoundStatement(NamedTuple):
     * `generated_id`: first key the mesh generated for this INSERT, None when it generated none.
     * `alternative`: what to run instead when the merge turns out, by the columns' types, not to be exact.
     * `effects`: what the session has to take over from the only connection that runs it.
+    * `own`: where the shots' columns are not the client's statement's, what to ask for these.
     """
 
     shots: tuple[Shot, ...]
@@ -381,6 +397,7 @@ class BoundStatement(NamedTuple):
     alternative: Callable[[MeshError], BoundStatement] | None = None
     parameters: tuple[int, ...] = ()
     effects: SideEffects | None = None
+    own: Question | None = None
 
 
 class SessionView(Protocol):

@@ -18,6 +18,7 @@ from dbmesh.planner.draft import Scatter
 from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.names import logic_names, rename_schema_qualifiers, rename_tables, session_answers
+from dbmesh.planner.own_text import OwnText, own_text
 from dbmesh.planner.plan import (
     BoundStatement,
     Call,
@@ -48,7 +49,8 @@ _LOCK_FUNCTIONS = frozenset(("GET_LOCK",))
 @dataclass(frozen=True, slots=True)
 class SelectPlan:
     """A `ShardPlan` for SELECT and everything that reads like it. `scatter` is how several shards answer, or why they
-    cannot; `federation` likewise for a merge node, None where it is never needed."""
+    cannot, `own` what tells its columns where the shards do not; `federation` likewise for a merge node, None where it is
+    never needed."""
 
     router: Router
     frames: Frames
@@ -67,6 +69,7 @@ class SelectPlan:
     verb: Verb = Verb.SELECT
     implicit_commit: bool = False
     federation: FederationTemplate | MeshError | None = None
+    own: OwnText | None = None
     _scattered: Frames | None = field(default=None)
 
     def bind(self, call: Call) -> BoundStatement:
@@ -100,7 +103,10 @@ class SelectPlan:
         )
         instead = partial(self._federated, call) if self.federation is not None else None
         parameters = frames[0].parameters if keep else ()
-        return BoundStatement(shots, merge, self.names, keep, alternative=instead, parameters=parameters)
+        own = None if self.own is None else self.own.question(routing.targets[0], call, merge)
+        return BoundStatement(
+            shots, merge, self.names, keep, alternative=instead, parameters=parameters, own=own
+        )
 
     def _federated(self, call: Call, refusal: MeshError) -> BoundStatement:
         if isinstance(self.federation, MeshError):
@@ -160,6 +166,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
         pin=pin,
         calculates_found_rows=calculates_found_rows,
         federation=_federation(context, scopes, router),
+        own=own_text(context, edits, scatter) if isinstance(scatter, Scatter) else None,
         reads_clock=reads_clock(lexemes),
         effects=effects,
         _scattered=Frames(scatter.template) if isinstance(scatter, Scatter) else None,

@@ -47,6 +47,7 @@ from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session.connections import Loan, free_after_error
 from dbmesh.session.ddl import is_recorded, run_recorded
+from dbmesh.session.definitions import corrected
 from dbmesh.session.derived import RowsInMemory, run_derived
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
@@ -413,7 +414,10 @@ async def _exchange(
         undoable = not plan.reads_only and len(bound.shots) > 1 and bool(session.transaction.branches)
         if undoable and undo:
             await session.transaction.begin_statement()
-        lanes = loan.lanes if execute is None else [await _prepared(lane, execute) for lane in loan.lanes]
+        target = await corrected(session, database, plan, bound, loan.lanes, execute, target)
+        lanes = loan.lanes
+        if execute is not None:
+            lanes = [await _prepared(lane, execute, bound.parameters) for lane in lanes]
         exchange = Exchange(lanes, answer, target, session.mesh.limits)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
@@ -442,13 +446,13 @@ async def _exchange(
         loan.free()
 
 
-async def _prepared(lane: Lane, execute: MakeExecute) -> Lane:
+async def _prepared(lane: Lane, execute: MakeExecute, parameters: Sequence[int]) -> Lane:
     """The lane with its shots prepared on its connection, ready to be executed. Raises ShardError or MeshError."""
     connection = lane.connection
     if not isinstance(connection, MySQLConnection):
         raise MeshError(INTERNAL, reason="a data source that cannot prepare was asked to")
     on_shard = [await connection.prepare(shot.sql) for shot in lane.shots]
-    return replace(lane, executes=tuple(execute(one.statement_id) for one in on_shard))
+    return replace(lane, executes=tuple(execute(one.statement_id, parameters) for one in on_shard))
 
 
 def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> SessionState:

@@ -22,6 +22,7 @@ from dbmesh.planner.planner import Planner
 from dbmesh.rules.joint import join
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.rules.ruleset import Configuration, RuleChange, RuleSet
+from dbmesh.session.corrections import DefinitionCache
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -38,7 +39,7 @@ class Database:
     """One logic database as statements see it at one moment. `unread` says why tables of a data source may be missing from
     the catalog; empty when every one was read. `merge_pools` lend the connections federated statements are merged on.
     `connection_keys`: data source → the key under which a session holds its connection there, where another logic database
-    has that server too."""
+    has that server too. `definitions` is what merged answers' columns are put right by."""
 
     name: str
     rule_set: RuleSet
@@ -50,6 +51,7 @@ class Database:
     unread: str = ""
     merge_pools: Mapping[str, Pool] = field(default_factory=dict)
     connection_keys: Mapping[str, str] = field(default_factory=dict)
+    definitions: DefinitionCache = field(default_factory=DefinitionCache)
 
     def names(self, tables: Sequence[str]) -> Names:
         """Actual names of these logic tables and the way back."""

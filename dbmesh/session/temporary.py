@@ -12,6 +12,7 @@ from dataclasses import replace
 from dbmesh.model import Catalog, DataNode
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.planner import Planner
+from dbmesh.session.corrections import DefinitionCache
 from dbmesh.session.mesh import Database
 
 _PLANS = 64
@@ -62,4 +63,4 @@ def _with_tables(database: Database, nodes: dict[str, DataNode]) -> Database:
     )
     planner = database.plans.planner
     own = Planner(database.rule_set, catalog, planner.databases, planner.settings)
-    return replace(database, catalog=catalog, plans=PlanCache(own, _PLANS))
+    return replace(database, catalog=catalog, plans=PlanCache(own, _PLANS), definitions=DefinitionCache())

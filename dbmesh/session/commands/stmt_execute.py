@@ -7,8 +7,8 @@ DOUBLE are rounded. Writes, and data sources that cannot prepare, get the values
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
@@ -111,17 +111,20 @@ def _maker(
     if not bound.keeps_parameters:
         return None
     own = replace(execute, cursor_flags=0)
-    if isinstance(bound.answer, Federation):
-        return partial(forward_execute, own)
     sources = database.rule_set.data_sources
-    if not isinstance(bound.answer, RowMerge) or any(
-        sources[shot.data_source].kind != "mysql" for shot in bound.shots
+    if not isinstance(bound.answer, Federation) and (
+        not isinstance(bound.answer, RowMerge)
+        or any(sources[shot.data_source].kind != "mysql" for shot in bound.shots)
     ):
         return None
-    if bound.parameters == tuple(range(len(execute.values))):
-        return partial(forward_execute, own)
-    values = [execute.values[index] for index in bound.parameters]
-    return partial(make_execute, values=values, encoding=session.encoding())
+    encoding = session.encoding()
+
+    def make(statement_id: int, parameters: Sequence[int] | None) -> bytes:
+        if parameters is None or list(parameters) == list(range(len(own.values))):
+            return forward_execute(own, statement_id)
+        return make_execute(statement_id, [own.values[index] for index in parameters], encoding=encoding)
+
+    return make
 
 
 def _try_relay(

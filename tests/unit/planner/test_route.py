@@ -111,6 +111,27 @@ def test_each_shot_takes_the_parameters_that_stand_in_it(bind: Binder) -> None:
     assert bound.parameters == (1, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("sql", "own"),
+    [
+        ("SELECT status FROM t_order WHERE qty > 1", None),
+        (
+            "SELECT DISTINCT status FROM t_order ORDER BY 1 LIMIT 2, 3",
+            "SELECT DISTINCT status FROM t_order_0 AS t_order ORDER BY 1 LIMIT 2, 3 ROWS EXAMINED 0",
+        ),
+        (
+            "SELECT status, COUNT(*) FROM t_order GROUP BY status HAVING COUNT(*) > 1",
+            "SELECT status, COUNT(*) FROM t_order_0 AS t_order GROUP BY status HAVING COUNT(*) > 1 LIMIT ROWS EXAMINED 0",
+        ),
+    ],
+)
+def test_columns_of_a_rewritten_statement_are_asked_for_with_the_clients_own(
+    bind: Binder, sql: str, own: str | None
+) -> None:
+    question = bind(sql).own
+    assert (question.statement().sql.decode() if question else None) == own
+
+
 def test_a_bound_statement_is_a_value(bind: Binder) -> None:
     bound = bind("SELECT 1")
     with pytest.raises(AttributeError):

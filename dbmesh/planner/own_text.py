@@ -1,0 +1,51 @@
+"""The client's own statement on one data node, ended before it reads a row: what is asked for the columns of an answer
+whose shots run another text.
+
+Decides which answers need it, and where MariaDB's LIMIT ROWS EXAMINED goes. Knows no columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.draft import Scatter
+from dbmesh.planner.plan import Call, OwnStatement, Question, RowMerge
+from dbmesh.planner.point import Frames
+from dbmesh.planner.route import Target
+from dbmesh.planner.template import Edits
+from dbmesh.sql.clauses import find_clauses
+
+_BEFORE_LIMIT = ("FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "ORDER")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnText:
+    """The statement before its values are known."""
+
+    frames: Frames
+
+    def question(self, target: Target, call: Call, merge: RowMerge) -> Question:
+        """What to ask of these nodes for the values of a call."""
+        return Question(partial(self._statement, target, call), merge.limit == 0)
+
+    def _statement(self, target: Target, call: Call) -> OwnStatement:
+        frame, keep = self.frames.of(target), call.keep_parameters
+        sql = frame.render(call.literals, call, keep_parameters=keep)
+        return OwnStatement(sql, frame.parameters if keep else ())
+
+
+def own_text(context: PlanContext, edits: Edits, scatter: Scatter) -> OwnText | None:
+    """The text for the columns of this scatter, None where shards run the client's. `edits` are those of the single shot."""
+    merging = scatter.merging
+    clauses = find_clauses(context.statement.tokens)
+    rewritten = merging.hidden or merging.grouped or merging.distinct
+    if not rewritten or clauses is None or "FROM" not in clauses.spans:
+        return None
+    ended = edits.copy()
+    if "LIMIT" in clauses.spans:
+        ended.insert(clauses.spans["LIMIT"][1], " ROWS EXAMINED 0")
+    else:
+        ended.insert(clauses.after(*_BEFORE_LIMIT), " LIMIT ROWS EXAMINED 0")
+    return OwnText(Frames(ended.build()))
