@@ -17,12 +17,13 @@ from dbmesh.planner.insert_rows import (
     Constant,
     FoldedRows,
     Generated,
+    Negative,
     ShardingValue,
     Source,
     WrittenRow,
     WrittenRows,
 )
-from dbmesh.planner.lexemes import Kind, LexemeReader
+from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
 from dbmesh.planner.names import session_answers
 from dbmesh.planner.one_place import plan_single_table
 from dbmesh.planner.plan import ShardPlan, SideEffects, Verb
@@ -60,7 +61,10 @@ def plan_insert(context: PlanContext) -> ShardPlan:
         raise not_supported("INSERT DELAYED into a sharded or broadcast table", "leave out DELAYED")
     if isinstance(table, BroadcastTable):
         refuse_unrepeatable(reader.lexemes, table.name)
-    return _Planner(context, reading, reader, table).plan(verb)
+    planner = _Planner(context, reading, reader, table)
+    if planner.computes_places:
+        return plan_query_insert(context, verb, parse(_as_insert(context)), reading, reader.lexemes)
+    return planner.plan(verb)
 
 
 def _as_insert(context: PlanContext) -> str:
@@ -118,6 +122,25 @@ class _Planner:
         elif automatic is not None and len(table.nodes) > 1:
             # Nobody generates this column's keys: the plan refuses rows without one.
             self.key_column = automatic.lower()
+
+    @property
+    def computes_places(self) -> bool:
+        """Whether only a server can say where the rows belong, by expressions that name no column of theirs."""
+        if any(len(row.cells) != len(self.columns) for row in self.reading.rows):
+            return False
+        computed = [
+            cell
+            for row in self.reading.rows
+            for name, cell in zip(self.columns, row.cells, strict=True)
+            if name in self.sharding_columns and self._source(cell, is_key=name == self.key_column) is None
+        ]
+        return bool(computed) and not any(
+            self._names_column(lexeme) for c in computed for lexeme in c.lexemes
+        )
+
+    def _names_column(self, lexeme: Lexeme) -> bool:
+        named = lexeme.kind in (Kind.WORD, Kind.QUOTED)
+        return named and (self.schema is None or self.schema.column(lexeme.value.lower()) is not None)
 
     def plan(self, verb: Verb) -> ShardPlan:
         self._check()
@@ -178,7 +201,9 @@ class _Planner:
             if name.lower() not in self.sharding_columns:
                 continue
             words = [lexeme.value.lower() for lexeme in lexemes]
-            if words[:2] != ["values", "("] or words[-2:] != [name.lower(), ")"]:
+            unchanged = ([name.lower()], ["last_insert_id", "(", name.lower(), ")"])
+            given = words[:2] == ["values", "("] and words[-2:] == [name.lower(), ")"]
+            if words not in unchanged and not given:
                 raise not_supported(
                     f"ON DUPLICATE KEY UPDATE of the sharding column '{name}' of '{self.table.name}'",
                     "leave the sharding column as it is; to move a row delete it and insert it again",
@@ -220,6 +245,9 @@ class _Planner:
                 return Generated.KEY
             if first.word in ("NULL", "TRUE", "FALSE"):
                 return Constant(None if first.word == "NULL" else int(first.word == "TRUE"))
+        if len(cell.lexemes) == 2 and first.text == "-":
+            slot = self.slots.get(cell.lexemes[1].start)
+            return Negative(slot) if slot is not None and cell.lexemes[1].kind is Kind.NUMBER else None
         for start, end, value in session_functions(cell.lexemes):
             if (start, end) == (cell.start, cell.end):
                 return value
@@ -250,7 +278,7 @@ class _Planner:
             return None
         cell = row.cells[self.columns.index(self.key_column)]
         source = self._source(cell, is_key=True)
-        return None if source is None or isinstance(source, SessionValue) else (cell, source)
+        return None if source is None or isinstance(source, SessionValue | Negative) else (cell, source)
 
     def _folded(self) -> FoldedRows:
         row = self.reading.rows[0]

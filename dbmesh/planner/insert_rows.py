@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 
 from dbmesh.errors import INTERNAL, NULL_REFUSED, MeshError
@@ -34,7 +35,14 @@ class Constant:
     value: SqlValue
 
 
-Source = Slot | Constant | SessionValue | Generated
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """A number behind a minus."""
+
+    slot: Slot
+
+
+Source = Slot | Constant | SessionValue | Generated | Negative
 """Where a value of a row comes from."""
 
 
@@ -132,6 +140,8 @@ class FoldedRows:
     def _keys(
         self, value: ShardingValue, rows: RowSet, generated: Sequence[int | str | None], call: Call
     ) -> list[Key]:
+        if isinstance(value.source, Negative):
+            return [value.key(_negated(number)) for number in self._decoded(value.source.slot, rows)]
         if not isinstance(value.source, Slot):
             if value.is_key and generated:
                 return [value.key(key) for key in generated]
@@ -148,8 +158,12 @@ class FoldedRows:
         integers = value.schema is None or value.schema.family is ColumnFamily.INTEGER
         if integers and all(map(str.isdigit, raws)):
             return list(map(int, raws))
+        return [value.key(decoded) for decoded in self._decoded(slot, rows)]
+
+    def _decoded(self, slot: Slot, rows: RowSet) -> list[SqlValue]:
         escapes = self.flags.no_backslash_escapes
-        return [value.key(decode_literal(raw, slot.kind, no_backslash_escapes=escapes)) for raw in raws]
+        raws = rows.cells[slot.cell :: rows.width]
+        return [decode_literal(raw, slot.kind, no_backslash_escapes=escapes) for raw in raws]
 
     def _text(self, value: SqlValue) -> str:
         return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
@@ -222,6 +236,8 @@ class WrittenRows:
     def _value(self, source: Source, call: Call) -> SqlValue:
         if isinstance(source, Slot):
             return slot_value(source, call, self.flags)
+        if isinstance(source, Negative):
+            return _negated(slot_value(source.slot, call, self.flags))
         return _constant(source, call)
 
     def _key_text(self, source: Slot | Constant | Generated, key: int | str | None, call: Call) -> str:
@@ -229,6 +245,12 @@ class WrittenRows:
             return str(call.literals[source.index])
         value = self._value(source, call) if key is None else key
         return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
+
+
+def _negated(value: SqlValue) -> SqlValue:
+    if not isinstance(value, int | float | Decimal):
+        raise MeshError(INTERNAL, reason="a minus before what is no number")
+    return -value
 
 
 def _constant(source: Source, call: Call) -> SqlValue:

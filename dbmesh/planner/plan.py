@@ -205,10 +205,12 @@ class LinkStatus:
 
 
 class DerivedStatement(NamedTuple):
-    """A statement in logic names that the mesh makes for a client's. `counts`: its affected rows are the client's."""
+    """A statement in logic names that the mesh makes for a client's. `counts`: its affected rows are the client's.
+    `otherwise`: it runs only when the one before has written nothing."""
 
     sql: str
     counts: bool = True
+    otherwise: bool = False
 
 
 class RowWriter(Protocol):

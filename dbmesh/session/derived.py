@@ -18,8 +18,9 @@ from dbmesh.merge.counts import info_of_one_row, merge_counts
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET
 from dbmesh.planner.plan import CountMerge, DerivedWrite, Names, Verb
+from dbmesh.session.moment import at_one_moment
 from dbmesh.session.result_sink import rename
-from dbmesh.session.select_limit import with_limit_of, without_limit
+from dbmesh.session.select_limit import without_limit
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row, encode_text_row
 
@@ -32,6 +33,8 @@ _CONVERSIONS = MappingProxyType({1264: "22003", 1265: "01000", 1292: "22007", 13
 
 _DATE_COMPARED = re.compile(r"(?:Truncated i|I)ncorrect (?:datetime|date|time|DATETIME|DATE|TIME) value")
 
+DUPLICATE = 1062
+
 _OFF = frozenset({"0", "off", "false"})
 
 Perform = Callable[[str, "RowsInMemory"], Awaitable[Outcome]]
@@ -41,12 +44,12 @@ Perform = Callable[[str, "RowsInMemory"], Awaitable[Outcome]]
 async def run_derived(
     session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink
 ) -> Outcome:
-    """Run every step; what RETURNING gives goes to `sink`, once all of it is there. The transaction is the caller's; what a failed statement wrote in one that was open before is
-    undone here. Raises MeshError or ShardError."""
+    """Run every step; what RETURNING gives goes to `sink`, once all of it is there. The transaction is the caller's; what a
+    failed statement wrote in one that was open before is undone here. Raises MeshError or ShardError."""
     _refuse_safe_updates(session, verb)
     transaction, state = session.transaction, session.state
-    # The limit is for rows a client reads; those a write reads are not limited.
-    session.state = without_limit(state)
+    # The limit is for rows a client reads; those a write reads are not limited. All its steps are one moment.
+    session.state = at_one_moment(without_limit(state))
     await transaction.begin_steps()
     try:
         return await _run_steps(session, verb, write, perform, sink)
@@ -56,7 +59,7 @@ async def run_derived(
         raise
     finally:
         transaction.end_steps()
-        session.state = with_limit_of(session.state, state)
+        session.state = replace(state, user_variables=session.state.user_variables)
 
 
 def _refuse_safe_updates(session: Session, verb: Verb) -> None:
@@ -77,12 +80,21 @@ async def _run_steps(
     oks: list[OkPacket] = []
     warnings: list[ShardWarning] = []
     returned = RowsInMemory(session.mesh.limits)
+    written = 0
+    moves_if_free = write.ignores and verb is Verb.UPDATE
     for step, rows in zip(write.steps, found, strict=True):
         width = step.returned
         for statement in step.writer.statements(
             rows.definitions[:width], [row[:width] for row in rows.values]
         ):
+            if statement.otherwise and written:
+                continue
             outcome = await perform(statement.sql, returned)
+            written = outcome.ok.affected_rows
+            if moves_if_free:
+                # A row that stays since its new place is taken is nothing an UPDATE IGNORE tells of.
+                outcome.warnings = [one for one in outcome.warnings if one.number != DUPLICATE]
+                outcome.ok = replace(outcome.ok, warnings=len(outcome.warnings))
             warnings += outcome.warnings
             if statement.counts:
                 oks.append(outcome.ok)
@@ -107,15 +119,16 @@ def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:
         return OkPacket(info=write.info)
     inserts = verb in (Verb.INSERT, Verb.REPLACE)
     if verb is Verb.UPDATE:
-        oks = [ok if ok.info.startswith(b"Rows matched") else _as_update(ok) for ok in oks]
+        oks = [ok if ok.info.startswith(b"Rows matched") else _as_update(ok, write) for ok in oks]
     ok = merge_counts(CountMerge(inserts=inserts), oks)
-    return replace(ok, info=info_of_one_row(ok)) if inserts and not ok.info else ok
+    return replace(ok, info=info_of_one_row(ok)) if inserts and write.info and not ok.info else ok
 
 
-def _as_update(ok: OkPacket) -> OkPacket:
-    """A moved row was deleted and inserted; the client updated it."""
+def _as_update(ok: OkPacket, write: DerivedWrite) -> OkPacket:
+    """A moved row was deleted and inserted; the client updated it. With IGNORE each was inserted by itself, or not."""
     changed = ok.affected_rows
-    return replace(ok, info=b"Rows matched: %d  Changed: %d  Warnings: %d" % (changed, changed, ok.warnings))
+    matched = 1 if write.ignores else changed
+    return replace(ok, info=b"Rows matched: %d  Changed: %d  Warnings: %d" % (matched, changed, ok.warnings))
 
 
 async def _read(session: Session, sql: str, perform: Perform, write: DerivedWrite) -> RowsInMemory:

@@ -7,7 +7,6 @@ answer relayed) is `try_relay`; everything else is a coroutine that owns the exc
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
@@ -53,6 +52,7 @@ from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
 from dbmesh.session.link_status import LinkStatusSink
 from dbmesh.session.mesh import Database
+from dbmesh.session.moment import at_one_moment
 from dbmesh.session.planning import look_up_from
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
@@ -457,13 +457,9 @@ async def _prepared(lane: Lane, execute: MakeExecute, parameters: Sequence[int])
 
 def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> SessionState:
     """The session's state, its sql_select_limit left to the merge; for a statement that asks several times for the time,
-    with its one moment in it: the variable `timestamp` is what NOW() and DEFAULT CURRENT_TIMESTAMP read (manual,
-    "Server System Variables")."""
+    with its one moment in it."""
     state = without_limit(session.state) if isinstance(bound.answer, RowMerge) else session.state
-    if len(bound.shots) == 1 or not plan.reads_clock or state.variable("timestamp") is not None:
-        return state
-    seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)
-    return state.with_variable("timestamp", f"{seconds}.{microseconds:06}")
+    return state if len(bound.shots) == 1 or not plan.reads_clock else at_one_moment(state)
 
 
 def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshError | ShardError:

@@ -22,12 +22,6 @@ def without_limit(state: SessionState) -> SessionState:
     return state.with_variable(_NAME, None)
 
 
-def with_limit_of(state: SessionState, other: SessionState) -> SessionState:
-    """The state with the limit another has."""
-    limit = other.variable(_NAME)
-    return state if limit is None else state.with_variable(_NAME, limit)
-
-
 def limited(bound: BoundStatement, verb: Verb, state: SessionState) -> Answer:
     """The answer of a statement with the session's limit in it, where it is a merged query without a LIMIT. Raises
     MeshError for a limit that is no plain number, and for a query that reads the variable itself: shards have none."""

@@ -20,7 +20,7 @@ from dbmesh.planner.derived.plan import DerivedPlan
 from dbmesh.planner.derived.writers import InsertWriter
 from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.insert_reading import InsertReading
-from dbmesh.planner.lexemes import Lexeme
+from dbmesh.planner.lexemes import Lexeme, split_lexemes
 from dbmesh.planner.one_place import OnePlacePlan, effects_of_insert
 from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, Verb
 from dbmesh.planner.resolve import Scopes, resolve
@@ -35,42 +35,56 @@ from dbmesh.sql.lexer import LexerFlags
 INSERTED_NOTHING = b"Records: 0  Duplicates: 0  Warnings: 0"
 
 MOST_ROWS = 100
-"""Rows with subqueries in one VALUES: each is a query of its own."""
+"""Rows of one VALUES that a server has to compute: each is a query of its own."""
+
+_CELL = "\0"
+
+
+@dataclass(frozen=True, slots=True)
+class RowsQuery:
+    """A query in place of rows: its text, or for the rows of a row set (`folded` its index) the form of each of its
+    queries; and the INSERT up to VALUES that takes its `columns`."""
+
+    head: str
+    columns: int
+    query: Frame | None = None
+    folded: int = 0
+    form: str = ""
+
+    def texts(self, call: Call) -> list[str]:
+        """The queries for these values."""
+        if self.query is not None:
+            return [render(self.query, call)]
+        literal = call.literals[self.folded]
+        assert isinstance(literal, RowSet)
+        _check_count(len(literal))
+        return [self.form % cells for cells in literal.rows()]
 
 
 @dataclass(frozen=True, slots=True)
 class InsertSelect:
-    """The derivation, before its literals are known. `rows`: rows that look alike, one of which stands in the shape;
+    """The derivation, before its literals are known. `selects`: the rows come from one query, not from VALUES;
     `returning`: a query with the columns of RETURNING and no rows."""
 
-    queries: tuple[Frame, ...]
-    rows: Rows | None
-    hints: str
-    head: str
-    columns: int
+    queries: tuple[RowsQuery, ...]
     tail: Frame
+    selects: bool
     ignores: bool
     flags: LexerFlags
     returning: Frame | None = None
 
     def bind(self, call: Call) -> DerivedWrite:
         """For each query a step: INSERTs of its rows."""
-        writer = InsertWriter(self.head, self.columns, render(self.tail, call), self.flags)
-        queries = (
-            [render(query, call) for query in self.queries] if self.rows is None else self._of_rows(call)
+        tail = render(self.tail, call)
+        steps = tuple(
+            DerivedStep(text, InsertWriter(rows.head, rows.columns, tail, self.flags))
+            for rows in self.queries
+            for text in rows.texts(call)
         )
         returning = "" if self.returning is None else render(self.returning, call)
-        steps = tuple(DerivedStep(query, writer) for query in queries)
-        return DerivedWrite(steps, INSERTED_NOTHING, self.ignores, returning)
-
-    def _of_rows(self, call: Call) -> list[str]:
-        """The rows of a row set, each as a query: its text without the brackets."""
-        assert self.rows is not None
-        literal = call.literals[self.rows.index]
-        assert isinstance(literal, RowSet)
-        _check_count(len(literal))
-        row = "%s".join(piece.replace("%", "%%") for piece in self.rows.pieces).strip()[1:-1]
-        return [f"{self.hints}SELECT {row % cells}" for cells in literal.rows()]
+        # Of one row in VALUES a server tells no counters.
+        info = INSERTED_NOTHING if self.selects or len(steps) > 1 else b""
+        return DerivedWrite(steps, info, self.ignores, returning)
 
 
 def plan_query_insert(
@@ -121,18 +135,17 @@ def _derive(
     edits = _exact_floats(context, tree, scopes)
     _refuse_tail(reading, tail, lexemes)
     shape = context.statement.shape
-    rows: Rows | None = None
-    queries: list[tuple[Segment, ...]] = []
+    verb = "REPLACE" if reading.replaces else f"INSERT{' IGNORE' if reading.ignore else ''}"
+    table = logic_name(context, context.rule_set.database, reading.table.name)
+    head = _Head(f"{shape.hints}{verb} INTO {table}", columns)
     if not reading.rows:
-        queries = list(_query(lexemes, reading, edits, start))
+        text = Template((shape.hints, *_query(lexemes, reading, edits, start)), context.flags)
+        queries = [head.rows(range(len(columns)), query=part_frame(text))]
     elif shape.row is not None:
         rows = next(one for one in edits.between(*shape.row) if isinstance(one, Rows))
+        queries = [_folded_query(head, rows, shape.hints)]
     else:
-        queries = list(_row_queries(reading, edits))
-    verb = "REPLACE" if reading.replaces else f"INSERT{' IGNORE' if reading.ignore else ''}"
-    names = ",".join(quote_name(name, quoted=True) for name in columns)
-    table = logic_name(context, context.rule_set.database, reading.table.name)
-    head = f"{shape.hints}{verb} INTO {table} ({names})"
+        queries = list(_row_queries(context, head, reading, edits))
     returning = _returning(lexemes, tail)
     nothing: Frame | None = None
     if returning is not None:
@@ -140,44 +153,73 @@ def _derive(
         query = (shape.hints, "SELECT ", *listed, f" FROM {table} LIMIT 0")
         nothing = part_frame(Template(query, context.flags))
     return InsertSelect(
-        tuple(part_frame(Template((shape.hints, *query), context.flags)) for query in queries),
-        rows,
-        shape.hints,
-        head,
-        len(columns),
+        tuple(queries),
         part_frame(Template((" ", *edits.between(start, end)), context.flags)),
+        not reading.rows,
         reading.ignore,
         context.flags,
         nothing,
     )
 
 
-def _query(
-    lexemes: Sequence[Lexeme], reading: InsertReading, edits: Edits, end: int
-) -> Iterator[tuple[Segment, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The INSERT up to its column list, and all columns it names."""
+
+    text: str
+    columns: tuple[str, ...]
+
+    def rows(
+        self, kept: Sequence[int], query: Frame | None = None, folded: int = 0, form: str = ""
+    ) -> RowsQuery:
+        names = ",".join(quote_name(self.columns[at], quoted=True) for at in kept)
+        return RowsQuery(f"{self.text} ({names})", len(kept), query, folded, form)
+
+
+def _query(lexemes: Sequence[Lexeme], reading: InsertReading, edits: Edits, end: int) -> tuple[Segment, ...]:
     behind = [lexeme for lexeme in lexemes if lexeme.start >= reading.columns_end]
     first = behind[1] if reading.columns is not None else behind[0]
-    yield edits.build(first.start, end).segments
+    return edits.build(first.start, end).segments
 
 
-def _row_queries(reading: InsertReading, edits: Edits) -> Iterator[tuple[Segment, ...]]:
-    if len(reading.rows) > MOST_ROWS:
-        raise not_supported(
-            f"more than {MOST_ROWS} rows of VALUES with subqueries", "send fewer rows per statement"
-        )
+def _folded_query(head: _Head, rows: Rows, hints: str) -> RowsQuery:
+    """The queries of rows that look alike. A column whose value is DEFAULT is left out."""
+    cells = list(_cells(_CELL.join(rows.pieces)))
+    kept = [at for at, cell in enumerate(cells) if cell.upper() != "DEFAULT"]
+    form = f"{hints}SELECT {', '.join([cells[at] for at in kept])}"
+    return head.rows(kept, folded=rows.index, form=form.replace("%", "%%").replace(_CELL, "%s"))
+
+
+def _cells(row: str) -> Iterator[str]:
+    """The values of a row in brackets."""
+    depth = start = 0
+    for lexeme in split_lexemes(row):
+        depth += {"(": 1, ")": -1}.get(lexeme.text, 0)
+        if lexeme.text == "(" and depth == 1:
+            start = lexeme.end
+        elif (lexeme.text == "," and depth == 1) or (lexeme.text == ")" and depth == 0):
+            yield row[start : lexeme.start].strip()
+            start = lexeme.end
+
+
+def _row_queries(
+    context: PlanContext, head: _Head, reading: InsertReading, edits: Edits
+) -> Iterator[RowsQuery]:
+    _check_count(len(reading.rows))
     for row in reading.rows:
-        items: list[Segment] = ["SELECT "]
-        for position, cell in enumerate(row.cells):
-            if cell.word == "DEFAULT":
-                raise not_supported("DEFAULT beside a subquery in VALUES", "leave out the column")
+        kept = [at for at, cell in enumerate(row.cells) if cell.word != "DEFAULT"]
+        items: list[Segment] = [context.statement.shape.hints, "SELECT "]
+        for position, at in enumerate(kept):
+            cell = row.cells[at]
             items += ([", "] if position else []) + list(edits.between(cell.start, cell.end))
-        yield tuple(items)
+        yield head.rows(kept, query=part_frame(Template(tuple(items), context.flags)))
 
 
 def _check_count(rows: int) -> None:
     if rows > MOST_ROWS:
         raise not_supported(
-            f"more than {MOST_ROWS} rows of VALUES with subqueries", "send fewer rows per statement"
+            f"more than {MOST_ROWS} rows of VALUES that a server has to compute",
+            "send fewer rows per statement",
         )
 
 

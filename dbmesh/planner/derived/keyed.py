@@ -179,9 +179,14 @@ class _Text:
         word = "USING" if "USING" in self.clauses else "FROM"
         return self.between(self.clauses[word].end, self.clause_end(word))
 
-    def query(self, columns: Sequence[Segment]) -> Frame:
-        """SELECT … FOR UPDATE of the rows the statement means."""
-        rest = (*self.clause("WHERE"), " ", *self.clause("ORDER"), " ", *self.clause("LIMIT"))
+    def is_default(self, assignment: Assignment) -> bool:
+        """Whether the value is the word DEFAULT."""
+        span = [one for one in self.lexemes if assignment.value <= one.start < assignment.end]
+        return len(span) == 1 and span[0].word == "DEFAULT"
+
+    def query(self, columns: Sequence[Segment], order: str = "") -> Frame:
+        """SELECT … FOR UPDATE of the rows the statement means; `order` stands in for its own ORDER BY."""
+        rest = (*self.clause("WHERE"), " ", *(self.clause("ORDER") or (order,)), " ", *self.clause("LIMIT"))
         return self.frame(
             (self.hints, *self.prefix, "SELECT ", *columns, " FROM ", *self.tables, " ", *rest, " FOR UPDATE")
         )
@@ -254,34 +259,45 @@ def _moving_update(
     key: Key,
     placing: Sequence[str],
 ) -> KeyedStep:
-    schema = _schema(reference)
+    schema, rule = _schema(reference), reference.table
     if schema.guarded:
         raise not_supported(
             f"UPDATE of the sharding column of '{schema.name}', which has triggers or is the parent of foreign keys "
             "(its rows would be deleted and inserted again)",
             "leave the sharding column out of SET",
         )
-    if text.ignore:
-        raise not_supported("UPDATE IGNORE of a sharding column", "leave out IGNORE")
     stored = [column for column in schema.columns if not column.generated]
     names = [column.name.lower() for column in stored]
     columns: list[Segment] = list(_key_columns(key, reference))
     for column in stored:
         exact = " + 0e0" if column.declared_type.startswith("float") else ""
         columns.append(f", {_qualified(reference, column.name)}{exact}")
-    for position, assignment in enumerate(assignments):
-        columns += (", ", *_value(text, assignment, assignments[:position]))
-    assigned = tuple(names.index(assignment.column) for assignment in assignments)
+    given = [one for one in assignments if one.column in placing or not text.is_default(one)]
+    for position, assignment in enumerate(given):
+        columns += (", ", *_value(text, assignment, given[:position]))
+    assigned = tuple(names.index(assignment.column) for assignment in given)
+    reset = tuple(names.index(one.column) for one in assignments if one not in given)
+    numbered = rule.key_column.lower() if isinstance(rule, ShardedTable) and rule.key_column else None
+    required = tuple(
+        i
+        for i, column in enumerate(stored)
+        if names[i] in placing and (not column.nullable or column.auto_increment or names[i] == numbered)
+    )
     writer = MovingWriter(
         text.table(reference),
         key,
         tuple(column.name for column in stored),
         assigned,
         tuple(names.index(name) for name in placing),
-        tuple(i for i, column in enumerate(stored) if column.renewed and i not in assigned),
+        tuple(i for i, column in enumerate(stored) if column.renewed and i not in (*assigned, *reset)),
         text.flags,
+        reset,
+        required,
+        text.ignore,
     )
-    return KeyedStep(text.query(columns), (), text.frame(()), key, "", text.flags, writer)
+    # Which row finds its new place taken depends on the order; a server's is mostly that of the key.
+    order = f" ORDER BY {_key_columns(key, reference)[0]}" if text.ignore else ""
+    return KeyedStep(text.query(columns, order), (), text.frame(()), key, "", text.flags, writer)
 
 
 def _value(text: _Text, assignment: Assignment, earlier: Sequence[Assignment]) -> tuple[Segment, ...]:
@@ -320,9 +336,13 @@ def _assignments(
             )
         written = (one for one in text.lexemes if value <= one.start < end)
         special = node.expression.find(exp.Query) is not None or side_effects(tuple(written)) is not None
-        computed = special or any(
-            (scopes.column(column) or (None,))[0] is not owner
-            for column in node.expression.find_all(exp.Column)
+        is_default = node.expression.name.upper() == "DEFAULT" and isinstance(node.expression, exp.Column)
+        computed = not is_default and (
+            special
+            or any(
+                (scopes.column(column) or (None,))[0] is not owner
+                for column in node.expression.find_all(exp.Column)
+            )
         )
         found.append((owner, Assignment(node.this.name.lower(), start, value, end, computed)))
     return tuple(found)

@@ -7,9 +7,9 @@ planned like any client's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from dbmesh.errors import COLUMN_COUNT, MeshError
+from dbmesh.errors import COLUMN_COUNT, NULL_REFUSED, MeshError, not_supported
 from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.plan import DerivedStatement
 from dbmesh.planner.template import quote_name
@@ -85,7 +85,9 @@ class KeyedWriter:
 class MovingWriter:
     """Writes rows whose sharding columns change. The query gives the key, then the values of `columns`, then the new values
     of `assigned` (indexes into `columns`). A row that stays where it is is updated, another is deleted and inserted with
-    its new values; `renewed` are columns that take the time of the change."""
+    its new values; `renewed` are columns that take the time of the change, `reset` those that take their default,
+    `required` those of `placing` that a server would number where they were NULL or 0. With `ignores` a row whose new place
+    is taken goes back."""
 
     table: str
     key: Key
@@ -94,45 +96,71 @@ class MovingWriter:
     placing: tuple[int, ...]
     renewed: tuple[int, ...]
     flags: LexerFlags
+    reset: tuple[int, ...] = field(default=(), repr=False)
+    required: tuple[int, ...] = field(default=(), repr=False)
+    ignores: bool = field(default=False, repr=False)
 
     def statements(
         self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[bytes | None]]
     ) -> Iterator[DerivedStatement]:
         """See `RowWriter`."""
         staying: list[tuple[Literals, Literals]] = []
-        leaving: list[Literals] = []
+        leaving: list[tuple[Literals, Literals]] = []
         arriving: list[Literals] = []
         for row in distinct_rows(self.key, columns, rows, self.flags):
             key, old = row[: self.key.width], row[self.key.width : self.key.width + len(self.columns)]
             new = list(old)
             for index, value in zip(self.assigned, row[self.key.width + len(self.columns) :], strict=True):
                 new[index] = value
+            for index in self.reset:
+                new[index] = "DEFAULT"
             if all(new[index] == old[index] for index in self.placing):
                 staying.append((key, tuple(new)))
                 continue
             for index in self.renewed:
                 new[index] = "CURRENT_TIMESTAMP(6)"
-            leaving.append(key)
+            self._check_numbers(new)
+            leaving.append((key, old))
             arriving.append(tuple(new))
         for key, values in staying:
             yield DerivedStatement(self._update(key, values))
-        for chunk in chunks(leaving):
-            yield DerivedStatement(
-                f"DELETE FROM {self.table} WHERE {self.key.condition(chunk)}", counts=False
-            )
         names = ",".join([quote_name(name, quoted=True) for name in self.columns])
-        yield from insert_statements(f"INSERT INTO {self.table} ({names})", arriving, "")
+        target = f"INTO {self.table} ({names})"
+        if self.ignores:
+            for (key, old), new_values in zip(leaving, arriving, strict=True):
+                yield self._delete([key])
+                yield DerivedStatement(f"INSERT IGNORE {target} VALUES ({','.join(new_values)})")
+                back = f"INSERT {target} VALUES ({','.join(old)})"
+                yield DerivedStatement(back, counts=False, otherwise=True)
+            return
+        for chunk in chunks([key for key, _ in leaving]):
+            yield self._delete(chunk)
+        yield from insert_statements(f"INSERT {target}", arriving, "")
+
+    def _check_numbers(self, new: Sequence[str]) -> None:
+        """An INSERT would give a new number where the UPDATE gives NULL or 0. Raises MeshError."""
+        for index in self.required:
+            if new[index] == "NULL":
+                raise MeshError(NULL_REFUSED, column=self.columns[index])
+            if new[index] == "0":
+                raise not_supported(
+                    f"UPDATE of '{self.columns[index]}' to 0, for which a moved row would get a new number",
+                    "choose another value",
+                )
+
+    def _delete(self, keys: Sequence[Literals]) -> DerivedStatement:
+        return DerivedStatement(f"DELETE FROM {self.table} WHERE {self.key.condition(keys)}", counts=False)
 
     def _update(self, key: Literals, values: Literals) -> str:
         assignments = ", ".join(
             f"{quote_name(self.columns[index], quoted=True)} = {values[index]}"
-            for index in self.assigned
+            for index in (*self.assigned, *self.reset)
             if index not in self.placing
         )
         if not assignments:
             name = quote_name(self.columns[self.placing[0]], quoted=True)
             assignments = f"{name} = {name}"
-        return f"UPDATE {self.table} SET {assignments} WHERE {self.key.condition([key])}"
+        return f"UPDATE{' IGNORE' if self.ignores else ''} {self.table} SET {assignments} WHERE {self.key.condition([key])}"
 
 
 @dataclass(frozen=True, slots=True)

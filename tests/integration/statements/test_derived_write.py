@@ -32,6 +32,23 @@ UPDATE t_order SET user_id = user_id + 1, note = 'moved' WHERE status = 'NEW'
 UPDATE t_order SET user_id = 3 WHERE order_id = 11
 UPDATE t_types SET id = id + 100
 UPDATE t_types SET id = id + 101 WHERE id < 6
+UPDATE IGNORE t_user SET user_id = user_id + 1
+UPDATE IGNORE t_user SET user_id = 2 WHERE user_id = 1
+UPDATE IGNORE t_user SET user_id = user_id + 4, name = 'ignored' WHERE user_id > 55
+UPDATE IGNORE t_order SET user_id = 7 WHERE qty = 3
+UPDATE t_user SET balance = DEFAULT, user_id = user_id + 1000, email = DEFAULT WHERE user_id < 9
+UPDATE t_user SET balance = DEFAULT, name = (SELECT MAX(name) FROM t_country) ORDER BY user_id LIMIT 3
+UPDATE t_types SET id = NULL WHERE id = 3
+INSERT INTO t_types (id, tiny) VALUES (-5, 3), (- 6, 1), (-70, -1)
+INSERT INTO t_types (id, tiny) VALUES (1000 + 5, 3), (60 * 20, 1)
+INSERT INTO t_types (id, tiny, word) VALUES (1000 + 5, DEFAULT, 'x'), (60 * 20, 1, DEFAULT), (7000, 2, NULL)
+INSERT INTO t_types (id, tiny) VALUES (1000 + 5, DEFAULT), (60 * 20, DEFAULT)
+INSERT INTO t_types (id, word) VALUES (ABS(-900), CONCAT('a', '%', 'b')), (CAST('901' AS SIGNED), 'ä%')
+INSERT INTO t_types (id, tiny) VALUES (ABS(-900), 3), (901 + @unset, 4)
+INSERT INTO t_types SET id = LENGTH('abc') + 800, word = UPPER('x')
+INSERT INTO t_types (id, tiny) VALUES (2 + 1, 7) ON DUPLICATE KEY UPDATE tiny = VALUES(tiny) + 1, id = id
+REPLACE INTO t_types (id, tiny) VALUES (2 + 1, 7), (3 + 1, 8)
+INSERT INTO t_types (id, tiny) VALUES (3, 7), (1000, 8) ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id), tiny = 9
 INSERT INTO t_auto (id, word, n) SELECT order_id + 5000, status, qty FROM t_order
 INSERT INTO t_auto SELECT order_id + 5000, status, qty FROM t_order WHERE user_id < 6
 INSERT INTO t_auto (id, word) SELECT 7000, 'one'
