@@ -6,7 +6,9 @@ sockets or of who borrows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 ISOLATION = "transaction isolation"
 ACCESS_MODE = "transaction access mode"
@@ -63,6 +65,11 @@ def _with(pairs: tuple[tuple[str, str], ...], name: str, value: str | None) -> t
     return tuple(sorted(changed.items()))
 
 
+KNOWN: Mapping[str, str] = MappingProxyType({"autocommit": "1", "sql_select_limit": "18446744073709551615"})
+"""What a fresh connection is told beside its character set: defaults the mesh relies on, which an administrator may have
+changed on a server (SET GLOBAL)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """How to reach a state: perhaps COM_RESET_CONNECTION first, then these statements in order."""
@@ -74,7 +81,8 @@ class Transition:
 def transition(current: SessionState, wanted: SessionState) -> Transition:
     """The shortest way from `current` to `wanted`. O(number of variables).
 
-    A variable that must return to its default is SET to DEFAULT; transaction characteristics have no portable DEFAULT, so
+    A connection nothing is known of (no `names`) is told the `KNOWN` defaults too. Any other variable that must return to
+    its default is SET to DEFAULT; transaction characteristics have no portable DEFAULT, so
     giving one up resets the connection (manual: COM_RESET_CONNECTION).
     """
     before, after = dict(current.variables), dict(wanted.variables)
@@ -82,7 +90,8 @@ def transition(current: SessionState, wanted: SessionState) -> Transition:
     if reset:
         before, current = {}, SessionState(names="")
     assignments = [] if current.names == wanted.names else [f"NAMES {wanted.names}"]
-    assignments += [f"{name} = DEFAULT" for name in before if name not in after]
+    given_up = before if current.names else {**before, **KNOWN}
+    assignments += [f"{name} = {KNOWN.get(name, 'DEFAULT')}" for name in given_up if name not in after]
     assignments += [
         f"{name} = {expression}"
         for name, expression in after.items()

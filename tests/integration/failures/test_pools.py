@@ -157,3 +157,18 @@ def _state(connection: pymysql.Connection[Any]) -> str:
         return "closed"
     finally:
         plain.setblocking(True)
+
+
+def test_what_a_server_has_set_globally_changes_no_answer(
+    server: DatabaseServer, mesh_with_pool: MeshWith
+) -> None:
+    server.execute("SET GLOBAL sql_select_limit = 1", "SET GLOBAL autocommit = 0")
+    mesh = mesh_with_pool()
+    with mesh.connect("pooled") as client:
+        assert ask(client, "INSERT INTO t VALUES (2), (3)").affected == 2
+        assert ask(client, "SELECT id FROM t ORDER BY id").rows == ((1,), (2,), (3,))
+        ask(client, "SET sql_select_limit = 2")
+        assert len(ask(client, "SELECT id FROM t").rows) == 2
+        ask(client, "SET sql_select_limit = DEFAULT")
+        assert len(ask(client, "SELECT id FROM t").rows) == 3
+    assert server.execute("SELECT COUNT(*) FROM pooled.t") == [(3,)]

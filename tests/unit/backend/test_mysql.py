@@ -311,7 +311,10 @@ async def test_bringing_to_a_state_sends_the_difference_once(server: Server) -> 
     work = asyncio.get_running_loop().create_task(server.connection.bring_to(wanted))
     await server.answer(canned.ok())
     await work
-    assert server.sent() == frame(b"\x03SET NAMES utf8mb4, sql_mode = 'ANSI'", 0)
+    assert server.sent() == frame(
+        b"\x03SET NAMES utf8mb4, autocommit = 1, sql_select_limit = 18446744073709551615, sql_mode = 'ANSI'",
+        0,
+    )
     assert server.connection.state == wanted
     await server.connection.bring_to(wanted)
     assert server.sent() == b""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dbmesh.backend.state import (
     ACCESS_MODE,
     ISOLATION,
+    KNOWN,
     SessionState,
     Transition,
     keeping_characteristics,
@@ -18,7 +19,7 @@ from dbmesh.backend.state import (
 
 VARIABLES = st.dictionaries(
     st.sampled_from(["sql_mode", "time_zone", "autocommit", "group_concat_max_len"]),
-    st.sampled_from(["1", "0", "'ANSI'", "DEFAULT_VALUE"]),
+    st.sampled_from(["ON", "0", "'ANSI'", "DEFAULT_VALUE"]),
 )
 CHARACTERISTICS = st.fixed_dictionaries(
     {},
@@ -27,6 +28,9 @@ CHARACTERISTICS = st.fixed_dictionaries(
         ACCESS_MODE: st.sampled_from(["READ ONLY", "READ WRITE"]),
     },
 )
+
+
+FRESH = "autocommit = 1, sql_select_limit = 18446744073709551615"
 
 
 @st.composite
@@ -58,7 +62,7 @@ def apply(state: SessionState, way: Transition) -> SessionState:
             else:
                 name, _, value = part.partition(" = ")
                 variables[name] = value
-                if value == "DEFAULT":
+                if value in ("DEFAULT", KNOWN.get(name)):
                     del variables[name]
     return SessionState(names, tuple(sorted(variables.items())), tuple(sorted(users.items())))
 
@@ -76,13 +80,21 @@ def test_there_is_nothing_to_do_between_equal_states(state: SessionState) -> Non
 def test_one_statement_brings_a_new_connection_to_a_state() -> None:
     wanted = SessionState().with_variable("SQL_MODE", "'ANSI'").with_user_variable("A", "1")
     assert transition(SessionState(names=""), wanted) == Transition(
-        False, ("SET NAMES utf8mb4, sql_mode = 'ANSI', @`a` = 1",)
+        False, (f"SET NAMES utf8mb4, {FRESH}, sql_mode = 'ANSI', @`a` = 1",)
     )
 
 
 def test_giving_up_an_isolation_level_resets_the_connection() -> None:
     serializable = SessionState().with_variable(ISOLATION, "ISOLATION LEVEL SERIALIZABLE")
-    assert transition(serializable, SessionState()) == Transition(True, ("SET NAMES utf8mb4",))
+    assert transition(serializable, SessionState()) == Transition(True, (f"SET NAMES utf8mb4, {FRESH}",))
+
+
+def test_defaults_the_mesh_relies_on_are_the_same_on_every_server() -> None:
+    limited = SessionState().with_variable("sql_select_limit", "5")
+    assert transition(limited, SessionState()).statements == ("SET sql_select_limit = 18446744073709551615",)
+    assert transition(SessionState(names=""), limited).statements == (
+        "SET NAMES utf8mb4, autocommit = 1, sql_select_limit = 5",
+    )
 
 
 def test_a_variable_is_read_back_and_returns_to_its_default() -> None:
