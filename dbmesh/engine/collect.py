@@ -58,3 +58,8 @@ async def collect(connection: Connection, sql: bytes) -> Result:
     except asyncio.CancelledError:
         connection.abort()
         raise
+
+
+async def found_rows(connection: Connection) -> int:
+    """FOUND_ROWS() of the query that just ended on this connection. Raises as `collect`."""
+    return int((await collect(connection, b"SELECT FOUND_ROWS()")).rows[0][0] or 0)

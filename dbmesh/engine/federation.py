@@ -18,7 +18,7 @@ from typing import Protocol
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection, PreparedOnShard
 from dbmesh.backend.state import CHARACTERISTICS, SessionState
-from dbmesh.engine.collect import collect
+from dbmesh.engine.collect import collect, found_rows
 from dbmesh.engine.exchange import Exchange, Lane, Outcome, Sink
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, TABLE_CHANGED, MeshError, not_supported
 from dbmesh.merge.inserts import RowsWriter, make_rows_writer
@@ -160,7 +160,7 @@ class FederatedRun:
 
     async def found_rows(self) -> int:
         """FOUND_ROWS() of the final statement. Raises as `prepare`."""
-        return int((await collect(self._merge, b"SELECT FOUND_ROWS()")).rows[0][0] or 0)
+        return await found_rows(self._merge)
 
     async def drop_tables(self) -> None:
         """Drop what was made; only then may the connection be used again. Raises as `prepare`."""

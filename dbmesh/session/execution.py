@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
+from dbmesh.engine.collect import found_rows
 from dbmesh.engine.exchange import Exchange, Lane, Outcome, ShardWarning, Sink
 from dbmesh.engine.federation import MakeExecute
 from dbmesh.errors import (
@@ -427,6 +428,9 @@ async def _exchange(
         finally:
             if bound.effects is not None:
                 await take_over(session, lanes[0].connection, bound.effects)
+        if plan.calculates_found_rows:
+            # More than were returned: only the one data source that ran it knows.
+            outcome.row_count = await found_rows(lanes[0].connection)
         outcome.warnings[:] = [
             replace(warning, message=_in_logic_names(warning.message, database, bound))
             for warning in outcome.warnings

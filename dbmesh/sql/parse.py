@@ -99,6 +99,11 @@ INTO_FILE = ("SELECT … INTO OUTFILE", "read the rows and store them from the a
 
 
 _JSON_OBJECT = re.compile(r"\bJSON_OBJECT(?:AGG)?\b.*\bVALUE\b", re.IGNORECASE | re.DOTALL)
+_MODIFIERS_FIRST = re.compile(
+    r"\b((?:(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_[A-Z_]+)\s+)*(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_[A-Z_]+))(\s+)(DISTINCT(?:ROW)?|ALL)\b",
+    re.IGNORECASE,
+)
+"""`SELECT SQL_NO_CACHE DISTINCT`: sqlglot reads it the other way round only."""
 _ANY_NAME = "_alue"
 """Stands for a column called `value` while a text is read."""
 _VALUES = re.compile(r"\bVALUES\b", re.IGNORECASE)
@@ -129,7 +134,7 @@ def _parse_value_queries(text: str) -> exp.Expression | None:
 
 def _parse(text: str) -> exp.Expression:
     places = _columns_called_value(text)
-    readable = _ANY_NAME.join(_cut(text, places)) if places else text
+    readable = _MODIFIERS_FIRST.sub(r"\3\2\1", _ANY_NAME.join(_cut(text, places)) if places else text)
     try:
         trees = [tree for tree in sqlglot.parse(readable, dialect="mysql") if tree is not None]
     except SqlglotError as error:

@@ -36,3 +36,14 @@ def test_json_objects_are_made_of_columns_called_value(name: str) -> None:
     assert [column.name for column in columns] == [name.strip("`")] * 3
     for column in columns:
         assert text[column.this.meta["start"] : column.this.meta["end"] + 1].strip("`") == column.name
+
+
+@pytest.mark.parametrize(
+    "modifiers", ["SQL_CALC_FOUND_ROWS DISTINCT", "HIGH_PRIORITY  SQL_NO_CACHE\nDISTINCT", "sql_no_cache ALL"]
+)
+def test_modifiers_stand_before_distinct_or_behind(modifiers: str) -> None:
+    text = f"SELECT {modifiers} a FROM t"
+    tree = parse(text)
+    assert (tree.args.get("distinct") is not None) == ("DISTINCT" in modifiers)
+    [column] = tree.find_all(exp.Column)
+    assert text[column.this.meta["start"] :] == "a FROM t"
