@@ -31,6 +31,7 @@ class TlsChannel:
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
         self._established = False
+        self._ended = False
         self._unsent = bytearray()
 
     def start(self) -> None:
@@ -52,16 +53,19 @@ class TlsChannel:
             while True:
                 chunk = self._tls.read(262144)
                 if not chunk:
+                    self._end()
                     break
                 plain += chunk
         except ssl.SSLWantReadError:
             self._flush()
         except ssl.SSLZeroReturnError:
-            self._transport.close()
+            self._end()
         return bytes(plain)
 
     def write(self, data: bytes) -> None:
-        """Plain bytes out to the peer; held back until the handshake is done."""
+        """Plain bytes out to the peer; held back until the handshake is done, dropped once the peer has ended TLS."""
+        if self._ended:
+            return
         if not self._established:
             self._unsent += data
             return
@@ -69,6 +73,13 @@ class TlsChannel:
         while view:
             view = view[self._tls.write(view) :]
         self._flush()
+
+    def _end(self) -> None:
+        """The peer has ended TLS (close_notify) and waits for the same before it closes its socket."""
+        self._ended = True
+        self._tls.unwrap()
+        self._flush()
+        self._transport.close()
 
     def _handshake(self) -> bool:
         try:

@@ -5,6 +5,7 @@ Decides the selection, which is the same for every run, and the command lines. K
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -126,8 +127,16 @@ def _connector(
         [sys.executable, str(_INSIDE / "connector_tests.py"), *arguments],
         source,
         directory,
-        {**environment, "PYTHONPATH": path},
+        # Its C extension needs the OpenSSL it comes with, which Python must not have loaded the system's before.
+        {**environment, "PYTHONPATH": path, "LD_LIBRARY_PATH": str(_vendored())},
     )
+
+
+def _vendored() -> Path:
+    found = importlib.util.find_spec("mysql")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    return Path(next(iter(found.submodule_search_locations))) / "vendor"
 
 
 def _client_test(

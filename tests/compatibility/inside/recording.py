@@ -117,7 +117,9 @@ class RecordingResult(unittest.TextTestResult):
     def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
         """Begins a test that has not failed yet."""
         super().startTest(test)
-        begin(test.id())
+        # Some suites rename a test while it runs.
+        self._name = test.id()
+        begin(self._name)
         self._outcome, self._message = "passed", ""
 
     def _worse(self, outcome: str, message: str) -> None:
@@ -161,4 +163,4 @@ class RecordingResult(unittest.TextTestResult):
         """Ends a test: its outcome is known."""
         super().stopTest(test)
         stop_clock()
-        write(test.id(), self._outcome, self._message)
+        write(self._name, self._outcome, self._message)

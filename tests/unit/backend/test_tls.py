@@ -63,3 +63,20 @@ def test_a_changed_byte_is_an_error() -> None:
     changed[-1] ^= 1
     with pytest.raises(ssl.SSLError):
         server.receive(bytes(changed))
+
+
+def test_a_peer_that_ends_tls_is_answered_and_the_transport_closed() -> None:
+    client, to_server, server, to_client = _pair()
+    client.start()
+    for _ in range(4):
+        _carry(to_server, server, 100_000)
+        _carry(to_client, client, 100_000)
+    client.write(b"last words")
+    with pytest.raises(ssl.SSLWantReadError):
+        client._tls.unwrap()
+    client._flush()
+    assert _carry(to_server, server, 100_000) == b"last words"
+    assert to_client.closed
+    server.write(b"nobody reads this")
+    _carry(to_client, client, 100_000)
+    assert to_server.closed
