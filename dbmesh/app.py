@@ -49,7 +49,7 @@ from dbmesh.session.mesh import Database, Mesh
 
 _log = logging.getLogger(__name__)
 
-HOUSEKEEPING_INTERVAL = 5.0
+HOUSEKEEPING_INTERVAL = 1.0
 """Seconds between two looks at idle connections."""
 
 STORE_FILE = "dbmesh-store.db"

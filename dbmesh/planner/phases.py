@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from dbmesh.errors import MeshError, not_supported
+from dbmesh.errors import PARSE_ERROR, MeshError, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl import plan_ddl
 from dbmesh.planner.information_schema import plan_information_schema
@@ -28,6 +28,13 @@ from dbmesh.planner.write import plan_write
 
 _FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]*)")
 _DATA_WORDS = frozenset(("SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE", "WITH", "TABLE", "VALUES"))
+_STATEMENT = re.compile(
+    r"ALTER|ANALYZE|BACKUP|BEGIN|BINLOG|CACHE|CALL|CHANGE|CHECK|CHECKSUM|CLONE|COMMIT|CREATE|DEALLOCATE|DELETE|DESC|"
+    r"DESCRIBE|DO|DROP|EXECUTE|EXPLAIN|FLUSH|GET|GRANT|HANDLER|HELP|IMPORT|INSERT|INSTALL|KILL|LOAD|LOCK|OPTIMIZE|"
+    r"PREPARE|PURGE|RELEASE|RENAME|REPAIR|REPLACE|RESET|RESIGNAL|RESTART|REVOKE|ROLLBACK|SAVEPOINT|SELECT|SET|SHOW|"
+    r"SHUTDOWN|SIGNAL|START|STOP|TABLE|TRUNCATE|UNINSTALL|UNLOCK|UPDATE|USE|VALUES|WITH|XA"
+)
+"""The words statements of MySQL and MariaDB begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +123,13 @@ def _refuse(context: PlanContext) -> Plan | None:
 
 
 def unread(context: PlanContext) -> MeshError:
-    """The refusal of a statement no planner reads."""
+    """The refusal of a statement no planner reads; no server reads one that begins with another word than these."""
+    word = first_word(context)
+    if not _STATEMENT.fullmatch(word):
+        near = context.original_text[context.statement.shape.start :][:80]
+        return MeshError(PARSE_ERROR, near=near, line=1)
     return not_supported(
-        f"the statement {first_word(context) or context.statement.text[:20]!r}",
+        f"the statement {word!r}",
         "run it on the data source itself, or send it in another form",
     )
 

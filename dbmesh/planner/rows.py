@@ -9,6 +9,7 @@ from __future__ import annotations
 from dbmesh.errors import not_supported
 from dbmesh.planner.columns import HiddenColumns, KeyMaker, SelectItem, is_star, select_items
 from dbmesh.planner.draft import Draft, Scatter, is_aggregated, push_limit, refusal
+from dbmesh.planner.natural_order import natural_order
 from dbmesh.planner.ordering import OrderElement, item_text, order_elements
 from dbmesh.planner.plan import RowMerge, SortKey
 
@@ -29,6 +30,11 @@ def plan_rows(draft: Draft) -> Scatter:
         if grouped:
             raise refusal("SELECT DISTINCT with GROUP BY")
         order += _distinct_keys(draft, items, elements, keys)
+    elif not grouped:
+        text, natural = natural_order(draft, items, keys)
+        order += natural
+        if natural:
+            draft.edits.insert(draft.clauses.after(*_BEFORE_ORDER), " ORDER BY " + text)
     if distinct and any(key.weight is not None for key in order):
         # Padded texts are equal and their weights differ: with those beside them a node's DISTINCT finds more rows
         # than there are, and its LIMIT would cut off others.

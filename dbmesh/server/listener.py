@@ -92,13 +92,15 @@ class Listener:
         await self._empty.wait()
 
     def close_quiet(self, now: float) -> None:
-        """Close clients that have been silent beyond the idle timeout, or do not log in. Called now and then."""
+        """Close clients that have been silent beyond the idle timeout or their wait_timeout, or do not log in. Called now
+        and then."""
         for connection in tuple(self._connections):
             began = connection.logging_in_since()
             if began is not None and now - began > LOGIN_TIMEOUT:
                 connection.abort()
         for session in tuple(self.mesh.sessions.values()):
-            if not session.command_text and now - session.command_since > self._idle_timeout:
+            patience = min(self._idle_timeout, session.wait_timeout())
+            if not session.command_text and now - session.command_since > patience:
                 session.kill_connection()
 
     # ------------------------------------------------------------------ Door

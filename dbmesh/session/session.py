@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -186,6 +187,11 @@ class Session:
         """The chosen logic database, which names without a database are of. None when none was chosen, or a system schema:
         its tables are named in full."""
         return None if self.database in SYSTEM_SCHEMAS else self.database
+
+    def wait_timeout(self) -> float:
+        """Seconds the client may be silent, as it has set them itself."""
+        written = self.state.variable("wait_timeout")
+        return float(written) if written is not None and written.isdecimal() else math.inf
 
     def current_database(self) -> Database:
         """The logic database statements are planned in: without a chosen one the first that the account may use, because

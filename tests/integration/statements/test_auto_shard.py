@@ -175,3 +175,15 @@ def test_a_database_is_made_over_the_same_servers_and_dropped(auto: AutoMesh, ru
             cursor.execute("DROP DATABASE app")
     for server in auto.servers:
         assert server.execute("SHOW DATABASES LIKE 'other'") == []
+
+
+def test_rows_come_by_primary_key_where_no_order_is_asked_for(run: Run) -> None:
+    run("CREATE TABLE word (b VARCHAR(9), a INT, note INT, PRIMARY KEY (b, a))")
+    run(
+        "INSERT INTO word VALUES ('x', 3, 1), ('Y', 1, 2), ('x', 2, 3), ('w', 1, 4), ('a', 9, 5), ('z', 0, 6)"
+    )
+    by_key = [("a", 9, 5), ("w", 1, 4), ("x", 2, 3), ("x", 3, 1), ("Y", 1, 2), ("z", 0, 6)]
+    assert run("SELECT * FROM word") == by_key
+    assert run("SELECT note FROM word w WHERE a > 0 LIMIT 1, 3") == [(4,), (3,), (1,)]
+    assert run("SELECT a, b FROM word HAVING a < 3 FOR UPDATE") == [(1, "w"), (2, "x"), (1, "Y"), (0, "z")]
+    assert sorted(run("SELECT * FROM word ORDER BY NULL")) == sorted(by_key)

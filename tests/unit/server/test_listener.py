@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -96,13 +97,24 @@ async def test_a_login_that_takes_too_long_is_cut(since: float | None, ended: st
 
 
 @pytest.mark.parametrize(
-    ("text", "since", "killed"), [("", 0.0, True), ("", 50.0, False), ("SELECT 1", 0.0, False)]
+    ("text", "since", "own", "killed"),
+    [
+        ("", 0.0, math.inf, True),
+        ("", 50.0, math.inf, False),
+        ("", 50.0, 50.5, True),
+        ("SELECT 1", 0.0, 10.0, False),
+    ],
 )
-async def test_a_silent_session_is_closed_a_working_one_is_not(text: str, since: float, killed: bool) -> None:
+async def test_a_silent_session_is_closed_a_working_one_is_not(
+    text: str, since: float, own: float, killed: bool
+) -> None:
     listener = _listener()
     ends: list[bool] = []
     session = SimpleNamespace(
-        command_text=text, command_since=since, kill_connection=lambda: ends.append(True)
+        command_text=text,
+        command_since=since,
+        wait_timeout=lambda: own,
+        kill_connection=lambda: ends.append(True),
     )
     cast("Any", listener.mesh).sessions[1] = session
     listener.close_quiet(101.0)
