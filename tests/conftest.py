@@ -24,5 +24,6 @@ pytest_plugins = (
     "tests.plugins.fix_mesh",
     "tests.plugins.fix_auto_mesh",
     "tests.plugins.fix_network",
+    "tests.plugins.fix_two_databases",
     "tests.plugins.fix_leaks",
 )

@@ -18,6 +18,7 @@ from dbmesh.planner.ddl_reading import AlterTable, CreateTable, NamePlace
 from dbmesh.planner.elsewhere import database_of
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.table_definition import (
+    ColumnText,
     ForeignKey,
     Index,
     TableDefinition,
@@ -27,7 +28,7 @@ from dbmesh.planner.table_definition import (
 from dbmesh.planner.template import Edits
 from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.auto_tables import MOST_NAME, algorithm_for, built, make_table
-from dbmesh.rules.ruleset import MadeTable, RuleChange, RuleSet, ShardedTable
+from dbmesh.rules.ruleset import MadeTable, RuleChange, ShardedTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,13 @@ def new_table(
     context: PlanContext, read: CreateTable, table: DdlTable, definition: TableDefinition | None, start: int
 ) -> NewTable:
     """How a table without a rule, or with one made for it, is created; `start` is its AUTO_INCREMENT option."""
-    made = _copied(context, read) if read.like is not None else _made(context.rule_set, table, definition)
+    made = _copied(context, read) if read.like is not None else _made(context, table, definition)
     known = context.rule_set.made.get(table.name.lower())
     if known is not None:
         return _again(context, read, table, known, made, definition, start)
     if made is None or table.name.lower() in context.catalog.single_nodes:
         dropped = _dropped(context, table, definition)
-        warnings = (*_foreign_warnings(table.name, dropped), *_key_warnings(table.name, definition))
+        warnings = (*_foreign_warnings(table.name, dropped), *_key_warnings(context, table.name, definition))
         return NewTable(table, RuleChange(), warnings, dropped, definition)
     rule = built(made, context.rule_set.own_sources)
     placed = DdlTable(rule.name, rule, rule.nodes)
@@ -94,16 +95,19 @@ def _again(
     return NewTable(table, RuleChange(numbering=numbering), (), dropped, definition)
 
 
-def _made(rule_set: RuleSet, table: DdlTable, definition: TableDefinition | None) -> MadeTable | None:
-    if definition is None or not definition.primary_key:
+def _made(context: PlanContext, table: DdlTable, definition: TableDefinition | None) -> MadeTable | None:
+    column = None if definition is None else definition.key_column
+    if definition is None or column is None or any(_reasons_to_stay(context, definition)):
         return None
-    column = definition.column(definition.primary_key[0])
-    if column is None or column.computed or any(_unseen_keys(definition)):
-        return None
-    algorithm = algorithm_for(column.type)
+    algorithm = _algorithm(context, definition, column)
     if algorithm is None:
         return None
-    return make_table(rule_set, table.name, column.name, algorithm, generates=column.automatic)
+    return make_table(context.rule_set, table.name, column.name, algorithm, generates=column.automatic)
+
+
+def _algorithm(context: PlanContext, definition: TableDefinition, column: ColumnText) -> str | None:
+    collation = column.collation or definition.collation
+    return algorithm_for(column.type, collation, exact_text=context.rule_set.exact_text_keys)
 
 
 def _copied(context: PlanContext, read: CreateTable) -> MadeTable | None:
@@ -176,14 +180,26 @@ def _unseen_keys(definition: TableDefinition) -> Iterator[Index]:
     )
 
 
-def _key_warnings(name: str, definition: TableDefinition | None) -> tuple[str, ...]:
+def _key_warnings(context: PlanContext, name: str, definition: TableDefinition | None) -> tuple[str, ...]:
     if definition is None or not definition.primary_key:
         return ()
-    return tuple(
-        f"dbmesh: '{name}' is not sharded: its unique key ({', '.join(index.columns)}) could not be kept over several "
-        f"data nodes, since it does not contain '{definition.primary_key[0]}'"
-        for index in _unseen_keys(definition)
-    )
+    return tuple(f"dbmesh: '{name}' is not sharded: {why}" for why in _reasons_to_stay(context, definition))
+
+
+def _reasons_to_stay(context: PlanContext, definition: TableDefinition) -> Iterator[str]:
+    """Why a table with a primary key is left whole, as far as a client should be told."""
+    for index in _unseen_keys(definition):
+        yield (
+            f"its unique key ({', '.join(index.columns)}) could not be kept over several data nodes, since it does not "
+            f"contain '{(definition.primary_key or ('',))[0]}'"
+        )
+    column = definition.key_column
+    if column is not None and (column.computed or column.defaults):
+        yield f"the server makes the values of '{column.name}'"
+    elif column is not None and _algorithm(context, definition, column) is None:
+        yield f"equal values of '{column.name}' can be written in several ways"
+    if definition.calls_sequence:
+        yield "a sequence is on one data node"
 
 
 def plan_auto_table(context: PlanContext, read: CreateTable, table: DdlTable) -> TextPlan:

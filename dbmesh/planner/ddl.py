@@ -78,7 +78,6 @@ _REFUSED = {
     "SCHEMA": "logic databases are configuration: write a database-*.yaml file",
     "PROCEDURE": "keep the logic in the application; a procedure sees one data source only",
     "FUNCTION": "keep the logic in the application; a function sees one data source only",
-    "SEQUENCE": "write a keyGenerateStrategy",
 }
 _OBJECTS = frozenset(
     ("TABLE", "TABLES", "INDEX", "VIEW", "TRIGGER", "DATABASE", "SCHEMA", "PROCEDURE", "FUNCTION", "SEQUENCE")
@@ -205,6 +204,24 @@ def _plan_from_query(context: PlanContext, place: NamePlace, *, temporary: bool 
     return plan_shots(context, target, (shot,))
 
 
+def _plan_sequence(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    """A sequence (MariaDB) is one object on one data source, whoever takes its numbers."""
+    if reader.looks_at("CREATE", "TEMPORARY"):
+        raise not_supported("a temporary sequence", "make it without TEMPORARY")
+    new = reader.looks_at("CREATE")
+    while not reader.accept("SEQUENCE"):
+        reader.take()
+    if not reader.accept("IF", "NOT", "EXISTS"):
+        reader.accept("IF", "EXISTS")
+    place = read_place(reader)
+    table = table_at(context, place, new=True)
+    if table.rule is not None:
+        raise not_supported(f"a sequence with the name of the table '{table.name}'", "choose another name")
+    if new:
+        check_single(context, table.nodes[0].data_source, table.name)
+    return plan_everywhere(context, table, place)
+
+
 def _plan_create_trigger(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     while not reader.accept("TRIGGER"):
         reader.take()
@@ -291,13 +308,13 @@ def _plan_rename(context: PlanContext, reader: LexemeReader) -> ShardPlan:
 
 
 def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
-    views = reader.looks_at("DROP", "VIEW")
+    views = reader.peek(1).word in ("VIEW", "SEQUENCE")
     read = read_drop_table(reader)
     tables = [table_at(context, place, new=True) for place in read.tables]
     if read.temporary or views:
         ruled = next((table for table in tables if table.rule is not None), None)
         if ruled is not None:
-            what = "DROP VIEW" if views else "DROP TEMPORARY TABLE"
+            what = f"DROP {reader.lexemes[1].word}" if views else "DROP TEMPORARY TABLE"
             raise not_supported(f"{what} of the logic table '{ruled.name}'", "use DROP TABLE")
     by_source = _actual_tables(tables)
     edits_of = _list_edits(context, read)
@@ -378,6 +395,9 @@ _PLANNERS: Mapping[tuple[str, str], Callable[[PlanContext, LexemeReader], ShardP
     ("ALTER", "TABLE"): _plan_alter_table,
     ("DROP", "TABLE"): _plan_drop_table,
     ("DROP", "VIEW"): _plan_drop_table,
+    ("CREATE", "SEQUENCE"): _plan_sequence,
+    ("ALTER", "SEQUENCE"): _plan_sequence,
+    ("DROP", "SEQUENCE"): _plan_drop_table,
     ("DROP", "INDEX"): _plan_index,
     ("DROP", "TRIGGER"): _plan_drop_trigger,
 }

@@ -247,10 +247,10 @@ def _read_drop(reader: LexemeReader, gone: list[str]) -> None:
 
 
 def read_drop_table(reader: LexemeReader) -> TableList:
-    """Reads DROP [TEMPORARY] TABLE [IF EXISTS] a, b [RESTRICT | CASCADE]."""
+    """Reads DROP [TEMPORARY] TABLE | VIEW | SEQUENCE [IF EXISTS] a, b [RESTRICT | CASCADE]."""
     reader.expect("DROP")
     temporary = reader.accept("TEMPORARY")
-    if reader.accept_any("TABLE", "TABLES", "VIEW") is None:
+    if reader.accept_any("TABLE", "TABLES", "VIEW", "SEQUENCE") is None:
         raise reader.error()
     if_exists = reader.accept("IF", "EXISTS")
     tables = read_place_list(reader)

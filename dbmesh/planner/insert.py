@@ -30,6 +30,7 @@ from dbmesh.planner.plan import ShardPlan, SideEffects, Verb
 from dbmesh.planner.resolve import find_table
 from dbmesh.planner.session_values import SessionValue
 from dbmesh.planner.side_effects import side_effects
+from dbmesh.planner.table_definition import names_sequence
 from dbmesh.planner.template import Edits, Frame, Template, quote_name
 from dbmesh.planner.text_plan import names_of, part_frame
 from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
@@ -53,7 +54,7 @@ def plan_insert(context: PlanContext) -> ShardPlan:
     table = find_table(context, reading.table.name)
     verb = Verb.REPLACE if reading.replaces else Verb.INSERT
     has_query = any(lexeme.word in ("SELECT", "TABLE", "WITH") for lexeme in reader.lexemes)
-    if not reading.rows or has_query:
+    if not reading.rows or has_query or names_sequence(reader.lexemes):
         return plan_query_insert(context, verb, parse(_as_insert(context)), reading, reader.lexemes)
     if isinstance(table, SingleTable):
         return plan_single_table(context, verb, reading.table, table, reader.lexemes)

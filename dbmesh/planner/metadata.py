@@ -104,6 +104,7 @@ class _Shows:
             (("KEYS",), self._index),
             (("CREATE", "TABLE"), self._create_table),
             (("CREATE", "VIEW"), self._create_table),
+            (("CREATE", "SEQUENCE"), self._create_table),
             (("CREATE", "DATABASE"), self._create_database),
             (("CREATE", "SCHEMA"), self._create_database),
             (("TRIGGERS",), lambda: self._listed_by_server(TRIGGERS)),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from dbmesh.errors import UNKNOWN_TABLE, MeshError, not_supported
+from dbmesh.errors import UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError, not_supported
 from dbmesh.model import ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.elsewhere import database_of
@@ -212,20 +212,38 @@ def _reference(context: PlanContext, index: int, node: exp.Table, root: exp.Expr
     own = database_of(context, None if database is None else database.name, identifier.name)
     key = context.rule_set.key(own, identifier.name)
     alias = node.args.get("alias")
+    # A sequence is no source of columns: it stands in no FROM.
+    call = node.parent if isinstance(node.parent, exp.Anonymous) else None
+    if call is not None and call.name.upper() == "LASTVAL":
+        raise not_supported(
+            "the last value of a sequence, which one connection remembers",
+            "keep the number NEXT VALUE FOR gives",
+        )
     return TableReference(
         index=index,
         node=node,
         database=own,
         key=key,
-        table=find_table(context, identifier.name, own),
+        table=find_table(context, identifier.name, own)
+        if call is None
+        else _sequence(context, identifier.name, own),
         schema=context.catalog.table(key),
         alias=alias.name if alias is not None and alias.name else identifier.name,
-        aliased=alias is not None and bool(alias.name),
+        aliased=call is not None or (alias is not None and bool(alias.name)),
         quoted=bool(identifier.args.get("quoted")),
         start=start,
         end=end,
-        scope=scope_of(node) or root,
+        scope=call or scope_of(node) or root,
     )
+
+
+def _sequence(context: PlanContext, name: str, database: str) -> AnyTable:
+    try:
+        return find_table(context, name, database)
+    except MeshError as error:
+        if error.kind is not UNKNOWN_TABLE:
+            raise
+        raise MeshError(UNKNOWN_SEQUENCE, database=database, table=name) from error
 
 
 def find_table(context: PlanContext, name: str, database: str | None = None) -> AnyTable:

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
 from dbmesh.planner.template import quote_name
+from dbmesh.sql.sequences import SEQUENCE_CALLS
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnText:
-    """A column as written: its name, the first word of its type, and what decides whether a key can be read from it."""
+    """A column as written: its name, the first word of its type, and what decides whether a key can be read from it.
+    `defaults`: a row may leave it to a DEFAULT that is not NULL, or to ON UPDATE. `collation` is '' where it has none of
+    its own."""
 
     name: str
     type: str
     automatic: bool
     computed: bool
+    defaults: bool = False
+    collation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +59,20 @@ class Index:
 @dataclass(frozen=True, slots=True)
 class TableDefinition:
     """What a table's definition says. `primary_key` holds column names; None when a part of it is a prefix or an
-    expression, so that equal keys need not be equal values."""
+    expression, so that equal keys need not be equal values. `calls_sequence`: a column takes the next value of one.
+    `collation` is that of columns that name none, '' when the database's."""
 
     columns: tuple[ColumnText, ...]
     primary_key: tuple[str, ...] | None
     indexes: tuple[Index, ...]
     foreign_keys: tuple[ForeignKey, ...]
+    calls_sequence: bool = False
+    collation: str = ""
+
+    @property
+    def key_column(self) -> ColumnText | None:
+        """The first column of the primary key."""
+        return self.column(self.primary_key[0]) if self.primary_key else None
 
     def column(self, name: str) -> ColumnText | None:
         """The column of that name, compared without case."""
@@ -85,9 +99,11 @@ def read_definition(reader: LexemeReader) -> TableDefinition:
     primary: tuple[str, ...] | None = ()
     indexes: list[Index] = []
     foreign: list[ForeignKey] = []
+    sequences = False
     for item in _items(reader):
         own = LexemeReader(reader.statement, item)
         word = item[0].word
+        sequences = sequences or names_sequence(item)
         if word in ("KEY", "INDEX"):
             indexes.append(_index(own, "", unique=False))
         elif word in _KEYS:
@@ -106,7 +122,23 @@ def read_definition(reader: LexemeReader) -> TableDefinition:
             elif is_unique:
                 indexes.append(Index("", (column.name,), unique=True))
             foreign += [] if reference is None else [reference]
-    return TableDefinition(tuple(columns), primary, tuple(indexes), tuple(foreign))
+    collation = _default_collation(reader.lexemes[reader.position :])
+    return TableDefinition(tuple(columns), primary, tuple(indexes), tuple(foreign), sequences, collation)
+
+
+def _default_collation(options: Sequence[Lexeme]) -> str:
+    """The table option COLLATE [=] name."""
+    for at, lexeme in enumerate(options[:-1]):
+        if lexeme.word == "COLLATE":
+            behind = options[at + 1 :]
+            return behind[1 if behind[0].text == "=" and len(behind) > 1 else 0].value.lower()
+    return ""
+
+
+def names_sequence(lexemes: Sequence[Lexeme]) -> bool:
+    """Whether an expression takes a number of a sequence (MariaDB)."""
+    words = [lexeme.word for lexeme in lexemes]
+    return not SEQUENCE_CALLS.isdisjoint(words) or ("VALUE", "FOR") in pairwise(words)
 
 
 def _index(reader: LexemeReader, symbol: str, *, unique: bool) -> Index:
@@ -164,7 +196,8 @@ def _key_columns(reader: LexemeReader) -> tuple[str, ...] | None:
 def _column(reader: LexemeReader) -> tuple[ColumnText, bool, bool, ForeignKey | None]:
     name = reader.expect_name().value
     type_word = reader.take().text.upper() if not reader.at_end else ""
-    primary = unique = automatic = computed = False
+    primary = unique = automatic = computed = defaults = False
+    collation = ""
     reference: ForeignKey | None = None
     while not reader.at_end:
         if reader.looks_at("("):
@@ -173,13 +206,22 @@ def _column(reader: LexemeReader) -> tuple[ColumnText, bool, bool, ForeignKey | 
             reference = _inline_reference(reader)
         elif reader.accept("COMMENT"):
             reader.take()
+        elif reader.accept("COLLATE"):
+            collation = reader.take().value.lower()
+        elif reader.accept("DEFAULT"):
+            defaults = defaults or reader.peek().word != "NULL"
+        elif reader.accept("ON", "UPDATE"):
+            defaults = True
         else:
             word = reader.take().word
             primary = primary or word == "PRIMARY" or (word == "KEY" and not unique)
             unique = unique or word == "UNIQUE"
             automatic = automatic or word == "AUTO_INCREMENT"
             computed = computed or word in ("AS", "GENERATED")
-    return ColumnText(name, type_word, automatic, computed), primary, unique, reference
+            # An attribute of a text column: the _bin collation of its character set.
+            collation = "_bin" if word == "BINARY" and not collation else collation
+    column = ColumnText(name, type_word, automatic, computed, defaults, collation)
+    return column, primary, unique, reference
 
 
 def _inline_reference(reader: LexemeReader) -> ForeignKey:

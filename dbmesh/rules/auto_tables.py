@@ -17,6 +17,7 @@ from dbmesh.rules.ruleset import KeyGeneratorConfig, MadeTable, RuleSet, Sharded
 from dbmesh.rules.sections import validate
 from dbmesh.rules.sharding import build_sharding
 from dbmesh.rules.source import SourceFile
+from dbmesh.rules.text_keys import is_binary
 
 GENERATOR: Final = "auto_increment"
 MOST_NAME: Final = 64
@@ -40,29 +41,18 @@ _INTEGERS: Final = frozenset(
         "SERIAL",
     ]
 )
-_HASHED: Final = frozenset(
-    [
-        "CHAR",
-        "VARCHAR",
-        "CHARACTER",
-        "NCHAR",
-        "NVARCHAR",
-        "NATIONAL",
-        "DECIMAL",
-        "DEC",
-        "NUMERIC",
-        "FIXED",
-        "DATE",
-        "DATETIME",
-    ]
-)
+_TEXTS: Final = frozenset(["CHAR", "VARCHAR", "CHARACTER", "NCHAR", "NVARCHAR", "NATIONAL"])
+_HASHED: Final = frozenset(["DECIMAL", "DEC", "NUMERIC", "FIXED", "DATE", "DATETIME"])
 
 
-def algorithm_for(column_type: str) -> str | None:
-    """MOD or HASH_MOD for a column of this type (its first word, upper case). None where one value can be written in
-    ways that could not be told to be equal: such a table is not sharded."""
+def algorithm_for(column_type: str, collation: str = "", *, exact_text: bool = False) -> str | None:
+    """MOD or HASH_MOD for a column of this type (its first word, upper case) and collation. None where one value can be
+    written in ways that could not be told to be equal: such a table is not sharded, or 'a' and 'A' would be two keys on
+    two data nodes. With `exact_text` the operator promises one spelling."""
     if column_type in _INTEGERS:
         return "MOD"
+    if column_type in _TEXTS:
+        return "HASH_MOD" if exact_text or is_binary(collation) else None
     return "HASH_MOD" if column_type in _HASHED else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dbmesh.errors import TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_TABLE, MeshError
+from dbmesh.errors import TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError
 from dbmesh.planner.elsewhere import InAnotherDatabase
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
@@ -88,7 +88,7 @@ def _another(session: Session, error: InAnotherDatabase, text: str) -> Database:
 def stale(session: Session, error: MeshError) -> Database | None:
     """The database whose catalog should be read again before this error is believed: a table may have been created on a
     data source behind the mesh's back. At most once in `RELOAD_INTERVAL`, so that a wrong name costs nothing."""
-    if error.kind not in (UNKNOWN_TABLE, TABLES_UNREAD):
+    if error.kind not in (UNKNOWN_TABLE, UNKNOWN_SEQUENCE, TABLES_UNREAD):
         return None
     database = session.mesh.database(str(error.values.get("database")))
     if database is None or session.now() - database.loaded_at <= RELOAD_INTERVAL:

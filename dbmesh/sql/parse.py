@@ -17,6 +17,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from dbmesh.errors import INVALID_TEXT, PARSE_ERROR, MeshError, not_supported
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.row_values import in_brackets, value_queries, without_brackets
+from dbmesh.sql.sequences import as_operators, name_sequences
 from dbmesh.sql.shape import Shape
 
 NEAR_CHARACTERS = 80
@@ -112,6 +113,11 @@ _BEGINS_WITH_VALUES = re.compile(r"\s*VALUES\b", re.IGNORECASE)
 
 def parse(text: str) -> exp.Expression:
     """The tree of one statement. Raises MeshError(PARSE_ERROR)."""
+    readable, sequences = as_operators(text)
+    return name_sequences(_parse_any(readable), sequences)
+
+
+def _parse_any(text: str) -> exp.Expression:
     if _BEGINS_WITH_VALUES.match(text):
         rows = _parse_value_queries(text)
         if rows is None:

@@ -65,6 +65,34 @@ def test_a_text_key_is_hashed_and_a_table_without_key_is_single(auto: AutoMesh, 
     assert run("SELECT n FROM code WHERE code = 'c3'") == [(3,)]
 
 
+@pytest.mark.parametrize(
+    ("definition", "why"),
+    [
+        (
+            "id CHAR(36) COLLATE utf8mb4_bin PRIMARY KEY DEFAULT (UUID())",
+            "the server makes the values of 'id'",
+        ),
+        ("id DATETIME(6) DEFAULT NOW(6), PRIMARY KEY (id)", "the server makes the values of 'id'"),
+        ("id VARCHAR(20) PRIMARY KEY", "equal values of 'id' can be written in several ways"),
+    ],
+)
+def test_a_table_whose_keys_only_a_server_knows_stays_whole(
+    auto: AutoMesh, run: Run, definition: str, why: str
+) -> None:
+    run(f"CREATE TABLE t ({definition}, n INT)")
+    assert why in run("SHOW WARNINGS")[0][2]
+    assert auto.tables() == {"ds_0.t"}
+    if "DEFAULT" in definition:
+        run("INSERT INTO t (n) VALUES (1)")
+        run("INSERT INTO t (n) VALUES (2)")
+        assert run("SELECT n FROM t ORDER BY n") == [(1,), (2,)]
+        return
+    run("INSERT INTO t VALUES ('a', 1)")
+    for equal in ("A", "a ", "á"):
+        with pytest.raises(pymysql.err.IntegrityError, match="Duplicate entry"):
+            run(f"INSERT INTO t VALUES ('{equal}', 2)")
+
+
 def test_drop_and_create_again(auto: AutoMesh, run: Run) -> None:
     run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY)")
     run("INSERT INTO t VALUES (NULL), (NULL)")
