@@ -69,7 +69,7 @@ class Sink(Protocol):
 class Lane:
     """One lent connection and the shots it runs one after another. `pipeline` is the connection again where all of
     them only read, are wanted in any case, and may be sent at once. `executes` are sent in place of the shots' texts:
-    COM_STMT_EXECUTEs of the statements they were prepared as; rows come in binary form. `kept` says that its session keeps
+    the commands (payloads) that execute what they were prepared as; with `binary`, rows come in binary form. `kept` says that its session keeps
     the connection, and on it what no other has: a transaction, locks, variables, temporary tables, a cursor. `places` are
     the shots' places among all of the statement, one lane behind the other unless given."""
 
@@ -77,6 +77,7 @@ class Lane:
     shots: tuple[Shot, ...]
     pipeline: Pipeline | None = None
     executes: tuple[bytes, ...] | None = None
+    binary: bool = False
     kept: bool = False
     places: tuple[int, ...] = ()
 
@@ -118,7 +119,7 @@ class Exchange:
         self._merger: RowMerger | ReturnedRowsMerger | None = None
         # Mergers know text rows: binary ones are turned into them where the merge looks into rows.
         self._binary = (
-            any(lane.executes for lane in lanes) and isinstance(answer, RowMerge) and answer.reads_rows
+            any(lane.binary for lane in lanes) and isinstance(answer, RowMerge) and answer.reads_rows
         )
         self._as_text: Callable[[Sequence[bytes]], list[bytes]] | None = None
         # The rows of each source, until they are too many to be held.

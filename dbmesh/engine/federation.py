@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dbmesh.backend.connection import Connection
@@ -20,6 +20,7 @@ from dbmesh.backend.mysql import MySQLConnection, PreparedOnShard
 from dbmesh.backend.state import CHARACTERISTICS, SessionState
 from dbmesh.engine.collect import collect, found_rows
 from dbmesh.engine.exchange import Exchange, Lane, Outcome, Sink
+from dbmesh.engine.prepared import Execution
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, TABLE_CHANGED, MeshError, not_supported
 from dbmesh.merge.inserts import RowsWriter, make_rows_writer
 from dbmesh.merge.limits import MergeLimits
@@ -66,10 +67,6 @@ class UnderWay(Protocol):
         ...
 
 
-MakeExecute = Callable[[int, Sequence[int] | None], bytes]
-"""The COM_STMT_EXECUTE of a prepared statement, by its id on the server and which of the client's parameters its `?` are;
-None for all, in order."""
-
 Announce = Callable[[UnderWay | None], None]
 """Told what runs from now on; None between two parts."""
 
@@ -110,7 +107,7 @@ class FederatedRun:
         self._merge = merge
         self._limits = limits
         self._announce = announce
-        self._prepared: PreparedOnShard | None = None
+        self._prepared: int | None = None
         self._clean = False
 
     async def prepare(self, definitions: Sequence[TableDefinition]) -> None:
@@ -134,16 +131,18 @@ class FederatedRun:
         self._announce(None)
 
     async def finish(
-        self, state: SessionState, sink: Sink, merge_limits: MergeLimits, execute: MakeExecute | None = None
+        self, state: SessionState, sink: Sink, merge_limits: MergeLimits, execution: Execution | None = None
     ) -> Outcome:
-        """Run the final statement in the session's `state`; with `execute` it is prepared and executed, and its rows are
-        binary ones. Raises as `prepare`."""
+        """Run the final statement in the session's `state`; with `execution` it is prepared and executed. Raises as
+        `prepare`."""
         await self._merge.bring_to(final_state(state))
         shot = Shot(self._federation.merge_node, self._federation.final)
-        payloads: tuple[bytes, ...] | None = None
-        if execute is not None:
-            payloads = (execute((await self.prepare_final()).statement_id, None),)
-        exchange = Exchange((Lane(self._merge, (shot,), executes=payloads),), Relay(), sink, merge_limits)
+        lane = Lane(self._merge, (shot,))
+        if execution is not None:
+            ready = await execution.prepare(self._merge, self._federation.final, None)
+            self._forget_prepared(ready.statement_id)
+            lane = replace(lane, executes=(ready.payload,), binary=execution.binary)
+        exchange = Exchange((lane,), Relay(), sink, merge_limits)
         self._announce(exchange)
         outcome = await exchange.run()
         self._announce(None)
@@ -153,10 +152,15 @@ class FederatedRun:
         """Prepare the final statement. Raises as `prepare`."""
         if not isinstance(self._merge, MySQLConnection):
             raise MeshError(INTERNAL, reason="a merge node that cannot prepare was asked to")
-        self._prepared = await self._merge.prepare(self._federation.final)
-        # Its tables will not stay: nobody may find it prepared.
-        self._merge.prepared.pop(self._federation.final, None)
-        return self._prepared
+        prepared = await self._merge.prepare(self._federation.final)
+        self._forget_prepared(prepared.statement_id)
+        return prepared
+
+    def _forget_prepared(self, statement_id: int | None) -> None:
+        """Its tables will not stay: nobody may find it prepared."""
+        self._prepared = statement_id
+        if isinstance(self._merge, MySQLConnection):
+            self._merge.prepared.pop(self._federation.final, None)
 
     async def found_rows(self) -> int:
         """FOUND_ROWS() of the final statement. Raises as `prepare`."""
@@ -165,7 +169,7 @@ class FederatedRun:
     async def drop_tables(self) -> None:
         """Drop what was made; only then may the connection be used again. Raises as `prepare`."""
         if self._prepared is not None and isinstance(self._merge, MySQLConnection):
-            self._merge.send_only(make_statement_command(Command.STMT_CLOSE, self._prepared.statement_id))
+            self._merge.send_only(make_statement_command(Command.STMT_CLOSE, self._prepared))
         names = ", ".join(scan.table for scan in self._federation.scans)
         await collect(self._merge, f"DROP TEMPORARY TABLE IF EXISTS {names}".encode())
         self._clean = True

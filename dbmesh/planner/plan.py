@@ -384,7 +384,8 @@ class BoundStatement(NamedTuple):
 
     * `keeps_parameters`: the shots still contain `?` and can be prepared on the shards; otherwise parameters are
       written into the SQL.
-    * `parameters`: which of the client's parameters each of several shots takes, in the order of its `?`.
+    * `parameters`: which of the client's parameters each of several shots takes, in the order of its `?`; None for all,
+      as the client wrote them.
     * `generated_id`: first key the mesh generated for this INSERT, None when it generated none.
     * `alternative`: what to run instead when the merge turns out, by the columns' types, not to be exact.
     * `effects`: what the session has to take over from the only connection that runs it.
@@ -397,7 +398,7 @@ class BoundStatement(NamedTuple):
     keeps_parameters: bool = False
     generated_id: int | None = None
     alternative: Callable[[MeshError], BoundStatement] | None = None
-    parameters: tuple[int, ...] = ()
+    parameters: tuple[int, ...] | None = None
     effects: SideEffects | None = None
     own: Question | None = None
 

@@ -102,7 +102,7 @@ class SelectPlan:
             for target, frame in zip(routing.targets, frames, strict=True)
         )
         instead = partial(self._federated, call) if self.federation is not None else None
-        parameters = frames[0].parameters if keep else ()
+        parameters = frames[0].parameters if keep else None
         own = None if self.own is None else self.own.question(routing.targets[0], call, merge)
         return BoundStatement(
             shots, merge, self.names, keep, alternative=instead, parameters=parameters, own=own

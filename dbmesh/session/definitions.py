@@ -19,7 +19,7 @@ from typing_extensions import TypeIs
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.exchange import Lane, Sink
-from dbmesh.engine.federation import MakeExecute
+from dbmesh.engine.prepared import Execution
 from dbmesh.errors import ShardError
 from dbmesh.planner.plan import BoundStatement, OwnStatement, ShardPlan
 from dbmesh.session.corrections import Corrections, DefinitionCache
@@ -69,7 +69,7 @@ async def corrected(
     plan: ShardPlan,
     bound: BoundStatement,
     lanes: Sequence[Lane],
-    execute: MakeExecute | None,
+    way: Execution | None,
     sink: Sink,
 ) -> Sink:
     """A sink that gets the columns one server tells. They are asked for on the first lane when the plan runs for the
@@ -82,7 +82,7 @@ async def corrected(
         if not plan.reads_only or not _ends_early(connection):
             return sink
         session.announce(Reading(connection))
-        told = await _columns_of(connection, bound.own.statement(), execute)
+        told = await _columns_of(connection, bound.own.statement(), way)
         session.announce(None)
     return CorrectedSink(sink, plan, cache, told, empty=empty)
 
@@ -93,18 +93,19 @@ def _ends_early(connection: Connection) -> TypeIs[MySQLConnection]:
 
 
 async def _columns_of(
-    connection: MySQLConnection, own: OwnStatement, execute: MakeExecute | None
+    connection: MySQLConnection, own: OwnStatement, way: Execution | None
 ) -> Sequence[ColumnDefinition]:
     receiver = _ColumnReceiver()
     try:
-        if execute is None:
+        if way is None:
             connection.query(own.sql, receiver)
             return await receiver.future
-        statement_id = (await connection.prepare(own.sql)).statement_id
+        ready = await way.prepare(connection, own.sql, own.parameters)
         connection.prepared.pop(own.sql, None)
-        connection.execute(execute(statement_id, own.parameters), receiver)
+        connection.execute(ready.payload, receiver)
         columns = await receiver.future
-        connection.send_only(make_statement_command(Command.STMT_CLOSE, statement_id))
+        if ready.statement_id is not None:
+            connection.send_only(make_statement_command(Command.STMT_CLOSE, ready.statement_id))
         return columns
     except asyncio.CancelledError:
         connection.abort()

@@ -16,7 +16,7 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import found_rows
 from dbmesh.engine.exchange import Exchange, Lane, Outcome, ShardWarning, Sink
-from dbmesh.engine.federation import MakeExecute
+from dbmesh.engine.prepared import Execution
 from dbmesh.errors import (
     INTERNAL,
     NOT_SUPPORTED,
@@ -167,6 +167,12 @@ def free_connection(
     return connection, False
 
 
+def prepares(database: Database, bound: BoundStatement) -> bool:
+    """Whether a statement can be prepared where it runs: it keeps its parameters, and all its data sources can."""
+    sources = database.rule_set.data_sources
+    return bound.keeps_parameters and all(sources[shot.data_source].kind == "mysql" for shot in bound.shots)
+
+
 async def bind(session: Session, database: Database, plan: ShardPlan, call: Call) -> BoundStatement:
     """`plan.bind`, once there are enough numbers for the rows of an INSERT. Raises MeshError."""
     while True:
@@ -187,10 +193,10 @@ async def run(
     sink: ResultSink,
     *,
     more: bool = False,
-    execute: MakeExecute | None = None,
+    way: Execution | None = None,
 ) -> None:
     """Run a bound statement and write its whole answer to `sink`. `more` tells that another result follows; a statement
-    that keeps its parameters is run by `execute`. Raises MeshError or ShardError (in logic names)."""
+    that keeps its parameters is run in this `way`. Raises MeshError or ShardError (in logic names)."""
     session.refuse_in_broken_transaction()
     told: list[ShardWarning] = []
     if plan.implicit_commit:
@@ -214,7 +220,7 @@ async def run(
         work = _exchange(session, database, plan, bound, sink, undo=False)
         outcome = await in_own_transaction(session, work)
     else:
-        outcome = await _merged_or_federated(session, database, plan, bound, sink, execute=execute)
+        outcome = await _merged_or_federated(session, database, plan, bound, sink, way=way)
     outcome.warnings += told
     _remember(session, plan, bound, outcome)
     if isinstance(plan, TextPlan) and plan.verb is Verb.DDL:
@@ -342,17 +348,17 @@ async def _merged_or_federated(
     sink: Sink,
     *,
     undo: bool = True,
-    execute: MakeExecute | None = None,
+    way: Execution | None = None,
 ) -> Outcome:
     """The merge, or the federation; federation too when the merger finds values it cannot combine exactly, as long as
     the sink has got no rows that could not be taken back."""
     if isinstance(bound.answer, Federation | SystemFederation):
-        return await _federated(session, database, plan, bound, sink, execute)
+        return await _federated(session, database, plan, bound, sink, way)
     if bound.alternative is None:
-        return await _exchange(session, database, plan, bound, sink, undo=undo, execute=execute)
+        return await _exchange(session, database, plan, bound, sink, undo=undo, way=way)
     attempt = _Attempt(sink)
     try:
-        return await _exchange(session, database, plan, bound, attempt, undo=undo, execute=execute)
+        return await _exchange(session, database, plan, bound, attempt, undo=undo, way=way)
     except MeshError as refusal:
         if refusal.kind is not NOT_SUPPORTED or not attempt.taken_back():
             raise
@@ -363,9 +369,9 @@ async def _merged_or_federated(
             raise refusal from another
         if isinstance(sink, ResultSink | RowsInMemory):
             sink.use_names(instead.names)
-        if isinstance(sink, ResultSink) and execute is not None:
+        if isinstance(sink, ResultSink) and way is not None and way.binary:
             sink.pass_binary()
-        return await _federated(session, database, plan, instead, sink, execute)
+        return await _federated(session, database, plan, instead, sink, way)
 
 
 async def _federated(
@@ -374,12 +380,12 @@ async def _federated(
     plan: ShardPlan,
     bound: BoundStatement,
     sink: Sink,
-    execute: MakeExecute | None = None,
+    way: Execution | None = None,
 ) -> Outcome:
     try:
         if isinstance(bound.answer, SystemFederation):
             return await run_system(session, database, bound, sink)
-        return await run_federated(session, database, plan, bound, sink, execute)
+        return await run_federated(session, database, plan, bound, sink, way)
     except (MeshError, ShardError) as error:
         if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
             await session.mesh.reload(database)
@@ -403,7 +409,7 @@ async def _exchange(
     sink: Sink,
     *,
     undo: bool = True,
-    execute: MakeExecute | None = None,
+    way: Execution | None = None,
 ) -> Outcome:
     exchange: Exchange | None = None
     loan = Loan(session, _state_for(session, plan, bound))
@@ -415,10 +421,10 @@ async def _exchange(
         undoable = not plan.reads_only and len(bound.shots) > 1 and bool(session.transaction.branches)
         if undoable and undo:
             await session.transaction.begin_statement()
-        target = await corrected(session, database, plan, bound, loan.lanes, execute, target)
+        target = await corrected(session, database, plan, bound, loan.lanes, way, target)
         lanes = loan.lanes
-        if execute is not None:
-            lanes = [await _prepared(lane, execute, bound.parameters) for lane in lanes]
+        if way is not None:
+            lanes = [await _prepared(lane, way, bound.parameters) for lane in lanes]
         exchange = Exchange(lanes, answer, target, session.mesh.limits)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
@@ -450,13 +456,10 @@ async def _exchange(
         loan.free()
 
 
-async def _prepared(lane: Lane, execute: MakeExecute, parameters: Sequence[int]) -> Lane:
+async def _prepared(lane: Lane, way: Execution, parameters: Sequence[int] | None) -> Lane:
     """The lane with its shots prepared on its connection, ready to be executed. Raises ShardError or MeshError."""
-    connection = lane.connection
-    if not isinstance(connection, MySQLConnection):
-        raise MeshError(INTERNAL, reason="a data source that cannot prepare was asked to")
-    on_shard = [await connection.prepare(shot.sql) for shot in lane.shots]
-    return replace(lane, executes=tuple(execute(one.statement_id, parameters) for one in on_shard))
+    ready = [await way.prepare(lane.connection, shot.sql, parameters) for shot in lane.shots]
+    return replace(lane, executes=tuple(one.payload for one in ready), binary=way.binary)
 
 
 def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> SessionState:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
-from dbmesh.engine.federation import LOAD_STATE, FederatedRun, MakeExecute, definition_of, final_state
+from dbmesh.engine.federation import LOAD_STATE, FederatedRun, definition_of, final_state
+from dbmesh.engine.prepared import Execution
 from dbmesh.errors import INTERNAL, MeshError, ShardError
 from dbmesh.planner.federation.definition import TableDefinition
 from dbmesh.planner.plan import BoundStatement, Federation, Names, Scan, ShardPlan
@@ -32,9 +33,9 @@ async def run_federated(
     plan: ShardPlan,
     bound: BoundStatement,
     sink: Sink,
-    execute: MakeExecute | None = None,
+    way: Execution | None = None,
 ) -> Outcome:
-    """Scan, load, run the final statement into `sink`, with `execute` as a prepared statement. Raises MeshError or ShardError; nothing is left behind."""
+    """Scan, load, run the final statement into `sink`, in the `way` of a prepared statement where it is one. Raises MeshError or ShardError; nothing is left behind."""
     federation = bound.answer
     if not isinstance(federation, Federation):
         raise MeshError(INTERNAL, reason="a statement without federation was to be federated")
@@ -52,7 +53,7 @@ async def run_federated(
             if bound.effects is not None:
                 await expose_insert_id(session, merge, bound.effects)
             try:
-                outcome = await run.finish(session.state, sink, merge_limits, execute)
+                outcome = await run.finish(session.state, sink, merge_limits, way)
             finally:
                 if bound.effects is not None:
                     await take_over(session, merge, bound.effects)

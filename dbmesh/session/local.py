@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypeIs
 
 from dbmesh.engine.exchange import ShardWarning
+from dbmesh.engine.prepared import TextExecution
 from dbmesh.errors import (
     DATABASE_ABSENT,
     DATABASE_DENIED,
@@ -28,7 +29,7 @@ from dbmesh.errors import (
 )
 from dbmesh.model import SqlValue
 from dbmesh.planner.information_schema import INFORMATION_SCHEMA
-from dbmesh.planner.plan import Call, Plan
+from dbmesh.planner.plan import Call, Plan, Verb
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.session_plan import (
     Begin,
@@ -57,6 +58,7 @@ from dbmesh.planner.session_plan import (
     Use,
 )
 from dbmesh.session import execution, routines
+from dbmesh.session.describing import describe_plan
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
 from dbmesh.session.planning import count_parameters, look_up
@@ -169,7 +171,7 @@ async def _set_for_statement(
     session: Session, statement: SetForStatement, sink: ResultSink, more: int
 ) -> None:
     async with variables_for_statement(session, statement.assignments):
-        await _run_with_parameters(session, statement.statement, (), sink, more=bool(more))
+        await _run_with_variables(session, statement.statement, (), sink, more=bool(more))
 
 
 async def _use(session: Session, statement: Use, sink: ResultSink, more: int) -> None:
@@ -210,12 +212,17 @@ async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSi
     text = statement.text
     if statement.variable is not None:
         literal = session.state.user_variable(statement.variable)
-        value = None if literal is None else decode_literal(literal)
+        value = _value_of(literal)
         if not isinstance(value, str):
             raise MeshError(WRONG_ARGUMENTS, command="PREPARE")
         text = value
     sql = text.encode("utf-8", "surrogateescape")
+    # A name that cannot be given to the new statement has lost the old one too.
+    session.text_statements.pop(statement.name.lower(), None)
+    database, plan, literals = look_up(session, text)
     count = count_parameters(session, text)
+    if not answers(plan):
+        await describe_plan(session, database, plan, literals, count)
     session.text_statements[statement.name.lower()] = PreparedStatement(0, sql, text, count)
     session.warnings = []
     _ok(session, sink, more, info=b"Statement prepared")
@@ -227,26 +234,35 @@ async def _text_execute(session: Session, statement: TextExecute, sink: ResultSi
         raise MeshError(UNKNOWN_STATEMENT, id=statement.name, command="EXECUTE")
     if len(statement.variables) != prepared.parameter_count:
         raise MeshError(WRONG_ARGUMENTS, command="EXECUTE")
-    parameters = []
-    for name in statement.variables:
-        literal = session.state.user_variable(name)
-        parameters.append(None if literal is None else decode_literal(literal))
-    await _run_with_parameters(session, prepared.text, parameters, sink, more=bool(more))
+    await _run_with_variables(session, prepared.text, statement.variables, sink, more=bool(more))
 
 
-async def _run_with_parameters(
-    session: Session, text: str, parameters: Sequence[SqlValue], sink: ResultSink, *, more: bool
+async def _run_with_variables(
+    session: Session, text: str, names: Sequence[str], sink: ResultSink, *, more: bool
 ) -> None:
-    """Run a statement with values for its `?`, as text (EXECUTE … USING)."""
+    """Run a statement with user variables for its `?`. Where it can be, it is executed with these variables on the data
+    sources too, so that its columns are those of an EXECUTE; else their values are written in."""
     database, plan, literals = look_up(session, text)
     if answers(plan):
-        if parameters:
+        if names:
             raise not_supported("parameters in this statement", "write the values into its text")
         await answer(session, plan, sink, more=more)
         return
-    call = Call(literals, session, parameters, False, database.key_generators)
+    parameters = [_value_of(session.state.user_variable(name)) for name in names]
+    keeps = bool(names) and plan.verb is Verb.SELECT
+    call = Call(literals, session, parameters, keeps, database.key_generators)
     bound = await execution.bind(session, database, plan, call)
-    await execution.run(session, database, plan, bound, sink, more=more)
+    way = None
+    if keeps and execution.prepares(database, bound):
+        way = TextExecution(names, no_backslash_escapes=session.lexer_flags.no_backslash_escapes)
+    elif keeps:
+        call.keep_parameters = False
+        bound = await execution.bind(session, database, plan, call)
+    await execution.run(session, database, plan, bound, sink, more=more, way=way)
+
+
+def _value_of(literal: str | None) -> SqlValue:
+    return None if literal is None else decode_literal(literal)
 
 
 async def _text_deallocate(session: Session, statement: TextDeallocate, sink: ResultSink, more: int) -> None:

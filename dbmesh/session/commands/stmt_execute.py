@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
-from dbmesh.engine.federation import MakeExecute
+from dbmesh.engine.prepared import BinaryExecution
 from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, RowMerge, ShardPlan, Verb
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
@@ -78,12 +78,12 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         call.keep_parameters = False
         return _run_numbered(session, database, plan, call, session.sink(sequence=sequence, binary=True))
     if not (bound.keeps_parameters and execution.relayable(session, database, plan, bound)):
-        make = _maker(session, database, bound, execute)
-        if make is not None:
+        way = _way(session, database, bound, execute)
+        if way is not None:
             # Executed where it is prepared; a cursor it opens for nobody. A merge that looks into rows gives text ones.
             text = isinstance(bound.answer, RowMerge) and bound.answer.reads_rows
             sink = session.sink(sequence=sequence, binary=text)
-            return execution.run(session, database, plan, bound, sink, execute=make)
+            return execution.run(session, database, plan, bound, sink, way=way)
         if bound.keeps_parameters:
             call.keep_parameters = False
             bound = plan.bind(call)
@@ -103,28 +103,20 @@ async def _run_numbered(
     await execution.run(session, database, plan, bound, sink)
 
 
-def _maker(
+def _way(
     session: Session, database: Database, bound: BoundStatement, execute: Execute
-) -> MakeExecute | None:
-    """What makes the COM_STMT_EXECUTE of a statement that is prepared on several shards or on a merge node; None where it
-    must run as text."""
-    if not bound.keeps_parameters:
+) -> BinaryExecution | None:
+    """How a statement is executed that is prepared on several shards or on a merge node; None where it must run as text."""
+    if not (isinstance(bound.answer, Federation | RowMerge) and execution.prepares(database, bound)):
         return None
-    own = replace(execute, cursor_flags=0)
-    sources = database.rule_set.data_sources
-    if not isinstance(bound.answer, Federation) and (
-        not isinstance(bound.answer, RowMerge)
-        or any(sources[shot.data_source].kind != "mysql" for shot in bound.shots)
-    ):
-        return None
-    encoding = session.encoding()
+    own, encoding = replace(execute, cursor_flags=0), session.encoding()
 
     def make(statement_id: int, parameters: Sequence[int] | None) -> bytes:
         if parameters is None or list(parameters) == list(range(len(own.values))):
             return forward_execute(own, statement_id)
         return make_execute(statement_id, [own.values[index] for index in parameters], encoding=encoding)
 
-    return make
+    return BinaryExecution(make)
 
 
 def _try_relay(

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dbmesh.backend.mysql import MySQLConnection
-from dbmesh.engine.describe import describe
-from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError, ShardError
-from dbmesh.planner.plan import Federation, ShardPlan
+from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.session import local
-from dbmesh.session.connections import Loan
-from dbmesh.session.errors import logic_error
-from dbmesh.session.federated import describe_federated
-from dbmesh.session.mesh import Database
+from dbmesh.session.describing import describe_plan
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
-from dbmesh.session.result_sink import rename, text_column
+from dbmesh.session.result_sink import text_column
 from dbmesh.wire.blocks import make_prepare_answer
 from dbmesh.wire.constants import Capability
-from dbmesh.wire.packets import ColumnDefinition, PrepareOk
+from dbmesh.wire.packets import PrepareOk
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session, Work
 
 MAX_STATEMENTS = 16_382
 """Prepared statements one session may hold: MySQL's default max_prepared_stmt_count."""
-
-Definitions = tuple[list[ColumnDefinition], list[ColumnDefinition]]
 
 
 def stmt_prepare(session: Session, payload: bytes, sequence: int) -> Work | None:
@@ -48,7 +39,7 @@ async def _prepare(session: Session, sql: bytes) -> None:
         titles = plan.columns if isinstance(plan, LocalRows) else ()
         parameters, columns = [text_column("?")] * count, [text_column(title) for title in titles]
     else:
-        parameters, columns = await _ask_shard(session, database, plan, literals, count)
+        parameters, columns = await describe_plan(session, database, plan, literals, count)
     statement_id = session.next_statement_id
     session.next_statement_id = statement_id % 0xFFFFFFFE + 1
     session.statements[statement_id] = PreparedStatement(statement_id, sql, text, count)
@@ -61,26 +52,3 @@ async def _prepare(session: Session, sql: bytes) -> None:
             status=session.status,
         )
     )
-
-
-async def _ask_shard(
-    session: Session, database: Database, plan: ShardPlan, literals: Sequence[object], count: int
-) -> Definitions:
-    """Parameters' and columns' definitions, from one data node, with logic names."""
-    shot = plan.prototype(literals)
-    names = database.names(plan.tables)
-    if isinstance(shot, Federation):
-        return await describe_federated(session, database, shot, names)
-    loan = Loan(session)
-    try:
-        connection = await loan.take_for_reading(database, shot.data_source)
-        if isinstance(connection, MySQLConnection):
-            prepared = await connection.prepare(shot.sql)
-            return list(prepared.parameters), [rename(column, names) for column in prepared.columns]
-        columns = await describe(connection, shot.sql) if plan.reads_only else ()
-        return [text_column("?")] * count, [rename(column, names) for column in columns]
-    except ShardError as error:
-        schema = database.rule_set.data_sources[shot.data_source].database
-        raise logic_error(error, names, schema) from error
-    finally:
-        loan.free()

@@ -1,0 +1,82 @@
+"""How a statement that keeps its `?` is run on a data source: prepared there first, then executed with the client's values.
+
+Decides the commands of both forms clients have: COM_STMT_EXECUTE with its values, and EXECUTE … USING user variables, whose
+columns servers tell otherwise. Knows no plans and no merges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import NamedTuple, Protocol
+
+from dbmesh.backend.connection import Connection
+from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.errors import INTERNAL, MeshError
+from dbmesh.sql.literals import encode_literal
+from dbmesh.wire.constants import Command
+
+_QUERY = Command.QUERY.to_bytes(1, "little")
+
+
+class Ready(NamedTuple):
+    """A statement prepared on a connection: the payload of the command that executes it there, and its id where it has
+    one."""
+
+    payload: bytes
+    statement_id: int | None = None
+
+
+class Execution(Protocol):
+    """The client's EXECUTE. `binary`: rows come in binary form."""
+
+    @property
+    def binary(self) -> bool: ...
+
+    async def prepare(self, connection: Connection, sql: bytes, parameters: Sequence[int] | None) -> Ready:
+        """Prepare a statement whose `?` are these of the client's parameters; None for all, in order. Raises ShardError or
+        MeshError."""
+        ...
+
+
+class BinaryExecution:
+    """COM_STMT_EXECUTE. `make` writes it for a statement's id on the server."""
+
+    binary = True
+
+    def __init__(self, make: Callable[[int, Sequence[int] | None], bytes]) -> None:
+        self._make = make
+
+    async def prepare(self, connection: Connection, sql: bytes, parameters: Sequence[int] | None) -> Ready:
+        """See `Execution`."""
+        statement_id = (await _capable(connection).prepare(sql)).statement_id
+        return Ready(self._make(statement_id, parameters), statement_id)
+
+
+class TextExecution:
+    """EXECUTE … USING `variables`, which the connection's state holds. Names on the connection are used again and again."""
+
+    binary = False
+
+    def __init__(self, variables: Sequence[str], *, no_backslash_escapes: bool) -> None:
+        self._variables = variables
+        self._no_backslash_escapes = no_backslash_escapes
+        self._numbers = count()
+
+    async def prepare(self, connection: Connection, sql: bytes, parameters: Sequence[int] | None) -> Ready:
+        """See `Execution`."""
+        name = f"dbmesh_{next(self._numbers)}"
+        text = encode_literal(
+            sql.decode("utf-8", "surrogateescape"), no_backslash_escapes=self._no_backslash_escapes
+        )
+        await _capable(connection).simple(_QUERY + f"PREPARE {name} FROM ".encode() + text)
+        chosen = self._variables if parameters is None else [self._variables[index] for index in parameters]
+        listed = ", ".join("@`" + variable.replace("`", "``") + "`" for variable in chosen)
+        using = f" USING {listed}" if listed else ""
+        return Ready(_QUERY + f"EXECUTE {name}{using}".encode("utf-8", "surrogateescape"))
+
+
+def _capable(connection: Connection) -> MySQLConnection:
+    if not isinstance(connection, MySQLConnection):
+        raise MeshError(INTERNAL, reason="a data source that cannot prepare was asked to")
+    return connection

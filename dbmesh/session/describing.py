@@ -1,0 +1,49 @@
+"""What PREPARE asks a data node: whether it takes a statement, and the definitions of its parameters and columns.
+
+Decides which node is asked, and gives logic names. Knows neither form of PREPARE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.engine.describe import describe
+from dbmesh.errors import ShardError
+from dbmesh.planner.plan import Federation, ShardPlan
+from dbmesh.session.connections import Loan
+from dbmesh.session.errors import logic_error
+from dbmesh.session.federated import describe_federated
+from dbmesh.session.mesh import Database
+from dbmesh.session.result_sink import rename, text_column
+from dbmesh.wire.packets import ColumnDefinition
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+Definitions = tuple[list[ColumnDefinition], list[ColumnDefinition]]
+
+
+async def describe_plan(
+    session: Session, database: Database, plan: ShardPlan, literals: Sequence[object], count: int
+) -> Definitions:
+    """Definitions of the `count` parameters and of the columns, from one data node, with logic names. Raises ShardError (what
+    the node says of the statement) or MeshError."""
+    shot = plan.prototype(literals)
+    names = database.names(plan.tables)
+    if isinstance(shot, Federation):
+        return await describe_federated(session, database, shot, names)
+    loan = Loan(session)
+    try:
+        connection = await loan.take_for_reading(database, shot.data_source)
+        if isinstance(connection, MySQLConnection):
+            prepared = await connection.prepare(shot.sql)
+            return list(prepared.parameters), [rename(column, names) for column in prepared.columns]
+        columns = await describe(connection, shot.sql) if plan.reads_only else ()
+        return [text_column("?")] * count, [rename(column, names) for column in columns]
+    except ShardError as error:
+        schema = database.rule_set.data_sources[shot.data_source].database
+        raise logic_error(error, names, schema) from error
+    finally:
+        loan.free()
