@@ -46,6 +46,8 @@ from dbmesh.server.accounts import Accounts
 from dbmesh.server.listener import SERVER_VERSION, Listener
 from dbmesh.session.corrections import DefinitionCache
 from dbmesh.session.mesh import Database, Mesh
+from dbmesh.transaction.coordinator import Coordinator
+from dbmesh.transaction.recovery import Recovery
 
 _log = logging.getLogger(__name__)
 
@@ -91,10 +93,12 @@ async def serve(
     pools: list[Pool] = []
     store: Store | None = None
     keeper: Keeper | None = None
+    coordinator: Coordinator | None = None
     try:
         store = await open_store(configuration, directory or Path())
         assembly = await assemble(configuration, pools, store)
         mesh = assembly.mesh
+        coordinator = mesh.coordinator
         if store is not None:
             keeper = mesh.keeper = Keeper(store, assembly, time.time, os.urandom)
         version = _announced_version(pools)
@@ -110,6 +114,7 @@ async def serve(
         if accounts.need_full_login:
             tasks.start(_make_rsa_key(listener), "rsa key")
         tasks.start(_keep_house(listener, pools), "housekeeping")
+        tasks.start(Recovery(mesh.coordinator).serve(), "recovery of transactions")
         # What was made by now lives until the end: the collector need never look at it again.
         gc.collect()
         gc.freeze()
@@ -127,6 +132,8 @@ async def serve(
             raise failures[0]
     finally:
         await tasks.close()
+        if coordinator is not None:
+            await coordinator.forget()
         for pool in pools:
             await pool.close()
         if keeper is not None:
@@ -215,7 +222,7 @@ class Assembly:
         self._tables_known: dict[str, dict[str, Mapping[str, TableSchema]]] = {}
         self._keys: dict[Place, str] = {}
         databases = {name.lower(): self._database(rule_set) for name, rule_set in rule_sets.items()}
-        self.mesh = Mesh(configuration, databases, self._reload, self._loop.time())
+        self.mesh = Mesh(configuration, databases, self._reload, self._loop.time(), os.urandom(8))
 
     async def add(self, rule_set: RuleSet) -> None:
         """One more logic database, its catalog read."""

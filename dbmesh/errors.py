@@ -200,6 +200,26 @@ TRANSACTION_ROLLED_BACK = _shard(
     "was rolled back",
     retryable=True,
 )
+TRANSACTION_UNDER_WAY = _client(
+    "TRANSACTION_UNDER_WAY",
+    1568,
+    "25001",
+    "Transaction characteristics can't be changed while a transaction is in progress",
+)
+TRANSACTION_UNKNOWN = _shard(
+    "TRANSACTION_UNKNOWN",
+    1105,
+    "08007",
+    "dbmesh: whether the transaction is committed is not known yet: data source '{data_source}', which decides, cannot "
+    "be reached ({reason}); it is settled as a whole when it can, see dbmesh transactions list",
+)
+NO_DECISIONS = _shard(
+    "NO_DECISIONS",
+    1105,
+    "25000",
+    "dbmesh: nothing was committed: data source '{data_source}' cannot keep decisions in table {table} ({reason}); a "
+    "transaction over several data sources needs it, or transaction.defaultType: LOCAL",
+)
 POOL_EXHAUSTED = _shard(
     "POOL_EXHAUSTED",
     1040,

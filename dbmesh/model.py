@@ -16,6 +16,10 @@ SqlValue = int | float | Decimal | str | bytes | datetime.date | datetime.dateti
 """A decoded SQL value: of a literal, of a bound parameter, of a sharding key."""
 
 
+DECISION_TABLE = "dbmesh_txn"
+"""The mesh's own table on data sources, which no client sees (`transaction.decisions`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataNode:
     """One actual table in one data source: `ds_1.t_order_3`."""

@@ -7,7 +7,7 @@ answers come out through a receiver, in order, one at a time. Knows nothing of p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from dbmesh.backend.state import SessionState
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
@@ -134,13 +134,18 @@ class Connection(Protocol):
         ...
 
 
+@runtime_checkable
 class Pipeline(Protocol):
     """What a connection can do besides whose server reads ahead."""
+
+    def abort(self) -> None:
+        """See `Connection`."""
+        ...
 
     def query_all(self, statements: Sequence[bytes], receiver: Receiver) -> None:
         """Send statements together; the server runs them one after another, whatever becomes of those before.
         `receiver` gets one answer after another, as of so many calls of `query`: a failed one is followed by the
-        rest. For statements that only read."""
+        rest. For statements that only read, or of which the later ones fail by themselves when an earlier one did."""
         ...
 
     def execute_all(self, payloads: Sequence[bytes], receiver: Receiver) -> None:

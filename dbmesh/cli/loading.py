@@ -35,6 +35,6 @@ def describe(directory: Path, mistake: Mistake) -> str:
     return f"{place}: {key}{mistake.message}\n    fix: {mistake.fix}"
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, several: str = "") -> str:
+    """`1 file`, `2 files`; `several` where the plural is another."""
+    return f"{number} {noun}" if number == 1 else f"{number} {several or noun + 's'}"

@@ -47,6 +47,10 @@ rules_app = typer.Typer(no_args_is_help=True, help="Check rules and print their 
 app.add_typer(rules_app, name="rules")
 ddl_app = typer.Typer(no_args_is_help=True, help="See and finish DDL that stopped half-way.")
 app.add_typer(ddl_app, name="ddl")
+transactions_app = typer.Typer(
+    no_args_is_help=True, help="See and end branches of transactions that were left prepared."
+)
+app.add_typer(transactions_app, name="transactions")
 
 
 def _print_version(wanted: bool) -> None:
@@ -244,6 +248,44 @@ def resume(
     from dbmesh.cli.ddl import resume_statement
 
     resume_statement(config, statement)
+
+
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
+
+
+@transactions_app.command("list")
+def list_branches(config: Config, as_json: Json = False) -> None:
+    """List the branches of this mesh's transactions that are prepared on a data source right now.
+
+    Branches of commits under way are among them, for milliseconds.
+
+    \b
+    dbmesh transactions list --config DIR
+    """
+    from dbmesh.cli.transactions import list_transactions
+
+    list_transactions(config, as_json=as_json)
+
+
+@transactions_app.command()
+def resolve(
+    config: Config,
+    older_than: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="End what stays prepared for so long.")
+    ] = 2.0,
+    as_json: Json = False,
+) -> None:
+    """Commit or roll back the branches that a dead process left prepared, as their decider says.
+
+    Running sidecars do the same by themselves every few seconds. Branches of
+    other transaction managers are never touched.
+
+    \b
+    dbmesh transactions resolve --config DIR
+    """
+    from dbmesh.cli.transactions import resolve_transactions
+
+    resolve_transactions(config, older_than, as_json=as_json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
-from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
+from dbmesh.model import DECISION_TABLE, ColumnFamily, ColumnSchema, TableSchema
 
 
 @runtime_checkable
@@ -84,6 +84,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
         (row[0] or b"").decode("utf-8", "surrogateescape")
         for row in (await collect(connection, _GUARDED)).rows
     }
+    columns.pop(DECISION_TABLE, None)
     return {
         table: TableSchema(
             name=table,

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dbmesh.backend.connection import Connection
+from dbmesh.backend.connection import Connection, Pipeline
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row
 
@@ -63,3 +63,46 @@ async def collect(connection: Connection, sql: bytes) -> Result:
 async def found_rows(connection: Connection) -> int:
     """FOUND_ROWS() of the query that just ended on this connection. Raises as `collect`."""
     return int((await collect(connection, b"SELECT FOUND_ROWS()")).rows[0][0] or 0)
+
+
+class _Answers:
+    """A receiver of so many answers, one after another; `future` resolves to all of them."""
+
+    def __init__(self, count: int) -> None:
+        self.future: asyncio.Future[list[Result | Exception]] = asyncio.get_running_loop().create_future()
+        self._count = count
+        self._answers: list[Result | Exception] = []
+        self._result = Result()
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        self._result = Result(tuple(columns))
+
+    def rows(self, rows: list[bytes]) -> None:
+        self._result.rows.extend(decode_text_row(row) for row in rows)
+
+    def done(self, ok: OkPacket, *, more: bool) -> None:
+        self._result.ok = ok
+        if not more:
+            self._answered(self._result)
+
+    def failed(self, error: Exception) -> None:
+        self._answered(error)
+
+    def _answered(self, answer: Result | Exception) -> None:
+        self._answers.append(answer)
+        self._result = Result()
+        if len(self._answers) == self._count and not self.future.done():
+            self.future.set_result(self._answers)
+
+
+async def collect_all(connection: Pipeline, statements: Sequence[bytes]) -> list[Result | Exception]:
+    """Send statements together; what each of them came to, ShardError and MeshError among it.
+
+    A cancelled wait leaves answers under way, so the connection is closed."""
+    answers = _Answers(len(statements))
+    connection.query_all(statements, answers)
+    try:
+        return await answers.future
+    except asyncio.CancelledError:
+        connection.abort()
+        raise

@@ -32,7 +32,7 @@ from dbmesh.rules.ruleset import (
     DataSourceConfig,
     RuleSet,
     TableRule,
-    User,
+    TransactionType,
 )
 from dbmesh.rules.sections import suggestion, validate
 from dbmesh.rules.sharding import Sharding, build_sharding
@@ -52,7 +52,8 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
     """The configuration in these files (name → text). `secrets(kind, name)` gives the value of `${env:NAME}` and
     `${file:path}`, or None. Other file names are ignored. Raises ConfigurationError with every mistake."""
     mistakes: list[Mistake] = []
-    users, properties, store = _load_global(files, secrets, mistakes)
+    settings = _load_global(files, secrets, mistakes)
+    properties = settings.properties
     databases: dict[str, RuleSet] = {}
     named_in: dict[str, str] = {}
     names = sorted(name for name in files if fnmatchcase(name, DATABASE_FILES))
@@ -84,7 +85,7 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
         mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, "name one of a logic database's data sources"))
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
-    return Configuration(MappingProxyType(databases), users, properties, store)
+    return replace(settings, databases=MappingProxyType(databases))
 
 
 def _merge_node(rules: RuleSet, properties: Mapping[str, PropertyValue]) -> str | None:
@@ -93,24 +94,34 @@ def _merge_node(rules: RuleSet, properties: Mapping[str, PropertyValue]) -> str 
     return name if source is not None and source.kind == "mysql" else None
 
 
-def _load_global(
-    files: Mapping[str, str], secrets: Secrets, mistakes: list[Mistake]
-) -> tuple[tuple[User, ...], Mapping[str, PropertyValue], str | None]:
+def _load_global(files: Mapping[str, str], secrets: Secrets, mistakes: list[Mistake]) -> Configuration:
+    """What `global.yaml` says, without databases."""
+    settings = Configuration({}, (), build_properties(None, {}))
     if GLOBAL_FILE not in files:
         mistakes.append(Mistake(GLOBAL_FILE, 0, "", "there is no such file", "add it with authority.users"))
-        return (), build_properties(None, {}), None
+        return settings
     source = read_source(GLOBAL_FILE, files[GLOBAL_FILE])
-    users: tuple[User, ...] = ()
-    properties = build_properties(None, {})
-    store: str | None = None
     if not source.mistakes or source.value is not None:
         section = validate(source, (), source.value, GlobalFile)
         if section is not None:
-            users = build_users(source, section.authority, secrets)
-            properties = build_properties(source, section.props)
-            store = _store(source, section.mode)
+            settings = Configuration(
+                {},
+                build_users(source, section.authority, secrets),
+                build_properties(source, section.props),
+                _store(source, section.mode),
+                _transaction_type(source, section.transaction.default_type),
+            )
     mistakes.extend(source.mistakes)
-    return users, properties, store
+    return settings
+
+
+def _transaction_type(source: SourceFile, name: str) -> TransactionType:
+    try:
+        return TransactionType(name.upper())
+    except ValueError:
+        path = ("transaction", "defaultType")
+        source.report(path, f"unknown transaction type '{name}'", suggestion(name, list(TransactionType)))
+        return TransactionType.XA
 
 
 def _store(source: SourceFile, mode: object) -> str | None:

@@ -261,6 +261,17 @@ class RepositorySection(Section):
     )
 
 
+class TransactionSection(Section):
+    """How transactions that write to several data sources commit."""
+
+    default_type: str = Field(
+        default="XA",
+        description="XA: as one, by two-phase commit. LOCAL: one data source after another, with a warning.",
+    )
+    provider_type: str | None = Field(default=None, description="Accepted for ShardingSphere's files.")
+    props: Properties = Field(default_factory=dict, description="Accepted for ShardingSphere's files.")
+
+
 class GlobalFile(Section):
     """The file `global.yaml`. Sections of ShardingSphere that mean nothing here are accepted as they are."""
 
@@ -269,7 +280,7 @@ class GlobalFile(Section):
         description="repository of type SQLite: the file of the store; all else is accepted, this version runs standalone.",
     )
     authority: AuthoritySection = Field(default_factory=lambda: AuthoritySection())
-    transaction: Any = Field(default=None, description="Accepted.")
+    transaction: TransactionSection = Field(default_factory=lambda: TransactionSection())
     sql_parser: Any = Field(default=None, description="Accepted.")
     sql_federation: Any = Field(default=None, description="Accepted.")
     sql_translator: Any = Field(default=None, description="Accepted.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
 from dbmesh.errors import NO_ROUTE, MeshError
@@ -424,6 +425,15 @@ class User:
     databases: tuple[str, ...] | None = None  # None: every database
 
 
+class TransactionType(Enum):
+    """How a transaction that writes to several data sources commits."""
+
+    XA = "XA"
+    """As one, by two-phase commit."""
+    LOCAL = "LOCAL"
+    """One data source after another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """A whole configuration directory: logic databases by lower-case name, users and properties.
@@ -436,3 +446,4 @@ class Configuration:
     users: tuple[User, ...]
     properties: Mapping[str, int | float | str | bool]
     store: str | None = None
+    transaction_type: TransactionType = TransactionType.XA

@@ -15,7 +15,7 @@ from dbmesh.backend.state import SessionState, keeping_characteristics
 from dbmesh.engine.exchange import Lane
 from dbmesh.errors import DATA_SOURCE_LOST, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
-from dbmesh.session.mesh import Database
+from dbmesh.session.mesh import Database, place_of
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -64,7 +64,7 @@ class Loan:
                     await connection.bring_to(self._reachable(connection))
                 await _stand_in(connection, database, data_source)
             if transactional:
-                await self._join(database, data_source, connections[0], plan)
+                await self._join(database, data_source, connections[0], writes=not plan.reads_only)
             if plan.pin is not None:
                 self._pin(database, data_source, connections[0], plan.pin)
             share = -(-len(own) // len(connections))
@@ -80,6 +80,15 @@ class Loan:
             ]
         # Lanes in the order of the shots: the first shot's columns and counts are the answer's.
         self.lanes = [lane for data_source in by_source for lane in lanes[data_source]]
+
+    async def take_for_snapshot(self, database: Database) -> None:
+        """Every data source joins the transaction at once: what is committed from here on is not seen. Raises as `take`."""
+        for data_source in sorted(database.pools):
+            connection = (await self._connections(database, data_source, 1, transactional=True))[0]
+            if connection.state != self._state:
+                await connection.bring_to(self._reachable(connection))
+            await _stand_in(connection, database, data_source)
+            await self._join(database, data_source, connection, writes=False)
 
     async def take_for_reading(self, database: Database, data_source: str) -> Connection:
         """One connection outside any transaction's rules, for questions about a statement. Raises as `take`."""
@@ -155,13 +164,14 @@ class Loan:
         return connections
 
     async def _join(
-        self, database: Database, data_source: str, connection: Connection, plan: ShardPlan
+        self, database: Database, data_source: str, connection: Connection, *, writes: bool
     ) -> None:
         transaction = self._session.transaction
         key = database.connection_key(data_source)
         if key not in transaction.branches:
-            await transaction.join(key, connection, f"{database.name}.{data_source}")
-        if not plan.reads_only:
+            place = place_of(database.pools[data_source].config)
+            await transaction.join(key, connection, f"{database.name}.{data_source}", place)
+        if writes:
             transaction.branches[key].wrote = True
 
     def _unpin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
@@ -215,13 +225,19 @@ def _lane(connection: Connection, placed: Sequence[tuple[int, Shot]], *, togethe
 
 
 async def free_after_error(session: Session, error: MeshError | ShardError) -> None:
-    """What an error does to the open transaction: a deadlock or a lost connection ends it everywhere."""
+    """What an error does to the open transaction: a deadlock or a lost connection ends it everywhere, and so does a lock wait
+    of a transaction on several data sources, which may be half of a deadlock."""
     transaction = session.transaction
-    lost = [branch for branch in transaction.branches.values() if not branch.connection.usable]
-    if not transaction.open or not (lost or error.number in ROLLED_BACK_BY_SERVER):
-        return
     branches = list(transaction.branches.values())
+    lost = any(not branch.connection.usable for branch in branches)
+    # Nobody sees a deadlock over several data sources; it ends when one of them has waited too long.
+    circle = error.number == LOCK_WAIT_TIMEOUT and len(branches) > 1
+    if not transaction.open or not (lost or circle or error.number in ROLLED_BACK_BY_SERVER):
+        return
     await transaction.roll_back()
     session.release_branches(branches)
-    if lost:
+    if lost or circle:
         session.broken_transaction = str(error)
+
+
+LOCK_WAIT_TIMEOUT = 1205

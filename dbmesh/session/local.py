@@ -25,6 +25,7 @@ from dbmesh.errors import (
     UNKNOWN_THREAD,
     WRONG_ARGUMENTS,
     MeshError,
+    ShardError,
     not_supported,
 )
 from dbmesh.model import SqlValue
@@ -58,6 +59,7 @@ from dbmesh.planner.session_plan import (
     Use,
 )
 from dbmesh.session import execution, routines
+from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
@@ -116,7 +118,21 @@ async def _begin(session: Session, statement: Begin, sink: ResultSink, more: int
     session.warnings = await session.end_transaction(commit=True)
     session.transaction.begin(statement.characteristics)
     session.transaction.isolation = isolation
+    if "SNAPSHOT" in statement.characteristics.upper():
+        await _open_snapshot(session)
     _ok(session, sink, more)
+
+
+async def _open_snapshot(session: Session) -> None:
+    """WITH CONSISTENT SNAPSHOT begins everywhere at once, or not at all."""
+    loan = Loan(session)
+    try:
+        await loan.take_for_snapshot(session.current_database())
+    except (MeshError, ShardError):
+        await session.end_transaction(commit=False)
+        raise
+    finally:
+        loan.free()
 
 
 async def _commit(session: Session, statement: Commit, sink: ResultSink, more: int) -> None:

@@ -21,8 +21,10 @@ from dbmesh.planner.plan import KeyGenerator, Names, Shot
 from dbmesh.planner.planner import Planner
 from dbmesh.rules.joint import join
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.rules.ruleset import Configuration, RuleChange, RuleSet
+from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, RuleSet
 from dbmesh.session.corrections import DefinitionCache
+from dbmesh.transaction.coordinator import Coordinator
+from dbmesh.transaction.xid import Place
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -66,6 +68,11 @@ class Database:
         """What a session keeps its connection to a data source under: the same for every logic database on a server, so
         that a transaction over several sees its own rows."""
         return self.connection_keys.get(data_source) or f"{self.name}.{data_source}"
+
+
+def place_of(config: DataSourceConfig) -> Place | None:
+    """Where a data source is, if its server knows XA."""
+    return Place(config.host, config.port, config.database) if config.kind == "mysql" else None
 
 
 def join_databases(databases: Sequence[Database]) -> Database:
@@ -138,7 +145,8 @@ class RuleKeeper(Protocol):
 
 class Mesh:
     """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
-    them. `reload` reads a database's catalog again and returns its successor."""
+    them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
+    other process has."""
 
     def __init__(
         self,
@@ -146,6 +154,7 @@ class Mesh:
         databases: Mapping[str, Database],
         reload: Callable[[Database], Awaitable[Database]],
         started_at: float,
+        instance: bytes,
     ) -> None:
         self.started_at = started_at
         self.configuration = configuration
@@ -164,6 +173,7 @@ class Mesh:
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
+        self.coordinator = Coordinator(self._decision_places, instance)
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}
 
@@ -195,6 +205,15 @@ class Mesh:
     def default_database(self) -> Database:
         """Serves sessions that have not chosen a database: any will do for SELECT 1."""
         return next(iter(self.databases.values()))
+
+    def _decision_places(self) -> dict[Place, Pool]:
+        """Where a distributed transaction can have branches."""
+        return {
+            place: pool
+            for database in self.databases.values()
+            for pool in database.merge_pools.values()
+            if (place := place_of(pool.config)) is not None
+        }
 
     async def reload(self, database: Database) -> None:
         """Read the catalog of a database again, after DDL or when a table was not found. One reading at a time: of two

@@ -31,6 +31,7 @@ from dbmesh.errors import (
 )
 from dbmesh.planner.plan import Names, PinReason
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
+from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet, logic_error
@@ -40,7 +41,8 @@ from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.temporary import TemporaryTables
 from dbmesh.sql.lexer import DEFAULT
-from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING, Branch, Transaction
+from dbmesh.transaction.coordinator import Branch
+from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING, Transaction
 from dbmesh.wire.collations import encoding
 from dbmesh.wire.commands import make_statement_command
 from dbmesh.wire.constants import Capability, Command, Status
@@ -159,6 +161,7 @@ class Session:
         self.autocommit = True
         self.multi_statements = bool(self.capabilities & Capability.MULTI_STATEMENTS)
         self.transaction = Transaction()
+        self.use_transaction_type(self.mesh.configuration.transaction_type)
         self.broken_transaction: str | None = None
         self.temporary: TemporaryTables | None = None
         self.pins: dict[str, tuple[Connection, PinReason]] = {}
@@ -169,6 +172,10 @@ class Session:
         self.found_rows = 0
         self.row_count = -1
         self.warnings: list[ShardWarning] = []
+
+    def use_transaction_type(self, kind: TransactionType) -> None:
+        """How this session's transactions commit from here on."""
+        self.transaction.coordinator = self.mesh.coordinator if kind is TransactionType.XA else None
 
     # ------------------------------------------------------------------ what statements ask (planner SessionView)
 

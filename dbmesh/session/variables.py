@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.engine.collect import collect
-from dbmesh.errors import UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
+from dbmesh.errors import TRANSACTION_UNDER_WAY, UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
 from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.session_plan import Assignment, Scope, SessionStatement, SetVariables
+from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import execution
 from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.planning import look_up
@@ -48,6 +49,9 @@ _OF_THE_SESSION = frozenset(
 )
 """Variables that belong to a transaction or to the way a session talks: not for one statement."""
 
+TRANSACTION_TYPE = "dbmesh_transaction_type"
+"""The variable of the mesh that says how a session's transactions commit."""
+
 _ISOLATION_VARIABLES = frozenset({"transaction_isolation", "tx_isolation"})
 _TRUE = frozenset({"1", "on", "true"})
 _FALSE = frozenset({"0", "off", "false"})
@@ -58,6 +62,7 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
     Raises MeshError or ShardError."""
     state, autocommit = session.state, session.autocommit
     next_isolation: str | None = None
+    transaction_type: TransactionType | None = None
     unproven = False
     tracks = bool(session.capabilities & Capability.SESSION_TRACK)
     tracked: dict[str, bytes | None] = {}
@@ -77,6 +82,8 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
             autocommit = _switch(assignment)
             state = state.with_variable("autocommit", None if autocommit else "0")
             tracked["autocommit"] = b"ON" if autocommit else b"OFF"
+        elif assignment.name.lower() == TRANSACTION_TYPE:
+            transaction_type = _transaction_type(session, assignment)
         else:
             state = await _system_variable(session, state, assignment)
             unproven = True
@@ -89,6 +96,8 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
         session.warnings = await session.end_transaction(commit=True)
     if next_isolation is not None:
         session.transaction.isolation = next_isolation
+    if transaction_type is not None:
+        session.use_transaction_type(transaction_type)
     session.autocommit = autocommit
     session.state = state
     session.lexer_flags = lexer_flags(state)
@@ -159,6 +168,20 @@ def _switch(assignment: Assignment) -> bool:
     if text in _FALSE:
         return False
     raise MeshError(WRONG_VALUE, name=assignment.name, value=text)
+
+
+def _transaction_type(session: Session, assignment: Assignment) -> TransactionType:
+    """The mesh's own variable. Raises MeshError WRONG_VALUE, or TRANSACTION_UNDER_WAY: branches that have begun in one
+    way end in it."""
+    if session.transaction.branches:
+        raise MeshError(TRANSACTION_UNDER_WAY)
+    name = assignment.expression.strip().strip("'\"").upper()
+    if name == "DEFAULT":
+        return session.mesh.configuration.transaction_type
+    try:
+        return TransactionType(name)
+    except ValueError:
+        raise MeshError(WRONG_VALUE, name=TRANSACTION_TYPE, value=name) from None
 
 
 async def _system_variable(session: Session, state: SessionState, assignment: Assignment) -> SessionState:

@@ -1,20 +1,26 @@
 """One session's transaction over the data sources it touches.
 
-Decides when a data source joins (lazily, with the first statement that touches it), in which order branches end, and
-what is said when an end was not atomic. Refuses to know how connections are borrowed: it is handed those that join
-and hands back those that are free again.
+Decides when a data source joins (lazily, with the first statement that touches it), as what (the first by a plain
+transaction, the others by XA branches, so that all can commit as one), and what is said when an end was not atomic.
+Refuses to know how connections are borrowed: it is handed those that join and hands back those that are free again.
 
-Several branches that wrote are committed one after another: a failure in the middle leaves a part committed. That is
-told by a warning on every such COMMIT and by the error text when it happens.
+Without a coordinator (`transaction.defaultType: LOCAL`), and where a data source knows no XA, branches that wrote are
+committed one after another: a failure in the middle leaves a part committed. That is told by a warning on every such
+COMMIT and by the error text when it happens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
-from dbmesh.errors import TRANSACTION_ROLLED_BACK, MeshError, ShardError
+from dbmesh.errors import TRANSACTION_ROLLED_BACK, TRANSACTION_UNKNOWN, MeshError, ShardError
+from dbmesh.transaction.coordinator import Branch, Coordinator, perform_xa
+from dbmesh.transaction.decisions import open_snapshot, quoted
+from dbmesh.transaction.two_phase import End, Step
+from dbmesh.transaction.xid import Place
 
 NOT_ATOMIC_WARNING = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK: the number MySQL gives to 'not everything could be undone'."""
@@ -24,20 +30,12 @@ _STATEMENT = b"`dbmesh statement`"
 
 
 @dataclass(slots=True)
-class Branch:
-    """The part of a transaction on one data source, by the name warnings and errors call it."""
-
-    data_source: str
-    connection: Connection
-    wrote: bool = False
-
-
-@dataclass(slots=True)
 class Transaction:
     """The open transaction, if any. `explicit` is true between BEGIN and its end; under autocommit=0 a transaction
     opens with the first branch. `in_steps`: a statement of several steps is under way; data sources that join get its
-    savepoint."""
+    savepoint. `coordinator` commits several branches as one; None for commits one after another."""
 
+    coordinator: Coordinator | None = None
     explicit: bool = False
     characteristics: str = ""
     isolation: str | None = None
@@ -51,23 +49,27 @@ class Transaction:
         return self.explicit or bool(self.branches)
 
     @property
-    def writers(self) -> list[Branch]:
-        """Branches that changed something."""
-        return [branch for branch in self.branches.values() if branch.wrote]
+    def read_only(self) -> bool:
+        """Whether no branch can change anything."""
+        return "READ ONLY" in self.characteristics.upper()
 
     def begin(self, characteristics: str) -> None:
         """BEGIN: nothing reaches a data source yet."""
         self.explicit = True
         self.characteristics = characteristics
 
-    async def join(self, key: str, connection: Connection, data_source: str | None = None) -> None:
+    async def join(
+        self, key: str, connection: Connection, data_source: str | None = None, place: Place | None = None
+    ) -> None:
         """Begin the branch of a data source that is touched for the first time, found by `key` from now on; savepoints
-        set so far are set there too, so that a later ROLLBACK TO finds them. Raises ShardError or MeshError; the connection then has not joined
-        and is closed, because the isolation of its next transaction may have been set already."""
+        set so far are set there too, so that a later ROLLBACK TO finds them. `place` is where a server of XA is. Raises ShardError
+        or MeshError; the connection then has not joined and is closed, because the isolation of its next transaction may
+        have been set already."""
+        branch = Branch(data_source or key, connection, place)
         try:
             if self.isolation is not None:
                 await collect(connection, f"SET TRANSACTION {self.isolation}".encode())
-            await collect(connection, f"START TRANSACTION {self.characteristics}".rstrip().encode())
+            await self._start(branch)
             for name in self.savepoints:
                 await collect(connection, f"SAVEPOINT {quoted(name)}".encode())
             if self.in_steps:
@@ -75,35 +77,38 @@ class Transaction:
         except (ShardError, MeshError):
             connection.abort()
             raise
-        self.branches[key] = Branch(data_source or key, connection)
+        self.branches[key] = branch
+
+    async def _start(self, branch: Branch) -> None:
+        """Begin: as an XA branch when the transaction has begun elsewhere and may write."""
+        if self.branches and branch.place is not None and self.coordinator is not None and not self.read_only:
+            branch.xid = self.coordinator.make_xid(list(self.branches.values()), branch.place)
+        if branch.xid is None:
+            await collect(branch.connection, f"START TRANSACTION {self.characteristics}".rstrip().encode())
+            return
+        await collect(branch.connection, f"XA START {branch.xid.sql}".encode())
+        if "SNAPSHOT" in self.characteristics.upper() and self.coordinator and branch.place:
+            await _open_snapshot(self.coordinator, branch.place, branch.connection)
 
     async def commit(self) -> str | None:
-        """Commit every branch in the order they joined. Returns the warning to add when several had written.
+        """Commit every branch. Returns the warning to add when that was not atomic, or is not complete yet.
 
-        Raises the first error met; branches after it are rolled back, those before it stay committed, and the error
-        says so. When a branch is known to be lost beforehand, all are rolled back: MeshError."""
-        writers = [branch.data_source for branch in self.writers]
-        done: list[str] = []
+        Raises the first error met when nothing is committed; TRANSACTION_UNKNOWN when nobody can tell; without a
+        coordinator an error that says which branches are. When a branch is known to be lost beforehand, all are rolled
+        back: MeshError."""
         branches = list(self.branches.values())
+        for branch in branches:
+            branch.wrote = branch.wrote and not self.read_only
         self._clear()
         lost = [branch.data_source for branch in branches if not branch.connection.usable]
         if lost:
             await _roll_back(branches)
             raise MeshError(TRANSACTION_ROLLED_BACK, data_source=lost[0])
-        for position, branch in enumerate(branches):
-            try:
-                await collect(branch.connection, b"COMMIT")
-            except (ShardError, MeshError) as error:
-                await _roll_back(branches[position + 1 :])
-                committed = [name for name in done if name in writers]
-                if committed:
-                    text = f"{error} (dbmesh: already committed on {', '.join(committed)})"
-                    raise ShardError(error.number, error.sqlstate, text) from error
-                raise
-            done.append(branch.data_source)
-        if len(writers) > 1:
-            return f"dbmesh: committed one after another on {', '.join(writers)}: not atomic"
-        return None
+        writers = [branch for branch in branches if branch.wrote]
+        prepared = all(branch.xid is not None for branch in branches[1:])
+        if self.coordinator is not None and branches and (prepared or len(writers) < 2):
+            return await _commit_as_one(self.coordinator, branches)
+        return await _commit_one_after_another(branches)
 
     async def roll_back(self) -> None:
         """Undo every branch. A branch whose connection is lost is undone by its server."""
@@ -174,17 +179,62 @@ class Transaction:
         self.savepoints = []
 
 
-async def _roll_back(branches: list[Branch]) -> None:
+async def _open_snapshot(coordinator: Coordinator, place: Place, connection: Connection) -> None:
+    """XA START knows no snapshot: the first reading opens it."""
+    await coordinator.make_table(place)
+    try:
+        await collect(connection, open_snapshot(place.schema).encode("utf-8", "surrogateescape"))
+    except ShardError:
+        coordinator.doubt_table(place)
+        raise
+
+
+async def _commit_as_one(coordinator: Coordinator, branches: Sequence[Branch]) -> str | None:
+    try:
+        ending, error = await coordinator.commit(branches)
+    except MeshError:
+        await _roll_back(branches)
+        raise
+    if ending.end is End.COMMITTED:
+        if not ending.pending:
+            return None
+        return f"dbmesh: committed; {', '.join(ending.pending)} could not be told yet ({error}) and will follow when it can"
+    assert error is not None
+    if ending.end is End.UNKNOWN and len(branches) > 1 and sum(branch.wrote for branch in branches) > 1:
+        raise MeshError(TRANSACTION_UNKNOWN, data_source=branches[0].data_source, reason=error) from error
+    raise error
+
+
+async def _commit_one_after_another(branches: Sequence[Branch]) -> str | None:
+    """In the order they joined; after an error the rest is rolled back."""
+    writers = [branch.data_source for branch in branches if branch.wrote]
+    done: list[str] = []
+    for position, branch in enumerate(branches):
+        try:
+            await collect(branch.connection, b"COMMIT")
+        except (ShardError, MeshError) as error:
+            await _roll_back(branches[position + 1 :])
+            committed = [name for name in done if name in writers]
+            if committed:
+                text = f"{error} (dbmesh: already committed on {', '.join(committed)})"
+                raise ShardError(error.number, error.sqlstate, text) from error
+            raise
+        done.append(branch.data_source)
+    if len(writers) > 1:
+        return f"dbmesh: committed one after another on {', '.join(writers)}: not atomic"
+    return None
+
+
+async def _roll_back(branches: Sequence[Branch]) -> None:
+    """Undo what is not prepared. A branch whose connection is lost is undone by its server."""
     for branch in branches:
         if not branch.connection.usable:
             branch.connection.abort()
             continue
         try:
-            await collect(branch.connection, b"ROLLBACK")
+            if branch.xid is None:
+                await collect(branch.connection, b"ROLLBACK")
+            else:
+                await perform_xa(branch.connection, branch.xid, Step.ROLL_BACK)
         except (ShardError, MeshError):
             branch.connection.abort()
-
-
-def quoted(name: str) -> str:
-    """An identifier in backquotes."""
-    return "`" + name.replace("`", "``") + "`"

@@ -19,6 +19,7 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.planner import Planner
 from dbmesh.rules.properties import PROPERTIES
+from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.commands import COMMANDS
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.session import Session
@@ -85,8 +86,10 @@ class SessionWorld:
             {"snow": Counter()},
             float("-inf"),
         )
-        configuration = cast("Any", SimpleNamespace(properties=SETTINGS))
-        self.mesh = Mesh(configuration, {"shop": database}, self._reload, 0.0)
+        configuration = cast(
+            "Any", SimpleNamespace(properties=SETTINGS, transaction_type=TransactionType.LOCAL)
+        )
+        self.mesh = Mesh(configuration, {"shop": database}, self._reload, 0.0, bytes(8))
         self.session = Session(self.mesh, self.client, self.tasks, 7, capabilities, "localhost", COMMANDS)
         self.session.database = "shop"
 

@@ -10,7 +10,7 @@ from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan
 from dbmesh.session.planning import look_up
 from dbmesh.session.result_sink import rename
-from dbmesh.transaction.transaction import quoted
+from dbmesh.transaction.decisions import quoted
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import make_column_definition, make_end_of_rows
 

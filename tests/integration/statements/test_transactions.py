@@ -65,6 +65,57 @@ SCRIPTS = {
         "ROLLBACK",
         "SELECT * FROM t_auto",
     ],
+    "over two data sources": [
+        "BEGIN",
+        "INSERT INTO t_auto VALUES (4, 'a', 1)",
+        "SAVEPOINT first",
+        "INSERT INTO t_auto VALUES (5, 'b', 1), (6, 'c', 1)",
+        "UPDATE t_user SET name = 'z' WHERE user_id IN (4, 5)",
+        "SELECT * FROM t_auto ORDER BY id",
+        "ROLLBACK TO first",
+        "INSERT INTO t_auto VALUES (7, 'd', 1)",
+        "COMMIT",
+        "SELECT * FROM t_auto ORDER BY id",
+    ],
+    "rolled back on two data sources": [
+        "BEGIN",
+        "INSERT INTO t_auto VALUES (4, 'a', 1), (5, 'b', 1)",
+        "DELETE FROM t_user WHERE user_id IN (4, 5)",
+        "ROLLBACK",
+        "SELECT * FROM t_auto",
+    ],
+    "a statement that fails on two data sources": [
+        "BEGIN",
+        "INSERT INTO t_auto VALUES (4, 'a', 1), (5, 'b', 1)",
+        "INSERT INTO t_auto VALUES (6, 'a', 1), (7, 'b', 1), (5, 'c', 1)",
+        "COMMIT AND CHAIN",
+        "INSERT INTO t_auto VALUES (8, 'a', 1), (9, 'b', 1)",
+        "ROLLBACK",
+        "SELECT * FROM t_auto ORDER BY id",
+    ],
+    "two data sources with a snapshot": [
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT",
+        "SELECT COUNT(*) FROM t_auto",
+        "INSERT INTO t_auto VALUES (4, 'a', 1), (5, 'b', 1)",
+        "COMMIT",
+        "SELECT * FROM t_auto ORDER BY id",
+    ],
+    "read only on two data sources": [
+        "START TRANSACTION READ ONLY",
+        "SELECT COUNT(*) FROM t_auto",
+        "INSERT INTO t_auto VALUES (4, 'a', 1), (5, 'b', 1)",
+        "COMMIT",
+    ],
+    "autocommit off on two data sources": [
+        "SET autocommit = 0",
+        "INSERT INTO t_auto VALUES (4, 'a', 1), (5, 'b', 1)",
+        "COMMIT",
+        "INSERT INTO t_auto VALUES (6, 'a', 1), (7, 'b', 1)",
+        "ROLLBACK",
+        "SET autocommit = 1",
+        "SELECT * FROM t_auto ORDER BY id",
+    ],
     "read only": ["START TRANSACTION READ ONLY", "INSERT INTO t_auto VALUES (4, 'a', 1)", "COMMIT"],
     "isolation": [
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
@@ -137,8 +188,9 @@ def test_every_kind_of_write_is_all_or_nothing(fresh_shop: Shop, statement: str,
         assert ask(client, "SELECT * FROM t_auto ORDER BY id").rows == rows
 
 
-def test_a_write_of_several_data_sources_says_that_it_was_not_atomic(fresh_shop: Shop) -> None:
+def test_a_local_write_of_several_data_sources_says_that_it_was_not_atomic(fresh_shop: Shop) -> None:
     with fresh_shop.target.connect() as client:
+        assert ask(client, "SET dbmesh_transaction_type = 'LOCAL'").error is None
         assert ask(client, "INSERT INTO t_auto VALUES (4, 'a', 1), (6, 'b', 1)").warnings == 0
         assert ask(client, "INSERT INTO t_auto VALUES (8, 'a', 1), (9, 'b', 1)").warnings == 1
         (level, number, text) = ask(client, "SHOW WARNINGS").rows[0]

@@ -70,5 +70,5 @@ def test_bounds(value: dict[str, int]) -> None:
 
 
 def test_sections_of_shardingsphere_without_meaning_are_accepted() -> None:
-    for key in ("mode", "transaction", "sqlParser", "sqlFederation", "sqlTranslator", "logging"):
+    for key in ("mode", "sqlParser", "sqlFederation", "sqlTranslator", "logging"):
         GlobalFile.model_validate({key: {"type": "anything", "props": [1]}})

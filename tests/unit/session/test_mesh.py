@@ -31,7 +31,7 @@ def _database(name: str = "Shop") -> Database:
 
 def _mesh(reload: Any, *databases: Database, **properties: object) -> Mesh:
     configuration = cast("Any", SimpleNamespace(properties=PROPERTIES | properties))
-    return Mesh(configuration, {one.name.lower(): one for one in databases}, reload, 0.0)
+    return Mesh(configuration, {one.name.lower(): one for one in databases}, reload, 0.0, bytes(8))
 
 
 def test_names_lead_from_actual_tables_to_logic_ones() -> None:

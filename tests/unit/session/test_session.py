@@ -12,6 +12,7 @@ from dbmesh.backend.connection import Connection
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.exchange import Exchange
 from dbmesh.errors import QUERY_INTERRUPTED, MeshError, ShardError
+from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.session import Session
 from dbmesh.transaction.transaction import Branch
 from dbmesh.wire.constants import Capability, ColumnType, Status
@@ -38,6 +39,9 @@ def test_only_a_database_the_account_may_use() -> None:
     assert caught.value.number == 1046
 
 
+_LOCAL = SimpleNamespace(transaction_type=TransactionType.LOCAL)
+
+
 class Killed:
     """A session with nothing behind it, and whether the work it was given began and ended."""
 
@@ -45,7 +49,7 @@ class Killed:
         self.client = RecordingClient()
         self.failures: list[BaseException] = []
         self.tasks = TaskOwner(self.failures.append)
-        mesh = cast("Any", SimpleNamespace(sessions={}))
+        mesh = cast("Any", SimpleNamespace(sessions={}, configuration=_LOCAL))
         capabilities = int(Capability.PROTOCOL_41)
         self.session = Session(mesh, self.client, self.tasks, 7, capabilities, "localhost", {})
         self.go_on = asyncio.Event()

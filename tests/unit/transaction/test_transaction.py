@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from dbmesh.errors import TRANSACTION_ROLLED_BACK, MeshError, ShardError
-from dbmesh.transaction.transaction import Transaction, quoted
+from dbmesh.transaction.decisions import quoted
+from dbmesh.transaction.transaction import Transaction
 from tests.plugins.scripted import ScriptedConnection, error, silence
 
 

@@ -1,0 +1,237 @@
+"""Carries out two-phase commits: what `two_phase` decides becomes statements on connections, their answers replies.
+
+Decides what each step is in SQL, which errors mean what, and when the row of a decision is forgotten. Knows no client and no
+planning; where data sources are is asked of `places`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from dbmesh.backend.connection import Connection, Flavour, Pipeline
+from dbmesh.backend.pool import Pool
+from dbmesh.backend.state import SessionState
+from dbmesh.engine.collect import collect, collect_all
+from dbmesh.errors import INTERNAL, NO_DECISIONS, MeshError, ShardError
+from dbmesh.model import DECISION_TABLE
+from dbmesh.transaction import decisions
+from dbmesh.transaction.two_phase import Ending, Machine, Member, Reply, Round, Step, commit
+from dbmesh.transaction.xid import Place, TransactionNames, Xid
+
+_log = logging.getLogger(__name__)
+
+FORGOTTEN_AT_ONCE = 500
+"""Rows deleted by one statement."""
+
+MOST_TOLD = 20_000
+"""Decisions remembered for deletion; what is not remembered is found by recovery."""
+
+SETTLE_ATTEMPTS = (0.0, 0.1, 0.4, 1.5)
+"""Seconds to wait before each attempt to reach the decider after its connection was lost in COMMIT."""
+
+_LOCK_WAIT = SessionState().with_variable("innodb_lock_wait_timeout", "2")
+"""Whoever asks for a decision must not wait long for a coordinator that lives."""
+
+
+@dataclass(slots=True)
+class Branch:
+    """The part of a transaction on one data source, by the name warnings and errors call it; `place` is where a decision
+    could be kept, `xid` its name when it can be prepared."""
+
+    data_source: str
+    connection: Connection
+    place: Place | None = None
+    xid: Xid | None = None
+    wrote: bool = False
+
+
+class Coordinator:
+    """See the module's docstring. `places` are those that decisions can be kept in, with pools no session waits in;
+    `instance` are eight random bytes."""
+
+    def __init__(self, places: Callable[[], Mapping[Place, Pool]], instance: bytes) -> None:
+        self.places = places
+        self._names = TransactionNames(instance)
+        self._made: set[Place] = set()
+        self._told: deque[tuple[Place, str]] = deque(maxlen=MOST_TOLD)
+
+    def make_xid(self, branches: Sequence[Branch], own: Place) -> Xid | None:
+        """The name of a branch that joins these, decided where they began; None when it cannot be prepared with them."""
+        decider = branches[0].place
+        if decider is None or any(branch.xid is None for branch in branches[1:]):
+            return None
+        gtrid = next((branch.xid.gtrid for branch in branches if branch.xid is not None), None)
+        return Xid(gtrid or self._names.next(), decider.sign, own.sign)
+
+    async def commit(self, branches: Sequence[Branch]) -> tuple[Ending, Exception | None]:
+        """Commit a transaction whose branches, but for the first, can be prepared. Returns how it ended, and the first
+        error met. Raises MeshError NO_DECISIONS, and nothing has been committed then."""
+        members = [Member(branch.data_source, branch.xid is not None, branch.wrote) for branch in branches]
+        decider = branches[0].place
+        if decider is not None and sum(member.wrote for member in members) > 1:
+            await self.make_table(decider)
+        run = _Commit(self, branches)
+        ending = await drive(commit(members), run.round)
+        for name in ending.pending:
+            # Still prepared on its server, which lets go of it only when the connection ends.
+            run.abort(name)
+        if ending.told and not ending.pending and decider is not None:
+            self._told.append((decider, run.gtrid))
+        return ending, run.error
+
+    async def settle(self, decider: Place, gtrid: str) -> Reply:
+        """Ask the decider on a connection of its own. Raises MeshError or ShardError when it cannot be asked now."""
+        await self.make_table(decider)
+        async with self.connection(decider) as connection:
+            await connection.bring_to(_LOCK_WAIT)
+            await collect(connection, decisions.oppose(gtrid).encode())
+            rows = (await collect(connection, decisions.look_up(gtrid).encode())).rows
+        return Reply.COMMITTED if rows == [[b"1"]] else Reply.ROLLED_BACK
+
+    async def make_table(self, place: Place) -> None:
+        """Make the table of decisions unless it is known to be there. Raises MeshError NO_DECISIONS."""
+        if place in self._made:
+            return
+        try:
+            async with self.connection(place) as connection:
+                await collect(connection, decisions.MAKE_TABLE.encode())
+        except (MeshError, ShardError) as error:
+            raise MeshError(NO_DECISIONS, data_source=place, table=DECISION_TABLE, reason=error) from error
+        self._made.add(place)
+
+    def doubt_table(self, place: Place) -> None:
+        """The table of decisions may not be there any more."""
+        self._made.discard(place)
+
+    @asynccontextmanager
+    async def connection(self, place: Place) -> AsyncIterator[Connection]:
+        """A connection of the coordinator's own. Raises MeshError."""
+        pool = self.places().get(place)
+        if pool is None:
+            raise MeshError(NO_DECISIONS, data_source=place, table=DECISION_TABLE, reason="it was taken away")
+        connection = await pool.acquire(Flavour())
+        try:
+            yield connection
+        finally:
+            pool.release(connection, asyncio.get_running_loop().time())
+
+    async def forget(self) -> None:
+        """Delete the rows of decisions that all branches have followed. What cannot be deleted now is left to
+        recovery. O(decisions since the last call)."""
+        by_place: defaultdict[Place, list[str]] = defaultdict(list)
+        while self._told:
+            place, gtrid = self._told.popleft()
+            by_place[place].append(gtrid)
+        for place, gtrids in by_place.items():
+            try:
+                async with self.connection(place) as connection:
+                    for start in range(0, len(gtrids), FORGOTTEN_AT_ONCE):
+                        some = gtrids[start : start + FORGOTTEN_AT_ONCE]
+                        await collect(connection, decisions.forget(some).encode())
+            except (MeshError, ShardError) as error:
+                _log.info("decisions on %s stay until recovery deletes them: %s", place, error)
+
+
+async def drive(
+    machine: Machine, perform: Callable[[Round], Coroutine[None, None, Mapping[str, Reply]]]
+) -> Ending:
+    """Run a machine to its end: each round is performed and its replies sent back."""
+    replies: Mapping[str, Reply] | None = None
+    while True:
+        try:
+            round_ = next(machine) if replies is None else machine.send(replies)
+        except StopIteration as stop:
+            ending: Ending = stop.value
+            return ending
+        replies = await perform(round_)
+
+
+class _Commit:
+    """One commit under way, on the transaction's own connections."""
+
+    def __init__(self, coordinator: Coordinator, branches: Sequence[Branch]) -> None:
+        self._coordinator = coordinator
+        self._branches = {branch.data_source: branch for branch in branches}
+        self._prepared = [branch.xid.own for branch in branches if branch.xid is not None and branch.wrote]
+        self.gtrid = next((branch.xid.gtrid for branch in branches if branch.xid is not None), "")
+        self.error: Exception | None = None
+
+    def abort(self, name: str) -> None:
+        """Close the connection of a branch."""
+        self._branches[name].connection.abort()
+
+    async def round(self, round_: Round) -> Mapping[str, Reply]:
+        """Every branch does its step, all at once."""
+        replies = await asyncio.gather(*(self._reply(name, step) for name, step in round_.items()))
+        return dict(zip(round_, replies, strict=True))
+
+    async def _reply(self, name: str, step: Step) -> Reply:
+        branch = self._branches[name]
+        try:
+            if step is Step.SETTLE:
+                return await self._settle(branch)
+            await self._perform(branch, step)
+        except ShardError as error:
+            self._met(error, branch, step)
+            return Reply.REFUSED
+        except MeshError as error:
+            self._met(error, branch, step)
+            return Reply.LOST
+        return Reply.DONE
+
+    def _met(self, error: Exception, branch: Branch, step: Step) -> None:
+        """The first error is the one to tell. What can still be undone on its connection keeps it."""
+        self.error = self.error or error
+        if step is Step.RECORD and branch.place is not None:
+            # Somebody may have dropped the table: the next transaction makes it again.
+            self._coordinator.doubt_table(branch.place)
+        if step not in (Step.PREPARE, Step.RECORD, Step.SETTLE):
+            branch.connection.abort()
+
+    async def _perform(self, branch: Branch, step: Step) -> None:
+        if step is Step.RECORD and branch.place is not None:
+            decision = decisions.record(branch.place.schema, self.gtrid, self._prepared)
+            await collect(branch.connection, decision.encode("utf-8", "surrogateescape"))
+        elif branch.xid is None:
+            await collect(branch.connection, b"COMMIT" if step is Step.COMMIT else b"ROLLBACK")
+        else:
+            await perform_xa(branch.connection, branch.xid, step)
+
+    async def _settle(self, decider: Branch) -> Reply:
+        """The decider's connection was lost in COMMIT, or COMMIT failed: ask for the row, a few times."""
+        assert decider.place is not None
+        decider.connection.abort()
+        for number, pause in enumerate(SETTLE_ATTEMPTS, 1):
+            await asyncio.sleep(pause)
+            try:
+                return await self._coordinator.settle(decider.place, self.gtrid)
+            except (MeshError, ShardError):
+                if number == len(SETTLE_ATTEMPTS):
+                    raise
+        raise AssertionError
+
+
+_STATEMENTS: Mapping[Step, tuple[str, ...]] = {
+    Step.PREPARE: ("XA END {}", "XA PREPARE {}"),
+    Step.COMMIT: ("XA END {}", "XA COMMIT {} ONE PHASE"),
+    # A branch the server has given up, or that has ended already, answers XA END with an error and can be rolled back.
+    Step.ROLL_BACK: ("XA END {}", "XA ROLLBACK {}"),
+    Step.COMMIT_PREPARED: ("XA COMMIT {}",),
+    Step.ROLL_BACK_PREPARED: ("XA ROLLBACK {}",),
+}
+
+
+async def perform_xa(connection: Connection, xid: Xid, step: Step) -> None:
+    """A step of an XA branch. Its statements are sent together: behind XA END that failed, the next one fails too or is
+    right. Raises the last one's ShardError, or MeshError."""
+    if not isinstance(connection, Pipeline):
+        raise MeshError(INTERNAL, reason="a branch that cannot be prepared was to be")
+    statements = [statement.format(xid.sql).encode() for statement in _STATEMENTS[step]]
+    last = (await collect_all(connection, statements))[-1]
+    if isinstance(last, Exception):
+        raise last

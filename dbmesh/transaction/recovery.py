@@ -1,0 +1,203 @@
+"""Finds branches that are prepared and left alone, and ends them as their decider says.
+
+Decides when a branch is old enough to be looked at, what is known of each, and when a row of decision may go. Asks the data
+sources only: whichever process of a mesh comes by can do it, and several at once. Branches of other transaction managers are
+never touched. How a branch is ended is `two_phase.recover`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dbmesh.engine.collect import collect
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.transaction import decisions
+from dbmesh.transaction.coordinator import Coordinator, drive, perform_xa
+from dbmesh.transaction.two_phase import End, Reply, Round, Step, recover
+from dbmesh.transaction.xid import Place, Xid, read_xid
+
+_log = logging.getLogger(__name__)
+
+LEFT_ALONE = 5.0
+"""Seconds a branch must have been seen prepared before it is taken for left alone: a commit takes milliseconds. Safe at
+any value, see `two_phase.recover`."""
+
+PASS_INTERVAL = 5.0
+"""Seconds between two looks at the data sources."""
+
+FORGET_INTERVAL = 1.0
+"""Seconds between two deletions of rows nobody needs."""
+
+COMMITTED_ROW_AGE = 60
+"""Seconds after which the row of a commit is looked at by others than its coordinator."""
+
+ROLLED_BACK_ROW_AGE = 172_800
+"""Seconds a row that says "rolled back" stays: longer than a coordinator that hangs could keep its connection to the decider
+without a word (`wait_timeout`, eight hours by default), and write its own row after all."""
+
+_DECIDER, _BRANCH = "decider", "branch"
+
+_NO_SUCH_TABLE = 1146
+_NO_SUCH_BRANCH = 1397
+_ROLLED_BACK_EMPTY = 1402
+"""ER_XA_RBROLLBACK: MariaDB says it of a prepared branch that changed nothing and whose connection has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class InDoubt:
+    """A prepared branch of this mesh: where, and where it is decided; None for a place this process does not know."""
+
+    xid: Xid
+    place: Place
+    decider: Place | None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What one look at the data sources found. `foreign`: prepared branches of others. `unreachable`: places that could not
+    be asked, with the reason."""
+
+    in_doubt: list[InDoubt] = field(default_factory=list)
+    foreign: int = 0
+    unreachable: dict[Place, str] = field(default_factory=dict)
+
+
+class Recovery:
+    """See the module's docstring."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+        self._seen: dict[Xid, float] = {}
+
+    async def serve(self) -> None:
+        """Look again and again, until cancelled. A look that fails is followed by the next."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            await self._coordinator.forget()
+            if loop.time() >= due and len(self._coordinator.places()) > 1:
+                await self.resolve(older_than=LEFT_ALONE)
+                await self.clean_up()
+                due = loop.time() + PASS_INTERVAL
+            await asyncio.sleep(FORGET_INTERVAL)
+
+    async def look(self) -> Findings:
+        """Every prepared branch on every server."""
+        findings = Findings()
+        signs = {place.sign: place for place in self._coordinator.places()}
+        found: set[Xid] = set()
+        for places in self._servers().values():
+            try:
+                rows = await self._prepared(places[0])
+            except (MeshError, ShardError) as error:
+                findings.unreachable.update(dict.fromkeys(places, str(error)))
+                continue
+            for format_id, gtrid_length, data in rows:
+                xid = read_xid(format_id, gtrid_length, data)
+                if xid is None or signs.get(xid.own) not in places:
+                    findings.foreign += 1
+                elif xid not in found:
+                    found.add(xid)
+                    findings.in_doubt.append(InDoubt(xid, signs[xid.own], signs.get(xid.decider)))
+        return findings
+
+    async def resolve(self, *, older_than: float) -> list[tuple[InDoubt, End]]:
+        """End the branches seen prepared for so many seconds; how each of their transactions ended. What could not be ended
+        now is looked at again."""
+        now = asyncio.get_running_loop().time()
+        findings = await self.look()
+        for place, reason in findings.unreachable.items():
+            _log.info("%s cannot be asked for prepared branches: %s", place, reason)
+        self._seen = {one.xid: self._seen.get(one.xid, now) for one in findings.in_doubt}
+        return [
+            (one, await self._end(one, one.decider))
+            for one in findings.in_doubt
+            if one.decider is not None and now - self._seen[one.xid] >= older_than
+        ]
+
+    async def _end(self, one: InDoubt, decider: Place) -> End:
+        async def perform(round_: Round) -> Mapping[str, Reply]:
+            (name, step), *_ = round_.items()
+            try:
+                if step is Step.SETTLE:
+                    return {name: await self._coordinator.settle(decider, one.xid.gtrid)}
+                async with self._coordinator.connection(one.place) as connection:
+                    await perform_xa(connection, one.xid, step)
+            except ShardError as error:
+                if error.number == _ROLLED_BACK_EMPTY:
+                    return {name: Reply.DONE}
+                if error.number != _NO_SUCH_BRANCH:
+                    _log.warning("branch %s on %s: %s", one.xid.gtrid, one.place, error)
+                return {name: Reply.REFUSED}
+            except MeshError as error:
+                _log.info("branch %s on %s: %s", one.xid.gtrid, one.place, error)
+                return {name: Reply.LOST}
+            return {name: Reply.DONE}
+
+        ending = await drive(recover(_DECIDER, _BRANCH), perform)
+        if not ending.pending:
+            _log.warning(
+                "transaction %s was left prepared on %s: %s", one.xid.gtrid, one.place, ending.end.value
+            )
+            return ending.end
+        return End.UNKNOWN
+
+    async def clean_up(self) -> None:
+        """Delete rows of decisions nobody needs: of commits all branches have followed, and old ones of the opposite."""
+        rows: dict[Place, list[tuple[str, bool, list[str], int]]] = {}
+        for place in self._coordinator.places():
+            try:
+                rows[place] = await self._old_rows(place)
+            except (MeshError, ShardError) as error:
+                _log.info("the decisions on %s cannot be read: %s", place, error)
+        if not any(rows.values()):
+            return
+        # Looked at after the rows were read: a branch that is not prepared now has followed its row.
+        findings = await self.look()
+        waiting = {one.xid.gtrid for one in findings.in_doubt}
+        asked = {place.sign for place in self._coordinator.places() if place not in findings.unreachable}
+        for place, found in rows.items():
+            done = [
+                gtrid
+                for gtrid, committed, branches, age in found
+                if gtrid not in waiting
+                and (asked.issuperset(branches) if committed else age >= ROLLED_BACK_ROW_AGE)
+            ]
+            if done:
+                await self._delete(place, done)
+
+    async def _delete(self, place: Place, gtrids: Sequence[str]) -> None:
+        try:
+            async with self._coordinator.connection(place) as connection:
+                await collect(connection, decisions.forget(gtrids).encode())
+        except (MeshError, ShardError) as error:
+            _log.info("decisions on %s stay for now: %s", place, error)
+
+    def _servers(self) -> dict[tuple[str, int], list[Place]]:
+        """The places on each server, which lists the branches of all its schemas."""
+        servers: dict[tuple[str, int], list[Place]] = {}
+        for place in self._coordinator.places():
+            servers.setdefault((place.host, place.port), []).append(place)
+        return servers
+
+    async def _prepared(self, place: Place) -> Iterable[tuple[int, int, bytes]]:
+        """The rows of XA RECOVER: format, length of the global part, both parts."""
+        async with self._coordinator.connection(place) as connection:
+            rows = (await collect(connection, b"XA RECOVER")).rows
+        return [(int(row[0] or 0), int(row[1] or 0), row[3] or b"") for row in rows]
+
+    async def _old_rows(self, place: Place) -> list[tuple[str, bool, list[str], int]]:
+        async with self._coordinator.connection(place) as connection:
+            try:
+                rows = (await collect(connection, decisions.old_rows(COMMITTED_ROW_AGE).encode())).rows
+            except ShardError as error:
+                if error.number == _NO_SUCH_TABLE:
+                    return []
+                raise
+        return [
+            ((row[0] or b"").decode(), row[1] == b"1", (row[2] or b"").decode().split(","), int(row[3] or 0))
+            for row in rows
+        ]

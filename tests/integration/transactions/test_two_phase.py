@@ -1,0 +1,305 @@
+"""A commit over two data sources is one commit: whatever dies, whatever is left prepared, it ends as its decider says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from dbmesh.transaction.decisions import MAKE_TABLE, record
+from dbmesh.transaction.xid import Place, Xid
+from tests.plugins import shop as shop_data
+from tests.plugins.equivalence import ask
+from tests.plugins.fix_mesh import MeshFactory, Shop, ShopFactory
+from tests.plugins.processes import wait_until
+
+pytestmark = pytest.mark.integration
+
+BOTH = "INSERT INTO t_auto VALUES (4, 'a', 1), (5, 'b', 1)"
+GTRID = "0123456789abcdef-1"
+
+
+def _prepared(shop: Shop) -> list[bytes]:
+    return [row[3] for server in shop.sources for row in server.execute("XA RECOVER")]
+
+
+def _decisions(shop: Shop) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for number, server in enumerate(shop.sources):
+        schema = shop_data.shard_schema(number)
+        if server.execute(f"SHOW TABLES FROM {schema} LIKE 'dbmesh_txn'"):
+            rows += server.execute(f"SELECT gtrid, committed FROM {schema}.dbmesh_txn")
+    return rows
+
+
+def _place(shop: Shop, number: int) -> Place:
+    port = shop.links[number].port if shop.links else shop.sources[number].port
+    return Place(shop.sources[number].host, port, shop_data.shard_schema(number))
+
+
+def _command(shop: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "from dbmesh.cli.main import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "transactions",
+        *arguments,
+        "--config",
+        str(shop.mesh.configuration),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _leave_prepared(shop: Shop, *, decided: bool | None) -> None:
+    """What a sidecar leaves that dies in a commit which began on ds_0: its branch on ds_1, which wrote a row, and in
+    `decided` the row of its decision."""
+    deciding, other = shop.sources
+    if decided is not None:
+        statement = record(shop_data.shard_schema(0), GTRID, [_place(shop, 1).sign])
+        deciding.execute(
+            MAKE_TABLE,
+            statement if decided else statement.replace(", 1, ", ", 0, "),
+            database=shop_data.shard_schema(0),
+        )
+    xid = Xid(GTRID, _place(shop, 0).sign, _place(shop, 1).sign).sql
+    other.execute(
+        f"XA START {xid}",
+        "INSERT INTO t_auto_1 VALUES (5, 'left', 1)",
+        f"XA END {xid}",
+        f"XA PREPARE {xid}",
+        database=shop_data.shard_schema(1),
+    )
+
+
+def _rows(shop: Shop) -> list[int]:
+    return sorted(row[0] for _, row in shop.on_shards("t_auto"))
+
+
+def test_a_commit_over_two_data_sources_leaves_no_trace(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as client:
+        for statements in ([BOTH], ["BEGIN", "UPDATE t_auto SET n = 2 WHERE id IN (4, 5)", "COMMIT"]):
+            for statement in statements:
+                answer = ask(client, statement)
+                assert (answer.error, answer.warnings) == (None, 0)
+        tables = ask(client, "SHOW TABLES").rows
+        assert "dbmesh_txn" not in {name for (name,) in tables}
+        assert ask(client, "SELECT * FROM dbmesh_txn").error == 1146
+    assert _prepared(fresh_shop) == []
+    wait_until(lambda: not _decisions(fresh_shop), 10, "the decisions to be forgotten")
+
+
+def test_one_data_source_is_committed_without_xa(fresh_shop: Shop) -> None:
+    before = [server.status("Com_xa_start") for server in fresh_shop.sources]
+    with fresh_shop.target.connect() as client:
+        for statement in (
+            "BEGIN",
+            "INSERT INTO t_auto VALUES (4, 'a', 1)",
+            "DELETE FROM t_auto WHERE id = 4",
+            "COMMIT",
+        ):
+            assert ask(client, statement).error is None
+    assert [server.status("Com_xa_start") for server in fresh_shop.sources] == before
+
+
+@pytest.mark.parametrize(("decided", "rows"), [(None, []), (False, []), (True, [5])])
+def test_a_running_mesh_ends_what_was_left_prepared(
+    own_shop: ShopFactory, decided: bool | None, rows: list[int]
+) -> None:
+    shop = own_shop()
+    _leave_prepared(shop, decided=decided)
+    wait_until(lambda: not _prepared(shop), 30, "the branch to be ended")
+    assert _rows(shop) == rows
+    if decided is None:
+        # Whoever wrote this row wins over a coordinator that comes back from the dead.
+        assert _decisions(shop) == [(GTRID.encode(), 0)]
+
+
+def test_the_commands_list_and_resolve(own_shop: ShopFactory) -> None:
+    shop = own_shop(start=False)
+    _leave_prepared(shop, decided=True)
+    foreign = "'another','manager',1"
+    shop.sources[0].execute(
+        f"XA START {foreign}",
+        "INSERT INTO t_auto_0 VALUES (4, 'x', 1)",
+        f"XA END {foreign}",
+        f"XA PREPARE {foreign}",
+        database=shop_data.shard_schema(0),
+    )
+    found = json.loads(_command(shop, "list", "--json").stdout)
+    assert found == {
+        "in_doubt": [
+            {
+                "transaction": GTRID,
+                "prepared_on": str(_place(shop, 1)),
+                "decided_on": str(_place(shop, 0)),
+            }
+        ],
+        "foreign": 1,
+        "unreachable": {},
+    }
+    shop.links[0].refuse()
+    refused = _command(shop, "resolve", "--older-than", "0")
+    assert refused.returncode == 1
+    assert "1 prepared branch could not be ended" in refused.stderr
+    shop.links[0].restore()
+    resolved = _command(shop, "resolve", "--older-than", "0")
+    assert resolved.returncode == 0, resolved.stderr
+    assert f"{GTRID} on {_place(shop, 1)}: committed" in resolved.stdout
+    assert _rows(shop) == [5]
+    assert len(_prepared(shop)) == 1, "another manager's branch is never touched"
+    assert "1 prepared branch of other managers" in _command(shop, "list").stdout
+    shop.sources[0].execute(f"XA ROLLBACK {foreign}")
+
+
+def test_a_data_source_that_dies_before_the_decision_rolls_back_all(own_shop: ShopFactory) -> None:
+    shop = own_shop()
+    with shop.target.connect() as client:
+        for statement in ("BEGIN", BOTH):
+            assert ask(client, statement).error is None
+        shop.sources[1].kill()
+        assert ask(client, "COMMIT").error is not None
+        shop.sources[1].start()
+        shop.sources[1].wait_ready()
+        assert ask(client, "SELECT COUNT(*) FROM t_auto").rows == ((0,),)
+    assert _prepared(shop) == []
+
+
+def test_a_decider_that_cannot_be_asked_leaves_an_unknown_that_is_settled(own_shop: ShopFactory) -> None:
+    shop = own_shop()
+    with shop.target.connect() as client:
+        ask(client, BOTH)
+        for statement in ("BEGIN", "UPDATE t_auto SET n = 2 WHERE id IN (4, 5)"):
+            assert ask(client, statement).error is None
+        # The lock of another session holds up the decision's row, and with it the commit.
+        holder = shop.sources[0].connect(shop_data.shard_schema(0), autocommit=False)
+        with holder.cursor() as cursor:
+            cursor.execute("SELECT * FROM dbmesh_txn WHERE gtrid > '' FOR UPDATE")
+        answers: list[Any] = []
+        committing = Thread(target=lambda: answers.append(ask(client, "COMMIT")))
+        committing.start()
+        wait_until(lambda: _prepared(shop), 10, "the other branch to be prepared")
+        shop.links[0].refuse()
+        shop.links[0].cut()
+        committing.join()
+        assert answers[0].error is not None
+        holder.close()
+        shop.links[0].restore()
+    wait_until(lambda: not _prepared(shop), 30, "the branch to be ended")
+    assert {row[2] for _, row in shop.on_shards("t_auto")} == {1}
+
+
+def test_a_data_source_that_dies_after_the_decision_follows(own_shop: ShopFactory) -> None:
+    shop = own_shop()
+    with shop.target.connect() as client:
+        ask(client, BOTH)
+        for statement in ("BEGIN", "UPDATE t_auto SET n = 2 WHERE id IN (4, 5)"):
+            assert ask(client, statement).error is None
+        holder = shop.sources[0].connect(shop_data.shard_schema(0), autocommit=False)
+        with holder.cursor() as cursor:
+            cursor.execute("SELECT * FROM dbmesh_txn WHERE gtrid > '' FOR UPDATE")
+        answers: list[Any] = []
+        committing = Thread(target=lambda: answers.append(ask(client, "COMMIT")))
+        committing.start()
+        wait_until(lambda: _prepared(shop), 10, "the other branch to be prepared")
+        shop.links[1].refuse()
+        shop.links[1].cut()
+        holder.close()
+        committing.join()
+        assert (answers[0].error, answers[0].warnings) == (None, 1)
+        assert "shop.ds_1 could not be told yet" in str(ask(client, "SHOW WARNINGS").rows)
+        shop.links[1].restore()
+        wait_until(lambda: not _prepared(shop), 30, "the branch to be ended")
+        assert ask(client, "SELECT n FROM t_auto").rows == ((2,), (2,))
+
+
+def test_a_circle_of_locks_over_two_data_sources_ends_one_transaction(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as one, fresh_shop.target.connect() as other:
+        for client, first in ((one, 4), (other, 5)):
+            ask(client, "SET innodb_lock_wait_timeout = 1")
+            ask(client, "BEGIN")
+            ask(client, f"UPDATE t_user SET name = 'first' WHERE user_id = {first}")
+        ask(other, "SET innodb_lock_wait_timeout = 20")
+        waiting = Thread(target=lambda: ask(other, "UPDATE t_user SET name = 'second' WHERE user_id = 4"))
+        waiting.start()
+        assert ask(one, "UPDATE t_user SET name = 'second' WHERE user_id = 5").error == 1205
+        waiting.join()
+        assert ask(one, "SELECT 1").error == 1105, "the transaction is gone, and the client has to notice"
+        assert ask(one, "ROLLBACK").error is None
+        assert ask(other, "COMMIT").error is None
+        rows = ask(one, "SELECT name FROM t_user WHERE user_id IN (4, 5) ORDER BY user_id").rows
+        assert rows == (("second",), ("first",))
+
+
+def test_without_the_privilege_nothing_is_committed_and_the_way_out_is_told(
+    fresh_shop: Shop, mesh_with: MeshFactory
+) -> None:
+    server = fresh_shop.sources[0]
+    schema = shop_data.shard_schema(0)
+    server.execute(
+        "DROP USER IF EXISTS poor@'%'",
+        "CREATE USER poor@'%' IDENTIFIED BY 'poor'",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.* TO poor@'%'",
+        f"DROP TABLE IF EXISTS {schema}.dbmesh_txn",
+    )
+    mesh = mesh_with(start=False)
+    file = mesh.configuration / "database-shop.yaml"
+    text = file.read_text()
+    head, tail = text.split("ds_1:", 1)
+    file.write_text(
+        head.replace(f"username: {server.user}", "username: poor").replace(
+            f"password: {server.password}", "password: poor"
+        )
+        + "ds_1:"
+        + tail
+    )
+    mesh.start()
+    with mesh.connect() as client:
+        answer = ask(client, BOTH)
+        assert answer.error == 1105
+        assert "cannot keep decisions in table dbmesh_txn" in answer.text
+        assert "transaction.defaultType: LOCAL" in answer.text
+        assert ask(client, "SELECT COUNT(*) FROM t_auto").rows == ((0,),)
+        ask(client, "SET dbmesh_transaction_type = 'LOCAL'")
+        assert ask(client, BOTH).error is None
+    server.execute(MAKE_TABLE, database=schema)
+
+
+def test_a_transaction_keeps_the_type_it_began_with(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as client:
+        for statement in ("BEGIN", BOTH):
+            ask(client, statement)
+        assert ask(client, "SET dbmesh_transaction_type = LOCAL").error == 1568
+        assert ask(client, "ROLLBACK").error is None
+        assert ask(client, "SET dbmesh_transaction_type = 'nothing'").error == 1231
+        assert ask(client, "SET dbmesh_transaction_type = DEFAULT").error is None
+
+
+def test_a_client_that_leaves_leaves_nothing_prepared(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as client:
+        for statement in ("BEGIN", BOTH):
+            assert ask(client, statement).error is None
+    wait_until(lambda: _rows(fresh_shop) == [], 10, "the rollback")
+    assert _prepared(fresh_shop) == []
+
+
+def test_a_dropped_table_of_decisions_is_made_again(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as client:
+        assert ask(client, BOTH).error is None
+        fresh_shop.sources[0].execute(f"DROP TABLE {shop_data.shard_schema(0)}.dbmesh_txn")
+        answers = [ask(client, "UPDATE t_auto SET n = n + 1").error for _ in range(2)]
+        assert answers == [1146, None]
+        assert ask(client, "SELECT n FROM t_auto").rows == ((2,), (2,))
+
+
+def test_a_consistent_snapshot_is_that_of_its_beginning_everywhere(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as reader, fresh_shop.target.connect() as writer:
+        assert ask(reader, "START TRANSACTION WITH CONSISTENT SNAPSHOT").error is None
+        assert ask(writer, BOTH).error is None
+        assert ask(reader, "SELECT id FROM t_auto").rows == ()
+        assert ask(reader, "COMMIT").error is None
+        assert ask(reader, "SELECT id FROM t_auto ORDER BY id").rows == ((4,), (5,))
