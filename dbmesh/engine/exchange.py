@@ -10,16 +10,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import ParamSpec, Protocol
 
 from dbmesh.backend.connection import Connection, Pipeline, Receiver
 from dbmesh.backend.mysql import MySQLConnection
-from dbmesh.engine.collect import Collector, Result, collect
+from dbmesh.engine.collect import Collector, Result
+from dbmesh.engine.warnings import (
+    SHOW_WARNINGS,
+    Repetition,
+    RowNumbers,
+    ShardWarning,
+    in_order_of_rows,
+    of_insert,
+    told_once,
+    warnings_in,
+    without_repetitions,
+)
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError
-from dbmesh.merge.counts import merge_counts
+from dbmesh.merge.counts import merge_counts, with_warnings
 from dbmesh.merge.returned import ReturnedRowsMerger
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
 from dbmesh.planner.plan import Answer, CountMerge, ReturnedRows, RowMerge, Shot
@@ -29,8 +40,6 @@ from dbmesh.wire.values import text_rows_encoder
 _log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
-
-SHOW_WARNINGS = b"SHOW WARNINGS"
 
 PASS_THROUGH = RowMerge()
 """What a single shot's rows need: nothing."""
@@ -82,15 +91,6 @@ class Lane:
     places: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ShardWarning:
-    """One row of SHOW WARNINGS: level, number, text."""
-
-    level: str
-    number: int
-    message: str
-
-
 @dataclass(slots=True)
 class Outcome:
     """How a statement ended. `row_count` is None when it returned no result set."""
@@ -137,6 +137,7 @@ class Exchange:
             isinstance(answer, ReturnedRows) and bool(answer.turns)
         )
         self._failed_at = NOWHERE
+        self.row_numbers = RowNumbers(answer)
 
     async def run(self) -> Outcome:
         """Run every shot; rows go to the sink as they come. Raises ShardError or MeshError after every
@@ -145,6 +146,7 @@ class Exchange:
             for run in self._runs:
                 run.advance()
             await self._ended
+            await self._settle_warnings()
         except asyncio.CancelledError:
             for connection in self.busy_connections():
                 connection.abort()
@@ -276,13 +278,33 @@ class Exchange:
         for run in tuple(self._paused):
             run.adjust_flow()
 
+    async def _settle_warnings(self) -> None:
+        """What every shard warns of because of the statement itself, one server says once."""
+        told = [(run, shot) for run in self._runs for shot in sorted(run.warnings)]
+        if len(told) < 2 or self._first_error is not None or self._broadcast:
+            return
+        lists = [run.warnings[shot] for run, shot in told]
+        if self.row_numbers.known:
+            lists = without_repetitions(lists, of_insert(lists[0]))
+        else:
+            lists = await self._runs[0].told_once(lists)
+        for (run, shot), warnings in zip(told, lists, strict=True):
+            run.keep_warnings(shot, warnings)
+
+    @property
+    def _broadcast(self) -> bool:
+        """Whether every data source did the same work."""
+        return isinstance(self._answer, CountMerge | ReturnedRows) and self._answer.broadcast
+
     def _outcome(self) -> Outcome:
         told = [run.warnings[shot] for run in self._runs for shot in sorted(run.warnings)]
         oks = [ok for run in self._runs for ok in run.oks]
-        if isinstance(self._answer, CountMerge | ReturnedRows) and self._answer.broadcast:
-            # Every data source did the same work: the first one's count is told, and its warnings.
+        if self._broadcast:
+            # The first one's count is told, and its warnings.
             told, oks = [self._runs[0].warnings.get(0, [])], oks[:1]
         warnings = list(chain.from_iterable(told))
+        if self.row_numbers.known:
+            warnings = in_order_of_rows(warnings)
         if self._merger is not None:
             # SHOW WARNINGS tells no more than max_error_count of them; the packets count all.
             counted = sum(ok.warnings for ok in oks)
@@ -321,6 +343,18 @@ class _LaneRun:
     def completed_shots(self) -> Sequence[Shot]:
         """The lane's shots that have ended well: they end in order."""
         return self._shots[: len(self.oks)]
+
+    async def told_once(self, told: list[list[ShardWarning]]) -> list[list[ShardWarning]]:
+        """The warnings of all shots without those that each gives for the same reason. Raises MeshError."""
+        execute = None if self._executes is None else self._executes[0]
+        return await told_once(self.connection, self._shots[0].sql, execute, told)
+
+    def keep_warnings(self, shot: int, warnings: list[ShardWarning]) -> None:
+        """Take back those warnings of a shot that are not among these."""
+        ok = self.oks[shot]
+        count = ok.warnings - len(self.warnings[shot]) + len(warnings)
+        self.oks[shot] = replace(ok, warnings=count, info=with_warnings(ok.info, count))
+        self.warnings[shot] = warnings
 
     def advance(self) -> None:
         """Send the next shot, or all of a pipeline; or end."""
@@ -382,6 +416,9 @@ class _LaneRun:
     def failed(self, error: Exception) -> None:
         place = self._places[self._answered]
         self._answer_ended()
+        if isinstance(error, ShardError):
+            text = self._exchange.row_numbers.corrected(place, error.message)
+            error = ShardError(error.number, error.sqlstate, text)
         if not self._abandoned:
             self._exchange._fail(error, place)
         self._go_on()
@@ -444,7 +481,7 @@ class _LaneRun:
             self.connection.query(SHOW_WARNINGS, collector)
         else:
             self._repeats = True
-            self._run(shot, _Repetition(self.connection, collector))
+            self._run(shot, Repetition(self.connection, collector))
 
     def _run(self, shot: int, receiver: Receiver) -> None:
         if self._executes is not None and isinstance(self.connection, MySQLConnection):
@@ -454,7 +491,10 @@ class _LaneRun:
 
     def _warnings_came(self, shot: int, future: asyncio.Future[Result]) -> None:
         try:
-            self.warnings[shot] = _warnings_in(future.result())
+            self.warnings[shot] = [
+                replace(one, message=self._exchange.row_numbers.corrected(self._places[shot], one.message))
+                for one in warnings_in(future.result())
+            ]
         except (MeshError, ShardError) as error:
             self._exchange._fail(error)
         self._go_on()
@@ -473,40 +513,3 @@ class _LaneRun:
             # Called from a protocol callback: nobody else would tell the waiting statement.
             _log.exception("an answer of %s cannot be merged", self.connection.data_source)
             self._exchange._fail(MeshError(INTERNAL, reason=type(error).__name__))
-
-
-class _Repetition:
-    """Receives a statement that is run again for its warnings: its rows are dropped, then it is asked for them."""
-
-    def __init__(self, connection: Connection, warnings: Collector) -> None:
-        self._connection = connection
-        self._warnings = warnings
-
-    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
-        """Known already."""
-
-    def rows(self, rows: list[bytes]) -> None:
-        """Sent already."""
-
-    def done(self, ok: OkPacket, *, more: bool) -> None:
-        del ok, more
-        self._connection.query(SHOW_WARNINGS, self._warnings)
-
-    def failed(self, error: Exception) -> None:
-        self._warnings.failed(error)
-
-
-async def fetch_warnings(connection: Connection) -> list[ShardWarning]:
-    """The warnings of the statement that just ended on this connection."""
-    return _warnings_in(await collect(connection, SHOW_WARNINGS))
-
-
-def _warnings_in(result: Result) -> list[ShardWarning]:
-    return [
-        ShardWarning(
-            (level or b"").decode("utf-8", "surrogateescape"),
-            int(number or b"0"),
-            (message or b"").decode("utf-8", "surrogateescape"),
-        )
-        for level, number, message in result.rows
-    ]

@@ -15,6 +15,7 @@ from dbmesh.wire.packets import OkPacket
 
 _COUNTER: Final = re.compile(rb"([A-Za-z][A-Za-z ]*): (\d+)")
 _INFO: Final = re.compile(rb"[A-Za-z][A-Za-z ]*: \d+(?:  [A-Za-z][A-Za-z ]*: \d+)*\Z")
+_WARNINGS: Final = re.compile(rb"(?<=Warnings: )\d+")
 _MAX_WARNINGS: Final = 0xFFFF
 
 
@@ -58,3 +59,8 @@ def info_of_one_row(ok: OkPacket) -> bytes:
     warning an ignored one."""
     duplicates = ok.affected_rows == 2 or (ok.affected_rows == 0 and ok.warnings > 0)
     return b"Records: 1  Duplicates: %d  Warnings: %d" % (duplicates, ok.warnings)
+
+
+def with_warnings(info: bytes, count: int) -> bytes:
+    """An info with this number of warnings; one that tells none stays as it is."""
+    return _WARNINGS.sub(b"%d" % count, info)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dbmesh.errors import MeshError, not_supported
 from dbmesh.model import DataNode
@@ -74,7 +75,8 @@ class InsertPlan:
         elif len(shots) == 1 and placed.first_generated is None:
             answer = Relay()
         else:
-            answer = CountMerge(last_insert_id=first, inserts=True)
+            numbers = partial(_row_numbers, nodes, tuple(by_node))
+            answer = CountMerge(last_insert_id=first, inserts=True, numbers=numbers)
         if self.effects is not None and len(shots) > 1:
             raise not_supported("assigning variables on several data nodes", "use SET @variable = …")
         return BoundStatement(
@@ -164,6 +166,14 @@ def _returned(nodes: Sequence[DataNode], by_node: Mapping[DataNode, object]) -> 
     """Rows in the order they were written; of a broadcast table (no `nodes`) those of the first data source."""
     number = {node: at for at, node in enumerate(by_node)}
     return ReturnedRows(tuple([number[node] for node in nodes]), broadcast=not nodes)
+
+
+def _row_numbers(nodes: Sequence[DataNode], shots: Sequence[DataNode]) -> list[list[int]]:
+    """The rows' numbers by the node of each shot."""
+    found: dict[DataNode, list[int]] = {node: [] for node in shots}
+    for number, node in enumerate(nodes, 1):
+        found[node].append(number)
+    return list(found.values())
 
 
 def unnumbered_row(table: ShardedTable | BroadcastTable, column: str) -> MeshError:

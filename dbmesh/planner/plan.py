@@ -167,12 +167,17 @@ class CountMerge:
 
     Affected rows and warnings add up; with `broadcast` every node holds the same rows, so the first node's count is
     the answer. `last_insert_id` is what the mesh generated, else the first shard's non-zero id. `inserts`: the shots are
-    INSERTs of one statement with several rows.
+    INSERTs of one statement with several rows; `numbers` tells where in the statement the rows of each shot stand.
     """
 
     broadcast: bool = False
     last_insert_id: int | None = None
     inserts: bool = field(default=False, repr=False)
+    numbers: Callable[[], Sequence[Sequence[int]]] | None = field(default=None, repr=False, compare=False)
+
+    def row_numbers(self) -> Sequence[Sequence[int]] | None:
+        """The numbers, from 1, that the rows of each shot have in an INSERT; None for another statement. O(rows)."""
+        return None if self.numbers is None else self.numbers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +188,15 @@ class ReturnedRows:
 
     turns: tuple[int, ...] = ()
     broadcast: bool = False
+
+    def row_numbers(self) -> Sequence[Sequence[int]] | None:
+        """See `CountMerge`."""
+        if not self.turns:
+            return None
+        found: list[list[int]] = [[] for _ in range(max(self.turns) + 1)]
+        for number, shot in enumerate(self.turns, 1):
+            found[shot].append(number)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

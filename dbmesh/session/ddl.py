@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbmesh.engine.exchange import Exchange, Outcome, ShardWarning
+from dbmesh.engine.exchange import Exchange, Outcome
+from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import NOT_SUPPORTED, MeshError, ShardError
 from dbmesh.planner.plan import BoundStatement
 from dbmesh.planner.text_plan import TextPlan

@@ -12,7 +12,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
+from dbmesh.engine.exchange import Outcome, Sink
+from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.merge.counts import info_of_one_row, merge_counts
 from dbmesh.merge.rows import MergeLimits

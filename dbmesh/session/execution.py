@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NoReturn
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import found_rows
-from dbmesh.engine.exchange import Exchange, Lane, Outcome, ShardWarning, Sink
+from dbmesh.engine.exchange import Exchange, Lane, Outcome, Sink
 from dbmesh.engine.prepared import Execution
+from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import (
     INTERNAL,
     NOT_SUPPORTED,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
-from dbmesh.engine.exchange import Outcome, ShardWarning, Sink
+from dbmesh.engine.exchange import Outcome, Sink
 from dbmesh.engine.federation import LOAD_STATE, FederatedRun, definition_of, final_state
 from dbmesh.engine.prepared import Execution
+from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import INTERNAL, MeshError, ShardError
 from dbmesh.planner.federation.definition import TableDefinition
 from dbmesh.planner.plan import BoundStatement, Federation, Names, Scan, ShardPlan

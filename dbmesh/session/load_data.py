@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbmesh.engine.exchange import Outcome, ShardWarning
+from dbmesh.engine.exchange import Outcome
+from dbmesh.engine.warnings import MOST_WARNINGS, ShardWarning, renumbered
 from dbmesh.errors import (
     LOCAL_FILES_DISABLED,
     NO_DATABASE,
@@ -48,14 +49,10 @@ if TYPE_CHECKING:
 TOO_MANY_FIELDS = 1262
 """ER_WARN_TOO_MANY_RECORDS."""
 
-MOST_WARNINGS = 64
-"""Warnings kept for SHOW WARNINGS: MariaDB's default max_error_count."""
-
 _UTF8 = ("utf8", "utf8mb3", "utf8mb4")
 _READABLE = re.compile(
     r"utf8(mb[34])?|ascii|binary|latin[1257]|cp(125[0167]|85[02]|866)|koi8[ru]|greek|hebrew"
 )
-_ROW = re.compile(r"(?<= at row )\d+\Z")
 
 
 async def load_data(session: Session, load: LoadData, sink: ResultSink, more: int) -> None:
@@ -225,9 +222,8 @@ class _Loading:
         self._records += len(rows)
 
     def _shifted(self, warning: ShardWarning) -> ShardWarning:
-        """A row's number in an INSERT as its number in the file; exact where one data node took all rows."""
-        text = _ROW.sub(lambda found: str(int(found[0]) + self._records), warning.message)
-        return replace(warning, message=text)
+        """A row's number in an INSERT as its number in the file."""
+        return replace(warning, message=renumbered(warning.message, lambda row: row + self._records))
 
     def _warn(self, warnings: Sequence[ShardWarning], count: int) -> None:
         self._warned += count

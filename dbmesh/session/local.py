@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeIs
 
-from dbmesh.engine.exchange import ShardWarning
 from dbmesh.engine.prepared import TextExecution
+from dbmesh.engine.warnings import MOST_WARNINGS, ShardWarning
 from dbmesh.errors import (
     DATABASE_ABSENT,
     DATABASE_DENIED,
@@ -70,6 +70,7 @@ from dbmesh.session.select_into import select_into
 from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import set_variables, variables_for_statement
 from dbmesh.sql.literals import decode_literal
+from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
 from dbmesh.wire.constants import ColumnType, Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
@@ -294,11 +295,20 @@ async def _show_warnings(session: Session, statement: ShowWarnings, sink: Result
         sink.local_rows([number_column(name)], [[str(len(found))]], session.status | more)
         return
     end = None if statement.limit is None else statement.offset + statement.limit
+    shown = _shown(session, found)[statement.offset : end]
     sink.local_rows(
         [text_column("Level", 7), _code_column(), text_column("Message", 512)],
-        [[w.level, str(w.number), w.message] for w in found[statement.offset : end]],
+        [[w.level, str(w.number), w.message] for w in shown],
         session.status | more,
     )
+
+
+def _shown(session: Session, warnings: list[ShardWarning]) -> list[ShardWarning]:
+    """The first max_error_count of them, as on one server, and what dbmesh itself has to say."""
+    limit = session.state.variable("max_error_count")
+    most = int(limit) if limit is not None and limit.isdigit() else MOST_WARNINGS
+    own = [warning for warning in warnings[most:] if warning.number == NOT_ATOMIC_WARNING]
+    return warnings[:most] + own
 
 
 def _code_column() -> ColumnDefinition:

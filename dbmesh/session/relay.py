@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection, shard_error
-from dbmesh.engine.exchange import fetch_warnings
+from dbmesh.engine.warnings import fetch_warnings
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import Names
+from dbmesh.session.errors import logic_text
 from dbmesh.session.result_sink import rename
 from dbmesh.wire.blocks import rewrite_header
 from dbmesh.wire.constants import Status
@@ -213,7 +214,10 @@ class RelayReceiver:
         """Warnings live on the shard's connection, which will serve others: they are fetched before it is given back."""
         session = self._session
         try:
-            session.warnings = await fetch_warnings(connection)
+            session.warnings = [
+                replace(one, message=logic_text(one.message, self._names, connection.schema))
+                for one in await fetch_warnings(connection)
+            ]
         except (MeshError, ShardError):
             # The answer has left already; what is wrong with the connection shows at its return.
             session.warnings = []

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import Result, collect
-from dbmesh.engine.exchange import ShardWarning, fetch_warnings
 from dbmesh.engine.federation import LOAD_STATE
+from dbmesh.engine.warnings import ShardWarning, fetch_warnings
 from dbmesh.errors import (
     MERGE_LIMIT,
     UNKNOWN_DATABASE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dbmesh.engine.exchange import ShardWarning
+from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import INTERNAL, INTO_COLUMNS, TOO_MANY_ROWS, MeshError
 from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.session_plan import SelectInto, SessionStatement

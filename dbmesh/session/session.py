@@ -16,8 +16,8 @@ from functools import lru_cache
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
-from dbmesh.engine.exchange import ShardWarning
 from dbmesh.engine.federation import UnderWay
+from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import (
     INTERNAL,
     MALFORMED_PACKET,

@@ -9,7 +9,8 @@ import pytest
 
 from dbmesh.backend.connection import Receiver
 from dbmesh.engine import exchange as module
-from dbmesh.engine.exchange import Exchange, Lane, ShardWarning, fetch_warnings
+from dbmesh.engine.exchange import Exchange, Lane
+from dbmesh.engine.warnings import ShardWarning, fetch_warnings
 from dbmesh.errors import DATA_SOURCE_LOST, MERGE_LIMIT, MeshError, ShardError
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.plan import Answer, CountMerge, RowMerge, Shot, SortKey

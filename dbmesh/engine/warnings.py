@@ -1,0 +1,239 @@
+"""Warnings of data sources: asked for, and those of several shards put together as one server would tell them.
+
+Decides which warnings belong to the statement and not to its rows: one server gives them once, of several shards every one
+does. They tell of a value that the statement writes itself and a server converts when it first needs it; or a server gives
+them before it has read a row, which EXPLAIN shows, since it plans a statement and runs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
+
+from dbmesh.backend.connection import Connection
+from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.engine.collect import Collector, Result, collect
+from dbmesh.errors import ShardError
+from dbmesh.planner.lexemes import Kind, split_lexemes
+from dbmesh.planner.plan import Answer, CountMerge, ReturnedRows
+from dbmesh.wire.constants import Command
+from dbmesh.wire.packets import ColumnDefinition, OkPacket
+
+SHOW_WARNINGS = b"SHOW WARNINGS"
+
+MOST_WARNINGS = 64
+"""Warnings a server keeps for SHOW WARNINGS: MariaDB's default max_error_count."""
+
+_EXPLAINED = 1003
+"""MySQL's note with the statement as its optimizer sees it (ER_YES)."""
+
+_OF_INSERT = frozenset({1287, 1364})
+"""What an INSERT is told of its form and not of a row: deprecated syntax, columns without a default that it leaves out."""
+
+_VALUE = re.compile(r" value: '(.*)'\Z", re.DOTALL)
+_ROW = re.compile(r"(?<= at row )\d+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardWarning:
+    """One row of SHOW WARNINGS: level, number, text."""
+
+    level: str
+    number: int
+    message: str
+
+
+async def fetch_warnings(connection: Connection) -> list[ShardWarning]:
+    """The warnings of the statement that just ended on this connection. Raises ShardError or MeshError."""
+    return warnings_in(await collect(connection, SHOW_WARNINGS))
+
+
+def warnings_in(result: Result) -> list[ShardWarning]:
+    """The rows of SHOW WARNINGS."""
+    return [
+        ShardWarning(
+            (level or b"").decode("utf-8", "surrogateescape"),
+            int(number or b"0"),
+            (message or b"").decode("utf-8", "surrogateescape"),
+        )
+        for level, number, message in result.rows
+    ]
+
+
+async def told_once(
+    connection: Connection, sql: bytes, execute: bytes | None, told: Sequence[list[ShardWarning]]
+) -> list[list[ShardWarning]]:
+    """The warnings of several sources of one statement without its repetitions. `sql` is the text one of them ran, at rest
+    on `connection` now; `execute` the command that executed it where it was prepared. Raises MeshError when the
+    connection is lost."""
+    lists = without_repetitions(told, of_constants(told, sql, execute))
+    sources = Counter(warning for warnings in lists for warning in set(warnings))
+    if connection.usable and any(count > 1 for count in sources.values()):
+        lists = without_repetitions(lists, await _explained(connection, sql, execute))
+    return lists
+
+
+async def _explained(connection: Connection, sql: bytes, execute: bytes | None) -> list[ShardWarning]:
+    """The warnings a statement gives before it reads a row; none where the data source does not explain it."""
+    if not isinstance(connection, MySQLConnection):
+        return []
+    explain = b"EXPLAIN " + sql
+    try:
+        if execute is not None and execute[0] != Command.STMT_EXECUTE:
+            return []
+        if execute is None:
+            explained = await collect(connection, explain)
+        else:
+            prepared = await connection.prepare(explain)
+            collector = Collector()
+            connection.execute(_of_statement(execute, prepared.statement_id), collector)
+            explained = await collector.future
+        if explained.ok is None or not explained.ok.warnings:
+            return []
+        return [one for one in await fetch_warnings(connection) if one.number != _EXPLAINED]
+    except ShardError:
+        # What cannot be explained is told as often as the shards say it: too often rather than never.
+        return []
+
+
+def of_insert(warnings: Sequence[ShardWarning]) -> list[ShardWarning]:
+    """Those of a shard's warnings that an INSERT gives whatever its rows are."""
+    return [one for one in warnings if one.number in _OF_INSERT and not _ROW.search(one.message)]
+
+
+def renumbered(text: str, number: Callable[[int], int]) -> str:
+    """The text of a warning or error with the row it names under another number."""
+    return _ROW.sub(lambda found: str(number(int(found[0]))), text)
+
+
+class RowNumbers:
+    """The numbers that rows of a split INSERT have for the client; a shard counts its own."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    @cached_property
+    def _by_shot(self) -> Sequence[Sequence[int]] | None:
+        answer = self._answer
+        return answer.row_numbers() if isinstance(answer, CountMerge | ReturnedRows) else None
+
+    @property
+    def known(self) -> bool:
+        """Whether the statement is such an INSERT."""
+        return self._by_shot is not None
+
+    def corrected(self, shot: int, text: str) -> str:
+        """A warning or error of a shot as one server says it."""
+        if self._by_shot is None:
+            return text
+        numbers = self._by_shot[shot]
+        return renumbered(text, lambda row: numbers[row - 1] if row <= len(numbers) else row)
+
+
+def in_order_of_rows(warnings: Iterable[ShardWarning]) -> list[ShardWarning]:
+    """Warnings of several shards as one server tells them, row by row; one that names no row stays behind those before it."""
+    placed: list[tuple[int, ShardWarning]] = []
+    row = 0
+    for warning in warnings:
+        found = _ROW.search(warning.message)
+        row = int(found[0]) if found else row if warning.number not in _OF_INSERT else 0
+        placed.append((row, warning))
+    return [warning for _, warning in sorted(placed, key=itemgetter(0))]
+
+
+def _of_statement(execute: bytes, statement_id: int) -> bytes:
+    """A COM_STMT_EXECUTE for another statement with the same parameters."""
+    return execute[:1] + statement_id.to_bytes(4, "little") + execute[5:]
+
+
+def of_constants(
+    told: Sequence[Sequence[ShardWarning]], sql: bytes, execute: bytes | None = None
+) -> list[ShardWarning]:
+    """Warnings of values that the statement writes itself, as often as one source gives them. A row that holds the same
+    value gives the same warning: what some sources give more often than others, and more often than it is written, is
+    about rows."""
+    counts: dict[ShardWarning, list[int]] = {}
+    for warnings in told:
+        for warning, count in Counter(warnings).items():
+            counts.setdefault(warning, []).append(count)
+    repeated = {warning: found for warning, found in counts.items() if len(found) > 1}
+    literals = _literals(sql.decode("utf-8", "surrogateescape")) if repeated else []
+    constants: list[ShardWarning] = []
+    for warning, found in repeated.items():
+        value = _VALUE.search(warning.message)
+        if value is None:
+            continue
+        parameters = 0 if execute is None else execute.count(value[1].encode("utf-8", "surrogateescape"))
+        written = parameters + sum(_is_written(literal, value[1]) for literal in literals)
+        if written and max(found) <= max(written, min(found)):
+            constants += [warning] * max(found)
+    return constants
+
+
+def _literals(sql: str) -> list[str]:
+    """The strings and numbers of a text, numbers with their sign."""
+    lexemes = split_lexemes(sql)
+    found = [one.value for one in lexemes if one.kind is Kind.STRING]
+    for before, one in zip((None, *lexemes), lexemes, strict=False):
+        if one.kind is Kind.NUMBER:
+            found.append(f"-{one.text}" if before is not None and before.text == "-" else one.text)
+    return found
+
+
+def _is_written(literal: str, value: str) -> bool:
+    """Whether a warning's value is that of a literal: a server writes numbers in its own way."""
+    if literal == value:
+        return True
+    try:
+        return float(literal) == float(value)
+    except ValueError:
+        return False
+
+
+def without_repetitions(
+    told: Sequence[Sequence[ShardWarning]], of_statement: Sequence[ShardWarning]
+) -> list[list[ShardWarning]]:
+    """The warnings of each source, those of the statement only where they come first: no warning of theirs is told by two
+    sources."""
+    wanted = Counter(of_statement)
+    kept: Counter[ShardWarning] = Counter()
+    found: list[list[ShardWarning]] = []
+    for warnings in told:
+        met: Counter[ShardWarning] = Counter()
+        rest: list[ShardWarning] = []
+        for warning in warnings:
+            met[warning] += 1
+            if met[warning] <= min(wanted[warning], kept[warning]):
+                continue
+            if met[warning] <= wanted[warning]:
+                kept[warning] += 1
+            rest.append(warning)
+        found.append(rest)
+    return found
+
+
+class Repetition:
+    """Receives a statement that is run again for its warnings: its rows are dropped, then it is asked for them."""
+
+    def __init__(self, connection: Connection, warnings: Collector) -> None:
+        self._connection = connection
+        self._warnings = warnings
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """Known already."""
+
+    def rows(self, rows: list[bytes]) -> None:
+        """Sent already."""
+
+    def done(self, ok: OkPacket, *, more: bool) -> None:
+        """Ask for them."""
+        del ok, more
+        self._connection.query(SHOW_WARNINGS, self._warnings)
+
+    def failed(self, error: Exception) -> None:
+        """Told to whoever waits for the warnings."""
+        self._warnings.failed(error)

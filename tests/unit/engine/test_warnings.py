@@ -1,0 +1,75 @@
+"""What several shards say of one statement is told once; what they say of their rows is told each time."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbmesh.engine.warnings import ShardWarning, in_order_of_rows, of_constants, without_repetitions
+
+
+def _warnings(texts: str) -> list[ShardWarning]:
+    return [ShardWarning("Warning", 1292, text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("told", "of_statement", "expected"),
+    [
+        (["c", "c", "c"], "c", ["c", "", ""]),
+        (["cr", "cr"], "c", ["cr", "r"]),
+        (["ccr", "ccrr"], "cc", ["ccr", "rr"]),
+        # A row with the constant's own text.
+        (["cc", "ccc"], "c", ["cc", "cc"]),
+        # The first shard did not come so far as to look at the constant.
+        (["r", "c", "c"], "c", ["r", "c", ""]),
+        (["c", "cc"], "cc", ["c", "c"]),
+        (["r", "r"], "", ["r", "r"]),
+    ],
+)
+def test_warnings_of_the_statement_are_told_once(
+    told: list[str], of_statement: str, expected: list[str]
+) -> None:
+    found = without_repetitions([_warnings(texts) for texts in told], _warnings(of_statement))
+    assert ["".join(one.message for one in warnings) for warnings in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (["5", "5", ""], "5"),
+        (["55", "55"], "55"),
+        (["abc", "b", "b"], "b"),
+        # Rows of the first shard hold what the statement writes.
+        (["555", "5"], ""),
+        (["a", "a"], ""),
+    ],
+)
+def test_what_a_statement_writes_itself_is_converted_once(told: list[str], expected: str) -> None:
+    sql = b"SELECT a FROM t WHERE day > '5' OR day IN (-5, 'b')"
+
+    def conversions(texts: str) -> list[ShardWarning]:
+        return [
+            ShardWarning("Warning", 1292, f"Truncated incorrect datetime value: '{text}'") for text in texts
+        ]
+
+    assert of_constants([conversions(texts) for texts in told], sql) == conversions(expected)
+
+
+def test_numbers_and_parameters_are_found_in_a_servers_own_writing() -> None:
+    warning = ShardWarning("Warning", 1292, "Truncated incorrect datetime value: '-10'")
+    assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > - 10.0e0") == [warning]
+    assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > ?") == []
+    assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > ?", b"\x03-10") == [warning]
+
+
+def test_warnings_of_several_shards_come_in_the_order_of_the_rows() -> None:
+    texts = ["no default", "cut at row 2", "also here", "cut at row 4", "no default for y", "cut at row 1"]
+    numbers = [1364, 1265, 1062, 1265, 1364, 1265]
+    warnings = [ShardWarning("Warning", number, text) for number, text in zip(numbers, texts, strict=True)]
+    assert [one.message for one in in_order_of_rows(warnings)] == [
+        "no default",
+        "no default for y",
+        "cut at row 1",
+        "cut at row 2",
+        "also here",
+        "cut at row 4",
+    ]
