@@ -93,11 +93,13 @@ class Lane:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a statement ended. `row_count` is None when it returned no result set."""
+    """How a statement ended. `row_count` is None when it returned no result set. `gives_id`: the insert id of `ok` is one
+    the client gave."""
 
     ok: OkPacket
     row_count: int | None
     warnings: list[ShardWarning] = field(default_factory=list)
+    gives_id: bool = False
 
 
 class Exchange:

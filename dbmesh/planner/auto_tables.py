@@ -102,7 +102,8 @@ def _made(context: PlanContext, table: DdlTable, definition: TableDefinition | N
     algorithm = _algorithm(context, definition, column)
     if algorithm is None:
         return None
-    return make_table(context.rule_set, table.name, column.name, algorithm, generates=column.automatic)
+    numbered = next((one.name for one in definition.columns if one.automatic), None)
+    return make_table(context.rule_set, table.name, column.name, algorithm, numbered=numbered)
 
 
 def _algorithm(context: PlanContext, definition: TableDefinition, column: ColumnText) -> str | None:

@@ -11,6 +11,7 @@ from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.insert_select import plan_query_insert
 from dbmesh.planner.elsewhere import check_database
+from dbmesh.planner.given_ids import given_ids
 from dbmesh.planner.insert_plan import InsertPlan, unnumbered_row
 from dbmesh.planner.insert_reading import CellPlace, InsertReading, RowPlace, read_insert
 from dbmesh.planner.insert_rows import (
@@ -57,7 +58,8 @@ def plan_insert(context: PlanContext) -> ShardPlan:
     if not reading.rows or has_query or names_sequence(reader.lexemes):
         return plan_query_insert(context, verb, parse(_as_insert(context)), reading, reader.lexemes)
     if isinstance(table, SingleTable):
-        return plan_single_table(context, verb, reading.table, table, reader.lexemes)
+        given = given_ids(context, reading, context.catalog.table(table.name))
+        return plan_single_table(context, verb, reading.table, table, reader.lexemes, given)
     if reading.delayed:
         raise not_supported("INSERT DELAYED into a sharded or broadcast table", "leave out DELAYED")
     if isinstance(table, BroadcastTable):
@@ -163,6 +165,7 @@ class _Planner:
             returning=self.reading.returning,
             names=names_of(self.context.rule_set, (self.table,)),
             effects=SideEffects(effects.variables) if effects is not None and effects.variables else None,
+            gives_id=self.key_column is not None and not (effects is not None and effects.insert_id),
             reads_clock=self._reads_clock(),
         )
 

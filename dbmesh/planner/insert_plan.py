@@ -27,6 +27,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.planner.template import Frame
 from dbmesh.planner.text_plan import keeps_parameters, prototype_shot
+from dbmesh.rules.keygen.auto_increment import AutoIncrement
 from dbmesh.rules.ruleset import BroadcastTable, Hints, ShardedTable
 from dbmesh.rules.values import Key
 
@@ -34,7 +35,8 @@ from dbmesh.rules.values import Key
 @dataclass(frozen=True, slots=True)
 class InsertPlan:
     """A `ShardPlan`. `heads` and `tails` are the texts before and after the rows, per data node; `generator` names the
-    key generator that fills in missing keys; `unnumbered` the AUTO_INCREMENT column that has none."""
+    key generator that fills in missing keys; `unnumbered` the AUTO_INCREMENT column that has none; `gives_id`: no data
+    source numbers rows."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -48,6 +50,7 @@ class InsertPlan:
     returning: bool
     names: Names
     effects: SideEffects | None = None
+    gives_id: bool = False
     reads_only: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
@@ -80,7 +83,13 @@ class InsertPlan:
         if self.effects is not None and len(shots) > 1:
             raise not_supported("assigning variables on several data nodes", "use SET @variable = …")
         return BoundStatement(
-            shots, answer, self.names, keeps_parameters=keep, generated_id=first, effects=self.effects
+            shots,
+            answer,
+            self.names,
+            keep,
+            first,
+            effects=self.effects,
+            gives_id=self.gives_id and first is None,
         )
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
@@ -104,7 +113,11 @@ class InsertPlan:
     def _place(self, call: Call, keep: bool) -> PlacedRows:
         number: Numberer | None = None
         if self.generator is not None:
-            number = call.key_generators[self.generator].number
+            generator = call.key_generators[self.generator]
+            number = generator.number
+            if isinstance(generator, AutoIncrement) and call.session.numbering != (1, 1):
+                step, first = call.session.numbering
+                number = partial(generator.number, step=step, first=first)
         elif self.unnumbered is not None:
             number = self._refuse_rows
         if isinstance(self.rows, FoldedRows):

@@ -101,7 +101,8 @@ class FoldedRows:
         generated: list[int | str | None] = []
         for column in self.columns:
             if column is self.key and number is not None:
-                cells, generated = self._fill(column, rows, number)
+                zero_generates = self.zero_generates and call.session.numbers_zero
+                cells, generated = self._fill(column, rows, number, zero_generates)
                 texts.append(cells)
             elif isinstance(column, Slot):
                 texts.append(rows.cells[column.cell :: rows.width])
@@ -122,7 +123,11 @@ class FoldedRows:
         return Frame(text.replace("%", "%%"), (), self.flags, True)
 
     def _fill(
-        self, column: Slot | SessionValue | Generated, rows: RowSet, number: Numberer
+        self,
+        column: Slot | SessionValue | Generated,
+        rows: RowSet,
+        number: Numberer,
+        zero_generates: bool,
     ) -> tuple[list[str], list[int | str | None]]:
         """The column's texts with missing keys generated, and which those were."""
         if not isinstance(column, Slot):
@@ -130,9 +135,7 @@ class FoldedRows:
             return [str(key) if type(key) is int else self._text(key) for key in made], made
         cells = rows.cells[column.cell :: rows.width]
         keys = list(
-            number(
-                [None if cell[0] in "nN" or (self.zero_generates and cell == "0") else cell for cell in cells]
-            )
+            number([None if cell[0] in "nN" or (zero_generates and cell == "0") else cell for cell in cells])
         )
         texts = [cell if key is None else self._text(key) for cell, key in zip(cells, keys, strict=True)]
         return texts, keys
@@ -231,7 +234,7 @@ class WrittenRows:
         if source is None:
             return ""
         value = None if isinstance(source, Generated) else self._value(source, call)
-        return None if self.zero_generates and value == 0 else value
+        return None if self.zero_generates and call.session.numbers_zero and value == 0 else value
 
     def _value(self, source: Source, call: Call) -> SqlValue:
         if isinstance(source, Slot):

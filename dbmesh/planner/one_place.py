@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_reading import NamePlace
+from dbmesh.planner.given_ids import GivenIds
 from dbmesh.planner.lexemes import Lexeme
 from dbmesh.planner.names import session_answers
 from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Relay, Shot, SideEffects, Verb
@@ -23,7 +24,12 @@ from dbmesh.rules.ruleset import BroadcastTable, SingleTable
 
 
 def plan_single_table(
-    context: PlanContext, verb: Verb, place: NamePlace, table: SingleTable, lexemes: Sequence[Lexeme]
+    context: PlanContext,
+    verb: Verb,
+    place: NamePlace,
+    table: SingleTable,
+    lexemes: Sequence[Lexeme],
+    given: GivenIds | None,
 ) -> TextPlan:
     """A statement that names one table, which no rule names, and no other."""
     edits = context.edits()
@@ -32,7 +38,8 @@ def plan_single_table(
     frame = edits.build().frame((table.node.table,))
     names = names_of(context.rule_set, (table.node.table,))
     shots = (TextShot(table.node.data_source, frame),)
-    return TextPlan(verb, (table.name,), shots, Relay(), names, effects=effects_of_insert(lexemes))
+    effects = effects_of_insert(lexemes)
+    return TextPlan(verb, (table.name,), shots, Relay(), names, effects=effects, given=given)
 
 
 def effects_of_insert(lexemes: Sequence[Lexeme]) -> SideEffects | None:

@@ -402,6 +402,7 @@ class BoundStatement(NamedTuple):
       as the client wrote them.
     * `generated_id`: first key the mesh generated for this INSERT, None when it generated none.
     * `alternative`: what to run instead when the merge turns out, by the columns' types, not to be exact.
+    * `gives_id`: the client itself gives the ids of the rows: what a shard calls their insert id is not LAST_INSERT_ID().
     * `effects`: what the session has to take over from the only connection that runs it.
     * `own`: where the shots' columns are not the client's statement's, what to ask for these.
     """
@@ -415,6 +416,7 @@ class BoundStatement(NamedTuple):
     parameters: tuple[int, ...] | None = None
     effects: SideEffects | None = None
     own: Question | None = None
+    gives_id: bool = False
 
 
 class SessionView(Protocol):
@@ -434,6 +436,15 @@ class SessionView(Protocol):
     def found_rows(self) -> int: ...
     @property
     def row_count(self) -> int: ...
+    @property
+    def numbers_zero(self) -> bool:
+        """Whether 0 asks for a new AUTO_INCREMENT number, as it does without NO_AUTO_VALUE_ON_ZERO."""
+        ...
+
+    @property
+    def numbering(self) -> tuple[int, int]:
+        """The step and the first of AUTO_INCREMENT numbers (auto_increment_increment, auto_increment_offset)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,6 +458,8 @@ class SessionValues:
     last_insert_id: int = 0
     found_rows: int = 0
     row_count: int = -1
+    numbers_zero: bool = True
+    numbering: tuple[int, int] = (1, 1)
 
 
 class KeyGenerator(Protocol):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dbmesh.model import DataNode
+from dbmesh.planner.given_ids import GivenIds
 from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Shot, SideEffects, Verb
 from dbmesh.planner.template import Frame, Template
 from dbmesh.rules.ruleset import NO_CHANGE, BroadcastTable, RuleChange, RuleSet, ShardedTable
@@ -44,6 +45,7 @@ class TextPlan:
     makes_temporary: DataNode | None = None
     drops: tuple[str, ...] = ()
     effects: SideEffects | None = None
+    given: GivenIds | None = None
 
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""
@@ -52,7 +54,8 @@ class TextPlan:
             Shot(shot.data_source, shot.frame.render(call.literals, call, keep_parameters=keep))
             for shot in self.shots
         )
-        return BoundStatement(shots, self.answer, self.names, keeps_parameters=keep, effects=self.effects)
+        gives_id = self.given is not None and self.given.all_given(call)
+        return BoundStatement(shots, self.answer, self.names, keep, effects=self.effects, gives_id=gives_id)
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
         """The statement on its first data node."""

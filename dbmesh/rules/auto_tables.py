@@ -57,10 +57,10 @@ def algorithm_for(column_type: str, collation: str = "", *, exact_text: bool = F
 
 
 def make_table(
-    rule_set: RuleSet, name: str, column: str, algorithm: str, *, generates: bool
+    rule_set: RuleSet, name: str, column: str, algorithm: str, *, numbered: str | None
 ) -> MadeTable | None:
-    """The rule of a new table, its actual tables spread round robin over every data source. None when the names of its
-    actual tables would be too long."""
+    """The rule of a new table, its actual tables spread round robin over every data source; `numbered` is its
+    AUTO_INCREMENT column. None when the names of its actual tables would be too long."""
     shards = rule_set.auto_shards
     if len(f"{name}_{shards - 1}") > MOST_NAME:
         return None
@@ -73,8 +73,8 @@ def make_table(
             }
         },
     }
-    if generates:
-        section["keyGenerateStrategy"] = {"column": column, "keyGeneratorName": GENERATOR}
+    if numbered is not None:
+        section["keyGenerateStrategy"] = {"column": numbered, "keyGeneratorName": GENERATOR}
     return MadeTable(name, section)
 
 

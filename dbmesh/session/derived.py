@@ -82,6 +82,7 @@ async def _run_steps(
     warnings: list[ShardWarning] = []
     returned = RowsInMemory(session.mesh.limits)
     written = 0
+    gives_id = True
     moves_if_free = write.ignores and verb is Verb.UPDATE
     for step, rows in zip(write.steps, found, strict=True):
         width = step.returned
@@ -99,19 +100,20 @@ async def _run_steps(
             warnings += outcome.warnings
             if statement.counts:
                 oks.append(outcome.ok)
+                gives_id = gives_id and outcome.gives_id
         if width is not None:
             returned.take(rows, width)
     ok = _one(oks, verb, write)
     if session.last_insert_id != insert_id and not ok.last_insert_id:
         # The query has evaluated LAST_INSERT_ID(…).
-        ok = replace(ok, last_insert_id=session.last_insert_id)
+        ok, gives_id = replace(ok, last_insert_id=session.last_insert_id), False
     if not write.returning:
-        return Outcome(ok, None, warnings)
+        return Outcome(ok, None, warnings, gives_id)
     if not returned.definitions:
         await perform(write.returning, returned)
     sink.columns(returned.definitions)
     sink.rows([encode_text_row(row) for row in returned.values])
-    return Outcome(ok, len(returned.values), warnings)
+    return Outcome(ok, len(returned.values), warnings, gives_id)
 
 
 def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:
@@ -129,7 +131,8 @@ def _as_update(ok: OkPacket, write: DerivedWrite) -> OkPacket:
     """A moved row was deleted and inserted; the client updated it. With IGNORE each was inserted by itself, or not."""
     changed = ok.affected_rows
     matched = 1 if write.ignores else changed
-    return replace(ok, info=b"Rows matched: %d  Changed: %d  Warnings: %d" % (matched, changed, ok.warnings))
+    info = b"Rows matched: %d  Changed: %d  Warnings: %d" % (matched, changed, ok.warnings)
+    return replace(ok, info=info, last_insert_id=0)
 
 
 async def _read(session: Session, sql: str, perform: Perform, write: DerivedWrite) -> RowsInMemory:

@@ -111,7 +111,12 @@ def relayable(session: Session, database: Database, plan: ShardPlan, bound: Boun
 
 
 def try_relay(
-    session: Session, database: Database, plan: ShardPlan, shot: tuple[str, bytes], names: Names
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    shot: tuple[str, bytes],
+    names: Names,
+    gives_id: bool = False,
 ) -> bool:
     """Start relaying a relayable statement on a connection that is free right now. False when there is none: see
     `run_relayed`. O(1)."""
@@ -119,7 +124,7 @@ def try_relay(
     connection, pinned = free_connection(session, database, plan, data_source)
     if connection is None:
         return False
-    session.relay.start(connection, query_packet(sql), names, pinned)
+    session.relay.start(connection, query_packet(sql), names, pinned, gives_id)
     return True
 
 
@@ -262,9 +267,8 @@ async def run_relayed(session: Session, database: Database, plan: ShardPlan, bou
     if not isinstance(lane.connection, MySQLConnection):
         loan.free()
         raise MeshError(INTERNAL, reason="a data source that cannot be relayed was to be")
-    session.relay.start(
-        lane.connection, query_packet(lane.shots[0].sql), bound.names, pinned=loan.keeps(lane.connection)
-    )
+    packet = query_packet(lane.shots[0].sql)
+    session.relay.start(lane.connection, packet, bound.names, loan.keeps(lane.connection), bound.gives_id)
     return True
 
 
@@ -442,6 +446,7 @@ async def _exchange(
             replace(warning, message=_in_logic_names(warning.message, database, bound))
             for warning in outcome.warnings
         ]
+        outcome.gives_id = bound.gives_id
         return outcome
     except (MeshError, ShardError) as error:
         session.announce(None)
@@ -482,7 +487,7 @@ def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome:
     """What FOUND_ROWS(), ROW_COUNT(), LAST_INSERT_ID() and SHOW WARNINGS will answer."""
     session.warnings = outcome.warnings
     insert_id = session_insert_id(bound, outcome.ok)
-    if insert_id:
+    if insert_id and not outcome.gives_id:
         session.last_insert_id = insert_id
     if outcome.row_count is not None:
         session.row_count = -1

@@ -38,6 +38,7 @@ class RelayReceiver:
 
     __slots__ = (
         "_connection",
+        "_gives_id",
         "_header",
         "_headers",
         "_last_id",
@@ -53,17 +54,26 @@ class RelayReceiver:
         self._names = Names("", {})
         self._headers: dict[bytes, tuple[Mapping[str, str] | None, bytes]] = {}
         self._pinned = False
+        self._gives_id = False
         self._rows_seen = False
         # What the client has of the result under way: the id of the packet before it, and its header block.
         self._last_id = 0
         self._header = b""
 
-    def start(self, connection: MySQLConnection, packet: bytes, names: Names, pinned: bool) -> None:
+    def start(
+        self,
+        connection: MySQLConnection,
+        packet: bytes,
+        names: Names,
+        pinned: bool,
+        gives_id: bool = False,
+    ) -> None:
         """Send a query or execute packet and pass its answer on. A connection that is not `pinned` goes back to its
-        pool at the end."""
+        pool at the end. `gives_id` as in `BoundStatement`."""
         self._connection = connection
         self._names = names
         self._pinned = pinned
+        self._gives_id = gives_id
         self._rows_seen = False
         self._last_id = 0
         self._header = b""
@@ -175,7 +185,7 @@ class RelayReceiver:
         session = self._session
         ok = reader.ok()
         session.row_count = ok.affected_rows
-        if ok.last_insert_id:
+        if ok.last_insert_id and not self._gives_id:
             session.last_insert_id = ok.last_insert_id
         if ok.session_state:
             ok = replace(ok, session_state=b"")

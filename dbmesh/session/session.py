@@ -200,6 +200,23 @@ class Session:
         written = self.state.variable("wait_timeout")
         return float(written) if written is not None and written.isdecimal() else math.inf
 
+    @property
+    def numbers_zero(self) -> bool:
+        """See `SessionView`."""
+        return "NO_AUTO_VALUE_ON_ZERO" not in (self.state.variable("sql_mode") or "").upper()
+
+    @property
+    def numbering(self) -> tuple[int, int]:
+        """See `SessionView`; an offset behind the first step is ignored (manual, "auto_increment_offset")."""
+        state = self.state
+        if not state.variables:
+            return 1, 1
+        step, first = (
+            max(1, int(text)) if (text := state.variable(name) or "1").isdecimal() else 1
+            for name in ("auto_increment_increment", "auto_increment_offset")
+        )
+        return step, first if first <= step else 1
+
     def current_database(self) -> Database:
         """The logic database statements are planned in: without a chosen one the first that the account may use, because
         a qualified name reaches its tables. Raises MeshError NO_DATABASE for an account that may use none."""

@@ -194,6 +194,8 @@ async def _system_variable(session: Session, state: SessionState, assignment: As
         return state
     if name in ("character_set_client", "character_set_connection", "collation_connection"):
         check_charset(assignment.expression.strip().strip("'\"").split("_")[0])
+    if name in ("insert_id", "identity", "last_insert_id"):
+        raise not_supported(f"SET {name}", "write the number into the INSERT; SELECT LAST_INSERT_ID(number)")
     default = assignment.expression.strip().lower() == "default"
     if name in _ISOLATION_VARIABLES:
         # One key however it is written, so that what is set last holds.

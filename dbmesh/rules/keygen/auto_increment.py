@@ -39,13 +39,14 @@ class AutoIncrement:
         assert key is not None
         return key
 
-    def number(self, given: Sequence[object]) -> list[int | None]:
-        """A number for every None of `given`, in order; what is given moves the counter past it. O(rows). Raises
-        KeysNeeded, and then nothing was given away."""
+    def number(self, given: Sequence[object], *, step: int = 1, first: int = 1) -> list[int | None]:
+        """A number for every None of `given`, in order; what is given moves the counter past it. Numbers are `first`, and
+        `step` apart. O(rows). Raises KeysNeeded, and then nothing was given away."""
         following = self.next
         keys: list[int | None] = []
         for value in given:
             if value is None:
+                following += (first - following) % step
                 keys.append(following)
                 following += 1
                 continue

@@ -62,7 +62,7 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
     if sequence == 1 and execution.relayable(session, database, plan, bound):
         if session.mesh.shows_statements:
             log_shots(session, bound)
-        if execution.try_relay(session, database, plan, bound.shots[0], bound.names):
+        if execution.try_relay(session, database, plan, bound.shots[0], bound.names, bound.gives_id):
             return None
         return execution.run_relayed(session, database, plan, bound)
     return execution.run(session, database, plan, bound, session.sink(sequence=sequence))

@@ -90,7 +90,8 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         return execution.run(session, database, plan, bound, session.sink(sequence=sequence, binary=True))
     if session.mesh.shows_statements:
         log_shots(session, bound)
-    if not opens_cursor and _try_relay(session, database, plan, bound.shots[0], bound.names, execute):
+    shot = bound.shots[0]
+    if not opens_cursor and _try_relay(session, database, plan, shot, bound.names, execute, bound.gives_id):
         return None
     return _execute_on_shard(session, database, plan, bound, execute, prepared)
 
@@ -126,6 +127,7 @@ def _try_relay(
     shot: tuple[str, bytes],
     names: Names,
     execute: Execute,
+    gives_id: bool = False,
 ) -> bool:
     """Start relaying on a connection that is free right now and has the statement prepared. False when there is none.
     O(1)."""
@@ -139,7 +141,7 @@ def _try_relay(
             connection.home.release(connection, session.now())
         return False
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)
-    session.relay.start(connection, packet, names, pinned)
+    session.relay.start(connection, packet, names, pinned, gives_id)
     return True
 
 
@@ -174,7 +176,7 @@ async def _execute_on_shard(
         prepared.cursor = Cursor(connection, on_shard.statement_id, key)
         session.pins.setdefault(key, (connection, PinReason.CURSOR))
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)
-    session.relay.start(connection, packet, bound.names, loan.keeps(connection))
+    session.relay.start(connection, packet, bound.names, loan.keeps(connection), bound.gives_id)
     return True
 
 

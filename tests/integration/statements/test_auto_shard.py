@@ -6,6 +6,7 @@ import pymysql
 import pytest
 
 from tests.plugins.auto_mesh import SHARDS, AutoMesh
+from tests.plugins.equivalence import ask
 from tests.plugins.fix_auto_mesh import Run
 
 
@@ -29,6 +30,57 @@ def test_rows_of_a_new_table_are_spread_over_the_shards(auto: AutoMesh, run: Run
     run("ALTER TABLE customer AUTO_INCREMENT = 50")
     run("INSERT INTO customer (name) VALUES ('fifty')")
     assert run("SELECT id FROM customer ORDER BY id") == [(1,), (50,)]
+
+
+NUMBERED = """
+CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, w VARCHAR(20))
+INSERT INTO a (w) VALUES ('a'), ('b'), ('c')
+INSERT INTO a VALUES (NULL, 'd'), (0, 'e'), (DEFAULT, 'f')
+INSERT INTO a (id, w) VALUES (100, 'given')
+INSERT INTO a (w) VALUES ('after it')
+INSERT INTO a (id, w) VALUES (NULL, 'm'), (200, 'n'), (NULL, 'o')
+INSERT INTO a (id, w) VALUES (-5, 'below')
+INSERT INTO a (w) VALUES ('after that')
+SET sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')
+INSERT INTO a (id, w) VALUES (0, 'zero')
+INSERT INTO a (id, w) VALUES (NULL, 'null')
+SET sql_mode = DEFAULT
+INSERT INTO a (id, w) VALUES (200, 'there') ON DUPLICATE KEY UPDATE w = 'there'
+INSERT INTO a (id, w) VALUES (500 + 1, 'computed')
+INSERT INTO a (id, w) SELECT 600, 'selected'
+INSERT INTO a (w) SELECT 'numbered'
+UPDATE a SET id = 900 WHERE w = 'm'
+ALTER TABLE a AUTO_INCREMENT = 1000
+INSERT INTO a (w) VALUES ('thousand')
+SET auto_increment_increment = 10, auto_increment_offset = 3
+INSERT INTO a (w) VALUES ('i1'), ('i2')
+SET auto_increment_increment = DEFAULT, auto_increment_offset = DEFAULT
+TRUNCATE a
+INSERT INTO a (w) VALUES ('again')
+CREATE TABLE b (k INT PRIMARY KEY, id INT AUTO_INCREMENT, v INT, KEY (id))
+INSERT INTO b (k, v) VALUES (1, 1), (2, 2)
+CREATE TABLE whole (id INT AUTO_INCREMENT, w VARCHAR(20), KEY (id))
+INSERT INTO whole (w) VALUES ('q'), ('r')
+INSERT INTO whole VALUES (50, 'q'), (60, 'r')
+INSERT INTO whole (id) VALUES (NULL)
+INSERT INTO whole SET id = 0
+"""
+
+
+def test_numbers_are_given_as_by_one_server(auto: AutoMesh) -> None:
+    server = auto.servers[0]
+    server.execute("DROP DATABASE IF EXISTS numbers", "CREATE DATABASE numbers")
+    with auto.connect() as mesh, server.connect("numbers") as plain:
+        for statement in NUMBERED.strip().splitlines():
+            answers = [ask(connection, statement) for connection in (mesh, plain)]
+            assert answers[0].error is None, answers[0].text
+            assert answers[0].insert_id == answers[1].insert_id, statement
+            asked = ["SELECT LAST_INSERT_ID()"]
+            asked += [f"SELECT * FROM {name} ORDER BY 1, 2" for name in ("a", "b", "whole")]
+            for question in asked:
+                rows = [ask(connection, question).rows for connection in (mesh, plain)]
+                assert rows[0] == rows[1], f"{question} after {statement}"
+    server.execute("DROP DATABASE numbers")
 
 
 def test_rules_and_numbers_survive_a_restart(auto: AutoMesh, run: Run) -> None:
