@@ -78,7 +78,9 @@ async def finish(store: Store, record: DdlRecord) -> None:
     """Every node is done: the rules change and the record goes, all at once."""
     change, database = record.change, record.database
     writes = [Write(layout.ddl(record.id), None)]
-    writes += made_rules.removals_of(database, change.gone)
+    # A rule that changes under its table's name is written over.
+    changed = {table.name for table in change.made} & set(change.gone)
+    writes += made_rules.removals_of(database, [table for table in change.gone if table not in changed])
     # What a half-done CREATE TABLE left is gone with its table: finishing it would make the table again.
     gone = {table.lower() for table in change.gone}
     for other in await read_all(store) if gone else ():
@@ -86,7 +88,7 @@ async def finish(store: Store, record: DdlRecord) -> None:
         if other.id != record.id and other.creates and other.database == database and made <= gone:
             writes.append(Write(layout.ddl(other.id), None))
     if not record.creates:
-        writes += made_rules.writes_of(database, change.made)
+        writes += made_rules.writes_of(database, change.made, known=changed)
     writes += [
         Write(layout.counter(database, table), json.dumps({"next": start, "checked": False}).encode())
         for table, start in change.numbering

@@ -19,7 +19,7 @@ RunOn = Callable[[str, str], Awaitable[None]]
 _DONE = {
     "CREATE": frozenset((1050, 1061)),
     "DROP": frozenset((1051, 1091, 1146)),
-    "ALTER": frozenset((1060, 1061, 1091, 1826)),
+    "ALTER": frozenset((1054, 1060, 1061, 1091, 1826)),
     "RENAME": frozenset((1146, 1050)),
     "TRUNCATE": frozenset[int](),
 }

@@ -6,7 +6,7 @@ Decides their form there: the entry of `autoTables` as JSON, which is YAML too, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from dbmesh.governance import layout
 from dbmesh.governance.store import ABSENT, Store, Write
@@ -28,14 +28,15 @@ async def read_made(store: Store, database: str) -> tuple[MadeTable, ...]:
     return tuple(found)
 
 
-def writes_of(database: str, tables: Iterable[MadeTable]) -> list[Write]:
-    """Store these rules, none of which may be there."""
+def writes_of(database: str, tables: Iterable[MadeTable], *, known: Container[str] = ()) -> list[Write]:
+    """Store these rules, none of which may be there but those of `known` tables."""
     writes: list[Write] = []
     for table in tables:
         folder = layout.made_table(database, table.name)
         value = json.dumps({"name": table.name, "rule": dict(table.section)}).encode()
-        writes.append(Write(f"{folder}/versions/{_VERSION}", value, ABSENT))
-        writes.append(Write(f"{folder}/active_version", _VERSION.encode(), ABSENT))
+        expected = None if table.name in known else ABSENT
+        writes.append(Write(f"{folder}/versions/{_VERSION}", value, expected))
+        writes.append(Write(f"{folder}/active_version", _VERSION.encode(), expected))
     return writes
 
 

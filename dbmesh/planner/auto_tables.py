@@ -9,25 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dbmesh.errors import NAME_TOO_LONG, TABLE_EXISTS, MeshError, not_supported
-from dbmesh.model import DataNode
+from dbmesh.errors import TABLE_EXISTS, MeshError, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere
 from dbmesh.planner.ddl_places import DdlTable, beside_at, check_single, table_at
-from dbmesh.planner.ddl_reading import AlterTable, CreateTable, NamePlace
+from dbmesh.planner.ddl_reading import CreateTable, NamePlace
 from dbmesh.planner.elsewhere import database_of
-from dbmesh.planner.lexemes import Kind, LexemeReader
+from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.table_definition import (
     ColumnText,
     ForeignKey,
     Index,
     TableDefinition,
-    read_added_foreign_keys,
     read_definition,
 )
 from dbmesh.planner.template import Edits
 from dbmesh.planner.text_plan import TextPlan
-from dbmesh.rules.auto_tables import MOST_NAME, algorithm_for, built, make_table
+from dbmesh.rules.auto_tables import algorithm_for, built, make_table
 from dbmesh.rules.ruleset import MadeTable, RuleChange, ShardedTable
 
 
@@ -99,16 +97,17 @@ def _made(context: PlanContext, table: DdlTable, definition: TableDefinition | N
     column = None if definition is None else definition.key_column
     if definition is None or column is None or any(_reasons_to_stay(context, definition)):
         return None
-    algorithm = _algorithm(context, definition, column)
+    algorithm = algorithm_of(context, column, definition.collation)
     if algorithm is None:
         return None
     numbered = next((one.name for one in definition.columns if one.automatic), None)
     return make_table(context.rule_set, table.name, column.name, algorithm, numbered=numbered)
 
 
-def _algorithm(context: PlanContext, definition: TableDefinition, column: ColumnText) -> str | None:
-    collation = column.collation or definition.collation
-    return algorithm_for(column.type, collation, exact_text=context.rule_set.exact_text_keys)
+def algorithm_of(context: PlanContext, column: ColumnText, collation: str = "") -> str | None:
+    """The algorithm a column's rows are placed by, MOD or HASH_MOD; `collation` is that of columns that name none."""
+    exact = context.rule_set.exact_text_keys
+    return algorithm_for(column.type, column.collation or collation, exact_text=exact)
 
 
 def _copied(context: PlanContext, read: CreateTable) -> MadeTable | None:
@@ -197,7 +196,7 @@ def _reasons_to_stay(context: PlanContext, definition: TableDefinition) -> Itera
     column = definition.key_column
     if column is not None and (column.computed or column.defaults):
         yield f"the server makes the values of '{column.name}'"
-    elif column is not None and _algorithm(context, definition, column) is None:
+    elif column is not None and algorithm_of(context, column, definition.collation) is None:
         yield f"equal values of '{column.name}' can be written in several ways"
     if definition.calls_sequence:
         yield "a sequence is on one data node"
@@ -207,7 +206,7 @@ def plan_auto_table(context: PlanContext, read: CreateTable, table: DdlTable) ->
     """CREATE TABLE of a table without a rule in a database with `autoShard`."""
     reader = LexemeReader(context.statement.readable)
     definition = definition_of(reader)
-    new = new_table(context, read, table, definition, _first_number(context, reader))
+    new = new_table(context, read, table, definition, first_number(context, reader))
     if new.table.rule is None:
         check_single(context, table.nodes[0].data_source, table.name)
     edits = context.edits()
@@ -220,7 +219,7 @@ def plan_auto_table(context: PlanContext, read: CreateTable, table: DdlTable) ->
     return replace(plan, change=new.change, warnings=new.warnings)
 
 
-def _first_number(context: PlanContext, reader: LexemeReader) -> int:
+def first_number(context: PlanContext, reader: LexemeReader) -> int:
     """The table option AUTO_INCREMENT = n behind where the reader stands; 1 without it."""
     slots = {slot.start: slot for slot in context.statement.shape.slots}
     while not reader.at_end:
@@ -231,56 +230,3 @@ def _first_number(context: PlanContext, reader: LexemeReader) -> int:
             return value if isinstance(value, int) else 1
         reader.take()
     return 1
-
-
-def plan_alter_made(context: PlanContext, read: AlterTable, table: DdlTable, made: MadeTable) -> TextPlan:
-    """ALTER TABLE of a table whose rule CREATE TABLE made: its rule follows a new name."""
-    edits = context.edits()
-    keys = read_added_foreign_keys(context.statement.readable)
-    keys = tuple(key for key in keys if not keeps_foreign_key(context, table, key))
-    for key in keys:
-        edits.replace(key.start, key.end, key.index)
-    reader = LexemeReader(context.statement.readable)
-    numbering: tuple[tuple[str, int], ...] = ()
-    if is_numbered(context, table) and _names_number(reader):
-        numbering = ((table.name, _first_number(context, reader)),)
-    references, symbols = outside(read.references, keys), outside(read.symbols, keys)
-    change, renamed = RuleChange(numbering=numbering), None
-    if read.renamed_to is not None:
-        change, renamed = _renaming(context, table, made, read.renamed_to)
-    plan = plan_everywhere(context, table, read.table, references, symbols, edits=edits, renamed=renamed)
-    warnings = tuple(foreign_warning(table.name, key.table) for key in keys)
-    return replace(plan, change=change, warnings=warnings)
-
-
-def _names_number(reader: LexemeReader) -> bool:
-    """Whether AUTO_INCREMENT stands as a table option, not as a column's attribute."""
-    words = [lexeme.text.upper() for lexeme in reader.lexemes]
-    return any(
-        word == "AUTO_INCREMENT"
-        and position + 1 < len(words)
-        and (words[position + 1] == "=" or reader.lexemes[position + 1].kind is Kind.NUMBER)
-        for position, word in enumerate(words)
-    )
-
-
-def plan_rename_made(
-    context: PlanContext, table: DdlTable, before: NamePlace, after: NamePlace, made: MadeTable
-) -> TextPlan:
-    """RENAME TABLE of a table whose rule CREATE TABLE made: its actual tables and its rule take the new name."""
-    change, renamed = _renaming(context, table, made, after)
-    return replace(plan_everywhere(context, table, before, renamed=renamed), change=change)
-
-
-def _renaming(
-    context: PlanContext, table: DdlTable, made: MadeTable, after: NamePlace
-) -> tuple[RuleChange, tuple[NamePlace, Sequence[DataNode]]]:
-    other = table_at(context, after, new=True)
-    if other.rule is not None or after.name.lower() in context.catalog.single_nodes:
-        raise MeshError(TABLE_EXISTS, table=after.name)
-    if len(f"{after.name}_{len(table.nodes) - 1}") > MOST_NAME:
-        raise MeshError(NAME_TOO_LONG, name=after.name)
-    following = replace(made, name=after.name)
-    nodes = built(following, context.rule_set.own_sources).nodes
-    numbering = ((table.name, 1), (after.name, 1)) if is_numbered(context, table) else ()
-    return RuleChange((following,), (table.name,), numbering), (after, nodes)

@@ -92,6 +92,12 @@ class PlanContext:
         return decode_literal(raw, slot.kind, no_backslash_escapes=self.flags.no_backslash_escapes)
 
     @property
+    def literal_texts(self) -> Sequence[object]:
+        """The statement's literals as `Call` has them; pins them all."""
+        self._pinned.update(slot.index for slot in self.statement.shape.slots if not slot.parameter)
+        return self._literals
+
+    @property
     def original_text(self) -> str:
         """The statement with its literals in place and comments gone; pins every literal."""
         return self.original_from(self.statement.shape.start)

@@ -13,7 +13,8 @@ from sqlglot import exp
 
 from dbmesh.errors import not_supported
 from dbmesh.model import DataNode
-from dbmesh.planner.auto_tables import plan_alter_made, plan_auto_table, plan_rename_made
+from dbmesh.planner.auto_changes import plan_alter_made, plan_index_made, plan_rename_made
+from dbmesh.planner.auto_tables import plan_auto_table
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_database import plan_database
 from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere, plan_shots
@@ -255,6 +256,9 @@ def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     table = table_at(context, read.table)
     if read.exchanges:
         raise not_supported("ALTER TABLE … EXCHANGE PARTITION", "copy the rows")
+    made = context.rule_set.made.get(table.name.lower())
+    if made is not None:
+        return plan_alter_made(context, read, table, made)
     if isinstance(table.rule, ShardedTable):
         for column in read.gone:
             if column.lower() in table.rule.sharding_columns:
@@ -262,9 +266,6 @@ def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
                     f"dropping or renaming the sharding column '{column}' of '{table.name}'",
                     "change the table's rule first",
                 )
-    made = context.rule_set.made.get(table.name.lower())
-    if made is not None:
-        return plan_alter_made(context, read, table, made)
     if read.renamed_to is not None:
         if table.rule is not None:
             raise not_supported(f"renaming '{table.name}', which has a rule", "change the rule's table name")
@@ -384,7 +385,11 @@ def _plan_maintenance(context: PlanContext, reader: LexemeReader) -> ShardPlan:
 
 def _plan_index(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     place = read_index_table(reader)
-    return plan_everywhere(context, table_at(context, place), place)
+    table = table_at(context, place)
+    made = context.rule_set.made.get(table.name.lower())
+    if made is not None:
+        return plan_index_made(context, place, table, made)
+    return plan_everywhere(context, table, place)
 
 
 _PLANNERS: Mapping[tuple[str, str], Callable[[PlanContext, LexemeReader], ShardPlan]] = {

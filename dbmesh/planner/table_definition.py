@@ -105,17 +105,17 @@ def read_definition(reader: LexemeReader) -> TableDefinition:
         word = item[0].word
         sequences = sequences or names_sequence(item)
         if word in ("KEY", "INDEX"):
-            indexes.append(_index(own, "", unique=False))
+            indexes.append(read_index(own, "", unique=False))
         elif word in _KEYS:
-            symbol = _symbol(own)
+            symbol = read_symbol(own)
             if own.looks_at("PRIMARY"):
-                primary = _key_columns(own)
+                primary = read_key_columns(own)
             elif own.looks_at("UNIQUE"):
-                indexes.append(_index(own, symbol, unique=True))
+                indexes.append(read_index(own, symbol, unique=True))
             elif own.looks_at("FOREIGN"):
                 foreign.append(read_foreign_key(own, item[0].start, symbol))
         elif word not in _NOT_COLUMNS:
-            column, is_primary, is_unique, reference = _column(own)
+            column, is_primary, is_unique, reference = read_column(own)
             columns.append(column)
             if is_primary:
                 primary = (column.name,)
@@ -141,13 +141,13 @@ def names_sequence(lexemes: Sequence[Lexeme]) -> bool:
     return not SEQUENCE_CALLS.isdisjoint(words) or ("VALUE", "FOR") in pairwise(words)
 
 
-def _index(reader: LexemeReader, symbol: str, *, unique: bool) -> Index:
-    """[UNIQUE] [KEY | INDEX] [name] [USING x] (…)"""
+def read_index(reader: LexemeReader, symbol: str, *, unique: bool) -> Index:
+    """Reads [UNIQUE] [KEY | INDEX] [name] [USING x] (…)."""
     reader.accept("UNIQUE")
     reader.accept_any("KEY", "INDEX")
     named = not reader.looks_at("(") and not reader.looks_at("USING")
     name = reader.expect_name().value if named else symbol
-    return Index(name, _key_columns(reader) or (), unique)
+    return Index(name, read_key_columns(reader) or (), unique)
 
 
 def _items(reader: LexemeReader) -> Iterator[Sequence[Lexeme]]:
@@ -170,7 +170,7 @@ def _items(reader: LexemeReader) -> Iterator[Sequence[Lexeme]]:
         item.append(lexeme)
 
 
-def _symbol(reader: LexemeReader) -> str:
+def read_symbol(reader: LexemeReader) -> str:
     """Moves past CONSTRAINT [symbol]; the symbol, or ''."""
     if not reader.accept("CONSTRAINT"):
         return ""
@@ -179,7 +179,7 @@ def _symbol(reader: LexemeReader) -> str:
     return reader.expect_name().value
 
 
-def _key_columns(reader: LexemeReader) -> tuple[str, ...] | None:
+def read_key_columns(reader: LexemeReader) -> tuple[str, ...] | None:
     """The columns of PRIMARY KEY (…) or UNIQUE [KEY] [name] (…); None with prefixes or expressions."""
     while not reader.looks_at("("):
         if reader.at_end:
@@ -193,7 +193,8 @@ def _key_columns(reader: LexemeReader) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _column(reader: LexemeReader) -> tuple[ColumnText, bool, bool, ForeignKey | None]:
+def read_column(reader: LexemeReader) -> tuple[ColumnText, bool, bool, ForeignKey | None]:
+    """Reads a column's definition: the column, whether it is the primary key, or a unique one, and its REFERENCES."""
     name = reader.expect_name().value
     type_word = reader.take().text.upper() if not reader.at_end else ""
     primary = unique = automatic = computed = defaults = False
@@ -235,7 +236,7 @@ def read_foreign_key(reader: LexemeReader, start: int, symbol: str) -> ForeignKe
     reader.expect("FOREIGN", "KEY")
     reader.accept("IF", "NOT", "EXISTS")
     name = symbol if reader.looks_at("(") else reader.expect_name().value
-    columns = _key_columns(reader) or ()
+    columns = read_key_columns(reader) or ()
     database, table, end = _reference(reader)
     return ForeignKey(start, end, database, table, symbol or name, columns)
 
@@ -271,7 +272,7 @@ def read_added_foreign_keys(statement: str) -> tuple[ForeignKey, ...]:
             continue
         start = reader.peek().start
         if reader.looks_at("CONSTRAINT") or reader.looks_at("FOREIGN", "KEY"):
-            symbol = _symbol(reader)
+            symbol = read_symbol(reader)
             if reader.looks_at("FOREIGN"):
                 keys.append(read_foreign_key(reader, start, symbol))
     return tuple(keys)

@@ -24,9 +24,22 @@ class TextShot:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeWhole:
+    """What comes before a table that was sharded by itself becomes a single one, because of `why`: every node but the first
+    gets a constraint that no row fulfils (`guards`), so that it is empty and stays so; then the client's statement runs on
+    the first (`written`). `undo` takes the constraints away when one of these fails."""
+
+    table: str
+    why: str
+    guards: tuple[Shot, ...]
+    undo: tuple[Shot, ...]
+    written: Shot
+
+
+@dataclass(frozen=True, slots=True)
 class TextPlan:
-    """A `ShardPlan` of fixed shots. `change` is what it means for the rules, `warnings` what the client is told of it;
-    `makes_temporary` is the temporary table the session has afterwards, `drops` are the tables it has no more."""
+    """A `ShardPlan` of fixed shots. `change` is what it means for the rules, `warnings` what the client is told of it,
+    `whole` what comes before; `makes_temporary` is the temporary table the session has afterwards, `drops` are the tables it has no more."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -46,6 +59,7 @@ class TextPlan:
     drops: tuple[str, ...] = ()
     effects: SideEffects | None = None
     given: GivenIds | None = None
+    whole: MadeWhole | None = None
 
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dbmesh.backend.state import SessionState
+from dbmesh.engine.collect import collect
 from dbmesh.engine.exchange import Exchange, Outcome
+from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.engine.warnings import ShardWarning
-from dbmesh.errors import NOT_SUPPORTED, MeshError, ShardError
-from dbmesh.planner.plan import BoundStatement
-from dbmesh.planner.text_plan import TextPlan
+from dbmesh.errors import NOT_SUPPORTED, MeshError, ShardError, not_supported
+from dbmesh.planner.plan import BoundStatement, Relay, Shot
+from dbmesh.planner.text_plan import MadeWhole, TextPlan
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_text
 from dbmesh.session.mesh import Database, DdlStatement, RuleKeeper
@@ -19,6 +22,11 @@ from dbmesh.session.result_sink import ResultSink
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
+
+_GUARDED_ALREADY = frozenset((1826, 3822))
+"""A constraint of that name is there: an earlier attempt was cut off (MariaDB, MySQL)."""
+_HAS_ROWS = frozenset((4025, 3819))
+"""Rows that a new constraint would not allow (MariaDB, MySQL)."""
 
 
 def is_recorded(plan: TextPlan, bound: BoundStatement) -> bool:
@@ -39,6 +47,8 @@ async def run_recorded(
     which nodes had done their part."""
     text = session.command_text.decode("utf-8", "surrogateescape")
     statement = DdlStatement(database.name, text, bound.shots, plan.change)
+    if plan.whole is not None:
+        await _make_whole(session, database, plan, plan.whole)
     record = await keeper.begin(statement)
     loan = Loan(session)
     exchange: Exchange | None = None
@@ -61,6 +71,41 @@ async def run_recorded(
     await keeper.finish(record)
     outcome.warnings += [ShardWarning("Warning", NOT_SUPPORTED.number, text) for text in plan.warnings]
     return outcome
+
+
+async def _make_whole(session: Session, database: Database, plan: TextPlan, whole: MadeWhole) -> None:
+    """Bring every node of a table to where it can become one: the first with what the client asked for, the others empty.
+    Raises MeshError or ShardError, and the table is as it was."""
+    guarded: list[Shot] = []
+    try:
+        for guard, undo in zip(whole.guards, whole.undo, strict=True):
+            try:
+                await _run_one(session, database, plan, guard, LOAD_STATE)
+            except ShardError as error:
+                if error.number not in _GUARDED_ALREADY:
+                    raise
+            guarded.append(undo)
+        await _run_one(session, database, plan, whole.written, session.state)
+    except (MeshError, ShardError) as error:
+        for undo in guarded:
+            await _run_one(session, database, plan, undo, LOAD_STATE)
+        if error.number in _HAS_ROWS:
+            raise not_supported(
+                f"this change of '{whole.table}', which has rows on several data nodes: {whole.why}",
+                "make a table with that key and copy the rows",
+            ) from error
+        raise
+
+
+async def _run_one(
+    session: Session, database: Database, plan: TextPlan, shot: Shot, state: SessionState
+) -> None:
+    loan = Loan(session, state)
+    try:
+        await loan.take(database, plan, (shot,), Relay())
+        await collect(loan.lanes[0].connection, shot.sql)
+    finally:
+        loan.free()
 
 
 def _told(

@@ -145,6 +145,85 @@ def test_a_table_whose_keys_only_a_server_knows_stays_whole(
             run(f"INSERT INTO t VALUES ('{equal}', 2)")
 
 
+_BREAKS = (
+    (
+        "ALTER TABLE t ADD CONSTRAINT pair UNIQUE (a, b), ADD COLUMN note VARCHAR(9) DEFAULT 'x'",
+        "unique key (a, b)",
+    ),
+    ("CREATE UNIQUE INDEX one ON t (a)", "unique key (a)"),
+    ("ALTER TABLE t ADD c INT UNIQUE", "unique key (c)"),
+    (
+        "ALTER TABLE t DROP PRIMARY KEY, MODIFY id INT, ADD PRIMARY KEY (a)",
+        "primary key would not contain 'id'",
+    ),
+    ("ALTER TABLE t MODIFY id VARCHAR(20)", "whose type would change"),
+    ("ALTER TABLE t MODIFY id INT NOT NULL", "the numbers of 'id'"),
+    ("ALTER TABLE t DROP COLUMN id", "would be gone"),
+)
+
+
+@pytest.mark.parametrize(("change", "why"), _BREAKS)
+def test_a_change_no_rule_can_hold_makes_an_empty_table_whole(
+    auto: AutoMesh, run: Run, change: str, why: str
+) -> None:
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, a INT NOT NULL, b INT)")
+    run("INSERT INTO t (a, b) VALUES (1, 1), (2, 2), (3, 3)")
+    before = auto.tables()
+    with pytest.raises(
+        pymysql.err.NotSupportedError, match="which has rows on several data nodes"
+    ) as refused:
+        run(change)
+    assert why in str(refused.value)
+    assert auto.tables() == before
+    run("INSERT INTO t (a, b) VALUES (4, 4)")
+    run("DELETE FROM t")
+    run(change)
+    assert "'t' is no longer sharded: " in run("SHOW WARNINGS")[0][2]
+    assert auto.tables() == {"ds_0.t"}
+    run(
+        "INSERT INTO t (a, b) VALUES (1, 1)"
+        if "MODIFY" not in change
+        else "INSERT INTO t (id, a, b) VALUES (1, 1, 1)"
+    )
+    assert run("SELECT a, b FROM t") == [(1, 1)]
+    assert "dbmesh_empty" not in run("SHOW CREATE TABLE t")[0][1]
+    assert "'t'" not in auto.command("rules", "show").stdout
+
+
+def test_a_mistake_in_such_a_change_leaves_the_table_as_it_was(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, a INT)")
+    before = auto.tables()
+    with pytest.raises(pymysql.err.OperationalError, match="Key column 'none' doesn't exist"):
+        run("ALTER TABLE t ADD UNIQUE (none)")
+    assert auto.tables() == before
+    run("INSERT INTO t (a) VALUES (1), (2), (3), (4)")
+    assert auto.counts("t") == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE t CHANGE id number INT AUTO_INCREMENT",
+        "ALTER TABLE t RENAME COLUMN id TO number, ADD z INT",
+    ],
+)
+def test_a_rule_follows_the_new_name_of_its_column(auto: AutoMesh, run: Run, change: str) -> None:
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, a INT)")
+    run("INSERT INTO t (a) VALUES (1), (2), (3), (4)")
+    run(change)
+    run("INSERT INTO t (a) VALUES (5)")
+    assert run("SELECT a FROM t WHERE number = 5") == [(5,)]
+    assert "shardingColumn: number" in auto.command("rules", "show").stdout
+    assert auto.counts("t") == [1, 2, 1, 1]
+
+
+def test_a_unique_key_with_the_sharding_column_leaves_the_table_sharded(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, a INT)")
+    run("ALTER TABLE t ADD UNIQUE both_keys (a, id), MODIFY id BIGINT AUTO_INCREMENT, MODIFY a BIGINT")
+    run("INSERT INTO t (a) VALUES (1), (2), (3), (4)")
+    assert auto.counts("t") == [1, 1, 1, 1]
+
+
 def test_drop_and_create_again(auto: AutoMesh, run: Run) -> None:
     run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY)")
     run("INSERT INTO t VALUES (NULL), (NULL)")
