@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
+from sqlglot.tokenizer_core import TokenType
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.columns import SelectItem, is_star
@@ -104,7 +105,8 @@ def _without_direction(draft: Draft, span: Span) -> Span:
     inside = [
         token for token in draft.context.statement.tokens if span[0] <= token.start and token.end < span[1]
     ]
-    if len(inside) > 1 and inside[-1].text.upper() in ("ASC", "DESC"):
+    last = inside[-1] if len(inside) > 1 else None
+    if last is not None and last.token_type in (TokenType.ASC, TokenType.DESC):
         return span[0], inside[-2].end + 1
     return span
 
