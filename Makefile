@@ -17,7 +17,7 @@ ARGS ?=
 DB ?= mariadb
 export DBMESH_TEST_DB := $(DB)
 
-.PHONY: help setup demo test check unit integration differential compatibility bench lock setup-dev
+.PHONY: help setup demo test check unit integration differential compatibility chaos bench lock setup-dev
 
 help:  ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ differential: setup-dev  ## N random statements from SEED on a mesh and on one M
 
 compatibility: setup-dev  ## other projects' tests on plain MariaDB and through dbmesh (ARGS="--suite django --run sharded")
 	$(PYTHON) -m tests.compatibility $(ARGS)
+
+KILLS ?= 50
+chaos: setup-dev  ## money moves between four data sources while sidecars and servers are killed and links fail (KILLS=50)
+	$(PYTHON) -m tests.chaos --kills $(KILLS) $(ARGS)
 
 bench:  ## the numbers of docs/PERFORMANCE.md; ARGS=--quick for a first look, JSON goes to build/bench.json
 	$(PYTHON) -m tests.bench $(ARGS)

@@ -303,3 +303,9 @@ def test_a_single_writer_commits_in_one_round_and_readers_end_after_it() -> None
     assert _advance(commit(members), ())[0] == {"b": Step.COMMIT}
     assert _advance(commit(members), ((("b", Reply.DONE),),))[0] == {"a": Step.COMMIT}
     assert _advance(commit(members[1:]), ((("b", Reply.DONE),),))[1] == Ending(End.COMMITTED)
+
+
+def test_a_branch_whose_preparation_was_lost_is_named() -> None:
+    members = (Member("a", False, True), Member("b", True, True))
+    history: Replies = ((("a", Reply.DONE), ("b", Reply.LOST)), (("a", Reply.DONE),))
+    assert _advance(commit(members), history)[1] == Ending(End.ROLLED_BACK, ("b",))

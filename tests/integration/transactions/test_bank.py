@@ -1,0 +1,19 @@
+"""The short form of `make chaos`: a few kills, and every transfer is there once or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.__main__ import run
+
+pytestmark = pytest.mark.integration
+
+
+def test_money_is_neither_lost_nor_made_when_sidecars_and_servers_are_killed(tmp_path: Path) -> None:
+    lines, wrong = run(tmp_path, seed=11, kills=3)
+    told = dict(lines)
+    assert wrong == [], lines
+    assert told["branches in doubt at the end"] == 0
+    assert int(str(told["transfers acknowledged"])) > 0
