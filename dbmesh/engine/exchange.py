@@ -19,10 +19,13 @@ from dbmesh.backend.connection import Connection, Pipeline, Receiver
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Collector, Result
 from dbmesh.engine.warnings import (
+    NOTHING_EXPLAINED,
     SHOW_WARNINGS,
+    Explained,
     Repetition,
     RowNumbers,
     ShardWarning,
+    explain,
     in_order_of_rows,
     of_insert,
     told_once,
@@ -100,12 +103,24 @@ class Outcome:
     row_count: int | None
     warnings: list[ShardWarning] = field(default_factory=list)
     gives_id: bool = False
+    explained: Explained = NOTHING_EXPLAINED
 
 
 class Exchange:
-    """One statement under way on one or several connections. Create, `await run()`, once."""
+    """One statement under way on one or several connections. Create, `await run()`, once. With `explains` the outcome
+    tells what is known of the statement before its rows, where that may matter: it warned, or found nothing."""
 
-    def __init__(self, lanes: Sequence[Lane], answer: Answer, sink: Sink, limits: MergeLimits) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        answer: Answer,
+        sink: Sink,
+        limits: MergeLimits,
+        *,
+        explains: bool = False,
+    ) -> None:
+        self._explains = explains
+        self._explained = NOTHING_EXPLAINED
         self._answer = answer
         self._sink = sink
         self._limits = limits
@@ -283,6 +298,8 @@ class Exchange:
     async def _settle_warnings(self) -> None:
         """What every shard warns of because of the statement itself, one server says once."""
         told = [(run, shot) for run in self._runs for shot in sorted(run.warnings)]
+        if self._explains and self._first_error is None and (told or not self._rows_out):
+            self._explained = await self._runs[0].explain()
         if len(told) < 2 or self._first_error is not None or self._broadcast:
             return
         lists = [run.warnings[shot] for run, shot in told]
@@ -310,7 +327,7 @@ class Exchange:
         if self._merger is not None:
             # SHOW WARNINGS tells no more than max_error_count of them; the packets count all.
             counted = sum(ok.warnings for ok in oks)
-            return Outcome(OkPacket(warnings=counted), self._rows_out, warnings)
+            return Outcome(OkPacket(warnings=counted), self._rows_out, warnings, explained=self._explained)
         merge = self._answer if isinstance(self._answer, CountMerge) else CountMerge()
         return Outcome(merge_counts(merge, oks), None, warnings)
 
@@ -345,6 +362,10 @@ class _LaneRun:
     def completed_shots(self) -> Sequence[Shot]:
         """The lane's shots that have ended well: they end in order."""
         return self._shots[: len(self.oks)]
+
+    async def explain(self) -> Explained:
+        """What is known of the lane's first shot before its rows. Raises MeshError."""
+        return await explain(self.connection, self._shots[0].sql)
 
     async def told_once(self, told: list[list[ShardWarning]]) -> list[list[ShardWarning]]:
         """The warnings of all shots without those that each gives for the same reason. Raises MeshError."""

@@ -131,10 +131,16 @@ class FederatedRun:
         self._announce(None)
 
     async def finish(
-        self, state: SessionState, sink: Sink, merge_limits: MergeLimits, execution: Execution | None = None
+        self,
+        state: SessionState,
+        sink: Sink,
+        merge_limits: MergeLimits,
+        execution: Execution | None = None,
+        *,
+        explains: bool = False,
     ) -> Outcome:
-        """Run the final statement in the session's `state`; with `execution` it is prepared and executed. Raises as
-        `prepare`."""
+        """Run the final statement in the session's `state`; with `execution` it is prepared and executed. For `explains`
+        see `Exchange`. Raises as `prepare`."""
         await self._merge.bring_to(final_state(state))
         shot = Shot(self._federation.merge_node, self._federation.final)
         lane = Lane(self._merge, (shot,))
@@ -142,7 +148,7 @@ class FederatedRun:
             ready = await execution.prepare(self._merge, self._federation.final, None)
             self._forget_prepared(ready.statement_id)
             lane = replace(lane, executes=(ready.payload,), binary=execution.binary)
-        exchange = Exchange((lane,), Relay(), sink, merge_limits)
+        exchange = Exchange((lane,), Relay(), sink, merge_limits, explains=explains)
         self._announce(exchange)
         outcome = await exchange.run()
         self._announce(None)

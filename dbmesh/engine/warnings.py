@@ -31,6 +31,9 @@ MOST_WARNINGS = 64
 _EXPLAINED = 1003
 """MySQL's note with the statement as its optimizer sees it (ER_YES)."""
 
+_IMPOSSIBLE = (b"Impossible WHERE", b"Zero limit")
+"""What EXPLAIN says of a statement that need not look for rows."""
+
 _OF_INSERT = frozenset({1287, 1364})
 """What an INSERT is told of its form and not of a row: deprecated syntax, columns without a default that it leaves out."""
 
@@ -72,32 +75,46 @@ async def told_once(
     connection is lost."""
     lists = without_repetitions(told, of_constants(told, sql, execute))
     sources = Counter(warning for warnings in lists for warning in set(warnings))
-    if connection.usable and any(count > 1 for count in sources.values()):
-        lists = without_repetitions(lists, await _explained(connection, sql, execute))
+    if any(count > 1 for count in sources.values()):
+        lists = without_repetitions(lists, (await explain(connection, sql, execute)).warnings)
     return lists
 
 
-async def _explained(connection: Connection, sql: bytes, execute: bytes | None) -> list[ShardWarning]:
-    """The warnings a statement gives before it reads a row; none where the data source does not explain it."""
-    if not isinstance(connection, MySQLConnection):
-        return []
-    explain = b"EXPLAIN " + sql
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a data source knows of a statement before it reads a row: its warnings, and whether it need not read any."""
+
+    warnings: tuple[ShardWarning, ...] = ()
+    impossible: bool = False
+
+
+NOTHING_EXPLAINED = Explained()
+
+
+async def explain(connection: Connection, sql: bytes, execute: bytes | None = None) -> Explained:
+    """See `Explained`; nothing where the data source does not explain the statement. The connection is at rest, or lost.
+    Raises MeshError when it is lost now."""
+    if not isinstance(connection, MySQLConnection) or not connection.usable:
+        return NOTHING_EXPLAINED
+    question = b"EXPLAIN " + sql
     try:
         if execute is not None and execute[0] != Command.STMT_EXECUTE:
-            return []
+            return NOTHING_EXPLAINED
         if execute is None:
-            explained = await collect(connection, explain)
+            explained = await collect(connection, question)
         else:
-            prepared = await connection.prepare(explain)
+            prepared = await connection.prepare(question)
             collector = Collector()
             connection.execute(_of_statement(execute, prepared.statement_id), collector)
             explained = await collector.future
-        if explained.ok is None or not explained.ok.warnings:
-            return []
-        return [one for one in await fetch_warnings(connection) if one.number != _EXPLAINED]
+        warnings = await fetch_warnings(connection) if explained.ok and explained.ok.warnings else []
     except ShardError:
         # What cannot be explained is told as often as the shards say it: too often rather than never.
-        return []
+        return NOTHING_EXPLAINED
+    return Explained(
+        tuple(one for one in warnings if one.number != _EXPLAINED),
+        bool(explained.rows) and explained.rows[0][-1] in _IMPOSSIBLE,
+    )
 
 
 def of_insert(warnings: Sequence[ShardWarning]) -> list[ShardWarning]:
@@ -172,6 +189,17 @@ def of_constants(
         if written and max(found) <= max(written, min(found)):
             constants += [warning] * max(found)
     return constants
+
+
+def of_literals(warnings: Sequence[ShardWarning], sql: str) -> list[ShardWarning]:
+    """Those of the warnings that tell of a value the text writes itself."""
+    literals = _literals(sql)
+    values = [(warning, _VALUE.search(warning.message)) for warning in warnings]
+    return [
+        warning
+        for warning, value in values
+        if value is not None and any(_is_written(literal, value[1]) for literal in literals)
+    ]
 
 
 def _literals(sql: str) -> list[str]:

@@ -252,13 +252,15 @@ class DerivedStep:
 class DerivedWrite:
     """A write in several steps, all in one transaction: every query first, then every writer's statements. There are no
     shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written. With
-    `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says. `returning` is a query
+    `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says; `finds_first`: so is one
+    that only chooses rows, since a server has found them all before it writes. `returning` is a query
     with the columns that RETURNING gives and no rows, '' where nothing is returned."""
 
     steps: tuple[DerivedStep, ...]
     info: bytes = b""
     ignores: bool = False
     returning: str = field(default="", repr=False)
+    finds_first: bool = field(default=False, repr=False)
 
 
 class Shot(NamedTuple):

@@ -6,16 +6,16 @@ own; what they are is the planner's business.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.engine.exchange import Outcome, Sink
-from dbmesh.engine.warnings import ShardWarning
+from dbmesh.engine.warnings import ShardWarning, of_literals
 from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
-from dbmesh.merge.counts import info_of_one_row, merge_counts
+from dbmesh.merge.counts import info_of_one_row, merge_counts, with_warnings
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET
 from dbmesh.planner.plan import CountMerge, DerivedWrite, Names, Verb
@@ -29,17 +29,20 @@ if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
 
-_CONVERSIONS = MappingProxyType({1264: "22003", 1265: "01000", 1292: "22007", 1366: "22007", 1411: "HY000"})
-"""Warnings of values that cannot be converted, and their SQLSTATE as errors."""
-
-_DATE_COMPARED = re.compile(r"(?:Truncated i|I)ncorrect (?:datetime|date|time|DATETIME|DATE|TIME) value")
+_CONVERSIONS = MappingProxyType(
+    {1264: "22003", 1265: "01000", 1292: "22007", 1365: "22012", 1366: "22007", 1411: "HY000"}
+)
+"""Warnings of values that cannot be converted or divided by, and their SQLSTATE as errors."""
 
 DUPLICATE = 1062
 
 _OFF = frozenset({"0", "off", "false"})
 
-Perform = Callable[[str, "RowsInMemory"], Awaitable[Outcome]]
-"""Plans and runs one statement of the logic database; its rows go to the sink."""
+
+class Perform(Protocol):
+    """Plans and runs one statement of the logic database; its rows go to the sink. For `explains` see `Exchange`."""
+
+    async def __call__(self, sql: str, sink: RowsInMemory, *, explains: bool = False) -> Outcome: ...
 
 
 async def run_derived(
@@ -77,15 +80,17 @@ async def _run_steps(
     session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink
 ) -> Outcome:
     insert_id = session.last_insert_id
-    found = [await _read(session, step.query, perform, write) for step in write.steps]
+    found = [await _read(session, verb, step.query, perform, write) for step in write.steps]
     oks: list[OkPacket] = []
-    warnings: list[ShardWarning] = []
+    # Several tables are written by one condition, which one server evaluates once.
+    told = found if verb in (Verb.INSERT, Verb.REPLACE) else found[:1]
+    warnings = [warning for one in told for warning in one.warnings]
     returned = RowsInMemory(session.mesh.limits)
     written = 0
     gives_id = True
     moves_if_free = write.ignores and verb is Verb.UPDATE
-    for step, rows in zip(write.steps, found, strict=True):
-        width = step.returned
+    for step, one in zip(write.steps, found, strict=True):
+        rows, width = one.rows, step.returned
         for statement in step.writer.statements(
             rows.definitions[:width], [row[:width] for row in rows.values]
         ):
@@ -103,7 +108,9 @@ async def _run_steps(
                 gives_id = gives_id and outcome.gives_id
         if width is not None:
             returned.take(rows, width)
-    ok = _one(oks, verb, write)
+    if verb is Verb.UPDATE and not oks and all(one.impossible for one in found):
+        write = replace(write, info=b"")
+    ok = _with_more_warnings(_one(oks, verb, write), sum(one.count for one in told))
     if session.last_insert_id != insert_id and not ok.last_insert_id:
         # The query has evaluated LAST_INSERT_ID(…).
         ok, gives_id = replace(ok, last_insert_id=session.last_insert_id), False
@@ -127,6 +134,11 @@ def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:
     return replace(ok, info=info_of_one_row(ok)) if inserts and write.info and not ok.info else ok
 
 
+def _with_more_warnings(ok: OkPacket, count: int) -> OkPacket:
+    total = min(ok.warnings + count, 0xFFFF)
+    return replace(ok, warnings=total, info=with_warnings(ok.info, total))
+
+
 def _as_update(ok: OkPacket, write: DerivedWrite) -> OkPacket:
     """A moved row was deleted and inserted; the client updated it. With IGNORE each was inserted by itself, or not."""
     changed = ok.affected_rows
@@ -135,35 +147,44 @@ def _as_update(ok: OkPacket, write: DerivedWrite) -> OkPacket:
     return replace(ok, info=info, last_insert_id=0)
 
 
-async def _read(session: Session, sql: str, perform: Perform, write: DerivedWrite) -> RowsInMemory:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a query of the write has found and warned of; `count` of the warnings."""
+
+    rows: RowsInMemory
+    warnings: list[ShardWarning]
+    count: int
+    impossible: bool
+
+
+async def _read(session: Session, verb: Verb, sql: str, perform: Perform, write: DerivedWrite) -> _Found:
     rows = RowsInMemory(session.mesh.limits)
-    outcome = await perform(sql, rows)
-    if not write.ignores:
-        await _refuse_conversions(session, outcome.warnings, perform)
+    outcome = await perform(sql, rows, explains=True)
+    if not (write.ignores or write.finds_first):
+        of_statement: Sequence[ShardWarning] = outcome.explained.warnings
+        if verb in (Verb.INSERT, Verb.REPLACE):
+            # Its subqueries are strict as well, whenever they run.
+            of_statement = of_literals(of_statement, sql)
+        await _refuse_conversions(session, Counter(outcome.warnings) - Counter(of_statement), perform)
     exact = all(column.character_set == BINARY_CHARSET for column in rows.definitions)
     if not exact and session.state.names.partition(" ")[0] != "utf8mb4":
         raise not_supported(
             f"rows carried between data nodes in the character set {session.state.names}",
             "SET NAMES utf8mb4 first",
         )
-    return rows
+    return _Found(rows, outcome.warnings, outcome.ok.warnings, outcome.explained.impossible)
 
 
-async def _refuse_conversions(session: Session, warnings: Sequence[ShardWarning], perform: Perform) -> None:
-    """In strict mode a value that cannot be converted is an error of a write, also where it only chooses rows; the query
-    that was sent in its place has only warned (manual, "Server SQL Modes"). Raises ShardError."""
-    refused = next((warning for warning in warnings if _is_error_when_strict(warning)), None)
+async def _refuse_conversions(session: Session, warnings: Iterable[ShardWarning], perform: Perform) -> None:
+    """In strict mode a value that cannot be converted while rows are written is an error, also where it only chooses them;
+    the query that was sent in its place has only warned (manual, "Server SQL Modes"). Raises ShardError."""
+    refused = next((warning for warning in warnings if warning.number in _CONVERSIONS), None)
     if refused is None:
         return
     mode = RowsInMemory(session.mesh.limits)
     await perform("SELECT @@sql_mode", mode)
     if b"STRICT_" in (mode.values[0][0] or b""):
         raise ShardError(refused.number, _CONVERSIONS[refused.number], refused.message)
-
-
-def _is_error_when_strict(warning: ShardWarning) -> bool:
-    """Texts compared with a date are converted before any row is read, and MariaDB only warns of it."""
-    return warning.number in _CONVERSIONS and _DATE_COMPARED.match(warning.message) is None
 
 
 class RowsInMemory:

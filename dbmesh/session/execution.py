@@ -296,7 +296,9 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
     return bound.generated_id if bound.generated_id is not None else ok.last_insert_id
 
 
-async def perform(session: Session, database: Database, sql: str, sink: RowsInMemory) -> Outcome:
+async def perform(
+    session: Session, database: Database, sql: str, sink: RowsInMemory, *, explains: bool = False
+) -> Outcome:
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`. What an error leaves
     behind is the larger statement's to undo. Raises MeshError or ShardError (in logic names)."""
     current = session.mesh.database(database.name) or database
@@ -305,7 +307,7 @@ async def perform(session: Session, database: Database, sql: str, sink: RowsInMe
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     bound = await bind(session, database, plan, make_call(session, database, literals))
     sink.use_names(bound.names)
-    outcome = await _merged_or_federated(session, database, plan, bound, sink, undo=False)
+    outcome = await _merged_or_federated(session, database, plan, bound, sink, undo=False, explains=explains)
     if outcome.row_count is not None and bound.generated_id is not None:
         outcome.ok = replace(outcome.ok, last_insert_id=bound.generated_id)
     return outcome
@@ -354,16 +356,17 @@ async def _merged_or_federated(
     *,
     undo: bool = True,
     way: Execution | None = None,
+    explains: bool = False,
 ) -> Outcome:
     """The merge, or the federation; federation too when the merger finds values it cannot combine exactly, as long as
     the sink has got no rows that could not be taken back."""
     if isinstance(bound.answer, Federation | SystemFederation):
-        return await _federated(session, database, plan, bound, sink, way)
+        return await _federated(session, database, plan, bound, sink, way, explains=explains)
     if bound.alternative is None:
-        return await _exchange(session, database, plan, bound, sink, undo=undo, way=way)
+        return await _exchange(session, database, plan, bound, sink, undo=undo, way=way, explains=explains)
     attempt = _Attempt(sink)
     try:
-        return await _exchange(session, database, plan, bound, attempt, undo=undo, way=way)
+        return await _exchange(session, database, plan, bound, attempt, undo=undo, way=way, explains=explains)
     except MeshError as refusal:
         if refusal.kind is not NOT_SUPPORTED or not attempt.taken_back():
             raise
@@ -376,7 +379,7 @@ async def _merged_or_federated(
             sink.use_names(instead.names)
         if isinstance(sink, ResultSink) and way is not None and way.binary:
             sink.pass_binary()
-        return await _federated(session, database, plan, instead, sink, way)
+        return await _federated(session, database, plan, instead, sink, way, explains=explains)
 
 
 async def _federated(
@@ -386,11 +389,13 @@ async def _federated(
     bound: BoundStatement,
     sink: Sink,
     way: Execution | None = None,
+    *,
+    explains: bool = False,
 ) -> Outcome:
     try:
         if isinstance(bound.answer, SystemFederation):
             return await run_system(session, database, bound, sink)
-        return await run_federated(session, database, plan, bound, sink, way)
+        return await run_federated(session, database, plan, bound, sink, way, explains=explains)
     except (MeshError, ShardError) as error:
         if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
             await session.mesh.reload(database)
@@ -415,6 +420,7 @@ async def _exchange(
     *,
     undo: bool = True,
     way: Execution | None = None,
+    explains: bool = False,
 ) -> Outcome:
     exchange: Exchange | None = None
     loan = Loan(session, _state_for(session, plan, bound))
@@ -430,7 +436,7 @@ async def _exchange(
         lanes = loan.lanes
         if way is not None:
             lanes = [await _prepared(lane, way, bound.parameters) for lane in lanes]
-        exchange = Exchange(lanes, answer, target, session.mesh.limits)
+        exchange = Exchange(lanes, answer, target, session.mesh.limits, explains=explains)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
         session.announce(exchange)

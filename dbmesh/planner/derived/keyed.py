@@ -60,18 +60,20 @@ class KeyedStep:
 
 @dataclass(frozen=True, slots=True)
 class KeyedWrite:
-    """An UPDATE or DELETE by keys. `returning` is a query with the columns of RETURNING and no rows."""
+    """An UPDATE or DELETE by keys. `returning` is a query with the columns of RETURNING and no rows. `finds_first`: see
+    `DerivedWrite`."""
 
     steps: tuple[KeyedStep, ...]
     info: bytes
     ignores: bool
+    finds_first: bool
     returning: Frame | None = None
 
     def bind(self, call: Call) -> DerivedWrite:
         """The steps for these values."""
         returning = "" if self.returning is None else render(self.returning, call)
         steps = tuple(step.bind(call) for step in self.steps)
-        return DerivedWrite(steps, self.info, self.ignores, returning)
+        return DerivedWrite(steps, self.info, self.ignores, returning, self.finds_first)
 
 
 def render(frame: Frame, call: Call) -> str:
@@ -102,13 +104,19 @@ def plan_keyed_write(
     text = _Text(context, lexemes)
     if isinstance(tree, exp.Delete):
         steps = tuple(_delete(text, reference) for reference in written)
-        return KeyedWrite(steps, b"", text.ignore, _returning(text, written[0]) if text.returns else None)
+        returning = _returning(text, written[0]) if text.returns else None
+        return KeyedWrite(steps, b"", text.ignore, finds_first=True, returning=returning)
     assignments = _assignments(scopes, tree, text)
     steps = tuple(
         _update(text, reference, [one for owner, one in assignments if owner.index == reference.index])
         for reference in written
     )
-    return KeyedWrite(steps, UPDATED_NOTHING, text.ignore)
+    # A server sorts before it writes, and must not meet again a row that it has moved in the order it reads.
+    primary = {name.lower() for name in written[0].schema.primary_key} if written[0].schema else set()
+    finds_first = "ORDER" in text.clauses or (
+        len(scopes.references) == 1 and any(one.column.lower() in primary for _, one in assignments)
+    )
+    return KeyedWrite(steps, UPDATED_NOTHING, text.ignore, finds_first)
 
 
 class _Text:
