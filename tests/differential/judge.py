@@ -28,9 +28,16 @@ from tests.differential.tree import (
     write,
 )
 
-_LOGIC = b"logic"
-"""PREVIEW's data source of a write whose rows are read first."""
-_MERGE_TABLE = b" dbmesh_f1"
+_WAYS = (
+    (b"relay", "pushed to one data node"),
+    (b"federated", "federated"),
+    (b"rows of the query", "written by keys that a query names"),
+    (b"first count", "written to every data source (broadcast)"),
+    (b"rows returned by the first", "written to every data source (broadcast)"),
+    (b"sum of counts", "written to several data nodes"),
+    (b"rows in the order", "written to several data nodes"),
+)
+"""How PREVIEW's word for what happens to the answers begins, and what the statement is counted as."""
 
 
 def chooses_rows(statement: Part) -> bool:
@@ -98,13 +105,13 @@ class Judge:
 
     def _way(self, statement: Part) -> str:
         if isinstance(statement, Script | TextPrepared):
-            return "script"
+            return "of several statements"
         rows = self.preview(statement)
-        if rows and rows[0][0] == _LOGIC:
-            return "written by keys"
-        if any(_MERGE_TABLE in (cell or b"") for row in rows for cell in row):
-            return "federated"
-        return "pushed" if len(rows) == 1 else "merged"
+        if not rows or len(rows[0]) < 3:
+            return "answered by the session"
+        answer = rows[0][2] or b""
+        found = next((way for beginning, way in _WAYS if answer.startswith(beginning)), None)
+        return found or ("merged" if len(rows) > 1 else "pushed to one data node")
 
     def preview(self, statement: Part) -> list[tuple[bytes | None, ...]]:
         """The rows of PREVIEW."""
