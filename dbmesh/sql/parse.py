@@ -7,7 +7,6 @@ position; whoever reads a tree finds parameters by the position of that zero.
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 import sqlglot
 from sqlglot import exp
@@ -19,6 +18,7 @@ from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.row_values import in_brackets, value_queries, without_brackets
 from dbmesh.sql.sequences import as_operators, name_sequences
 from dbmesh.sql.shape import Shape
+from dbmesh.sql.stand_ins import give_names_back, stand_in
 
 NEAR_CHARACTERS = 80
 """How much of a statement an error quotes, as MySQL does."""
@@ -99,14 +99,6 @@ INTO_FILE = ("SELECT … INTO OUTFILE", "read the rows and store them from the a
 """The refusal of a file on a server, and what to do instead."""
 
 
-_JSON_OBJECT = re.compile(r"\bJSON_OBJECT(?:AGG)?\b.*\bVALUE\b", re.IGNORECASE | re.DOTALL)
-_MODIFIERS_FIRST = re.compile(
-    r"\b((?:(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_[A-Z_]+)\s+)*(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_[A-Z_]+))(\s+)(DISTINCT(?:ROW)?|ALL)\b",
-    re.IGNORECASE,
-)
-"""`SELECT SQL_NO_CACHE DISTINCT`: sqlglot reads it the other way round only."""
-_ANY_NAME = "_alue"
-"""Stands for a column called `value` while a text is read."""
 _VALUES = re.compile(r"\bVALUES\b", re.IGNORECASE)
 _BEGINS_WITH_VALUES = re.compile(r"\s*VALUES\b", re.IGNORECASE)
 
@@ -139,9 +131,8 @@ def _parse_value_queries(text: str) -> exp.Expression | None:
 
 
 def _parse(text: str) -> exp.Expression:
-    places = _columns_called_value(text)
-    readable = _MODIFIERS_FIRST.sub(r"\3\2\1", _ANY_NAME.join(_cut(text, places)) if places else text)
     try:
+        readable, places = stand_in(text)
         trees = [tree for tree in sqlglot.parse(readable, dialect="mysql") if tree is not None]
     except SqlglotError as error:
         raise _parse_error(text, error) from None
@@ -151,31 +142,8 @@ def _parse(text: str) -> exp.Expression:
         raise Unreadable(text, 0)
     tree = trees[0]
     assert isinstance(tree, exp.Expression)
-    if places:
-        for name in tree.find_all(exp.Identifier):
-            if name.meta.get("start") in places:
-                name.set("this", text[name.meta["start"] : name.meta["end"] + 1])
+    give_names_back(tree, text, places)
     return tree
-
-
-def _columns_called_value(text: str) -> list[int]:
-    """Where a column's name is read as the keyword of `JSON_OBJECT(KEY a VALUE b)`, which MySQL has not."""
-    if not _JSON_OBJECT.search(text):
-        return []
-    tokens = tokenize(text)
-    return [
-        token.start
-        for before, token in pairwise(tokens)
-        if token.text.upper() == "VALUE"
-        and token.end - token.start + 1 == len(_ANY_NAME)
-        and before.token_type in (TokenType.COMMA, TokenType.L_PAREN)
-    ]
-
-
-def _cut(text: str, places: list[int]) -> list[str]:
-    """The pieces of a text between names as long as `_ANY_NAME` at these places."""
-    starts = [0, *(place + len(_ANY_NAME) for place in places)]
-    return [text[start:end] for start, end in zip(starts, [*places, len(text)], strict=True)]
 
 
 def tokenize(text: str) -> list[Token]:

@@ -16,6 +16,7 @@ from tests.plugins.raw_client import (
     COM_QUERY,
     COM_STMT_CLOSE,
     COM_STMT_EXECUTE,
+    COM_STMT_FETCH,
     COM_STMT_PREPARE,
     CONNECT_WITH_DB,
     DEPRECATE_EOF,
@@ -88,6 +89,9 @@ class Answer:
         return [_binary_cells(row, columns) for row in self.rows]
 
 
+_READ_ONLY_CURSOR = 1
+_CURSOR_EXISTS, _LAST_ROW_SENT = 0x40, 0x80
+_FETCHED_AT_ONCE = 7
 _INTEGERS = {0x01: 1, 0x02: 2, 0x0D: 2, 0x03: 4, 0x09: 4, 0x08: 8}
 _FLOATS = {0x04: "<f", 0x05: "<d"}
 
@@ -179,9 +183,10 @@ class Client(RawClient):
         definitions = tuple(self.receive() for _ in range(columns))
         return Prepared(identifier, parameters, definitions, struct.unpack_from("<H", data, 10)[0])
 
-    def run(self, prepared: Prepared, values: Sequence[Value]) -> Answer:
-        """COM_STMT_EXECUTE with these parameters, and SHOW WARNINGS when there are any."""
-        payload = struct.pack("<IBI", prepared.id, 0, 1)
+    def run(self, prepared: Prepared, values: Sequence[Value], *, cursor: bool = False) -> Answer:
+        """COM_STMT_EXECUTE with these parameters, and SHOW WARNINGS when there are any; with `cursor` the rows are
+        fetched a few at a time."""
+        payload = struct.pack("<IBI", prepared.id, _READ_ONLY_CURSOR if cursor else 0, 1)
         if values:
             nulls = bytearray((len(values) + 7) // 8)
             for place, value in enumerate(values):
@@ -189,7 +194,7 @@ class Client(RawClient):
             types = b"".join(struct.pack("<H", value.type) for value in values)
             payload += bytes(nulls) + b"\x01" + types + b"".join(value.wire for value in values)
         self.command(COM_STMT_EXECUTE, payload)
-        return self._with_warnings(self._answer(binary=True))
+        return self._with_warnings(self._answer(binary=True, fetched=prepared.id))
 
     def close_statement(self, prepared: Prepared) -> None:
         """COM_STMT_CLOSE, which has no answer."""
@@ -199,7 +204,7 @@ class Client(RawClient):
         failure = self.failure(data)
         return failure.number, failure.sqlstate, failure.text
 
-    def _answer(self, *, binary: bool) -> Answer:
+    def _answer(self, *, binary: bool, fetched: int | None = None) -> Answer:
         data = self.receive()
         if data[0] == 0xFF:
             return Answer(self._error(data))
@@ -214,7 +219,11 @@ class Client(RawClient):
         while True:
             data = self.receive()
             if data[0] == 0xFE and len(data) < 0xFFFFFF:
-                return Answer(columns=columns, rows=rows, warnings=self.ok(data).warnings, binary=binary)
+                end = self.ok(data)
+                if end.status & _CURSOR_EXISTS and not end.status & _LAST_ROW_SENT and fetched is not None:
+                    self.command(COM_STMT_FETCH, struct.pack("<II", fetched, _FETCHED_AT_ONCE))
+                    continue
+                return Answer(columns=columns, rows=rows, warnings=end.warnings, binary=binary)
             if data[0] == 0xFF:
                 return Answer(self._error(data))
             rows.append(data)

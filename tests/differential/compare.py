@@ -363,6 +363,18 @@ def compare(
     return found + _compare_warnings(mesh, plain)
 
 
+def compare_rows(
+    mesh: Answer, plain: Answer, expected: Expectation, all_rows: Answer | None = None
+) -> list[Difference]:
+    """Errors and rows alone: for cursors, whose columns and warnings are those of the temporary table that a server makes
+    of its rows."""
+    return [
+        difference
+        for difference in compare(mesh, plain, expected, all_rows)
+        if not leaves_values(difference.kind)
+    ]
+
+
 def _compare_errors(mesh: Answer, plain: Answer) -> list[Difference]:
     if (mesh.error or ())[:2] == (plain.error or ())[:2]:
         return []

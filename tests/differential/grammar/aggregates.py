@@ -39,7 +39,9 @@ class Aggregates(Sources):
         if form == "extremes" and column.type.family is not Family.JSON:
             # MIN and MAX compare ENUM and SET as the texts they show.
             return Call(
-                self.pick(("MIN({})", "MAX({})")), (column,), replace(column.type, declaration="").grouped()
+                self.pick(("MIN({})", "MAX({})", "MAX(DISTINCT {})")),
+                (column,),
+                replace(column.type, declaration="").grouped(),
             )
         if form == "bits":
             number = self._number_column(scope, lambda t: t.family is Family.INTEGER)
@@ -119,8 +121,9 @@ class Aggregates(Sources):
             kind = check if distinct else Check.PARTS
             return Call(f"GROUP_CONCAT({distinct}{{}} SEPARATOR '|')", (column,), replace(TEXT, check=kind))
         keys = ", ".join("{}" for _ in scope.key)
+        cut = " LIMIT 2" if self.chance(0.2) else ""
         return Call(
-            f"GROUP_CONCAT({{}} ORDER BY {keys} SEPARATOR '|')",
+            f"GROUP_CONCAT({{}} ORDER BY {keys} SEPARATOR '|'{cut})",
             (column, *scope.key),
             replace(TEXT, check=Check.EXACT),
         )
@@ -156,6 +159,7 @@ class Aggregates(Sources):
                     "LAG({})",
                     "LEAD({}, 2)",
                     "FIRST_VALUE({})",
+                    "NTH_VALUE({}, 2)",
                     "SUM({})",
                     "COUNT({})",
                 )
@@ -171,7 +175,7 @@ class Aggregates(Sources):
             if function in ("SUM({})", "COUNT({})"):
                 window += self.pick(("", " ROWS 1 PRECEDING", " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING"))
             arguments = ((column,) if "{}" in function else ()) + tuple(over) + scope.key
-            kept = column.type if function[:3] in ("LAG", "LEA", "FIR") else INTEGER
+            kept = column.type if function[:3] in ("LAG", "LEA", "FIR", "NTH") else INTEGER
             return Call(f"{function} OVER ({window})", arguments, replace(kept, declaration=""))
         window += "ORDER BY {}"
         over.append(self.pick(usable))

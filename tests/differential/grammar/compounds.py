@@ -64,6 +64,30 @@ class Compounds(Queries):
         complete = len(order) == len(types) and all(type_.check is Check.EXACT for type_ in types)
         return replace(made, limit=self.limit()) if complete and self.chance(0.5) else made
 
+    def derived_query(self) -> tuple[Part, list[ColumnRef], list[ColumnRef]]:
+        """A query for FROM, rarely a set operation."""
+        if not self.chance(0.1):
+            return super().derived_query()
+        table = self.table_scope(self._named(), None, qualify=False)
+        shape = [
+            (column.type.family, column.type.collation)
+            for column in self.some(table.having(lambda t: t.family is not Family.JSON), 1, 3)
+        ]
+        made = self._members(shape, 0)
+        assert isinstance(made.left, Select)
+        named = tuple(
+            replace(item, alias=f"f{place}")
+            for place, item in enumerate(made.left.items)
+            if isinstance(item, Item)
+        )
+        made = replace(made, left=Select(named, made.left.source, made.left.where))
+        types = output_types(made)
+        columns = [
+            ColumnRef(f"f{place}", replace(type_, declaration=""), f"f{place}")
+            for place, type_ in enumerate(types)
+        ]
+        return made, columns, []
+
     def _members(self, shape: _Shape, depth: int) -> Compound:
         left: Query = self._member(shape)
         if depth and self.chance(0.2):

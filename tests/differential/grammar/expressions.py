@@ -43,6 +43,9 @@ _NUMBER: _Functions = (
     ("HEX({})", TEXT),
     ("NOT {}", INTEGER),
     ("({} | 1)", INTEGER),
+    ("MOD({}, 3)", None),
+    ("({} BETWEEN 1 AND 5)", INTEGER),
+    ("FORMAT({}, 2)", TEXT),
 )
 _TEXT = (
     ("UPPER({})", None),
@@ -61,6 +64,13 @@ _TEXT = (
     ("INSTR({}, 'a')", INTEGER),
     ("ASCII({})", INTEGER),
     ("IFNULL({}, '-')", None),
+    ("CONCAT_WS('-', {}, 'z')", None),
+    ("SUBSTRING_INDEX({}, 'a', 1)", None),
+    ("LOCATE('b', {})", INTEGER),
+    ("STRCMP({}, 'b')", INTEGER),
+    ("FIELD({}, 'a', 'b')", INTEGER),
+    ("{} REGEXP '^[a-k]'", INTEGER),
+    ("MD5({})", TEXT),
     ("{} COLLATE utf8mb4_bin", "utf8mb4_bin"),
 )
 _TIME: _Functions = (
@@ -74,6 +84,16 @@ _TIME: _Functions = (
     ("{} + INTERVAL 1 DAY", None),
     ("DATEDIFF({}, '2023-01-01')", INTEGER),
     ("CAST({} AS DATETIME)", DATETIME),
+    ("EXTRACT(YEAR_MONTH FROM {})", INTEGER),
+    ("TIMESTAMPDIFF(DAY, '2023-01-01', {})", INTEGER),
+    ("DATE_SUB({}, INTERVAL 1 MONTH)", None),
+    ("QUARTER({})", INTEGER),
+)
+_JSON = (
+    "JSON_VALUE({}, '$.n')",
+    "JSON_UNQUOTE(JSON_EXTRACT({}, '$.n'))",
+    "JSON_TYPE({})",
+    "JSON_CONTAINS({}, '1')",
 )
 _ANY: _Functions = (
     ("({} IS NULL)", INTEGER),
@@ -124,7 +144,7 @@ class Expressions(Chooser):
             template, known = self.pick(_TIME)
             return Call(template, (column,), known or replace(type_, declaration=""))
         if type_.family is Family.JSON:
-            return Call("JSON_VALUE({}, '$.n')", (column,), TEXT)
+            return Call(self.pick(_JSON), (column,), TEXT)
         if type_.family in (Family.BIT, Family.YEAR):
             return Call("{} + 0", (column,), INTEGER)
         template, known = self.pick(_ANY)

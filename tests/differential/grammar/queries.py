@@ -202,6 +202,9 @@ class Queries(Aggregates):
         starred = any(isinstance(item, Star) for item in query.items)
         for _ in range(self.between(0 if key else 1, 2)):
             descending = self.chance(0.4)
+            if further and self.chance(0.02):
+                order.append(OrderKey(Call("({})", (self._count_of(scope),), INTEGER), descending))
+                continue
             if further and self.chance(0.4):
                 chosen = self.pick([c for c in further if c.type.family is not Family.JSON] or further)
                 body: Part = chosen if self.chance(0.75) else self.expression(Scope(NOTHING, (chosen,)), 0)
@@ -297,6 +300,12 @@ class Queries(Aggregates):
             tail=Tail(inner.key),
             limit=Limit(Literal(values.integer(1), values.integer(1))),
         )
+
+    def _count_of(self, outer: Scope) -> Part:
+        """How many rows of another table stand behind a row."""
+        inner = self.table_scope(self.scene.table(self.pick(("part", "land"))), self.fresh("s"), qualify=True)
+        pair = self.column_pair(inner, outer, ("=",))
+        return Select((Item(Call("COUNT(*)", (), INTEGER)),), inner.source, pair, single=True)
 
     def _alike(self, scope: Scope, column: ColumnRef) -> ColumnRef:
         alike = scope.having(

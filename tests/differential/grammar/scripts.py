@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from tests.differential.grammar.writes import Writes
 from tests.differential.schema import INTEGER, Family
-from tests.differential.tree import Call, Limit, Part, Raw, Script, Select, TextPrepared
+from tests.differential.tree import Call, Item, Limit, Literal, Part, Raw, Script, Select, Tail, TextPrepared
+from tests.differential.values import integer
 
 
 class Scripts(Writes):
@@ -17,7 +18,16 @@ class Scripts(Writes):
 
     def script(self) -> Part:
         """Any of them."""
-        form = self.pick((self.found_rows, self.variables, self.counters, self.savepoint, self.text_prepared))
+        form = self.pick(
+            (
+                self.found_rows,
+                self.variables,
+                self.into_variables,
+                self.counters,
+                self.savepoint,
+                self.text_prepared,
+            )
+        )
         return form()
 
     def found_rows(self) -> Script:
@@ -42,6 +52,23 @@ class Scripts(Writes):
         if self.chance(0.4):
             steps.append(Call("SELECT @w := {}, @w", (self.literal(INTEGER),), INTEGER))
         return Script(tuple(steps))
+
+    def into_variables(self) -> Script:
+        """SELECT … INTO variables, of one row or of none, and what they hold then."""
+        table = self._named()
+        scope = self.table_scope(table, None, qualify=False)
+        usable = scope.having(lambda t: t.family not in (Family.JSON, Family.BIT, Family.FLOAT))
+        shown = tuple(Item(column) for column in self.some(usable, 2, 2))
+        query = Select(shown, scope.source, self._where(scope, 0), tail=Tail(scope.key), limit=self._one())
+        steps = (
+            Raw("SET @v = NULL, @w = NULL"),
+            Call("{} INTO @v, @w", (query,), INTEGER),
+            Raw("SELECT @v, @w, ROW_COUNT()"),
+        )
+        return Script(steps)
+
+    def _one(self) -> Limit:
+        return Limit(Literal(integer(1), integer(1)))
 
     def counters(self) -> Script:
         """A write, and what the session knows of it."""

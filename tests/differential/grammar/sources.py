@@ -96,8 +96,11 @@ class Sources(Predicates):
                 (",", 0.5),
                 ("USING", 1.5),
                 ("NATURAL", 0.5),
+                ("JSON_TABLE", 0.3),
             )
         )
+        if kind == "JSON_TABLE":
+            return self._listed_in_json(left)
         if kind in ("CROSS JOIN", ","):
             table = self._named(small=True)
             right = self.table_scope(table, self._alias(taken), qualify=True)
@@ -107,6 +110,16 @@ class Sources(Predicates):
         return self._both(
             left, right, Join(left.source, kind, right.source, self.join_condition(left, right))
         )
+
+    def _listed_in_json(self, left: Scope) -> Scope:
+        """A product with the rows of a JSON text."""
+        name = self.fresh("j")
+        rows = Raw(
+            f"""JSON_TABLE('[{{"v": 1}}, {{"v": 3}}, {{}}]', '$[*]' COLUMNS (o FOR ORDINALITY, v INT PATH '$.v')) AS {name}"""
+        )
+        place, value = (ColumnRef(f"{name}.{column}", INTEGER, column) for column in ("o", "v"))
+        right = Scope(rows, (place, value), (place,))
+        return self._both(left, right, Join(left.source, self.pick((",", "JOIN")), rows))
 
     def _both(self, left: Scope, right: Scope, join: Join) -> Scope:
         key = (*left.key, *right.key) if left.key and right.key else ()

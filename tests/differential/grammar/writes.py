@@ -13,7 +13,7 @@ from tests.differential import values
 from tests.differential.grammar.choice import Scope
 from tests.differential.grammar.compounds import Compounds
 from tests.differential.layouts import SHARDED
-from tests.differential.schema import INTEGER, Column, Table, quoted
+from tests.differential.schema import INTEGER, Column, Family, Table, quoted
 from tests.differential.tree import (
     Assignment,
     Call,
@@ -122,10 +122,22 @@ class Writes(Compounds):
                 body = Call(f"VALUES({quoted(column.name)})", (), column.type)
             elif column.type.numeric and not column.type.huge and self.chance(0.3):
                 body = Call(f"{name} + {{}}", (self._number(0, 2),), column.type)
+            elif not of_row and self.chance(0.04):
+                body = Call("({})", (self._value_elsewhere(column),), column.type)
             elif self.chance(0.15):
                 body = Call(f"COALESCE({name}, {{}})", (self.literal(column.type),), column.type)
             found.append(Assignment(name, body))
         return found
+
+    def _value_elsewhere(self, column: Column) -> Part:
+        """A scalar subquery that gives a value of this type, or NULL where it may."""
+        source = self.table_scope(self.scene.table("setting"), self.fresh("s"), qualify=True)
+        return Select(
+            (Item(self.literal(column.type)),),
+            source.source,
+            tail=Tail(source.key),
+            limit=Limit(Literal(values.integer(1), values.integer(1))),
+        )
 
     def _sharding(self, table: Table) -> tuple[str, ...]:
         return self.scene.layout.keys.get(table.name, ())
@@ -161,6 +173,12 @@ class Writes(Compounds):
             if name in [c.name for c in table.columns]
         ]
         column = self.pick(columns or list(table.columns[:1]))
+        if column.type.family is Family.INTEGER and table.name in SHARDED and self.chance(0.3):
+            step = Literal(values.integer(1000), values.integer(2001))
+            changed = Assignment(
+                quoted(column.name), Call(f"{quoted(column.name)} + {{}}", (step,), column.type)
+            )
+            return Update(scope.source, (changed,), self._where(scope, 1, 0.95))
         row = self.pick(table.rows)
         equal = [
             Call(

@@ -27,23 +27,3 @@ def test_values_may_begin_a_union() -> None:
 def test_values_that_end_too_soon_are_no_statement() -> None:
     with pytest.raises(MeshError):
         parse("VALUES (0")
-
-
-@pytest.mark.parametrize("name", ["value", "Value", "`value`"])
-def test_json_objects_are_made_of_columns_called_value(name: str) -> None:
-    text = f"SELECT JSON_OBJECTAGG(id, {name}), JSON_OBJECT('VALUE', {name} + 0), {name} FROM t"
-    columns = [column for column in parse(text).find_all(exp.Column) if column.name != "id"]
-    assert [column.name for column in columns] == [name.strip("`")] * 3
-    for column in columns:
-        assert text[column.this.meta["start"] : column.this.meta["end"] + 1].strip("`") == column.name
-
-
-@pytest.mark.parametrize(
-    "modifiers", ["SQL_CALC_FOUND_ROWS DISTINCT", "HIGH_PRIORITY  SQL_NO_CACHE\nDISTINCT", "sql_no_cache ALL"]
-)
-def test_modifiers_stand_before_distinct_or_behind(modifiers: str) -> None:
-    text = f"SELECT {modifiers} a FROM t"
-    tree = parse(text)
-    assert (tree.args.get("distinct") is not None) == ("DISTINCT" in modifiers)
-    [column] = tree.find_all(exp.Column)
-    assert text[column.this.meta["start"] :] == "a FROM t"

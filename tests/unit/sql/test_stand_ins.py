@@ -1,0 +1,46 @@
+"""What sqlglot reads with help: the trees are right, and nodes stand where the client wrote them."""
+
+from __future__ import annotations
+
+import pytest
+from sqlglot import exp
+
+from dbmesh.sql.parse import parse
+
+
+@pytest.mark.parametrize("name", ["value", "Value", "`value`"])
+def test_json_objects_are_made_of_columns_called_value(name: str) -> None:
+    text = f"SELECT JSON_OBJECTAGG(id, {name}), JSON_OBJECT('VALUE', {name} + 0), {name} FROM t"
+    columns = [column for column in parse(text).find_all(exp.Column) if column.name != "id"]
+    assert [column.name for column in columns] == [name.strip("`")] * 3
+    for column in columns:
+        assert text[column.this.meta["start"] : column.this.meta["end"] + 1].strip("`") == column.name
+
+
+@pytest.mark.parametrize(
+    "modifiers", ["SQL_CALC_FOUND_ROWS DISTINCT", "HIGH_PRIORITY  SQL_NO_CACHE\nDISTINCT", "sql_no_cache ALL"]
+)
+def test_modifiers_stand_before_distinct_or_behind(modifiers: str) -> None:
+    text = f"SELECT {modifiers} a FROM t"
+    tree = parse(text)
+    assert (tree.args.get("distinct") is not None) == ("DISTINCT" in modifiers)
+    [column] = tree.find_all(exp.Column)
+    assert text[column.this.meta["start"] :] == "a FROM t"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "GROUP_CONCAT(a ORDER BY b LIMIT 22)",
+        "GROUP_CONCAT(DISTINCT a SEPARATOR '' LIMIT 22, 33)",
+        "CONCAT(GROUP_CONCAT(a ORDER BY (b) LIMIT 22), GROUP_CONCAT((SELECT a FROM t LIMIT 44) LIMIT 55))",
+    ],
+)
+def test_group_concat_may_have_a_limit(call: str) -> None:
+    text = f"SELECT {call}, c FROM t LIMIT 66"
+    tree = parse(text)
+    assert isinstance(tree, exp.Select)
+    assert tree.find(exp.GroupConcat) is not None
+    assert tree.args["limit"].expression.this == "66"
+    for column in tree.find_all(exp.Column):
+        assert text[column.this.meta["start"] : column.this.meta["end"] + 1] == column.name
