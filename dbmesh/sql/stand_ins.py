@@ -19,6 +19,11 @@ _MODIFIERS_FIRST = re.compile(rf"\b((?:{_WORD}\s+)*{_WORD})(\s+)(DISTINCT(?:ROW)
 """`SELECT SQL_NO_CACHE DISTINCT`: sqlglot reads it the other way round only."""
 _JSON_OBJECT = re.compile(r"\bJSON_OBJECT(?:AGG)?\b.*\bVALUE\b", re.IGNORECASE | re.DOTALL)
 _GROUP_CONCAT = re.compile(r"\bGROUP_CONCAT\b.*\bLIMIT\b", re.IGNORECASE | re.DOTALL)
+_HINT_OF_UPDATE = re.compile(
+    r"(?<=\s)(?:USE|FORCE|IGNORE)\s+(?:INDEX|KEY)\s*(?:FOR\s+(?:JOIN|ORDER\s+BY|GROUP\s+BY)\s*)?\([^()]*\)",
+    re.IGNORECASE,
+)
+_UPDATE = re.compile(r"\s*UPDATE\b", re.IGNORECASE)
 _ANY_NAME = "_alue"
 """Stands for a column called `value`."""
 
@@ -32,6 +37,8 @@ def stand_in(text: str) -> tuple[str, list[int]]:
             text = text[:place] + _ANY_NAME + text[place + len(_ANY_NAME) :]
     if _GROUP_CONCAT.search(text):
         text = _without_inner_limits(text, _tokens(text))
+    if _UPDATE.match(text):
+        text = _HINT_OF_UPDATE.sub(lambda hint: " " * len(hint[0]), text)
     return _MODIFIERS_FIRST.sub(r"\3\2\1", text), places
 
 

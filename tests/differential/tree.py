@@ -257,7 +257,7 @@ def _spell_ctes(ctes: tuple[Cte, ...], recursive: bool) -> Iterator[str | Part]:
 
 @dataclass(frozen=True)
 class Select(Part):
-    """One SELECT. `single` says that it has exactly one row whatever is stored."""
+    """One SELECT. `single` says that it has exactly one row whatever is stored; `into` are variables that take it."""
 
     items: tuple[Part, ...] = field(default=(), metadata=_AT_LEAST_ONE)
     source: Part | None = field(default=None, metadata=_OPTIONAL)
@@ -276,6 +276,7 @@ class Select(Part):
     ctes: tuple[Cte, ...] = field(default=(), metadata=_ANY_NUMBER)
     recursive: bool = False
     single: bool = False
+    into: str = ""
 
     def spell(self) -> Iterator[str | Part]:
         yield from _spell_ctes(self.ctes, self.recursive)
@@ -286,6 +287,8 @@ class Select(Part):
         if self.distinct:
             yield "DISTINCT "
         yield Listing(self.items)
+        if self.into:
+            yield f" INTO {self.into}"
         if self.source is not None:
             yield " FROM "
             yield self.source

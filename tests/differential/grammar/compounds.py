@@ -157,7 +157,7 @@ class Compounds(Queries):
         return replace(self._ordered(query, scope, [], scope.key), ctes=(cte,), recursive=True)
 
     def _matched(self, left: Scope, right: Scope) -> Join:
-        numbers = right.having(lambda t: t.family is Family.INTEGER)
+        numbers = right.having(lambda t: t.family is Family.INTEGER) or right.columns
         condition = Call("{} = {}", (left.columns[0], self.pick(numbers)), INTEGER)
         return Join(left.source, self.pick(("JOIN", "LEFT JOIN")), right.source, condition)
 

@@ -59,10 +59,18 @@ class Scripts(Writes):
         scope = self.table_scope(table, None, qualify=False)
         usable = scope.having(lambda t: t.family not in (Family.JSON, Family.BIT, Family.FLOAT))
         shown = tuple(Item(column) for column in self.some(usable, 2, 2))
-        query = Select(shown, scope.source, self._where(scope, 0), tail=Tail(scope.key), limit=self._one())
+        query = Select(
+            shown,
+            scope.source,
+            self._where(scope, 0),
+            tail=Tail(scope.key),
+            limit=self._one(),
+            into="@v, @w",
+            single=True,
+        )
         steps = (
             Raw("SET @v = NULL, @w = NULL"),
-            Call("{} INTO @v, @w", (query,), INTEGER),
+            query,
             Raw("SELECT @v, @w, ROW_COUNT()"),
         )
         return Script(steps)

@@ -28,6 +28,7 @@ from tests.differential.tree import (
     Part,
     Raw,
     Select,
+    TableRef,
     Tail,
     Update,
     Write,
@@ -215,7 +216,8 @@ class Writes(Compounds):
             return Write(Delete(both.source, targets, self._where(both, 0)), frozenset(tables))
         table = self._written_table()
         scope = self.table_scope(table, None, qualify=False)
-        made = Delete(scope.source, where=self._where(scope, 2, 0.95))
+        # No index hints: a DELETE takes none.
+        made = Delete(TableRef(table.name), where=self._where(scope, 2, 0.95))
         if self.chance(0.12):
             made = replace(made, tail=Tail(scope.key), limit=self._few())
         elif self.chance(0.1):

@@ -44,3 +44,11 @@ def test_group_concat_may_have_a_limit(call: str) -> None:
     assert tree.args["limit"].expression.this == "66"
     for column in tree.find_all(exp.Column):
         assert text[column.this.meta["start"] : column.this.meta["end"] + 1] == column.name
+
+
+def test_an_update_may_have_index_hints() -> None:
+    text = "UPDATE t USE INDEX (k0, k1) IGNORE KEY FOR ORDER BY (k2) SET a = 0 WHERE b = 0"
+    tree = parse(text)
+    assert isinstance(tree, exp.Update)
+    for column in tree.find_all(exp.Column):
+        assert text[column.this.meta["start"] : column.this.meta["end"] + 1] == column.name
