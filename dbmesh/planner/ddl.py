@@ -77,8 +77,6 @@ def plan_ddl(context: PlanContext) -> Plan | None:
 _REFUSED = {
     "DATABASE": "logic databases are configuration: write a database-*.yaml file",
     "SCHEMA": "logic databases are configuration: write a database-*.yaml file",
-    "PROCEDURE": "keep the logic in the application; a procedure sees one data source only",
-    "FUNCTION": "keep the logic in the application; a function sees one data source only",
 }
 _OBJECTS = frozenset(
     ("TABLE", "TABLES", "INDEX", "VIEW", "TRIGGER", "DATABASE", "SCHEMA", "PROCEDURE", "FUNCTION", "SEQUENCE")
@@ -242,15 +240,6 @@ def _single(context: PlanContext, place: NamePlace, what: str) -> DdlTable:
     return table
 
 
-def _plan_drop_trigger(context: PlanContext, reader: LexemeReader) -> ShardPlan:
-    if len(context.rule_set.data_sources) > 1:
-        raise not_supported("DROP TRIGGER (the mesh does not know its data source)", "drop it there")
-    reader.expect("DROP", "TRIGGER")
-    reader.accept("IF", "EXISTS")
-    place = read_place(reader)
-    return plan_everywhere(context, table_at(context, place, new=True), place)
-
-
 def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     read = read_alter_table(reader)
     table = table_at(context, read.table)
@@ -404,5 +393,4 @@ _PLANNERS: Mapping[tuple[str, str], Callable[[PlanContext, LexemeReader], ShardP
     ("ALTER", "SEQUENCE"): _plan_sequence,
     ("DROP", "SEQUENCE"): _plan_drop_table,
     ("DROP", "INDEX"): _plan_index,
-    ("DROP", "TRIGGER"): _plan_drop_trigger,
 }

@@ -1,4 +1,4 @@
-"""Stored routines: CALL, DO and SHOW CREATE of what lives on one data source, and which procedures are safe to call there.
+"""Stored routines: which statements are about them, on which data sources a new one belongs, and which procedures are safe to call.
 
 Decides by a procedure's own text. A procedure sees one data source only, so that one which names a table with rows elsewhere, or
 changes what belongs to the session, is refused. Knows no connections.
@@ -7,11 +7,14 @@ changes what belongs to the session, is refused. Knows no connections.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from dbmesh.errors import MeshError, not_supported
+from dbmesh.model import Catalog
 from dbmesh.planner.ddl_reading import read_place
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader, split_lexemes
-from dbmesh.planner.session_plan import CallProcedure, Do, ShowCreate
+from dbmesh.planner.session_plan import CallProcedure, CreateRoutine, Do, DropRoutine, ShowCreate
+from dbmesh.planner.template import quote_name
 from dbmesh.planner.written_names import session_functions
 from dbmesh.rules.ruleset import RuleSet
 
@@ -58,24 +61,107 @@ def read_show_create(reader: LexemeReader) -> ShowCreate | None:
     return None
 
 
+def read_create_routine(reader: LexemeReader) -> CreateRoutine | None:
+    """CREATE [OR REPLACE] [DEFINER = x] [AGGREGATE] PROCEDURE | FUNCTION [IF NOT EXISTS] [database.]name …, None for any
+    other CREATE. Raises MeshError(PARSE_ERROR)."""
+    words = [reader.peek(ahead).word for ahead in range(12)]
+    kind = next((word for word in words if word in _OBJECTS), None)
+    if kind not in ("PROCEDURE", "FUNCTION"):
+        return None
+    while not reader.accept(kind):
+        reader.take()
+    reader.accept("IF", "NOT", "EXISTS")
+    place = read_place(reader)
+    text = f"{reader.statement[: place.start]}{quote_name(place.name, quoted=True)}{reader.statement[place.end :]}"
+    return CreateRoutine(kind, place.database, place.name, text, reader.rest())
+
+
+_OBJECTS = frozenset(
+    (
+        "PROCEDURE",
+        "FUNCTION",
+        "TABLE",
+        "VIEW",
+        "TRIGGER",
+        "EVENT",
+        "SEQUENCE",
+        "INDEX",
+        "DATABASE",
+        "SCHEMA",
+        "USER",
+    )
+)
+
+
+def read_drop_routine(reader: LexemeReader) -> DropRoutine | None:
+    """DROP PROCEDURE | FUNCTION | TRIGGER [IF EXISTS] [database.]name, None for any other DROP. Raises
+    MeshError(PARSE_ERROR)."""
+    kind = reader.peek(1).word
+    if kind not in ("PROCEDURE", "FUNCTION", "TRIGGER"):
+        return None
+    reader.take()
+    reader.take()
+    if_exists = reader.accept("IF", "EXISTS")
+    place = read_place(reader)
+    reader.expect_end()
+    return DropRoutine(kind, place.database, place.name, if_exists)
+
+
+def homes(routine: CreateRoutine, rule_set: RuleSet, catalog: Catalog) -> tuple[str, ...]:
+    """The data sources a new routine belongs on: that of the tables it names, every one for a function that names none, so
+    that any statement may call it. Raises MeshError(NOT_SUPPORTED) for tables of several."""
+    lexemes = split_lexemes(routine.body)
+    _refuse_spread(lexemes, rule_set, f"a {routine.kind.lower()}")
+    if routine.kind == "FUNCTION":
+        _check_body(lexemes, routine.body, "a function")
+    names = {lexeme.value.lower() for lexeme in lexemes if lexeme.kind in (Kind.WORD, Kind.QUOTED)}
+    if rule_set.database.lower() in names and any(
+        one.value.lower() == rule_set.database.lower() and other.text == "."
+        for one, other in pairwise(lexemes)
+    ):
+        raise not_supported(
+            f"a {routine.kind.lower()} that names a table with its database", "leave out the database"
+        )
+    sources = {node.data_source for name, node in catalog.single_nodes.items() if name in names}
+    if len(sources) > 1:
+        raise not_supported(
+            f"a {routine.kind.lower()} that names tables of several data sources",
+            "keep the logic in the application",
+        )
+    if sources:
+        return tuple(sources)
+    if routine.kind == "FUNCTION":
+        return tuple(name for name, config in rule_set.data_sources.items() if config.kind == "mysql")
+    return (rule_set.default_single_source or next(iter(rule_set.data_sources)),)
+
+
 def check_procedure(text: str, rule_set: RuleSet) -> None:
     """Raise MeshError(NOT_SUPPORTED) unless the procedure of this SHOW CREATE text does the same on its data source as it
     would on one server with all rows."""
     lexemes = split_lexemes(text)
     first = next((at for at, lexeme in enumerate(lexemes) if lexeme.word == "PROCEDURE"), 0)
     body = lexemes[first + 2 :]
+    _refuse_spread(body, rule_set, "CALL of a procedure")
+    _check_body(body, text, "CALL of a procedure")
+
+
+def _refuse_spread(body: tuple[Lexeme, ...], rule_set: RuleSet, what: str) -> None:
     spread = {
         name.lower(): rule.name
         for rule in rule_set.tables.values()
         for name in (rule.name, *(node.table for node in rule.nodes))
     }
-    for at, lexeme in enumerate(body):
+    for lexeme in body:
         if lexeme.kind in (Kind.WORD, Kind.QUOTED) and lexeme.value.lower() in spread:
-            raise _refused(f"names '{spread[lexeme.value.lower()]}', which is sharded or broadcast")
+            raise _refused(what, f"names '{spread[lexeme.value.lower()]}', which is sharded or broadcast")
+
+
+def _check_body(body: tuple[Lexeme, ...], text: str, what: str) -> None:
+    for at, lexeme in enumerate(body):
         if lexeme.kind in (Kind.USER_VARIABLE, Kind.SYSTEM_VARIABLE):
-            raise _refused(f"uses the variable {lexeme.text}")
+            raise _refused(what, f"uses the variable {lexeme.text}")
         if lexeme.word in _UNSAFE and (at == 0 or body[at - 1].text != "."):
-            raise _refused(f"contains {lexeme.word}")
+            raise _refused(what, f"contains {lexeme.word}")
     _refuse_session_functions(body, text)
     own = set(_declared(body))
     for at, lexeme in enumerate(body[1:-1], 1):
@@ -83,11 +169,11 @@ def check_procedure(text: str, rule_set: RuleSet) -> None:
             continue
         for name in _assigned(body[at + 1 :]):
             if name.value.lower() not in own:
-                raise _refused(f"sets '{name.value}', which it does not declare")
+                raise _refused(what, f"sets '{name.value}', which it does not declare")
 
 
-def _refused(why: str) -> MeshError:
-    return not_supported(f"CALL of a procedure that {why}", _INSTEAD)
+def _refused(what: str, why: str) -> MeshError:
+    return not_supported(f"{what} that {why}", _INSTEAD)
 
 
 def _refuse_session_functions(lexemes: tuple[Lexeme, ...], text: str) -> None:

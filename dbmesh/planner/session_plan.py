@@ -191,6 +191,28 @@ class CallProcedure:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateRoutine:
+    """CREATE PROCEDURE | FUNCTION | EVENT (`kind`) [database.]name. `text` is the statement with the bare name; `body`
+    what stands behind the name."""
+
+    kind: str
+    database: str | None
+    name: str
+    text: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropRoutine:
+    """DROP PROCEDURE | FUNCTION | EVENT | TRIGGER (`kind`) [IF EXISTS] [database.]name."""
+
+    kind: str
+    database: str | None
+    name: str
+    if_exists: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ShowCreate:
     """SHOW CREATE PROCEDURE | FUNCTION | TRIGGER (`kind`) [database.]name."""
 
@@ -249,6 +271,8 @@ SessionStatement = (
     | ShowSessions
     | Do
     | CallProcedure
+    | CreateRoutine
+    | DropRoutine
     | ShowCreate
     | LoadData
     | SelectInto

@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping
 
 from dbmesh.planner.lexemes import Kind, LexemeReader, decode_string, split_lexemes
 from dbmesh.planner.load_data import read_load_data
-from dbmesh.planner.routines import read_call, read_do, read_show_create
+from dbmesh.planner.routines import (
+    read_call,
+    read_create_routine,
+    read_do,
+    read_drop_routine,
+    read_show_create,
+)
 from dbmesh.planner.session_plan import (
     Begin,
     Commit,
@@ -224,7 +230,8 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "PREPARE": _read_prepare,
     "EXECUTE": _read_execute,
     "DEALLOCATE": _read_deallocate,
-    "DROP": _read_deallocate,
+    "CREATE": read_create_routine,
+    "DROP": lambda reader: read_drop_routine(reader) or _read_deallocate(reader),
     "UNLOCK": _read_unlock,
     "SHOW": _read_show,
     "CALL": read_call,

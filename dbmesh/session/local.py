@@ -37,8 +37,10 @@ from dbmesh.planner.session_plan import (
     CallProcedure,
     Commit,
     CreateDatabase,
+    CreateRoutine,
     Do,
     DropDatabase,
+    DropRoutine,
     Kill,
     LoadData,
     LocalRows,
@@ -429,5 +431,7 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     Nothing: _nothing,
     Do: routines.do,
     CallProcedure: routines.call,
+    CreateRoutine: routines.create,
+    DropRoutine: routines.drop,
     ShowCreate: routines.show_create,
 }

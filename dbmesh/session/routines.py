@@ -23,8 +23,15 @@ from dbmesh.errors import (
     not_supported,
 )
 from dbmesh.planner.plan import BoundStatement, Names, Relay, Verb
-from dbmesh.planner.routines import check_procedure
-from dbmesh.planner.session_plan import CallProcedure, Do, SessionStatement, ShowCreate
+from dbmesh.planner.routines import check_procedure, homes
+from dbmesh.planner.session_plan import (
+    CallProcedure,
+    CreateRoutine,
+    Do,
+    DropRoutine,
+    SessionStatement,
+    ShowCreate,
+)
 from dbmesh.planner.template import Template, quote_name
 from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.session import execution
@@ -66,6 +73,57 @@ async def show_create(session: Session, statement: ShowCreate, sink: ResultSink,
     sink.rows([encode_text_row(row) for row in shown.rows])
     session.warnings = []
     sink.end_rows(session.status | more, 0)
+
+
+async def create(session: Session, statement: CreateRoutine, sink: ResultSink, more: int) -> None:
+    """CREATE PROCEDURE or FUNCTION, on every data source it belongs on or on none. Raises MeshError or ShardError."""
+    database = _database(session, statement.database)
+    there = await _sources(session, database, statement.kind, statement.name)
+    wanted = there or homes(statement, database.rule_set, database.catalog)
+    await _define(
+        session, database, wanted, statement.text, DropRoutine(statement.kind, None, statement.name, True)
+    )
+    sink.ok(OkPacket(status=session.status | more, warnings=len(session.warnings)))
+
+
+async def drop(session: Session, statement: DropRoutine, sink: ResultSink, more: int) -> None:
+    """DROP PROCEDURE, FUNCTION or TRIGGER, wherever it is. Raises MeshError or ShardError."""
+    database = _database(session, statement.database)
+    sources = await _sources(session, database, statement.kind, statement.name)
+    if not sources and not statement.if_exists:
+        raise _unknown(database, statement.kind, statement.name)
+    await _define(session, database, sources or [next(iter(database.pools))], _drop_text(statement), None)
+    if statement.kind == "TRIGGER":
+        await session.mesh.reload(database)
+    sink.ok(OkPacket(status=session.status | more, warnings=len(session.warnings)))
+
+
+def _drop_text(statement: DropRoutine) -> str:
+    exists = "IF EXISTS " if statement.if_exists else ""
+    return f"DROP {statement.kind} {exists}{quote_name(statement.name, quoted=True)}"
+
+
+async def _define(
+    session: Session, database: Database, sources: Sequence[str], sql: str, undo: DropRoutine | None
+) -> None:
+    """Run a definition on each data source; when one fails, `undo` on those before it."""
+    told = await session.end_transaction(commit=True)
+    frame = Template((sql,), session.lexer_flags).frame(())
+    done: list[str] = []
+    try:
+        for source in sources:
+            plan = TextPlan(
+                Verb.OTHER, (), (TextShot(source, frame),), Relay(), _names(database), opens_transaction=False
+            )
+            await _run(session, database, plan, plan.bind(execution.make_call(session, database, ())))
+            done.append(source)
+    except (MeshError, ShardError):
+        if undo is not None:
+            for source in done:
+                await _ask(session, database, source, _drop_text(undo))
+        raise
+    session.row_count = 0
+    session.warnings += told
 
 
 async def call(session: Session, statement: CallProcedure, sink: ResultSink, more: int) -> None:
@@ -122,7 +180,27 @@ def _names(database: Database) -> Names:
 
 
 async def _only_source(session: Session, database: Database, kind: str, name: str) -> str:
-    """The data source that has a routine or trigger. Raises MeshError: UNKNOWN_ROUTINE, UNKNOWN_TRIGGER, NOT_SUPPORTED for several."""
+    """The data source that has a routine or trigger. Raises MeshError: UNKNOWN_ROUTINE, UNKNOWN_TRIGGER, NOT_SUPPORTED for
+    several, which only a function that needs no tables is made on."""
+    sources = await _sources(session, database, kind, name)
+    if not sources:
+        raise _unknown(database, kind, name)
+    if len(sources) > 1 and kind != "FUNCTION":
+        raise not_supported(
+            f"the {kind.lower()} '{name}', which exists on {' and '.join(sources)}",
+            "drop all but one of them",
+        )
+    return sources[0]
+
+
+def _unknown(database: Database, kind: str, name: str) -> MeshError:
+    if kind == "TRIGGER":
+        return MeshError(UNKNOWN_TRIGGER)
+    return MeshError(UNKNOWN_ROUTINE, routine=kind, database=database.name, name=name)
+
+
+async def _sources(session: Session, database: Database, kind: str, name: str) -> list[str]:
+    """The data sources that have a routine or trigger."""
     if kind == "TRIGGER":
         where = f"information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE() AND TRIGGER_NAME = {literal_text(name)}"
     else:
@@ -130,21 +208,11 @@ async def _only_source(session: Session, database: Database, kind: str, name: st
             "information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND "
             f"ROUTINE_NAME = {literal_text(name)} AND ROUTINE_TYPE = '{kind}'"
         )
-    sources = [
+    return [
         source
         for source, config in database.rule_set.data_sources.items()
         if config.kind == "mysql" and (await _ask(session, database, source, f"SELECT 1 FROM {where}")).rows
     ]
-    if not sources and kind == "TRIGGER":
-        raise MeshError(UNKNOWN_TRIGGER)
-    if not sources:
-        raise MeshError(UNKNOWN_ROUTINE, routine=kind, database=database.name, name=name)
-    if len(sources) > 1:
-        raise not_supported(
-            f"the {kind.lower()} '{name}', which exists on {' and '.join(sources)}",
-            "drop all but one of them",
-        )
-    return sources[0]
 
 
 async def _show_create(session: Session, database: Database, source: str, kind: str, name: str) -> Result:

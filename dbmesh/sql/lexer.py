@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +110,19 @@ def sentinel(token: str) -> str:
     return "0.0" if "." in token else "0"
 
 
+_ROUTINE_HEAD: Final = re.compile(
+    r"\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:AGGREGATE\s+)?(?:PROCEDURE|FUNCTION|TRIGGER|EVENT)\b",
+    re.IGNORECASE,
+)
+
+
 def split_statements(sql: str, flags: LexerFlags = DEFAULT) -> list[str]:
-    """The statements of a text with several, in order, without their semicolons; empty ones are left out."""
+    """The statements of a text with several, in order, without their semicolons; empty ones are left out. The body of a
+    routine goes on to the end of the text."""
     statements: list[str] = []
     current: list[str] = []
     for piece in _splitter(flags).split(sql):
-        if piece == _STATEMENT_END:
+        if piece == _STATEMENT_END and not _ROUTINE_HEAD.match("".join(current)):
             statements.append("".join(current).strip())
             current.clear()
         else:

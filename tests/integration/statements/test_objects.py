@@ -57,3 +57,54 @@ def test_a_sequence_is_one_for_all_tables(pair: Pair) -> None:
     ):
         pair.same(statement)
     assert "which one connection remembers" in pair.refused("SELECT PREVIOUS VALUE FOR numbers")
+
+
+def test_routines_and_triggers(pair: Pair) -> None:
+    for statement in (
+        "CREATE TABLE single (id BIGINT PRIMARY KEY, name VARCHAR(10), changed INT DEFAULT 0)",
+        "CREATE TABLE account (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(20))",
+        "INSERT INTO account VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
+        (
+            "CREATE PROCEDURE fill(IN n INT, IN what VARCHAR(10)) BEGIN DECLARE i INT DEFAULT 0; WHILE i < n DO "
+            "INSERT INTO single (id, name) VALUES (i, what); SET i = i + 1; END WHILE; SELECT COUNT(*) FROM single; END"
+        ),
+        "CREATE PROCEDURE fill() SELECT 1",
+        "CALL fill(3, 'x')",
+        "SELECT * FROM single ORDER BY id",
+        "CREATE FUNCTION twice(n BIGINT) RETURNS BIGINT DETERMINISTIC RETURN n * 2",
+        "CREATE FUNCTION here.biggest() RETURNS BIGINT READS SQL DATA BEGIN RETURN (SELECT MAX(id) FROM single); END",
+        "SELECT id, twice(id) FROM account WHERE twice(id) > 3 ORDER BY id",
+        "SELECT name, twice(id) + 1 FROM account WHERE id = 3",
+        "SELECT COUNT(*), SUM(twice(a.id)) FROM account a JOIN account b ON a.id = b.id + 1",
+        "SELECT biggest(), twice(biggest()) FROM single LIMIT 1",
+        (
+            "CREATE TRIGGER told BEFORE UPDATE ON single FOR EACH ROW BEGIN SET NEW.changed = OLD.changed + 1; "
+            "SET NEW.name = UPPER(NEW.name); END"
+        ),
+        "UPDATE single SET name = 'y' WHERE id = 2",
+        "SELECT * FROM single WHERE id = 2",
+        (
+            "SELECT ROUTINE_NAME, ROUTINE_TYPE, ROUTINE_SCHEMA FROM information_schema.ROUTINES "
+            "WHERE ROUTINE_SCHEMA = 'here' ORDER BY 1"
+        ),
+        (
+            "SELECT TRIGGER_NAME, EVENT_OBJECT_SCHEMA, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS "
+            "WHERE TRIGGER_SCHEMA = 'here'"
+        ),
+        "DROP TRIGGER told",
+        "DROP TRIGGER told",
+        "DROP TRIGGER IF EXISTS told",
+        "DROP FUNCTION twice",
+        "DROP FUNCTION biggest",
+        "DROP FUNCTION biggest",
+        "DROP PROCEDURE fill",
+        "DROP PROCEDURE IF EXISTS fill",
+        "DROP PROCEDURE fill",
+        "SELECT twice(1)",
+    ):
+        pair.same(statement)
+    assert "names 'account', which is sharded" in pair.refused(
+        "CREATE PROCEDURE sums() SELECT SUM(id) FROM account"
+    )
+    for table in ("account", "single"):
+        pair.same(f"DROP TABLE {table}")

@@ -5,9 +5,18 @@ from __future__ import annotations
 import pytest
 
 from dbmesh.errors import MeshError
+from dbmesh.model import Catalog, DataNode
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.routines import check_procedure, read_call, read_do, read_show_create
-from dbmesh.planner.session_plan import CallProcedure, Do, ShowCreate
+from dbmesh.planner.routines import (
+    check_procedure,
+    homes,
+    read_call,
+    read_create_routine,
+    read_do,
+    read_drop_routine,
+    read_show_create,
+)
+from dbmesh.planner.session_plan import CallProcedure, CreateRoutine, Do, DropRoutine, ShowCreate
 from tests.plugins.planner_world import RULES
 
 _HEAD = "CREATE DEFINER=`root`@`%` PROCEDURE `p`"
@@ -61,3 +70,58 @@ def test_what_reaches_further_is_refused_with_the_reason(body: str, why: str) ->
     with pytest.raises(MeshError, match=r"not supported") as refusal:
         check_procedure(_HEAD + body, RULES)
     assert why in str(refusal.value)
+
+
+_CATALOG = Catalog({}, {"here": DataNode("ds_0", "here"), "there": DataNode("ds_1", "there")})
+
+
+def _routine(text: str) -> CreateRoutine:
+    read = read_create_routine(LexemeReader(text))
+    assert read is not None
+    return read
+
+
+def test_definitions_are_read() -> None:
+    read = _routine(
+        "CREATE OR REPLACE DEFINER = x@y FUNCTION IF NOT EXISTS shop.f(a INT) RETURNS INT RETURN a"
+    )
+    assert (read.kind, read.database, read.name) == ("FUNCTION", "shop", "f")
+    assert read.text == (
+        "CREATE OR REPLACE DEFINER = x@y FUNCTION IF NOT EXISTS `f`(a INT) RETURNS INT RETURN a"
+    )
+    assert read_create_routine(LexemeReader("CREATE TABLE p (a INT)")) is None
+    assert (
+        read_create_routine(LexemeReader("CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW CALL p()")) is None
+    )
+    assert read_drop_routine(LexemeReader("DROP TRIGGER IF EXISTS shop.t")) == DropRoutine(
+        "TRIGGER", "shop", "t", True
+    )
+    assert read_drop_routine(LexemeReader("DROP TABLE t")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CREATE PROCEDURE p() SELECT 1", ("ds_0",)),
+        ("CREATE PROCEDURE p() INSERT INTO there VALUES (1)", ("ds_1",)),
+        ("CREATE FUNCTION f(a INT) RETURNS INT RETURN a", ("ds_0", "ds_1")),
+        ("CREATE FUNCTION f() RETURNS INT RETURN (SELECT MAX(id) FROM there)", ("ds_1",)),
+    ],
+)
+def test_a_routine_is_made_where_its_tables_are(text: str, expected: tuple[str, ...]) -> None:
+    assert homes(_routine(text), RULES, _CATALOG) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("CREATE PROCEDURE p() SELECT * FROM t_order", "names 't_order', which is sharded"),
+        ("CREATE PROCEDURE p() INSERT INTO here SELECT * FROM there", "tables of several data sources"),
+        ("CREATE PROCEDURE p() SELECT * FROM shop.here", "a table with its database"),
+        ("CREATE FUNCTION f() RETURNS INT RETURN @a", "uses the variable @a"),
+        ("CREATE FUNCTION f() RETURNS TEXT RETURN DATABASE()", "DATABASE"),
+    ],
+)
+def test_what_a_data_source_alone_cannot_know_is_refused(text: str, why: str) -> None:
+    with pytest.raises(MeshError, match=why):
+        homes(_routine(text), RULES, _CATALOG)
