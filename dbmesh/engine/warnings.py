@@ -184,11 +184,22 @@ def of_constants(
         value = _VALUE.search(warning.message)
         if value is None:
             continue
-        parameters = 0 if execute is None else execute.count(value[1].encode("utf-8", "surrogateescape"))
+        parameters = _parameters(execute, value[1], sql)
         written = parameters + sum(_is_written(literal, value[1]) for literal in literals)
         if written and max(found) <= max(written, min(found)):
             constants += [warning] * max(found)
     return constants
+
+
+def _parameters(execute: bytes | None, value: str, sql: bytes) -> int:
+    """How many parameters may have this value. Those of a text EXECUTE are variables of the connection."""
+    if execute is None:
+        return 0
+    if execute[0] != Command.STMT_EXECUTE:
+        return sum(
+            one.kind is Kind.PARAMETER for one in split_lexemes(sql.decode("utf-8", "surrogateescape"))
+        )
+    return execute.count(value.encode("utf-8", "surrogateescape"))
 
 
 def of_literals(warnings: Sequence[ShardWarning], sql: str) -> list[ShardWarning]:

@@ -248,19 +248,32 @@ class DerivedStep:
     returned: int | None = field(default=None, repr=False)
 
 
+class Strictness(Enum):
+    """Which values that cannot be converted, met while a write looks for its rows, are errors in strict mode. MariaDB turns
+    warnings into errors from the moment on that a write begins to change rows, which is another one for each."""
+
+    NONE = "none"
+    """All rows are found first: DELETE, UPDATE … ORDER BY, UPDATE of the primary key."""
+    ROWS = "rows"
+    """What is not converted before the first row is read: UPDATE of one table."""
+    ROWS_AND_SUBQUERIES = "rows and subqueries"
+    """The same, but subqueries are strict whenever they run: INSERT … SELECT."""
+    ALL = "all"
+    """UPDATE of a join."""
+
+
 @dataclass(frozen=True, slots=True)
 class DerivedWrite:
     """A write in several steps, all in one transaction: every query first, then every writer's statements. There are no
     shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written. With
-    `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says; `finds_first`: so is one
-    that only chooses rows, since a server has found them all before it writes. `returning` is a query
+    `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says. `returning` is a query
     with the columns that RETURNING gives and no rows, '' where nothing is returned."""
 
     steps: tuple[DerivedStep, ...]
     info: bytes = b""
     ignores: bool = False
     returning: str = field(default="", repr=False)
-    finds_first: bool = field(default=False, repr=False)
+    strictness: Strictness = field(default=Strictness.ROWS_AND_SUBQUERIES, repr=False)
 
 
 class Shot(NamedTuple):

@@ -18,7 +18,7 @@ from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardEr
 from dbmesh.merge.counts import info_of_one_row, merge_counts, with_warnings
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET
-from dbmesh.planner.plan import CountMerge, DerivedWrite, Names, Verb
+from dbmesh.planner.plan import CountMerge, DerivedWrite, Names, Strictness, Verb
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.result_sink import rename
 from dbmesh.session.select_limit import without_limit
@@ -80,7 +80,7 @@ async def _run_steps(
     session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink
 ) -> Outcome:
     insert_id = session.last_insert_id
-    found = [await _read(session, verb, step.query, perform, write) for step in write.steps]
+    found = [await _read(session, step.query, perform, write) for step in write.steps]
     oks: list[OkPacket] = []
     # Several tables are written by one condition, which one server evaluates once.
     told = found if verb in (Verb.INSERT, Verb.REPLACE) else found[:1]
@@ -110,7 +110,7 @@ async def _run_steps(
             returned.take(rows, width)
     if verb is Verb.UPDATE and not oks and all(one.impossible for one in found):
         write = replace(write, info=b"")
-    ok = _with_more_warnings(_one(oks, verb, write), sum(one.count for one in told))
+    ok = _with_more_warnings(_one(oks, verb, write), sum(one.count for one in told), write.strictness)
     if session.last_insert_id != insert_id and not ok.last_insert_id:
         # The query has evaluated LAST_INSERT_ID(…).
         ok, gives_id = replace(ok, last_insert_id=session.last_insert_id), False
@@ -134,9 +134,11 @@ def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:
     return replace(ok, info=info_of_one_row(ok)) if inserts and write.info and not ok.info else ok
 
 
-def _with_more_warnings(ok: OkPacket, count: int) -> OkPacket:
+def _with_more_warnings(ok: OkPacket, count: int, strictness: Strictness) -> OkPacket:
+    """With the warnings of the queries; the info of a joined UPDATE counts those of the written values only."""
     total = min(ok.warnings + count, 0xFFFF)
-    return replace(ok, warnings=total, info=with_warnings(ok.info, total))
+    info = ok.info if strictness is Strictness.ALL else with_warnings(ok.info, total)
+    return replace(ok, warnings=total, info=info)
 
 
 def _as_update(ok: OkPacket, write: DerivedWrite) -> OkPacket:
@@ -157,15 +159,12 @@ class _Found:
     impossible: bool
 
 
-async def _read(session: Session, verb: Verb, sql: str, perform: Perform, write: DerivedWrite) -> _Found:
+async def _read(session: Session, sql: str, perform: Perform, write: DerivedWrite) -> _Found:
     rows = RowsInMemory(session.mesh.limits)
     outcome = await perform(sql, rows, explains=True)
-    if not (write.ignores or write.finds_first):
-        of_statement: Sequence[ShardWarning] = outcome.explained.warnings
-        if verb in (Verb.INSERT, Verb.REPLACE):
-            # Its subqueries are strict as well, whenever they run.
-            of_statement = of_literals(of_statement, sql)
-        await _refuse_conversions(session, Counter(outcome.warnings) - Counter(of_statement), perform)
+    if not write.ignores:
+        tolerated = Counter(_tolerated(outcome, sql, write.strictness))
+        await _refuse_conversions(session, Counter(outcome.warnings) - tolerated, perform)
     exact = all(column.character_set == BINARY_CHARSET for column in rows.definitions)
     if not exact and session.state.names.partition(" ")[0] != "utf8mb4":
         raise not_supported(
@@ -173,6 +172,16 @@ async def _read(session: Session, verb: Verb, sql: str, perform: Perform, write:
             "SET NAMES utf8mb4 first",
         )
     return _Found(rows, outcome.warnings, outcome.ok.warnings, outcome.explained.impossible)
+
+
+def _tolerated(outcome: Outcome, sql: str, strictness: Strictness) -> Sequence[ShardWarning]:
+    if strictness is Strictness.NONE:
+        return outcome.warnings
+    if strictness is Strictness.ROWS:
+        return outcome.explained.warnings
+    if strictness is Strictness.ROWS_AND_SUBQUERIES:
+        return of_literals(outcome.explained.warnings, sql)
+    return ()
 
 
 async def _refuse_conversions(session: Session, warnings: Iterable[ShardWarning], perform: Perform) -> None:

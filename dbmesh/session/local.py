@@ -287,6 +287,7 @@ def _value_of(literal: str | None) -> SqlValue:
 async def _text_deallocate(session: Session, statement: TextDeallocate, sink: ResultSink, more: int) -> None:
     if session.text_statements.pop(statement.name.lower(), None) is None:
         raise MeshError(UNKNOWN_STATEMENT, id=statement.name, command="DEALLOCATE PREPARE")
+    session.warnings = []
     _ok(session, sink, more)
 
 

@@ -19,7 +19,7 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.writers import Key, KeyedWriter, MovingWriter
 from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.lexemes import Kind, Lexeme
-from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, RowWriter
+from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, RowWriter, Strictness
 from dbmesh.planner.resolve import Scopes, TableReference
 from dbmesh.planner.side_effects import side_effects
 from dbmesh.planner.template import Frame, Segment, Template, quote_name
@@ -60,20 +60,20 @@ class KeyedStep:
 
 @dataclass(frozen=True, slots=True)
 class KeyedWrite:
-    """An UPDATE or DELETE by keys. `returning` is a query with the columns of RETURNING and no rows. `finds_first`: see
+    """An UPDATE or DELETE by keys. `returning` is a query with the columns of RETURNING and no rows. `strictness`: see
     `DerivedWrite`."""
 
     steps: tuple[KeyedStep, ...]
     info: bytes
     ignores: bool
-    finds_first: bool
+    strictness: Strictness
     returning: Frame | None = None
 
     def bind(self, call: Call) -> DerivedWrite:
         """The steps for these values."""
         returning = "" if self.returning is None else render(self.returning, call)
         steps = tuple(step.bind(call) for step in self.steps)
-        return DerivedWrite(steps, self.info, self.ignores, returning, self.finds_first)
+        return DerivedWrite(steps, self.info, self.ignores, returning, self.strictness)
 
 
 def render(frame: Frame, call: Call) -> str:
@@ -105,18 +105,23 @@ def plan_keyed_write(
     if isinstance(tree, exp.Delete):
         steps = tuple(_delete(text, reference) for reference in written)
         returning = _returning(text, written[0]) if text.returns else None
-        return KeyedWrite(steps, b"", text.ignore, finds_first=True, returning=returning)
+        return KeyedWrite(steps, b"", text.ignore, Strictness.NONE, returning)
     assignments = _assignments(scopes, tree, text)
     steps = tuple(
         _update(text, reference, [one for owner, one in assignments if owner.index == reference.index])
         for reference in written
     )
-    # A server sorts before it writes, and must not meet again a row that it has moved in the order it reads.
-    primary = {name.lower() for name in written[0].schema.primary_key} if written[0].schema else set()
-    finds_first = "ORDER" in text.clauses or (
-        len(scopes.references) == 1 and any(one.column.lower() in primary for _, one in assignments)
-    )
-    return KeyedWrite(steps, UPDATED_NOTHING, text.ignore, finds_first)
+    changed = {one.column.lower() for _, one in assignments}
+    return KeyedWrite(steps, UPDATED_NOTHING, text.ignore, _strictness(scopes, text, written[0], changed))
+
+
+def _strictness(scopes: Scopes, text: _Text, written: TableReference, changed: set[str]) -> Strictness:
+    """What is an error of an UPDATE that changes these columns of a table."""
+    if len(scopes.of(written.scope)) > 1 or scopes.is_opaque(written.scope):
+        return Strictness.ALL
+    schema = written.schema
+    primary = {name.lower() for name in schema.primary_key} if schema else set()
+    return Strictness.NONE if "ORDER" in text.clauses or primary & changed else Strictness.ROWS
 
 
 class _Text:

@@ -80,6 +80,7 @@ FEDERATED = """
 DELETE FROM t_user WHERE user_id IN (SELECT user_id FROM t_order WHERE status = 'NEW')
 DELETE FROM t_country WHERE code IN (SELECT country FROM t_user WHERE user_id < 9)
 UPDATE t_user SET balance = 1 WHERE EXISTS (SELECT 1 FROM t_order WHERE status + 1)
+UPDATE t_user u JOIN t_order o ON o.user_id = u.user_id SET u.balance = 1 WHERE u.born IN ('x', '2000-01-01')
 UPDATE t_user SET balance = 1 WHERE user_id IN (SELECT user_id FROM t_order WHERE status)
 DELETE FROM t_config WHERE EXISTS (SELECT 1 FROM t_user)
 DELETE u FROM t_user u JOIN t_order o ON o.user_id = u.user_id WHERE o.status = 'PAID'
