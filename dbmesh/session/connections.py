@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
-from dbmesh.backend.state import SessionState, keeping_characteristics
+from dbmesh.backend.state import ISOLATION, SessionState, keeping_characteristics
 from dbmesh.engine.exchange import Lane
 from dbmesh.errors import DATA_SOURCE_LOST, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
@@ -171,8 +171,14 @@ class Loan:
         if key not in transaction.branches:
             place = place_of(database.pools[data_source].config)
             await transaction.join(key, connection, f"{database.name}.{data_source}", place)
-        if writes:
+        if writes or self._reads_lock():
             transaction.branches[key].wrote = True
+
+    def _reads_lock(self) -> bool:
+        """Whether plain SELECT locks what it reads, so that its branch must be there until the end."""
+        session = self._session
+        levels = (session.transaction.isolation or "", session.state.variable(ISOLATION) or "")
+        return any("SERIALIZABLE" in level.upper() for level in levels)
 
     def _unpin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
         """A pinned connection was lost. Without its cursor a session can go on, and a statement that reads the cursor
