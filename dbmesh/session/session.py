@@ -36,6 +36,7 @@ from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet, logic_error
 from dbmesh.session.mesh import Database, Mesh
+from dbmesh.session.numbering import numbering, numbers_zero
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
@@ -203,19 +204,12 @@ class Session:
     @property
     def numbers_zero(self) -> bool:
         """See `SessionView`."""
-        return "NO_AUTO_VALUE_ON_ZERO" not in (self.state.variable("sql_mode") or "").upper()
+        return numbers_zero(self.state)
 
     @property
     def numbering(self) -> tuple[int, int]:
-        """See `SessionView`; an offset behind the first step is ignored (manual, "auto_increment_offset")."""
-        state = self.state
-        if not state.variables:
-            return 1, 1
-        step, first = (
-            max(1, int(text)) if (text := state.variable(name) or "1").isdecimal() else 1
-            for name in ("auto_increment_increment", "auto_increment_offset")
-        )
-        return step, first if first <= step else 1
+        """See `SessionView`."""
+        return numbering(self.state)
 
     def current_database(self) -> Database:
         """The logic database statements are planned in: without a chosen one the first that the account may use, because
