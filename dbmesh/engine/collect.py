@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dbmesh.backend.connection import Connection, Pipeline
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
-from dbmesh.wire.values import decode_text_row
+from dbmesh.wire.values import decode_text_row, text_rows_encoder
 
 
 @dataclass(slots=True)
@@ -24,16 +24,20 @@ class Result:
 
 
 class Collector:
-    """A receiver that keeps everything; `future` resolves to the last result or raises the error."""
+    """A receiver that keeps everything; `future` resolves to the last result or raises the error. With `binary` the rows
+    are those of an EXECUTE."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, binary: bool = False) -> None:
         self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._result = Result()
+        self._binary = binary
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         self._result = Result(tuple(columns))
 
     def rows(self, rows: list[bytes]) -> None:
+        if self._binary:
+            rows = text_rows_encoder(self._result.columns)(rows)
         self._result.rows.extend(decode_text_row(row) for row in rows)
 
     def done(self, ok: OkPacket, *, more: bool) -> None:

@@ -104,7 +104,7 @@ async def explain(connection: Connection, sql: bytes, execute: bytes | None = No
             explained = await collect(connection, question)
         else:
             prepared = await connection.prepare(question)
-            collector = Collector()
+            collector = Collector(binary=True)
             connection.execute(_of_statement(execute, prepared.statement_id), collector)
             explained = await collector.future
         warnings = await fetch_warnings(connection) if explained.ok and explained.ok.warnings else []

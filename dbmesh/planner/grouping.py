@@ -209,6 +209,9 @@ class _Grouping:
             raise refusal("this form of DISTINCT")
         keys: list[SortKey] = []
         for node, span in zip(distinct.expressions, text.arguments, strict=True):
+            if not any(node.find_all(exp.Column)):
+                # As a group key it would be a position.
+                raise refusal("a constant under DISTINCT")
             body = self._text(span)
             key = self.keys.key(node, body, None, grouped=True)
             self.arguments.append(body)
