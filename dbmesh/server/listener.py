@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import secrets
 import ssl
 from typing import TYPE_CHECKING
@@ -50,7 +51,8 @@ class Listener:
         self.rsa_key: RsaKey | None = None
         self._version = version
         self._maximum = int(mesh.configuration.properties["proxy-frontend-max-connections"])
-        self._idle_timeout = float(mesh.configuration.properties["client-idle-timeout-seconds"])
+        idle = float(mesh.configuration.properties["client-idle-timeout-seconds"])
+        self._idle_timeout = idle or math.inf
         self._ids = itertools.count(1)
         self._connections: set[ClientConnection] = set()
         self._server: asyncio.Server | None = None

@@ -95,6 +95,10 @@ def take_out_literals(sql: str, flags: LexerFlags = DEFAULT) -> tuple[str, list[
         pieces = _split_by_default(sql)
     else:
         pieces = lexer.pattern(flags, inserting).split(sql)
+    if inserting and ("/*" in sql or "--" in sql or "#" in sql):
+        plain = _without_comments(pieces)
+        if plain is not None:
+            return take_out_literals(plain, flags)
     count = len(pieces)
     if count == 3 and not inserting:
         before, token, after = pieces
@@ -157,7 +161,7 @@ class _Folding:
 
     def _keep(self, token: str) -> None:
         """A quoted name stays, a comment mostly goes; `out` then ends with what replaces it."""
-        if token[0] in '`"' or token[:3] in ("/*!", "/*+") or token[:4] == "/*M!":
+        if token[0] in '`"' or _is_kept(token):
             if token[0] == "/":
                 _check_closed(token)
             self.out.append(token)
@@ -265,6 +269,31 @@ def _last_row(pieces: list[str], at: int, last: int, width: int) -> int:
         and texts[rows * width : rows * width + width - 1] == pattern[:-1]
     )
     return at + 2 * (rows * width + width) - 1 if alike and rows < len(separators) else last
+
+
+def _without_comments(pieces: list[str]) -> str | None:
+    """An INSERT with spaces in place of the comments inside it, hints first; None when there are none. Whether rows fold
+    must be seen in the shape, which has no comments."""
+    first = next((at for at in range(1, len(pieces), 2) if pieces[at - 1].strip()), len(pieces))
+    if not any(map(_is_dropped, pieces[first::2])):
+        return None
+    comments = [token for token in pieces[1::2] if _is_dropped(token)]
+    for comment in comments:
+        if comment[0] == "/":
+            _check_closed(comment)
+    plain = [" " if at % 2 and _is_dropped(piece) else piece for at, piece in enumerate(pieces)]
+    return "".join([*(comment for comment in comments if HINT_COMMENT.match(comment)), *plain])
+
+
+def _is_dropped(token: str) -> bool:
+    """Whether a token is a comment that the shape goes without."""
+    if token[0] == "/":
+        return not _is_kept(token)
+    return token[0] == "#" or token[:2] == "--"
+
+
+def _is_kept(token: str) -> bool:
+    return token[:3] in ("/*!", "/*+") or token[:4] == "/*M!"
 
 
 def _check_closed(comment: str) -> None:

@@ -46,6 +46,26 @@ def test_shape_and_literals(sql: str, shape: str, literals: list[object]) -> Non
     assert fingerprint(sql) == (shape, literals)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "/* a */ INSERT INTO t VALUES/* b */(1,2)",
+        "INSERT INTO t VALUES /* a *//* b */ (1,2),(3,4)",
+        "INSERT INTO t VALUES (/* a */1,2/* b */),(/* a */3,4/* b */)",
+        "INSERT INTO t VALUES (1,2),/* a */(3,4)/* b */ON DUPLICATE KEY UPDATE a = 5",
+        "INSERT INTO t VALUES -- a\n (1,'#') # b",
+        "INSERT INTO t VALUES /* DBMESH_HINT: A=1 */ (1,/*! 2 */)",
+        "INSERT INTO t VALUES /*+ a */ (1,2)",
+    ],
+)
+def test_rows_fold_as_their_shape_says_whatever_comments_stand_among_them(sql: str) -> None:
+    shape, literals = fingerprint(sql)
+    folded = [literal for literal in literals if isinstance(literal, RowSet)]
+    slots = cut(shape).slots
+    assert bool(folded) == any(slot.cell is not None for slot in slots)
+    assert len({slot.index for slot in slots}) == len(literals)
+
+
 def test_ansi_quotes_makes_double_quotes_names() -> None:
     assert fingerprint('SELECT "a", 1', LexerFlags(ansi_quotes=True)) == ('SELECT "a", 0', ["1"])
 
