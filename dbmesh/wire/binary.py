@@ -116,7 +116,8 @@ def decode_bytes(text: bytes, kind: int, encoding: str) -> SqlValue:
             return text
     if kind in _DECIMALS:
         try:
-            return Decimal(text.decode("ascii"))
+            # Servers read a number as far as it goes; clients that bind a whole buffer send the zero bytes behind it.
+            return Decimal(text.rstrip(b"\0").decode("ascii"))
         except (InvalidOperation, UnicodeDecodeError):
             raise ProtocolError(f"{text[:80]!r} is no decimal number") from None
     raise ProtocolError(f"0x{kind:02x} is no type of a bound value")

@@ -171,10 +171,11 @@ def _parse_bound(
     values: list[SqlValue] = []
     for index, (kind,) in enumerate(_kinds(types)):
         value: SqlValue = None
-        if nulls >> index & 1:
-            pass
-        elif index in long_data:
+        if index in long_data:
+            # Clients may call it NULL as well: they have no buffer of their own for it.
             value = decode_bytes(long_data[index], kind, encoding)
+        elif nulls >> index & 1:
+            pass
         else:
             value, position = decode_value(payload, position, kind, encoding)
         values.append(value)

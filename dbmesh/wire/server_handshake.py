@@ -190,8 +190,8 @@ class ServerHandshake:
             return self._deny(MeshError(BAD_HANDSHAKE))
 
     def change_user(self, sequence: int, payload: bytes, nonce: bytes) -> list[ServerEvent]:
-        """COM_CHANGE_USER after an earlier `Authenticated`. A client that knows plugins is asked anew with `nonce`,
-        since clients disagree on which earlier nonce to use; others use the greeting's."""
+        """COM_CHANGE_USER after an earlier `Authenticated`. Clients disagree on which earlier nonce to use: one that has
+        not used the greeting's, and knows plugins, is asked anew with `nonce`."""
         self._sequence = sequence + 1
         self._changes_user = True
         previous = self._response
@@ -226,7 +226,9 @@ class ServerHandshake:
         self._plugin = self._wanted_plugin(offered or NATIVE)
         if offered is None and self._plugin != NATIVE:
             return self._deny(MeshError(NOT_SUPPORTED_AUTH_MODE))
-        if offered is not None and (offered != self._plugin or self._changes_user):
+        if self._changes_user and offered == self._plugin and self._proves_at_once():
+            self._nonce = self._greeting.nonce
+        elif offered is not None and (offered != self._plugin or self._changes_user):
             self._state = self._receive_answer
             return [self._send(make_auth_switch(AuthSwitch(self._plugin, self._nonce)))]
         return self._check(self._response.auth)
@@ -238,6 +240,13 @@ class ServerHandshake:
         if self._secret.sha2 is not None:
             return CACHING_SHA2
         return offered if offered in (NATIVE, CACHING_SHA2) else self._default_plugin
+
+    def _proves_at_once(self) -> bool:
+        """Whether COM_CHANGE_USER itself proves the password, with the greeting's nonce: libmariadb knows no other."""
+        answer, nonce = self._response.auth, self._greeting.nonce
+        if self._plugin == NATIVE:
+            return verify_native(answer, nonce, self._secret)
+        return bool(verify_sha2_fast(answer, nonce, self._secret))
 
     def _receive_nothing(self, payload: bytes) -> list[ServerEvent]:
         raise ProtocolError("a packet out of turn")
