@@ -17,6 +17,12 @@ CHARACTERISTICS = (ISOLATION, ACCESS_MODE)
 servers, their statement is the same everywhere."""
 
 
+CHARACTER_SETS = frozenset(
+    {"character_set_client", "character_set_connection", "character_set_results", "collation_connection"}
+)
+"""The variables that SET NAMES sets."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionState:
     """What a connection has been told. Compared on every borrow, so it is small and hashable.
@@ -41,6 +47,11 @@ class SessionState:
     def with_variable(self, name: str, expression: str | None) -> SessionState:
         """This state with one system variable set, or back at its default for None."""
         return replace(self, variables=_with(self.variables, name.lower(), expression))
+
+    def with_names(self, names: str) -> SessionState:
+        """This state after SET NAMES, which sets the character sets anew."""
+        variables = tuple(pair for pair in self.variables if pair[0] not in CHARACTER_SETS)
+        return replace(self, names=names, variables=variables)
 
     def with_user_variable(self, name: str, literal: str) -> SessionState:
         """This state with one user variable set."""
@@ -89,9 +100,15 @@ def transition(current: SessionState, wanted: SessionState) -> Transition:
     reset = any(name in before and name not in after for name in CHARACTERISTICS)
     if reset:
         before, current = {}, SessionState(names="")
-    assignments = [] if current.names == wanted.names else [f"NAMES {wanted.names}"]
-    given_up = before if current.names else {**before, **KNOWN}
-    assignments += [f"{name} = {KNOWN.get(name, 'DEFAULT')}" for name in given_up if name not in after]
+    given_up = [name for name in (before if current.names else {**before, **KNOWN}) if name not in after]
+    if current.names != wanted.names or not CHARACTER_SETS.isdisjoint(given_up):
+        before = {name: value for name, value in before.items() if name not in CHARACTER_SETS}
+        assignments = [f"NAMES {wanted.names}"]
+    else:
+        assignments = []
+    assignments += [
+        f"{name} = {KNOWN.get(name, 'DEFAULT')}" for name in given_up if name not in CHARACTER_SETS
+    ]
     assignments += [
         f"{name} = {expression}"
         for name, expression in after.items()

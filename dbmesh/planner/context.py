@@ -15,7 +15,7 @@ from dbmesh.planner.template import Edits, Rows, rows_text
 from dbmesh.rules.ruleset import Hints, RuleSet
 from dbmesh.sql.fingerprint import Literal, RowSet
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import decode_literal
+from dbmesh.sql.literals import literal_value
 from dbmesh.sql.shape import Slot
 from dbmesh.sql.statement import Statement
 
@@ -89,7 +89,7 @@ class PlanContext:
     def literal(self, slot: Slot) -> SqlValue:
         """The value of a literal slot (not of a parameter, list or row set); pins it."""
         raw = self.raw(slot)
-        return decode_literal(raw, slot.kind, no_backslash_escapes=self.flags.no_backslash_escapes)
+        return literal_value(raw, slot.kind, self.flags)
 
     @property
     def literal_texts(self) -> Sequence[object]:

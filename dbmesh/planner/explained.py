@@ -35,7 +35,7 @@ from dbmesh.planner.select import plan_select
 from dbmesh.planner.tree_names import rename_references
 from dbmesh.planner.write import plan_write
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import literal_text
+from dbmesh.sql.literals import value_text
 from dbmesh.sql.parse import parse
 
 _TITLES = ("id", "select_type", "table", "type", "possible_keys", "key", "key_len", "ref", "rows", "Extra")
@@ -166,7 +166,7 @@ class ExplainPlan:
         )
 
     def _text(self, value: int | str | None) -> str:
-        return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
+        return value_text(value, self.flags)
 
 
 def read_form(name: str) -> ExplainForm:

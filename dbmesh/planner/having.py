@@ -19,7 +19,7 @@ from dbmesh.planner.plan import Call, Having, HavingOperator
 from dbmesh.planner.template import slot_value
 from dbmesh.sql.fingerprint import ListLiteral
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import decode_literal
+from dbmesh.sql.literals import literal_value
 from dbmesh.sql.shape import Slot
 
 ColumnFinder = Callable[[exp.Expr], int | None]
@@ -77,8 +77,7 @@ class HavingTemplate:
 def _members(slot: Slot, call: Call, flags: LexerFlags) -> list[SqlValue]:
     literal = call.literals[slot.index]
     raws = literal.members if isinstance(literal, ListLiteral) else [str(literal)]
-    escapes = flags.no_backslash_escapes
-    return [_number(decode_literal(raw, slot.kind, no_backslash_escapes=escapes)) for raw in raws]
+    return [_number(literal_value(raw, slot.kind, flags)) for raw in raws]
 
 
 def _number(value: SqlValue) -> SqlValue:

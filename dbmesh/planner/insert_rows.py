@@ -18,7 +18,7 @@ from dbmesh.planner.template import Frame, slot_value
 from dbmesh.rules.values import Key, stored_key
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import decode_literal, literal_text
+from dbmesh.sql.literals import literal_value, value_text
 from dbmesh.sql.shape import Slot, SlotKind
 
 
@@ -164,12 +164,11 @@ class FoldedRows:
         return [value.key(decoded) for decoded in self._decoded(slot, rows)]
 
     def _decoded(self, slot: Slot, rows: RowSet) -> list[SqlValue]:
-        escapes = self.flags.no_backslash_escapes
         raws = rows.cells[slot.cell :: rows.width]
-        return [decode_literal(raw, slot.kind, no_backslash_escapes=escapes) for raw in raws]
+        return [literal_value(raw, slot.kind, self.flags) for raw in raws]
 
     def _text(self, value: SqlValue) -> str:
-        return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
+        return value_text(value, self.flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +246,7 @@ class WrittenRows:
         if key is None and isinstance(source, Slot) and not source.parameter:
             return str(call.literals[source.index])
         value = self._value(source, call) if key is None else key
-        return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
+        return value_text(value, self.flags)
 
 
 def _negated(value: SqlValue) -> SqlValue:

@@ -19,7 +19,7 @@ from dbmesh.planner.template import Frame, Template
 from dbmesh.rules.ruleset import PointRouter, ShardedTable
 from dbmesh.rules.values import UNKNOWN_KEY, Key, compared_key
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import decode_literal
+from dbmesh.sql.literals import literal_value
 from dbmesh.sql.shape import Slot
 
 
@@ -60,7 +60,7 @@ class PointLookup:
         return self.targets[node.data_source][node.table]
 
     def _decoded(self, raw: str) -> SqlValue:
-        return decode_literal(raw, self.slot.kind, no_backslash_escapes=self.flags.no_backslash_escapes)
+        return literal_value(raw, self.slot.kind, self.flags)
 
 
 class Frames:

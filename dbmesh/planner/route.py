@@ -46,7 +46,7 @@ from dbmesh.rules.ruleset import (
 from dbmesh.rules.values import MOST_EXACT_DOUBLE, UNKNOWN_KEY, Key, compared_key
 from dbmesh.sql.fingerprint import ListLiteral
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import decode_literal
+from dbmesh.sql.literals import literal_value
 
 _ONE_SHARD = (
     "add conditions on the sharding columns of every sharded table so that one data source holds all rows"
@@ -273,8 +273,7 @@ class Router:
             return [operand.constant]
         literal = None if slot.parameter else call.literals[slot.index]
         if isinstance(literal, ListLiteral):
-            escapes = self.flags.no_backslash_escapes
-            return [decode_literal(raw, slot.kind, no_backslash_escapes=escapes) for raw in literal.members]
+            return [literal_value(raw, slot.kind, self.flags) for raw in literal.members]
         value = slot_value(slot, call, self.flags)
         if not operand.negated or value is None:
             return [value]

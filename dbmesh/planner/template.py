@@ -16,7 +16,7 @@ from dbmesh.planner.plan import Call, SessionView
 from dbmesh.planner.session_values import SessionValue
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import decode_literal, literal_text
+from dbmesh.sql.literals import literal_value, value_text
 from dbmesh.sql.shape import Shape, Slot, SlotKind
 
 _MOST_ROWS = (1 << 64) - 1
@@ -64,7 +64,7 @@ def slot_value(slot: Slot, call: Call, flags: LexerFlags) -> SqlValue:
     literal = call.literals[slot.index]
     if not isinstance(literal, str):
         raise MeshError(INTERNAL, reason="a folded literal was read as one value")
-    return decode_literal(literal, slot.kind, no_backslash_escapes=flags.no_backslash_escapes)
+    return literal_value(literal, slot.kind, flags)
 
 
 def row_count(slot: Slot, call: Call, flags: LexerFlags) -> int:
@@ -114,7 +114,7 @@ class Frame:
         return str(min(rows, _MOST_ROWS))
 
     def _literal(self, value: SqlValue) -> str:
-        return literal_text(value, no_backslash_escapes=self.flags.no_backslash_escapes)
+        return value_text(value, self.flags)
 
     @property
     def only_parameters(self) -> bool:

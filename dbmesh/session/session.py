@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import lru_cache
 
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.state import SessionState
@@ -38,13 +37,12 @@ from dbmesh.session.errors import as_packet, logic_error
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.numbering import numbering, numbers_zero
 from dbmesh.session.prepared import PreparedStatement
+from dbmesh.session.reading import lexer_flags
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.temporary import TemporaryTables
-from dbmesh.sql.lexer import DEFAULT
 from dbmesh.transaction.coordinator import Branch
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING, Transaction
-from dbmesh.wire.collations import encoding
 from dbmesh.wire.commands import make_statement_command
 from dbmesh.wire.constants import Capability, Command, Status
 from dbmesh.wire.packets import OkPacket
@@ -158,7 +156,7 @@ class Session:
     def reset(self) -> None:
         """State as after connecting (COM_RESET_CONNECTION, COM_CHANGE_USER); `give_up_connections` comes before."""
         self.state = self.handshake_state
-        self.lexer_flags = DEFAULT
+        self.lexer_flags = lexer_flags(self.state)
         self.autocommit = True
         self.multi_statements = bool(self.capabilities & Capability.MULTI_STATEMENTS)
         self.transaction = Transaction()
@@ -232,7 +230,7 @@ class Session:
     def encoding(self) -> str:
         """How the session's character set is read in Python; Latin-1 stands in for sets Python does not know, because
         it keeps every byte."""
-        return _encoding(self.state.names)
+        return self.lexer_flags.encoding or "utf-8"
 
     @property
     def status(self) -> int:
@@ -485,11 +483,6 @@ class Session:
         finally:
             self._killed = False
         self.finish()
-
-
-@lru_cache(maxsize=64)
-def _encoding(names: str) -> str:
-    return encoding(names.split(" ", 1)[0]) or "latin-1"
 
 
 async def _interrupt(connections: Sequence[Connection]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
@@ -22,8 +21,8 @@ from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import execution
 from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.planning import look_up
+from dbmesh.session.reading import lexer_flags
 from dbmesh.session.session_track import CHARACTER_SETS, TRACKED, variable_changed
-from dbmesh.sql.lexer import DEFAULT, LexerFlags
 from dbmesh.wire.constants import Capability
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
             literal = await _literal(session, assignment)
             state = state.with_user_variable(assignment.name, literal)
         elif assignment.name in ("names", "character set"):
-            state = replace(state, names=_names(assignment))
+            state = state.with_names(_names(assignment))
             unproven = unproven or assignment.extra is not None or state.names not in NAMES_KNOWN_TO_WORK
             tracked |= dict.fromkeys(CHARACTER_SETS, _server_name(state.names))
         elif assignment.name == "autocommit":
@@ -122,14 +121,6 @@ async def variables_for_statement(session: Session, assignments: Sequence[Assign
         for name in names:
             session.state = session.state.with_variable(name, before.variable(name))
         session.lexer_flags = flags
-
-
-def lexer_flags(state: SessionState) -> LexerFlags:
-    """How the session's sql_mode makes SQL text to be read."""
-    mode = (state.variable("sql_mode") or "").upper()
-    ansi = any(word in mode for word in ("ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"))
-    plain = "NO_BACKSLASH_ESCAPES" in mode
-    return LexerFlags(ansi, plain) if ansi or plain else DEFAULT
 
 
 def check_charset(name: str) -> None:

@@ -7,17 +7,19 @@ Decides where a literal begins and ends under the sql_mode flags that change it 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
 class LexerFlags:
-    """The parts of sql_mode that change how text is cut: ANSI_QUOTES and NO_BACKSLASH_ESCAPES."""
+    """How a session's text is read: the parts of sql_mode that change how it is cut (ANSI_QUOTES, NO_BACKSLASH_ESCAPES),
+    and Python's codec for the client's character set, None for UTF-8."""
 
     ansi_quotes: bool = False
     no_backslash_escapes: bool = False
+    encoding: str | None = field(default=None, repr=False)
 
 
 DEFAULT = LexerFlags()

@@ -11,6 +11,7 @@ import re
 from decimal import Decimal
 
 from dbmesh.model import SqlValue
+from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import SlotKind
 
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -92,6 +93,25 @@ def literal_text(value: SqlValue, *, no_backslash_escapes: bool = False) -> str:
     if isinstance(value, datetime.date):
         return f"'{value.isoformat()}'"
     return f"'{_duration(value)}'"
+
+
+def literal_value(raw: str, kind: SlotKind, flags: LexerFlags) -> SqlValue:
+    """The value of a client's literal, `raw` being UTF-8 as everywhere, with the bytes that are none kept. Raises
+    ValueError as `decode_literal` does."""
+    value = decode_literal(raw, kind, no_backslash_escapes=flags.no_backslash_escapes)
+    if flags.encoding is None or not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "surrogateescape").decode(flags.encoding, "replace")
+
+
+def value_text(value: SqlValue, flags: LexerFlags) -> str:
+    """SQL text of a value among a client's own text: in the client's character set, written as `literal_value` reads."""
+    if flags.encoding is not None and isinstance(value, str) and not value.isascii():
+        try:
+            value = value.encode(flags.encoding).decode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return f"_utf8mb4 x'{value.encode('utf-8', 'surrogateescape').hex()}'"
+    return literal_text(value, no_backslash_escapes=flags.no_backslash_escapes)
 
 
 def encode_literal(value: SqlValue, *, no_backslash_escapes: bool = False) -> bytes:

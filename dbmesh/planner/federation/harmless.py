@@ -22,7 +22,7 @@ from dbmesh.planner.resolve import Scopes
 from dbmesh.planner.template import slot_value
 from dbmesh.sql.fingerprint import ListLiteral
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import decode_literal
+from dbmesh.sql.literals import literal_value
 from dbmesh.sql.shape import Slot
 from dbmesh.sql.statement import Statement
 
@@ -60,8 +60,7 @@ class Guard:
         slot = self.slot
         literal = None if slot.parameter else call.literals[slot.index]
         if isinstance(literal, ListLiteral):
-            escapes = flags.no_backslash_escapes
-            values = [decode_literal(raw, slot.kind, no_backslash_escapes=escapes) for raw in literal.members]
+            values = [literal_value(raw, slot.kind, flags) for raw in literal.members]
         else:
             values = [slot_value(slot, call, flags)]
         return all(value is None or _is(value, self.kind) for value in values)

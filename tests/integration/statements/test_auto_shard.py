@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mysql.connector
 import pymysql
 import pytest
 
@@ -346,3 +347,33 @@ def test_rows_come_by_primary_key_where_no_order_is_asked_for(run: Run) -> None:
     assert run("SELECT note FROM word w WHERE a > 0 LIMIT 1, 3") == [(4,), (3,), (1,)]
     assert run("SELECT a, b FROM word HAVING a < 3 FOR UPDATE") == [(1, "w"), (2, "x"), (1, "Y"), (0, "z")]
     assert sorted(run("SELECT * FROM word ORDER BY NULL")) == sorted(by_key)
+
+
+def test_values_of_a_client_that_speaks_latin1_are_the_same_text(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE town (name VARCHAR(20) COLLATE utf8mb4_bin PRIMARY KEY, note VARCHAR(20))")
+    names = ["Köln", "Évora", "Ærø", "ó", "Malmö"]
+    latin = mysql.connector.connect(
+        host=auto.mesh.host,
+        port=auto.mesh.port,
+        user="root",
+        password="root",
+        database="app",
+        charset="latin1",
+        use_pure=True,
+        ssl_disabled=True,
+        autocommit=True,
+    )
+    cursor = latin.cursor(prepared=True)
+    cursor.execute(
+        "INSERT INTO town VALUES (?, ?), (?, ?), (?, ?)", [t for name in names[:3] for t in (name, name)]
+    )
+    plain = latin.cursor()
+    plain.execute(f"INSERT INTO town VALUES ('{names[3]}', '{names[3]}'), ('{names[4]}', '{names[4]}')")
+    assert sorted(run("SELECT name, note FROM town")) == sorted((name, name) for name in names)
+    for name in names:
+        assert run("SELECT note FROM town WHERE name = %s", name) == [(name,)]
+        cursor.execute("SELECT note FROM town WHERE name = ?", (name,))
+        assert cursor.fetchall() == [(name,)]
+        plain.execute(f"SELECT note FROM town WHERE name = '{name}'")
+        assert plain.fetchall() == [(name,)]
+    latin.close()
