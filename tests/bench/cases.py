@@ -106,6 +106,43 @@ def split_inserts(stage: Stage, statements: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
+class Transactions:
+    """A transaction of two UPDATEs by key: the median in milliseconds, and the proxy's CPU milliseconds for each."""
+
+    milliseconds: float
+    cpu_ms: float
+
+
+def transactions(stage: Stage, count: int) -> dict[str, Transactions]:
+    """The same two rows on one server, through dbmesh on one data source, and on two, where they commit as one."""
+    direct, sharded = stage.places["direct"], stage.places["dbmesh sharded"]
+    return {
+        "direct": _transactions(direct, (4, 8), count),
+        "dbmesh, one data source": _transactions(sharded, (4, 8), count),
+        "dbmesh, two data sources": _transactions(sharded, (4, 5), count),
+    }
+
+
+def _transactions(place: Place, keys: tuple[int, int], count: int) -> Transactions:
+    connection = place.connect()
+    times = []
+    try:
+        with connection.cursor() as cursor:
+            cpu = cpu_seconds(place.pid) if place.pid else 0.0
+            for _ in range(count):
+                began = time.monotonic()
+                cursor.execute("BEGIN")
+                for key in keys:
+                    cursor.execute(f"UPDATE sbtest1 SET k = k + 1 WHERE id = {key}")
+                cursor.execute("COMMIT")
+                times.append(time.monotonic() - began)
+            cpu = cpu_seconds(place.pid) - cpu if place.pid else 0.0
+    finally:
+        connection.close()
+    return Transactions(median(times) * 1000, cpu * 1000 / count)
+
+
+@dataclass(frozen=True)
 class Footprint:
     """Start-up in seconds; resident memory in MB, idle and with a hundred clients."""
 

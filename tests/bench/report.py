@@ -150,6 +150,9 @@ def own_rows(own: Mapping[str, Any]) -> list[list[str]]:
             f"CPU {own['insert_cpu_ms']:.2f} ms",
         ]
     )
+    for name, one in own["transactions"].items():
+        cpu = f"CPU {one.cpu_ms:.2f} ms" if one.cpu_ms else ""
+        rows.append(["BEGIN, two UPDATEs by key, COMMIT", name, f"{one.milliseconds:.2f} ms", cpu])
     small = own["footprint"]
     rows.append(["start to first answered query", "dbmesh", f"{small.start_seconds * 1000:.0f} ms", ""])
     rows.append(

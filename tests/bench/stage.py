@@ -12,7 +12,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import pymysql
 
 from tests.plugins.database_server import start_all
 from tests.plugins.mariadb import MariaDb, find_program, make_template
@@ -34,6 +36,17 @@ class Place:
     password: str
     database: str
     pid: int | None
+
+    def connect(self) -> pymysql.Connection[Any]:
+        """A client of this place, autocommit on."""
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            database=self.database,
+            autocommit=True,
+        )
 
 
 class Stage:
