@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.differential.compare import METADATA
 from tests.differential.judge import Judge
 from tests.differential.report import Report
 from tests.differential.run import Mode
@@ -20,7 +19,7 @@ _SEED = 41
 _STATEMENTS = 90
 _LAYOUTS = ("key_2x2", "bound_2x2", "text_4x1", "date_4x1")
 # What is not yet as on one server. Values, order and errors are no part of it.
-_OPEN = METADATA | {"warnings.count", "warnings.text", "warnings.not atomic", "info"}
+_OPEN = {"warnings.count", "warnings.text", "warnings.not atomic", "info"}
 
 
 @pytest.fixture(scope="module")
