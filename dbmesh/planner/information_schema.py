@@ -6,8 +6,8 @@ Which rows there are is found out when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from sqlglot import exp
@@ -70,13 +70,14 @@ class SystemReference:
 @dataclass(frozen=True, slots=True)
 class SystemPlan:
     """A `ShardPlan` over tables of information_schema. `as_written` is the statement over one data source's own, whose
-    columns are the same."""
+    columns are the same; `titles` as in `SystemFederation`."""
 
     references: tuple[SystemReference, ...]
     merge_node: str
     final: Frame
     as_written: Frame
     flags: LexerFlags
+    titles: Mapping[str, str] = field(default_factory=dict)
     verb: Verb = Verb.SELECT
     tables: tuple[str, ...] = ()
     reads_only: bool = True
@@ -94,7 +95,7 @@ class SystemPlan:
         )
         final = self.final.render(call.literals, call)
         names = Names(INFORMATION_SCHEMA, {scan.table: scan.system_table for scan in scans})
-        return BoundStatement((), SystemFederation(self.merge_node, scans, final), names)
+        return BoundStatement((), SystemFederation(self.merge_node, scans, final, self.titles), names)
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
         """The statement over one data source's information_schema."""

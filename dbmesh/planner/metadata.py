@@ -121,7 +121,8 @@ class _Shows:
 
     def _databases(self) -> Plan:
         kept = read_filter(self.context, self.reader)
-        return _listed(("Database",), [(name,) for name in ("information_schema", *self._names())], kept)
+        listed = _listed(("Database",), [(name,) for name in ("information_schema", *self._names())], kept)
+        return replace(listed, table="SCHEMATA", origins=(("SCHEMA_NAME", 64),))
 
     def _names(self) -> list[str]:
         return sorted(rule_set.database for rule_set in self.context.databases.values())
@@ -136,7 +137,8 @@ class _Shows:
             title = f"Tables_in_{database}"
             titles = (title, "Table_type") if full else (title,)
             names = sorted(schema.name for schema in self.context.catalog.tables.values())
-            return _listed(titles, [(name, "BASE TABLE") if full else (name,) for name in names], kept)
+            listed = _listed(titles, [(name, "BASE TABLE") if full else (name,) for name in names], kept)
+            return replace(listed, table="TABLE_NAMES", origins=(("TABLE_NAME", 73), ("TABLE_TYPE", 64)))
         pattern = None
         if self.reader.looks_at("LIKE"):
             position = self.reader.position
@@ -204,7 +206,8 @@ class _Shows:
         reader.expect_end()
         known = self._known(name)
         own = known.replace("`", "``")
-        return LocalRows(("Database", "Create Database"), ((known, f"CREATE DATABASE `{own}`"),))
+        rows = ((known, f"CREATE DATABASE `{own}`"),)
+        return LocalRows(("Database", "Create Database"), rows, origins=(("", 64), ("", 1024)))
 
 
 def _listed(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], kept: ShowFilter | None) -> LocalRows:

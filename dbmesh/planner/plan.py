@@ -363,11 +363,13 @@ class SystemScan:
 @dataclass(frozen=True, slots=True)
 class SystemFederation:
     """Rows about every logic database are read from all data sources' information_schema and loaded into temporary
-    tables of the data source `merge_node`, where `final` runs."""
+    tables of the data source `merge_node`, where `final` runs. `titles`: what a SHOW calls a column, and the column's own
+    name."""
 
     merge_node: str
     scans: tuple[SystemScan, ...]
     final: bytes
+    titles: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 Answer = (

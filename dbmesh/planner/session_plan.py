@@ -5,7 +5,7 @@ Decides their shape only. How they are answered is the session's business; what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -133,11 +133,14 @@ class ShowWarnings:
 
 @dataclass(frozen=True, slots=True)
 class LocalRows:
-    """A result set the planner already knows (SHOW DATABASES, SHOW TABLES …): text columns named `columns`,
-    each value text or NULL. `widths` are the columns' lengths in characters."""
+    """A result set the planner already knows (SHOW DATABASES, SHOW TABLES …): text columns named `columns`, each value
+    text or NULL. Where a server would tell more of them, `origins` has the name and the width in characters of each, and
+    `table` the table of information_schema they are of."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str | None, ...], ...]
+    table: str = field(default="", repr=False)
+    origins: tuple[tuple[str, int], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

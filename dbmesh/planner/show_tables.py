@@ -6,6 +6,7 @@ work and numbers add up over data nodes. Knows no rows.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from dbmesh.planner.context import PlanContext
@@ -51,6 +52,9 @@ _EVENTS = (
     "CHARACTER_SET_CLIENT AS `character_set_client`, COLLATION_CONNECTION AS `collation_connection`, "
     "DATABASE_COLLATION AS `Database Collation`"
 )
+
+
+_TITLED = re.compile(r"(\w+) AS `([^`]+)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ def plan_show(
         over(temporary_name(0)),
         over(f"information_schema.{query.system_table}"),
         context.flags,
+        {title: column for column, title in _TITLED.findall(query.items)},
         verb=Verb.SHOW,
     )
 

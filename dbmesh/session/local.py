@@ -67,13 +67,13 @@ from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.prepared import PreparedStatement
-from dbmesh.session.result_sink import ResultSink, number_column, text_column
+from dbmesh.session.result_sink import ResultSink, number_column, system_column, text_column
 from dbmesh.session.select_into import select_into
 from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import set_variables, variables_for_statement
 from dbmesh.sql.literals import decode_literal
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
-from dbmesh.wire.constants import ColumnType, Status
+from dbmesh.wire.constants import ColumnFlag, ColumnType, Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
 if TYPE_CHECKING:
@@ -295,12 +295,17 @@ async def _show_warnings(session: Session, statement: ShowWarnings, sink: Result
     found = [w for w in session.warnings if not statement.errors_only or w.level == "Error"]
     if statement.count:
         name = "@@session.error_count" if statement.errors_only else "@@session.warning_count"
-        sink.local_rows([number_column(name)], [[str(len(found))]], session.status | more)
+        column = replace(number_column(name), flags=ColumnFlag.UNSIGNED | ColumnFlag.BINARY)
+        sink.local_rows([column], [[str(len(found))]], session.status | more)
         return
     end = None if statement.limit is None else statement.offset + statement.limit
     shown = _shown(session, found)[statement.offset : end]
     sink.local_rows(
-        [text_column("Level", 7), _code_column(), text_column("Message", 512)],
+        [
+            text_column("Level", 7, nullable=False),
+            _code_column(),
+            text_column("Message", 512, nullable=False),
+        ],
         [[w.level, str(w.number), w.message] for w in shown],
         session.status | more,
     )
@@ -321,7 +326,19 @@ def _code_column() -> ColumnDefinition:
 async def _local_rows(session: Session, statement: LocalRows, sink: ResultSink, more: int) -> None:
     session.warnings = []
     session.found_rows = len(statement.rows)
-    sink.local_rows([text_column(name) for name in statement.columns], statement.rows, session.status | more)
+    sink.local_rows(local_columns(statement), statement.rows, session.status | more)
+
+
+def local_columns(statement: LocalRows) -> list[ColumnDefinition]:
+    """The definitions of a result set the planner knows."""
+    if not statement.origins:
+        return [text_column(title) for title in statement.columns]
+    return [
+        system_column(title, statement.table, name, width)
+        if statement.table
+        else text_column(title, width, nullable=False)
+        for title, (name, width) in zip(statement.columns, statement.origins, strict=False)
+    ]
 
 
 async def _show_process_list(
@@ -343,8 +360,17 @@ async def _show_process_list(
                 (text if statement.full else text[:100]) or None,
             ]
         )
-    names = ("Id", "User", "Host", "db", "Command", "Time", "State", "Info")
-    columns = [number_column(n) if n in ("Id", "Time") else text_column(n) for n in names]
+    signed = ColumnFlag.NOT_NULL | ColumnFlag.BINARY
+    columns = [
+        replace(number_column("Id"), length=11, flags=signed),
+        text_column("User", 128, nullable=False),
+        text_column("Host", 64, nullable=False),
+        text_column("db", 64),
+        text_column("Command", 16, nullable=False),
+        replace(number_column("Time"), type=ColumnType.LONG, length=7, flags=signed),
+        text_column("State", 30),
+        text_column("Info", 65_535 if statement.full else 100),
+    ]
     sink.local_rows(columns, rows, session.status | more)
 
 

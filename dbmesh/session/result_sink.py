@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dbmesh.planner.plan import Names
+from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.session.client import Client
 from dbmesh.wire.constants import Capability, ColumnFlag, ColumnType
 from dbmesh.wire.frames import frame_rows
@@ -39,6 +40,9 @@ HELD_BYTES = 16 * 1024
 """Bytes of an answer that wait for the rest of it before they are sent: a server's own net_buffer_length."""
 
 
+_SYSTEM_SCHEMAS = frozenset(name.encode() for name in SYSTEM_SCHEMAS)
+
+
 def rename(column: ColumnDefinition, names: Names) -> ColumnDefinition:
     """The definition one server would send: logic names instead of actual ones. O(1).
 
@@ -52,7 +56,9 @@ def rename(column: ColumnDefinition, names: Names) -> ColumnDefinition:
 
 
 def _database(column: ColumnDefinition, names: Names) -> str:
-    """The logic database of a column's table."""
+    """The logic database of a column's table; a system schema is one itself."""
+    if column.schema.lower() in _SYSTEM_SCHEMAS:
+        return column.schema.decode()
     if not names.schemas:
         return names.database
     return names.schemas.get(column.schema.decode("utf-8", "surrogateescape"), names.database)
@@ -73,7 +79,7 @@ def _definition(column: ColumnDefinition, database: str, logic: str | None) -> b
     return make_column_definition(_renamed(column, database, logic))
 
 
-def text_column(name: str, width: int = 255) -> ColumnDefinition:
+def text_column(name: str, width: int = 255, *, nullable: bool = True) -> ColumnDefinition:
     """The definition of a text column of the mesh's own result sets; `width` in characters."""
     encoded = name.encode()
     return ColumnDefinition(
@@ -82,12 +88,25 @@ def text_column(name: str, width: int = 255) -> ColumnDefinition:
         table=b"",
         org_table=b"",
         name=encoded,
-        org_name=encoded,
+        org_name=b"",
         character_set=UTF8MB4_GENERAL_CI,
         length=width * 4,
         type=ColumnType.VAR_STRING,
-        flags=0,
+        flags=0 if nullable else ColumnFlag.NOT_NULL.value,
         decimals=39,
+    )
+
+
+def system_column(title: str, table: str, name: str, width: int) -> ColumnDefinition:
+    """The definition of a column a SHOW has from a table of information_schema; `width` in characters."""
+    return replace(
+        text_column(title, width),
+        schema=b"information_schema",
+        table=table.encode(),
+        org_table=table.encode(),
+        org_name=name.encode(),
+        flags=ColumnFlag.NOT_NULL | ColumnFlag.NO_DEFAULT_VALUE,
+        decimals=0,
     )
 
 

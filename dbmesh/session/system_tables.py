@@ -7,6 +7,7 @@ merge connections while no other is held, so that two such statements never wait
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
@@ -21,6 +22,7 @@ from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes
 from dbmesh.rules.joint import schemas_of
 from dbmesh.session.mesh import Database
 from dbmesh.sql.literals import literal_text
+from dbmesh.wire.packets import ColumnDefinition
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -133,6 +135,33 @@ async def _read(session: Session, database: Database, source: str, scan: SystemS
 # ---------------------------------------------------------------------------------------------- the merge node
 
 
+class SystemColumnSink:
+    """A sink in front of another: columns of temporary tables become those of the system tables. A temporary table cannot
+    have a LONGTEXT as short as theirs, and what a SHOW calls a column is not its own name."""
+
+    def __init__(
+        self, sink: Sink, told: Mapping[str, Sequence[ColumnDefinition]], titles: Mapping[str, str]
+    ) -> None:
+        self._sink = sink
+        self._told = {
+            (table.encode(), column.name.upper()): column
+            for table, columns in told.items()
+            for column in columns
+        }
+        self._titles = {title.encode(): name.encode() for title, name in titles.items()}
+        self.rows = sink.rows
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """See `Sink`."""
+        self._sink.columns([self._shown(column) for column in columns])
+
+    def _shown(self, column: ColumnDefinition) -> ColumnDefinition:
+        name = self._titles.get(column.org_name, column.org_name)
+        own = self._told.get((column.org_table, name.upper()))
+        length = column.length if own is None or own.type != column.type else own.length
+        return replace(column, org_name=name, length=length)
+
+
 async def _merged(
     session: Session,
     database: Database,
@@ -149,11 +178,11 @@ async def _merged(
         limit = session.mesh.federation_limits.max_rows
         if sum(len(rows) for _, rows in loads) > limit:
             raise MeshError(MERGE_LIMIT, limit=f"{limit} rows", setting="federation-max-rows")
-        for scan, rows in loads:
-            await _load(merge, scan, rows)
+        columns = {scan.table: await _load(merge, scan, rows) for scan, rows in loads}
         await merge.bring_to(final_state(session.state))
         lane = Lane(merge, (Shot(federation.merge_node, federation.final),))
-        exchange = Exchange((lane,), Relay(), sink, session.mesh.limits)
+        shown = SystemColumnSink(sink, columns, federation.titles)
+        exchange = Exchange((lane,), Relay(), shown, session.mesh.limits)
         session.announce(exchange)
         outcome = await exchange.run()
         names = ", ".join([scan.table for scan in federation.scans])
@@ -167,22 +196,23 @@ async def _merged(
         merge.home.release(merge, session.now())
 
 
-async def _load(merge: Connection, scan: SystemScan, rows: Sequence[Row]) -> None:
-    """One temporary table with the system table's own columns, and its rows."""
-    made = f"CREATE TEMPORARY TABLE {scan.table} AS SELECT * FROM {INFORMATION_SCHEMA}.{scan.system_table} LIMIT 0"
-    await collect(merge, made.encode())
-    width = len((await collect(merge, f"SELECT * FROM {scan.table}".encode())).columns)
+async def _load(merge: Connection, scan: SystemScan, rows: Sequence[Row]) -> Sequence[ColumnDefinition]:
+    """One temporary table with the system table's own columns, which are returned, and its rows."""
+    nothing = f"SELECT * FROM {INFORMATION_SCHEMA}.{scan.system_table} LIMIT 0"
+    await collect(merge, f"CREATE TEMPORARY TABLE {scan.table} AS {nothing}".encode())
+    columns = (await collect(merge, nothing.encode())).columns
     head = f"INSERT INTO {scan.table} VALUES ".encode()
     waiting: list[bytes] = []
     size = 0
     for row in rows:
-        waiting.append(_row_text(row[:width]))
+        waiting.append(_row_text(row[: len(columns)]))
         size += len(waiting[-1])
         if size >= STATEMENT_BYTES:
             await collect(merge, head + b",".join(waiting))
             waiting, size = [], 0
     if waiting:
         await collect(merge, head + b",".join(waiting))
+    return columns
 
 
 def _row_text(row: Row) -> bytes:

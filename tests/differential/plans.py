@@ -7,10 +7,10 @@ Decides what makes a plain server take the other plan. Compares no rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from tests.differential.client import Answer
+from tests.differential.client import Answer, read_definition
 from tests.differential.tree import Limit, Part, Raw, Select, TableRef
 
 _BUFFERED = "SQL_BUFFER_RESULT"
@@ -30,12 +30,27 @@ def _tables(part: Part) -> int:
 
 
 def planned_alike(statement: Part, mesh: Answer, plain: Answer, ask: Callable[[Part], Answer]) -> Answer:
-    """Plain's answer, with the mesh's definition of every column that a plain server tells so under another plan."""
+    """Plain's answer, with the mesh's definition of every column of which each part is told so under some plan."""
     if mesh.columns == plain.columns or len(mesh.columns) != len(plain.columns):
         return plain
     witnesses = [ask(other) for other in _other_plans(statement)]
     told = zip(*(witness.columns for witness in (plain, *witnesses)), strict=False)
     columns = tuple(
-        ours if ours in theirs else theirs[0] for ours, theirs in zip(mesh.columns, told, strict=False)
+        ours if _told(ours, theirs) else theirs[0] for ours, theirs in zip(mesh.columns, told, strict=False)
     )
     return replace(plain, columns=columns) if len(columns) == len(plain.columns) else plain
+
+
+def _told(ours: bytes, theirs: Sequence[bytes]) -> bool:
+    mesh, plain = vars(read_definition(ours)), [vars(read_definition(packet)) for packet in theirs]
+    foreign = [part for part, value in mesh.items() if all(value != other[part] for other in plain)]
+    # Flags are parts of their own.
+    return not foreign or (
+        foreign == ["flags"] and not any(_foreign_flags(mesh["flags"], [other["flags"] for other in plain]))
+    )
+
+
+def _foreign_flags(mesh: int, plain: Sequence[int]) -> Iterator[int]:
+    for bit in range(16):
+        if all((mesh ^ flags) >> bit & 1 for flags in plain):
+            yield bit

@@ -36,8 +36,8 @@ async def _prepare(session: Session, sql: bytes) -> None:
     database, plan, literals = look_up(session, text)
     count = count_parameters(session, text)
     if local.answers(plan):
-        titles = plan.columns if isinstance(plan, LocalRows) else ()
-        parameters, columns = [text_column("?")] * count, [text_column(title) for title in titles]
+        parameters = [text_column("?")] * count
+        columns = local.local_columns(plan) if isinstance(plan, LocalRows) else []
     else:
         parameters, columns = await describe_plan(session, database, plan, literals, count)
     statement_id = session.next_statement_id

@@ -9,7 +9,10 @@ from tests.plugins.planner_world import context_of
 def test_a_pattern_is_part_of_the_plan() -> None:
     context = context_of("SHOW TABLES LIKE 't\\_order%'")
     assert plan_metadata(context) == LocalRows(
-        ("Tables_in_shop (t\\_order%)",), (("t_order",), ("t_order_item",))
+        ("Tables_in_shop (t\\_order%)",),
+        (("t_order",), ("t_order_item",)),
+        "TABLE_NAMES",
+        (("TABLE_NAME", 73), ("TABLE_TYPE", 64)),
     )
     assert context.pinned == {0}
 
