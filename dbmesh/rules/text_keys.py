@@ -1,6 +1,6 @@
 """Texts as sharding keys: which spellings a column's collation may take for one another.
 
-Rows are placed by the exact text, as ShardingSphere places them, but a server compares by collation: 'ABC' finds 'abc',
+Rows are placed by the exact text, as ShardingSphere places them (trailing spaces aside), but a server compares by collation: 'ABC' finds 'abc',
 '5' finds '5 ' (PAD SPACE) and, in some collations, the full-width '５'. Decides which texts cannot be mistaken, so
 that a comparison may trust the place; every other comparison must ask all data nodes. Knows no algorithm.
 """
@@ -22,18 +22,26 @@ def is_binary(collation: str | None) -> bool:
     return collation is not None and (collation == "binary" or collation.endswith("_bin"))
 
 
+def pads(collation: str | None) -> bool:
+    """Whether a collation compares as if the shorter text had spaces behind it (PAD SPACE), as most do."""
+    return collation is None or not (collation == "binary" or "_nopad_" in collation or "_0900_" in collation)
+
+
 def stands_alone(text: str, collation: str | None) -> bool:
     """Whether a row equal to this text was placed by this very spelling, as far as the mesh placed it: see
-    `may_be_placed`. None is a collation nobody knows."""
-    if is_binary(collation):
-        return not text.endswith(" ")
-    return _PLAIN.fullmatch(text) is not None
+    `placed_as`. None is a collation nobody knows."""
+    if pads(collation) and text.endswith(" "):
+        return False
+    return is_binary(collation) or _PLAIN.fullmatch(text.rstrip(" ")) is not None
 
 
-def may_be_placed(text: str, collation: str | None) -> bool:
-    """Whether a row with this key can be found again: by its spelling, or because the texts equal to it have a letter,
-    so that `stands_alone` is false for every one of them."""
-    return stands_alone(text, collation) or (not is_binary(collation) and _has_letter(text))
+def placed_as(text: str, collation: str | None) -> str | None:
+    """The spelling by which a row with this key is placed: where spaces at its end mean nothing, without them. None where
+    it could not be found again: neither by its spelling, nor because the texts equal to it have a letter, so that
+    `stands_alone` is false for every one of them."""
+    key = text.rstrip(" ") if pads(collation) else text
+    found = stands_alone(key, collation) or (not is_binary(collation) and _has_letter(key))
+    return key if found else None
 
 
 def _has_letter(text: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 
 from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
-from dbmesh.rules.text_keys import is_binary, may_be_placed, stands_alone
+from dbmesh.rules.text_keys import is_binary, placed_as, stands_alone
 
 
 class UnknownKey(Enum):
@@ -101,18 +101,17 @@ def stored_key(value: SqlValue, column: ColumnSchema | None, *, exact_text: bool
     Raises MeshError(NOT_SUPPORTED) for a text that comparisons would take for another text on another data node.
     """
     key = coerce_key(value, column)
-    if (
-        isinstance(key, str)
-        and column is not None
-        and column.family is ColumnFamily.TEXT
-        and not exact_text
-        and not may_be_placed(key, column.collation)
-    ):
+    if exact_text or not isinstance(key, str) or column is None or column.family is not ColumnFamily.TEXT:
+        return key
+    # CHAR(n) forgets trailing spaces, whatever its collation makes of them.
+    text = key.rstrip(" ") if column.declared_type.startswith("char") else key
+    placed = placed_as(text, column.collation)
+    if placed is None:
         raise not_supported(
             f"the sharding key {key[:80]!r} of '{column.name}', which {column.collation} takes for another text",
-            "write it without trailing spaces and special forms of characters",
+            "write it without special forms of characters",
         )
-    return key
+    return placed
 
 
 def places_equals_together(column: ColumnSchema | None, *, exact_text: bool = False) -> bool:

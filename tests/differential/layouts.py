@@ -81,12 +81,12 @@ def _two_levels(table: str, cells: Cells) -> Node:
 
 
 def _hashed_2x2(table: str, cells: Cells) -> Node:
-    number = abs(java_hash(cells["code"])) % 4
+    number = abs(java_hash(cells["code"].rstrip(" "))) % 4
     return number % 2, f"{table}_{number}"
 
 
 def _hashed_4x1(table: str, cells: Cells) -> Node:
-    return abs(java_hash(cells["code"])) % 4, table
+    return abs(java_hash(cells["code"].rstrip(" "))) % 4, table
 
 
 _QUARTERS = ("202301", "202304", "202307", "202310")

@@ -10,7 +10,7 @@ from dbmesh.errors import MeshError
 from dbmesh.model import ColumnFamily, ColumnSchema
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError
-from dbmesh.rules.text_keys import may_be_placed, stands_alone
+from dbmesh.rules.text_keys import placed_as, stands_alone
 from dbmesh.rules.values import UNKNOWN_KEY, compared_key, places_equals_together, stored_key
 
 CI = "utf8mb4_general_ci"
@@ -47,29 +47,43 @@ def test_a_text_stands_alone(text: str, collation: str | None, alone: bool) -> N
         assert column_key == (text if alone else UNKNOWN_KEY)
 
 
-@pytest.mark.parametrize("text", ["5 ", "５", "5\u200b", " ", "٥", "\u3164", "5\u0301"])
+@pytest.mark.parametrize("text", ["５", "5\u200b", "٥", "\u3164", "5\u0301", "５ "])
 def test_a_double_of_a_text_that_stands_alone_cannot_be_stored(text: str) -> None:
-    assert not may_be_placed(text, CI)
+    assert placed_as(text, CI) is None
     with pytest.raises(MeshError) as refusal:
         stored_key(text, column(CI))
     assert "not supported: the sharding key" in str(refusal.value)
     assert stored_key(text, column(CI), exact_text=True) == text
 
 
-@pytest.mark.parametrize("text", ["abc ", "Ärger", "ab\u200bc", "日本", "ª", "１a"])
+@pytest.mark.parametrize("text", ["abc", "Ärger", "ab\u200bc", "日本", "ª", "１a"])
 def test_texts_with_letters_can_be_stored(text: str) -> None:
     assert stored_key(text, column(CI)) == text
 
 
-def test_trailing_spaces_cannot_be_stored_under_a_binary_collation() -> None:
-    assert not may_be_placed("abc ", BIN)
-    assert may_be_placed("abc", BIN)
+@pytest.mark.parametrize("text", ["5 ", "5   ", "abc ", " "])
+@pytest.mark.parametrize("collation", [CI, BIN])
+def test_spaces_at_the_end_are_no_part_of_the_place_where_they_mean_nothing(
+    text: str, collation: str
+) -> None:
+    assert stored_key(text, column(collation)) == text.rstrip()
+    assert compared_key(text, column(collation)) is UNKNOWN_KEY
+    assert stored_key(text, column(collation), exact_text=True) == text
+
+
+@pytest.mark.parametrize("collation", ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"])
+def test_spaces_at_the_end_tell_texts_apart_where_nothing_is_padded(collation: str) -> None:
+    assert stored_key("abc ", column(collation)) == "abc "
+    assert compared_key("abc ", column(collation)) == "abc "
+    assert compared_key("5 ", column("utf8mb4_0900_ai_ci")) == "5 "
+    fixed = ColumnSchema("name", "char(9)", ColumnFamily.TEXT, collation=collation)
+    assert stored_key("abc ", fixed) == "abc", "CHAR forgets them"
 
 
 @given(st.text(max_size=6))
 def test_what_is_found_on_one_node_can_be_stored(text: str) -> None:
     for collation in (CI, BIN, None):
-        assert may_be_placed(text, collation) or not stands_alone(text, collation)
+        assert placed_as(text, collation) == text or not stands_alone(text, collation)
 
 
 def test_exact_keys_are_taken_as_written() -> None:
