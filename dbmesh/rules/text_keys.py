@@ -45,9 +45,12 @@ def placed_as(text: str, collation: str | None) -> str | None:
 
 
 def _has_letter(text: str) -> bool:
+    """Whether some character of it is none of the plain ones, nor taken for one or for nothing: a letter, or a picture
+    (a symbol beyond the Basic Multilingual Plane that is no form of another character)."""
     if any("a" <= character <= "z" for character in text.lower()):
         return True
     return any(
-        unicodedata.category(character) in _LETTERS and character not in _IGNORED_LETTERS
+        (unicodedata.category(character) in _LETTERS and character not in _IGNORED_LETTERS)
+        or (character > "\uffff" and unicodedata.category(character) == "So")
         for character in unicodedata.normalize("NFKD", text)
     )

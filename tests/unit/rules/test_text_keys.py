@@ -47,7 +47,7 @@ def test_a_text_stands_alone(text: str, collation: str | None, alone: bool) -> N
         assert column_key == (text if alone else UNKNOWN_KEY)
 
 
-@pytest.mark.parametrize("text", ["５", "5\u200b", "٥", "\u3164", "5\u0301", "５ "])
+@pytest.mark.parametrize("text", ["５", "5\u200b", "٥", "\u3164", "5\u0301", "５ ", "\U0001d7d3", "\u2460"])
 def test_a_double_of_a_text_that_stands_alone_cannot_be_stored(text: str) -> None:
     assert placed_as(text, CI) is None
     with pytest.raises(MeshError) as refusal:
@@ -56,7 +56,7 @@ def test_a_double_of_a_text_that_stands_alone_cannot_be_stored(text: str) -> Non
     assert stored_key(text, column(CI), exact_text=True) == text
 
 
-@pytest.mark.parametrize("text", ["abc", "Ärger", "ab\u200bc", "日本", "ª", "１a"])
+@pytest.mark.parametrize("text", ["abc", "Ärger", "ab\u200bc", "日本", "ª", "１a", "😀"])
 def test_texts_with_letters_can_be_stored(text: str) -> None:
     assert stored_key(text, column(CI)) == text
 
