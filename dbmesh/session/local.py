@@ -296,19 +296,28 @@ async def _show_warnings(session: Session, statement: ShowWarnings, sink: Result
     if statement.count:
         name = "@@session.error_count" if statement.errors_only else "@@session.warning_count"
         column = replace(number_column(name), flags=ColumnFlag.UNSIGNED | ColumnFlag.BINARY)
-        sink.local_rows([column], [[str(len(found))]], session.status | more)
+        _rows(session, sink, [column], [[str(len(found))]], more)
         return
     end = None if statement.limit is None else statement.offset + statement.limit
     shown = _shown(session, found)[statement.offset : end]
-    sink.local_rows(
-        [
-            text_column("Level", 7, nullable=False),
-            _code_column(),
-            text_column("Message", 512, nullable=False),
-        ],
-        [[w.level, str(w.number), w.message] for w in shown],
-        session.status | more,
-    )
+    columns = [
+        text_column("Level", 7, nullable=False),
+        _code_column(),
+        text_column("Message", 512, nullable=False),
+    ]
+    _rows(session, sink, columns, [[w.level, str(w.number), w.message] for w in shown], more)
+
+
+def _rows(
+    session: Session,
+    sink: ResultSink,
+    columns: Sequence[ColumnDefinition],
+    rows: Sequence[Sequence[str | None]],
+    more: int,
+) -> None:
+    """Rows of the session's own, after which ROW_COUNT() is that of a query."""
+    session.row_count = -1
+    sink.local_rows(columns, rows, session.status | more)
 
 
 def _shown(session: Session, warnings: list[ShardWarning]) -> list[ShardWarning]:
@@ -326,7 +335,7 @@ def _code_column() -> ColumnDefinition:
 async def _local_rows(session: Session, statement: LocalRows, sink: ResultSink, more: int) -> None:
     session.warnings = []
     session.found_rows = len(statement.rows)
-    sink.local_rows(local_columns(statement), statement.rows, session.status | more)
+    _rows(session, sink, local_columns(statement), statement.rows, more)
 
 
 def local_columns(statement: LocalRows) -> list[ColumnDefinition]:
@@ -371,7 +380,7 @@ async def _show_process_list(
         text_column("State", 30),
         text_column("Info", 65_535 if statement.full else 100),
     ]
-    sink.local_rows(columns, rows, session.status | more)
+    _rows(session, sink, columns, rows, more)
 
 
 async def _show_sessions(session: Session, statement: ShowSessions, sink: ResultSink, more: int) -> None:
@@ -382,7 +391,7 @@ async def _show_sessions(session: Session, statement: ShowSessions, sink: Result
         pins += [f"{branch.data_source}: transaction" for branch in other.transaction.branches.values()]
         rows.append([str(other.connection_id), other.user_name, other.host, other.database, "; ".join(pins)])
     names = ("Id", "User", "Host", "db", "Pins")
-    sink.local_rows([text_column(name) for name in names], rows, session.status | more)
+    _rows(session, sink, [text_column(name) for name in names], rows, more)
 
 
 def _check_may_administer(session: Session, name: str) -> RuleKeeper:

@@ -199,8 +199,12 @@ class Sides:
                 )
                 every = self._every_row_prepared(statement, expected, other=other)
                 where = f"prepared{turn}{' by a cursor' if cursor else ''}"
-                compared = compare_rows if cursor else compare
-                if not outcome.take(compared(left, right, expected, every), Mode.PREPARED, where):
+                if not cursor:
+                    found = compare(left, right, expected, every)
+                elif found := compare_rows(left, right, expected, every):
+                    # Through a cursor's temporary table values may lose digits or change their types.
+                    found = compare_rows(left, self.plain.run(plain, arguments), expected, every)
+                if not outcome.take(found, Mode.PREPARED, where):
                     return False
             return True
         finally:
