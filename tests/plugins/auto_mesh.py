@@ -11,6 +11,7 @@ from typing import Any
 
 import pymysql
 
+from dbmesh.model import DECISION_TABLE
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.mesh import Mesh
 from tests.plugins.processes import wait_until
@@ -67,6 +68,7 @@ class AutoMesh:
             f"ds_{number}.{name}"
             for number, server in enumerate(self.servers)
             for (name,) in server.execute("SHOW TABLES", database="app")
+            if name != DECISION_TABLE
         }
 
     def counts(self, table: str) -> list[int]:

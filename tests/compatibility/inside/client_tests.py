@@ -11,9 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pymysql
 from recording import SECONDS_PER_TEST, recorded, write
 
 _PROGRAM = ("mariadb-client-test", "--no-defaults")
+_DATABASE = "client_test_db"
 
 
 def every() -> list[str]:
@@ -24,7 +26,14 @@ def every() -> list[str]:
 
 
 def run(test: str, folder: Path) -> None:
-    """Runs one test and records how it ended."""
+    """Runs one test and records how it ended. What an earlier one has left is taken away: they share a database."""
+    with pymysql.connect(
+        host="127.0.0.1",
+        port=int(os.environ["COMPATIBILITY_PORT"]),
+        user="root",
+        password=os.environ["COMPATIBILITY_PASSWORD"],
+    ) as connection:
+        connection.cursor().execute(f"DROP DATABASE IF EXISTS {_DATABASE}")
     command = [
         *_PROGRAM,
         "--host=127.0.0.1",
