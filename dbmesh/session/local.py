@@ -18,6 +18,7 @@ from dbmesh.errors import (
     DATABASE_DENIED,
     DATABASE_EXISTS,
     EMPTY_QUERY,
+    INTERNAL,
     NOT_THREAD_OWNER,
     SAVEPOINT_UNKNOWN,
     UNKNOWN_DATABASE,
@@ -65,7 +66,7 @@ from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
-from dbmesh.session.planning import count_parameters, look_up
+from dbmesh.session.planning import count_parameters, look_up, with_values
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, system_column, text_column
 from dbmesh.session.select_into import select_into
@@ -264,7 +265,10 @@ async def _run_with_variables(
     database, plan, literals = look_up(session, text)
     if answers(plan):
         if names:
-            raise not_supported("parameters in this statement", "write the values into its text")
+            values = [_value_of(session.state.user_variable(name)) for name in names]
+            _, plan, _ = look_up(session, with_values(session, text, values))
+            if not answers(plan):
+                raise MeshError(INTERNAL, reason="a parameter changed the kind of a statement")
         await answer(session, plan, sink, more=more)
         return
     parameters = [_value_of(session.state.user_variable(name)) for name in names]

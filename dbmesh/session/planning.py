@@ -6,15 +6,19 @@ is worth another look at the data sources.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError
+from dbmesh.model import SqlValue
 from dbmesh.planner.elsewhere import InAnotherDatabase
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.session.mesh import Database
 from dbmesh.sql.fingerprint import fingerprint
+from dbmesh.sql.lexer import pattern
+from dbmesh.sql.literals import value_text
 from dbmesh.sql.shape import cut
 
 if TYPE_CHECKING:
@@ -100,3 +104,15 @@ def count_parameters(session: Session, text: str) -> int:
     """The number of `?` in a statement."""
     shape = fingerprint(text, session.lexer_flags).shape
     return sum(slot.parameter for slot in cut(shape, session.lexer_flags).slots)
+
+
+def with_values(session: Session, text: str, values: Sequence[SqlValue]) -> str:
+    """A statement with values written in place of its `?`."""
+    texts = iter([value_text(value, session.lexer_flags) for value in values])
+    pieces = pattern(session.lexer_flags, inserting=False).split(text)
+    # Parameters stand outside literals, quoted names and comments only.
+    pieces[::2] = [
+        "".join([next(texts) if part == "?" else part for part in re.split(r"(\?)", piece)])
+        for piece in pieces[::2]
+    ]
+    return "".join(pieces)

@@ -34,6 +34,7 @@ from dbmesh.wire.values import binary_rows_encoder, encode_text_row
 UTF8MB4_GENERAL_CI = 45
 
 _LOCAL_INFILE = b"\xfb"
+_SYSTEM_SCHEMA = b"information_schema"
 _DEPRECATE_EOF = Capability.DEPRECATE_EOF.value
 
 HELD_BYTES = 16 * 1024
@@ -65,7 +66,7 @@ def _database(column: ColumnDefinition, names: Names) -> str:
 
 
 def _renamed(column: ColumnDefinition, database: str, logic: str | None) -> ColumnDefinition:
-    if not column.org_table and not column.schema:
+    if (not column.org_table and not column.schema) or column.schema == _SYSTEM_SCHEMA:
         return column
     encoded = column.org_table if logic is None else logic.encode("utf-8", "surrogateescape")
     table = encoded if column.table == column.org_table else column.table

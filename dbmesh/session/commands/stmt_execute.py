@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.prepared import BinaryExecution
-from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError, not_supported
+from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError
 from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, RowMerge, ShardPlan, Verb
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan
 from dbmesh.session.mesh import Database
-from dbmesh.session.planning import look_up
+from dbmesh.session.planning import look_up, with_values
 from dbmesh.session.prepared import Cursor, PreparedStatement
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
@@ -64,7 +64,9 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     database, plan, literals = look_up(session, prepared.text)
     if local.answers(plan):
         if prepared.parameter_count:
-            raise not_supported("parameters in this statement", "write the values into its text")
+            _, plan, _ = look_up(session, with_values(session, prepared.text, execute.values))
+            if not local.answers(plan):
+                raise MeshError(INTERNAL, reason="a parameter changed the kind of a statement")
         return local.answer(session, plan, session.sink(sequence=sequence, binary=True))
     opens_cursor = _opens_cursor(execute, plan)
     if native and plan.direct is not None and not (opens_cursor or session.mesh.shows_statements):

@@ -57,6 +57,12 @@ SCRIPTS = [
     ["SELECT @@autocommit, @@tx_isolation", "SET autocommit = 0", "SELECT @@autocommit", "ROLLBACK"],
     ["SELECT @@version_comment LIMIT 0"],
     ["SELECT @@max_allowed_packet > 0, @@auto_increment_increment"],
+    [
+        "SET @n = 31",
+        "PREPARE p FROM 'SET max_error_count = ?'",
+        "EXECUTE p USING @n",
+        "SELECT @@max_error_count",
+    ],
     ["UPDATE t_user SET name = 'user 05' WHERE user_id = 5", "SELECT ROW_COUNT()"],
     ["SELECT 1 / 0", "SHOW WARNINGS", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_count"],
     ["SELECT * FROM no_such_table", "SHOW ERRORS"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dbmesh.planner.plan import Names
@@ -82,8 +84,6 @@ def test_local_rows_without_rows_are_an_empty_set() -> None:
 
 
 def test_an_alias_stays_and_a_table_of_no_rule_keeps_its_name() -> None:
-    from dataclasses import replace
-
     aliased = replace(column("a", table="t_user_0"), table=b"u")
     found = rename(aliased, NAMES)
     assert (found.table, found.org_table) == (b"u", b"t_user")
@@ -91,9 +91,12 @@ def test_an_alias_stays_and_a_table_of_no_rule_keeps_its_name() -> None:
     assert rename(column("a"), NAMES) == column("a")
 
 
-def test_a_materialised_derived_table_has_no_schema() -> None:
-    from dataclasses import replace
+def test_columns_of_the_servers_own_tables_stay_theirs() -> None:
+    shown = replace(column("Field"), schema=b"information_schema", table=b"COLUMNS", org_table=b"COLUMNS")
+    assert rename(shown, NAMES) == shown
 
+
+def test_a_materialised_derived_table_has_no_schema() -> None:
     derived = replace(column("a"), schema=b"", table=b"d", org_table=b"d")
     assert rename(derived, NAMES) == derived
 
