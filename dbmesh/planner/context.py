@@ -123,13 +123,14 @@ class PlanContext:
         return "".join(out)
 
     def of_part(self, start: int) -> PlanContext:
-        """The same for the statement that begins at `start` (EXPLAIN SELECT …). No literal may stand before it."""
+        """The same for the statement that begins at `start` (EXPLAIN SELECT …), with the literals from there on."""
+        before = sum(not slot.parameter and slot.start < start for slot in self.statement.shape.slots)
         part = Statement(self.statement.shape.hints + self.statement.text[start:], self.flags)
         return PlanContext(
             part,
             self.rule_set,
             self.catalog,
-            literals=self._literals,
+            literals=self._literals[before:],
             database=self.database,
             settings=self.settings,
             databases=self.databases,

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from dbmesh.errors import not_supported
+from dbmesh.errors import NOT_SUPPORTED, TABLE_EXISTS, MeshError, not_supported
 from dbmesh.model import DataNode
 from dbmesh.planner.auto_changes import plan_alter_made, plan_index_made, plan_rename_made
 from dbmesh.planner.auto_tables import plan_auto_table
@@ -39,6 +39,7 @@ from dbmesh.planner.ddl_reading import (
 )
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.plan import CountMerge, PinReason, Plan, Relay, RenameValues, ShardPlan, Verb
+from dbmesh.planner.query_table import plan_query_table
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
@@ -100,7 +101,7 @@ def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     if read.temporary:
         return _plan_create_temporary(context, read, table)
     if read.selects:
-        return _plan_from_query(context, read.table)
+        return _plan_table_of_query(context, read.table, table)
     made = table.name.lower() in context.rule_set.made
     if made or (table.rule is None and context.rule_set.auto_shards):
         return plan_auto_table(context, read, table)
@@ -153,6 +154,15 @@ def _plan_create_temporary(context: PlanContext, read: CreateTable, table: DdlTa
     )
 
 
+def _plan_table_of_query(context: PlanContext, place: NamePlace, table: DdlTable) -> ShardPlan:
+    try:
+        return _plan_from_query(context, place)
+    except MeshError as refusal:
+        if refusal.kind is not NOT_SUPPORTED or table.rule is not None:
+            raise
+        return plan_query_table(context, place, table, refusal)
+
+
 def _plan_create_view(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     while not reader.accept("VIEW"):
         reader.take()
@@ -186,6 +196,9 @@ def _plan_from_query(context: PlanContext, place: NamePlace, *, temporary: bool 
     source = sources.pop() if sources else default_source(context)
     if not temporary:
         check_single(context, source, target.name)
+        known = context.catalog.single_nodes.get(target.name.lower())
+        if known is not None and known.data_source != source:
+            raise MeshError(TABLE_EXISTS, table=target.name)
     actual: list[str] = []
     for reference in scopes.references:
         if isinstance(reference.table, SingleTable):

@@ -108,3 +108,29 @@ def test_routines_and_triggers(pair: Pair) -> None:
     )
     for table in ("account", "single"):
         pair.same(f"DROP TABLE {table}")
+
+
+def test_a_table_is_made_of_a_query(pair: Pair) -> None:
+    for statement in (
+        "CREATE TABLE account (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(20) NOT NULL DEFAULT 'x')",
+        "CREATE TABLE single (id INT UNSIGNED PRIMARY KEY, price DECIMAL(9,2), day DATE, t TIMESTAMP(3) NULL)",
+        "INSERT INTO account VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')",
+        "INSERT INTO single VALUES (1, 1.5, '2024-02-29', NOW()), (2, NULL, NULL, NULL)",
+        "CREATE TABLE one AS SELECT * FROM account ORDER BY id",
+        "CREATE TABLE one AS SELECT * FROM account",
+        "CREATE TABLE IF NOT EXISTS one AS SELECT 7 AS id FROM account",
+        (
+            "CREATE TABLE two (id BIGINT DEFAULT 3, more VARCHAR(7) DEFAULT '%s', PRIMARY KEY (id)) COMMENT 'x' "
+            "AS SELECT a.id, COUNT(*) AS n, MAX(name) AS name, SUM(price) + 1.25 FROM account a LEFT JOIN single s "
+            "ON s.id = a.id GROUP BY a.id HAVING COUNT(*) < 5"
+        ),
+        "CREATE TABLE three (SELECT name, day, price FROM single JOIN account USING (id) WHERE id <> 2)",
+        "CREATE TABLE four IGNORE WITH x AS (SELECT COUNT(*) AS c FROM account) SELECT c FROM x",
+        "CREATE TABLE five LIKE single",
+        *(f"SHOW CREATE TABLE {name}" for name in ("one", "two", "three", "four", "five")),
+        *(f"SELECT * FROM {name} ORDER BY 1" for name in ("one", "two", "three", "four", "five")),
+        "RENAME TABLE five TO six, four TO five",
+        "SELECT * FROM five",
+        "DROP TABLE one, two, three, five, six, account, single",
+    ):
+        pair.same(statement)
