@@ -29,6 +29,7 @@ from dbmesh.engine.catalog import Cataloguing, load_tables
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.databases import read_databases
 from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.follower import follow
 from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.made_rules import read_made
 from dbmesh.governance.store import Store, StoreError
@@ -114,6 +115,8 @@ async def serve(
         if accounts.need_full_login:
             tasks.start(_make_rsa_key(listener), "rsa key")
         tasks.start(_keep_house(listener, pools), "housekeeping")
+        if store is not None and keeper is not None:
+            tasks.start(follow(store, keeper), "rules of other processes")
         tasks.start(Recovery(mesh.coordinator).serve(), "recovery of transactions")
         # What was made by now lives until the end: the collector need never look at it again.
         gc.collect()

@@ -37,9 +37,7 @@ def show_status(directory: Path) -> None:
 def resume_statement(directory: Path, id_: str) -> None:
     """Finishes one statement. Raises Failure."""
     asked = asyncio.run(_resume(directory, id_))
-    answers().print(
-        f"done: {counted(asked, 'node')} of statement {id_}; restart a running mesh if its rules changed"
-    )
+    answers().print(f"done: {counted(asked, 'node')} of statement {id_}")
 
 
 def described(record: DdlRecord) -> Table:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Flavour
 from dbmesh.engine.collect import collect
 from dbmesh.errors import DATABASE_EXISTS, STORE, TABLE_EXISTS, MeshError, ShardError, not_supported
-from dbmesh.governance import counters, databases, ddl_journal
+from dbmesh.governance import counters, databases, ddl_journal, layout
 from dbmesh.governance.databases import MadeDatabase
 from dbmesh.governance.ddl_journal import DdlRecord, NodeWork
 from dbmesh.governance.store import Conflict, Store, StoreError
@@ -28,7 +28,7 @@ from dbmesh.rules.ruleset import RuleChange, RuleSet
 from dbmesh.session.mesh import Database, DdlStatement, Mesh
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +65,35 @@ class Keeper:
         self._random_bytes = random_bytes
         self._records: dict[str, DdlRecord] = {}
         self._leasing = asyncio.Lock()
+        # Databases that are made or dropped right now, in lower case; statements whose end nobody has been told of yet.
+        self._changing: set[str] = set()
+        self._begun: set[str] = set()
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh whose rules are kept."""
+        return self._mesh
+
+    def is_changing(self, name: str) -> bool:
+        """See `follower.Changing`."""
+        return name.lower() in self._changing or any(
+            name.lower() in _tables(record) for record in self._records.values()
+        )
+
+    def began(self, key: str) -> bool:
+        """See `follower.Changing`."""
+        if key not in self._begun:
+            return False
+        self._begun.remove(key)
+        return True
+
+    async def add(self, rule_set: RuleSet) -> None:
+        """See `follower.Changing`."""
+        await self._databases.add(rule_set)
+
+    async def remove(self, database: Database) -> None:
+        """See `follower.Changing`."""
+        await self._databases.remove(database)
 
     async def begin(self, statement: DdlStatement) -> str:
         """See `RuleKeeper`."""
@@ -76,40 +105,61 @@ class Keeper:
             statement.shots,
             statement.change,
         )
+        self._records[record.id] = record
         try:
             async with _reached():
                 await ddl_journal.begin(self._store, record)
         except Conflict as conflict:
+            del self._records[record.id]
             raise MeshError(TABLE_EXISTS, table=statement.change.made[0].name) from conflict
-        self._records[record.id] = record
+        except BaseException:
+            del self._records[record.id]
+            raise
+        self._begun.add(layout.ddl(record.id))
         return record.id
+
+    @contextmanager
+    def _while_changing(self, database: str) -> Iterator[None]:
+        self._changing.add(database.lower())
+        try:
+            yield
+        finally:
+            self._changing.discard(database.lower())
 
     async def stopped(self, record: str, done: Sequence[Shot], *, certain: bool) -> bool:
         """See `RuleKeeper`."""
-        begun = self._records.pop(record)
-        async with _reached():
-            if not done and certain:
-                await ddl_journal.undo(self._store, begun)
-                return False
-            nodes = [NodeWork(shot.data_source, shot.sql.decode("utf-8", "surrogateescape")) for shot in done]
-            await ddl_journal.stop(self._store, begun, nodes)
-        _log.warning("a DDL statement is half done: dbmesh ddl resume %s: %s", begun.id, begun.text)
-        if begun.creates:
-            await self._change_rules(begun.database, begun.change)
+        begun = self._records[record]
+        try:
+            async with _reached():
+                if not done and certain:
+                    await ddl_journal.undo(self._store, begun)
+                    return False
+                nodes = [
+                    NodeWork(shot.data_source, shot.sql.decode("utf-8", "surrogateescape")) for shot in done
+                ]
+                await ddl_journal.stop(self._store, begun, nodes)
+            _log.warning("a DDL statement is half done: dbmesh ddl resume %s: %s", begun.id, begun.text)
+            if begun.creates:
+                await self._change_rules(begun.database, begun.change)
+        finally:
+            del self._records[record]
         return True
 
     async def finish(self, record: str) -> None:
         """See `RuleKeeper`."""
-        begun = self._records.pop(record)
-        async with _reached():
-            await ddl_journal.finish(self._store, begun)
-        change = begun.change
-        database = self._mesh.databases[begun.database.lower()]
-        for table, _ in change.numbering:
-            for generator in _generators(database, table):
-                generator.lease(1, 1)
-        if change.made or change.gone:
-            await self._change_rules(begun.database, change)
+        begun = self._records[record]
+        try:
+            async with _reached():
+                await ddl_journal.finish(self._store, begun)
+            change = begun.change
+            database = self._mesh.databases[begun.database.lower()]
+            for table, _ in change.numbering:
+                for generator in _generators(database, table):
+                    generator.lease(1, 1)
+            if change.made or change.gone:
+                await self._change_rules(begun.database, change)
+        finally:
+            del self._records[record]
 
     async def lease(self, database: Database, needed: KeysNeeded) -> None:
         """See `RuleKeeper`."""
@@ -135,7 +185,11 @@ class Keeper:
             before = {one.name.lower(): one for one in await databases.read_databases(self._store)}
         parent = before.get(beside.name.lower())
         made = MadeDatabase(name, beside.name if parent is None else parent.beside)
-        rule_set = made.rule_set(beside.rule_set)
+        with self._while_changing(name):
+            await self._make_database(beside, made, options)
+
+    async def _make_database(self, beside: Database, made: MadeDatabase, options: str) -> None:
+        name, rule_set = made.name, made.rule_set(beside.rule_set)
         try:
             async with _reached():
                 await databases.keep(self._store, made)
@@ -165,11 +219,12 @@ class Keeper:
                 f"DROP DATABASE '{database.name}', which the configuration names",
                 "remove its database-*.yaml file",
             )
-        for source in database.rule_set.data_sources:
-            await _run(beside, source, f"DROP DATABASE IF EXISTS {_quoted(database.name)}")
-        async with _reached():
-            await databases.forget(self._store, database.name)
-        await self._databases.remove(database)
+        with self._while_changing(database.name):
+            for source in database.rule_set.data_sources:
+                await _run(beside, source, f"DROP DATABASE IF EXISTS {_quoted(database.name)}")
+            async with _reached():
+                await databases.forget(self._store, database.name)
+            await self._databases.remove(database)
 
     async def close(self) -> None:
         """Give back the numbers nobody used."""
@@ -212,6 +267,12 @@ async def _run(database: Database, data_source: str, sql: str) -> None:
         await collect(connection, sql.encode("utf-8", "surrogateescape"))
     finally:
         pool.release(connection, asyncio.get_running_loop().time())
+
+
+def _tables(record: DdlRecord) -> set[str]:
+    """The tables whose rules a statement changes, as database.table in lower case."""
+    names = [*(table.name for table in record.change.made), *record.change.gone]
+    return {f"{record.database}.{name}".lower() for name in names}
 
 
 def _quoted(name: str) -> str:

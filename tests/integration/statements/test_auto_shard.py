@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import mysql.connector
 import pymysql
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from tests.plugins.auto_mesh import SHARDS, AutoMesh
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_auto_mesh import Run
+from tests.plugins.mesh import Mesh
+from tests.plugins.processes import wait_until
 
 
 def test_rows_of_a_new_table_are_spread_over_the_shards(auto: AutoMesh, run: Run) -> None:
@@ -377,3 +381,41 @@ def test_values_of_a_client_that_speaks_latin1_are_the_same_text(auto: AutoMesh,
         plain.execute(f"SELECT note FROM town WHERE name = '{name}'")
         assert plain.fetchall() == [(name,)]
     latin.close()
+
+
+def test_a_second_process_sees_what_the_first_changes(auto: AutoMesh, run: Run, tmp_path: Path) -> None:
+    run("CREATE TABLE old (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+    second = Mesh(auto.mesh.configuration, tmp_path / "second.log").start()
+    try:
+        with second.connect("app") as connection, connection.cursor() as cursor:
+
+            def answers(sql: str) -> object:
+                try:
+                    cursor.execute(sql)
+                except pymysql.err.MySQLError as error:
+                    return error.args[0]
+                return tuple(cursor.fetchall())
+
+            run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+            run("DROP TABLE old")
+            wait_until(lambda: answers("SHOW TABLES") == (("t",),), 20, "the new table")
+            assert answers("INSERT INTO t (v) VALUES (1), (2), (3), (4)") == ()
+            assert auto.counts("t") == [1, 1, 1, 1]
+            run("INSERT INTO t (v) VALUES (5)")
+            assert answers("SELECT COUNT(*), COUNT(DISTINCT id) FROM t") == ((5, 5),)
+            run("ALTER TABLE t CHANGE id number INT AUTO_INCREMENT, ADD w INT DEFAULT 7")
+            wait_until(lambda: answers("SELECT w FROM t WHERE number = 2") == ((7,),), 20, "the new columns")
+            assert answers("INSERT INTO t (v) VALUES (6)") == ()
+            run("CREATE DATABASE more")
+            wait_until(
+                lambda: answers("CREATE TABLE more.x (id INT PRIMARY KEY)") == (), 20, "the new database"
+            )
+            wait_until(lambda: run("SHOW TABLES FROM more") == [("x",)], 20, "the table of the other process")
+            assert answers("DROP DATABASE more") == ()
+            wait_until(lambda: ("more",) not in run("SHOW DATABASES"), 20, "the end of the database")
+            run("DROP TABLE t")
+            wait_until(lambda: answers("SELECT * FROM t") == 1146, 20, "the end of the table")
+        second.stop_cleanly()
+    finally:
+        if second.running:
+            second.stop()

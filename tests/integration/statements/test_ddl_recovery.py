@@ -56,6 +56,43 @@ def test_an_alter_killed_half_way_is_seen_and_finished(auto: AutoMesh, run: Run)
         assert cursor.fetchall() == tuple((number, None) for number in range(1, 5))
 
 
+def test_an_alter_whose_data_source_dies_is_finished_while_the_mesh_runs(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY)")
+    run("INSERT INTO t VALUES (1), (2), (3), (4)")
+    holder = auto.servers[1].connect("app", autocommit=False)
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT * FROM t_1")
+    told: list[str] = []
+
+    def alter() -> None:
+        with pytest.raises(pymysql.err.OperationalError) as refused:
+            run("ALTER TABLE t ADD COLUMN v INT DEFAULT 5")
+        told.append(str(refused.value))
+
+    altering = Thread(target=alter)
+    altering.start()
+    wait_until(
+        lambda: "v" in _columns(auto, 0) and "v" in _columns(auto, 2), 20, "half of the nodes to be altered"
+    )
+    auto.servers[1].kill()
+    altering.join()
+    found = re.search(r"already done on ds_0, ds_0; finish it with: dbmesh ddl resume ([0-9a-f]+)", told[0])
+    assert found is not None, told
+    early = auto.command("ddl", "resume", found[1])
+    assert (early.returncode, "is still half done" in early.stderr) == (1, True), "its data source is away"
+    auto.servers[1].start()
+    auto.servers[1].wait_ready()
+    shown = auto.command("ddl", "status").stdout
+    assert (shown.count("not known to be done"), shown.count("done")) == (2, 4)
+    assert auto.command("ddl", "resume", found[1]).returncode == 0
+    assert all("v" in _columns(auto, number) for number in range(SHARDS))
+    assert "no DDL statement is half done" in auto.command("ddl", "status").stdout
+    with auto.connect() as again, again.cursor() as cursor:
+        cursor.execute("INSERT INTO t (id) VALUES (5), (6), (7), (8)")
+        cursor.execute("SELECT COUNT(*), SUM(v) FROM t")
+        assert cursor.fetchall() == ((8, 40),)
+
+
 def test_a_create_that_fails_on_one_node_tells_how_to_go_on(auto: AutoMesh, run: Run) -> None:
     auto.servers[1].execute("CREATE TABLE part_3 (other INT)", database="app")
     with pytest.raises(pymysql.err.MySQLError) as refusal:

@@ -1,0 +1,107 @@
+"""Takes over what other processes on the same store change: rules that CREATE TABLE made, databases, finished DDL.
+
+Decides what a change in the store means for this process. What this process is changing itself it leaves to the keeper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from dbmesh.governance import layout
+from dbmesh.governance.databases import read_databases
+from dbmesh.governance.made_rules import read_made
+from dbmesh.governance.store import Compacted, Store, StoreError, Write
+from dbmesh.rules.auto_tables import with_made
+from dbmesh.rules.mistakes import ConfigurationError
+from dbmesh.rules.ruleset import MadeTable, RuleSet
+from dbmesh.session.mesh import Database, Mesh
+
+_log = logging.getLogger(__name__)
+
+PAUSE = 5.0
+"""Seconds until a store that could not be read is asked again."""
+
+
+class Changing(Protocol):
+    """What this process is changing."""
+
+    @property
+    def mesh(self) -> Mesh: ...
+
+    def is_changing(self, name: str) -> bool:
+        """Whether this process makes, changes or drops a table (database.table) or a database of this name right now."""
+        ...
+
+    def began(self, key: str) -> bool:
+        """Whether this process began the statement of this record; asked once, when the record is gone."""
+        ...
+
+    async def add(self, rule_set: RuleSet) -> None:
+        """Serve one more logic database."""
+        ...
+
+    async def remove(self, database: Database) -> None:
+        """Serve a logic database no longer."""
+        ...
+
+
+async def follow(store: Store, here: Changing) -> None:
+    """Take over every change until the store is closed. Never raises for a store that cannot be read: it is asked again."""
+    while True:
+        try:
+            after = (await store.range(layout.NAMESPACE + "/")).revision
+            await _take_over(store, here, ())
+            async for changes in store.watch(layout.NAMESPACE + "/", after):
+                await _take_over(store, here, changes.writes)
+            return
+        except Compacted:
+            continue
+        except (StoreError, ConfigurationError) as error:
+            _log.warning("what other processes have changed cannot be read: %s", error)
+            await asyncio.sleep(PAUSE)
+
+
+async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> None:
+    """Make this process's databases and rules those of the store."""
+    mesh = here.mesh
+    made = {one.name.lower(): one for one in await read_databases(store)}
+    for name, one in made.items():
+        beside = mesh.configuration.databases.get(one.beside.lower())
+        if name not in mesh.databases and beside is not None and not here.is_changing(name):
+            await here.add(with_made(one.rule_set(beside), await read_made(store, one.name)))
+    finished = [
+        write.key
+        for write in writes
+        if write.value is None and write.key.startswith(layout.ddl_prefix()) and not here.began(write.key)
+    ]
+    for name, database in tuple(mesh.databases.items()):
+        if name not in made and name not in mesh.configuration.databases:
+            if not here.is_changing(name):
+                await here.remove(database)
+            continue
+        stored = {table.name.lower(): table for table in await read_made(store, database.name)}
+        change = _difference(here, database, stored)
+        if change is not None:
+            await mesh.change_rules(name, lambda rule_set, change=change: with_made(rule_set, *change))  # type: ignore[misc]
+        elif finished:
+            # A statement of another process has changed tables.
+            await mesh.reload(database)
+
+
+def _difference(
+    here: Changing, database: Database, stored: Mapping[str, MadeTable]
+) -> tuple[list[MadeTable], list[str]] | None:
+    """Tables whose rules are new or others in the store, and those that have none there any more."""
+    known = database.rule_set.made
+    names = {
+        name
+        for name in {*stored, *known}
+        if stored.get(name) != known.get(name) and not here.is_changing(f"{database.name}.{name}")
+    }
+    if not names:
+        return None
+    gone = [name for name in names if name in known]
+    return [table for name, table in stored.items() if name in names], gone
