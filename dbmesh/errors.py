@@ -107,6 +107,7 @@ UNKNOWN_ROUTINE = _client("UNKNOWN_ROUTINE", 1305, "42000", "{routine} {database
 UNKNOWN_SEQUENCE = _client("UNKNOWN_SEQUENCE", 4091, "42S02", "Unknown SEQUENCE: '{table}'")
 UNKNOWN_TRIGGER = _client("UNKNOWN_TRIGGER", 1360, "HY000", "Trigger does not exist")
 SAVEPOINT_UNKNOWN = _client("SAVEPOINT_UNKNOWN", 1305, "42000", "SAVEPOINT {name} does not exist")
+AMBIGUOUS_COLUMN = _client("AMBIGUOUS_COLUMN", 1052, "23000", "Column '{column}' in {clause} is ambiguous")
 UNKNOWN_STATEMENT = _client(
     "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
 )

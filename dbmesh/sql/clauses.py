@@ -93,9 +93,15 @@ def _clause_starts(tokens: Sequence[Token]) -> list[tuple[int, str]]:
 
 
 def _is_part_of_another(tokens: Sequence[Token], at: int, word: str) -> bool:
-    """`t.limit` is a column; `INDEX FOR JOIN` is an index hint."""
-    before = tokens[at - 1].text.upper() if at else ""
-    return before in (".", "@") or (word == "FOR" and before in ("INDEX", "KEY"))
+    """`t.limit` is a column; `INDEX FOR ORDER BY` is an index hint."""
+    if not at or tokens[at - 1].token_type is TokenType.IDENTIFIER:
+        return False
+    before = tokens[at - 1].text.upper()
+    return (
+        before in (".", "@")
+        or (word == "FOR" and before in ("INDEX", "KEY"))
+        or (word in ("ORDER", "GROUP") and before == "FOR")
+    )
 
 
 def split_list(tokens: Sequence[Token], first: int, stop: int) -> tuple[Span, ...]:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from dbmesh.errors import MeshError, not_supported
+from dbmesh.errors import AMBIGUOUS_COLUMN, MeshError, not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.keyed import outside_brackets, render
 from dbmesh.planner.derived.plan import DerivedPlan
 from dbmesh.planner.derived.writers import InsertWriter
+from dbmesh.planner.draft import is_aggregated
 from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.insert_reading import InsertReading
 from dbmesh.planner.lexemes import Lexeme, split_lexemes
@@ -134,6 +135,7 @@ def _derive(
     start = end if tail is None else tail.start
     edits = _exact_floats(context, tree, scopes)
     _refuse_tail(reading, tail, lexemes)
+    _refuse_columns_of_query(tree, scopes, schema)
     shape = context.statement.shape
     verb = "REPLACE" if reading.replaces else f"INSERT{' IGNORE' if reading.ignore else ''}"
     table = logic_name(context, context.rule_set.database, reading.table.name)
@@ -248,10 +250,38 @@ def _refuse_tail(reading: InsertReading, tail: Lexeme | None, lexemes: Sequence[
     table = reading.table.name.lower()
     for name, dot in itertools.pairwise(behind):
         if dot.text == "." and name.value.lower() != table:
-            raise not_supported(
-                f"'{name.value}.…' in ON DUPLICATE KEY UPDATE of rows that a query over several data nodes gives",
-                "use VALUES(column)",
-            )
+            raise _refusal_of(f"{name.value}.…")
+
+
+def _refuse_columns_of_query(tree: exp.Expr, scopes: Scopes, schema: TableSchema | None) -> None:
+    """ON DUPLICATE KEY UPDATE sees the written table and those of the query, whose rows are not there any more; not those
+    of groups. Raises MeshError."""
+    conflict = tree.args.get("conflict")
+    query = tree.expression if isinstance(tree, exp.Insert) else None
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.this
+    if schema is None or not isinstance(conflict, exp.OnConflict) or not isinstance(query, exp.Select):
+        return
+    if is_aggregated(query):
+        return
+    read = [reference.schema for reference in scopes.of(query) if reference.schema is not None]
+    for assignment in conflict.expressions:
+        for column in assignment.expression.find_all(exp.Column):
+            inside = column.parent.name.upper() if isinstance(column.parent, exp.Anonymous) else ""
+            if column.table or inside in ("VALUE", "VALUES"):
+                continue
+            if not any(one.column(column.name) for one in read):
+                continue
+            if schema.column(column.name) is not None:
+                raise MeshError(AMBIGUOUS_COLUMN, column=column.name, clause="UPDATE")
+            raise _refusal_of(column.name)
+
+
+def _refusal_of(name: str) -> MeshError:
+    return not_supported(
+        f"'{name}' in ON DUPLICATE KEY UPDATE of rows that a query over several data nodes gives",
+        "use VALUES(column)",
+    )
 
 
 def _exact_floats(context: PlanContext, tree: exp.Expr, scopes: Scopes) -> Edits:

@@ -147,8 +147,10 @@ class _Text:
         self.head_end = outer[at].start
         self.clauses: dict[str, Lexeme] = {}
         joins_using = self.verb == "UPDATE" or outer[at].word != "FROM"
-        for lexeme in outer[at:]:
-            if lexeme.word in _CLAUSES and not (lexeme.word == "USING" and joins_using):
+        for before, lexeme in itertools.pairwise(outer[at - 1 :]):
+            # USE INDEX FOR ORDER BY stands inside the tables.
+            hinted = lexeme.word == "ORDER" and before.word == "FOR"
+            if lexeme.word in _CLAUSES and not (lexeme.word == "USING" and joins_using) and not hinted:
                 self.clauses.setdefault(lexeme.word, lexeme)
         self.outer = outer[at:]
 

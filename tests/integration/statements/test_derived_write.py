@@ -23,6 +23,7 @@ UPDATE t_user SET name = 'late' ORDER BY created DESC LIMIT 4
 UPDATE t_user u SET u.name = CONCAT(u.name, '?') ORDER BY u.user_id LIMIT 4
 UPDATE t_order SET note = 'x' WHERE qty > 2 ORDER BY amount, order_id LIMIT 6
 UPDATE t_order SET note = 'y' ORDER BY order_id
+UPDATE t_order USE INDEX FOR ORDER BY (PRIMARY) SET note = 'z' ORDER BY order_id LIMIT 4
 UPDATE t_user SET user_id = user_id + 1000 WHERE user_id IN (3, 4, 5)
 UPDATE t_user SET user_id = user_id + 1000
 UPDATE t_user SET user_id = 4001, name = 'moved', balance = balance + 1 WHERE user_id = 7
@@ -63,6 +64,8 @@ INSERT INTO t_auto (id, word) SELECT 7000, 'one'
 INSERT INTO t_auto (id, word) SELECT user_id, name FROM t_user WHERE user_id > 100000
 INSERT IGNORE INTO t_auto (id, n) SELECT 1 + user_id % 5, user_id FROM t_user ORDER BY user_id
 INSERT INTO t_auto (id, n) SELECT user_id, 1 FROM t_user ON DUPLICATE KEY UPDATE n = t_auto.n + 1
+INSERT INTO t_user SELECT * FROM t_user u ON DUPLICATE KEY UPDATE name = CONCAT(name, 'x')
+INSERT INTO t_user SELECT * FROM t_user u ON DUPLICATE KEY UPDATE name = 'x', balance = t_user.balance + VALUES(balance)
 REPLACE INTO t_auto (id, word, n) SELECT user_id, name, 7 FROM t_user WHERE user_id < 20
 INSERT INTO t_country (code, name) SELECT 'X1', name FROM t_user WHERE user_id = 5
 INSERT INTO t_config SELECT CONCAT('c', user_id), email FROM t_user
