@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from dbmesh.errors import not_supported
+from dbmesh.model import ColumnFamily
 from dbmesh.planner.calls import CallText, find_call
 from dbmesh.planner.columns import HiddenColumns, KeyMaker, SelectItem, is_star, select_items
 from dbmesh.planner.draft import Draft, Scatter, aggregates_in, refusal
@@ -255,6 +256,10 @@ class _Grouping:
         return self._group_key(element)
 
     def _aggregate_key(self, element: OrderElement) -> SortKey:
+        schema = self.keys.schema(element.body.this) if isinstance(element.body, exp.Min | exp.Max) else None
+        if schema is not None and schema.family in (ColumnFamily.ENUM, ColumnFamily.SET):
+            # They are chosen by their texts and sorted by their numbers.
+            raise refusal("ORDER BY MIN or MAX of an ENUM or SET")
         column = element.item.index if element.item is not None else self._column_of(element.body)
         assert column is not None
         aggregate = next(a for a in self.aggregates if a.column == column)

@@ -42,6 +42,7 @@ HELD_BYTES = 16 * 1024
 
 
 _SYSTEM_SCHEMAS = frozenset(name.encode() for name in SYSTEM_SCHEMAS)
+_ANY_SCHEMA = b"*any*"
 
 
 def rename(column: ColumnDefinition, names: Names) -> ColumnDefinition:
@@ -57,8 +58,8 @@ def rename(column: ColumnDefinition, names: Names) -> ColumnDefinition:
 
 
 def _database(column: ColumnDefinition, names: Names) -> str:
-    """The logic database of a column's table; a system schema is one itself."""
-    if column.schema.lower() in _SYSTEM_SCHEMAS:
+    """The logic database of a column's table; a system schema is one itself, and so is MariaDB's for JSON_TABLE."""
+    if column.schema.lower() in _SYSTEM_SCHEMAS or column.schema == _ANY_SCHEMA:
         return column.schema.decode()
     if not names.schemas:
         return names.database

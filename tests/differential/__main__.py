@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from tests.differential.judge import Judge
+from tests.differential.judge import Judge, judge_together
 from tests.differential.layouts import LAYOUTS
-from tests.differential.report import Report
 from tests.differential.run import Mode
 from tests.differential.stage import open_stage
 
@@ -45,33 +43,11 @@ def main() -> int:
             for scene in stage.scenes
         ]
         began = time.monotonic()
-        said, stopped = threading.Lock(), threading.Event()
-
-        def say(text: str) -> None:
-            with said:
-                print(text, flush=True)
-
-        def share(number: int) -> None:
-            for _ in range(number, arguments.statements, len(judges)):
-                if stopped.is_set():
-                    return
-                judges[number].step(say)
-                done = sum(judge.report.statements for judge in judges)
-                if done % 500 == 0:
-                    rate = done / (time.monotonic() - began)
-                    print(f"{done} statements, {rate:.0f} per second", file=sys.stderr, flush=True)
-
-        with ThreadPoolExecutor(len(judges)) as threads:
-            try:
-                list(threads.map(share, range(len(judges))))
-            except BaseException as error:
-                stopped.set()
-                if not isinstance(error, KeyboardInterrupt):
-                    raise
-        report = Report()
-        for judge in judges:
-            report.add(judge.report)
-            judge.close()
+        try:
+            report = judge_together(judges, arguments.statements, partial(print, flush=True))
+        finally:
+            for judge in judges:
+                judge.close()
         print(report.table(time.monotonic() - began))
         troubles = stage.mesh.troubles()
         if troubles:

@@ -5,8 +5,11 @@ Decides how much is shrunk. Prints through the callback it is given.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.differential.grammar.grammar import Grammar
 from tests.differential.report import Mismatch, Report
@@ -38,6 +41,10 @@ _WAYS = (
     (b"rows in the order", "written to several data nodes"),
 )
 """How PREVIEW's word for what happens to the answers begins, and what the statement is counted as."""
+
+
+_PROGRESS = 500
+"""Statements after which it is said how many are done."""
 
 
 def chooses_rows(statement: Part) -> bool:
@@ -148,3 +155,33 @@ class Judge:
         )
         self.report.mismatches.append(mismatch)
         say(str(mismatch) + "\n")
+
+
+def judge_together(judges: Sequence[Judge], statements: int, say: Callable[[str], None]) -> Report:
+    """So many statements, of all scenes side by side. `say` is called by one thread at a time."""
+    said, stopped = threading.Lock(), threading.Event()
+    began = time.monotonic()
+
+    def say_alone(text: str) -> None:
+        with said:
+            say(text)
+
+    def share(number: int) -> None:
+        for _ in range(number, statements, len(judges)):
+            if stopped.is_set():
+                return
+            judges[number].step(say_alone)
+            done = sum(judge.report.statements for judge in judges)
+            if done % _PROGRESS == 0:
+                say_alone(f"{done} statements, {done / (time.monotonic() - began):.0f} per second")
+
+    with ThreadPoolExecutor(len(judges)) as threads:
+        try:
+            list(threads.map(share, range(len(judges))))
+        except BaseException:
+            stopped.set()
+            raise
+    report = Report()
+    for judge in judges:
+        report.add(judge.report)
+    return report

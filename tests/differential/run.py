@@ -339,6 +339,8 @@ class Sides:
         for mode in outcome.modes:
             for other in (False, True):
                 sorts |= self._plain_differ(statement, mode, other=other)
+        if queries and Mode.PREPARED in outcome.modes:
+            sorts |= self._plain_differs_from_itself(statement)
         return frozenset(kind for kind in outcome.kinds if _sort(kind) in sorts)
 
     def _plain_differ(self, statement: Part, mode: Mode, *, other: bool) -> set[str]:
@@ -348,6 +350,23 @@ class Sides:
         shuffled = self._witness(self.shuffled, statement, mode, other=other)
         every = None if isinstance(statement, Write) else self._every_row(statement, expected, other=other)
         return {_sort(difference.kind) for difference in compare(shuffled, plain, expected, every)}
+
+    def _plain_differs_from_itself(self, statement: Part) -> set[str]:
+        """The sorts of differences between a statement prepared once and one prepared anew: MariaDB keeps what some
+        subqueries found with the values before."""
+        text, values = write_prepared(statement)
+        _, others = write_prepared(statement, other=True)
+        expected = expect(statement)
+        handle = self.plain.prepare_statement(text)
+        if isinstance(handle, Answer):
+            return set()
+        found: list[Difference] = []
+        for other, arguments in ((False, values), (True, others), (False, values)):
+            kept, anew = self.plain.run(handle, arguments), _once(self.plain, text, arguments)
+            every = self._every_row_prepared(statement, expected, other=other)
+            found += compare(kept, anew, expected, every)
+        self.plain.close_statement(handle)
+        return {sort for sort in map(_sort, (difference.kind for difference in found)) if sort == "result"}
 
     def _witness(self, client: Client, statement: Part, mode: Mode, *, other: bool) -> Answer:
         client.ask("BEGIN")

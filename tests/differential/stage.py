@@ -78,7 +78,10 @@ def make_scene(layout: Layout, seed: int) -> Scene:
 class Stage:
     """Servers and mesh with all scenes. `open_stage` makes one from nothing."""
 
-    def __init__(self, servers: Sequence[MariaDb], scenes: Sequence[Scene], directory: Path) -> None:
+    def __init__(
+        self, servers: Sequence[MariaDb], scenes: Sequence[Scene], directory: Path, seed: int
+    ) -> None:
+        self.seed = seed
         self.servers = list(servers)
         self.scenes = list(scenes)
         self.plain_server = servers[0]
@@ -180,7 +183,7 @@ def stage_on(
 ) -> Iterator[Stage]:
     """A stage with the named layouts (all when none is named) over running servers."""
     layouts = [layout for layout in LAYOUTS if not names or layout.name in names]
-    stage = Stage(servers, [make_scene(layout, seed) for layout in layouts], directory)
+    stage = Stage(servers, [make_scene(layout, seed) for layout in layouts], directory, seed)
     try:
         stage.create()
         stage.mesh.start()
