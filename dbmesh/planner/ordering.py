@@ -14,7 +14,7 @@ from sqlglot.tokenizer_core import TokenType
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.columns import SelectItem, is_star
-from dbmesh.planner.draft import Draft
+from dbmesh.planner.draft import Draft, refusal
 from dbmesh.planner.template import Segment
 from dbmesh.sql.clauses import Span
 from dbmesh.sql.shape import SlotKind
@@ -72,7 +72,8 @@ def make_element(
         body = body.this
     slot = draft.context.statement.slot(body)
     if slot is not None and slot.parameter:
-        raise not_supported("ORDER BY or GROUP BY a parameter over several data nodes", "write the column")
+        # A position for one server, a constant for another: a merge node says which.
+        raise refusal("ORDER BY or GROUP BY a parameter")
     if isinstance(body, exp.Null | exp.Boolean) or (slot is not None and slot.kind is not SlotKind.INTEGER):
         return None
     if slot is not None:

@@ -19,6 +19,7 @@ from dbmesh.sql.row_values import in_brackets, value_queries, without_brackets
 from dbmesh.sql.sequences import as_operators, name_sequences
 from dbmesh.sql.shape import Shape
 from dbmesh.sql.stand_ins import give_names_back, stand_in
+from dbmesh.sql.unread_forms import readable
 
 NEAR_CHARACTERS = 80
 """How much of a statement an error quotes, as MySQL does."""
@@ -105,8 +106,8 @@ _BEGINS_WITH_VALUES = re.compile(r"\s*VALUES\b", re.IGNORECASE)
 
 def parse(text: str) -> exp.Expression:
     """The tree of one statement. Raises MeshError(PARSE_ERROR)."""
-    readable, sequences = as_operators(text)
-    return name_sequences(_parse_any(readable), sequences)
+    operators, sequences = as_operators(text)
+    return name_sequences(_parse_any(operators), sequences)
 
 
 def _parse_any(text: str) -> exp.Expression:
@@ -118,6 +119,9 @@ def _parse_any(text: str) -> exp.Expression:
     try:
         return _parse(text)
     except Unreadable:
+        simpler = readable(text)
+        if simpler != text:
+            return _parse_any(simpler)
         tree = _parse_value_queries(text) if _VALUES.search(text) else None
         if tree is None:
             raise
@@ -132,8 +136,8 @@ def _parse_value_queries(text: str) -> exp.Expression | None:
 
 def _parse(text: str) -> exp.Expression:
     try:
-        readable, places = stand_in(text)
-        trees = [tree for tree in sqlglot.parse(readable, dialect="mysql") if tree is not None]
+        complete, places = stand_in(text)
+        trees = [tree for tree in sqlglot.parse(complete, dialect="mysql") if tree is not None]
     except SqlglotError as error:
         raise _parse_error(text, error) from None
     except RecursionError:

@@ -165,14 +165,6 @@ def _refuse(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> None:
                 f"this statement over several data nodes with {kind} data sources",
                 "add conditions on the sharding columns so that one data node holds all rows",
             )
-    for clause in tree.find_all(exp.Order, exp.Group):
-        for item in clause.expressions:
-            slot = context.statement.slot(item.this if isinstance(item, exp.Ordered) else item)
-            if slot is not None and slot.parameter:
-                # Written into the text it would be a position, which a parameter never is.
-                raise not_supported(
-                    "ORDER BY or GROUP BY a parameter over several data nodes", "write the column"
-                )
     for function in tree.find_all(exp.Anonymous):
         if function.name.upper() in _OF_ONE_CONNECTION:
             raise not_supported(

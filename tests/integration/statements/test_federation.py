@@ -95,6 +95,8 @@ SELECT * FROM t_order ORDER BY 4, 1 LIMIT 11
 SELECT name AS n, user_id FROM t_user ORDER BY LOWER(n), user_id
 SELECT status FROM t_order GROUP BY status ORDER BY SUM(amount) / 2
 SELECT id, doc FROM t_types ORDER BY JSON_EXTRACT(doc, '$.n'), id
+SELECT u.user_id, j.* FROM t_user u JOIN JSON_TABLE('[{"a":1,"b":[1,2]},{"b":[3]}]', '$[*]' COLUMNS (o FOR ORDINALITY, a INT PATH '$.a' DEFAULT '0' ON EMPTY, NESTED PATH '$.b[*]' COLUMNS (b INT PATH '$'))) j WHERE u.user_id < 4 ORDER BY 1, 2, 4
+SELECT COUNT(*) FROM t_user u JOIN t_order o USING (user_id) WHERE born < {d '1980-01-01'} AND u.created > {ts '2024-01-01 00:00:00'}
 SELECT t.id, j.s FROM t_types t, JSON_TABLE(t.doc, '$' COLUMNS (s VARCHAR(10) PATH '$.s')) j ORDER BY 1
 SELECT CASE WHEN COUNT(*) > 5 THEN 'many' ELSE 'few' END FROM t_order
 SELECT COALESCE(AVG(amount), 0), COUNT(DISTINCT status) FROM t_order

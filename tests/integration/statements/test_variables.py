@@ -114,3 +114,21 @@ def test_variables_for_one_statement(writing_twins: Twins) -> None:
         assert (mesh.error, mesh.affected, mesh.rows) == (plain.error, plain.affected, plain.rows), statement
         writing_twins.same("SELECT @@max_statement_time, @@lock_wait_timeout, @@sql_select_limit")
     writing_twins.same_rows_stored("t_user")
+
+
+@pytest.mark.skipif(
+    chosen_product() == "MySQL", reason="a text EXECUTE writes the value, which MySQL reads otherwise"
+)
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("SELECT user_id, name FROM t_user WHERE user_id < ? ORDER BY ?, user_id", "@v_six, @v_two"),
+        ("SELECT name, COUNT(*) FROM t_user WHERE user_id > ? GROUP BY ? ORDER BY 1", "@v_six, @v_one"),
+        ("SELECT name FROM t_user WHERE user_id > ? ORDER BY ? DESC", "@v_six, @v_six"),
+    ],
+)
+def test_a_parameter_to_order_or_group_by(twins: Twins, text: str, values: str) -> None:
+    for statement in ("SET @v_one = 1, @v_two = 2, @v_six = 6", f"PREPARE ordered FROM '{text}'"):
+        twins.same(statement)
+    mesh, plain = (ask(client, f"EXECUTE ordered USING {values}") for client in (twins.mesh, twins.plain))
+    assert (mesh.error, mesh.rows) == (plain.error, plain.rows)

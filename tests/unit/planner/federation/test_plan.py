@@ -64,7 +64,6 @@ def test_a_lock_goes_to_the_scans_with_its_time() -> None:
     ("sql", "what"),
     [
         ("SELECT GET_LOCK('a', 1), COUNT(*) + 1 FROM t_order", "GET_LOCK"),
-        ("SELECT a.order_id FROM t_order a JOIN t_key b ORDER BY ?", "a parameter"),
         ("SELECT 1 FROM t_plain PARTITION (p0) JOIN t_far ON 1", "PARTITION"),
         (
             "(SELECT order_id FROM t_order FOR UPDATE) UNION (SELECT id FROM t_key FOR UPDATE)",
