@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import ParamSpec, Protocol
 
@@ -64,6 +64,10 @@ GATHERED_BYTES = 128 * 1024
 shard costs more than the rows of a small answer."""
 
 
+REPEATED_WITHIN = 1.0
+"""Seconds after which a statement is not run again only to leave the warnings of its hidden columns out."""
+
+
 class Sink(Protocol):
     """Where the rows of one statement go. Both calls come in order and never block; the sink reports a slow client
     through `Exchange.pause`."""
@@ -108,7 +112,8 @@ class Outcome:
 
 class Exchange:
     """One statement under way on one or several connections. Create, `await run()`, once. With `explains` the outcome
-    tells what is known of the statement before its rows, where that may matter: it warned, or found nothing."""
+    tells what is known of the statement before its rows, where that may matter: it warned, or found nothing. `own` are the
+    client's texts, where those of the shots evaluate more."""
 
     def __init__(
         self,
@@ -118,7 +123,10 @@ class Exchange:
         limits: MergeLimits,
         *,
         explains: bool = False,
+        own: Callable[[], Sequence[bytes]] | None = None,
     ) -> None:
+        self._own = own
+        self._began = asyncio.get_running_loop().time()
         self._explains = explains
         self._explained = NOTHING_EXPLAINED
         self._answer = answer
@@ -310,6 +318,12 @@ class Exchange:
         for (run, shot), warnings in zip(told, lists, strict=True):
             run.keep_warnings(shot, warnings)
 
+    @cached_property
+    def own_texts(self) -> Sequence[bytes] | None:
+        """What to run again for the warnings, by the shots' places; None to take those of the shots."""
+        quick = asyncio.get_running_loop().time() - self._began < REPEATED_WITHIN
+        return self._own() if self._own is not None and quick else None
+
     @property
     def _broadcast(self) -> bool:
         """Whether every data source did the same work."""
@@ -500,17 +514,25 @@ class _LaneRun:
         shot = self._warned.pop()
         collector = Collector()
         collector.future.add_done_callback(partial(self._warnings_came, shot))
-        if shot == self._answered - 1 and not self._repeats:
+        own = self._exchange.own_texts
+        if own is None and shot == self._answered - 1 and not self._repeats:
             self.connection.query(SHOW_WARNINGS, collector)
+            return
+        self._repeats = True
+        repetition = Repetition(self.connection, collector, partial(self._counted, shot))
+        if own is None:
+            self._run(shot, repetition)
         else:
-            self._repeats = True
-            self._run(shot, Repetition(self.connection, collector))
+            self.connection.query(own[self._places[shot]], repetition)
 
     def _run(self, shot: int, receiver: Receiver) -> None:
         if self._executes is not None and isinstance(self.connection, MySQLConnection):
             self.connection.execute(self._executes[shot], receiver)
         else:
             self.connection.query(self._shots[shot].sql, receiver)
+
+    def _counted(self, shot: int, ok: OkPacket) -> None:
+        self.oks[shot] = replace(self.oks[shot], warnings=ok.warnings)
 
     def _warnings_came(self, shot: int, future: asyncio.Future[Result]) -> None:
         try:

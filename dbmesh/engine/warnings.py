@@ -256,11 +256,15 @@ def without_repetitions(
 
 
 class Repetition:
-    """Receives a statement that is run again for its warnings: its rows are dropped, then it is asked for them."""
+    """Receives a statement that is run again for its warnings: its rows are dropped, its end is told, then it is asked for
+    them."""
 
-    def __init__(self, connection: Connection, warnings: Collector) -> None:
+    def __init__(
+        self, connection: Connection, warnings: Collector, ended: Callable[[OkPacket], None]
+    ) -> None:
         self._connection = connection
         self._warnings = warnings
+        self._ended = ended
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         """Known already."""
@@ -270,7 +274,8 @@ class Repetition:
 
     def done(self, ok: OkPacket, *, more: bool) -> None:
         """Ask for them."""
-        del ok, more
+        del more
+        self._ended(ok)
         self._connection.query(SHOW_WARNINGS, self._warnings)
 
     def failed(self, error: Exception) -> None:

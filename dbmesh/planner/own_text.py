@@ -6,6 +6,7 @@ Decides which answers need it, and where MariaDB's LIMIT ROWS EXAMINED goes. Kno
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,9 +27,11 @@ class OwnText:
 
     frames: Frames
 
-    def question(self, target: Target, call: Call, merge: RowMerge) -> Question:
+    def question(
+        self, target: Target, call: Call, merge: RowMerge, whole: Callable[[], Sequence[bytes]]
+    ) -> Question:
         """What to ask of these nodes for the values of a call."""
-        return Question(partial(self._statement, target, call), merge.limit == 0)
+        return Question(partial(self._statement, target, call), merge.limit == 0, whole)
 
     def _statement(self, target: Target, call: Call) -> OwnStatement:
         frame, keep = self.frames.of(target), call.keep_parameters

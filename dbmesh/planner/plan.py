@@ -292,10 +292,12 @@ class OwnStatement(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What to ask for an answer's columns. `empty`: LIMIT is 0, and servers tell columns without planning the statement."""
+    """What to ask for an answer's columns. `empty`: LIMIT is 0, and servers tell columns without planning the statement.
+    `whole`: the client's statement on each shot's data node, values written in, which is what its warnings are of."""
 
     statement: Callable[[], OwnStatement]
     empty: bool
+    whole: Callable[[], Sequence[bytes]]
 
 
 # ---------------------------------------------------------------------------------------------- federation

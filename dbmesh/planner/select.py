@@ -32,7 +32,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.planner.point import Direct, Frames, PointLookup, direct, point_lookup
 from dbmesh.planner.resolve import Scopes, resolve
-from dbmesh.planner.route import Router, Target, build_router, literal_slots
+from dbmesh.planner.route import Router, Routing, Target, build_router, literal_slots
 from dbmesh.planner.scatter import plan_scatter
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.side_effects import side_effects
@@ -103,10 +103,19 @@ class SelectPlan:
         )
         instead = partial(self._federated, call) if self.federation is not None else None
         parameters = frames[0].parameters if keep else None
-        own = None if self.own is None else self.own.question(routing.targets[0], call, merge)
+        own = None
+        if self.own is not None:
+            own = self.own.question(routing.targets[0], call, merge, partial(self._whole, routing, call))
         return BoundStatement(
             shots, merge, self.names, keep, alternative=instead, parameters=parameters, own=own
         )
+
+    def _whole(self, routing: Routing, call: Call) -> list[bytes]:
+        """The client's statement for each target."""
+        return [
+            self.frames.of(target).render(literal_slots(routing, target, call.literals), call)
+            for target in routing.targets
+        ]
 
     def _federated(self, call: Call, refusal: MeshError) -> BoundStatement:
         if isinstance(self.federation, MeshError):

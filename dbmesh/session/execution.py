@@ -436,7 +436,8 @@ async def _exchange(
         lanes = loan.lanes
         if way is not None:
             lanes = [await _prepared(lane, way, bound.parameters) for lane in lanes]
-        exchange = Exchange(lanes, answer, target, session.mesh.limits, explains=explains)
+        own = None if bound.own is None else bound.own.whole
+        exchange = Exchange(lanes, answer, target, session.mesh.limits, explains=explains, own=own)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
         session.announce(exchange)
