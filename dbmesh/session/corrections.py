@@ -29,6 +29,9 @@ class _Correction:
     def of(self, column: ColumnDefinition) -> ColumnDefinition:
         """This column with what is different put right. O(1)."""
         seen, told = self.seen, self.told
+        if column == seen:
+            # Nearly always: literals and character sets seldom change.
+            return told
         changes = {
             part: getattr(told, part)
             for part in _PARTS

@@ -72,6 +72,7 @@ class SessionWorld:
         self.capabilities = capabilities
         self.sent: list[tuple[str, bytes]] = []
         self.reply: Reply = lambda name, payload: canned.ok()
+        self.server_version = ""
         self.kills: list[str] = []
         self.failures: list[BaseException] = []
         self.tasks = TaskOwner(self.failures.append)
@@ -140,7 +141,17 @@ class SessionWorld:
                 self.kills.append(name)
 
             connection = MySQLConnection(
-                name, "shop", flavour, transport, None, self.capabilities, 1, 2, 0.0, kill
+                name,
+                "shop",
+                flavour,
+                transport,
+                None,
+                self.capabilities,
+                1,
+                2,
+                0.0,
+                kill,
+                self.server_version,
             )
             connection.state = SessionState()
             connection.opened_at = asyncio.get_running_loop().time()
