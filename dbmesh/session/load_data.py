@@ -37,6 +37,7 @@ from dbmesh.session import execution
 from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.mesh import Database
 from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.user_variables import assigned
 from dbmesh.sql.delimited import FileReader, FileRow
 from dbmesh.sql.literals import literal_text
 from dbmesh.wire.collations import encoding
@@ -233,7 +234,7 @@ class _Loading:
         """The variables hold what the last row gave them."""
         for target, literal in zip(self._rows.targets, self._last, strict=False):
             if target.variable:
-                self._session.state = self._session.state.with_user_variable(target.name, literal)
+                self._session.state = assigned(self._session.state, target.name, literal)
 
     def _outcome(self) -> Outcome:
         replaced = self._affected - self._records if self._load.replaces else 0

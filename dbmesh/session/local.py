@@ -73,6 +73,7 @@ from dbmesh.session.select_into import select_into
 from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import set_variables, variables_for_statement
 from dbmesh.sql.literals import decode_literal
+from dbmesh.sql.user_values import plain_literal
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
 from dbmesh.wire.constants import ColumnFlag, ColumnType, Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
@@ -285,7 +286,7 @@ async def _run_with_variables(
 
 
 def _value_of(literal: str | None) -> SqlValue:
-    return None if literal is None else decode_literal(literal)
+    return None if literal is None else decode_literal(plain_literal(literal))
 
 
 async def _text_deallocate(session: Session, statement: TextDeallocate, sink: ResultSink, more: int) -> None:

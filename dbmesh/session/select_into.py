@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import INTERNAL, INTO_COLUMNS, TOO_MANY_ROWS, MeshError
-from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.session_plan import SelectInto, SessionStatement
 from dbmesh.session import execution
 from dbmesh.session.planning import look_up
 from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.user_variables import assigned, variable_values
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row
 
@@ -40,9 +40,9 @@ async def select_into(session: Session, statement: SelectInto, sink: ResultSink,
     if found.first is None:
         session.warnings.append(NO_DATA)
     else:
-        writers = literal_writers(found.definitions, session.lexer_flags)
-        for name, literal in zip(statement.variables, row_literals(writers, found.first), strict=True):
-            session.state = session.state.with_user_variable(name, literal)
+        values = variable_values(found.definitions, found.first, session.lexer_flags)
+        for name, value in zip(statement.variables, values, strict=True):
+            session.state = assigned(session.state, name, value)
     if found.count > 1:
         raise MeshError(TOO_MANY_ROWS)
     sink.ok(OkPacket(session.row_count, 0, session.status | more, len(session.warnings)))

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
-from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.plan import SideEffects
 from dbmesh.planner.template import quote_name
+from dbmesh.session.user_variables import variable_values
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -33,12 +33,12 @@ async def take_over(session: Session, connection: Connection, effects: SideEffec
     items = [f"@{quote_name(name, quoted=True)}" for name in effects.variables]
     items += ["LAST_INSERT_ID()"] if effects.insert_id else []
     result = await collect(connection, f"SELECT {', '.join(items)}".encode("utf-8", "surrogateescape"))
-    literals = row_literals(literal_writers(result.columns, session.lexer_flags), result.rows[0])
+    values = variable_values(result.columns, result.rows[0], session.lexer_flags)
     known = connection.state
-    for name, literal in zip(effects.variables, literals, strict=False):
-        session.state = session.state.with_user_variable(name, literal)
-        known = known.with_user_variable(name, literal)
+    for name, value in zip(effects.variables, values, strict=False):
+        session.state = session.state.with_user_variable(name, value)
+        known = known.with_user_variable(name, value)
     # The variables are there already; said again they are the same on every connection, to the type.
     await connection.bring_to(known)
     if effects.insert_id:
-        session.last_insert_id = int(literals[-1])
+        session.last_insert_id = int(result.rows[0][-1] or 0)

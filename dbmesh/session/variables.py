@@ -23,6 +23,7 @@ from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.planning import look_up
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.session_track import CHARACTER_SETS, TRACKED, variable_changed
+from dbmesh.session.user_variables import assigned, variable_values
 from dbmesh.wire.constants import Capability
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
         if assignment.scope is Scope.TRANSACTION:
             next_isolation = assignment.expression
         elif assignment.scope is Scope.USER:
-            literal = await _literal(session, assignment)
-            state = state.with_user_variable(assignment.name, literal)
+            state = assigned(state, assignment.name, await _value(session, assignment, typed=True))
         elif assignment.name in ("names", "character set"):
             state = state.with_names(_names(assignment))
             unproven = unproven or assignment.extra is not None or state.names not in NAMES_KNOWN_TO_WORK
@@ -192,11 +192,11 @@ async def _system_variable(session: Session, state: SessionState, assignment: As
         # One key however it is written, so that what is set last holds.
         level = assignment.expression.strip().strip("'\"").replace("-", " ").upper()
         return state.with_variable(ISOLATION, None if default else f"ISOLATION LEVEL {level}")
-    return state.with_variable(name, None if default else await _literal(session, assignment))
+    return state.with_variable(name, None if default else await _value(session, assignment))
 
 
-async def _literal(session: Session, assignment: Assignment) -> str:
-    """The value of an assignment as an SQL literal. An expression is computed once, as the statement `SELECT (…) LIMIT 1` of
+async def _value(session: Session, assignment: Assignment, *, typed: bool = False) -> str:
+    """The value of an assignment as an SQL literal; `typed` as a user variable has it. An expression is computed once, as the statement `SELECT (…) LIMIT 1` of
     this session would be, so that every connection gets the same value, and tables are found where their rows are."""
     if assignment.literal:
         return assignment.expression
@@ -208,6 +208,8 @@ async def _literal(session: Session, assignment: Assignment) -> str:
     await execution.fetch(session, database, plan, bound, found)
     if not found.values:
         return "NULL"
+    if typed:
+        return variable_values(found.definitions, found.values[0], session.lexer_flags)[0]
     return row_literals(literal_writers(found.definitions, session.lexer_flags), found.values[0])[0]
 
 

@@ -31,6 +31,7 @@ from dbmesh.backend.transcode import Printer, printer_of, rows_payloads
 from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError
 from dbmesh.model import TableSchema
 from dbmesh.sql.parse import parse
+from dbmesh.sql.user_values import plain_literal
 from dbmesh.wire.constants import ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 
@@ -112,7 +113,9 @@ class Database:
         if patience != self._settings.get("innodb_lock_wait_timeout", 50):
             await self._connection.execute(f"SET lock_timeout = '{int(str(patience))}s'")
         self._settings = settings
-        self.user_variables = {name: variables.value_of(value) for name, value in state.user_variables}
+        self.user_variables = {
+            name: variables.value_of(plain_literal(value)) for name, value in state.user_variables
+        }
 
     async def run(self, sql: str) -> Done | Rows:
         """Run one statement. Raises ShardError or MeshError, or what `LOST` lists; what its rows raise comes with

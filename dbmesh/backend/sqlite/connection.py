@@ -20,6 +20,7 @@ from dbmesh.backend.sqlite.database import Database, Done, Rows
 from dbmesh.backend.state import SessionState
 from dbmesh.errors import DATA_SOURCE_LOST, INTERNAL, INVALID_TEXT, MeshError, ShardError
 from dbmesh.model import TableSchema
+from dbmesh.sql.user_values import plain_literal
 from dbmesh.wire.constants import Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
@@ -95,7 +96,9 @@ class SQLiteConnection:
         refused with MeshError."""
         database = self._require()
         database.settings = variables.settings_of(state)
-        database.user_variables = {name: variables.value_of(value) for name, value in state.user_variables}
+        database.user_variables = {
+            name: variables.value_of(plain_literal(value)) for name, value in state.user_variables
+        }
         self.state = state
 
     async def ping(self) -> bool:

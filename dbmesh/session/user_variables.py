@@ -1,0 +1,69 @@
+"""What a session's user variables become when results or values are assigned to them.
+
+Decides the type a column's value has in a variable. How it is written is `sql.user_values`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dbmesh.backend.state import SessionState
+from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.user_values import null_like, unsigned
+from dbmesh.wire.constants import ColumnFlag, ColumnType
+from dbmesh.wire.packets import ColumnDefinition
+
+_INTEGERS = frozenset(
+    (
+        ColumnType.TINY,
+        ColumnType.SHORT,
+        ColumnType.INT24,
+        ColumnType.LONG,
+        ColumnType.LONGLONG,
+        ColumnType.YEAR,
+    )
+)
+_DECIMALS = frozenset((ColumnType.DECIMAL, ColumnType.NEWDECIMAL))
+_BINARY = 63
+
+
+def assigned(state: SessionState, name: str, text: str) -> SessionState:
+    """The state with a variable set to what was written, or what `variable_values` made. A plain NULL leaves it its type."""
+    before = state.user_variable(name)
+    if text.upper() == "NULL" and before is not None:
+        text = null_like(before)
+    return state.with_user_variable(name, text)
+
+
+def variable_values(
+    columns: Sequence[ColumnDefinition], row: Sequence[bytes | None], flags: LexerFlags
+) -> tuple[str, ...]:
+    """A row as values of variables. Raises MeshError(NOT_SUPPORTED) for FLOAT."""
+    literals = row_literals(literal_writers(columns, flags), row)
+    return tuple(map(_typed, columns, literals, row))
+
+
+def _typed(column: ColumnDefinition, literal: str, value: bytes | None) -> str:
+    if value is None:
+        return literal if column.type == ColumnType.NULL else null_like(_example(column))
+    if column.type in _INTEGERS and column.flags & ColumnFlag.UNSIGNED:
+        return unsigned(literal)
+    return literal
+
+
+def _example(column: ColumnDefinition) -> str:
+    """Some value of the column's type."""
+    if column.type in _INTEGERS:
+        return unsigned("1") if column.flags & ColumnFlag.UNSIGNED else "1"
+    if column.type in _DECIMALS:
+        return "1.0"
+    if column.type in (ColumnType.FLOAT, ColumnType.DOUBLE):
+        return "1e0"
+    temporal = column.type in _TEMPORAL
+    return "x''" if column.character_set == _BINARY and not temporal else "''"
+
+
+_TEMPORAL = frozenset(
+    (ColumnType.DATE, ColumnType.NEWDATE, ColumnType.TIME, ColumnType.DATETIME, ColumnType.TIMESTAMP)
+)
