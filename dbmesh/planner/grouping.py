@@ -256,7 +256,11 @@ class _Grouping:
         return self._group_key(element)
 
     def _aggregate_key(self, element: OrderElement) -> SortKey:
-        schema = self.keys.schema(element.body.this) if isinstance(element.body, exp.Min | exp.Max) else None
+        schema = None
+        if isinstance(element.body, exp.Min | exp.Max):
+            argument = element.body.this
+            distinct = isinstance(argument, exp.Distinct)
+            schema = self.keys.schema(argument.expressions[0] if distinct else argument)
         if schema is not None and schema.family in (ColumnFamily.ENUM, ColumnFamily.SET):
             # They are chosen by their texts and sorted by their numbers.
             raise refusal("ORDER BY MIN or MAX of an ENUM or SET")

@@ -6,6 +6,7 @@ Starts servers and mesh of its own. Ends with 1 when anything differed.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,8 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Runs what the arguments ask for."""
     arguments = _arguments()
+    # So that servers and mesh end with the tester.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with (
         tempfile.TemporaryDirectory() as directory,
         open_stage(Path(directory), arguments.seed, arguments.layout) as stage,
