@@ -245,8 +245,9 @@ STORE = _mesh("STORE", 1105, "HY000", "dbmesh: the store failed: {reason}", retr
 SERVER_SHUTDOWN = _mesh("SERVER_SHUTDOWN", 1053, "08S01", "Server shutdown in progress", retryable=True)
 INTERNAL = _mesh("INTERNAL", 1105, "HY000", "dbmesh: internal error ({reason}); the session goes on")
 
-ROLLED_BACK_BY_SERVER = frozenset({1206, 1213})
-"""Errors after which InnoDB has rolled back the whole transaction: lock table full, deadlock."""
+ROLLED_BACK_BY_SERVER = frozenset({1020, 1206, 1213})
+"""Errors after which InnoDB has rolled back the whole transaction: a row changed behind its snapshot (MariaDB's
+innodb_snapshot_isolation), lock table full, deadlock."""
 
 
 def not_supported(what: str, instead: str) -> MeshError:

@@ -36,8 +36,12 @@ CHARSETS_WITH_ASCII_TRAILS = frozenset(
 
 NAMES_KNOWN_TO_WORK = frozenset({"utf8mb4", "utf8", "utf8mb3", "latin1", "ascii", "binary"})
 
+TRANSACTION_TYPE = "dbmesh_transaction_type"
+"""The variable of the mesh that says how a session's transactions commit."""
+
 _OF_THE_SESSION = frozenset(
     (
+        TRANSACTION_TYPE,
         *("autocommit", "transaction_isolation", "tx_isolation", "transaction_read_only", "tx_read_only"),
         *(
             "character_set_client",
@@ -48,9 +52,6 @@ _OF_THE_SESSION = frozenset(
     )
 )
 """Variables that belong to a transaction or to the way a session talks: not for one statement."""
-
-TRANSACTION_TYPE = "dbmesh_transaction_type"
-"""The variable of the mesh that says how a session's transactions commit."""
 
 _ISOLATION_VARIABLES = frozenset({"transaction_isolation", "tx_isolation"})
 _TRUE = frozenset({"1", "on", "true"})
@@ -70,6 +71,8 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
         if assignment.scope is Scope.GLOBAL:
             raise not_supported("SET GLOBAL through the mesh", "set it on the data sources themselves")
         if assignment.scope is Scope.TRANSACTION:
+            if session.transaction.open:
+                raise MeshError(TRANSACTION_UNDER_WAY)
             next_isolation = assignment.expression
         elif assignment.scope is Scope.USER:
             state = assigned(state, assignment.name, await _value(session, assignment, typed=True))

@@ -7,17 +7,17 @@ planning; where data sources are is asked of `places`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from dbmesh.backend.connection import Connection, Flavour, Pipeline
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import collect, collect_all
-from dbmesh.errors import INTERNAL, NO_DECISIONS, MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_UNREACHABLE, INTERNAL, NO_DECISIONS, MeshError, ShardError
 from dbmesh.model import DECISION_TABLE
 from dbmesh.transaction import decisions
 from dbmesh.transaction.two_phase import Ending, Machine, Member, Reply, Round, Step, commit
@@ -34,8 +34,13 @@ MOST_TOLD = 20_000
 SETTLE_ATTEMPTS = (0.0, 0.1, 0.4, 1.5)
 """Seconds to wait before each attempt to reach the decider after its connection was lost in COMMIT."""
 
-_LOCK_WAIT = SessionState().with_variable("innodb_lock_wait_timeout", "2")
-"""Whoever asks for a decision must not wait long for a coordinator that lives."""
+SETTLE_SECONDS = 10.0
+"""How long all attempts together may take. Far less than the age at which others delete the row of a commit
+(`recovery.COMMITTED_ROW_AGE`): a row that is gone would look like one that never was."""
+
+_OWN_STATE = SessionState().with_variable("innodb_lock_wait_timeout", "2")
+"""Whatever the last borrower of a connection had set; whoever asks for a decision must not wait long for a coordinator that
+lives."""
 
 
 @dataclass(slots=True)
@@ -71,12 +76,18 @@ class Coordinator:
     async def commit(self, branches: Sequence[Branch]) -> tuple[Ending, Exception | None]:
         """Commit a transaction whose branches, but for the first, can be prepared. Returns how it ended, and the first
         error met. Raises MeshError NO_DECISIONS, and nothing has been committed then."""
-        members = [Member(branch.data_source, branch.xid is not None, branch.wrote) for branch in branches]
+        members = [Member(branch.data_source, branch.wrote) for branch in branches]
         decider = branches[0].place
         if decider is not None and sum(member.wrote for member in members) > 1:
             await self.make_table(decider)
         run = _Commit(self, branches)
-        ending = await drive(commit(members), run.round)
+        try:
+            ending = await drive(commit(members), run.round)
+        except BaseException:
+            # Abandoned between two rounds: a prepared branch must not go back to a pool.
+            for branch in branches:
+                branch.connection.abort()
+            raise
         for name in ending.pending:
             # Still prepared on its server, which lets go of it only when the connection ends.
             run.abort(name)
@@ -87,10 +98,13 @@ class Coordinator:
     async def settle(self, decider: Place, gtrid: str) -> Reply:
         """Ask the decider on a connection of its own. Raises MeshError or ShardError when it cannot be asked now."""
         await self.make_table(decider)
-        async with self.connection(decider) as connection:
-            await connection.bring_to(_LOCK_WAIT)
-            await collect(connection, decisions.oppose(gtrid).encode())
-            rows = (await collect(connection, decisions.look_up(gtrid).encode())).rows
+        try:
+            async with self.connection(decider) as connection:
+                await collect(connection, decisions.oppose(gtrid).encode())
+                rows = (await collect(connection, decisions.look_up(gtrid).encode())).rows
+        except ShardError:
+            self.doubt_table(decider)
+            raise
         return Reply.COMMITTED if rows == [[b"1"]] else Reply.ROLLED_BACK
 
     async def make_table(self, place: Place) -> None:
@@ -108,7 +122,7 @@ class Coordinator:
         """The table of decisions may not be there any more."""
         self._made.discard(place)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def connection(self, place: Place) -> AsyncIterator[Connection]:
         """A connection of the coordinator's own. Raises MeshError."""
         pool = self.places().get(place)
@@ -116,6 +130,7 @@ class Coordinator:
             raise MeshError(NO_DECISIONS, data_source=place, table=DECISION_TABLE, reason="it was taken away")
         connection = await pool.acquire(Flavour())
         try:
+            await connection.bring_to(_OWN_STATE)
             yield connection
         finally:
             pool.release(connection, asyncio.get_running_loop().time())
@@ -127,14 +142,17 @@ class Coordinator:
         while self._told:
             place, gtrid = self._told.popleft()
             by_place[place].append(gtrid)
-        for place, gtrids in by_place.items():
-            try:
-                async with self.connection(place) as connection:
-                    for start in range(0, len(gtrids), FORGOTTEN_AT_ONCE):
-                        some = gtrids[start : start + FORGOTTEN_AT_ONCE]
-                        await collect(connection, decisions.forget(some).encode())
-            except (MeshError, ShardError) as error:
-                _log.info("decisions on %s stay until recovery deletes them: %s", place, error)
+        await asyncio.gather(*(self.delete(place, gtrids) for place, gtrids in by_place.items()))
+
+    async def delete(self, place: Place, gtrids: Sequence[str]) -> None:
+        """Delete rows of decisions. What cannot be deleted now is left to recovery."""
+        try:
+            async with self.connection(place) as connection:
+                for start in range(0, len(gtrids), FORGOTTEN_AT_ONCE):
+                    some = gtrids[start : start + FORGOTTEN_AT_ONCE]
+                    await collect(connection, decisions.forget(some).encode())
+        except (MeshError, ShardError) as error:
+            _log.info("decisions on %s stay for now: %s", place, error)
 
 
 async def drive(
@@ -197,23 +215,23 @@ class _Commit:
         if step is Step.RECORD and branch.place is not None:
             decision = decisions.record(branch.place.schema, self.gtrid, self._prepared)
             await collect(branch.connection, decision.encode("utf-8", "surrogateescape"))
-        elif branch.xid is None:
-            await collect(branch.connection, b"COMMIT" if step is Step.COMMIT else b"ROLLBACK")
         else:
-            await perform_xa(branch.connection, branch.xid, step)
+            await perform(branch, step)
 
     async def _settle(self, decider: Branch) -> Reply:
         """The decider's connection was lost in COMMIT, or COMMIT failed: ask for the row, a few times."""
         assert decider.place is not None
         decider.connection.abort()
-        for number, pause in enumerate(SETTLE_ATTEMPTS, 1):
-            await asyncio.sleep(pause)
-            try:
-                return await self._coordinator.settle(decider.place, self.gtrid)
-            except (MeshError, ShardError):
-                if number == len(SETTLE_ATTEMPTS):
-                    raise
-        raise AssertionError
+        reason: Exception = TimeoutError(f"no answer within {SETTLE_SECONDS:g} s")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                for pause in SETTLE_ATTEMPTS:
+                    await asyncio.sleep(pause)
+                    try:
+                        return await self._coordinator.settle(decider.place, self.gtrid)
+                    except (MeshError, ShardError) as error:
+                        reason = error
+        raise MeshError(DATA_SOURCE_UNREACHABLE, data_source=decider.data_source, reason=reason)
 
 
 _STATEMENTS: Mapping[Step, tuple[str, ...]] = {
@@ -224,6 +242,14 @@ _STATEMENTS: Mapping[Step, tuple[str, ...]] = {
     Step.COMMIT_PREPARED: ("XA COMMIT {}",),
     Step.ROLL_BACK_PREPARED: ("XA ROLLBACK {}",),
 }
+
+
+async def perform(branch: Branch, step: Step) -> None:
+    """A step other than RECORD and SETTLE, as an XA branch or as a plain transaction. Raises ShardError or MeshError."""
+    if branch.xid is not None:
+        await perform_xa(branch.connection, branch.xid, step)
+    else:
+        await collect(branch.connection, b"COMMIT" if step is Step.COMMIT else b"ROLLBACK")
 
 
 async def perform_xa(connection: Connection, xid: Xid, step: Step) -> None:

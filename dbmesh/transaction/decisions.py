@@ -43,10 +43,11 @@ def forget(gtrids: Sequence[str]) -> str:
     return f"DELETE FROM {TABLE} WHERE gtrid IN ({', '.join(map(repr, gtrids))})"
 
 
-def old_rows(seconds: int) -> str:
-    """Rows at least so old: name, committed, branches, age in seconds."""
+def old_rows(committed: int, rolled_back: int) -> str:
+    """Rows at least so many seconds old, depending on what they say: name, branches. Only those that may be deleted, so that
+    others do not stand in their way."""
     age = f"{_NOW} - decided_at"
-    return f"SELECT gtrid, committed, branches, {age} FROM {TABLE} WHERE {age} >= {seconds} LIMIT 1000"
+    return f"SELECT gtrid, branches FROM {TABLE} WHERE {age} >= IF(committed, {committed}, {rolled_back}) LIMIT 1000"
 
 
 def open_snapshot(schema: str) -> str:

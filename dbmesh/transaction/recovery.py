@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dbmesh.engine.collect import collect
@@ -71,17 +72,22 @@ class Recovery:
     def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
         self._seen: dict[Xid, float] = {}
+        self._complained: set[str] = set()
+        self._complaints: set[str] = set()
 
     async def serve(self) -> None:
         """Look again and again, until cancelled. A look that fails is followed by the next."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            await self._coordinator.forget()
-            if loop.time() >= due and len(self._coordinator.places()) > 1:
-                await self.resolve(older_than=LEFT_ALONE)
-                await self.clean_up()
-                due = loop.time() + PASS_INTERVAL
+            try:
+                await self._coordinator.forget()
+                if loop.time() >= due and len(self._coordinator.places()) > 1:
+                    due = loop.time() + PASS_INTERVAL
+                    await self.resolve(older_than=LEFT_ALONE)
+                    await self.clean_up()
+            except Exception:
+                _log.exception("a look for prepared branches failed; the next follows")
             await asyncio.sleep(FORGET_INTERVAL)
 
     async def look(self) -> Findings:
@@ -89,11 +95,11 @@ class Recovery:
         findings = Findings()
         signs = {place.sign: place for place in self._coordinator.places()}
         found: set[Xid] = set()
-        for places in self._servers().values():
-            try:
-                rows = await self._prepared(places[0])
-            except (MeshError, ShardError) as error:
-                findings.unreachable.update(dict.fromkeys(places, str(error)))
+        servers = list(self._servers().values())
+        answers = await asyncio.gather(*(self._prepared(places[0]) for places in servers))
+        for places, rows in zip(servers, answers, strict=True):
+            if isinstance(rows, str):
+                findings.unreachable.update(dict.fromkeys(places, rows))
                 continue
             for format_id, gtrid_length, data in rows:
                 xid = read_xid(format_id, gtrid_length, data)
@@ -109,16 +115,38 @@ class Recovery:
         now is looked at again."""
         now = asyncio.get_running_loop().time()
         findings = await self.look()
+        self._complained, self._complaints = self._complaints, set()
         for place, reason in findings.unreachable.items():
-            _log.info("%s cannot be asked for prepared branches: %s", place, reason)
+            self._complain(f"{place} cannot be asked for prepared branches: {reason}")
         self._seen = {one.xid: self._seen.get(one.xid, now) for one in findings.in_doubt}
+        by_decider: defaultdict[Place, list[InDoubt]] = defaultdict(list)
+        for one in findings.in_doubt:
+            if one.decider is None:
+                self._complain(
+                    f"{one.xid.gtrid} is prepared on {one.place}, and decided where nothing is configured"
+                )
+            elif now - self._seen[one.xid] >= older_than:
+                by_decider[one.decider].append(one)
+        ended = await asyncio.gather(
+            *(self._end_all(decider, found) for decider, found in by_decider.items())
+        )
+        return [end for ends in ended for end in ends]
+
+    async def _end_all(self, decider: Place, branches: Sequence[InDoubt]) -> list[tuple[InDoubt, End]]:
+        """End the branches of one decider. One that cannot be reached is not asked for each of them."""
+        silent = asyncio.Event()
         return [
-            (one, await self._end(one, one.decider))
-            for one in findings.in_doubt
-            if one.decider is not None and now - self._seen[one.xid] >= older_than
+            (one, End.UNKNOWN if silent.is_set() else await self._end(one, decider, silent))
+            for one in branches
         ]
 
-    async def _end(self, one: InDoubt, decider: Place) -> End:
+    def _complain(self, text: str) -> None:
+        """Log what is wrong, but not at every look while it stays so."""
+        self._complaints.add(text)
+        if text not in self._complained:
+            _log.warning("%s", text)
+
+    async def _end(self, one: InDoubt, decider: Place, silent: asyncio.Event) -> End:
         async def perform(round_: Round) -> Mapping[str, Reply]:
             (name, step), *_ = round_.items()
             try:
@@ -130,10 +158,12 @@ class Recovery:
                 if error.number == _ROLLED_BACK_EMPTY:
                     return {name: Reply.DONE}
                 if error.number != _NO_SUCH_BRANCH:
-                    _log.warning("branch %s on %s: %s", one.xid.gtrid, one.place, error)
+                    self._complain(f"{one.xid.gtrid} stays prepared on {one.place}: {error}")
                 return {name: Reply.REFUSED}
             except MeshError as error:
-                _log.info("branch %s on %s: %s", one.xid.gtrid, one.place, error)
+                self._complain(f"{one.xid.gtrid} stays prepared on {one.place}: {error}")
+                if step is Step.SETTLE:
+                    silent.set()
                 return {name: Reply.LOST}
             return {name: Reply.DONE}
 
@@ -147,12 +177,8 @@ class Recovery:
 
     async def clean_up(self) -> None:
         """Delete rows of decisions nobody needs: of commits all branches have followed, and old ones of the opposite."""
-        rows: dict[Place, list[tuple[str, bool, list[str], int]]] = {}
-        for place in self._coordinator.places():
-            try:
-                rows[place] = await self._old_rows(place)
-            except (MeshError, ShardError) as error:
-                _log.info("the decisions on %s cannot be read: %s", place, error)
+        places = list(self._coordinator.places())
+        rows = dict(zip(places, await asyncio.gather(*map(self._old_rows, places)), strict=True))
         if not any(rows.values()):
             return
         # Looked at after the rows were read: a branch that is not prepared now has followed its row.
@@ -160,21 +186,9 @@ class Recovery:
         waiting = {one.xid.gtrid for one in findings.in_doubt}
         asked = {place.sign for place in self._coordinator.places() if place not in findings.unreachable}
         for place, found in rows.items():
-            done = [
-                gtrid
-                for gtrid, committed, branches, age in found
-                if gtrid not in waiting
-                and (asked.issuperset(branches) if committed else age >= ROLLED_BACK_ROW_AGE)
-            ]
+            done = [gtrid for gtrid, branches in found if gtrid not in waiting and asked.issuperset(branches)]
             if done:
-                await self._delete(place, done)
-
-    async def _delete(self, place: Place, gtrids: Sequence[str]) -> None:
-        try:
-            async with self._coordinator.connection(place) as connection:
-                await collect(connection, decisions.forget(gtrids).encode())
-        except (MeshError, ShardError) as error:
-            _log.info("decisions on %s stay for now: %s", place, error)
+                await self._coordinator.delete(place, done)
 
     def _servers(self) -> dict[tuple[str, int], list[Place]]:
         """The places on each server, which lists the branches of all its schemas."""
@@ -183,21 +197,26 @@ class Recovery:
             servers.setdefault((place.host, place.port), []).append(place)
         return servers
 
-    async def _prepared(self, place: Place) -> Iterable[tuple[int, int, bytes]]:
-        """The rows of XA RECOVER: format, length of the global part, both parts."""
-        async with self._coordinator.connection(place) as connection:
-            rows = (await collect(connection, b"XA RECOVER")).rows
+    async def _prepared(self, place: Place) -> list[tuple[int, int, bytes]] | str:
+        """The rows of XA RECOVER (format, length of the global part, both parts), or why there are none."""
+        try:
+            async with self._coordinator.connection(place) as connection:
+                rows = (await collect(connection, b"XA RECOVER")).rows
+        except (MeshError, ShardError) as error:
+            return str(error)
         return [(int(row[0] or 0), int(row[1] or 0), row[3] or b"") for row in rows]
 
-    async def _old_rows(self, place: Place) -> list[tuple[str, bool, list[str], int]]:
-        async with self._coordinator.connection(place) as connection:
-            try:
-                rows = (await collect(connection, decisions.old_rows(COMMITTED_ROW_AGE).encode())).rows
-            except ShardError as error:
-                if error.number == _NO_SUCH_TABLE:
-                    return []
-                raise
+    async def _old_rows(self, place: Place) -> list[tuple[str, list[str]]]:
+        """Rows that may go if their branches have followed: name, signs of the branches. None where they cannot be read now."""
+        question = decisions.old_rows(COMMITTED_ROW_AGE, ROLLED_BACK_ROW_AGE).encode()
+        try:
+            async with self._coordinator.connection(place) as connection:
+                rows = (await collect(connection, question)).rows
+        except (MeshError, ShardError) as error:
+            if error.number != _NO_SUCH_TABLE:
+                self._complain(f"the decisions on {place} cannot be read: {error}")
+            return []
         return [
-            ((row[0] or b"").decode(), row[1] == b"1", (row[2] or b"").decode().split(","), int(row[3] or 0))
-            for row in rows
+            ((name or b"").decode(), branches.decode().split(",") if branches else [])
+            for name, branches in rows
         ]

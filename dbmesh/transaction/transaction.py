@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
 from dbmesh.errors import TRANSACTION_ROLLED_BACK, TRANSACTION_UNKNOWN, MeshError, ShardError
-from dbmesh.transaction.coordinator import Branch, Coordinator, perform_xa
+from dbmesh.transaction.coordinator import Branch, Coordinator, perform
 from dbmesh.transaction.decisions import open_snapshot, quoted
 from dbmesh.transaction.two_phase import End, Step
 from dbmesh.transaction.xid import Place
@@ -105,7 +105,7 @@ class Transaction:
             await _roll_back(branches)
             raise MeshError(TRANSACTION_ROLLED_BACK, data_source=lost[0])
         writers = [branch for branch in branches if branch.wrote]
-        prepared = all(branch.xid is not None for branch in branches[1:])
+        prepared = all(branch.xid is not None for branch in writers if branch is not branches[0])
         if self.coordinator is not None and branches and (prepared or len(writers) < 2):
             return await _commit_as_one(self.coordinator, branches)
         return await _commit_one_after_another(branches)
@@ -211,7 +211,7 @@ async def _commit_one_after_another(branches: Sequence[Branch]) -> str | None:
     done: list[str] = []
     for position, branch in enumerate(branches):
         try:
-            await collect(branch.connection, b"COMMIT")
+            await perform(branch, Step.COMMIT)
         except (ShardError, MeshError) as error:
             await _roll_back(branches[position + 1 :])
             committed = [name for name in done if name in writers]
@@ -232,9 +232,6 @@ async def _roll_back(branches: Sequence[Branch]) -> None:
             branch.connection.abort()
             continue
         try:
-            if branch.xid is None:
-                await collect(branch.connection, b"ROLLBACK")
-            else:
-                await perform_xa(branch.connection, branch.xid, Step.ROLL_BACK)
+            await perform(branch, Step.ROLL_BACK)
         except (ShardError, MeshError):
             branch.connection.abort()

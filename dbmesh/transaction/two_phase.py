@@ -60,10 +60,9 @@ class End(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A branch: the decider (`xa` is False) or one that can be prepared. `wrote`: it changed something."""
+    """A branch. `wrote`: it changed something."""
 
     name: str
-    xa: bool
     wrote: bool
 
 
@@ -82,7 +81,7 @@ Machine = Generator[Round, Mapping[str, Reply], Ending]
 
 
 def commit(members: Sequence[Member]) -> Machine:
-    """Commit a transaction of these branches; the first is the decider, the others have XA branches.
+    """Commit a transaction of these branches; the first is the decider, the others that wrote can be prepared.
 
     Branches that only read end last: locks they hold guard what the others write."""
     writers = [member.name for member in members if member.wrote]

@@ -116,6 +116,15 @@ SCRIPTS = {
         "SET autocommit = 1",
         "SELECT * FROM t_auto ORDER BY id",
     ],
+    "characteristics inside a transaction": [
+        "BEGIN",
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "INSERT INTO t_auto VALUES (4, 'a', 1)",
+        "SET TRANSACTION READ ONLY",
+        "INSERT INTO t_auto VALUES (5, 'b', 1)",
+        "COMMIT",
+        "SELECT * FROM t_auto ORDER BY id",
+    ],
     "read only": ["START TRANSACTION READ ONLY", "INSERT INTO t_auto VALUES (4, 'a', 1)", "COMMIT"],
     "isolation": [
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",

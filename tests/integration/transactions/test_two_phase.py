@@ -277,6 +277,7 @@ def test_a_transaction_keeps_the_type_it_began_with(fresh_shop: Shop) -> None:
         assert ask(client, "ROLLBACK").error is None
         assert ask(client, "SET dbmesh_transaction_type = 'nothing'").error == 1231
         assert ask(client, "SET dbmesh_transaction_type = DEFAULT").error is None
+        assert ask(client, "SET STATEMENT dbmesh_transaction_type = 'LOCAL' FOR SELECT 1").error == 1235
 
 
 def test_a_client_that_leaves_leaves_nothing_prepared(fresh_shop: Shop) -> None:
@@ -294,6 +295,18 @@ def test_a_dropped_table_of_decisions_is_made_again(fresh_shop: Shop) -> None:
         answers = [ask(client, "UPDATE t_auto SET n = n + 1").error for _ in range(2)]
         assert answers == [1146, None]
         assert ask(client, "SELECT n FROM t_auto").rows == ((2,), (2,))
+
+
+def test_rows_that_must_stay_do_not_keep_others_from_going(fresh_shop: Shop) -> None:
+    schema = shop_data.shard_schema(0)
+    aborted = ", ".join(f"('0-{number}', 0, '', UNIX_TIMESTAMP() - 100)" for number in range(1001))
+    fresh_shop.sources[0].execute(
+        MAKE_TABLE,
+        f"INSERT INTO dbmesh_txn VALUES {aborted}, ('1-0', 1, '{_place(fresh_shop, 1).sign}', UNIX_TIMESTAMP() - 100)",
+        database=schema,
+    )
+    wait_until(lambda: len(_decisions(fresh_shop)) == 1001, 20, "the row of the commit to go")
+    fresh_shop.sources[0].execute(f"DELETE FROM {schema}.dbmesh_txn")
 
 
 def test_a_consistent_snapshot_is_that_of_its_beginning_everywhere(fresh_shop: Shop) -> None:

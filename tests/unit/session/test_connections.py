@@ -33,14 +33,14 @@ def _session() -> SimpleNamespace:
     return made
 
 
-@pytest.mark.parametrize("pinned", [False, True])
-async def test_a_deadlock_gives_back_what_is_not_pinned(pinned: bool) -> None:
+@pytest.mark.parametrize(("number", "pinned"), [(1213, False), (1213, True), (1020, False)])
+async def test_what_ends_a_transaction_gives_back_what_is_not_pinned(number: int, pinned: bool) -> None:
     session, connection = _session(), ScriptedConnection()
     session.transaction.begin("")
     await session.transaction.join("shop.ds_0", connection)
     if pinned:
         session.pins["shop.ds_0"] = (connection, PinReason.USER_LOCK)
-    await free_after_error(session, ShardError(1213, "40001", "Deadlock found"))
+    await free_after_error(session, ShardError(number, "40001", "Deadlock found"))
     assert connection.home.released == ([] if pinned else [connection])
     assert connection.sent[-1] == "ROLLBACK"
     assert not session.transaction.open

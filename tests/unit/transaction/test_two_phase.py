@@ -271,7 +271,7 @@ def _recovered(model: Model, world: World) -> World:
     ids=str,
 )
 def test_every_order_of_events_ends_whole(wrote: tuple[bool, ...]) -> None:
-    model = Model(tuple(Member(f"b{number}", number > 0, one) for number, one in enumerate(wrote)))
+    model = Model(tuple(Member(f"b{number}", one) for number, one in enumerate(wrote)))
     worlds = _explore(model)
     recovered: dict[tuple[Pairs, str, frozenset[str]], World] = {}
     ends = set()
@@ -292,20 +292,20 @@ def test_every_order_of_events_ends_whole(wrote: tuple[bool, ...]) -> None:
 
 
 def test_what_could_not_be_told_is_named() -> None:
-    members = (Member("a", False, True), Member("b", True, True), Member("c", True, True))
+    members = (Member("a", True), Member("b", True), Member("c", True))
     done = {"a": Reply.DONE, "b": Reply.DONE, "c": Reply.DONE}
     history: Replies = (tuple(done.items()), (("a", Reply.DONE),), (("b", Reply.LOST), ("c", Reply.DONE)))
     assert _advance(commit(members), history)[1] == Ending(End.COMMITTED, ("b",), told=True)
 
 
 def test_a_single_writer_commits_in_one_round_and_readers_end_after_it() -> None:
-    members = (Member("a", False, False), Member("b", True, True))
+    members = (Member("a", False), Member("b", True))
     assert _advance(commit(members), ())[0] == {"b": Step.COMMIT}
     assert _advance(commit(members), ((("b", Reply.DONE),),))[0] == {"a": Step.COMMIT}
     assert _advance(commit(members[1:]), ((("b", Reply.DONE),),))[1] == Ending(End.COMMITTED)
 
 
 def test_a_branch_whose_preparation_was_lost_is_named() -> None:
-    members = (Member("a", False, True), Member("b", True, True))
+    members = (Member("a", True), Member("b", True))
     history: Replies = ((("a", Reply.DONE), ("b", Reply.LOST)), (("a", Reply.DONE),))
     assert _advance(commit(members), history)[1] == Ending(End.ROLLED_BACK, ("b",))

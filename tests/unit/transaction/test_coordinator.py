@@ -1,0 +1,142 @@
+"""What a coordinator sends: which branches are prepared, and what becomes of connections and rows when things go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from dbmesh.backend.connection import Connection, Flavour, Receiver
+from dbmesh.backend.pool import Pool
+from dbmesh.backend.state import SessionState
+from dbmesh.errors import TRANSACTION_UNKNOWN, MeshError
+from dbmesh.rules.ruleset import DataSourceConfig
+from dbmesh.transaction import coordinator as module
+from dbmesh.transaction.coordinator import Coordinator
+from dbmesh.transaction.transaction import Transaction
+from dbmesh.transaction.xid import Place
+from tests.plugins.scripted import ScriptedConnection, silence
+
+FIRST, SECOND = Place("a", 3306, "db"), Place("b", 3306, "db")
+
+
+class Preparable(ScriptedConnection):
+    """A connection to a server that knows XA."""
+
+    def query_all(self, statements: Sequence[bytes], receiver: Receiver) -> None:
+        for statement in statements:
+            self.query(statement, receiver)
+
+    def execute_all(self, payloads: Sequence[bytes], receiver: Receiver) -> None:
+        raise AssertionError(payloads, receiver)
+
+
+class Server:
+    """A pool of the coordinator's own connections to a place."""
+
+    def __init__(self) -> None:
+        self.connection = Preparable()
+        self.hangs = False
+        self.pool = Pool(DataSourceConfig("ds", "mysql", "h", 3306, "ds_0", "u", "p"), self.open)
+
+    async def open(self, flavour: Flavour) -> Connection:
+        if self.hangs:
+            await asyncio.get_running_loop().create_future()
+        self.connection.flavour = flavour
+        return self.connection
+
+
+@pytest.fixture
+def decider() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def transaction(decider: Server) -> Transaction:
+    places = {FIRST: decider.pool, SECOND: decider.pool}
+    return Transaction(Coordinator(lambda: places, bytes(8)))
+
+
+async def _join(
+    transaction: Transaction, name: str, place: Place | None, *, wrote: bool = True
+) -> Preparable:
+    connection = Preparable(name)
+    await transaction.join(name, connection, name, place)
+    transaction.branches[name].wrote = wrote
+    return connection
+
+
+async def test_beside_a_writer_that_cannot_be_prepared_a_branch_commits_in_its_own_way(
+    transaction: Transaction,
+) -> None:
+    first, second = await _join(transaction, "a", FIRST), await _join(transaction, "b", SECOND)
+    other = await _join(transaction, "c", None)
+    assert await transaction.commit() == "dbmesh: committed one after another on a, b, c: not atomic"
+    assert (first.sent[-1], other.sent[-1]) == ("COMMIT", "COMMIT")
+    assert [text[:6] for text in second.sent] == ["XA STA", "XA END", "XA COM"]
+    assert second.sent[-1].endswith(" ONE PHASE")
+
+
+async def test_a_reader_that_cannot_be_prepared_keeps_nobody_from_committing_as_one(
+    transaction: Transaction,
+) -> None:
+    first, second = await _join(transaction, "a", FIRST), await _join(transaction, "b", SECOND)
+    reader = await _join(transaction, "c", None, wrote=False)
+    assert await transaction.commit() is None
+    assert first.sent[-2].startswith("INSERT INTO `db`.dbmesh_txn")
+    assert second.sent[-2].startswith("XA PREPARE")
+    assert reader.sent[-1] == "COMMIT"
+
+
+async def test_a_commit_abandoned_between_two_rounds_leaves_no_prepared_connection_behind(
+    transaction: Transaction,
+) -> None:
+    first, second = await _join(transaction, "a", FIRST), await _join(transaction, "b", SECOND)
+    deciding = asyncio.Event()
+
+    def answer(connection: ScriptedConnection, sql: str, receiver: Receiver) -> None:
+        if sql == "COMMIT":
+            deciding.set()
+            silence(connection, sql, receiver)
+        else:
+            plain(connection, sql, receiver)
+
+    plain = first.answer
+    first.answer = answer
+    work = asyncio.get_running_loop().create_task(transaction.commit())
+    await deciding.wait()
+    assert second.sent[-1].startswith("XA PREPARE")
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert (first.open, second.open) == (False, False)
+
+
+async def test_a_decider_that_does_not_answer_is_not_asked_for_longer_than_told(
+    transaction: Transaction, decider: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 0.01)
+    first, second = await _join(transaction, "a", FIRST), await _join(transaction, "b", SECOND)
+
+    def answer(connection: ScriptedConnection, sql: str, receiver: Receiver) -> None:
+        if sql == "COMMIT":
+            decider.hangs = True
+            decider.connection.abort()
+            connection.abort()
+        else:
+            plain(connection, sql, receiver)
+
+    plain = first.answer
+    first.answer = answer
+    with pytest.raises(MeshError) as caught:
+        await asyncio.wait_for(transaction.commit(), 5)
+    assert caught.value.kind is TRANSACTION_UNKNOWN
+    assert not second.open
+
+
+async def test_what_a_connection_was_told_by_its_last_borrower_is_forgotten(decider: Server) -> None:
+    coordinator = Coordinator(lambda: {FIRST: decider.pool}, bytes(8))
+    decider.connection.state = SessionState().with_variable("max_statement_time", "0.001")
+    async with coordinator.connection(FIRST) as connection:
+        assert connection.state == SessionState().with_variable("innodb_lock_wait_timeout", "2")
