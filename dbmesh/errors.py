@@ -103,7 +103,7 @@ UNKNOWN_VARIABLE = _client("UNKNOWN_VARIABLE", 1193, "HY000", "Unknown system va
 WRONG_VALUE = _client(
     "WRONG_VALUE", 1231, "42000", "Variable '{name}' can't be set to the value of '{value}'"
 )
-UNKNOWN_ROUTINE = _client("UNKNOWN_ROUTINE", 1305, "42000", "{routine} {database}.{name} does not exist")
+UNKNOWN_ROUTINE = _client("UNKNOWN_ROUTINE", 1305, "42000", "{routine} {name} does not exist")
 UNKNOWN_SEQUENCE = _client("UNKNOWN_SEQUENCE", 4091, "42S02", "Unknown SEQUENCE: '{table}'")
 UNKNOWN_TRIGGER = _client("UNKNOWN_TRIGGER", 1360, "HY000", "Trigger does not exist")
 SAVEPOINT_UNKNOWN = _client("SAVEPOINT_UNKNOWN", 1305, "42000", "SAVEPOINT {name} does not exist")

@@ -1,4 +1,4 @@
-"""ALTER TABLE, RENAME TABLE and CREATE UNIQUE INDEX of tables whose rule CREATE TABLE made.
+"""ALTER TABLE and CREATE UNIQUE INDEX of tables whose rule CREATE TABLE made.
 
 Decides whether the rule stays, follows the change, or cannot hold any more: then the table is made whole while it is empty, and
 left as it is, with the reason, when it has rows. Runs nothing.
@@ -75,14 +75,6 @@ def plan_index_made(context: PlanContext, place: NamePlace, table: DdlTable, mad
     if why is None:
         return plan_everywhere(context, table, place)
     return _made_whole(context, table, plan_everywhere(context, _first_node(table), place), why, ())
-
-
-def plan_rename_made(
-    context: PlanContext, table: DdlTable, before: NamePlace, after: NamePlace, made: MadeTable
-) -> TextPlan:
-    """RENAME TABLE of a table whose rule CREATE TABLE made: its actual tables and its rule take the new name."""
-    change, renamed = _renaming(context, table, made, after)
-    return replace(plan_everywhere(context, table, before, renamed=renamed), change=change)
 
 
 # ---------------------------------------------------------------------------------------------- what a rule can hold

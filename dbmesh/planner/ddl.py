@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from dbmesh.errors import NOT_SUPPORTED, TABLE_EXISTS, MeshError, not_supported
 from dbmesh.model import DataNode
-from dbmesh.planner.auto_changes import plan_alter_made, plan_index_made, plan_rename_made
+from dbmesh.planner.auto_changes import plan_alter_made, plan_index_made
 from dbmesh.planner.auto_tables import plan_auto_table
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_database import plan_database
@@ -34,16 +34,17 @@ from dbmesh.planner.ddl_reading import (
     read_index_table,
     read_maintenance,
     read_place,
-    read_rename_table,
     read_truncate,
 )
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.plan import CountMerge, PinReason, Plan, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.query_table import plan_query_table
+from dbmesh.planner.rename_tables import plan_rename_tables
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.planner.tree_names import rename_references
+from dbmesh.rules.joint import schemas_of
 from dbmesh.rules.ruleset import RuleChange, ShardedTable, SingleTable
 
 _BY_HAND = "create it on the data source itself; the mesh finds tables there"
@@ -284,30 +285,7 @@ def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
 def _plan_rename(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     if not (reader.looks_at("RENAME", "TABLE") or reader.looks_at("RENAME", "TABLES")):
         raise not_supported(f"RENAME {reader.peek(1).text.upper()}", _BY_HAND)
-    edits = context.edits()
-    names: list[str] = []
-    tables: list[DdlTable] = []
-    pairs = read_rename_table(reader)
-    if len(pairs) == 1:
-        [(before, after)] = pairs
-        made = context.rule_set.made.get(before.name.lower())
-        if made is not None:
-            return plan_rename_made(context, table_at(context, before), before, after, made)
-    for before, after in pairs:
-        table = _single(context, before, "RENAME")
-        if table_at(context, after, new=True).rule is not None:
-            raise not_supported(
-                f"renaming a table to '{after.name}', which has a rule", "choose another name"
-            )
-        check_single(context, table.nodes[0].data_source, after.name)
-        tables.append(table)
-        for place, name in ((before, table.nodes[0].table), (after, after.name)):
-            edits.replace(place.start, place.end, TableName(len(names)))
-            names.append(name)
-    if len({table.nodes[0].data_source for table in tables}) > 1:
-        raise not_supported("RENAME TABLE over several data sources", "rename one table at a time")
-    shot = TextShot(tables[0].nodes[0].data_source, edits.build().frame(names))
-    return plan_shots(context, tables[0], (shot,))
+    return plan_rename_tables(context, reader)
 
 
 def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -374,6 +352,7 @@ def _plan_maintenance(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     [(source, names)] = by_source.items()
     shot = TextShot(source, _list_edits(context, read)(len(names)).build().frame(names))
     logic = names_of(context.rule_set, [t.rule if t.rule else t.nodes[0].table for t in tables])
+    logic = replace(logic, schemas=schemas_of((context.rule_set, *context.databases.values())))
     return TextPlan(
         Verb.DDL,
         tuple(table.name for table in tables),

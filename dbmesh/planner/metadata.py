@@ -238,6 +238,8 @@ def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPl
 def _plan_describe(context: PlanContext, reader: LexemeReader) -> ShardPlan | None:
     """DESCRIBE table [column], or EXPLAIN of a statement; None for ANALYZE TABLE, which is maintenance."""
     runs = reader.take().word == "ANALYZE"
+    if runs and reader.peek().word in ("TABLE", "TABLES", "LOCAL", "NO_WRITE_TO_BINLOG"):
+        return None
     form = ExplainForm.ROWS
     while True:
         if reader.accept("FORMAT", "="):
@@ -251,8 +253,6 @@ def _plan_describe(context: PlanContext, reader: LexemeReader) -> ShardPlan | No
         raise not_supported("EXPLAIN FOR CONNECTION", "use EXPLAIN with the statement itself")
     if reader.peek().word in _EXPLAINED or reader.looks_at("("):
         return plan_explain(context, reader.peek().start, form, runs=runs)
-    if runs:
-        return None
     place = read_place(reader)
     if not reader.at_end and reader.peek().kind not in (Kind.WORD, Kind.QUOTED, Kind.STRING):
         raise reader.error()

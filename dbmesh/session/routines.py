@@ -66,7 +66,13 @@ async def do(session: Session, statement: Do, sink: ResultSink, more: int) -> No
 async def show_create(session: Session, statement: ShowCreate, sink: ResultSink, more: int) -> None:
     """SHOW CREATE PROCEDURE, FUNCTION or TRIGGER, as its data source says it. Raises MeshError or ShardError."""
     database = _database(session, statement.database)
-    source = await _only_source(session, database, statement.kind, statement.name)
+    try:
+        source = await _only_source(session, database, statement.kind, statement.name)
+    except MeshError as error:
+        if error.kind is not UNKNOWN_ROUTINE:
+            raise
+        # As a server words it, the database is left out here.
+        raise MeshError(UNKNOWN_ROUTINE, routine=statement.kind, name=statement.name) from error
     shown = await _show_create(session, database, source, statement.kind, statement.name)
     sink.use_names(_names(database))
     sink.columns(shown.columns)
@@ -196,7 +202,7 @@ async def _only_source(session: Session, database: Database, kind: str, name: st
 def _unknown(database: Database, kind: str, name: str) -> MeshError:
     if kind == "TRIGGER":
         return MeshError(UNKNOWN_TRIGGER)
-    return MeshError(UNKNOWN_ROUTINE, routine=kind, database=database.name, name=name)
+    return MeshError(UNKNOWN_ROUTINE, routine=kind, name=f"{database.name}.{name}")
 
 
 async def _sources(session: Session, database: Database, kind: str, name: str) -> list[str]:

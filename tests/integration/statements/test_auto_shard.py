@@ -255,6 +255,20 @@ def test_a_renamed_table_takes_its_rule_along(auto: AutoMesh, run: Run, sql: str
     assert run("SHOW TABLES") == [("new",)]
 
 
+def test_names_of_tables_are_exchanged(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+    run("CREATE TABLE b (code INT PRIMARY KEY)")
+    run("CREATE TABLE c (line TEXT)")
+    run("INSERT INTO a (v) VALUES (1), (2), (3), (4)")
+    run("INSERT INTO b VALUES (10), (11)")
+    run("RENAME TABLE a TO tmp, b TO a, tmp TO b, c TO d")
+    assert run("SELECT code FROM a WHERE code = 11") == [(11,)]
+    run("INSERT INTO b (v) VALUES (5)")
+    assert run("SELECT id, v FROM b WHERE id = 5") == [(5, 5)]
+    assert run("SHOW TABLES") == [("a",), ("b",), ("d",)]
+    assert "shardingColumn: code" in auto.command("rules", "show").stdout.split("    b:\n")[0]
+
+
 def test_a_table_like_another_is_sharded_as_it_is(auto: AutoMesh, run: Run) -> None:
     run("CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
     run("CREATE TABLE b LIKE a")

@@ -130,7 +130,17 @@ def test_a_table_is_made_of_a_query(pair: Pair) -> None:
         *(f"SHOW CREATE TABLE {name}" for name in ("one", "two", "three", "four", "five")),
         *(f"SELECT * FROM {name} ORDER BY 1" for name in ("one", "two", "three", "four", "five")),
         "RENAME TABLE five TO six, four TO five",
+        "RENAME TABLE five TO tmp, six TO five, tmp TO six",
+        "RENAME TABLE six TO five",
+        "RENAME TABLE none TO some",
+        "RENAME TABLE six TO tmp, six TO six2",
+        "SHOW TABLES",
+        "RENAME TABLE five TO tmp, six TO five, here.tmp TO here.six",
         "SELECT * FROM five",
+        "ANALYZE TABLE five, six",
+        "CHECK TABLE five",
+        "OPTIMIZE LOCAL TABLE five",
+        "SHOW CREATE PROCEDURE nothing",
         "DROP TABLE one, two, three, five, six, account, single",
     ):
         pair.same(statement)

@@ -1,5 +1,7 @@
 """SHOW and friends: pinned patterns, PREVIEW, and what a session learns from the plan."""
 
+import pytest
+
 from dbmesh.planner.metadata import plan_metadata, preview_rows, preview_text
 from dbmesh.planner.plan import BoundStatement, Names, Relay, Shot
 from dbmesh.planner.session_plan import LocalRows
@@ -32,3 +34,10 @@ def test_preview() -> None:
     assert preview_rows(bound) == LocalRows(
         ("data_source_name", "actual_sql", "answer"), (("ds_0", "SELECT 1", "relay"),)
     )
+
+
+@pytest.mark.parametrize(
+    "sql", ["ANALYZE TABLE t_order", "ANALYZE LOCAL TABLE t_order", "analyze tables t_order"]
+)
+def test_maintenance_is_no_explanation(sql: str) -> None:
+    assert plan_metadata(context_of(sql)) is None
