@@ -128,6 +128,24 @@ def test_the_one_warning_that_the_mesh_adds_is_no_difference_and_no_other_is() -
     assert _kinds(Answer(warnings=1, shown=(other,)), Answer(), Expectation()) == ["warnings.count"]
 
 
+def test_a_limit_leaves_open_how_often_a_server_warns_but_not_of_what() -> None:
+    limited = Expectation(limited=True)
+    one, other = (b"Warning", b"1292", b"a"), (b"Warning", b"1365", b"b")
+    assert _kinds(Answer(warnings=2, shown=(one, one)), Answer(warnings=1, shown=(one,)), limited) == []
+    assert _kinds(Answer(warnings=1, shown=(one,)), Answer(warnings=1, shown=(other,)), limited) == [
+        "warnings.text"
+    ]
+    assert _kinds(Answer(), Answer(warnings=1, shown=(one,)), limited) == ["warnings.count"]
+
+
+def test_an_update_without_rows_may_say_so_or_nothing() -> None:
+    zeros = Answer(info=b"(Rows matched: 0  Changed: 0  Warnings: 0")
+    assert _kinds(zeros, Answer(), Expectation()) == []
+    assert _kinds(Answer(info=b"(Rows matched: 1  Changed: 0  Warnings: 0"), Answer(), Expectation()) == [
+        "info"
+    ]
+
+
 def test_texts_fold_as_the_coarsest_collation() -> None:
     assert fold("Ärß ".encode()) == fold(b"ars")
     assert fold("😀".encode()) == fold("😎".encode())
@@ -138,7 +156,7 @@ def test_a_limit_without_a_total_order_may_choose() -> None:
     query = Select(
         (Item(_A),), TableRef("t"), order=(OrderKey(_A, item=0),), limit=Limit(Literal(_ONE, _TWO))
     )
-    assert expect(query) == Expectation((Check.EXACT,), keys=(0,), cut=True)
+    assert expect(query) == Expectation((Check.EXACT,), keys=(0,), cut=True, limited=True)
 
 
 def test_shrinking_keeps_what_fails() -> None:
