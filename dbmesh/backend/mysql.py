@@ -50,9 +50,10 @@ class RawReceiver(Protocol):
 
 
 class PreparedOnShard:
-    """A statement prepared on this connection: the server's id and what PREPARE told."""
+    """A statement prepared on this connection: the server's id and what PREPARE told. `seen` is what the asker knew of the
+    tables then."""
 
-    __slots__ = ("answer", "columns", "parameters", "statement_id")
+    __slots__ = ("answer", "columns", "parameters", "seen", "statement_id")
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class PreparedOnShard:
         self.statement_id = answer.statement_id
         self.parameters = parameters
         self.columns = columns
+        self.seen: object = None
 
 
 class MySQLConnection(asyncio.Protocol):
@@ -161,25 +163,32 @@ class MySQLConnection(asyncio.Protocol):
         """A command that has no answer (COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA)."""
         self.write(frame(payload, 0))
 
-    async def prepare(self, sql: bytes) -> PreparedOnShard:
-        """Prepare a statement on this connection, or find it prepared. Raises ShardError or MeshError."""
+    async def prepare(self, sql: bytes, seen: object = None) -> PreparedOnShard:
+        """Prepare a statement on this connection, or find it prepared. What PREPARE told is as old as that: who wants to
+        tell it says what is known of the tables, and a statement prepared under other knowledge is prepared anew. Raises
+        ShardError or MeshError."""
         known = self.prepared.get(sql)
-        if known is not None:
+        if known is not None and (seen is None or known.seen is seen):
             self.prepared.move_to_end(sql)
             return known
+        if known is not None:
+            self._close_prepared(self.prepared.pop(sql))
         receiver = _PrepareReceiver()
         self._start_raw(
             ResponseKind.PREPARE, frame(Command.STMT_PREPARE.to_bytes(1, "little") + sql, 0), receiver
         )
         header = await self._awaited(receiver.future)
         prepared = PreparedOnShard(*parse_prepare_answer(header, deprecate_eof=self.flavour.deprecate_eof))
+        prepared.seen = seen
         self.prepared[sql] = prepared
         if len(self.prepared) > PREPARED_PER_CONNECTION:
-            _, oldest = self.prepared.popitem(last=False)
-            self.send_only(
-                Command.STMT_CLOSE.to_bytes(1, "little") + oldest.statement_id.to_bytes(4, "little")
-            )
+            self._close_prepared(self.prepared.popitem(last=False)[1])
         return prepared
+
+    def _close_prepared(self, statement: PreparedOnShard) -> None:
+        self.send_only(
+            Command.STMT_CLOSE.to_bytes(1, "little") + statement.statement_id.to_bytes(4, "little")
+        )
 
     async def bring_to(self, state: SessionState) -> None:
         """See `Connection`. Statements go one by one: a refused variable must not be followed by the client's

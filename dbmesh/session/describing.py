@@ -38,7 +38,7 @@ async def describe_plan(
     try:
         connection = await loan.take_for_reading(database, shot.data_source)
         if isinstance(connection, MySQLConnection):
-            prepared = await connection.prepare(shot.sql)
+            prepared = await connection.prepare(shot.sql, database.catalog)
             return list(prepared.parameters), [rename(column, names) for column in prepared.columns]
         columns = await describe(connection, shot.sql) if plan.reads_only else ()
         return [text_column("?")] * count, [rename(column, names) for column in columns]

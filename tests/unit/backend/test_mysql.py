@@ -361,6 +361,19 @@ async def test_a_statement_is_prepared_once_and_the_oldest_is_closed(server: Ser
     assert b"DO 0" not in server.connection.prepared
 
 
+async def test_what_prepare_told_is_asked_again_when_the_tables_have_changed(server: Server) -> None:
+    before, after = object(), object()
+    for number, seen in ((5, before), (6, after)):
+        work = asyncio.get_running_loop().create_task(server.connection.prepare(b"DO 1", seen))
+        answer = bytes([0]) + number.to_bytes(4, "little") + bytes(4) + bytes([0]) + bytes(2)
+        await server.answer(frame(answer, 1))
+        assert (await work).statement_id == number
+    closed = frame(bytes([Command.STMT_CLOSE]) + (5).to_bytes(4, "little"), 0)
+    assert closed in server.sent()
+    assert (await server.connection.prepare(b"DO 1", after)).statement_id == 6
+    assert (await server.connection.prepare(b"DO 1")).statement_id == 6
+
+
 async def test_row_packets_are_known_between_packets_only(server: Server) -> None:
     answer = canned.result_set(COLUMNS, ROWS)
     raw = Raw()
