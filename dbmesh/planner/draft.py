@@ -5,6 +5,7 @@ Decides nothing by itself; `scatter` chooses the way, `rows` and `grouping` go i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -14,7 +15,7 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.having import HavingTemplate
 from dbmesh.planner.plan import Call, RowMerge
 from dbmesh.planner.resolve import Scopes, scope_of
-from dbmesh.planner.template import Edits, RowCount, Template, row_count
+from dbmesh.planner.template import Edits, RowCount, Segment, Template, row_count
 from dbmesh.sql.clauses import Clauses
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import Slot
@@ -63,6 +64,13 @@ class Draft:
     select: exp.Select
     clauses: Clauses
     limits: Limits
+
+    def add_hidden(self, columns: Sequence[Segment]) -> None:
+        """Append columns to the select list; FROM may stand close behind it, as in `f(a)FROM t`."""
+        end = self.clauses.items[-1][1]
+        if columns:
+            glued = self.context.statement.text[end : end + 1].isalpha()
+            self.edits.insert(end, *columns, *((" ",) if glued else ()))
 
     def drop_limit(self) -> None:
         """No LIMIT below: the merge alone counts."""

@@ -333,7 +333,7 @@ class _Grouping:
                 *self.arguments,
             ]
         )
-        draft.edits.insert(draft.clauses.items[-1][1], *self.hidden.segments())
+        draft.add_hidden(self.hidden.segments())
         if not grouping:
             return
         clause = ("GROUP BY ", *grouping, " ORDER BY ", *ordering)

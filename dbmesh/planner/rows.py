@@ -41,7 +41,7 @@ def plan_rows(draft: Draft) -> Scatter:
         draft.drop_limit()
     else:
         push_limit(draft)
-    draft.edits.insert(draft.clauses.items[-1][1], *hidden.segments())
+    draft.add_hidden(hidden.segments())
     settled = tuple(hidden.settle_key(key) for key in order)
     merging = RowMerge(
         hidden=hidden.count,

@@ -189,7 +189,12 @@ class Mesh:
 
     def remove_database(self, name: str) -> None:
         """Serve a logic database no longer."""
-        del self.databases[name.lower()]
+        gone = self.databases.pop(name.lower())
+        for config in gone.rule_set.data_sources.values():
+            place = place_of(config)
+            if place is not None:
+                # A database of that name that is made again has no table of decisions yet.
+                self.coordinator.doubt_table(place)
 
     def joint(self, databases: tuple[Database, ...]) -> Database:
         """Several logic databases as one, the first of them first. O(1) while none of them changes."""

@@ -340,6 +340,12 @@ def test_a_database_is_made_over_the_same_servers_and_dropped(auto: AutoMesh, ru
         cursor.execute("SELECT id, name FROM t ORDER BY id")
         assert cursor.fetchall() == ((1, "a"), (2, "b"), (3, "c"), (4, "d"))
         cursor.execute("CREATE DATABASE beside_other")
+        cursor.execute("UPDATE t SET name = 'z'")
+        cursor.execute("DROP DATABASE other")
+        cursor.execute("CREATE DATABASE other")
+        cursor.execute("USE other")
+        cursor.execute("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(10))")
+        cursor.execute("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
         cursor.execute("DROP DATABASE other")
         cursor.execute("DROP DATABASE beside_other")
         cursor.execute("SELECT DATABASE()")
@@ -363,6 +369,7 @@ def test_rows_come_by_primary_key_where_no_order_is_asked_for(run: Run) -> None:
     by_key = [("a", 9, 5), ("w", 1, 4), ("x", 2, 3), ("x", 3, 1), ("Y", 1, 2), ("z", 0, 6)]
     assert run("SELECT * FROM word") == by_key
     assert run("SELECT note FROM word w WHERE a > 0 LIMIT 1, 3") == [(4,), (3,), (1,)]
+    assert run("SELECT a,(b)FROM word WHERE a=0") == [(0, "z")]
     assert run("SELECT a, b FROM word HAVING a < 3 FOR UPDATE") == [(1, "w"), (2, "x"), (1, "Y"), (0, "z")]
     assert sorted(run("SELECT * FROM word ORDER BY NULL")) == sorted(by_key)
 
