@@ -40,7 +40,7 @@ async def select_into(session: Session, statement: SelectInto, sink: ResultSink,
     if found.first is None:
         session.warnings.append(NO_DATA)
     else:
-        values = variable_values(found.definitions, found.first, session.lexer_flags)
+        values = variable_values(found.definitions, found.first, session.state, session.lexer_flags)
         for name, value in zip(statement.variables, values, strict=True):
             session.state = assigned(session.state, name, value)
     if found.count > 1:

@@ -33,7 +33,7 @@ async def take_over(session: Session, connection: Connection, effects: SideEffec
     items = [f"@{quote_name(name, quoted=True)}" for name in effects.variables]
     items += ["LAST_INSERT_ID()"] if effects.insert_id else []
     result = await collect(connection, f"SELECT {', '.join(items)}".encode("utf-8", "surrogateescape"))
-    values = variable_values(result.columns, result.rows[0], session.lexer_flags)
+    values = variable_values(result.columns, result.rows[0], session.state, session.lexer_flags)
     known = connection.state
     for name, value in zip(effects.variables, values, strict=False):
         session.state = session.state.with_user_variable(name, value)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dbmesh.backend.state import SessionState
-from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.planner.derived.literals import STRINGS_OF_BYTES, literal_writers, row_literals
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.user_values import null_like, unsigned
+from dbmesh.sql.user_values import binary_text, null_like, unsigned
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 
@@ -37,23 +37,37 @@ def assigned(state: SessionState, name: str, text: str) -> SessionState:
 
 
 def variable_values(
-    columns: Sequence[ColumnDefinition], row: Sequence[bytes | None], flags: LexerFlags
+    columns: Sequence[ColumnDefinition], row: Sequence[bytes | None], state: SessionState, flags: LexerFlags
 ) -> tuple[str, ...]:
     """A row as values of variables. Raises MeshError(NOT_SUPPORTED) for FLOAT."""
     literals = row_literals(literal_writers(columns, flags), row)
-    return tuple(map(_typed, columns, literals, row))
+    character_set = state.names.split(" ", 1)[0]
+    return tuple(
+        _typed(column, literal, character_set) for column, literal in zip(columns, literals, strict=True)
+    )
 
 
-def _typed(column: ColumnDefinition, literal: str, value: bytes | None) -> str:
-    if value is None:
-        return literal if column.type == ColumnType.NULL else null_like(_example(column))
+def _typed(column: ColumnDefinition, literal: str, character_set: str) -> str:
+    if literal == "NULL":
+        return literal if column.type == ColumnType.NULL else null_like(_example(column, character_set))
     if column.type in _INTEGERS and column.flags & ColumnFlag.UNSIGNED:
         return unsigned(literal)
-    return literal
+    return binary_text(literal, character_set) if _is_binary_text(column) else literal
 
 
-def _example(column: ColumnDefinition) -> str:
+def _is_binary_text(column: ColumnDefinition) -> bool:
+    """Whether a text has a collation of the kind `utf8mb4_bin`; which one exactly, definitions do not tell."""
+    return (
+        column.type in STRINGS_OF_BYTES
+        and column.character_set != _BINARY
+        and column.flags & ColumnFlag.BINARY != 0
+    )
+
+
+def _example(column: ColumnDefinition, character_set: str) -> str:
     """Some value of the column's type."""
+    if _is_binary_text(column):
+        return binary_text("''", character_set)
     if column.type in _INTEGERS:
         return unsigned("1") if column.flags & ColumnFlag.UNSIGNED else "1"
     if column.type in _DECIMALS:

@@ -212,7 +212,7 @@ async def _value(session: Session, assignment: Assignment, *, typed: bool = Fals
     if not found.values:
         return "NULL"
     if typed:
-        return variable_values(found.definitions, found.values[0], session.lexer_flags)[0]
+        return variable_values(found.definitions, found.values[0], session.state, session.lexer_flags)[0]
     return row_literals(literal_writers(found.definitions, session.lexer_flags), found.values[0])[0]
 
 

@@ -27,7 +27,7 @@ _NUMBERS = frozenset(
         ColumnType.YEAR,
     )
 )
-_STRINGS_OF_BYTES = frozenset(
+STRINGS_OF_BYTES = frozenset(
     (
         ColumnType.VARCHAR,
         ColumnType.VAR_STRING,
@@ -67,7 +67,7 @@ def _writer(column: ColumnDefinition, flags: LexerFlags) -> Writer:
             f"FLOAT values ('{column.name.decode('utf-8', 'replace')}') carried from one data node to another",
             "write column + 0e0 in the query, or use DOUBLE",
         )
-    if kind in _BYTES or (kind in _STRINGS_OF_BYTES and column.character_set == BINARY_CHARSET):
+    if kind in _BYTES or (kind in STRINGS_OF_BYTES and column.character_set == BINARY_CHARSET):
         return literal_text
     plain = flags.no_backslash_escapes
 
