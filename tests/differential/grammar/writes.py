@@ -84,9 +84,12 @@ class Writes(Compounds):
             # Codes that a collation holds equal lie on different shards; only new ids keep them apart.
             fresh = self.scene.layout.folded_codes and table.name in SHARDED
             if fresh or self.chance(0.6):
-                return Literal(
+                new = Literal(
                     values.integer(self.between(100, 9999)), values.integer(self.between(10000, 19999))
                 )
+                # A number the mesh reads itself, behind a minus, or one only a server computes.
+                form = self.weighted((("{}", 16), ("-{}", 1), ("ABS({})", 1), ("{} + 30000", 1)))
+                return new if form == "{}" else Call(form, (new,), INTEGER)
             return Literal(self.pick(column.type.values), self.pick(column.type.values), column.type)
         if column.name in table.key or column.name in _BASE:
             return Literal(self.pick(column.type.values), self.pick(column.type.values), column.type)

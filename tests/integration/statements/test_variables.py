@@ -18,6 +18,8 @@ SELECT 'a', 1.50, 1e3, NULL, DATE '2024-01-02', x'4142' INTO @v_s, @v_d, @v_f, @
 SELECT name INTO @v_nm FROM t_user ORDER BY user_id LIMIT 1
 SELECT u.name, o.order_id INTO @v_nm, @v_x FROM t_user u JOIN t_order o USING (user_id) ORDER BY o.order_id LIMIT 1
 SELECT user_id INTO @v_u FROM t_user WHERE user_id = 3 FOR UPDATE
+SELECT unumber, ubig INTO @v_a, @v_b FROM t_types WHERE id = 3
+SELECT unumber, ubig INTO @v_a, @v_b FROM t_types WHERE id = 10
 WITH x AS (SELECT 3 AS a) SELECT a INTO @v_u FROM x
 """
 
@@ -47,7 +49,11 @@ def test_what_is_assigned_is_read_everywhere(writing_twins: Twins, statement: st
         assert answers[0].rows == answers[1].rows
         # The type of a variable that is NULL is that of its last value, which may be another session's.
         types = [
-            [column.type_code for column, value in zip(answer.columns, row, strict=True) if value is not None]
+            [
+                (column.type_code, column.flags)
+                for column, value in zip(answer.columns, row, strict=True)
+                if value is not None
+            ]
             for answer in answers
             for row in answer.rows[:1]
         ]
