@@ -34,6 +34,9 @@ _EXPLAINED = 1003
 _IMPOSSIBLE = (b"Impossible WHERE", b"Zero limit")
 """What EXPLAIN says of a statement that need not look for rows."""
 
+_SHORT = 250
+"""Bytes of a text whose length the protocol writes in one byte."""
+
 _OF_INSERT = frozenset({1287, 1364})
 """What an INSERT is told of its form and not of a row: deprecated syntax, columns without a default that it leaves out."""
 
@@ -199,7 +202,9 @@ def _parameters(execute: bytes | None, value: str, sql: bytes) -> int:
         return sum(
             one.kind is Kind.PARAMETER for one in split_lexemes(sql.decode("utf-8", "surrogateescape"))
         )
-    return execute.count(value.encode("utf-8", "surrogateescape"))
+    encoded = value.encode("utf-8", "surrogateescape")
+    # As the protocol writes a text; an empty one is a zero byte, of which there are others.
+    return execute.count(bytes((len(encoded),)) + encoded) if 0 < len(encoded) <= _SHORT else 0
 
 
 def of_literals(warnings: Sequence[ShardWarning], sql: str) -> list[ShardWarning]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 _CONVERSIONS = MappingProxyType(
-    {1264: "22003", 1265: "01000", 1292: "22007", 1365: "22012", 1366: "22007", 1411: "HY000"}
+    {1264: "22003", 1265: "01000", 1292: "22007", 1300: "HY000", 1365: "22012", 1366: "22007", 1411: "HY000"}
 )
 """Warnings of values that cannot be converted or divided by, and their SQLSTATE as errors."""
 

@@ -58,7 +58,15 @@ def test_numbers_and_parameters_are_found_in_a_servers_own_writing() -> None:
     warning = ShardWarning("Warning", 1292, "Truncated incorrect datetime value: '-10'")
     assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > - 10.0e0") == [warning]
     assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > ?") == []
-    assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > ?", b"\x17-10") == [warning]
+    assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > ?", b"\x17\x03-10") == [warning]
+
+
+def test_bytes_of_a_command_that_are_no_value_are_none() -> None:
+    for value in ("x", ""):
+        warning = ShardWarning("Warning", 1292, f"Truncated incorrect DOUBLE value: '{value}'")
+        assert (
+            of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE a = ?", b"\x17\x00\x00\x02xy") == []
+        )
 
 
 def test_warnings_of_several_shards_come_in_the_order_of_the_rows() -> None:
