@@ -21,6 +21,7 @@ from dbmesh.planner.lexemes import Kind, LexemeReader, decode_string, split_lexe
         ("`a``b`.`c`", ["`a``b`", ".", "`c`"]),
         ("1e5 .5 2a x'4f' N'q'", ["1e5", ".5", "2a", "x'4f'", "N'q'"]),
         ('\'a\\\'b\' "c""d"', ["'a\\'b'", '"c""d"']),
+        ("DROP TABLE ⽃⽄1, 2⽅", ["DROP", "TABLE", "⽃⽄1", ",", "2⽅"]),
         ("a->>'$.b' <=> ?", ["a", "->>", "'$.b'", "<=>", "?"]),
     ],
 )
