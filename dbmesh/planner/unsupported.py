@@ -13,7 +13,7 @@ _ADMINISTRATOR = "run it on the data source itself with an administrator account
 _REPLICATION = "replication belongs to each data source; ask it there"
 
 # Longer beginnings come first; a beginning matches whole words.
-_REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("BEGIN", "NOT", "ATOMIC"), "BEGIN NOT ATOMIC", "send the statements one by one"),
     (("XA",), "XA statements", "use BEGIN and COMMIT; the mesh runs its own two-phase commit"),
     (("LOCK",), "LOCK", "use a transaction with SELECT … FOR UPDATE; for mysqldump add --single-transaction"),
@@ -70,6 +70,7 @@ _REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("SHOW", "PROFILES"), "SHOW PROFILES", "use EXPLAIN"),
     (("SHOW", "OPEN"), "SHOW OPEN TABLES", "ask the data source itself; it describes one server"),
 )
+"""Beginnings of statements nobody answers here: their words, what they are called, and what to do instead."""
 
 _OBJECTS = (
     "USER",
@@ -87,7 +88,7 @@ _OBJECTS = (
 
 def refuse_unsupported(reader: LexemeReader) -> None:
     """Raise MeshError(NOT_SUPPORTED) when the statement begins like one of the table's; else do nothing."""
-    for words, what, instead in _REFUSALS:
+    for words, what, instead in REFUSALS:
         if reader.looks_at(*words):
             raise not_supported(what, instead)
     if reader.peek().word not in ("CREATE", "ALTER", "DROP"):

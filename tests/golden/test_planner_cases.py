@@ -39,10 +39,15 @@ def _load_shop() -> Any:
 
 _MODULE = _load_shop()
 _PLANNER = _MODULE.make_shop()
+
+
+def _cases(name: str) -> Any:
+    content = yaml.safe_load((_HERE / name).read_text())
+    return content["cases"] if isinstance(content, dict) else content
+
+
 _CASES = [
-    pytest.param(case, id=f"{name}:{number}")
-    for name in _FILES
-    for number, case in enumerate(yaml.safe_load((_HERE / name).read_text()))
+    pytest.param(case, id=f"{name}:{number}") for name in _FILES for number, case in enumerate(_cases(name))
 ]
 
 
