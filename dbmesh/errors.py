@@ -201,6 +201,13 @@ TRANSACTION_ROLLED_BACK = _shard(
     "was rolled back",
     retryable=True,
 )
+NOTHING_COMMITTED = _shard(
+    "NOTHING_COMMITTED",
+    1105,
+    "25S03",
+    "dbmesh: nothing was committed, the transaction was rolled back: {reason}",
+    retryable=True,
+)
 TRANSACTION_UNDER_WAY = _client(
     "TRANSACTION_UNDER_WAY",
     1568,

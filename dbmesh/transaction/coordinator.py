@@ -43,6 +43,10 @@ _OWN_STATE = SessionState().with_variable("innodb_lock_wait_timeout", "2")
 lives."""
 
 
+NO_SUCH_BRANCH = 1397
+"""ER_XAER_NOTA: the branch has ended, or belongs to another connection."""
+
+
 @dataclass(slots=True)
 class Branch:
     """The part of a transaction on one data source, by the name warnings and errors call it; `place` is where a decision
@@ -195,6 +199,9 @@ class _Commit:
                 return await self._settle(branch)
             await self._perform(branch, step)
         except ShardError as error:
+            if step is Step.COMMIT_PREPARED and error.number == NO_SUCH_BRANCH:
+                # Recovery was there first, and did what the decider said.
+                return Reply.DONE
             self._met(error, branch, step)
             return Reply.REFUSED
         except MeshError as error:

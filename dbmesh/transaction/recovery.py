@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.transaction import decisions
-from dbmesh.transaction.coordinator import Coordinator, drive, perform_xa
+from dbmesh.transaction.coordinator import NO_SUCH_BRANCH, Coordinator, drive, perform_xa
 from dbmesh.transaction.two_phase import End, Reply, Round, Step, recover
 from dbmesh.transaction.xid import Place, Xid, read_xid
 
@@ -42,7 +42,6 @@ without a word (`wait_timeout`, eight hours by default), and write its own row a
 _DECIDER, _BRANCH = "decider", "branch"
 
 _NO_SUCH_TABLE = 1146
-_NO_SUCH_BRANCH = 1397
 _ROLLED_BACK_EMPTY = 1402
 """ER_XA_RBROLLBACK: MariaDB says it of a prepared branch that changed nothing and whose connection has gone."""
 
@@ -157,7 +156,7 @@ class Recovery:
             except ShardError as error:
                 if error.number == _ROLLED_BACK_EMPTY:
                     return {name: Reply.DONE}
-                if error.number != _NO_SUCH_BRANCH:
+                if error.number != NO_SUCH_BRANCH:
                     self._complain(f"{one.xid.gtrid} stays prepared on {one.place}: {error}")
                 return {name: Reply.REFUSED}
             except MeshError as error:

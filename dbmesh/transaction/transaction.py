@@ -16,7 +16,13 @@ from dataclasses import dataclass, field
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
-from dbmesh.errors import TRANSACTION_ROLLED_BACK, TRANSACTION_UNKNOWN, MeshError, ShardError
+from dbmesh.errors import (
+    NOTHING_COMMITTED,
+    TRANSACTION_ROLLED_BACK,
+    TRANSACTION_UNKNOWN,
+    MeshError,
+    ShardError,
+)
 from dbmesh.transaction.coordinator import Branch, Coordinator, perform
 from dbmesh.transaction.decisions import open_snapshot, quoted
 from dbmesh.transaction.two_phase import End, Step
@@ -200,9 +206,15 @@ async def _commit_as_one(coordinator: Coordinator, branches: Sequence[Branch]) -
             return None
         return f"dbmesh: committed; {', '.join(ending.pending)} could not be told yet ({error}) and will follow when it can"
     assert error is not None
-    if ending.end is End.UNKNOWN and len(branches) > 1 and sum(branch.wrote for branch in branches) > 1:
+    if sum(branch.wrote for branch in branches) < 2:
+        raise error
+    if ending.end is End.UNKNOWN:
         raise MeshError(TRANSACTION_UNKNOWN, data_source=branches[0].data_source, reason=error) from error
-    raise error
+    if isinstance(error, ShardError):
+        # The server's own number: clients know which errors are worth another try.
+        text = f"{error} (dbmesh: nothing was committed)"
+        raise ShardError(error.number, error.sqlstate, text) from error
+    raise MeshError(NOTHING_COMMITTED, reason=error) from error
 
 
 async def _commit_one_after_another(branches: Sequence[Branch]) -> str | None:

@@ -10,13 +10,13 @@ import pytest
 from dbmesh.backend.connection import Connection, Flavour, Receiver
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
-from dbmesh.errors import TRANSACTION_UNKNOWN, MeshError
+from dbmesh.errors import TRANSACTION_UNKNOWN, MeshError, ShardError
 from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.transaction import coordinator as module
 from dbmesh.transaction.coordinator import Coordinator
 from dbmesh.transaction.transaction import Transaction
 from dbmesh.transaction.xid import Place
-from tests.plugins.scripted import ScriptedConnection, silence
+from tests.plugins.scripted import ScriptedConnection, error, silence
 
 FIRST, SECOND = Place("a", 3306, "db"), Place("b", 3306, "db")
 
@@ -140,3 +140,35 @@ async def test_what_a_connection_was_told_by_its_last_borrower_is_forgotten(deci
     decider.connection.state = SessionState().with_variable("max_statement_time", "0.001")
     async with coordinator.connection(FIRST) as connection:
         assert connection.state == SessionState().with_variable("innodb_lock_wait_timeout", "2")
+
+
+def _failing(connection: Preparable, beginning: str, number: int) -> None:
+    """Statements that begin so fail with this error."""
+    plain, fails = connection.answer, error(number, "no")
+
+    def answer(own: ScriptedConnection, sql: str, receiver: Receiver) -> None:
+        (fails if sql.startswith(beginning) else plain)(own, sql, receiver)
+
+    connection.answer = answer
+
+
+async def test_a_prepared_branch_that_recovery_has_ended_is_no_news(transaction: Transaction) -> None:
+    await _join(transaction, "a", FIRST)
+    _failing(await _join(transaction, "b", SECOND), "XA COMMIT", 1397)
+    assert await transaction.commit() is None
+
+
+@pytest.mark.parametrize(
+    ("beginning", "number"), [("XA PREPARE", 1614), ("INSERT INTO `db`.dbmesh_txn", 1205)]
+)
+async def test_a_commit_that_cannot_be_decided_says_that_nothing_is_committed(
+    transaction: Transaction, beginning: str, number: int
+) -> None:
+    first, second = await _join(transaction, "a", FIRST), await _join(transaction, "b", SECOND)
+    for connection in (first, second):
+        _failing(connection, beginning, number)
+    with pytest.raises(ShardError, match="nothing was committed") as refusal:
+        await transaction.commit()
+    assert refusal.value.number == number
+    assert first.sent[-1] == "ROLLBACK"
+    assert second.sent[-1].startswith("XA ROLLBACK")
