@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.__main__ import loads
-from tests.bench.cases import BigAnswer, Footprint
+from tests.bench.cases import BigAnswer, Footprint, Transactions
 from tests.bench.report import LOAD_HEAD, OWN_HEAD, load_rows, load_targets, own_rows, own_targets
 from tests.bench.sysbench import Load, Run
 
@@ -62,13 +62,19 @@ def test_the_own_cases_show_speed_start_and_memory() -> None:
         "merge_wide": answers,
         "insert_cpu_ms": 4.5,
         "insert_wall_ms": 12.0,
+        "transactions": {
+            "direct": Transactions(0.5, 0.0),
+            "dbmesh, two data sources": Transactions(1.5, 0.75),
+        },
         "footprint": Footprint(0.5, 60, 75),
     }
     rows = own_rows(own)
     assert all(len(row) == len(OWN_HEAD) for row in rows)
     assert rows[0] == ["relay", "direct", "400,000 rows/s", "40 → 45 MB"]
-    assert rows[-3:] == [
+    assert rows[-5:] == [
         ["1,000-row INSERT over 4 shards", "dbmesh", "12.0 ms", "CPU 4.50 ms"],
+        ["BEGIN, two UPDATEs by key, COMMIT", "direct", "0.50 ms", ""],
+        ["BEGIN, two UPDATEs by key, COMMIT", "dbmesh, two data sources", "1.50 ms", "CPU 0.75 ms"],
         ["start to first answered query", "dbmesh", "500 ms", ""],
         ["resident memory", "dbmesh", "idle 60 MB", "100 clients 75 MB"],
     ]
