@@ -1,4 +1,4 @@
-"""The project's own cases: big answers, ordered merges, split inserts, start-up and memory.
+"""The project's own cases: big answers, ordered merges, split inserts, planning, transactions, start-up and memory.
 
 The client of the big answers is the `mariadb` command line: a client in C, so that it is not the slowest part.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -103,6 +104,32 @@ def split_inserts(stage: Stage, statements: int) -> tuple[float, float]:
     finally:
         connection.close()
     return cpu * 1000 / statements, wall * 1000 / statements
+
+
+_JOIN = (
+    "SELECT a.c, b.word AS w{}, d.pad FROM sbtest1 AS a JOIN inserted AS b ON b.id = a.id JOIN big AS d ON d.id = b.id "
+    "WHERE a.id = 4 AND b.n > 10 ORDER BY b.amount DESC LIMIT 10"
+)
+
+
+def planning(stage: Stage, statements: int) -> float:
+    """CPU milliseconds that a join of three tables costs the proxy when its form is new, above one it has planned."""
+    connection = stage.mesh.connect("sharded")
+
+    def cost(texts: Iterable[str]) -> float:
+        before = cpu_seconds(stage.mesh.pid)
+        for text in texts:
+            cursor.execute(text)
+            cursor.fetchall()
+        return cpu_seconds(stage.mesh.pid) - before
+
+    try:
+        with connection.cursor() as cursor:
+            new = cost(_JOIN.format(number) for number in range(statements))
+            planned = cost(_JOIN.format(0) for _ in range(statements))
+    finally:
+        connection.close()
+    return (new - planned) * 1000 / statements
 
 
 @dataclass(frozen=True)
