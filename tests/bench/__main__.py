@@ -89,9 +89,10 @@ def measure_own(stage: Stage, options: argparse.Namespace, console: Console) -> 
     ):
         console.print(f"[dim]{own['titles'][case]}[/dim]")
         own[case] = cases.interleaved(places, statement, rows, rounds)
-    console.print("[dim]split inserts, planning, transactions, start-up, memory[/dim]")
+    console.print("[dim]split inserts, planning, federation, transactions, start-up, memory[/dim]")
     own["insert_cpu_ms"], own["insert_wall_ms"] = cases.split_inserts(stage, 20 if options.quick else 60)
     own["planning_cpu_ms"] = cases.planning(stage, 200 if options.quick else 500)
+    own["federation_seconds"] = cases.federation(stage, rounds)
     own["transactions"] = cases.transactions(stage, 200 if options.quick else 1000)
     own["footprint"] = cases.footprint(stage, rounds)
     return own

@@ -1,4 +1,4 @@
-"""The project's own cases: big answers, ordered merges, split inserts, planning, transactions, start-up and memory.
+"""The project's own cases: big answers, ordered merges, split inserts, planning, federation, transactions, start-up and memory.
 
 The client of the big answers is the `mariadb` command line: a client in C, so that it is not the slowest part.
 """
@@ -130,6 +130,27 @@ def planning(stage: Stage, statements: int) -> float:
     finally:
         connection.close()
     return (new - planned) * 1000 / statements
+
+
+_FEDERATED = "SELECT COUNT(*), SUM(a.k) FROM big AS a JOIN big AS b ON b.id = a.id + 1 WHERE a.id <= {n} AND b.id <= {n}"
+
+
+def federation(stage: Stage, rounds: int) -> float:
+    """Seconds of a join that no shard can answer alone; it loads 100,000 rows on the merge node."""
+    statement = _FEDERATED.format(n=50_000)
+    connection = stage.mesh.connect("sharded")
+    seconds = []
+    try:
+        with connection.cursor() as cursor:
+            for _ in range(rounds):
+                began = time.monotonic()
+                cursor.execute(statement)
+                (row,) = cursor.fetchall()
+                seconds.append(time.monotonic() - began)
+                assert row[0] == 49_999
+    finally:
+        connection.close()
+    return median(seconds)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def test_the_own_cases_show_speed_start_and_memory() -> None:
         "insert_cpu_ms": 4.5,
         "insert_wall_ms": 12.0,
         "planning_cpu_ms": 2.5,
+        "federation_seconds": 1.5,
         "transactions": {
             "direct": Transactions(0.5, 0.0),
             "dbmesh, two data sources": Transactions(1.5, 0.75),
@@ -72,9 +73,10 @@ def test_the_own_cases_show_speed_start_and_memory() -> None:
     rows = own_rows(own)
     assert all(len(row) == len(OWN_HEAD) for row in rows)
     assert rows[0] == ["relay", "direct", "400,000 rows/s", "40 → 45 MB"]
-    assert rows[-6:] == [
+    assert rows[-7:] == [
         ["1,000-row INSERT over 4 shards", "dbmesh", "12.0 ms", "CPU 4.50 ms"],
         ["planning a new join of three tables", "dbmesh", "", "CPU 2.50 ms"],
+        ["federated join, 100,000 rows loaded", "dbmesh", "1.50 s", ""],
         ["BEGIN, two UPDATEs by key, COMMIT", "direct", "0.50 ms", ""],
         ["BEGIN, two UPDATEs by key, COMMIT", "dbmesh, two data sources", "1.50 ms", "CPU 0.75 ms"],
         ["start to first answered query", "dbmesh", "500 ms", ""],
