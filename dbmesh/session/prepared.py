@@ -5,6 +5,7 @@ Decides nothing; `commands.stmt_*` act on it.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from dbmesh.backend.mysql import MySQLConnection
@@ -12,11 +13,18 @@ from dbmesh.backend.mysql import MySQLConnection
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """An open cursor: the connection that holds it, the statement's id there, and the key it is pinned by."""
+    """An open cursor of a data source: the connection that holds it, the statement's id there, and the key it is pinned by."""
 
     connection: MySQLConnection
     statement_id: int
     key: str
+
+
+@dataclass(slots=True)
+class HeldRows:
+    """An open cursor of the mesh's own: the binary rows the client has not fetched yet."""
+
+    rows: deque[bytes]
 
 
 @dataclass(slots=True)
@@ -35,4 +43,4 @@ class PreparedStatement:
     parameter_types: bytes = b""
     long_data: dict[int, bytes] = field(default_factory=dict)
     long_data_too_large: bool = False
-    cursor: Cursor | None = None
+    cursor: Cursor | HeldRows | None = None

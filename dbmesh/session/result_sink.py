@@ -131,6 +131,9 @@ class Mark(NamedTuple):
 class ResultSink:
     """One command's answer to one client. Several results may follow each other (`more`)."""
 
+    _rows_are_fetched = False
+    """Whether rows come by later commands: the definitions are followed by the closing packet at once."""
+
     def __init__(
         self, client: Client, capabilities: int, names: Names, *, sequence: int = 1, binary: bool = False
     ) -> None:
@@ -167,7 +170,7 @@ class ResultSink:
             )
             for column in self._definitions
         ]
-        if not self._capabilities & _DEPRECATE_EOF:
+        if not (self._capabilities & _DEPRECATE_EOF or self._rows_are_fetched):
             packets.append(make_eof(EofPacket(0, 0)))
         self._hold(self._framed(packets))
 

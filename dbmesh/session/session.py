@@ -33,10 +33,11 @@ from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
+from dbmesh.session.cursor_sink import CursorSink
 from dbmesh.session.errors import as_packet, logic_error
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.numbering import numbering, numbers_zero
-from dbmesh.session.prepared import PreparedStatement
+from dbmesh.session.prepared import Cursor, PreparedStatement
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
@@ -299,9 +300,22 @@ class Session:
 
     # ------------------------------------------------------------------ answers
 
-    def sink(self, *, sequence: int = 1, binary: bool = False, names: Names = NO_NAMES) -> ResultSink:
+    def sink(self, *, sequence: int = 1, binary: bool = False) -> ResultSink:
         """A writer of results for the command under way."""
-        self._sink = ResultSink(self.client, self.capabilities, names, sequence=sequence, binary=binary)
+        self._sink = ResultSink(self.client, self.capabilities, NO_NAMES, sequence=sequence, binary=binary)
+        return self._sink
+
+    def cursor_sink(self, prepared: PreparedStatement, *, sequence: int, binary: bool) -> ResultSink:
+        """As `sink`, for a statement whose rows the client will fetch."""
+        self._sink = CursorSink(
+            self.client,
+            self.capabilities,
+            NO_NAMES,
+            prepared,
+            self.mesh.limits,
+            sequence=sequence,
+            binary=binary,
+        )
         return self._sink
 
     def ok(self, *, sequence: int = 1, session_state: bytes = b"") -> None:
@@ -390,7 +404,7 @@ class Session:
         """Close a statement's cursor on its shard, and with it the shard's statement, which was the cursor's alone; the
         connection is free again unless something else holds it."""
         cursor, prepared.cursor = prepared.cursor, None
-        if cursor is None:
+        if not isinstance(cursor, Cursor):
             return
         connection = cursor.connection
         if connection.usable:
@@ -398,7 +412,7 @@ class Session:
         pinned = self.pins.get(cursor.key)
         if pinned is not None and pinned[1] is PinReason.CURSOR:
             others = (found.cursor for found in self.statements.values())
-            if any(other is not None and other.connection is connection for other in others):
+            if any(isinstance(other, Cursor) and other.connection is connection for other in others):
                 return
             del self.pins[cursor.key]
             if not any(held is connection for held in self.held_connections()):

@@ -2,7 +2,8 @@
 
 A statement of one shard is prepared on the shard's connection and executed there, its binary rows relayed. A query of
 several shards is prepared and executed on each, a federated one on the merge node: in the text protocol FLOAT and many a
-DOUBLE are rounded. Writes, and data sources that cannot prepare, get the values written into the SQL.
+DOUBLE are rounded. Writes, and data sources that cannot prepare, get the values written into the SQL. Where a client asks for
+a cursor, one data source keeps its own; what several answer, the mesh keeps.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.prepared import BinaryExecution
 from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError
 from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, RowMerge, ShardPlan, Verb
+from dbmesh.planner.session_plan import LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan
@@ -67,8 +69,10 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
             _, plan, _ = look_up(session, with_values(session, prepared.text, execute.values))
             if not local.answers(plan):
                 raise MeshError(INTERNAL, reason="a parameter changed the kind of a statement")
-        return local.answer(session, plan, session.sink(sequence=sequence, binary=True))
+        opens_cursor = isinstance(plan, LocalRows) and execute.cursor_flags & _READ_ONLY != 0
+        return local.answer(session, plan, _sink(session, prepared if opens_cursor else None, sequence))
     opens_cursor = _opens_cursor(execute, plan)
+    cursor_of = prepared if opens_cursor else None
     if native and plan.direct is not None and not (opens_cursor or session.mesh.shows_statements):
         found = plan.direct.prepared(literals, execute.values)
         if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
@@ -78,24 +82,33 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         bound = plan.bind(call)
     except KeysNeeded:
         call.keep_parameters = False
-        return _run_numbered(session, database, plan, call, session.sink(sequence=sequence, binary=True))
+        return _run_numbered(session, database, plan, call, _sink(session, cursor_of, sequence))
     if not (bound.keeps_parameters and execution.relayable(session, database, plan, bound)):
         way = _way(session, database, bound, execute)
         if way is not None:
-            # Executed where it is prepared; a cursor it opens for nobody. A merge that looks into rows gives text ones.
+            # Executed where it is prepared, without a cursor there. A merge that looks into rows gives text ones.
             text = isinstance(bound.answer, RowMerge) and bound.answer.reads_rows
-            sink = session.sink(sequence=sequence, binary=text)
+            sink = _sink(session, cursor_of, sequence, text=text)
             return execution.run(session, database, plan, bound, sink, way=way)
         if bound.keeps_parameters:
             call.keep_parameters = False
             bound = plan.bind(call)
-        return execution.run(session, database, plan, bound, session.sink(sequence=sequence, binary=True))
+        return execution.run(session, database, plan, bound, _sink(session, cursor_of, sequence))
     if session.mesh.shows_statements:
         log_shots(session, bound)
     shot = bound.shots[0]
     if not opens_cursor and _try_relay(session, database, plan, shot, bound.names, execute, bound.gives_id):
         return None
     return _execute_on_shard(session, database, plan, bound, execute, prepared)
+
+
+def _sink(
+    session: Session, cursor_of: PreparedStatement | None, sequence: int, *, text: bool = True
+) -> ResultSink:
+    """Where the answer goes: to the client, or into the cursor of a statement. `text` tells that its rows are text ones."""
+    if cursor_of is not None:
+        return session.cursor_sink(cursor_of, sequence=sequence, binary=text)
+    return session.sink(sequence=sequence, binary=text)
 
 
 async def _run_numbered(
@@ -183,8 +196,8 @@ async def _execute_on_shard(
 
 
 def _opens_cursor(execute: Execute, plan: ShardPlan) -> bool:
-    """Whether the data source will hold a cursor. Writes have none, whatever the client asks for: servers ignore the
-    flag, and nothing needs to be pinned for it."""
+    """Whether there will be a cursor. Writes have none, whatever the client asks for: servers ignore the flag, and nothing
+    needs to be pinned for it."""
     if not execute.cursor_flags & _READ_ONLY:
         return False
     return plan.verb not in (Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE)

@@ -253,14 +253,40 @@ def test_a_cursor_is_fetched_in_pieces(raw: RawClient) -> None:
     assert len(reply.rows) == 48
 
 
-def test_a_merged_answer_comes_whole_or_by_cursor(raw: RawClient) -> None:
-    prepared = raw.prepare("SELECT order_id FROM t_order WHERE order_id > ? ORDER BY order_id")
-    assert not isinstance(prepared, Failure)
-    if _open_cursor(raw, prepared[0], 200) & CURSOR_EXISTS:
-        raw.command(COM_STMT_FETCH, struct.pack("<II", prepared[0], 100))
+def _fetch(raw: RawClient, statement_id: int, count: int) -> ResultSet:
+    raw.command(COM_STMT_FETCH, struct.pack("<II", statement_id, count))
     reply = raw.read_rows(["order_id"])
     assert isinstance(reply, ResultSet), reply
-    assert len(reply.rows) == 40
+    return reply
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT order_id FROM t_order WHERE order_id > ? ORDER BY order_id",
+        "SELECT order_id, ROW_NUMBER() OVER (ORDER BY order_id) FROM t_order WHERE order_id > ?",
+        "SELECT amount, MAX(order_id) FROM t_order WHERE order_id > ? GROUP BY amount, order_id",
+    ],
+)
+@pytest.mark.parametrize("eof", [True, False])
+def test_a_cursor_over_several_nodes_is_fetched_in_pieces(connect: Connect, query: str, eof: bool) -> None:
+    raw = connect() if eof else connect(BASIC | DEPRECATE_EOF)
+    prepared = raw.prepare(query)
+    assert not isinstance(prepared, Failure)
+    assert _open_cursor(raw, prepared[0], 200) & (CURSOR_EXISTS | LAST_ROW_SENT) == CURSOR_EXISTS
+    # Other statements may come between, as on one server.
+    assert rows_of(raw.query("SELECT COUNT(*) FROM t_order WHERE order_id > 200")) == [[b"40"]]
+    pieces = [_fetch(raw, prepared[0], 20) for _ in range(3)]
+    assert [len(piece.rows) for piece in pieces] == [20, 20, 0]
+    assert [piece.status & (CURSOR_EXISTS | LAST_ROW_SENT) for piece in pieces] == [
+        CURSOR_EXISTS,
+        CURSOR_EXISTS,
+        LAST_ROW_SENT,
+    ]
+    raw.command(COM_STMT_FETCH, struct.pack("<II", prepared[0], 1))
+    assert isinstance(raw.read_reply(), Failure)
+    assert _open_cursor(raw, prepared[0], 200) & CURSOR_EXISTS
+    raw.command(COM_STMT_CLOSE, struct.pack("<I", prepared[0]))
     assert isinstance(raw.ping(), Ok)
 
 

@@ -1,0 +1,60 @@
+"""A cursor of the mesh's own: an answer that no single data source has is kept until the client fetches its rows.
+
+Decides what the client is told when the cursor opens, and how many rows may be kept. Refuses to know where they come from.
+Cursors of one data source stay there (`session.prepared.Cursor`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from dbmesh.merge.limits import Budget, MergeLimits
+from dbmesh.planner.plan import Names
+from dbmesh.session.client import Client
+from dbmesh.session.prepared import HeldRows, PreparedStatement
+from dbmesh.session.result_sink import ResultSink
+from dbmesh.wire.constants import Status
+from dbmesh.wire.packets import ErrPacket
+
+_CURSOR_EXISTS = Status.CURSOR_EXISTS.value
+
+
+class CursorSink(ResultSink):
+    """The answer to an EXECUTE that asks for a cursor: definitions only. Nothing leaves before all rows are there, so that an
+    error stands alone. Raises MeshError(MERGE_LIMIT) for more rows than a merge may hold."""
+
+    _rows_are_fetched = True
+
+    def __init__(
+        self,
+        client: Client,
+        capabilities: int,
+        names: Names,
+        prepared: PreparedStatement,
+        limits: MergeLimits,
+        *,
+        sequence: int = 1,
+        binary: bool = False,
+    ) -> None:
+        super().__init__(client, capabilities, names, sequence=sequence, binary=binary)
+        self._prepared = prepared
+        self._budget = Budget(limits)
+        self._rows: deque[bytes] = deque()
+        self._begin = super().mark()
+
+    def rows(self, rows: list[bytes]) -> None:
+        """See `ResultSink`."""
+        if self._encode is not None:
+            rows = self._encode(rows)
+        self._budget.take(len(rows), sum(map(len, rows)))
+        self._rows += rows
+
+    def end_rows(self, status: int, warnings: int) -> None:
+        """See `ResultSink`: the cursor is open."""
+        self._prepared.cursor = HeldRows(self._rows)
+        super().end_rows(status | _CURSOR_EXISTS, warnings)
+
+    def error(self, packet: ErrPacket) -> None:
+        """See `ResultSink`."""
+        self.take_back(self._begin)
+        super().error(packet)

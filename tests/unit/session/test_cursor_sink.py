@@ -1,0 +1,55 @@
+"""Cursors the mesh holds: what opens them, and what is left when too many rows come."""
+
+from __future__ import annotations
+
+import pytest
+
+from dbmesh.errors import MeshError
+from dbmesh.merge.limits import MergeLimits
+from dbmesh.planner.plan import Names
+from dbmesh.session.cursor_sink import CursorSink
+from dbmesh.session.prepared import HeldRows, PreparedStatement
+from dbmesh.wire.packets import ErrPacket, OkPacket
+from dbmesh.wire.values import encode_text_row
+from tests.plugins.canned import MODERN, OLD
+from tests.plugins.scripted import RecordingClient, column
+
+
+def _opened(
+    client: RecordingClient, capabilities: int, limits: MergeLimits
+) -> tuple[CursorSink, PreparedStatement]:
+    prepared = PreparedStatement(1, b"SELECT a", "SELECT a", 0)
+    sink = CursorSink(client, capabilities, Names("", {}), prepared, limits, binary=True)
+    sink.columns([column("a")])
+    return sink, prepared
+
+
+@pytest.mark.parametrize("capabilities", [MODERN, OLD])
+def test_definitions_are_followed_by_one_packet_and_the_rows_are_kept(capabilities: int) -> None:
+    client = RecordingClient()
+    sink, prepared = _opened(client, capabilities, MergeLimits())
+    sink.rows([encode_text_row([b"x"])])
+    assert client.packets() == []
+    sink.end_rows(2, 0)
+    assert [payload[0] for _, payload in client.packets()] == [1, 3, 0xFE]
+    assert isinstance(prepared.cursor, HeldRows)
+    assert list(prepared.cursor.rows) == [b"\0\0\1x"]
+
+
+def test_too_many_rows_leave_an_error_alone_and_no_cursor() -> None:
+    client = RecordingClient()
+    sink, prepared = _opened(client, MODERN, MergeLimits(max_rows=1))
+    row = encode_text_row([b"x"])
+    with pytest.raises(MeshError, match="merge-max-rows"):
+        sink.rows([row, row])
+    sink.error(ErrPacket(1, "HY000", b"too many"))
+    assert [(sequence, payload[0]) for sequence, payload in client.packets()] == [(1, 0xFF)]
+    assert prepared.cursor is None
+
+
+def test_a_statement_without_rows_opens_no_cursor() -> None:
+    client = RecordingClient()
+    prepared = PreparedStatement(1, b"SET @a = 1", "SET @a = 1", 0)
+    CursorSink(client, MODERN, Names("", {}), prepared, MergeLimits()).ok(OkPacket())
+    assert prepared.cursor is None
+    assert client.packets()[0][1][0] == 0
