@@ -95,6 +95,7 @@ class MySql(DatabaseServer):
             "--max-allowed-packet=64M",
             "--gtid-mode=ON",
             "--enforce-gtid-consistency=ON",
+            "--local-infile=ON",
             *_SMALL,
             *(self._inside(option) for option in self._options),
         ]

@@ -15,10 +15,11 @@ from typing import Any
 import asyncpg
 
 from dbmesh.backend.connection import Flavour, Home, Receiver
-from dbmesh.backend.postgres.database import Database, Done, Rows
+from dbmesh.backend.postgres.database import Database, Rows
 from dbmesh.backend.postgres.errors import LOST, translate
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
+from dbmesh.backend.transpile.answers import Done
 from dbmesh.errors import DATA_SOURCE_LOST, INTERNAL, INVALID_TEXT, MeshError, ShardError
 from dbmesh.model import TableSchema
 from dbmesh.rules.ruleset import DataSourceConfig

@@ -19,15 +19,16 @@ from sqlglot import exp
 from dbmesh.backend.postgres import types as postgres_types
 from dbmesh.backend.postgres.ddl import compile_ddl
 from dbmesh.backend.postgres.errors import ABORTS, LOST, translate
+from dbmesh.backend.postgres.place import PLACE
 from dbmesh.backend.postgres.schema import PostgresTable, read_tables
 from dbmesh.backend.postgres.selects import Selects
-from dbmesh.backend.postgres.values import refusal
 from dbmesh.backend.postgres.writes import Change, Insert, Writes
-from dbmesh.backend.sqlite import metadata, types, variables
-from dbmesh.backend.sqlite.coerce import Stored, moment_text
-from dbmesh.backend.sqlite.selects import TableFinder, definitions, select_list_texts
 from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.backend.transcode import Printer, printer_of, rows_payloads
+from dbmesh.backend.transpile import metadata, types, variables
+from dbmesh.backend.transpile.answers import Done
+from dbmesh.backend.transpile.coerce import Stored, moment_text
+from dbmesh.backend.transpile.selects import definitions, select_list_texts
 from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError
 from dbmesh.model import TableSchema
 from dbmesh.sql.parse import parse
@@ -48,15 +49,6 @@ _SETTINGS: Mapping[str, Stored] = {
     "version_comment": "dbmesh over PostgreSQL",
     "innodb_lock_wait_timeout": 50,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A statement without rows."""
-
-    affected_rows: int = 0
-    last_insert_id: int = 0
-    info: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +145,7 @@ class Database:
             tree = parse("INSERT" + sql.lstrip()[len("REPLACE") :] if replaces else sql)
         except (MeshError, ShardError) as error:
             # What the planner could read by its words alone, the compiler has to read whole.
-            raise refusal("this form of statement", "write it plainly") from error
+            raise PLACE.refusal("this form of statement", "write it plainly") from error
         if isinstance(tree, exp.Select | exp.Union | exp.Subquery):
             return await self._select(sql, tree)
         if isinstance(tree, exp.Insert):
@@ -170,7 +162,7 @@ class Database:
         if isinstance(tree, exp.Show | exp.Describe):
             return await self._show(tree)
         if first == "SET":
-            raise refusal("this SET", "set one plain value at a time")
+            raise PLACE.refusal("this SET", "set one plain value at a time")
         return await self._ddl(tree)
 
     async def _compiled(self, compile_: Callable[[], Any]) -> Any:
@@ -185,7 +177,7 @@ class Database:
         return compile_()
 
     def _selects(self) -> Selects:
-        return Selects(self, TableFinder(self._tables, self.name))
+        return Selects(self, self._tables, self.name)
 
     def _writes(self) -> Writes:
         return Writes(self, self._selects())
@@ -198,7 +190,7 @@ class Database:
 
     async def _select(self, sql: str, tree: exp.Expression) -> Rows:
         if "information_schema" in sql.lower():
-            raise refusal("information_schema", "use SHOW and DESCRIBE")
+            raise PLACE.refusal("information_schema", "use SHOW and DESCRIBE")
         text, columns = await self._compiled(
             lambda: self._selects().compile(tree, None, select_list_texts(sql))
         )
@@ -228,7 +220,7 @@ class Database:
         elif isinstance(tree.this, exp.Table) and not tree.args.get("style") and not tree.expressions:
             titles, rows = shown.columns(shown.table(tree.this.name), None, full=False)
         else:
-            raise refusal("EXPLAIN of a statement", "use DESCRIBE table")
+            raise PLACE.refusal("EXPLAIN of a statement", "use DESCRIBE table")
         columns = []
         for index, title in enumerate(titles):
             values = [row[index] for row in rows]
@@ -378,7 +370,7 @@ class Database:
         """SET TRANSACTION …: the level and access mode of the next transaction."""
         text = " ".join(words).upper()
         if " TRANSACTION " not in f" {text} ":
-            raise refusal("this SET", "set it on the session")
+            raise PLACE.refusal("this SET", "set it on the session")
         self._next_mode = _mode(text, self._mode)
         return Done()
 

@@ -12,12 +12,19 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from dbmesh.backend.postgres import names, types
-from dbmesh.backend.postgres.expressions import refused
 from dbmesh.backend.postgres.functions import NOW
+from dbmesh.backend.postgres.place import PLACE
 from dbmesh.backend.postgres.schema import CREATE_CATALOG, PostgresTable, with_collation
-from dbmesh.backend.postgres.values import refusal
-from dbmesh.backend.sqlite.ddl import Draft, index_name, read_column, read_create, read_key
-from dbmesh.backend.sqlite.schema import CATALOG_TABLE, Column, Index, Table, dump
+from dbmesh.backend.transpile.declarations import (
+    Draft,
+    index_name,
+    key_columns,
+    read_column,
+    read_create,
+    read_key,
+)
+from dbmesh.backend.transpile.schema import CATALOG_TABLE, Column, Index, Table, dump
+from dbmesh.backend.transpile.scope import find_table
 from dbmesh.errors import ShardError
 
 _BINARY = (types.COLLATION, "utf8mb4_0900_bin")
@@ -40,7 +47,7 @@ def compile_ddl(node: exp.Expression, tables: Mapping[str, PostgresTable], schem
     if isinstance(node, exp.Drop) and kind == "TABLE":
         return _drop(node, tables, schema)
     if isinstance(node, exp.Drop) and kind == "INDEX" and node.args.get("cluster") is not None:
-        table = _found(node.args["cluster"].this, tables, schema)
+        table = find_table(tables, node.args["cluster"].this, schema, PLACE)
         index = next((index for index in table.indexes if index.name == node.args["tables"][0].name), None)
         if index is None or index.name == "PRIMARY":
             raise ShardError(
@@ -48,29 +55,22 @@ def compile_ddl(node: exp.Expression, tables: Mapping[str, PostgresTable], schem
             )
         return Definition((f"DROP INDEX {names.name(index_name(table.name, index.name))}",))
     if isinstance(node, exp.TruncateTable):
-        found = [_found(part, tables, schema) for part in node.expressions]
+        found = [find_table(tables, part, schema, PLACE) for part in node.expressions]
         return Definition(
             tuple(f"TRUNCATE TABLE {names.name(table.name)} RESTART IDENTITY" for table in found)
         )
     if isinstance(node, exp.Alter):
-        return _alter(_found(node.this, tables, schema), node)
-    raise refused(node)
-
-
-def _found(node: exp.Expression, tables: Mapping[str, PostgresTable], schema: str) -> PostgresTable:
-    table = tables.get(node.name.lower())
-    if table is None:
-        raise ShardError(1146, "42S02", f"Table '{schema}.{node.name}' doesn't exist")
-    return table
+        return _alter(find_table(tables, node.this, schema, PLACE), node)
+    raise PLACE.refused(node)
 
 
 def _create(node: exp.Create, tables: Mapping[str, PostgresTable]) -> Definition:
     if node.find(exp.TemporaryProperty):
-        raise refusal("temporary tables", "use an ordinary table")
+        raise PLACE.refusal("temporary tables", "use an ordinary table")
     node = node.copy()
     for named in list(node.find_all(exp.CollateProperty, exp.CollateColumnConstraint)):
         if named.this.name.lower() not in _BINARY:
-            raise refusal(f"the collation {named.this.name}", f"use {types.COLLATION}, or name none")
+            raise PLACE.refusal(f"the collation {named.this.name}", f"use {types.COLLATION}, or name none")
         # A column's constraint stands in a node of its own.
         inner = isinstance(named, exp.CollateColumnConstraint) and named.parent is not None
         (named.parent if inner and named.parent is not None else named).pop()
@@ -104,13 +104,15 @@ def _alter(table: PostgresTable, node: exp.Alter) -> Definition:
             read_column(action, draft, types.COLLATION)
             column = replace(draft.columns[0], collation=types.COLLATION)
             if draft.indexes or changed.column(column.name) is not None:
-                raise refusal("ADD COLUMN of a key or of a name that is taken", "add the key by CREATE INDEX")
+                raise PLACE.refusal(
+                    "ADD COLUMN of a key or of a name that is taken", "add the key by CREATE INDEX"
+                )
             statements.append(f"ALTER TABLE {target} ADD COLUMN {_column_sql(column)}")
             changed = replace(changed, columns=(*changed.columns, column))
         elif isinstance(action, exp.Drop) and str(action.args.get("kind")).upper() == "COLUMN":
             dropped = changed.column(action.args["tables"][0].name)
             if dropped is None or any(dropped.name in index.columns for index in changed.indexes):
-                raise refusal("DROP COLUMN of a key's column or of none", "drop the key first")
+                raise PLACE.refusal("DROP COLUMN of a key's column or of none", "drop the key first")
             statements.append(f"ALTER TABLE {target} DROP COLUMN {names.name(dropped.name)}")
             changed = replace(
                 changed, columns=tuple(column for column in changed.columns if column is not dropped)
@@ -121,10 +123,12 @@ def _alter(table: PostgresTable, node: exp.Alter) -> Definition:
                 read_key(part, draft)
             new = [index for index in draft.indexes if index not in changed.indexes]
             if draft.foreign_keys or any(index.name == "PRIMARY" for index in new):
-                raise refusal("ADD of this constraint", "declare it in CREATE TABLE")
+                raise PLACE.refusal("ADD of this constraint", "declare it in CREATE TABLE")
             statements += [_index_sql(table.name, index) for index in new]
         else:
-            raise refusal(f"this ALTER TABLE ({action.sql('mysql')[:60]})", "use PostgreSQL's own tools")
+            raise PLACE.refusal(
+                f"this ALTER TABLE ({action.sql('mysql')[:60]})", "use PostgreSQL's own tools"
+            )
     return Definition((*statements, *_recorded(changed)))
 
 
@@ -165,15 +169,12 @@ def _names(columns: Sequence[str]) -> str:
 
 def _create_index(node: exp.Create, tables: Mapping[str, PostgresTable], schema: str) -> Definition:
     index = node.this
-    table = _found(index.args["table"], tables, schema)
+    table = find_table(tables, index.args["table"], schema, PLACE)
     columns = []
-    for part in index.args["params"].args.get("columns") or ():
-        inner = part.this if isinstance(part, exp.Ordered) else part
-        if not isinstance(inner, exp.Identifier | exp.Column):
-            raise refusal("a key on a column's prefix", "index the whole column")
-        column = table.column(inner.name)
+    for name in key_columns(index.args["params"].args.get("columns") or ()):
+        column = table.column(name)
         if column is None:
-            raise ShardError(1072, "42000", f"Key column '{inner.name}' doesn't exist in table")
+            raise ShardError(1072, "42000", f"Key column '{name}' doesn't exist in table")
         columns.append(column.name)
     if any(known.name.lower() == index.name.lower() for known in table.indexes):
         raise ShardError(1061, "42000", f"Duplicate key name '{index.name}'")

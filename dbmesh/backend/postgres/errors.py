@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from dbmesh.backend.sqlite.schema import Table
+from dbmesh.backend.transpile.schema import Table
 from dbmesh.errors import QUERY_INTERRUPTED, MeshError, ShardError, not_supported
 
 _KEY_DETAIL = re.compile(r"Key \((.*?)\)=\((.*)\) already exists")

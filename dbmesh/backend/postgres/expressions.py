@@ -15,6 +15,7 @@ from sqlglot import exp
 from dbmesh.backend.postgres import names
 from dbmesh.backend.postgres import types as postgres_types
 from dbmesh.backend.postgres.functions import FUNCTIONS
+from dbmesh.backend.postgres.place import PLACE
 from dbmesh.backend.postgres.values import (
     Exact,
     as_condition,
@@ -29,17 +30,16 @@ from dbmesh.backend.postgres.values import (
     moment,
     number,
     quotient,
-    refusal,
     sortable,
     unified,
 )
-from dbmesh.backend.sqlite import types
-from dbmesh.backend.sqlite.calls import Call, call_of
-from dbmesh.backend.sqlite.coerce import Stored, number_prefix
-from dbmesh.backend.sqlite.inference import arithmetic_type, common_type
-from dbmesh.backend.sqlite.scope import Scope, Typed
-from dbmesh.backend.sqlite.types import COUNT, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
-from dbmesh.errors import MeshError, ShardError
+from dbmesh.backend.transpile import types
+from dbmesh.backend.transpile.calls import Call, call_of
+from dbmesh.backend.transpile.coerce import Stored, number_prefix
+from dbmesh.backend.transpile.inference import arithmetic_type, common_type
+from dbmesh.backend.transpile.scope import Scope, Typed
+from dbmesh.backend.transpile.types import COUNT, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
+from dbmesh.errors import ShardError
 
 _COMPARISONS: Mapping[type, str] = {
     exp.EQ: "=",
@@ -73,13 +73,6 @@ class Environment(Protocol):
         ...
 
 
-def refused(node: exp.Expression) -> MeshError:
-    """The refusal of a form nobody handles."""
-    return refusal(
-        f"{type(node).__name__} ({node.sql('mysql')[:60]})", "write it otherwise, or use a MySQL data source"
-    )
-
-
 class Expressions:
     """Compiles the expressions of one statement; `nested` compiles its subqueries. `values` answers VALUES(column) of
     ON DUPLICATE KEY UPDATE."""
@@ -101,7 +94,7 @@ class Expressions:
             return handler(self, node, scope)
         call = call_of(node)
         if call is None:
-            raise refused(node)
+            raise PLACE.refused(node)
         return self._call(call, scope)
 
     def value(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -116,7 +109,7 @@ class Expressions:
 
     def _column(self, node: exp.Expression, scope: Scope) -> Typed:
         if isinstance(node.this, exp.Star):
-            raise refused(node)
+            raise PLACE.refused(node)
         return scope.resolve(node.name, node.text("table") or None)
 
     def _identifier(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -136,7 +129,7 @@ class Expressions:
 
     def _introducer(self, node: exp.Expression, scope: Scope) -> Typed:
         if str(node.this).lower().lstrip("_") not in _CHARSETS:
-            raise refused(node)
+            raise PLACE.refused(node)
         return self.compile(node.expression, scope)
 
     def _national(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -158,13 +151,13 @@ class Expressions:
         if isinstance(node.this, exp.Tuple):
             return self._row_comparison(node, scope)
         if isinstance(node.expression, exp.Any | exp.All):
-            raise refused(node)
+            raise PLACE.refused(node)
         left, right = self.compile(node.this, scope), self.compile(node.expression, scope)
         return compared(_COMPARISONS[type(node)], left, right)
 
     def _row_comparison(self, node: exp.Expression, scope: Scope) -> Typed:
         if not isinstance(node, exp.EQ) or not isinstance(node.expression, exp.Tuple):
-            raise refused(node)
+            raise PLACE.refused(node)
         pairs = zip(node.this.expressions, node.expression.expressions, strict=True)
         parts = [compared("=", self.compile(one, scope), self.compile(other, scope)) for one, other in pairs]
         return conditional(" AND ".join(part.sql for part in parts), *parts)
@@ -182,13 +175,13 @@ class Expressions:
         left, right = self._operands(node, scope)
         if isinstance(node, exp.Sub) and (left.type.unsigned or right.type.unsigned):
             # MySQL refuses a result below zero then (error 1690), PostgreSQL would compute it.
-            raise refusal("a difference of unsigned numbers", "CAST them AS SIGNED")
+            raise PLACE.refusal("a difference of unsigned numbers", "CAST them AS SIGNED")
         kind = arithmetic_type(type(node), left.type, right.type)
         sides = as_wide(left), as_wide(right)
         sql = f"({sides[0]} {_ARITHMETIC[type(node)]} {sides[1]})"
         if isinstance(node, exp.Mod | exp.IntDiv):
             if Kind.DOUBLE in (left.type.kind, right.type.kind):
-                raise refusal("DIV and % of floating-point numbers", "CAST them AS DECIMAL")
+                raise PLACE.refusal("DIV and % of floating-point numbers", "CAST them AS DECIMAL")
             divisor = f"NULLIF({sides[1]}, 0)"
             sql = f"({sides[0]} {_ARITHMETIC[type(node)]} {divisor})"
             if isinstance(node, exp.IntDiv) and Kind.DECIMAL in (left.type.kind, right.type.kind):
@@ -237,7 +230,7 @@ class Expressions:
         if isinstance(node.expression, exp.Boolean):
             word = "TRUE" if node.expression.this else "FALSE"
             return conditional(f"{as_condition(inner)} IS {word}", inner, not_null=True)
-        raise refused(node)
+        raise PLACE.refused(node)
 
     def _between(self, node: exp.Expression, scope: Scope) -> Typed:
         value = self.compile(node.this, scope)
@@ -258,7 +251,7 @@ class Expressions:
         left = self.value(value, scope)
         members = [self.value(member, scope) for member in node.expressions]
         if not members:
-            raise refused(node)
+            raise PLACE.refused(node)
         if all(member.constant and member.type.kind in (left.type.kind, Kind.NULL) for member in members):
             return conditional(f"{left.sql} IN ({', '.join(member.sql for member in members)})", left)
         parts = [compared("=", left, member) for member in members]
@@ -272,7 +265,7 @@ class Expressions:
             raise ShardError(1241, "21000", f"Operand should contain {len(values)} column(s)")
         for left, right in zip(values, columns, strict=True):
             if left.type.kind is not right.type.kind and not (left.type.numeric and right.type.numeric):
-                raise refusal("IN (SELECT …) between different types", "CAST to one type")
+                raise PLACE.refusal("IN (SELECT …) between different types", "CAST to one type")
         return conditional(f"({', '.join(value.sql for value in values)}) IN ({sql})", *values)
 
     def _exists(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -281,7 +274,7 @@ class Expressions:
 
     def _scalar_query(self, node: exp.Expression, scope: Scope) -> Typed:
         if not isinstance(node.this, exp.Select | exp.Union):
-            raise refused(node)
+            raise PLACE.refused(node)
         sql, columns = self._nested(node.this, scope)
         if len(columns) != 1:
             raise ShardError(1241, "21000", "Operand should contain 1 column(s)")
@@ -290,13 +283,15 @@ class Expressions:
     def _like(self, node: exp.Expression, scope: Scope, escape: str = "\\") -> Typed:
         left, right = as_text(self.compile(node.this, scope)), as_text(self.compile(node.expression, scope))
         if not right.constant or str(right.value).endswith(escape):
-            raise refusal("LIKE with a computed pattern or an escape at its end", "write the pattern out")
+            raise PLACE.refusal(
+                "LIKE with a computed pattern or an escape at its end", "write the pattern out"
+            )
         word = "NOT LIKE" if node.args.get("negate") else "LIKE"
         return conditional(f"{left.sql} {word} {right.sql} ESCAPE {names.text(escape)}", left)
 
     def _escape(self, node: exp.Expression, scope: Scope) -> Typed:
         if not isinstance(node.this, exp.Like) or len(node.expression.name) != 1:
-            raise refused(node)
+            raise PLACE.refused(node)
         return self._like(node.this, scope, node.expression.name)
 
     def _collate(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -305,7 +300,7 @@ class Expressions:
             node.expression.name.lower() not in (postgres_types.COLLATION, "utf8mb4_0900_bin")
             or inner.type.kind is not Kind.TEXT
         ):
-            raise refusal(f"COLLATE {node.expression.name}", f"use {postgres_types.COLLATION}")
+            raise PLACE.refusal(f"COLLATE {node.expression.name}", f"use {postgres_types.COLLATION}")
         return inner
 
     # ------------------------------------------------------------------ choices
@@ -368,7 +363,7 @@ class Expressions:
         if Kind.NULL in kinds:
             return known(None)
         if not kinds <= {Kind.INTEGER, Kind.DECIMAL} and kinds not in ({Kind.DATE}, {Kind.DOUBLE}):
-            raise refused(node)
+            raise PLACE.refused(node)
         name = "greatest" if isinstance(node, exp.Greatest) else "least"
         nulls = " OR ".join(f"{part.sql} IS NULL" for part in parts)
         sql = f"CASE WHEN {nulls} THEN NULL ELSE {name}({', '.join(part.sql for part in parts)}) END"
@@ -422,7 +417,7 @@ class Expressions:
             decimals = int(arguments[0]) if arguments else 0
             sql = f"({inner.sql})::timestamp({decimals})"
             return Typed(sql, types.datetime_of(decimals), aggregate=inner.aggregate)
-        raise refused(node)
+        raise PLACE.refused(node)
 
     # ------------------------------------------------------------------ calls and aggregates
 
@@ -435,7 +430,7 @@ class Expressions:
                 return known(found)
         function = FUNCTIONS.get(call.name)
         if function is None:
-            raise refusal(f"{call.name}()", "compute it in the application, or use a MySQL data source")
+            raise PLACE.refusal(f"{call.name}()", "compute it in the application, or use a MySQL data source")
         arguments = [self.value(argument, scope) for argument in call.arguments]
         typed = function(call, arguments, self._environment.letters)
         return replace(typed, aggregate=any(argument.aggregate for argument in arguments))
@@ -446,7 +441,7 @@ class Expressions:
             return Typed("count(*)", COUNT, aggregate=True)
         if isinstance(inner, exp.Distinct):
             if len(inner.expressions) != 1:
-                raise refusal("COUNT(DISTINCT a, b)", "count the rows of SELECT DISTINCT a, b")
+                raise PLACE.refusal("COUNT(DISTINCT a, b)", "count the rows of SELECT DISTINCT a, b")
             return Typed(
                 f"count(DISTINCT {self.value(inner.expressions[0], scope).sql})", COUNT, aggregate=True
             )
@@ -478,7 +473,7 @@ class Expressions:
         inner = node.this
         argument = self.value(inner.expressions[0] if isinstance(inner, exp.Distinct) else inner, scope)
         if node.expressions:
-            raise refused(node)
+            raise PLACE.refused(node)
         name = "min" if isinstance(node, exp.Min) else "max"
         sql = f"{name}({sortable(argument)})"
         if argument.type.kind is Kind.BINARY:
@@ -490,7 +485,7 @@ class Expressions:
         inner = node.this
         if isinstance(inner, exp.Distinct):
             if len(inner.expressions) != 1:
-                raise refused(node)
+                raise PLACE.refused(node)
             return as_number(self.compile(inner.expressions[0], scope)), "DISTINCT "
         return as_number(self.compile(inner, scope)), ""
 

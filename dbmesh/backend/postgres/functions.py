@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from dbmesh.backend.postgres import names
 from dbmesh.backend.postgres import types as postgres_types
-from dbmesh.backend.postgres.values import as_number, as_text, compared, known, moment, refusal
-from dbmesh.backend.sqlite import types
-from dbmesh.backend.sqlite.calls import Call
-from dbmesh.backend.sqlite.scope import Typed
-from dbmesh.backend.sqlite.types import DATE, DOUBLE, LONGLONG, Kind, SqlType
+from dbmesh.backend.postgres.place import PLACE
+from dbmesh.backend.postgres.values import as_number, as_text, compared, known, moment
+from dbmesh.backend.transpile import types
+from dbmesh.backend.transpile.calls import Call
+from dbmesh.backend.transpile.scope import Typed
+from dbmesh.backend.transpile.types import DATE, DOUBLE, LONGLONG, Kind, SqlType
 from dbmesh.errors import ShardError
 
 Function = Callable[[Call, Sequence[Typed], str | None], Typed]
@@ -48,7 +49,9 @@ def _cased(name: str) -> Function:
     def make(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed:
         _counted(call, arguments, 1, 1)
         if letters is None:
-            raise refusal(f"{call.name} where the server has no collation for it", "change the case outside")
+            raise PLACE.refusal(
+                f"{call.name} where the server has no collation for it", "change the case outside"
+            )
         sql = f"{name}({as_text(arguments[0]).sql} COLLATE {names.name(letters)})"
         return Typed(sql, postgres_types.text(_length(arguments)))
 
@@ -78,7 +81,9 @@ def _concat_ws(call: Call, arguments: Sequence[Typed], letters: str | None) -> T
 
 def _constant_count(call: Call, argument: Typed, low: int) -> int:
     if not argument.constant or not isinstance(argument.value, int) or argument.value < low:
-        raise refusal(f"{call.name} by a computed or negative number", f"write a number of at least {low}")
+        raise PLACE.refusal(
+            f"{call.name} by a computed or negative number", f"write a number of at least {low}"
+        )
     return min(argument.value, 2**31 - 1)
 
 
@@ -102,7 +107,7 @@ def _substring(call: Call, arguments: Sequence[Typed], letters: str | None) -> T
 def _trim(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed:
     text, what, where = as_text(arguments[0]), arguments[1], arguments[2]
     if not what.constant or len(str(what.value)) != 1:
-        raise refusal("TRIM of more than one character", "use REPLACE")
+        raise PLACE.refusal("TRIM of more than one character", "use REPLACE")
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(where.value).upper(), "btrim")
     return Typed(f"{name}({text.sql}, {what.sql})", postgres_types.text(text.type.length))
 
@@ -126,7 +131,7 @@ def _bytes_length(call: Call, arguments: Sequence[Typed], letters: str | None) -
 def _locate(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed:
     needle, text, start = arguments
     if start.value != 1:
-        raise refusal("LOCATE from a position", "search the SUBSTRING")
+        raise PLACE.refusal("LOCATE from a position", "search the SUBSTRING")
     return Typed(f"strpos({as_text(text).sql}, {as_text(needle).sql})::bigint", LONGLONG)
 
 
@@ -134,7 +139,7 @@ def _hex(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed:
     _counted(call, arguments, 1, 1)
     value = arguments[0]
     if value.type.numeric:
-        raise refusal("HEX of a number", "convert it in the application")
+        raise PLACE.refusal("HEX of a number", "convert it in the application")
     sql = value.sql if value.type.kind is Kind.BINARY else f"convert_to({as_text(value).sql}, 'UTF8')"
     return Typed(f"upper(encode({sql}, 'hex'))", postgres_types.text(value.type.length * 8))
 
@@ -156,7 +161,7 @@ def _padded(name: str) -> Function:
         _counted(call, arguments, 3, 3)
         length, fill = _constant_count(call, arguments[1], 0), arguments[2]
         if not fill.constant or not fill.value:
-            raise refusal(f"{call.name} with a computed or empty filling", "write the filling out")
+            raise PLACE.refusal(f"{call.name} with a computed or empty filling", "write the filling out")
         return Typed(
             f"{name}({as_text(arguments[0]).sql}, {length}, {fill.sql})", postgres_types.text(length)
         )
@@ -190,7 +195,7 @@ def _digest(call: Call, arguments: Sequence[Typed], letters: str | None) -> Type
     _counted(call, arguments, 2, 2)
     bits = {0: 256, 224: 224, 256: 256, 384: 384, 512: 512}.get(_constant_count(call, arguments[1], 0))
     if bits is None:
-        raise refusal("SHA2 of this length", "use 224, 256, 384 or 512")
+        raise PLACE.refusal("SHA2 of this length", "use 224, 256, 384 or 512")
     sql = f"encode(sha{bits}(convert_to({as_text(arguments[0]).sql}, 'UTF8')), 'hex')"
     return Typed(sql, postgres_types.text(bits // 4))
 
@@ -230,10 +235,10 @@ def _rounded(name: str) -> Function:
         value = as_number(arguments[0])
         places = arguments[1].value if len(arguments) > 1 else 0
         if not isinstance(places, int):
-            raise refusal(f"{call.name} to a computed number of digits", "write the number of digits")
+            raise PLACE.refusal(f"{call.name} to a computed number of digits", "write the number of digits")
         if value.type.kind is Kind.DOUBLE:
             if places or name == "trunc":
-                raise refusal(f"{call.name} of a floating-point number to digits", "CAST it AS DECIMAL")
+                raise PLACE.refusal(f"{call.name} of a floating-point number to digits", "CAST it AS DECIMAL")
             return Typed(f"round({value.sql}::float8)", DOUBLE)
         kind = value.type
         sql = f"{name}(({value.sql})::numeric, {places})"
@@ -264,7 +269,7 @@ def _square_root(call: Call, arguments: Sequence[Typed], letters: str | None) ->
 def _moment(call: Call, value: Typed) -> Typed:
     if value.type.temporal or (value.constant and value.type.kind is Kind.TEXT):
         return moment(value)
-    raise refusal(f"{call.name} of what is no date", "CAST it to DATE or DATETIME")
+    raise PLACE.refusal(f"{call.name} of what is no date", "CAST it to DATE or DATETIME")
 
 
 def _part(field: str) -> Function:
@@ -291,7 +296,7 @@ def _now(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed:
     # A cast would round; the clock of MySQL is cut.
     unit = {0: "second", 3: "milliseconds", 6: "microseconds"}.get(decimals)
     if unit is None:
-        raise refusal(f"{call.name}({decimals})", "use 0, 3 or 6 digits")
+        raise PLACE.refusal(f"{call.name}({decimals})", "use 0, 3 or 6 digits")
     sql = f"date_trunc('{unit}', {NOW})::timestamp({decimals})"
     return Typed(sql, replace(types.datetime_of(decimals), not_null=True))
 
@@ -324,7 +329,7 @@ def _shift(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed
     unit = call.unit.upper()
     value, amount = _moment(call, arguments[0]), as_number(arguments[1])
     if unit not in _UNITS or amount.type.kind is not Kind.INTEGER or arguments[0].type.kind is Kind.TEXT:
-        raise refusal(
+        raise PLACE.refusal(
             f"this INTERVAL … {unit}", "use whole SECOND, MINUTE, HOUR, DAY, MONTH … of a date column"
         )
     sign = "-" if call.backwards else "+"
@@ -363,7 +368,7 @@ def _date_format(call: Call, arguments: Sequence[Typed], letters: str | None) ->
             continue
         found = _LETTERS.get(pattern[position + 1 : position + 2])
         if found is None or not arguments[1].constant:
-            raise refusal("this DATE_FORMAT", f"use the letters {', '.join(_LETTERS)}")
+            raise PLACE.refusal("this DATE_FORMAT", f"use the letters {', '.join(_LETTERS)}")
         out.append(found)
         position += 2
     value = f"{_moment(call, arguments[0]).sql}::timestamp"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dbmesh.backend.sqlite.coerce import Stored
-from dbmesh.backend.sqlite.types import Kind
+from dbmesh.backend.transpile.coerce import Stored
+from dbmesh.backend.transpile.names import name as name
+from dbmesh.backend.transpile.types import Kind
 from dbmesh.errors import ShardError
 
 _CASTS = {
@@ -15,11 +16,6 @@ _CASTS = {
     Kind.INTEGER: "bigint",
     Kind.DOUBLE: "float8",
 }
-
-
-def name(identifier: str) -> str:
-    """A quoted identifier."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def text(value: str) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import asyncpg
 
 from dbmesh.backend.postgres.types import COLLATION, PLAIN, Native, native, seen_as
-from dbmesh.backend.sqlite import types
-from dbmesh.backend.sqlite.schema import CATALOG_TABLE, Column, Index, Table, restore
+from dbmesh.backend.transpile import types
+from dbmesh.backend.transpile.schema import CATALOG_TABLE, Column, Index, Table, restore
 
 CREATE_CATALOG = (
     f"CREATE TABLE IF NOT EXISTS {CATALOG_TABLE} (name text PRIMARY KEY, definition text NOT NULL)"

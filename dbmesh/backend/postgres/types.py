@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dbmesh.backend.sqlite import types
-from dbmesh.backend.sqlite.types import Kind, SqlType
+from dbmesh.backend.transpile import types
+from dbmesh.backend.transpile.types import Kind, SqlType
 
 COLLATION: Final = "utf8mb4_nopad_bin"
 LONGTEXT: Final = "longtext"

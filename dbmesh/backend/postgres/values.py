@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
 from dbmesh.backend.postgres import names
 from dbmesh.backend.postgres import types as postgres_types
-from dbmesh.backend.sqlite import temporal, types
-from dbmesh.backend.sqlite.coerce import Stored, moment_text, number_prefix
-from dbmesh.backend.sqlite.scope import Typed
-from dbmesh.backend.sqlite.types import BOOLEAN, DOUBLE, LONGLONG, NULL, Kind
-from dbmesh.errors import MeshError, ShardError, not_supported
+from dbmesh.backend.postgres.place import PLACE
+from dbmesh.backend.transpile import types
+from dbmesh.backend.transpile.coerce import Stored, moment_of, moment_text, number_prefix
+from dbmesh.backend.transpile.inference import number_of
+from dbmesh.backend.transpile.scope import Typed
+from dbmesh.backend.transpile.types import BOOLEAN, DOUBLE, LONGLONG, NULL, Kind
+from dbmesh.errors import ShardError
 
-PLACE = "on PostgreSQL data sources"
 BYTES_ORDER = ' COLLATE "C"'
 _EXACT_DOUBLE = 2**53
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
@@ -64,11 +64,6 @@ def quotient(left: Typed, right: Typed, divisor: str, kind: types.SqlType) -> Ex
     return Exact(sql, kind, aggregate=left.aggregate or right.aggregate, fraction=produced)
 
 
-def refusal(what: str, instead: str) -> MeshError:
-    """The refusal of something PostgreSQL data sources do not offer."""
-    return not_supported(f"{what} {PLACE}", instead)
-
-
 def conditional(sql: str, *parts: Typed, not_null: bool = False) -> Condition:
     """A truth value computed from others."""
     return Condition(
@@ -111,14 +106,10 @@ def known(value: Stored) -> Typed:
 
 def number(text: str) -> Typed:
     """A number as it stands in the statement."""
-    if "e" in text.lower():
-        return known(float(text))
-    if "." not in text and -(2**63) <= int(text) < 2**63:
-        return known(int(text))
-    digits = len(text.replace("-", "").replace(".", ""))
-    decimals = len(text) - text.index(".") - 1 if "." in text else 0
-    shown = format(Decimal(text), "f")
-    return Typed(f"{names.text(shown)}::numeric", types.decimal(digits, decimals), constant=True, value=shown)
+    value, kind = number_of(text)
+    if isinstance(value, str):
+        return Typed(f"{names.text(value)}::numeric", kind, constant=True, value=value)
+    return known(value)
 
 
 def as_number(operand: Typed) -> Typed:
@@ -130,9 +121,9 @@ def as_number(operand: Typed) -> Typed:
         found = number_prefix(operand.value)
         if not _NUMBER.fullmatch(operand.value):
             # A warning in a SELECT and error 1292 in a write: nothing this place knows about.
-            raise refusal(f"the text '{operand.value[:20]}' where a number is needed", "write a number")
+            raise PLACE.refusal(f"the text '{operand.value[:20]}' where a number is needed", "write a number")
         return known(int(found) if found == int(found) and abs(found) < _EXACT_DOUBLE else float(found))
-    raise refusal(f"a {operand.type.kind.value} where a number is needed", "CAST it, or compare a text")
+    raise PLACE.refusal(f"a {operand.type.kind.value} where a number is needed", "CAST it, or compare a text")
 
 
 def as_text(operand: Typed) -> Typed:
@@ -152,7 +143,7 @@ def as_text(operand: Typed) -> Typed:
     elif kind is Kind.TIME:
         sql = f"left(to_char({sql}, 'HH24:MI:SS.US'), {_shown(8, operand.type.decimals)})"
     else:
-        raise refusal(f"a {kind.value} where a text is needed", "CAST it in the application")
+        raise PLACE.refusal(f"a {kind.value} where a text is needed", "CAST it in the application")
     return Typed(sql, postgres_types.text(operand.type.length), aggregate=operand.aggregate)
 
 
@@ -213,8 +204,8 @@ def _moment(side: Typed, other: Typed) -> str:
     if side.type.kind is not Kind.TEXT:
         return side.sql
     if not side.constant:
-        raise refusal("comparing a date with a computed text", "CAST the text to DATETIME")
-    moment = temporal.moment_of(side.value)
+        raise PLACE.refusal("comparing a date with a computed text", "CAST the text to DATETIME")
+    moment = moment_of(side.value)
     if moment is None:
         word = "DATE" if other.type.kind is Kind.DATE else "DATETIME"
         raise ShardError(1525, "HY000", f"Incorrect {word} value: '{side.value!s}'")
@@ -226,9 +217,9 @@ def moment(value: Typed) -> Typed:
     value would be NULL and a warning."""
     if not value.constant or not isinstance(value.value, str):
         return value
-    found = temporal.moment_of(value.value)
+    found = moment_of(value.value)
     if found is None:
-        raise refusal(f"'{value.value[:40]}' as a date", "write it as '2025-01-31 10:30:00'")
+        raise PLACE.refusal(f"'{value.value[:40]}' as a date", "write it as '2025-01-31 10:30:00'")
     is_day = len(value.value.strip()) <= 10
     shown = f"{found:%Y-%m-%d}" if is_day else f"{found:%Y-%m-%d %H:%M:%S.%f}"
     kind = types.DATE if is_day else types.datetime_of(6 if found.microsecond else 0)
@@ -240,7 +231,7 @@ def _clock(side: Typed) -> str:
         return side.sql
     if side.constant and isinstance(side.value, str):
         return names.constant(side.value, Kind.TIME)
-    raise refusal("comparing TIME with this", "write the time as '10:30:00'")
+    raise PLACE.refusal("comparing TIME with this", "write the time as '10:30:00'")
 
 
 def _bytes(side: Typed) -> str:

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from dbmesh.backend.postgres import names
-from dbmesh.backend.postgres.expressions import Environment, Expressions, refused
+from dbmesh.backend.postgres.expressions import Environment, Expressions
 from dbmesh.backend.postgres.functions import NOW
+from dbmesh.backend.postgres.place import PLACE
 from dbmesh.backend.postgres.schema import PostgresTable
 from dbmesh.backend.postgres.selects import Selects, source_of
 from dbmesh.backend.postgres.types import PLAIN
-from dbmesh.backend.postgres.values import as_text, refusal
-from dbmesh.backend.sqlite.coerce import Coercion, Stored
-from dbmesh.backend.sqlite.schema import Column, Index
-from dbmesh.backend.sqlite.scope import Scope, Source, Typed
-from dbmesh.backend.sqlite.selects import limit_sql
-from dbmesh.backend.sqlite.types import Kind
+from dbmesh.backend.postgres.values import as_text
+from dbmesh.backend.transpile.coerce import Coercion, Stored
+from dbmesh.backend.transpile.schema import Column, Index
+from dbmesh.backend.transpile.scope import Scope, Source, Typed
+from dbmesh.backend.transpile.types import Kind
 from dbmesh.errors import ShardError
 
 _NAMES = [f"c{index}" for index in range(99)]
@@ -81,7 +81,7 @@ class Writes:
         schema = target if isinstance(target, exp.Schema) else None
         table = self._selects.table(target.this if schema is not None else target)
         if node.args.get("partition") or node.args.get("returning") or node.args.get("alias"):
-            raise refused(node)
+            raise PLACE.refused(node)
         columns = list(table.columns)
         if schema is not None:
             columns = [_column(table, part.name) for part in schema.expressions]
@@ -89,7 +89,7 @@ class Writes:
             raise ShardError(1110, "42000", f"Column '{columns[-1].name}' specified twice")
         ignore, conflict = bool(node.args.get("ignore")), node.args.get("conflict")
         if conflict is not None and (replace or ignore):
-            raise refused(conflict)
+            raise PLACE.refused(conflict)
         for column in set(table.columns) - set(columns):
             if not (column.nullable or column.has_default or column.default_now or column.auto_increment):
                 raise ShardError(1364, "HY000", f"Field '{column.name}' doesn't have a default value")
@@ -105,7 +105,7 @@ class Writes:
         tail += f" RETURNING (xmax = 0) AS is_new, {returned} AS id"
         if not isinstance(node.expression, exp.Values):
             if replace:
-                raise refusal("REPLACE … SELECT", "REPLACE with VALUES")
+                raise PLACE.refusal("REPLACE … SELECT", "REPLACE with VALUES")
             query = self._query(table, columns, node.expression)
             step = Step(f"{head}{query}{tail}", auto is not None and auto not in columns)
             return Insert(table, (step,), conflict is not None, ignore)
@@ -175,7 +175,7 @@ class Writes:
         # Rows alike in a key that has all columns of another are alike in that one.
         narrow = [key for key in keys if all(set(key.columns) <= set(other.columns) for other in keys)]
         if not narrow:
-            raise refusal(
+            raise PLACE.refusal(
                 f"ON DUPLICATE KEY UPDATE of a table with {len(keys)} unique keys",
                 "use a table with one unique key, or UPDATE and INSERT",
             )
@@ -205,7 +205,7 @@ class Writes:
     def update(self, node: exp.Update) -> Change:
         """UPDATE of one table. A row is written only when it changes, so that changed rows are what is counted."""
         if node.args.get("from_") or not isinstance(node.this, exp.Table) or node.this.args.get("joins"):
-            raise refusal("UPDATE of several tables", "update one at a time")
+            raise PLACE.refusal("UPDATE of several tables", "update one at a time")
         table, alias, scope = self._target(node.this)
         pairs = self._assignments(table, node.expressions, self._selects.expressions, scope)
         condition = self._condition(node, table, alias, scope)
@@ -221,7 +221,7 @@ class Writes:
     def delete(self, node: exp.Delete) -> Change:
         """DELETE from one table."""
         if node.args.get("tables") or node.args.get("using") or not isinstance(node.this, exp.Table):
-            raise refusal("DELETE from several tables", "delete from one")
+            raise PLACE.refusal("DELETE from several tables", "delete from one")
         table, alias, scope = self._target(node.this)
         condition = self._condition(node, table, alias, scope)
         return Change(f"DELETE FROM {names.name(table.name)} AS {names.name(alias)} WHERE {condition}")
@@ -241,13 +241,13 @@ class Writes:
         pairs: list[tuple[Column, str]] = []
         for node in nodes:
             if not isinstance(node, exp.EQ) or not isinstance(node.this, exp.Column):
-                raise refused(node)
+                raise PLACE.refused(node)
             column = _column(table, node.this.name)
             reads = {part.name.lower() for part in node.expression.find_all(exp.Column)}
             if reads & {earlier.name.lower() for earlier, _ in pairs}:
-                raise refusal("an assignment that reads a column assigned before it", "put it first")
+                raise PLACE.refusal("an assignment that reads a column assigned before it", "put it first")
             if _is_default(node.expression):
-                raise refusal("an assignment of DEFAULT", "write the value out")
+                raise PLACE.refusal("an assignment of DEFAULT", "write the value out")
             pairs.append((column, stored(table, column, expressions.value(node.expression, scope), 1).sql))
         return pairs
 
@@ -261,7 +261,7 @@ class Writes:
         quoted = names.name(alias)
         return (
             f"{quoted}.ctid = ANY (ARRAY(SELECT {quoted}.ctid FROM {names.name(table.name)} AS {quoted} "
-            f"WHERE {condition}{keys}{limit_sql(node)} FOR UPDATE))"
+            f"WHERE {condition}{keys}{self._selects.limit(node)} FOR UPDATE))"
         )
 
 
@@ -286,7 +286,9 @@ def stored(table: PostgresTable, column: Column, value: Typed, row: int) -> Type
     ):
         sql = value.sql
     else:
-        raise refusal(f"storing a computed {given.kind.value} in a column of {column.declared}", "CAST it")
+        raise PLACE.refusal(
+            f"storing a computed {given.kind.value} in a column of {column.declared}", "CAST it"
+        )
     return Typed(native.write.format(sql), column.type)
 
 

@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 
-from dbmesh.backend.sqlite.coerce import Stored, to_number, whole
-from dbmesh.errors import ShardError, not_supported
+from dbmesh.backend.sqlite.place import PLACE
+from dbmesh.backend.transpile.coerce import Stored, to_number, whole
+from dbmesh.errors import ShardError
 
 Number = int | float | Decimal
 _EXACT = Context(prec=130)
@@ -55,8 +56,8 @@ def integer(value: Stored, is_text: int, unsigned: int) -> int | None:
         known = to_number(value)
         number = 0 if known is None else whole(known)
     if (unsigned and number < 0) or not -(2**63) <= number < 2**63:
-        raise not_supported(
-            "an integer beyond the range of BIGINT in CAST on the embedded SQLite data source",
+        raise PLACE.refusal(
+            "an integer beyond the range of BIGINT in CAST",
             "use a MySQL or MariaDB data source",
         )
     return number
@@ -82,8 +83,8 @@ def bits(name: str) -> Callable[[Stored, Stored], Stored]:
             return None
         result = compute(whole(first) & _ALL_BITS, whole(second) & _ALL_BITS)
         if result >= 2**63:
-            raise not_supported(
-                "a bit operation whose result needs 64 bits, on the embedded SQLite data source",
+            raise PLACE.refusal(
+                "a bit operation whose result needs 64 bits",
                 "use a MySQL or MariaDB data source",
             )
         return result

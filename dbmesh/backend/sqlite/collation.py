@@ -12,10 +12,9 @@ import unicodedata
 from decimal import Decimal
 from typing import Final
 
-GENERAL_CI: Final = "utf8mb4_general_ci"
-BINARY: Final = "utf8mb4_bin"
+from dbmesh.backend.transpile.collations import BINARY, GENERAL_CI
+
 DECIMAL: Final = "dbmesh_decimal"
-TEXT_COLLATIONS: Final = frozenset({GENERAL_CI, BINARY})
 _REPLACEMENT: Final = "\ufffd"
 _LAST_BASIC: Final = 0xFFFF
 # Letters general_ci folds although Unicode does not decompose them.

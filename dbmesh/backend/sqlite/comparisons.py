@@ -7,12 +7,13 @@ Decides which comparison SQLite can do by itself (and by index) and which goes t
 from __future__ import annotations
 
 from dbmesh.backend.sqlite import names, temporal
-from dbmesh.backend.sqlite.coerce import moment_text, number_prefix
-from dbmesh.backend.sqlite.collation import BINARY as BINARY_COLLATION
-from dbmesh.backend.sqlite.collation import DECIMAL, GENERAL_CI
-from dbmesh.backend.sqlite.scope import Typed
-from dbmesh.backend.sqlite.types import BOOLEAN, DOUBLE, Kind
-from dbmesh.errors import ShardError, not_supported
+from dbmesh.backend.sqlite.collation import DECIMAL
+from dbmesh.backend.sqlite.place import PLACE
+from dbmesh.backend.transpile.coerce import moment_of, moment_text, number_prefix
+from dbmesh.backend.transpile.inference import common_collation
+from dbmesh.backend.transpile.scope import Typed
+from dbmesh.backend.transpile.types import BOOLEAN, DOUBLE, Kind
+from dbmesh.errors import ShardError
 
 _INEXACT = 2**53
 
@@ -29,7 +30,7 @@ def _compared(operator: str, left: Typed, right: Typed) -> str:
     if Kind.NULL in kinds:
         return f"{left.sql} {operator} {right.sql}"
     if Kind.JSON in kinds:
-        raise not_supported("comparing JSON on the embedded SQLite data source", "compare a text or a number")
+        raise PLACE.refusal("comparing JSON", "compare a text or a number")
     if kinds == {Kind.TEXT}:
         return _texts(operator, left, right)
     if kinds & {Kind.DATE, Kind.DATETIME}:
@@ -37,9 +38,7 @@ def _compared(operator: str, left: Typed, right: Typed) -> str:
     if Kind.TIME in kinds:
         if kinds == {Kind.TIME} and operator in ("=", "<>"):
             return f"{left.sql} {operator} {right.sql}"
-        raise not_supported(
-            "comparing TIME on the embedded SQLite data source", "use DATETIME, or a MySQL data source"
-        )
+        raise PLACE.refusal("comparing TIME", "use DATETIME, or a MySQL data source")
     if Kind.BINARY in kinds and kinds <= {Kind.BINARY, Kind.TEXT}:
         return (
             f"mysql_bytes({left.sql}) {operator} mysql_bytes({right.sql})"
@@ -60,8 +59,8 @@ def as_number(operand: Typed) -> Typed:
                 return Typed(str(int(value)), BOOLEAN, constant=True, value=int(value))
             return Typed(repr(float(value)), DOUBLE, constant=True, value=float(value))
         return Typed(f"mysql_number({operand.sql})", DOUBLE, aggregate=operand.aggregate)
-    raise not_supported(
-        f"a {operand.type.kind.value} where a number is needed, on the embedded SQLite data source",
+    raise PLACE.refusal(
+        f"a {operand.type.kind.value} where a number is needed",
         "convert it with UNIX_TIMESTAMP, YEAR, DATEDIFF …",
     )
 
@@ -95,14 +94,6 @@ def _texts(operator: str, left: Typed, right: Typed) -> str:
     return f"{left.sql} COLLATE {collation} {operator} {right.sql}"
 
 
-def common_collation(*operands: Typed) -> str:
-    """The collation texts are compared under: a column's before a literal's, _bin before _ci (manual, "Collation
-    Coercibility in Expressions")."""
-    columns = [operand for operand in operands if operand.type.kind is Kind.TEXT and not operand.constant]
-    collations = {operand.type.collation for operand in columns}
-    return BINARY_COLLATION if BINARY_COLLATION in collations else GENERAL_CI
-
-
 def _moments(operator: str, left: Typed, right: Typed) -> str:
     sides = []
     for side, other in ((left, right), (right, left)):
@@ -113,12 +104,12 @@ def _moments(operator: str, left: Typed, right: Typed) -> str:
 def _moment_side(side: Typed, other: Typed) -> str:
     """One side as text that orders as moments do."""
     if side.type.kind not in (Kind.DATE, Kind.DATETIME, Kind.TEXT):
-        raise not_supported(
-            "comparing a date with a number on the embedded SQLite data source",
+        raise PLACE.refusal(
+            "comparing a date with a number",
             "write the date as '2025-01-31'",
         )
     if side.constant:
-        moment = temporal.moment_of(side.value)
+        moment = moment_of(side.value)
         if moment is None:
             kind = "DATE" if other.type.kind is Kind.DATE else "DATETIME"
             raise ShardError(1525, "HY000", f"Incorrect {kind} value: '{side.value!s}'")
@@ -138,7 +129,7 @@ def _moment_side(side: Typed, other: Typed) -> str:
 def _is_day(operand: Typed) -> bool:
     if not operand.constant:
         return False
-    moment = temporal.moment_of(operand.value)
+    moment = moment_of(operand.value)
     return moment is not None and not (moment.hour or moment.minute or moment.second or moment.microsecond)
 
 
@@ -146,11 +137,9 @@ def sortable(operand: Typed) -> str:
     """SQL that sorts, groups and tells apart as MySQL does. Stored columns carry their collation themselves."""
     kind = operand.type.kind
     if kind is Kind.JSON:
-        raise not_supported(
-            "sorting by JSON on the embedded SQLite data source", "sort by a text or a number"
-        )
+        raise PLACE.refusal("sorting by JSON", "sort by a text or a number")
     if kind is Kind.TIME:
-        raise not_supported("sorting by TIME on the embedded SQLite data source", "use DATETIME")
+        raise PLACE.refusal("sorting by TIME", "use DATETIME")
     if operand.origin is not None:
         return operand.sql
     if kind is Kind.TEXT:

@@ -15,9 +15,10 @@ from random import Random
 from typing import TypeVar
 
 from dbmesh.backend.connection import Flavour, Home, Receiver
-from dbmesh.backend.sqlite import variables
-from dbmesh.backend.sqlite.database import Database, Done, Rows
+from dbmesh.backend.sqlite.database import Database, Rows
 from dbmesh.backend.state import SessionState
+from dbmesh.backend.transpile import variables
+from dbmesh.backend.transpile.answers import Done
 from dbmesh.errors import DATA_SOURCE_LOST, INTERNAL, INVALID_TEXT, MeshError, ShardError
 from dbmesh.model import TableSchema
 from dbmesh.sql.user_values import plain_literal

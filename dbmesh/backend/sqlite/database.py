@@ -11,15 +11,16 @@ import datetime
 import re
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from sqlglot import exp
 
-from dbmesh.backend.sqlite import metadata, names, schema, types, variables
-from dbmesh.backend.sqlite.coerce import Coercion, Stored
+from dbmesh.backend.sqlite import names
+from dbmesh.backend.sqlite.catalog import CREATE_CATALOG, read_tables
+from dbmesh.backend.sqlite.constants import known
 from dbmesh.backend.sqlite.errors import (
     COMPUTED,
     breaks_reference,
@@ -29,13 +30,17 @@ from dbmesh.backend.sqlite.errors import (
     violated_key,
 )
 from dbmesh.backend.sqlite.functions import Functions
-from dbmesh.backend.sqlite.inference import known
 from dbmesh.backend.sqlite.insert_template import InsertTemplates
-from dbmesh.backend.sqlite.scope import Scope, Typed
-from dbmesh.backend.sqlite.selects import Selects, TableFinder, definitions, select_list_texts
+from dbmesh.backend.sqlite.place import PLACE
+from dbmesh.backend.sqlite.selects import Selects
 from dbmesh.backend.sqlite.table_changes import TableChanges
 from dbmesh.backend.sqlite.writes import Change, Insert, Writes
 from dbmesh.backend.transcode import Printer, printer_of, rows_payloads
+from dbmesh.backend.transpile import metadata, types, variables
+from dbmesh.backend.transpile.answers import Done
+from dbmesh.backend.transpile.coerce import Coercion, Stored
+from dbmesh.backend.transpile.scope import Scope, Typed
+from dbmesh.backend.transpile.selects import UNNAMED, definitions, select_list_texts
 from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError, not_supported
 from dbmesh.model import TableSchema
 from dbmesh.sql.fingerprint import fingerprint
@@ -46,15 +51,13 @@ from dbmesh.wire.packets import ColumnDefinition
 BATCH_ROWS = 1_000
 BUSY_SECONDS = 10.0
 CACHED_SELECTS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A statement without rows."""
-
-    affected_rows: int = 0
-    last_insert_id: int = 0
-    info: str = ""
+_VERSION = "8.0.36-dbmesh-sqlite"
+_SETTINGS: Mapping[str, Stored] = {
+    **variables.DEFAULTS,
+    **dict.fromkeys(("transaction_isolation", "tx_isolation"), "SERIALIZABLE"),
+    "version": _VERSION,
+    "version_comment": "dbmesh embedded SQLite",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +88,9 @@ class Database:
         self._functions.install(self._sqlite)
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
             self._sqlite.execute(f"PRAGMA {pragma}").fetchall()
-        self._sqlite.execute(schema.CREATE_CATALOG)
+        self._sqlite.execute(CREATE_CATALOG)
         self._version = -1
-        self._tables = schema.read_tables(self._sqlite)
+        self._tables = read_tables(self._sqlite)
         self._selects: OrderedDict[str, _CachedSelect] = OrderedDict()
         self._inserts = InsertTemplates()
         self._consulted = False
@@ -172,9 +175,7 @@ class Database:
         if isinstance(tree, exp.Describe):
             return self._describe(tree)
         if isinstance(tree, exp.Set | exp.Command) and first == "SET":
-            raise not_supported(
-                "this SET on the embedded SQLite data source", "set one plain value at a time"
-            )
+            raise PLACE.refusal("this SET", "set one plain value at a time")
         return self._ddl(tree)
 
     def _insert_again(self, sql: str) -> Done | None:
@@ -193,7 +194,7 @@ class Database:
         """Another connection may have changed the tables."""
         version = self._sqlite.execute("PRAGMA schema_version").fetchone()[0]
         if version != self._version:
-            self._tables = schema.read_tables(self._sqlite)
+            self._tables = read_tables(self._sqlite)
             self._selects.clear()
             self._inserts.clear()
             self._version = version
@@ -202,13 +203,11 @@ class Database:
 
     def _compiler(self) -> Selects:
         self._consulted = False
-        return Selects(self, TableFinder(self._tables, self.name))
+        return Selects(self, self._tables, self.name)
 
     def _select(self, sql: str, tree: exp.Expression) -> Rows:
         if "information_schema" in sql.lower():
-            raise not_supported(
-                "information_schema on the embedded SQLite data source", "use SHOW and DESCRIBE"
-            )
+            raise PLACE.refusal("information_schema", "use SHOW and DESCRIBE")
         text, columns = self._compiler().compile(tree, None, select_list_texts(sql))
         select = _CachedSelect(text, definitions(columns, self.name))
         rows = self._rows(select)
@@ -235,7 +234,7 @@ class Database:
             self._row_count = -1
 
     def _metadata(self) -> metadata.Metadata:
-        return metadata.Metadata(self.name, self._tables, {**variables.DEFAULTS, **self.settings})
+        return metadata.Metadata(self.name, self._tables, {**_SETTINGS, **self.settings})
 
     def _metadata_rows(self, answer: metadata.Answer) -> Rows:
         titles, rows = answer
@@ -251,9 +250,7 @@ class Database:
 
     def _describe(self, tree: exp.Describe) -> Rows:
         if not isinstance(tree.this, exp.Table) or tree.args.get("style") or tree.expressions:
-            raise not_supported(
-                "EXPLAIN of a statement on the embedded SQLite data source", "use DESCRIBE table"
-            )
+            raise PLACE.refusal("EXPLAIN of a statement", "use DESCRIBE table")
         return self._metadata_rows(
             self._metadata().columns(self._metadata().table(tree.this.name), None, full=False)
         )
@@ -264,7 +261,7 @@ class Database:
         if self._read_only:
             raise ShardError(1792, "25006", "Cannot execute statement in a READ ONLY transaction.")
         selects = self._compiler()
-        done = work(Writes(self, selects, TableFinder(self._tables, self.name), found_rows=self.found_rows))
+        done = work(Writes(self, selects, found_rows=self.found_rows))
         self._row_count = done.affected_rows
         return done
 
@@ -296,9 +293,7 @@ class Database:
     def _delete_replaced(self, insert: Insert) -> int:
         """REPLACE counts the rows it deletes; a row that stays as it is is not one of them."""
         if insert.rows is None:
-            raise not_supported(
-                "REPLACE … SELECT on the embedded SQLite data source", "REPLACE with plain values"
-            )
+            raise PLACE.refusal("REPLACE … SELECT", "REPLACE with plain values")
         deleted, table, quoted = 0, insert.table, names.name(insert.table.name)
         seen: set[tuple[Stored, ...]] = set()
         for row in insert.rows:
@@ -445,7 +440,7 @@ class Database:
         """SET TRANSACTION …: every transaction here is serializable, which is at least what was asked for."""
         if "TRANSACTION" in [word.upper() for word in words[1:3]]:
             return Done()
-        raise not_supported("this SET on the embedded SQLite data source", "set it on the session")
+        raise PLACE.refusal("this SET", "set it on the session")
 
     # ------------------------------------------------------------------ Environment
 
@@ -457,14 +452,14 @@ class Database:
         lowered = name.lower()
         if lowered in self.settings:
             return self.settings[lowered]
-        if lowered not in variables.DEFAULTS:
+        if lowered not in _SETTINGS:
             raise MeshError(UNKNOWN_VARIABLE, name=name)
-        return variables.DEFAULTS[lowered]
+        return _SETTINGS[lowered]
 
     def information(self, name: str) -> Typed | None:
         """See `Environment`."""
         answers: dict[str, Stored] = {
-            "VERSION": variables.VERSION,
+            "VERSION": _VERSION,
             "DATABASE": self.name,
             "SCHEMA": self.name,
             "USER": "root@localhost",
@@ -480,8 +475,8 @@ class Database:
 
     def subquery(self, query: exp.Expression, scope: Scope) -> tuple[str, list[Typed]]:
         """See `Environment`."""
-        selects = Selects(self, TableFinder(self._tables, self.name))
-        sql, columns = selects.compile(query, scope, [f"c{index}" for index in range(99)])
+        selects = Selects(self, self._tables, self.name)
+        sql, columns = selects.compile(query, scope, UNNAMED)
         return sql, [column for _, column in columns]
 
     def register(self, coercion: Coercion) -> str:

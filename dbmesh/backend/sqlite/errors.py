@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from dbmesh.backend.sqlite.coerce import Stored
-from dbmesh.backend.sqlite.schema import Table
+from dbmesh.backend.transpile.coerce import Stored
+from dbmesh.backend.transpile.schema import Table
 from dbmesh.errors import QUERY_INTERRUPTED, MeshError, ShardError
 
 _UNIQUE = re.compile(r"UNIQUE constraint failed: (.+)")

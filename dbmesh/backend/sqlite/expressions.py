@@ -12,15 +12,19 @@ from typing import Protocol, cast
 
 from sqlglot import exp
 
-from dbmesh.backend.sqlite import names, types
-from dbmesh.backend.sqlite.calls import FUNCTION_READERS, Call, call_of
-from dbmesh.backend.sqlite.coerce import Coercion, Stored
-from dbmesh.backend.sqlite.collation import TEXT_COLLATIONS
-from dbmesh.backend.sqlite.comparisons import as_number, common_collation, compared, condition, sortable
-from dbmesh.backend.sqlite.inference import arithmetic_type, common_type, known, literal
-from dbmesh.backend.sqlite.scope import Scope, Typed
-from dbmesh.backend.sqlite.types import BOOLEAN, COUNT, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
-from dbmesh.errors import MeshError, ShardError, not_supported
+from dbmesh.backend.sqlite import names
+from dbmesh.backend.sqlite.calls import FUNCTION_READERS
+from dbmesh.backend.sqlite.comparisons import as_number, compared, condition, sortable
+from dbmesh.backend.sqlite.constants import known, literal
+from dbmesh.backend.sqlite.place import PLACE
+from dbmesh.backend.transpile import types
+from dbmesh.backend.transpile.calls import Call, call_of
+from dbmesh.backend.transpile.coerce import Coercion, Stored
+from dbmesh.backend.transpile.collations import TEXT_COLLATIONS
+from dbmesh.backend.transpile.inference import arithmetic_type, common_collation, common_type
+from dbmesh.backend.transpile.scope import Scope, Typed
+from dbmesh.backend.transpile.types import BOOLEAN, COUNT, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
+from dbmesh.errors import ShardError
 
 _COMPARISONS: Mapping[type, str] = {
     exp.EQ: "=",
@@ -70,15 +74,6 @@ class Environment(Protocol):
         ...
 
 
-def refused(node: exp.Expression) -> MeshError:
-    """The refusal of a form nobody handles."""
-    shown = node.sql("mysql")[:60]
-    return not_supported(
-        f"{type(node).__name__} ({shown}) on the embedded SQLite data source",
-        "use a MySQL or MariaDB data source",
-    )
-
-
 class Expressions:
     """Compiles the expressions of one statement. `values` answers VALUES(column) of ON DUPLICATE KEY UPDATE; `nested`
     compiles subqueries where the statement has names of its own for them."""
@@ -103,7 +98,7 @@ class Expressions:
         call = call_of(node)
         if call is not None:
             return self._call(call, scope)
-        raise refused(node)
+        raise PLACE.refused(node)
 
     def condition(self, node: exp.Expression, scope: Scope) -> str:
         """An expression as a truth value."""
@@ -113,7 +108,7 @@ class Expressions:
 
     def _column(self, node: exp.Expression, scope: Scope) -> Typed:
         if isinstance(node.this, exp.Star):
-            raise refused(node)
+            raise PLACE.refused(node)
         return scope.resolve(node.name, node.text("table") or None)
 
     def _identifier(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -138,7 +133,7 @@ class Expressions:
 
     def _introducer(self, node: exp.Expression, scope: Scope) -> Typed:
         if str(node.this).lower() not in ("_utf8mb4", "_utf8", "_utf8mb3"):
-            raise refused(node)
+            raise PLACE.refused(node)
         return self.compile(node.expression, scope)
 
     def _national(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -160,13 +155,13 @@ class Expressions:
         if isinstance(node.this, exp.Tuple):
             return self._row_comparison(node, scope)
         if isinstance(node.expression, exp.Any | exp.All):
-            raise refused(node)
+            raise PLACE.refused(node)
         left, right = self.compile(node.this, scope), self.compile(node.expression, scope)
         return compared(_COMPARISONS[type(node)], left, right)
 
     def _row_comparison(self, node: exp.Expression, scope: Scope) -> Typed:
         if not isinstance(node, exp.EQ) or not isinstance(node.expression, exp.Tuple):
-            raise refused(node)
+            raise PLACE.refused(node)
         pairs = zip(node.this.expressions, node.expression.expressions, strict=True)
         parts = [
             compared("=", self.compile(left, scope), self.compile(right, scope)).sql for left, right in pairs
@@ -243,7 +238,7 @@ class Expressions:
             return Typed(
                 f"({condition(inner)} IS {word})", replace(BOOLEAN, not_null=True), aggregate=inner.aggregate
             )
-        raise refused(node)
+        raise PLACE.refused(node)
 
     def _between(self, node: exp.Expression, scope: Scope) -> Typed:
         value = self.compile(node.this, scope)
@@ -265,7 +260,7 @@ class Expressions:
         left = self.compile(value, scope)
         members = [self.compile(member, scope) for member in node.expressions]
         if not members:
-            raise refused(node)
+            raise PLACE.refused(node)
         if left.type.kind is Kind.INTEGER and all(
             m.constant and isinstance(m.value, int | None) for m in members
         ):
@@ -291,8 +286,8 @@ class Expressions:
             return Typed(f"({left.sql} COLLATE {common_collation(left, columns[0])} IN ({sql}))", BOOLEAN)
         if kinds in ({Kind.INTEGER}, {Kind.DATE}):
             return Typed(f"({left.sql} IN ({sql}))", BOOLEAN)
-        raise not_supported(
-            "IN (SELECT …) between these types on the embedded SQLite data source",
+        raise PLACE.refusal(
+            "IN (SELECT …) between these types",
             "compare integers or texts",
         )
 
@@ -303,8 +298,8 @@ class Expressions:
     def _scalar_query(self, node: exp.Expression, scope: Scope) -> Typed:
         query = node.this
         if not isinstance(query, exp.Select) or not _gives_one_row(query):
-            raise not_supported(
-                "a subquery for a value that may have several rows, on the embedded SQLite data source",
+            raise PLACE.refusal(
+                "a subquery for a value that may have several rows",
                 "add LIMIT 1, aggregate without GROUP BY, or join the table",
             )
         sql, columns = self._nested(query, scope)
@@ -322,7 +317,7 @@ class Expressions:
 
     def _escape(self, node: exp.Expression, scope: Scope) -> Typed:
         if not isinstance(node.this, exp.Like) or len(node.expression.name) != 1:
-            raise refused(node)
+            raise PLACE.refused(node)
         return self._like(node.this, scope, node.expression.name)
 
     def _regexp(self, node: exp.Expression, scope: Scope) -> Typed:
@@ -333,7 +328,7 @@ class Expressions:
         collation = node.expression.name.lower()
         inner = self.compile(node.this, scope)
         if collation not in TEXT_COLLATIONS or inner.type.kind is not Kind.TEXT:
-            raise refused(node)
+            raise PLACE.refused(node)
         return Typed(f"({inner.sql} COLLATE {collation})", replace(inner.type, collation=collation))
 
     # ------------------------------------------------------------------ choices
@@ -379,7 +374,7 @@ class Expressions:
         parts = [self.compile(part, scope) for part in (node.this, *node.expressions)]
         kinds = {part.type.kind for part in parts}
         if not kinds <= {Kind.INTEGER, Kind.DOUBLE} and kinds not in ({Kind.DATE}, {Kind.TEXT}):
-            raise refused(node)
+            raise PLACE.refused(node)
         name = "max" if isinstance(node, exp.Greatest) else "min"
         first = f" COLLATE {common_collation(*parts)}" if kinds == {Kind.TEXT} else ""
         arguments = ", ".join(part.sql + (first if part is parts[0] else "") for part in parts)
@@ -401,7 +396,7 @@ class Expressions:
             return Typed(f"CAST({as_number(inner).sql} AS REAL)", DOUBLE, aggregate=inner.aggregate)
         declared = {"DECIMAL": "decimal", "DATE": "date", "DATETIME": "datetime", "TIME": "time"}.get(name)
         if declared is None:
-            raise refused(node)
+            raise PLACE.refused(node)
         arguments = ",".join(part.name for part in target.expressions)
         kind = types.declared(declared + (f"({arguments})" if arguments else ""))[1]
         if declared == "decimal" and inner.type.kind is Kind.TEXT:
@@ -437,9 +432,7 @@ class Expressions:
             return found
         reader = FUNCTION_READERS.get(call.name)
         if reader is None:
-            raise not_supported(
-                f"{call.name}() on the embedded SQLite data source", "use a MySQL or MariaDB data source"
-            )
+            raise PLACE.refusal(f"{call.name}()", "use a MySQL or MariaDB data source")
         arguments = [self.compile(argument, scope) for argument in call.arguments]
         typed = reader(call, arguments)
         return replace(typed, aggregate=any(argument.aggregate for argument in arguments))
@@ -450,8 +443,8 @@ class Expressions:
             return Typed("count(*)", COUNT, aggregate=True)
         if isinstance(inner, exp.Distinct):
             if len(inner.expressions) != 1:
-                raise not_supported(
-                    "COUNT(DISTINCT a, b) on the embedded SQLite data source",
+                raise PLACE.refusal(
+                    "COUNT(DISTINCT a, b)",
                     "count the rows of SELECT DISTINCT a, b",
                 )
             return Typed(
@@ -473,9 +466,7 @@ class Expressions:
         argument, distinct = self._aggregated(node, scope)
         number = as_number(argument)
         if distinct:
-            raise not_supported(
-                "AVG(DISTINCT) on the embedded SQLite data source", "average a SELECT DISTINCT"
-            )
+            raise PLACE.refusal("AVG(DISTINCT)", "average a SELECT DISTINCT")
         if number.type.kind is Kind.DOUBLE:
             return Typed(f"avg({number.sql})", DOUBLE, aggregate=True)
         decimals = min(number.type.decimals + 4, 30)
@@ -484,7 +475,7 @@ class Expressions:
 
     def _min_max(self, node: exp.Expression, scope: Scope) -> Typed:
         if node.expressions:
-            raise refused(node)
+            raise PLACE.refused(node)
         argument, _ = self._aggregated(node, scope)
         name = "min" if isinstance(node, exp.Min) else "max"
         return Typed(f"{name}({sortable(argument)})", replace(argument.type, not_null=False), aggregate=True)
@@ -493,7 +484,7 @@ class Expressions:
         inner = node.this
         if isinstance(inner, exp.Distinct):
             if len(inner.expressions) != 1:
-                raise refused(node)
+                raise PLACE.refused(node)
             return self.compile(inner.expressions[0], scope), "DISTINCT "
         return self.compile(inner, scope), ""
 

@@ -13,15 +13,9 @@ from random import Random
 from uuid import UUID
 
 from dbmesh.backend.sqlite import arithmetic, strings, temporal
-from dbmesh.backend.sqlite.coerce import Coercion, Stored, moment_text
-from dbmesh.backend.sqlite.collation import (
-    BINARY,
-    DECIMAL,
-    GENERAL_CI,
-    TextOrder,
-    compare_decimals,
-    compare_padded,
-)
+from dbmesh.backend.sqlite.collation import DECIMAL, TextOrder, compare_decimals, compare_padded
+from dbmesh.backend.transpile.coerce import Coercion, Stored, moment_text
+from dbmesh.backend.transpile.collations import BINARY, GENERAL_CI
 from dbmesh.errors import MeshError, ShardError
 
 

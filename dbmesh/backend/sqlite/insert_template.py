@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from dbmesh.backend.sqlite import names
-from dbmesh.backend.sqlite.coerce import Coercion, Stored
-from dbmesh.backend.sqlite.inference import literal
-from dbmesh.backend.sqlite.schema import Column
-from dbmesh.backend.sqlite.scope import Typed
-from dbmesh.backend.sqlite.types import NULL
+from dbmesh.backend.sqlite.constants import literal
 from dbmesh.backend.sqlite.writes import Insert, stored_constant
+from dbmesh.backend.transpile.coerce import Coercion, Stored
+from dbmesh.backend.transpile.schema import Column
+from dbmesh.backend.transpile.scope import Typed
+from dbmesh.backend.transpile.types import NULL
 from dbmesh.sql.fingerprint import Fingerprint, RowSet
 from dbmesh.sql.literals import decode_literal
 

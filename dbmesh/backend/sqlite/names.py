@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from dbmesh.backend.sqlite.coerce import Stored
-
-
-def name(identifier: str) -> str:
-    """A quoted identifier."""
-    return '"' + identifier.replace('"', '""') + '"'
+from dbmesh.backend.transpile.coerce import Stored
+from dbmesh.backend.transpile.names import name as name
 
 
 def literal(value: Stored) -> str:

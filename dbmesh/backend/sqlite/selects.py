@@ -1,471 +1,67 @@
-"""SELECT in SQLite's dialect, with the columns a MySQL server would describe.
-
-Decides clauses, names in scope, column names and definitions. Locking clauses are dropped: a transaction of the
-embedded data source already holds the only write lock. Recursive common table expressions, window functions and
-ROLLUP are refused.
-"""
+"""SELECT in SQLite's dialect. Locking clauses are dropped: a transaction already holds the only write lock."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.tokenizer_core import Token, TokenType
 
-from dbmesh.backend.sqlite import names, types
 from dbmesh.backend.sqlite.comparisons import compared, sortable
-from dbmesh.backend.sqlite.expressions import Environment, Expressions, refused
-from dbmesh.backend.sqlite.schema import Table
-from dbmesh.backend.sqlite.scope import Scope, Source, Typed
-from dbmesh.backend.sqlite.types import Kind
-from dbmesh.errors import ShardError, not_supported
-from dbmesh.wire.packets import ColumnDefinition
-
-_CLAUSES = frozenset(
-    {
-        "expressions",
-        "from_",
-        "joins",
-        "where",
-        "group",
-        "having",
-        "order",
-        "limit",
-        "offset",
-        "distinct",
-        "locks",
-    }
-)
-_HARMLESS = frozenset(
-    {"SQL_NO_CACHE", "SQL_CACHE", "HIGH_PRIORITY", "STRAIGHT_JOIN", "SQL_SMALL_RESULT", "SQL_BIG_RESULT"}
-)
-Named = list[tuple[str, Typed]]
+from dbmesh.backend.sqlite.expressions import Environment, Expressions
+from dbmesh.backend.sqlite.place import PLACE
+from dbmesh.backend.transpile import selects
+from dbmesh.backend.transpile.schema import Table
+from dbmesh.backend.transpile.scope import Scope, Source, Typed
+from dbmesh.backend.transpile.selects import Named
+from dbmesh.backend.transpile.types import Kind
 
 
-class Selects:
-    """Compiles the SELECTs of one statement. `tables` finds a stored table or raises 1146."""
+class Selects(selects.Selects[Table]):
+    """Compiles the SELECTs of one statement."""
 
-    def __init__(self, environment: Environment, tables: TableFinder) -> None:
-        self.expressions = Expressions(environment, nested=self._nested)
-        self._tables = tables
-        self._common: dict[str, tuple[str, Named]] = {}
+    place = PLACE
+    sides = ("LEFT",)
+    volatile = ("mysql_rand(", "mysql_uuid(")
 
-    def compile(
-        self, query: exp.Expression, parent: Scope | None, texts: Sequence[str] | None
-    ) -> tuple[str, Named]:
-        """SQL and named columns. `texts` are the source texts of the select list where they are known."""
-        if isinstance(query, exp.Subquery) and not query.args.get("alias"):
-            return self.compile(query.this, parent, texts)
-        common = query.args.get("with_")
-        if common is not None:
-            return self._with(common, query, parent, texts)
-        if isinstance(query, exp.Union):
-            return self._union(query, parent, texts)
-        if not isinstance(query, exp.Select):
-            raise refused(query)
-        for name, value in query.args.items():
-            if name == "operation_modifiers" and all(str(word).upper() in _HARMLESS for word in value or ()):
-                continue
-            if value and name not in _CLAUSES:
-                raise refused(value if isinstance(value, exp.Expression) else query)
-        return self._select(query, parent, texts)
+    def __init__(self, environment: Environment, tables: Mapping[str, Table], database: str) -> None:
+        super().__init__(tables, database)
+        self.expressions = Expressions(environment, nested=self.nested)
 
-    def _nested(self, query: exp.Expression, scope: Scope) -> tuple[str, list[Typed]]:
-        sql, columns = self.compile(query, scope, [f"c{index}" for index in range(99)])
-        return sql, [column for _, column in columns]
-
-    def _with(
-        self, common: exp.With, query: exp.Expression, parent: Scope | None, texts: Sequence[str] | None
-    ) -> tuple[str, Named]:
-        """Common table expressions stand where their names do, as derived tables; each sees those before it."""
-        if common.args.get("recursive"):
-            raise refused(common)
-        outer = self._common
-        try:
-            for part in common.expressions:
-                given = part.args["alias"].columns
-                sql, columns = self.compile(part.this, None, [name.name for name in given] or None)
-                if any(volatile in sql for volatile in ("mysql_rand(", "mysql_uuid(")):
-                    raise refused(common)
-                if given:
-                    if len(given) != len(columns):
-                        raise ShardError(
-                            1353,
-                            "HY000",
-                            "In definition of view, derived table or common table expression, SELECT list and "
-                            "column names list have different column counts",
-                        )
-                    columns = [(name.name, column) for name, (_, column) in zip(given, columns, strict=True)]
-                self._common = {**self._common, part.alias.lower(): (sql, columns)}
-            bare = query.copy()
-            bare.set("with_", None)
-            return self.compile(bare, parent, texts)
-        finally:
-            self._common = outer
-
-    def _select(
-        self, query: exp.Select, parent: Scope | None, texts: Sequence[str] | None
-    ) -> tuple[str, Named]:
-        scope = Scope(parent=parent)
-        source = self._from(query, scope)
-        columns = self._columns(query, scope, texts)
-        distinct = query.args.get("distinct")
-        if distinct is not None and distinct.args.get("on"):
-            raise refused(query)
-        shown = [sortable(column) if distinct is not None else column.sql for _, column in columns]
-        parts = [f"SELECT {'DISTINCT ' if distinct is not None else ''}"]
-        parts.append(", ".join(f"{sql} AS {names.name(f'c{index}')}" for index, sql in enumerate(shown)))
-        parts.append(source)
-        where = query.args.get("where")
-        if where is not None:
-            scope.place = "where clause"
-            parts.append(f" WHERE {self.expressions.condition(where.this, scope)}")
-        scope.aliases = {name.lower(): column for name, column in reversed(columns)}
-        parts.append(self._grouping(query, scope, columns))
-        parts.append(self._order(query, scope, columns, distinct=distinct is not None))
-        parts.append(limit_sql(query))
-        return "".join(parts), columns
-
-    # ------------------------------------------------------------------ FROM
-
-    def _from(self, query: exp.Select, scope: Scope) -> str:
-        start = query.args.get("from_")
-        if start is None or (isinstance(start.this, exp.Table) and start.this.name.upper() == "DUAL"):
-            return ""
-        parts = [" FROM ", self._source(start.this, scope)]
-        joins = (*start.this.args.get("joins", ()), *query.args.get("joins", ()))
-        parts.extend(self._join(join, scope) for join in joins)
-        return "".join(parts)
-
-    def _join(self, join: exp.Join, scope: Scope) -> str:
-        side, kind = (join.args.get("side") or "").upper(), (join.args.get("kind") or "").upper()
-        if (
-            join.args.get("method")
-            or side not in ("", "LEFT")
-            or kind not in ("", "INNER", "CROSS", "OUTER", "STRAIGHT")
-        ):
-            raise refused(join)
-        word = "LEFT JOIN" if side else "JOIN"
-        table = self._source(join.this, scope)
-        joined = scope.sources[-1]
-        using, on = join.args.get("using"), join.args.get("on")
-        scope.place = "on clause"
-        try:
-            if using:
-                return f" {word} {table} ON {self._using(using, scope)}"
-            condition = "" if on is None else f" ON {self.expressions.condition(on, scope)}"
-        finally:
-            scope.place = "field list"
-            if side:
-                scope.sources[-1] = _nullable(joined)
-        return f" {word} {table}{condition}"
-
-    def _using(self, using: Sequence[exp.Expression], scope: Scope) -> str:
-        if len(scope.sources) != 2:
-            raise not_supported(
-                "USING in a join of three tables on the embedded SQLite data source", "write ON"
-            )
-        left, right = scope.sources
-        shared = [name.name.lower() for name in using]
-        scope.merged |= frozenset(shared)
-        parts = []
-        for name in shared:
-            sides = [
-                {known.lower(): column for known, column in source.columns}.get(name)
-                for source in (left, right)
-            ]
-            if sides[0] is None or sides[1] is None:
-                raise ShardError(1054, "42S22", f"Unknown column '{name}' in 'from clause'")
-            parts.append(compared("=", sides[0], sides[1]).sql)
-        return " AND ".join(parts)
-
-    def _source(self, node: exp.Expression, scope: Scope) -> str:
-        if isinstance(node, exp.Subquery):
-            return self._derived(node, scope)
-        if not isinstance(node, exp.Table) or node.args.get("partition") or node.args.get("pivots"):
-            raise refused(node)
-        common = self._common.get(node.name.lower()) if not node.text("db") else None
-        if common is not None:
-            return self._placed(*common, node.alias or node.name, scope)
-        table = self._tables(node)
-        alias = node.alias or table.name
-        _check_unique(alias, scope)
-        scope.sources.append(Source.of_table(table, alias))
-        return f"{names.name(table.name)} AS {names.name(alias)}"
-
-    def _derived(self, node: exp.Subquery, scope: Scope) -> str:
-        alias = node.alias
-        if not alias:
-            raise ShardError(1248, "42000", "Every derived table must have its own alias")
-        if node.args["alias"].args.get("columns"):
-            raise refused(node)
-        return self._placed(*self.compile(node.this, None, None), alias, scope)
-
-    def _placed(self, sql: str, columns: Named, alias: str, scope: Scope) -> str:
-        _check_unique(alias, scope)
-        quoted = names.name(alias)
-        scope.sources.append(
-            Source(
-                alias,
-                tuple(
-                    (name, Typed(f"{quoted}.{names.name(f'c{i}')}", c.type, derived=alias))
-                    for i, (name, c) in enumerate(columns)
-                ),
-            )
-        )
-        return f"({sql}) AS {quoted}"
-
-    # ------------------------------------------------------------------ select list
-
-    def _columns(self, query: exp.Select, scope: Scope, texts: Sequence[str] | None) -> Named:
-        columns: Named = []
-        for index, node in enumerate(query.expressions):
-            if isinstance(node, exp.Star):
-                columns.extend(self._star(scope))
-            elif isinstance(node, exp.Column) and isinstance(node.this, exp.Star):
-                columns.extend(scope.source(node.text("table")).columns)
-            else:
-                text = texts[index] if texts is not None and index < len(texts) else None
-                columns.append((_name(node, text), self.expressions.compile(node.unalias(), scope)))
-        return columns
-
-    def _star(self, scope: Scope) -> Named:
-        if not scope.sources:
-            raise ShardError(1096, "HY000", "No tables used")
-        seen: set[str] = set()
-        merged: Named = []
-        rest: Named = []
-        for source in scope.sources:
-            for name, column in source.columns:
-                if name.lower() not in scope.merged:
-                    rest.append((name, column))
-                elif name.lower() not in seen:
-                    seen.add(name.lower())
-                    merged.append((name, column))
-        return merged + rest
-
-    # ------------------------------------------------------------------ the clauses behind WHERE
-
-    def _grouping(self, query: exp.Select, scope: Scope, columns: Named) -> str:
-        out = ""
-        group, having = query.args.get("group"), query.args.get("having")
-        if group is not None:
-            if any(group.args.get(key) for key in ("rollup", "cube", "grouping_sets", "totals", "all")):
-                raise refused(group)
-            scope.place = "group statement"
-            keys = [self._key(node, scope, columns) for node in group.expressions]
-            out += f" GROUP BY {', '.join(map(sortable, keys))}"
-        if having is not None:
-            scope.place, scope.alias_first = "having clause", True
-            out += f" HAVING {self.expressions.condition(having.this, scope)}"
-        return out
-
-    def _key(self, node: exp.Expression, scope: Scope, columns: Named) -> Typed:
-        if isinstance(node, exp.Literal) and not node.is_string:
-            position = int(node.name)
-            if not 1 <= position <= len(columns):
-                raise ShardError(1054, "42S22", f"Unknown column '{position}' in '{scope.place}'")
-            return columns[position - 1][1]
+    def value(self, node: exp.Expression, scope: Scope) -> Typed:
+        """See `transpile.selects`."""
         return self.expressions.compile(node, scope)
 
-    def _order(self, query: exp.Expression, scope: Scope, columns: Named, *, distinct: bool) -> str:
-        order = query.args.get("order")
-        if order is None:
-            return ""
-        scope.place, scope.alias_first = "order clause", True
-        parts = []
-        for item in order.expressions:
-            key = self._key(item.this, scope, columns)
-            if key.constant:
-                continue
-            if distinct and all(key.sql != column.sql for _, column in columns):
-                raise not_supported(
-                    "SELECT DISTINCT ordered by what it does not select, on the embedded SQLite data source",
-                    "select the sort key too",
-                )
-            parts.append(sortable(key) + (" DESC" if item.args.get("desc") else ""))
-        return f" ORDER BY {', '.join(parts)}" if parts else ""
+    def condition(self, node: exp.Expression, scope: Scope) -> str:
+        """See `transpile.selects`."""
+        return self.expressions.condition(node, scope)
 
-    def _union(
-        self, query: exp.Union, parent: Scope | None, texts: Sequence[str] | None
-    ) -> tuple[str, Named]:
-        left, columns = self.compile(query.this, parent, texts)
-        right, others = self.compile(query.expression, parent, None if texts is None else [""] * 99)
-        if len(columns) != len(others):
-            raise ShardError(1222, "21000", "The used SELECT statements have a different number of columns")
-        for (_, one), (_, other) in zip(columns, others, strict=True):
-            if Kind.NULL not in (one.type.kind, other.type.kind) and one.type.kind is not other.type.kind:
-                raise not_supported(
-                    "UNION of columns of different types on the embedded SQLite data source",
-                    "CAST them to one type",
-                )
-        if not isinstance(query, exp.Union):
-            raise refused(query)
-        if any(column.type.kind in (Kind.TEXT, Kind.DECIMAL) for _, column in columns) and query.args.get(
-            "distinct"
-        ):
-            raise not_supported(
-                "UNION of texts on the embedded SQLite data source",
-                "use UNION ALL, or DISTINCT in one SELECT",
-            )
-        word = "UNION" if query.args.get("distinct") else "UNION ALL"
-        merged: Named = []
-        for index, ((name, one), (_, other)) in enumerate(zip(columns, others, strict=True)):
-            kind = other.type if one.type.kind is Kind.NULL else one.type
-            kind = replace(
-                kind,
-                length=max(one.type.length, other.type.length),
-                decimals=max(one.type.decimals, other.type.decimals),
-                not_null=one.type.not_null and other.type.not_null,
-            )
-            merged.append((name, Typed(f"u.{names.name(f'c{index}')}", kind)))
-        scope = Scope([Source("u", tuple(merged))], aliases=dict(merged))
-        sql = f"SELECT * FROM (SELECT * FROM ({left}) {word} SELECT * FROM ({right})) AS u"
-        return sql + self._order(query, scope, merged, distinct=False) + limit_sql(query), merged
+    def equality(self, left: Typed, right: Typed) -> str:
+        """See `transpile.selects`."""
+        return compared("=", left, right).sql
 
+    def sortable(self, column: Typed) -> str:
+        """See `transpile.selects`."""
+        return sortable(column)
 
-class TableFinder:
-    """Finds stored tables by their nodes."""
+    def group_key(self, key: Typed) -> str:
+        """See `transpile.selects`."""
+        return sortable(key)
 
-    def __init__(self, tables: Mapping[str, Table], database: str) -> None:
-        self._tables = tables
-        self._database = database
+    def sort_key(self, key: Typed, *, descending: bool) -> str:
+        """See `transpile.selects`."""
+        return sortable(key) + (" DESC" if descending else "")
 
-    def __call__(self, node: exp.Expression) -> Table:
-        """The table. Raises ShardError 1146, or MeshError for another schema."""
-        schema = node.text("db")
-        if schema and schema.lower() != self._database.lower():
-            raise not_supported(
-                f"tables of schema {schema} on the embedded SQLite data source",
-                "use SHOW, or a MySQL data source",
-            )
-        table = self._tables.get(node.name.lower())
-        if table is None:
-            raise ShardError(1146, "42S02", f"Table '{self._database}.{node.name}' doesn't exist")
-        return table
+    def source_of(self, table: Table, alias: str) -> Source:
+        """See `transpile.selects`."""
+        return Source.of_table(table, alias)
 
+    def united(self, left: str, right: str, columns: Named, *, distinct: bool) -> str:
+        """Refuses DISTINCT where SQLite would tell texts and decimals apart by their bytes."""
+        if distinct and any(column.type.kind in (Kind.TEXT, Kind.DECIMAL) for _, column in columns):
+            raise self.place.refusal("UNION of texts", "use UNION ALL, or DISTINCT in one SELECT")
+        word = "UNION" if distinct else "UNION ALL"
+        return f"SELECT * FROM ({left}) {word} SELECT * FROM ({right})"
 
-def limit_sql(query: exp.Expression) -> str:
-    """LIMIT and OFFSET."""
-    limit, offset = query.args.get("limit"), query.args.get("offset")
-    if limit is None:
+    def lock(self, lock: exp.Lock) -> str:
+        """See the module's docstring."""
         return ""
-    skipped = offset.expression if offset is not None else limit.args.get("offset")
-    numbers = [limit.expression, *([skipped] if skipped is not None else [])]
-    if not all(isinstance(number, exp.Literal) and not number.is_string for number in numbers):
-        raise refused(limit)
-    counts = [min(int(number.name), 2**63 - 1) for number in numbers]
-    return f" LIMIT {counts[0]}" + (f" OFFSET {counts[1]}" if len(counts) > 1 else "")
-
-
-def _check_unique(alias: str, scope: Scope) -> None:
-    if any(source.alias.lower() == alias.lower() for source in scope.sources):
-        raise ShardError(1066, "42000", f"Not unique table/alias: '{alias}'")
-
-
-def _nullable(source: Source) -> Source:
-    return Source(
-        source.alias,
-        tuple(
-            (name, replace(column, type=replace(column.type, not_null=False)))
-            for name, column in source.columns
-        ),
-    )
-
-
-def _name(node: exp.Expression, text: str | None) -> str:
-    if isinstance(node, exp.Alias):
-        return node.alias
-    if isinstance(node, exp.Column):
-        return node.name
-    if isinstance(node, exp.Literal) and node.is_string:
-        return node.name
-    if text is None:
-        raise not_supported(
-            "an expression without a name in a subquery, on the embedded SQLite data source",
-            "give it an alias",
-        )
-    return text
-
-
-def _main_select(tokens: Sequence[Token]) -> int | None:
-    """The position of the statement's own SELECT: behind its common table expressions, else the first."""
-    depth, first = 0, None
-    for position, token in enumerate(tokens):
-        if token.token_type is TokenType.L_PAREN:
-            depth += 1
-        elif token.token_type is TokenType.R_PAREN:
-            depth -= 1
-        elif token.token_type is TokenType.SELECT:
-            if depth == 0:
-                return position
-            first = position if first is None else first
-    return first
-
-
-def select_list_texts(sql: str) -> list[str]:
-    """The source texts of the first select list's members: MySQL names unnamed columns by them."""
-    tokens = sqlglot.tokenize(sql, dialect="mysql")
-    start = _main_select(tokens)
-    if start is None:
-        return []
-    texts: list[str] = []
-    depth, first = 0, start + 1
-    while first < len(tokens) and tokens[first].token_type in (TokenType.DISTINCT, TokenType.ALL):
-        first += 1
-    end = first
-    for end in range(first, len(tokens)):
-        kind = tokens[end].token_type
-        if kind is TokenType.L_PAREN or kind is TokenType.CASE:
-            depth += 1
-        elif kind is TokenType.R_PAREN or kind is TokenType.END:
-            depth -= 1
-        if depth < 0 or (depth == 0 and kind in _LIST_END):
-            break
-        if depth == 0 and kind is TokenType.COMMA:
-            texts.append(sql[tokens[first].start : tokens[end - 1].end + 1])
-            first = end + 1
-    else:
-        end = len(tokens)
-    if first < end:
-        texts.append(sql[tokens[first].start : tokens[end - 1].end + 1])
-    return texts
-
-
-_LIST_END = frozenset(
-    {
-        TokenType.FROM,
-        TokenType.WHERE,
-        TokenType.LIMIT,
-        TokenType.ORDER_BY,
-        TokenType.GROUP_BY,
-        TokenType.HAVING,
-        TokenType.UNION,
-        TokenType.SEMICOLON,
-        TokenType.FOR,
-    }
-)
-
-
-def definitions(columns: Named, schema: str) -> tuple[ColumnDefinition, ...]:
-    """What the client is told of a result's columns."""
-    found = []
-    for name, column in columns:
-        origin = column.origin
-        if origin is None:
-            found.append(types.definition(name, column.type, table=column.derived))
-        else:
-            found.append(
-                types.definition(
-                    name,
-                    column.type,
-                    schema=schema,
-                    table=origin.alias,
-                    org_table=origin.table.name,
-                    org_name=origin.column.name,
-                    flags=origin.table.flags(origin.column),
-                )
-            )
-    return tuple(found)

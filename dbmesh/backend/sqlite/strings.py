@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache
 
-from dbmesh.backend.sqlite.coerce import Stored, to_number, whole
+from dbmesh.backend.transpile.coerce import Stored, to_number, whole
 from dbmesh.errors import ShardError
 from dbmesh.wire.values import double_text
 

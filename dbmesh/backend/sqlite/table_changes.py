@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
-from dbmesh.backend.sqlite import ddl, names, schema
+from dbmesh.backend.sqlite import ddl, names
 from dbmesh.backend.sqlite.errors import duplicate, translate, violated_key
-from dbmesh.backend.sqlite.expressions import refused
-from dbmesh.backend.sqlite.selects import TableFinder
-from dbmesh.errors import ShardError, not_supported
+from dbmesh.backend.sqlite.place import PLACE
+from dbmesh.backend.transpile import schema
+from dbmesh.backend.transpile.declarations import read_create
+from dbmesh.backend.transpile.scope import find_table
+from dbmesh.errors import ShardError
 
 
 class TableChanges:
@@ -25,7 +27,6 @@ class TableChanges:
         self._sqlite = database
         self._tables = tables
         self._name = name
-        self._find = TableFinder(tables, name)
 
     def run(self, tree: exp.Expression) -> None:
         """Run one statement. Raises MeshError or ShardError."""
@@ -44,14 +45,12 @@ class TableChanges:
         elif isinstance(tree, exp.TruncateTable):
             self._truncate(tree)
         else:
-            raise refused(tree)
+            raise PLACE.refused(tree)
 
     def _create(self, tree: exp.Create) -> None:
         if any(isinstance(part, exp.TemporaryProperty) for part in tree.find_all(exp.TemporaryProperty)):
-            raise not_supported(
-                "temporary tables on the embedded SQLite data source", "use an ordinary table"
-            )
-        table = ddl.read_create(tree)
+            raise PLACE.refusal("temporary tables", "use an ordinary table")
+        table = read_create(tree)
         if table.name.lower() in self._tables:
             if tree.args.get("exists"):
                 return
@@ -81,7 +80,7 @@ class TableChanges:
                 self._forget(table.name)
 
     def _apply(self, node: exp.Expression, change: Callable[[schema.Table], ddl.Alteration]) -> None:
-        table = self._find(node)
+        table = find_table(self._tables, node, self._name, PLACE)
         alteration = change(table)
         if (
             alteration.table.name.lower() != table.name.lower()
@@ -99,7 +98,7 @@ class TableChanges:
 
     def _truncate(self, tree: exp.TruncateTable) -> None:
         for node in tree.expressions:
-            table = self._find(node)
+            table = find_table(self._tables, node, self._name, PLACE)
             self._sqlite.execute(f"DELETE FROM {names.name(table.name)}")
             if table.auto_column is not None:
                 self._sqlite.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table.name,))

@@ -11,7 +11,7 @@ import datetime
 import re
 from collections.abc import Callable, Mapping
 
-from dbmesh.backend.sqlite.coerce import Stored, moment_text, parse_moment, to_number
+from dbmesh.backend.transpile.coerce import Stored, moment_of, moment_text, to_number
 
 _OFFSET = re.compile(r"([+-])(\d{1,2}):(\d{2})\Z")
 _WIDEST_OFFSET = datetime.timedelta(hours=14)
@@ -19,11 +19,6 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 _UNIT_SECONDS = {"MICROSECOND": 1e-6, "SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400, "WEEK": 604800}
 _UNIT_MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 UNITS = frozenset(_UNIT_SECONDS) | frozenset(_UNIT_MONTHS)
-
-
-def moment_of(value: Stored) -> datetime.datetime | None:
-    """The moment a stored value names."""
-    return None if value is None else parse_moment(str(value))
 
 
 def moment_key(value: Stored) -> str | None:

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from dbmesh.backend.sqlite import names
-from dbmesh.backend.sqlite.coerce import Coercion, Stored
 from dbmesh.backend.sqlite.errors import COMPUTED
-from dbmesh.backend.sqlite.expressions import Environment, Expressions, refused
-from dbmesh.backend.sqlite.schema import Column, Table
-from dbmesh.backend.sqlite.scope import Scope, Source, Typed
-from dbmesh.backend.sqlite.selects import Selects, TableFinder, limit_sql
-from dbmesh.errors import ShardError, not_supported
+from dbmesh.backend.sqlite.expressions import Environment, Expressions
+from dbmesh.backend.sqlite.place import PLACE
+from dbmesh.backend.sqlite.selects import Selects
+from dbmesh.backend.transpile.coerce import Coercion, Stored
+from dbmesh.backend.transpile.schema import Column, Table
+from dbmesh.backend.transpile.scope import Scope, Source, Typed
+from dbmesh.backend.transpile.selects import UNNAMED
+from dbmesh.errors import ShardError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +56,9 @@ class Change:
 class Writes:
     """Compiles the writes of one statement. `found_rows`: UPDATE counts matched rows."""
 
-    def __init__(
-        self, environment: Environment, selects: Selects, tables: TableFinder, *, found_rows: bool
-    ) -> None:
+    def __init__(self, environment: Environment, selects: Selects, *, found_rows: bool) -> None:
         self._environment = environment
         self._selects = selects
-        self._tables = tables
         self._found_rows = found_rows
 
     # ------------------------------------------------------------------ INSERT
@@ -68,7 +67,7 @@ class Writes:
         """INSERT or REPLACE."""
         target = node.this
         schema = target if isinstance(target, exp.Schema) else None
-        table = self._tables(target.this if schema is not None else target)
+        table = self._selects.table(target.this if schema is not None else target)
         columns = (
             [self._column(table, part.name) for part in schema.expressions]
             if schema is not None
@@ -77,7 +76,7 @@ class Writes:
         if len({column.name for column in columns}) < len(columns):
             raise ShardError(1110, "42000", f"Column '{columns[-1].name}' specified twice")
         if node.args.get("partition") or node.args.get("returning") or node.args.get("alias"):
-            raise refused(node)
+            raise PLACE.refused(node)
         source = node.expression
         missing = [column for column in table.columns if column not in columns]
         rows: list[list[Stored]] | None = None
@@ -99,7 +98,7 @@ class Writes:
         tail = ""
         if conflict is not None:
             if replace or ignore:
-                raise refused(conflict)
+                raise PLACE.refused(conflict)
             tail = self._on_duplicate(table, conflict)
         return Insert(
             table,
@@ -135,7 +134,7 @@ class Writes:
         for number, row in enumerate(source.expressions, start=1):
             cells = row.expressions if isinstance(row, exp.Tuple) else [row]
             if not cells and not isinstance(row, exp.Tuple):
-                raise refused(row)
+                raise PLACE.refused(row)
             if len(cells) != len(columns) and (cells or schema_given(columns, table)):
                 raise ShardError(1136, "21S01", f"Column count doesn't match value count at row {number}")
             parts: list[str] = []
@@ -160,7 +159,7 @@ class Writes:
     def _query_rows(
         self, table: Table, columns: Sequence[Column], missing: Sequence[Column], source: exp.Expression
     ) -> tuple[str, bool]:
-        sql, selected = self._selects.compile(source, None, [f"c{i}" for i in range(99)])
+        sql, selected = self._selects.compile(source, None, UNNAMED)
         if len(selected) != len(columns):
             raise ShardError(1136, "21S01", "Column count doesn't match value count at row 1")
         parts = []
@@ -204,10 +203,8 @@ class Writes:
     def update(self, node: exp.Update) -> Change:
         """UPDATE of one table. A row is written only when it changes, so that changed rows are what is counted."""
         if node.args.get("from_") or not isinstance(node.this, exp.Table) or node.this.args.get("joins"):
-            raise not_supported(
-                "UPDATE of several tables on the embedded SQLite data source", "update one at a time"
-            )
-        table = self._tables(node.this)
+            raise PLACE.refusal("UPDATE of several tables", "update one at a time")
+        table = self._selects.table(node.this)
         alias = node.this.alias or table.name
         scope = Scope([Source.of_table(table, alias)])
         expressions = self._selects.expressions
@@ -227,10 +224,8 @@ class Writes:
     def delete(self, node: exp.Delete) -> Change:
         """DELETE from one table."""
         if node.args.get("tables") or node.args.get("using") or not isinstance(node.this, exp.Table):
-            raise not_supported(
-                "DELETE from several tables on the embedded SQLite data source", "delete from one"
-            )
-        table = self._tables(node.this)
+            raise PLACE.refusal("DELETE from several tables", "delete from one")
+        table = self._selects.table(node.this)
         alias = node.this.alias or table.name
         condition = self._condition(node, Scope([Source.of_table(table, alias)]), table, alias)
         return Change(
@@ -244,13 +239,13 @@ class Writes:
         known: dict[str, Stored] = {}
         for node in nodes:
             if not isinstance(node, exp.EQ) or not isinstance(node.this, exp.Column):
-                raise refused(node)
+                raise PLACE.refused(node)
             column = self._column(table, node.this.name)
             assigned = {earlier.name.lower() for earlier, _ in pairs}
             reads = {part.name.lower() for part in node.expression.find_all(exp.Column)}
             if assigned & reads:
-                raise not_supported(
-                    "an assignment that reads a column assigned before it, on the embedded SQLite data source",
+                raise PLACE.refusal(
+                    "an assignment that reads a column assigned before it",
                     "put it first, or write the new value out",
                 )
             cell = node.expression
@@ -274,11 +269,11 @@ class Writes:
         condition = "true" if where is None else f"({self._selects.expressions.condition(where.this, scope)})"
         if node.args.get("limit") is None:
             return condition
-        keys = "" if order is None else self._selects._order(node, scope, [], distinct=False)
+        keys = "" if order is None else self._selects.order(node, scope, [], distinct=False)
         quoted = names.name(alias)
         return (
             f"{quoted}.rowid IN (SELECT {quoted}.rowid FROM {names.name(table.name)} AS {quoted} "
-            f"WHERE {condition}{keys}{limit_sql(node)})"
+            f"WHERE {condition}{keys}{self._selects.limit(node)})"
         )
 
 

@@ -8,12 +8,13 @@ import sys
 from threading import Thread
 from typing import Any
 
+import pymysql
 import pytest
 
 from dbmesh.transaction.decisions import MAKE_TABLE, record
 from dbmesh.transaction.xid import Place, Xid
 from tests.plugins import shop as shop_data
-from tests.plugins.equivalence import ask
+from tests.plugins.equivalence import Answer, ask
 from tests.plugins.fix_mesh import MeshFactory, Shop, ShopFactory
 from tests.plugins.processes import wait_until
 
@@ -53,6 +54,32 @@ def _command(shop: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:
         str(shop.mesh.configuration),
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+class _HeldCommit:
+    """A client's COMMIT of rows on both data sources, held where one branch is prepared and the decision is not yet
+    there: another session's lock keeps its row from being written."""
+
+    def __init__(self, shop: Shop, client: pymysql.Connection[Any]) -> None:
+        ask(client, BOTH)
+        for statement in ("BEGIN", "UPDATE t_auto SET n = 2 WHERE id IN (4, 5)"):
+            assert ask(client, statement).error is None
+        self._holder = shop.sources[0].connect(shop_data.shard_schema(0), autocommit=False)
+        with self._holder.cursor() as cursor:
+            cursor.execute("SELECT * FROM dbmesh_txn WHERE gtrid > '' FOR UPDATE")
+        self._answers: list[Answer] = []
+        self._committing = Thread(target=lambda: self._answers.append(ask(client, "COMMIT")))
+        self._committing.start()
+        wait_until(lambda: _prepared(shop), 10, "the other branch to be prepared")
+
+    def release(self) -> None:
+        """Lets the decision's row be written."""
+        self._holder.close()
+
+    def answer(self) -> Answer:
+        """What COMMIT said."""
+        self._committing.join()
+        return self._answers[0]
 
 
 def _leave_prepared(shop: Shop, *, decided: bool | None) -> None:
@@ -172,22 +199,11 @@ def test_a_data_source_that_dies_before_the_decision_rolls_back_all(own_shop: Sh
 def test_a_decider_that_cannot_be_asked_leaves_an_unknown_that_is_settled(own_shop: ShopFactory) -> None:
     shop = own_shop()
     with shop.target.connect() as client:
-        ask(client, BOTH)
-        for statement in ("BEGIN", "UPDATE t_auto SET n = 2 WHERE id IN (4, 5)"):
-            assert ask(client, statement).error is None
-        # The lock of another session holds up the decision's row, and with it the commit.
-        holder = shop.sources[0].connect(shop_data.shard_schema(0), autocommit=False)
-        with holder.cursor() as cursor:
-            cursor.execute("SELECT * FROM dbmesh_txn WHERE gtrid > '' FOR UPDATE")
-        answers: list[Any] = []
-        committing = Thread(target=lambda: answers.append(ask(client, "COMMIT")))
-        committing.start()
-        wait_until(lambda: _prepared(shop), 10, "the other branch to be prepared")
+        committing = _HeldCommit(shop, client)
         shop.links[0].refuse()
         shop.links[0].cut()
-        committing.join()
-        assert answers[0].error is not None
-        holder.close()
+        assert committing.answer().error is not None
+        committing.release()
         shop.links[0].restore()
     wait_until(lambda: not _prepared(shop), 30, "the branch to be ended")
     assert {row[2] for _, row in shop.on_shards("t_auto")} == {1}
@@ -196,21 +212,12 @@ def test_a_decider_that_cannot_be_asked_leaves_an_unknown_that_is_settled(own_sh
 def test_a_data_source_that_dies_after_the_decision_follows(own_shop: ShopFactory) -> None:
     shop = own_shop()
     with shop.target.connect() as client:
-        ask(client, BOTH)
-        for statement in ("BEGIN", "UPDATE t_auto SET n = 2 WHERE id IN (4, 5)"):
-            assert ask(client, statement).error is None
-        holder = shop.sources[0].connect(shop_data.shard_schema(0), autocommit=False)
-        with holder.cursor() as cursor:
-            cursor.execute("SELECT * FROM dbmesh_txn WHERE gtrid > '' FOR UPDATE")
-        answers: list[Any] = []
-        committing = Thread(target=lambda: answers.append(ask(client, "COMMIT")))
-        committing.start()
-        wait_until(lambda: _prepared(shop), 10, "the other branch to be prepared")
+        committing = _HeldCommit(shop, client)
         shop.links[1].refuse()
         shop.links[1].cut()
-        holder.close()
-        committing.join()
-        assert (answers[0].error, answers[0].warnings) == (None, 1)
+        committing.release()
+        answer = committing.answer()
+        assert (answer.error, answer.warnings) == (None, 1)
         assert "shop.ds_1 could not be told yet" in str(ask(client, "SHOW WARNINGS").rows)
         shop.links[1].restore()
         wait_until(lambda: not _prepared(shop), 30, "the branch to be ended")

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from dbmesh.backend.postgres.errors import translate
-from dbmesh.backend.sqlite.schema import Index, Table
+from dbmesh.backend.transpile.schema import Index, Table
 from dbmesh.errors import QUERY_INTERRUPTED, MeshError, ShardError
 
 

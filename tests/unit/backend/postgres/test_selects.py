@@ -7,9 +7,8 @@ import pytest
 from dbmesh.backend.postgres.schema import PostgresTable
 from dbmesh.backend.postgres.selects import Selects
 from dbmesh.backend.postgres.types import COLLATION, Native
-from dbmesh.backend.sqlite.coerce import Stored
-from dbmesh.backend.sqlite.schema import Column, Index
-from dbmesh.backend.sqlite.selects import TableFinder
+from dbmesh.backend.transpile.coerce import Stored
+from dbmesh.backend.transpile.schema import Column, Index
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.sql.parse import parse
 
@@ -42,7 +41,7 @@ class Nothing:
 
 
 def translated(sql: str, environment: Nothing | None = None) -> str:
-    selects = Selects(environment or Nothing(), TableFinder({"t": TABLE}, "shop"))
+    selects = Selects(environment or Nothing(), {"t": TABLE}, "shop")
     return selects.compile(parse(sql), None, ["x"] * 9)[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dbmesh.backend.postgres.types import limits, seen_as, stored_as
-from dbmesh.backend.sqlite import types
+from dbmesh.backend.transpile import types
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from dbmesh.backend.sqlite.database import Database, Done, Rows
+from dbmesh.backend.sqlite.database import Database, Rows
+from dbmesh.backend.transpile.answers import Done
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.model import ColumnFamily
 from dbmesh.wire.constants import ColumnFlag, ColumnType

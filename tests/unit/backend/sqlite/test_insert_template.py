@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from dbmesh.backend.sqlite import database as database_module
-from dbmesh.backend.sqlite.database import Database, Done, Rows
+from dbmesh.backend.sqlite.database import Database, Rows
+from dbmesh.backend.transpile.answers import Done
 from dbmesh.errors import ShardError
 from dbmesh.wire.values import decode_text_row
 

@@ -1,4 +1,4 @@
-"""System variables of the embedded data source: MySQL's names and sensible values.
+"""System variables of translated data sources: MySQL's names and sensible values.
 
 Decides what @@variables and SHOW VARIABLES answer. A variable that is not listed is unknown (error 1193).
 """
@@ -9,13 +9,12 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dbmesh.backend.sqlite.coerce import Stored
-from dbmesh.backend.sqlite.collation import GENERAL_CI
 from dbmesh.backend.state import SessionState
-from dbmesh.errors import WRONG_VALUE, MeshError, not_supported
+from dbmesh.backend.transpile.coerce import Stored
+from dbmesh.backend.transpile.collations import GENERAL_CI
+from dbmesh.backend.transpile.refusals import ANYWHERE
+from dbmesh.errors import WRONG_VALUE, MeshError
 from dbmesh.sql.literals import unquote
-
-VERSION = "8.0.36-dbmesh-sqlite"
 
 DEFAULTS: Mapping[str, int | str] = MappingProxyType(
     {
@@ -57,13 +56,9 @@ DEFAULTS: Mapping[str, int | str] = MappingProxyType(
         "storage_engine": "InnoDB",
         "system_time_zone": "UTC",
         "time_zone": "+00:00",
-        "transaction_isolation": "SERIALIZABLE",
         "transaction_read_only": 0,
-        "tx_isolation": "SERIALIZABLE",
         "tx_read_only": 0,
         "unique_checks": 1,
-        "version": VERSION,
-        "version_comment": "dbmesh embedded SQLite",
         "version_compile_machine": "x86_64",
         "version_compile_os": "Linux",
         "wait_timeout": 28800,
@@ -97,19 +92,17 @@ def settings_of(state: SessionState) -> dict[str, Stored]:
     """The variables of a session state. Raises MeshError for values that would have to change answers here."""
     charset = state.names.split(" ")[0].strip("'\"").lower()
     if charset not in _CHARSETS:
-        raise not_supported(
-            f"the character set {charset} on the embedded SQLite data source", "SET NAMES utf8mb4"
-        )
+        raise ANYWHERE.refusal(f"the character set {charset}", "SET NAMES utf8mb4")
     settings = {name: value_of(value) for name, value in state.variables if " " not in name}
     modes = str(settings.get("sql_mode", "")).upper().split(",")
     for mode in _CHANGES_READING:
         if mode in (part.strip() for part in modes):
-            raise not_supported(f"sql_mode {mode} on the embedded SQLite data source", "leave it out")
+            raise ANYWHERE.refusal(f"sql_mode {mode}", "leave it out")
     zone = str(settings.get("time_zone", "UTC")).upper()
     if zone not in ("UTC", "SYSTEM", "+00:00", "DEFAULT"):
-        raise not_supported(f"time_zone {zone} on the embedded SQLite data source", "use '+00:00'")
+        raise ANYWHERE.refusal(f"time_zone {zone}", "use '+00:00'")
     if "sql_select_limit" in settings:
-        raise not_supported("sql_select_limit on the embedded SQLite data source", "write LIMIT")
+        raise ANYWHERE.refusal("sql_select_limit", "write LIMIT")
     moment = str(settings.get("timestamp", 0))
     if _MOMENT.fullmatch(moment) is None:
         raise MeshError(WRONG_VALUE, name="timestamp", value=moment)

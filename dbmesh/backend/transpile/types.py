@@ -1,7 +1,7 @@
-"""Types of columns and expressions of the embedded data source, and the column definitions they are sent as.
+"""MySQL's types of columns and expressions, and the column definitions they are sent as.
 
-Decides which MySQL types it holds, how SQLite stores them, and what a client is told of them. DECIMAL, dates and
-times are stored as text in MySQL's printed form, so nothing is lost to floating point. Other types are refused.
+Decides which MySQL types a translated data source holds, and what a client is told of them. Other types are refused.
+How they are stored is each data source's own business.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from dbmesh.backend.sqlite.collation import GENERAL_CI
-from dbmesh.errors import not_supported
+from dbmesh.backend.transpile.collations import GENERAL_CI
+from dbmesh.backend.transpile.refusals import ANYWHERE
 from dbmesh.model import ColumnFamily
 from dbmesh.wire.constants import ColumnFlag, ColumnType, collation_id
 from dbmesh.wire.packets import ColumnDefinition
@@ -120,7 +120,7 @@ _DECLARED = re.compile(
 def declared(text_of_type: str) -> tuple[str, SqlType]:
     """A column's type from its declaration: COLUMN_TYPE as information_schema shows it, and the type.
 
-    Raises MeshError for types the embedded data source does not hold.
+    Raises MeshError for types that translated data sources do not hold.
     """
     found = _DECLARED.match(text_of_type)
     if found is None:
@@ -137,9 +137,8 @@ def declared(text_of_type: str) -> tuple[str, SqlType]:
 
 
 def _unknown(text_of_type: str) -> Exception:
-    return not_supported(
-        f"the column type {text_of_type.strip()} on the embedded SQLite data source",
-        "use a MySQL or MariaDB data source, or another type",
+    return ANYWHERE.refusal(
+        f"the column type {text_of_type.strip()}", "use a MySQL or MariaDB data source, or another type"
     )
 
 
@@ -186,21 +185,6 @@ def _declared_string(name: str, arguments: list[int]) -> tuple[str, SqlType] | N
     if name in _BLOBS:
         return name, SqlType(Kind.BINARY, ColumnType.BLOB, _BLOBS[name])
     return None
-
-
-def affinity(kind: SqlType) -> str:
-    """How SQLite declares a column of this type, collation included."""
-    if kind.kind is Kind.INTEGER:
-        return "INTEGER"
-    if kind.kind is Kind.DOUBLE:
-        return "REAL"
-    if kind.kind is Kind.BINARY:
-        return "BLOB"
-    if kind.kind is Kind.DECIMAL:
-        return "TEXT COLLATE dbmesh_decimal"
-    if kind.kind is Kind.TEXT:
-        return f"TEXT COLLATE {kind.collation}"
-    return "TEXT"
 
 
 _FAMILIES = {

@@ -1,4 +1,4 @@
-"""Constants, and the types of computed values.
+"""The types of numbers as they are written, and of computed values.
 
 Decides the type of a literal, of arithmetic and of a choice between several values. Source: manual, "Arithmetic
 Operators", "Flow Control Functions".
@@ -12,46 +12,23 @@ from decimal import Decimal
 
 from sqlglot import exp
 
-from dbmesh.backend.sqlite import names, types
-from dbmesh.backend.sqlite.coerce import Stored
-from dbmesh.backend.sqlite.comparisons import common_collation
-from dbmesh.backend.sqlite.scope import Typed
-from dbmesh.backend.sqlite.types import DOUBLE, LONGLONG, NULL, Kind, SqlType
-from dbmesh.errors import not_supported
+from dbmesh.backend.transpile import types
+from dbmesh.backend.transpile.collations import BINARY, GENERAL_CI
+from dbmesh.backend.transpile.refusals import ANYWHERE
+from dbmesh.backend.transpile.scope import Typed
+from dbmesh.backend.transpile.types import DOUBLE, LONGLONG, NULL, Kind, SqlType
 
 
-def literal(text: str, *, is_string: bool) -> Typed:
-    """A string or number as it stands in the statement."""
-    if is_string:
-        return Typed(names.literal(text), types.text(len(text)), constant=True, value=text)
+def number_of(text: str) -> tuple[float | str, SqlType]:
+    """A number as it stands in a statement: its value, an exact one beyond 64 bits or with a point as text, and its
+    type."""
     if "e" in text.lower():
-        return known(float(text))
-    if "." in text:
-        number = Decimal(text)
-        digits = len(text.replace("-", "").replace(".", ""))
-        decimals = len(text) - text.index(".") - 1
-        shown = format(number, "f")
-        return Typed(names.literal(shown), types.decimal(digits, decimals), constant=True, value=shown)
-    return known(int(text))
-
-
-def known(value: Stored) -> Typed:
-    """A constant."""
-    if value is None:
-        return Typed("NULL", NULL, constant=True)
-    if isinstance(value, float):
-        return Typed(repr(value), DOUBLE, constant=True, value=value)
-    if isinstance(value, int):
-        if not -(2**63) <= value < 2**63:
-            shown = str(value)
-            return Typed(names.literal(shown), types.decimal(len(shown), 0), constant=True, value=shown)
-        kind = replace(LONGLONG, length=max(len(str(value)), 1), not_null=True)
-        return Typed(str(value), kind, constant=True, value=value)
-    if isinstance(value, bytes):
-        return Typed(
-            names.literal(value), replace(types.BINARY, length=len(value)), constant=True, value=value
-        )
-    return literal(value, is_string=True)
+        return float(text), DOUBLE
+    if "." not in text and -(2**63) <= int(text) < 2**63:
+        return int(text), replace(LONGLONG, length=len(str(int(text))), not_null=True)
+    digits = len(text.replace("-", "").replace(".", ""))
+    decimals = len(text) - text.index(".") - 1 if "." in text else 0
+    return format(Decimal(text), "f"), types.decimal(digits, decimals)
 
 
 def arithmetic_type(operator: type, left: SqlType, right: SqlType) -> SqlType:
@@ -90,8 +67,13 @@ def common_type(parts: Sequence[Typed]) -> SqlType:
     if kinds <= {Kind.INTEGER, Kind.DECIMAL, Kind.DOUBLE}:
         return replace(DOUBLE, not_null=not nullable)
     if Kind.BINARY in kinds or Kind.JSON in kinds or Kind.DOUBLE in kinds:
-        raise not_supported(
-            "a choice between values of these types on the embedded SQLite data source",
-            "CAST them to one type",
-        )
+        raise ANYWHERE.refusal("a choice between values of these types", "CAST them to one type")
     return types.text(max(length, 20), common_collation(*parts))
+
+
+def common_collation(*operands: Typed) -> str:
+    """The collation texts are compared under: a column's before a literal's, _bin before _ci (manual, "Collation
+    Coercibility in Expressions")."""
+    columns = [operand for operand in operands if operand.type.kind is Kind.TEXT and not operand.constant]
+    collations = {operand.type.collation for operand in columns}
+    return BINARY if BINARY in collations else GENERAL_CI

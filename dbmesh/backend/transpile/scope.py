@@ -8,12 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from dbmesh.backend.sqlite import names
-from dbmesh.backend.sqlite.coerce import Stored
-from dbmesh.backend.sqlite.schema import Column, Table
-from dbmesh.backend.sqlite.types import SqlType
+from sqlglot import exp
+
+from dbmesh.backend.transpile import names
+from dbmesh.backend.transpile.coerce import Stored
+from dbmesh.backend.transpile.refusals import Place
+from dbmesh.backend.transpile.schema import Column, Table
+from dbmesh.backend.transpile.types import SqlType
 from dbmesh.errors import ShardError
+
+AnyTable = TypeVar("AnyTable", bound=Table)
+
+
+def find_table(tables: Mapping[str, AnyTable], node: exp.Expression, database: str, place: Place) -> AnyTable:
+    """The stored table a node names. Raises ShardError 1146, or MeshError for another schema."""
+    schema = node.text("db")
+    if schema and schema.lower() != database.lower():
+        raise place.refusal(f"tables of schema {schema}", "use SHOW, or a MySQL data source")
+    table = tables.get(node.name.lower())
+    if table is None:
+        raise ShardError(1146, "42S02", f"Table '{database}.{node.name}' doesn't exist")
+    return table
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
-from dbmesh.backend.sqlite.types import Kind, SqlType
+from dbmesh.backend.transpile.types import Kind, SqlType
 from dbmesh.errors import ShardError
 from dbmesh.wire.constants import ColumnType
 
@@ -66,6 +66,11 @@ def parse_moment(text: str) -> datetime.datetime | None:
     except ValueError:
         return None
     return moment + datetime.timedelta(microseconds=1) if fraction[6] >= "5" else moment
+
+
+def moment_of(value: Stored) -> datetime.datetime | None:
+    """The moment a stored value names."""
+    return None if value is None else parse_moment(str(value))
 
 
 def moment_text(moment: datetime.datetime, decimals: int) -> str:

@@ -1,4 +1,4 @@
-"""SHOW and DESCRIBE answers of the embedded data source.
+"""SHOW and DESCRIBE answers of translated data sources.
 
 Decides rows and column names of each statement, as MySQL 8 gives them. Statements without an entry are refused.
 """
@@ -9,21 +9,21 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from dbmesh.backend.sqlite import variables
-from dbmesh.backend.sqlite.coerce import Stored
-from dbmesh.backend.sqlite.collation import BINARY, GENERAL_CI
-from dbmesh.backend.sqlite.expressions import refused
-from dbmesh.backend.sqlite.schema import Column, Index, Table
-from dbmesh.backend.sqlite.strings import like_pattern
-from dbmesh.backend.sqlite.types import Kind
+from dbmesh.backend.transpile import variables
+from dbmesh.backend.transpile.coerce import Stored
+from dbmesh.backend.transpile.collations import BINARY, GENERAL_CI
+from dbmesh.backend.transpile.refusals import ANYWHERE
+from dbmesh.backend.transpile.schema import Column, Index, Table
+from dbmesh.backend.transpile.types import Kind
 from dbmesh.errors import ShardError
+from dbmesh.planner.like import matches_like
 
 Rows = list[tuple[Stored, ...]]
 Answer = tuple[Sequence[str], Rows]
 
 
 class Metadata:
-    """Answers about one file's tables. `settings` are the connection's variables over the defaults."""
+    """Answers about one data source's tables. `settings` are the connection's variables over the defaults."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Metadata:
         what = node.name.upper()
         like = node.args.get("like")
         if node.args.get("where") is not None:
-            raise refused(node)
+            raise ANYWHERE.refused(node)
         pattern = None if like is None else like.name
         if what == "TABLES":
             return self._show_tables(pattern, full=bool(node.args.get("full")))
@@ -73,14 +73,14 @@ class Metadata:
                 (GENERAL_CI, "utf8mb4", 45, "Yes", "Yes", 1, "PAD SPACE"),
                 (BINARY, "utf8mb4", 46, "", "Yes", 1, "PAD SPACE"),
             ]
-            return names, [row for row in rows if pattern is None or _matches(str(row[0]), pattern)]
+            return names, [row for row in rows if pattern is None or matches_like(str(row[0]), pattern)]
         if what in ("CHARACTER SET", "CHARSET"):
             return ("Charset", "Description", "Default collation", "Maxlen"), [
                 ("utf8mb4", "UTF-8 Unicode", GENERAL_CI, 4)
             ]
         if what in ("DATABASES", "SCHEMAS"):
             return ("Database",), [(self._database,)]
-        raise refused(node)
+        raise ANYWHERE.refused(node)
 
     def _target(self, node: exp.Show) -> Table:
         target = node.args.get("target")
@@ -96,7 +96,7 @@ class Metadata:
     def _show_tables(self, pattern: str | None, *, full: bool) -> Answer:
         title = f"Tables_in_{self._database}" + (f" ({pattern})" if pattern is not None else "")
         found = sorted(table.name for table in self._tables.values())
-        kept = [name for name in found if pattern is None or _matches(name, pattern)]
+        kept = [name for name in found if pattern is None or matches_like(name, pattern)]
         if full:
             return (title, "Table_type"), [(name, "BASE TABLE") for name in kept]
         return (title,), [(name,) for name in kept]
@@ -105,7 +105,7 @@ class Metadata:
         """SHOW COLUMNS and DESCRIBE."""
         rows: Rows = []
         for column in table.columns:
-            if pattern is not None and not _matches(column.name, pattern):
+            if pattern is not None and not matches_like(column.name, pattern):
                 continue
             null = "YES" if column.nullable else "NO"
             key, default, extra = key_of(table, column), default_of(column), extra_of(column)
@@ -171,11 +171,7 @@ class Metadata:
 
 def matching(pairs: Sequence[tuple[str, Stored]], pattern: str | None) -> list[tuple[str, Stored]]:
     """The pairs whose name matches a LIKE pattern."""
-    return [pair for pair in pairs if pattern is None or _matches(pair[0], pattern)]
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return like_pattern(pattern.lower(), "\\").fullmatch(name.lower()) is not None
+    return [pair for pair in pairs if pattern is None or matches_like(pair[0], pattern)]
 
 
 def key_of(table: Table, column: Column) -> str:

@@ -1,25 +1,21 @@
-"""Tables of one SQLite file as MySQL declared them, kept beside the data in two small tables.
+"""Tables as MySQL declared them, kept beside the data as records.
 
-Decides how declared types, defaults and keys survive in a file whose own schema cannot express them. A table that was
-not created through here has no such record and is refused. Knows nothing of statements.
+Decides how declared types, defaults and keys survive in a database whose own schema cannot express them. Knows nothing of
+statements; each data source reads and writes the records itself.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 
-from dbmesh.backend.sqlite import types
-from dbmesh.backend.sqlite.types import Kind, SqlType
+from dbmesh.backend.transpile import types
+from dbmesh.backend.transpile.types import Kind, SqlType
 from dbmesh.model import ColumnSchema, TableSchema
 from dbmesh.wire.constants import ColumnFlag
 
 CATALOG_TABLE = "dbmesh_tables"
-CREATE_CATALOG = f"CREATE TABLE IF NOT EXISTS {CATALOG_TABLE} (name TEXT PRIMARY KEY COLLATE NOCASE, definition TEXT NOT NULL)"
-CURRENT_TIMESTAMP = "current_timestamp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A reference to another table of the same file."""
+    """A reference to another table of the same data source."""
 
     name: str
     columns: tuple[str, ...]
@@ -140,7 +136,7 @@ class Table:
 
 
 def dump(table: Table) -> str:
-    """The record kept in the file."""
+    """The record kept beside the table."""
     return json.dumps(asdict(table))
 
 
@@ -157,10 +153,3 @@ def restore(record: str) -> Table:
         ),
         found["comment"],
     )
-
-
-def read_tables(database: sqlite3.Connection) -> Mapping[str, Table]:
-    """Every recorded table by its name in lower case."""
-    rows = database.execute(f"SELECT definition FROM {CATALOG_TABLE} ORDER BY name").fetchall()
-    tables = [restore(record) for (record,) in rows]
-    return {table.name.lower(): table for table in tables}
