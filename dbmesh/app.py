@@ -28,6 +28,7 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.catalog import Cataloguing, load_tables
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.databases import read_databases
+from dbmesh.governance.declared_keys import read_declared
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.follower import follow
 from dbmesh.governance.keeper import Keeper
@@ -39,6 +40,7 @@ from dbmesh.planner.catalog import AmbiguousTable, build_catalog
 from dbmesh.planner.plan import KeyGenerator
 from dbmesh.planner.planner import Planner
 from dbmesh.rules.auto_tables import with_made
+from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.joint import Place, places
 from dbmesh.rules.keygen import make_key_generator
 from dbmesh.rules.mistakes import ConfigurationError
@@ -175,7 +177,9 @@ async def stored_rules(store: Store, rule_set: RuleSet) -> RuleSet:
     """A rule set with the rules that CREATE TABLE made. Raises StartError."""
     try:
         made = await read_made(store, rule_set.database)
-        return with_made(rule_set, made) if made else rule_set
+        declared = await read_declared(store, rule_set.database)
+        found = with_made(rule_set, made) if made else rule_set
+        return with_declared(found, declared) if declared else found
     except StoreError as error:
         raise StartError(str(error)) from error
     except ConfigurationError as error:

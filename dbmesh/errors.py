@@ -85,6 +85,9 @@ UNKNOWN_DATABASE = _client("UNKNOWN_DATABASE", 1049, "42000", "Unknown database 
 NO_DATABASE = _client("NO_DATABASE", 1046, "3D000", "No database selected")
 UNKNOWN_TABLE = _client("UNKNOWN_TABLE", 1146, "42S02", "Table '{database}.{table}' doesn't exist")
 TABLE_EXISTS = _client("TABLE_EXISTS", 1050, "42S01", "Table '{table}' already exists")
+KEY_IS_NEEDED = _client(
+    "KEY_IS_NEEDED", 1553, "HY000", "Cannot drop index '{key}': needed in a foreign key constraint"
+)
 NAME_TOO_LONG = _client("NAME_TOO_LONG", 1059, "42000", "Identifier name '{name}' is too long")
 DATABASE_DENIED = _client(
     "DATABASE_DENIED", 1044, "42000", "Access denied for user '{user}'@'{host}' to database '{database}'"

@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from dbmesh.governance import layout, made_rules
+from dbmesh.governance import declared_keys, layout, made_rules
 from dbmesh.governance.store import ABSENT, Store, Write
 from dbmesh.planner.plan import Shot
 from dbmesh.rules.ruleset import MadeTable, RuleChange
@@ -89,6 +89,7 @@ async def finish(store: Store, record: DdlRecord) -> None:
             writes.append(Write(layout.ddl(other.id), None))
     if not record.creates:
         writes += made_rules.writes_of(database, change.made, known=changed)
+    writes += declared_keys.writes_of(database, change.declared)
     writes += [
         Write(layout.counter(database, table), json.dumps({"next": start, "checked": False}).encode())
         for table, start in change.numbering
@@ -111,6 +112,7 @@ def _encode(record: DdlRecord) -> bytes:
         "made": [{"name": table.name, "rule": dict(table.section)} for table in change.made],
         "gone": list(change.gone),
         "numbering": [list(entry) for entry in change.numbering],
+        "declared": [asdict(table) for table in change.declared],
     }
     return json.dumps(value).encode()
 
@@ -128,5 +130,6 @@ def _decode(value: bytes) -> DdlRecord:
             tuple(MadeTable(table["name"], table["rule"]) for table in change["made"]),
             tuple(change["gone"]),
             tuple((table, start) for table, start in change["numbering"]),
+            tuple(declared_keys.decoded(table) for table in change.get("declared", ())),
         ),
     )

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from dbmesh.governance import layout
 from dbmesh.governance.databases import read_databases
+from dbmesh.governance.declared_keys import read_declared
 from dbmesh.governance.made_rules import read_made
 from dbmesh.governance.store import Compacted, Store, StoreError, Write
 from dbmesh.rules.auto_tables import with_made
+from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.mistakes import ConfigurationError
-from dbmesh.rules.ruleset import MadeTable, RuleSet
+from dbmesh.rules.ruleset import DeclaredKeys, MadeTable, RuleSet
 from dbmesh.session.mesh import Database, Mesh
 
 _log = logging.getLogger(__name__)
@@ -71,7 +73,8 @@ async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> N
     for name, one in made.items():
         beside = mesh.configuration.databases.get(one.beside.lower())
         if name not in mesh.databases and beside is not None and not here.is_changing(name):
-            await here.add(with_made(one.rule_set(beside), await read_made(store, one.name)))
+            rule_set = with_made(one.rule_set(beside), await read_made(store, one.name))
+            await here.add(with_declared(rule_set, await read_declared(store, one.name)))
     finished = [
         write.key
         for write in writes
@@ -83,9 +86,20 @@ async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> N
                 await here.remove(database)
             continue
         stored = {table.name.lower(): table for table in await read_made(store, database.name)}
-        change = _difference(here, database, stored)
-        if change is not None:
-            await mesh.change_rules(name, lambda rule_set, change=change: with_made(rule_set, *change))  # type: ignore[misc]
+        declared = {one.table.lower(): one for one in await read_declared(store, database.name)}
+        made_here, gone_here = _difference(here, database, stored)
+        keys = _other_keys(here, database, declared)
+        if made_here or gone_here or keys:
+
+            def changed(
+                rule_set: RuleSet,
+                made: Sequence[MadeTable] = made_here,
+                gone: Sequence[str] = gone_here,
+                keys: Sequence[DeclaredKeys] = keys,
+            ) -> RuleSet:
+                return with_declared(with_made(rule_set, made, gone), keys)
+
+            await mesh.change_rules(name, changed)
         elif finished:
             # A statement of another process has changed tables.
             await mesh.reload(database)
@@ -93,7 +107,7 @@ async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> N
 
 def _difference(
     here: Changing, database: Database, stored: Mapping[str, MadeTable]
-) -> tuple[list[MadeTable], list[str]] | None:
+) -> tuple[list[MadeTable], list[str]]:
     """Tables whose rules are new or others in the store, and those that have none there any more."""
     known = database.rule_set.made
     names = {
@@ -101,7 +115,15 @@ def _difference(
         for name in {*stored, *known}
         if stored.get(name) != known.get(name) and not here.is_changing(f"{database.name}.{name}")
     }
-    if not names:
-        return None
     gone = [name for name in names if name in known]
     return [table for name, table in stored.items() if name in names], gone
+
+
+def _other_keys(here: Changing, database: Database, stored: Mapping[str, DeclaredKeys]) -> list[DeclaredKeys]:
+    """Tables whose declared foreign keys are others in the store."""
+    known = database.rule_set.declared
+    return [
+        stored.get(name, DeclaredKeys(name))
+        for name in sorted({*stored, *known})
+        if stored.get(name) != known.get(name) and not here.is_changing(f"{database.name}.{name}")
+    ]

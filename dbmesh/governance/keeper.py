@@ -22,6 +22,7 @@ from dbmesh.governance.store import Conflict, Store, StoreError
 from dbmesh.planner.plan import Shot
 from dbmesh.planner.template import quote_name
 from dbmesh.rules.auto_tables import MOST_NAME, with_made
+from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.keygen.auto_increment import AutoIncrement, KeysNeeded
 from dbmesh.rules.loader import RESERVED
 from dbmesh.rules.ruleset import RuleChange, RuleSet
@@ -156,7 +157,7 @@ class Keeper:
             for table, _ in change.numbering:
                 for generator in _generators(database, table):
                     generator.lease(1, 1)
-            if change.made or change.gone:
+            if change.made or change.gone or change.declared:
                 await self._change_rules(begun.database, change)
         finally:
             del self._records[record]
@@ -235,7 +236,7 @@ class Keeper:
 
     async def _change_rules(self, database: str, change: RuleChange) -> None:
         def changed(rule_set: RuleSet) -> RuleSet:
-            return with_made(rule_set, change.made, change.gone)
+            return with_declared(with_made(rule_set, change.made, change.gone), change.declared)
 
         await self._mesh.change_rules(database, changed)
 
@@ -271,7 +272,8 @@ async def _run(database: Database, data_source: str, sql: str) -> None:
 
 def _tables(record: DdlRecord) -> set[str]:
     """The tables whose rules a statement changes, as database.table in lower case."""
-    names = [*(table.name for table in record.change.made), *record.change.gone]
+    change = record.change
+    names = [*(one.name for one in change.made), *change.gone, *(one.table for one in change.declared)]
     return {f"{record.database}.{name}".lower() for name in names}
 
 

@@ -23,6 +23,16 @@ def made_table(database: str, table: str) -> str:
     return f"{made_tables_prefix(database)}{table.lower()}"
 
 
+def declared_keys_prefix(database: str) -> str:
+    """The foreign keys that clients declared and no server has."""
+    return f"{database_prefix(database)}foreign_keys/"
+
+
+def declared_keys(database: str, table: str) -> str:
+    """Those of one table."""
+    return f"{declared_keys_prefix(database)}{table.lower()}"
+
+
 def counter(database: str, table: str) -> str:
     """The next number of a table's AUTO_INCREMENT."""
     return f"{database_prefix(database)}counters/{table.lower()}"

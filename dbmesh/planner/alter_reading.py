@@ -41,14 +41,20 @@ def read_key_changes(statement: str) -> KeyChanges:
     changes = KeyChanges()
     if reader.accept("CREATE"):
         _read_index(reader, changes)
-        return changes
+    else:
+        for clause in alter_clauses(statement):
+            _read_clause(LexemeReader(statement, clause), changes)
+    return changes
+
+
+def alter_clauses(statement: str) -> Sequence[Sequence[Lexeme]]:
+    """The clauses of an ALTER TABLE, without the commas between them. Raises MeshError(PARSE_ERROR)."""
+    reader = LexemeReader(statement)
     while not reader.accept_any("TABLE", "TABLES"):
         reader.take()
     reader.accept("IF", "EXISTS")
     read_place(reader)
-    for clause in _clauses(reader.lexemes[reader.position :]):
-        _read_clause(LexemeReader(statement, clause), changes)
-    return changes
+    return tuple(_clauses(reader.lexemes[reader.position :]))
 
 
 def _read_index(reader: LexemeReader, changes: KeyChanges) -> None:

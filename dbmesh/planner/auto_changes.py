@@ -13,20 +13,14 @@ from dataclasses import replace
 from dbmesh.errors import NAME_TOO_LONG, TABLE_EXISTS, MeshError, not_supported
 from dbmesh.model import DataNode
 from dbmesh.planner.alter_reading import KeyChanges, read_key_changes
-from dbmesh.planner.auto_tables import (
-    algorithm_of,
-    first_number,
-    foreign_warning,
-    keeps_foreign_key,
-    outside,
-)
+from dbmesh.planner.auto_tables import algorithm_of, first_number
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere, plan_shots
 from dbmesh.planner.ddl_places import DdlTable, check_single, table_at
 from dbmesh.planner.ddl_reading import AlterTable, NamePlace
+from dbmesh.planner.foreign_keys import alter_keys
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.plan import Shot
-from dbmesh.planner.table_definition import read_added_foreign_keys
 from dbmesh.planner.template import Frame, Template, quote_name
 from dbmesh.planner.text_plan import MadeWhole, TextPlan, TextShot
 from dbmesh.rules.auto_tables import MOST_NAME, built
@@ -41,20 +35,16 @@ def plan_alter_made(context: PlanContext, read: AlterTable, table: DdlTable, mad
     column. Raises MeshError(NOT_SUPPORTED)."""
     changes = read_key_changes(context.statement.readable)
     why = next(_breaks(context, read, made, changes), None)
-    keys = read_added_foreign_keys(context.statement.readable)
-    keys = tuple(key for key in keys if not keeps_foreign_key(context, table, key))
-    edits = context.edits()
-    for key in keys:
-        edits.replace(key.start, key.end, key.index)
-    references, symbols = outside(read.references, keys), outside(read.symbols, keys)
-    warnings = tuple(foreign_warning(table.name, key.table) for key in keys)
+    keys = alter_keys(context, read, table)
+    edits, references, symbols, warnings = keys.edits, keys.references, keys.symbols, keys.warnings
     if why is not None:
         if read.renamed_to is not None:
             raise not_supported(
                 f"this ALTER TABLE with RENAME ({why})", "rename the table in a statement of its own"
             )
         trial = plan_everywhere(context, _first_node(table), read.table, references, symbols, edits=edits)
-        return _made_whole(context, table, trial, why, warnings)
+        whole = _made_whole(context, table, trial, why, warnings)
+        return replace(whole, change=replace(whole.change, declared=keys.declared))
     reader = LexemeReader(context.statement.readable)
     numbering: tuple[tuple[str, int], ...] = ()
     if is_numbered(context, table) and _names_number(reader):
@@ -66,7 +56,7 @@ def plan_alter_made(context: PlanContext, read: AlterTable, table: DdlTable, mad
     elif following is not made:
         change = RuleChange((following,), (table.name,), numbering)
     plan = plan_everywhere(context, table, read.table, references, symbols, edits=edits, renamed=renamed)
-    return replace(plan, change=change, warnings=warnings)
+    return replace(plan, change=replace(change, declared=keys.declared), warnings=warnings)
 
 
 def plan_index_made(context: PlanContext, place: NamePlace, table: DdlTable, made: MadeTable) -> TextPlan:

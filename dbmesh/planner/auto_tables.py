@@ -1,20 +1,26 @@
 """DDL of tables nobody wrote a rule for, in a database with `autoShard`.
 
-Decides which of them are sharded and by what, and which parts of their definition no server could keep over several
-data nodes: foreign keys become the indexes they would have made, and the client is warned.
+Decides which of them are sharded and by what, and what the client is told of those that are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dbmesh.errors import TABLE_EXISTS, MeshError, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere
 from dbmesh.planner.ddl_places import DdlTable, beside_at, check_single, table_at
-from dbmesh.planner.ddl_reading import CreateTable, NamePlace
+from dbmesh.planner.ddl_reading import CreateTable
 from dbmesh.planner.elsewhere import database_of
+from dbmesh.planner.foreign_keys import (
+    declared_by_create,
+    drop_foreign_keys,
+    foreign_warning,
+    keeps_foreign_key,
+    outside,
+)
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.table_definition import (
     ColumnText,
@@ -23,10 +29,9 @@ from dbmesh.planner.table_definition import (
     TableDefinition,
     read_definition,
 )
-from dbmesh.planner.template import Edits
 from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.auto_tables import algorithm_for, built, make_table
-from dbmesh.rules.ruleset import MadeTable, RuleChange, ShardedTable
+from dbmesh.rules.ruleset import DeclaredKeys, MadeTable, RuleChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +67,15 @@ def new_table(
     if made is None or table.name.lower() in context.catalog.single_nodes:
         dropped = _dropped(context, table, definition)
         warnings = (*_foreign_warnings(table.name, dropped), *_key_warnings(context, table.name, definition))
-        return NewTable(table, RuleChange(), warnings, dropped, definition)
+        change = RuleChange(declared=_declared(context, read, table, dropped, definition))
+        return NewTable(table, change, warnings, dropped, definition)
     rule = built(made, context.rule_set.own_sources)
     placed = DdlTable(rule.name, rule, rule.nodes)
     dropped = _dropped(context, placed, definition)
     warnings = _foreign_warnings(rule.name, dropped)
     numbering = ((rule.name, start),) if rule.key_generator is not None else ()
-    return NewTable(placed, RuleChange((made,), (), numbering), warnings, dropped, definition)
+    declared = declared_by_create(context, rule.name, dropped, definition)
+    return NewTable(placed, RuleChange((made,), (), numbering, declared), warnings, dropped, definition)
 
 
 def _again(
@@ -90,7 +97,8 @@ def _again(
         )
     numbering = ((table.name, start),) if read.replaces and is_numbered(context, table) else ()
     dropped = _dropped(context, table, definition)
-    return NewTable(table, RuleChange(numbering=numbering), (), dropped, definition)
+    declared = _declared(context, read, table, dropped, definition)
+    return NewTable(table, RuleChange(numbering=numbering, declared=declared), (), dropped, definition)
 
 
 def _made(context: PlanContext, table: DdlTable, definition: TableDefinition | None) -> MadeTable | None:
@@ -123,6 +131,20 @@ def _copied(context: PlanContext, read: CreateTable) -> MadeTable | None:
     return None if made is None else replace(made, name=read.table.name)
 
 
+def _declared(
+    context: PlanContext,
+    read: CreateTable,
+    table: DdlTable,
+    dropped: Sequence[ForeignKey],
+    definition: TableDefinition | None,
+) -> tuple[DeclaredKeys, ...]:
+    """What is declared afterwards; a table that IF NOT EXISTS leaves alone keeps its keys."""
+    known = table.rule is not None or table.name.lower() in context.catalog.single_nodes
+    if known and read.if_not_exists:
+        return ()
+    return declared_by_create(context, table.name, dropped, definition)
+
+
 def _dropped(
     context: PlanContext, table: DdlTable, definition: TableDefinition | None
 ) -> tuple[ForeignKey, ...]:
@@ -130,46 +152,8 @@ def _dropped(
     return tuple(key for key in keys if not keeps_foreign_key(context, table, key))
 
 
-def keeps_foreign_key(context: PlanContext, table: DdlTable, key: ForeignKey) -> bool:
-    """Whether the servers can keep a foreign key: the rows it refers to are all beside its own."""
-    # Without a database the table is beside the one that refers to it, whatever the current database is.
-    database = database_of(context, key.database or context.rule_set.database, key.table)
-    foreign = context.rule_set.key(database, key.table)
-    rule = context.rule_set.table(foreign)
-    if isinstance(table.rule, ShardedTable):
-        return rule is not None and not isinstance(rule, ShardedTable)
-    if rule is None:
-        node = context.catalog.single_nodes.get(foreign)
-        return node is None or node.data_source == table.nodes[0].data_source
-    return not isinstance(rule, ShardedTable)
-
-
-def drop_foreign_keys(
-    edits: Edits, lexemes: LexemeReader, keys: Iterable[ForeignKey], definition: TableDefinition
-) -> None:
-    """Put the index in the place of each foreign key."""
-    for key in keys:
-        if key.columns and not definition.has_index_for(key):
-            edits.replace(key.start, key.end, key.index)
-            continue
-        start = key.start
-        if key.columns:
-            start = next(lexeme.start for lexeme in reversed(lexemes.lexemes) if lexeme.end <= start)
-        edits.replace(start, key.end)
-
-
-def outside(places: Sequence[NamePlace], keys: Sequence[ForeignKey]) -> tuple[NamePlace, ...]:
-    """The names that are not part of these foreign keys."""
-    return tuple(place for place in places if not any(key.start <= place.start < key.end for key in keys))
-
-
 def _foreign_warnings(name: str, dropped: Sequence[ForeignKey]) -> tuple[str, ...]:
-    return tuple(foreign_warning(name, key.table) for key in dropped)
-
-
-def foreign_warning(name: str, foreign: str) -> str:
-    """What a client is told of a foreign key its servers do not get."""
-    return f"dbmesh: the foreign key from '{name}' to '{foreign}' is not kept: their rows are on different data nodes"
+    return tuple(foreign_warning(name, key) for key in dropped)
 
 
 def _unseen_keys(definition: TableDefinition) -> Iterator[Index]:

@@ -36,6 +36,7 @@ from dbmesh.planner.ddl_reading import (
     read_place,
     read_truncate,
 )
+from dbmesh.planner.foreign_keys import alter_keys
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.plan import CountMerge, PinReason, Plan, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.query_table import plan_query_table
@@ -44,6 +45,7 @@ from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.planner.tree_names import rename_references
+from dbmesh.rules.declared_keys import without_tables
 from dbmesh.rules.joint import schemas_of
 from dbmesh.rules.ruleset import RuleChange, ShardedTable, SingleTable
 
@@ -277,9 +279,15 @@ def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
                 f"renaming a table to '{read.renamed_to.name}', which has a rule", "choose another name"
             )
         check_single(context, table.nodes[0].data_source, read.renamed_to.name)
+    keys = alter_keys(context, read, table) if table.rule is None and context.rule_set.auto_shards else None
+    edits = None if keys is None else keys.edits
+    references, symbols = (read.references, read.symbols) if keys is None else (keys.references, keys.symbols)
     # A table without a rule has one node, so its constraints keep their names and the new name may pass as one more.
-    symbols = read.symbols if read.renamed_to is None else (*read.symbols, read.renamed_to)
-    return plan_everywhere(context, table, read.table, read.references, symbols)
+    symbols = symbols if read.renamed_to is None else (*symbols, read.renamed_to)
+    plan = plan_everywhere(context, table, read.table, references, symbols, edits=edits)
+    if keys is None:
+        return plan
+    return replace(plan, change=RuleChange(declared=keys.declared), warnings=keys.warnings)
 
 
 def _plan_rename(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -314,7 +322,7 @@ def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
         opens_transaction=False,
         implicit_commit=not read.temporary,
         drops=() if views else tuple(table.name for table in tables),
-        change=RuleChange((), gone, numbering),
+        change=RuleChange((), gone, numbering, without_tables(context.rule_set, [t.name for t in tables])),
     )
 
 

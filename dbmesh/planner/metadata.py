@@ -15,6 +15,7 @@ from dbmesh.planner.ddl_places import table_at
 from dbmesh.planner.ddl_reading import NamePlace, read_place
 from dbmesh.planner.explain import explain
 from dbmesh.planner.explained import ExplainForm, plan_explain, read_form
+from dbmesh.planner.foreign_keys import constraint_line
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.metadata_filter import ShowFilter, read_filter, read_text
 from dbmesh.planner.plan import Answer, BoundStatement, LinkStatus, Plan, Relay, RenameValues, ShardPlan, Verb
@@ -225,7 +226,9 @@ def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPl
     edits.replace(place.start, place.end, TableName(0, quoted=True))
     node = table.nodes[0]
     if isinstance(answer, RenameValues):
-        answer = replace(answer, suffix=name_suffix(table.nodes, node))
+        declared = context.rule_set.declared.get(table.name.lower())
+        lines = tuple(map(constraint_line, declared.keys)) if declared is not None else ()
+        answer = replace(answer, suffix=name_suffix(table.nodes, node), constraints=lines)
     shot = TextShot(node.data_source, edits.build().frame((node.table,)))
     # A table's definition names the tables its foreign keys refer to.
     names = names_of(context.rule_set, context.rule_set.tables.values())

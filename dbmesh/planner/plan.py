@@ -207,10 +207,11 @@ class Relay:
 @dataclass(frozen=True, slots=True)
 class RenameValues:
     """One shot whose text values in `columns` carry actual names to turn back (SHOW CREATE TABLE …). `suffix` is what names
-    of keys and constraints carry behind their own."""
+    of keys and constraints carry behind their own; `constraints` are lines of constraints that the data source does not have."""
 
     columns: tuple[int, ...]
     suffix: str = field(default="", repr=False)
+    constraints: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.template import Segment, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.rules.auto_tables import MOST_NAME, built
+from dbmesh.rules.declared_keys import with_tables_renamed
 from dbmesh.rules.ruleset import MadeTable, RuleChange
 
 
@@ -99,4 +100,7 @@ def _change(context: PlanContext, tables: Sequence[_Renamed]) -> RuleChange:
     made = tuple(replace(table.made, name=table.name) for table in ruled if table.made is not None)
     numbered = [table for table in ruled if is_numbered(context, table.first)]
     names = dict.fromkeys(name for table in numbered for name in (table.first.name, table.name))
-    return RuleChange(made, tuple(table.first.name for table in ruled), tuple((name, 1) for name in names))
+    gone = tuple(table.first.name for table in ruled)
+    following = {table.first.name.lower(): table.name for table in tables}
+    declared = with_tables_renamed(context.rule_set, following)
+    return RuleChange(made, gone, tuple((name, 1) for name in names), declared)

@@ -5,9 +5,10 @@ Decides what is a column, its type, the primary key, and where foreign keys stan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
 from dbmesh.planner.template import quote_name
@@ -31,7 +32,9 @@ class ColumnText:
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
     """A foreign key's half-open range, and the table it refers to. `name` and `columns` are those of the index the server
-    would make for it; a REFERENCES behind a column has none."""
+    would make for it; a REFERENCES behind a column has none. `symbol` is its own name, '' where the server chooses one;
+    `referenced` the other table's columns, () where they are its primary key; `on_delete` and `on_update` as in
+    `DeclaredKey`."""
 
     start: int
     end: int
@@ -39,6 +42,10 @@ class ForeignKey:
     table: str
     name: str = ""
     columns: tuple[str, ...] = ()
+    symbol: str = ""
+    referenced: tuple[str, ...] = ()
+    on_delete: str = ""
+    on_update: str = ""
 
     @property
     def index(self) -> str:
@@ -227,8 +234,8 @@ def read_column(reader: LexemeReader) -> tuple[ColumnText, bool, bool, ForeignKe
 
 def _inline_reference(reader: LexemeReader) -> ForeignKey:
     start = reader.peek().start
-    database, table, end = _reference(reader)
-    return ForeignKey(start, end, database, table)
+    found = _reference(reader)
+    return ForeignKey(start, found.end, found.database, found.table)
 
 
 def read_foreign_key(reader: LexemeReader, start: int, symbol: str) -> ForeignKey:
@@ -237,42 +244,50 @@ def read_foreign_key(reader: LexemeReader, start: int, symbol: str) -> ForeignKe
     reader.accept("IF", "NOT", "EXISTS")
     name = symbol if reader.looks_at("(") else reader.expect_name().value
     columns = read_key_columns(reader) or ()
-    database, table, end = _reference(reader)
-    return ForeignKey(start, end, database, table, symbol or name, columns)
+    found = _reference(reader)
+    return ForeignKey(
+        start,
+        found.end,
+        found.database,
+        found.table,
+        symbol or name,
+        columns,
+        symbol,
+        found.columns,
+        found.actions.get("DELETE", ""),
+        found.actions.get("UPDATE", ""),
+    )
 
 
-def _reference(reader: LexemeReader) -> tuple[str | None, str, int]:
-    """Reads REFERENCES table [(…)] [MATCH x] [ON DELETE …] [ON UPDATE …]; the database, the table and the end."""
+class _Reference(NamedTuple):
+    database: str | None
+    table: str
+    columns: tuple[str, ...]
+    actions: Mapping[str, str]
+    end: int
+
+
+def _reference(reader: LexemeReader) -> _Reference:
+    """Reads REFERENCES table [(…)] [MATCH x] [ON DELETE …] [ON UPDATE …]."""
     reader.expect("REFERENCES")
     database: str | None = None
     table = reader.expect_name().value
     if reader.accept("."):
         database, table = table, reader.expect_name().value
-    if reader.looks_at("("):
-        reader.skip_parentheses()
+    columns = (read_key_columns(reader) or ()) if reader.looks_at("(") else ()
+    actions: dict[str, str] = {}
     while True:
         if reader.accept("MATCH"):
             reader.take()
-        elif reader.accept("ON", "DELETE") or reader.accept("ON", "UPDATE"):
-            if not (reader.accept("SET") or reader.accept("NO")):
-                reader.take()
-                continue
-            reader.take()
+        elif reader.accept("ON", "DELETE"):
+            actions["DELETE"] = _action(reader)
+        elif reader.accept("ON", "UPDATE"):
+            actions["UPDATE"] = _action(reader)
         else:
-            return database, table, reader.peek(-1).end
+            return _Reference(database, table, columns, actions, reader.peek(-1).end)
 
 
-def read_added_foreign_keys(statement: str) -> tuple[ForeignKey, ...]:
-    """The foreign keys of an ALTER TABLE's ADD [CONSTRAINT [name]] FOREIGN KEY."""
-    reader = LexemeReader(statement)
-    keys: list[ForeignKey] = []
-    while not reader.at_end:
-        if not reader.accept("ADD"):
-            reader.take()
-            continue
-        start = reader.peek().start
-        if reader.looks_at("CONSTRAINT") or reader.looks_at("FOREIGN", "KEY"):
-            symbol = read_symbol(reader)
-            if reader.looks_at("FOREIGN"):
-                keys.append(read_foreign_key(reader, start, symbol))
-    return tuple(keys)
+def _action(reader: LexemeReader) -> str:
+    """SET NULL, SET DEFAULT, NO ACTION, CASCADE or RESTRICT."""
+    first = reader.take().text.upper()
+    return f"{first} {reader.take().text.upper()}" if first in ("SET", "NO") else first

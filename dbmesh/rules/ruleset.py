@@ -342,13 +342,37 @@ class MadeTable:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredKey:
+    """A foreign key that was declared and that no server has. `database` is the parent's, '' for the child's own; `on_delete`
+    and `on_update` are CASCADE, SET NULL, NO ACTION, RESTRICT, SET DEFAULT or '' where nothing was written."""
+
+    name: str
+    columns: tuple[str, ...]
+    parent: str
+    referenced: tuple[str, ...]
+    database: str = ""
+    on_delete: str = ""
+    on_update: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredKeys:
+    """All such keys of one table, its name as written."""
+
+    table: str
+    keys: tuple[DeclaredKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RuleChange:
     """What a DDL statement changes in the rules: tables that get a rule and tables that lose theirs. `numbering` are
-    tables whose AUTO_INCREMENT starts over, each with its least next number."""
+    tables whose AUTO_INCREMENT starts over, each with its least next number; `declared` are tables whose declared foreign
+    keys become these."""
 
     made: tuple[MadeTable, ...] = ()
     gone: tuple[str, ...] = ()
     numbering: tuple[tuple[str, int], ...] = ()
+    declared: tuple[DeclaredKeys, ...] = ()
 
 
 NO_CHANGE = RuleChange()
@@ -363,6 +387,7 @@ class RuleSet:
     * `single_tables`: `*.*`, `ds.*` or `ds.table` patterns of !SINGLE; `default_single_source` receives new ones.
     * `auto_shards`: how many actual tables a table gets that CREATE TABLE makes and no rule names; 0: it is single.
     * `made`: the rules (by table in lower case) that came about that way; they are among `tables` too.
+    * `declared`: foreign keys (by table in lower case) that clients declared and no server has.
     * `exact_text_keys`: the operator promises that text keys are always written and compared in one spelling.
     * `merge_node`: the data source on which federated statements are merged, None for the one with most of their rows.
     * `joined`: other logic databases whose tables it knows too, by `key`, and which data sources are theirs alone;
@@ -381,6 +406,7 @@ class RuleSet:
     merge_node: str | None = None
     auto_shards: int = 0
     made: Mapping[str, MadeTable] = field(default_factory=dict)
+    declared: Mapping[str, DeclaredKeys] = field(default_factory=dict)
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     schemas: Mapping[str, str] = field(default_factory=dict)
 

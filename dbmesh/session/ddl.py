@@ -15,6 +15,7 @@ from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import NOT_SUPPORTED, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import BoundStatement, Relay, Shot
 from dbmesh.planner.text_plan import MadeWhole, TextPlan
+from dbmesh.rules.ruleset import NO_CHANGE
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_text
 from dbmesh.session.mesh import Database, DdlStatement, RuleKeeper
@@ -31,8 +32,7 @@ _HAS_ROWS = frozenset((4025, 3819))
 
 def is_recorded(plan: TextPlan, bound: BoundStatement) -> bool:
     """Whether a statement could be left half done, changes rules, or has something to tell of them."""
-    change = plan.change
-    return len(bound.shots) > 1 or bool(change.made or change.gone or change.numbering or plan.warnings)
+    return len(bound.shots) > 1 or plan.change != NO_CHANGE or bool(plan.warnings)
 
 
 async def run_recorded(

@@ -22,6 +22,7 @@ class RenamingSink:
         self._sink = sink
         self._columns = answer.columns
         self._names = names
+        self._constraints = answer.constraints
         self._suffixed = (
             re.compile(rf"((?:KEY|CONSTRAINT) `(?:[^`]|``)+?){re.escape(answer.suffix)}`")
             if answer.suffix
@@ -43,5 +44,20 @@ class RenamingSink:
                 if self._suffixed is not None:
                     text = self._suffixed.sub(r"\1`", text)
                 text = logic_text(text, self._names, "")
+                text = _with_constraints(text, self._constraints) if self._constraints else text
                 values[index] = text.encode("utf-8", "surrogateescape")
         return encode_text_row(values)
+
+
+def _with_constraints(definition: str, lines: Sequence[str]) -> str:
+    """A table's definition with more foreign keys, in their place: by name, before other constraints. A text that is no
+    definition stays."""
+    head, end, tail = definition.partition("\n) ")
+    if not end:
+        return definition
+    parts = head.split(",\n")
+    first = next((at for at, part in enumerate(parts) if part.startswith("  CONSTRAINT `")), len(parts))
+    foreign = [part for part in parts[first:] if "` FOREIGN KEY (" in part]
+    others = [part for part in parts[first:] if "` FOREIGN KEY (" not in part]
+    foreign = sorted((*foreign, *lines), key=lambda part: part.partition("` FOREIGN KEY (")[0])
+    return ",\n".join([*parts[:first], *foreign, *others]) + end + tail

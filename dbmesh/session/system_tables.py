@@ -15,6 +15,7 @@ from dbmesh.engine.collect import Result, collect
 from dbmesh.engine.exchange import Exchange, Lane, Outcome, Sink
 from dbmesh.engine.federation import LOAD_STATE, STATEMENT_BYTES, final_state
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, not_supported
+from dbmesh.merge.declared_rows import DECLARED_TABLES, declared_rows
 from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows
 from dbmesh.planner.information_schema import INFORMATION_SCHEMA, same_name
 from dbmesh.planner.plan import BoundStatement, Relay, Shot, SystemFederation, SystemScan
@@ -83,6 +84,8 @@ async def _rows(
             found = await _read(session, logic, source, scan, where)
             columns = tuple(column.name.decode().upper() for column in found.columns)
             sources.append(SourceRows(logic.name, config.database, nodes[source], found.rows, schemas))
+        if columns and scan.system_table in DECLARED_TABLES:
+            sources.append(declared_rows(scan.system_table, columns, logic.rule_set, logic.catalog))
     if definition.lists_itself and same_name(INFORMATION_SCHEMA, scan.schema):
         where = f"{definition.schema} = {literal_text(INFORMATION_SCHEMA)}"
         own = (await _read(session, database, federation.merge_node, scan, where)).rows

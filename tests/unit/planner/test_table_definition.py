@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.table_definition import TableDefinition, read_added_foreign_keys, read_definition
+from dbmesh.planner.table_definition import TableDefinition, read_definition
 
 
 def _read(text: str) -> TableDefinition:
@@ -47,11 +47,11 @@ def test_foreign_keys_and_the_index_they_need() -> None:
     assert text[inline.start : inline.end] == "REFERENCES t (x) ON DELETE SET NULL"
     assert named.index == "KEY f (b)"
     assert text[named.start : named.end].endswith("ON UPDATE NO ACTION")
+    assert (named.symbol, named.referenced, named.on_delete, named.on_update) == (
+        "f",
+        ("x",),
+        "",
+        "NO ACTION",
+    )
     assert not read.has_index_for(named)
     assert read.has_index_for(covered)
-
-
-def test_foreign_keys_an_alter_adds() -> None:
-    text = "ALTER TABLE t ADD COLUMN a INT, ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id), DROP COLUMN b"
-    [key] = read_added_foreign_keys(text)
-    assert text[key.start : key.end] == "CONSTRAINT f FOREIGN KEY (a) REFERENCES u (id)"
