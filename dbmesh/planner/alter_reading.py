@@ -36,12 +36,13 @@ class KeyChanges:
 
 
 def read_key_changes(statement: str) -> KeyChanges:
-    """Reads ALTER TABLE, and CREATE UNIQUE INDEX as ADD UNIQUE. Raises MeshError(PARSE_ERROR)."""
+    """Reads ALTER TABLE, CREATE UNIQUE INDEX as ADD UNIQUE, and DROP INDEX, which changes none of these. Raises
+    MeshError(PARSE_ERROR)."""
     reader = LexemeReader(statement)
     changes = KeyChanges()
     if reader.accept("CREATE"):
         _read_index(reader, changes)
-    else:
+    elif not reader.looks_at("DROP"):
         for clause in alter_clauses(statement):
             _read_clause(LexemeReader(statement, clause), changes)
     return changes

@@ -137,7 +137,9 @@ class LexemeReader:
         return self.lexemes[index] if index < len(self.lexemes) else _END
 
     def take(self) -> Lexeme:
-        """The next lexeme, moving past it."""
+        """The next lexeme, moving past it. Behind the last one there is none, so that nobody reads on for ever."""
+        if self.at_end:
+            raise self.error()
         lexeme = self.peek()
         self.position += 1
         return lexeme
