@@ -8,49 +8,35 @@ transaction begun), rows leave as payloads.
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
-from typing import ParamSpec, Protocol
+from typing import Protocol
 
-from dbmesh.backend.connection import Connection, Pipeline, Receiver
-from dbmesh.backend.mysql import MySQLConnection
-from dbmesh.engine.collect import Collector, Result
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.lane import Lane, LaneRun
+from dbmesh.engine.once import Trial
 from dbmesh.engine.warnings import (
     NOTHING_EXPLAINED,
-    SHOW_WARNINGS,
     Explained,
-    Repetition,
     RowNumbers,
     ShardWarning,
-    explain,
     in_order_of_rows,
     of_insert,
-    told_once,
-    warnings_in,
     without_repetitions,
 )
-from dbmesh.errors import INTERNAL, MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError
-from dbmesh.merge.counts import merge_counts, with_warnings
+from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError
+from dbmesh.merge.counts import merge_counts
 from dbmesh.merge.returned import ReturnedRowsMerger
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
 from dbmesh.planner.plan import Answer, CountMerge, ReturnedRows, RowMerge, Shot
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import text_rows_encoder
 
-_log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-
 PASS_THROUGH = RowMerge()
 """What a single shot's rows need: nothing."""
-
-ROWS_DROPPED_BEFORE_ABORT = 10_000
-"""After LIMIT is reached a shard's remaining rows are read and dropped up to here; then its connection is closed,
-because reading on would cost more than opening another."""
-
 
 ROWS_AT_ONCE = 2048
 """Rows that are merged in one go: keys and fields of so many are in memory at a time, however many one read brought."""
@@ -65,7 +51,7 @@ shard costs more than the rows of a small answer."""
 
 
 REPEATED_WITHIN = 1.0
-"""Seconds after which a statement is not run again only to leave the warnings of its hidden columns out."""
+"""Seconds after which a statement is not run again only to tell whose its warnings are."""
 
 
 class Sink(Protocol):
@@ -79,23 +65,6 @@ class Sink(Protocol):
     def rows(self, rows: list[bytes]) -> None:
         """Text row payloads."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One lent connection and the shots it runs one after another. `pipeline` is the connection again where all of
-    them only read, are wanted in any case, and may be sent at once. `executes` are sent in place of the shots' texts:
-    the commands (payloads) that execute what they were prepared as; with `binary`, rows come in binary form. `kept` says that its session keeps
-    the connection, and on it what no other has: a transaction, locks, variables, temporary tables, a cursor. `places` are
-    the shots' places among all of the statement, one lane behind the other unless given."""
-
-    connection: Connection
-    shots: tuple[Shot, ...]
-    pipeline: Pipeline | None = None
-    executes: tuple[bytes, ...] | None = None
-    binary: bool = False
-    kept: bool = False
-    places: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -113,7 +82,7 @@ class Outcome:
 class Exchange:
     """One statement under way on one or several connections. Create, `await run()`, once. With `explains` the outcome
     tells what is known of the statement before its rows, where that may matter: it warned, or found nothing. `own` are the
-    client's texts, where those of the shots evaluate more."""
+    client's texts, where those of the shots evaluate more; `trial` tells whose warnings those of a query are."""
 
     def __init__(
         self,
@@ -124,39 +93,41 @@ class Exchange:
         *,
         explains: bool = False,
         own: Callable[[], Sequence[bytes]] | None = None,
+        trial: Trial | None = None,
     ) -> None:
         self._own = own
+        self._trial = trial
         self._began = asyncio.get_running_loop().time()
         self._explains = explains
         self._explained = NOTHING_EXPLAINED
         self._answer = answer
         self._sink = sink
         self._limits = limits
-        self._runs: list[_LaneRun] = []
-        self._sources = 0
+        self._runs: list[LaneRun] = []
+        self.sources = 0
         for lane in lanes:
-            self._runs.append(_LaneRun(self, lane, self._sources))
-            self._sources += len(lane.shots)
-        self._shares_connections = self._sources > len(lanes)
-        self._paused: set[_LaneRun] = set()
+            self._runs.append(LaneRun(self, lane, self.sources))
+            self.sources += len(lane.shots)
+        self._shares_connections = self.sources > len(lanes)
+        self.paused: set[LaneRun] = set()
         self._lanes_left = len(lanes)
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._merger: RowMerger | ReturnedRowsMerger | None = None
+        self.merger: RowMerger | ReturnedRowsMerger | None = None
         # Mergers know text rows: binary ones are turned into them where the merge looks into rows.
         self._binary = (
             any(lane.binary for lane in lanes) and isinstance(answer, RowMerge) and answer.reads_rows
         )
         self._as_text: Callable[[Sequence[bytes]], list[bytes]] | None = None
         # The rows of each source, until they are too many to be held.
-        self._gathered: list[list[bytes]] | None = None
-        if self._sources > 1 and isinstance(answer, RowMerge) and answer.needs_all:
-            self._gathered = [[] for _ in range(self._sources)]
+        self.gathered: list[list[bytes]] | None = None
+        if self.sources > 1 and isinstance(answer, RowMerge) and answer.needs_all:
+            self.gathered = [[] for _ in range(self.sources)]
         self._gathered_rows = self._gathered_bytes = 0
         self._finished: list[int] = []
         self._pushed = 0
         self._rows_out = 0
-        self._client_paused = False
-        self._first_error: Exception | None = None
+        self.client_paused = False
+        self.first_error: Exception | None = None
         # One server stops at the first row it cannot insert: an error ends what stands behind it, not before.
         self._in_order = (isinstance(answer, CountMerge) and answer.inserts) or (
             isinstance(answer, ReturnedRows) and bool(answer.turns)
@@ -176,19 +147,19 @@ class Exchange:
             for connection in self.busy_connections():
                 connection.abort()
             raise
-        if self._first_error is not None:
-            raise self._first_error
+        if self.first_error is not None:
+            raise self.first_error
         return self._outcome()
 
     def pause(self) -> None:
         """The client reads too slowly: stop reading every shard."""
-        self._client_paused = True
+        self.client_paused = True
         for run in self._runs:
             run.adjust_flow()
 
     def resume(self) -> None:
         """The client reads again."""
-        self._client_paused = False
+        self.client_paused = False
         for run in self._runs:
             run.adjust_flow()
 
@@ -207,42 +178,44 @@ class Exchange:
     @property
     def _complete(self) -> bool:
         """Whether LIMIT is reached: rows that still come are of no use."""
-        return self._merger is not None and self._merger.done
+        return self.merger is not None and self.merger.done
 
     # ------------------------------------------------------------------ called by lanes
 
     @property
-    def _stopped(self) -> bool:
+    def stopped(self) -> bool:
         """Whether no further rows are wanted."""
-        return self._first_error is not None or self._complete
+        return self.first_error is not None or self._complete
 
-    def _wants(self, place: int) -> bool:
+    def wants(self, place: int) -> bool:
         """Whether the shot at this place need still run."""
-        return not self._stopped or place < self._failed_at
+        return not self.stopped or place < self._failed_at
 
-    def _lane_ended(self) -> None:
+    def lane_ended(self) -> None:
+        """A lane has run all its shots."""
         self._lanes_left -= 1
         if not self._lanes_left and not self._ended.done():
             self._ended.set_result(None)
 
-    def _columns_arrived(self, columns: tuple[ColumnDefinition, ...]) -> None:
+    def columns_arrived(self, columns: tuple[ColumnDefinition, ...]) -> None:
         """The first shard to answer tells the columns; the others' are the same."""
-        if self._merger is not None or self._first_error is not None:
+        if self.merger is not None or self.first_error is not None:
             return
         answer = self._answer
         if isinstance(answer, ReturnedRows):
-            self._merger = ReturnedRowsMerger(answer, columns, self._sources, self._limits)
+            self.merger = ReturnedRowsMerger(answer, columns, self.sources, self._limits)
         else:
             merge = answer if isinstance(answer, RowMerge) else PASS_THROUGH
-            self._merger = make_row_merger(merge, columns, self._sources, self._limits)
+            self.merger = make_row_merger(merge, columns, self.sources, self._limits)
         if self._binary:
             self._as_text = text_rows_encoder(columns)
-        self._sink.columns(self._merger.visible_columns)
+        self._sink.columns(self.merger.visible_columns)
 
-    def _rows_arrived(self, source: int, rows: list[bytes]) -> None:
+    def rows_arrived(self, source: int, rows: list[bytes]) -> None:
+        """Rows of a source, as its lane got them. Raises MeshError."""
         if self._as_text is not None:
             rows = self._as_text(rows)
-        gathered = self._gathered
+        gathered = self.gathered
         if gathered is None:
             self._push(source, rows)
             return
@@ -250,24 +223,25 @@ class Exchange:
         self._gathered_rows += len(rows)
         self._gathered_bytes += sum(map(len, rows))
         if self._gathered_bytes > GATHERED_BYTES or self._gathered_rows > self._limits.max_rows:
-            self._gathered = None
+            self.gathered = None
             for number, held in enumerate(gathered):
                 self._push(number, held)
             for number in self._finished:
                 self._finish(number)
 
-    def _source_ended(self, source: int) -> None:
-        if self._gathered is None:
+    def source_ended(self, source: int) -> None:
+        """No more rows come of this source. Raises MeshError."""
+        if self.gathered is None:
             self._finish(source)
             return
         self._finished.append(source)
-        if len(self._finished) == self._sources and isinstance(self._merger, RowMerger):
-            self._emit(self._merger.merge(self._gathered))
+        if len(self._finished) == self.sources and isinstance(self.merger, RowMerger):
+            self._emit(self.merger.merge(self.gathered))
 
     def _push(self, source: int, rows: list[bytes]) -> None:
         """Rows into the merger. Shards that share a connection answer one after another, so an ordered merge must keep
         all but the last one's rows: bounded here."""
-        merger = self._merger
+        merger = self.merger
         if merger is None:
             return
         self._pushed += len(rows)
@@ -277,52 +251,75 @@ class Exchange:
             raise MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows")
 
     def _finish(self, source: int) -> None:
-        if self._merger is not None:
-            self._emit(self._merger.finish(source))
+        if self.merger is not None:
+            self._emit(self.merger.finish(source))
 
     def _emit(self, rows: list[bytes]) -> None:
-        if rows and self._first_error is None:
+        if rows and self.first_error is None:
             self._rows_out += len(rows)
             self._sink.rows(rows)
 
-    def _fail(self, error: Exception, place: int = NOWHERE) -> None:
+    def fail(self, error: Exception, place: int = NOWHERE) -> None:
         """Remember the error to tell and stop the others: rows nobody will read must not go on coming. `place` is that of
         the failed shot, where the order of shots decides."""
         ends_transaction = isinstance(error, ShardError) and error.number in ROLLED_BACK_BY_SERVER
         if not self._in_order or ends_transaction:
             place = NOWHERE
-        if self._first_error is not None and not (ends_transaction or place < self._failed_at):
+        if self.first_error is not None and not (ends_transaction or place < self._failed_at):
             return
-        self._first_error = error
+        self.first_error = error
         self._failed_at = place
         for run in self._runs:
             run.stop()
 
-    def _adjust_paused(self) -> None:
+    def adjust_paused(self) -> None:
         """What one source sends or ends can only make others wanted again, never unwanted."""
-        for run in tuple(self._paused):
+        for run in tuple(self.paused):
             run.adjust_flow()
 
     async def _settle_warnings(self) -> None:
         """What every shard warns of because of the statement itself, one server says once."""
         told = [(run, shot) for run in self._runs for shot in sorted(run.warnings)]
-        if self._explains and self._first_error is None and (told or not self._rows_out):
+        if self._explains and self.first_error is None and (told or not self._rows_out):
             self._explained = await self._runs[0].explain()
-        if len(told) < 2 or self._first_error is not None or self._broadcast:
+        if len(told) < 2 or self.first_error is not None or self._broadcast:
             return
         lists = [run.warnings[shot] for run, shot in told]
         if self.row_numbers.known:
             lists = without_repetitions(lists, of_insert(lists[0]))
         else:
-            lists = await self._runs[0].told_once(lists)
+            lists = await self._tried(told, lists) or await self._runs[0].told_once(lists)
         for (run, shot), warnings in zip(told, lists, strict=True):
             run.keep_warnings(shot, warnings)
+
+    async def _tried(
+        self, told: Sequence[tuple[LaneRun, int]], lists: list[list[ShardWarning]]
+    ) -> list[list[ShardWarning]] | None:
+        """The shots' warnings, those of the statement only where they come first, found by trial; None where nothing is
+        tried. What one shot does not warn of is tried with the next that does."""
+        if self._trial is None or not self._is_quick:
+            return None
+        sources = Counter(chain.from_iterable(map(set, lists)))
+        open_ = {warning for warning, count in sources.items() if count > 1}
+        for (run, shot), warnings in zip(told, lists, strict=True):
+            if not open_.intersection(warnings):
+                continue
+            once = await run.of_statement(shot, self._trial)
+            if once is None:
+                return None
+            lists = without_repetitions(lists, [one for one in once if one in open_])
+            open_.difference_update(warnings)
+        return lists
 
     @cached_property
     def own_texts(self) -> Sequence[bytes] | None:
         """What to run again for the warnings, by the shots' places; None to take those of the shots."""
-        quick = asyncio.get_running_loop().time() - self._began < REPEATED_WITHIN
-        return self._own() if self._own is not None and quick else None
+        return self._own() if self._own is not None and self._is_quick else None
+
+    @property
+    def _is_quick(self) -> bool:
+        """Whether the statement may be run again for its warnings."""
+        return asyncio.get_running_loop().time() - self._began < REPEATED_WITHIN
 
     @property
     def _broadcast(self) -> bool:
@@ -338,223 +335,9 @@ class Exchange:
         warnings = list(chain.from_iterable(told))
         if self.row_numbers.known:
             warnings = in_order_of_rows(warnings)
-        if self._merger is not None:
+        if self.merger is not None:
             # SHOW WARNINGS tells no more than max_error_count of them; the packets count all.
             counted = sum(ok.warnings for ok in oks)
             return Outcome(OkPacket(warnings=counted), self._rows_out, warnings, explained=self._explained)
         merge = self._answer if isinstance(self._answer, CountMerge) else CountMerge()
         return Outcome(merge_counts(merge, oks), None, warnings)
-
-
-class _LaneRun:
-    """One lane under way: the receiving end of its shots, each of them a source of the merger.
-
-    Shots run one after another, each followed by a look at its warnings. Those of a pipeline are all sent at once;
-    when some of them had warnings, they are run again for these: the server keeps only the last statement's.
-    """
-
-    def __init__(self, exchange: Exchange, lane: Lane, first_source: int) -> None:
-        self.connection = lane.connection
-        self.oks: list[OkPacket] = []
-        self.warnings: dict[int, list[ShardWarning]] = {}
-        self._exchange = exchange
-        self._shots = lane.shots
-        self._pipeline = lane.pipeline
-        self._executes = lane.executes
-        self._kept = lane.kept
-        self._first_source = first_source
-        self._places = lane.places or range(first_source, first_source + len(lane.shots))
-        self._sent = 0
-        self._answered = 0
-        self._rows_come = False
-        self._abandoned = False
-        self._dropped = 0
-        self._ended = False
-        self._warned: list[int] = []
-        self._repeats = False
-
-    def completed_shots(self) -> Sequence[Shot]:
-        """The lane's shots that have ended well: they end in order."""
-        return self._shots[: len(self.oks)]
-
-    async def explain(self) -> Explained:
-        """What is known of the lane's first shot before its rows. Raises MeshError."""
-        return await explain(self.connection, self._shots[0].sql)
-
-    async def told_once(self, told: list[list[ShardWarning]]) -> list[list[ShardWarning]]:
-        """The warnings of all shots without those that each gives for the same reason. Raises MeshError."""
-        execute = None if self._executes is None else self._executes[0]
-        return await told_once(self.connection, self._shots[0].sql, execute, told)
-
-    def keep_warnings(self, shot: int, warnings: list[ShardWarning]) -> None:
-        """Take back those warnings of a shot that are not among these."""
-        ok = self.oks[shot]
-        count = ok.warnings - len(self.warnings[shot]) + len(warnings)
-        self.oks[shot] = replace(ok, warnings=count, info=with_warnings(ok.info, count))
-        self.warnings[shot] = warnings
-
-    def advance(self) -> None:
-        """Send the next shot, or all of a pipeline; or end."""
-        sent, shots = self._sent, self._shots
-        if sent == len(shots) or not self._exchange._wants(self._places[sent]):
-            self._end()
-        elif self._pipeline is not None:
-            self._sent = len(shots)
-            if self._executes is not None:
-                self._pipeline.execute_all(self._executes, self)
-            else:
-                self._pipeline.query_all([shot.sql for shot in shots], self)
-        else:
-            self._sent = sent + 1
-            self._run(sent, self)
-
-    # Receiver
-
-    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
-        self._rows_come = True
-        exchange = self._exchange
-        if exchange._merger is None:
-            self._guard(exchange._columns_arrived, tuple(columns))
-        if exchange._client_paused or exchange._gathered is None:
-            self.adjust_flow()
-
-    def rows(self, rows: list[bytes]) -> None:
-        exchange = self._exchange
-        merger = exchange._merger
-        if merger is None or exchange._first_error is not None:
-            return
-        if merger.done:
-            self._dropped += len(rows)
-            if self._dropped > ROWS_DROPPED_BEFORE_ABORT:
-                self.stop()
-            return
-        self._guard(exchange._rows_arrived, self._first_source + self._answered, rows)
-        if exchange._gathered is None and exchange._sources > 1:
-            self.adjust_flow()
-            exchange._adjust_paused()
-
-    def done(self, ok: OkPacket, *, more: bool) -> None:
-        exchange = self._exchange
-        if more:
-            exchange._fail(MeshError(INTERNAL, reason="a statement of several results cannot be merged"))
-            return
-        source = self._first_source + self._answered
-        self.oks.append(ok)
-        if ok.warnings:
-            self._warned.append(self._answered)
-        rows_came = self._rows_come
-        self._answer_ended()
-        if rows_came:
-            self._guard(exchange._source_ended, source)
-            if exchange._paused:
-                exchange._adjust_paused()
-        self._go_on()
-
-    def failed(self, error: Exception) -> None:
-        place = self._places[self._answered]
-        self._answer_ended()
-        if isinstance(error, ShardError):
-            text = self._exchange.row_numbers.corrected(place, error.message)
-            error = ShardError(error.number, error.sqlstate, text)
-        if not self._abandoned:
-            self._exchange._fail(error, place)
-        self._go_on()
-
-    # Called by the exchange
-
-    def adjust_flow(self) -> None:
-        """Read from the shard only while the client keeps up and the merger wants its rows. A connection with more
-        shots to run is always read on: its other shots are what the merger waits for."""
-        exchange = self._exchange
-        merger = exchange._merger
-        hold = exchange._client_paused or (
-            merger is not None
-            and exchange._gathered is None
-            and self._answered == len(self._shots) - 1
-            and not merger.wants(self._first_source + self._answered)
-        )
-        if hold:
-            hold = self._answered < self._sent and not exchange._stopped
-        if hold == (self in exchange._paused):
-            return
-        if hold:
-            exchange._paused.add(self)
-            self.connection.pause_reading()
-        else:
-            exchange._paused.remove(self)
-            self.connection.resume_reading()
-
-    def stop(self) -> None:
-        """Another shard failed, or the answer is complete. A connection whose rows still come is closed, unless its
-        session keeps it: then its rows are read and dropped."""
-        due = self._sent - self._answered
-        kept = self._kept or self.connection.in_transaction
-        if due and (self._rows_come or due > 1) and not kept:
-            self._abandoned = True
-            self.connection.abort()
-        else:
-            self.adjust_flow()
-
-    # Inside
-
-    def _answer_ended(self) -> None:
-        self._answered += 1
-        self._rows_come = False
-        if self in self._exchange._paused:
-            self._exchange._paused.remove(self)
-            self.connection.resume_reading()
-
-    def _go_on(self) -> None:
-        """An answer has ended: what the lane does next."""
-        if self._answered < self._sent:
-            return
-        if not self._warned or self._exchange._first_error is not None:
-            self.advance()
-            return
-        shot = self._warned.pop()
-        collector = Collector()
-        collector.future.add_done_callback(partial(self._warnings_came, shot))
-        own = self._exchange.own_texts
-        if own is None and shot == self._answered - 1 and not self._repeats:
-            self.connection.query(SHOW_WARNINGS, collector)
-            return
-        self._repeats = True
-        repetition = Repetition(self.connection, collector, partial(self._counted, shot))
-        if own is None:
-            self._run(shot, repetition)
-        else:
-            self.connection.query(own[self._places[shot]], repetition)
-
-    def _run(self, shot: int, receiver: Receiver) -> None:
-        if self._executes is not None and isinstance(self.connection, MySQLConnection):
-            self.connection.execute(self._executes[shot], receiver)
-        else:
-            self.connection.query(self._shots[shot].sql, receiver)
-
-    def _counted(self, shot: int, ok: OkPacket) -> None:
-        self.oks[shot] = replace(self.oks[shot], warnings=ok.warnings)
-
-    def _warnings_came(self, shot: int, future: asyncio.Future[Result]) -> None:
-        try:
-            self.warnings[shot] = [
-                replace(one, message=self._exchange.row_numbers.corrected(self._places[shot], one.message))
-                for one in warnings_in(future.result())
-            ]
-        except (MeshError, ShardError) as error:
-            self._exchange._fail(error)
-        self._go_on()
-
-    def _end(self) -> None:
-        if not self._ended:
-            self._ended = True
-            self._exchange._lane_ended()
-
-    def _guard(self, step: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            step(*args, **kwargs)
-        except (MeshError, ShardError) as error:
-            self._exchange._fail(error)
-        except Exception as error:
-            # Called from a protocol callback: nobody else would tell the waiting statement.
-            _log.exception("an answer of %s cannot be merged", self.connection.data_source)
-            self._exchange._fail(MeshError(INTERNAL, reason=type(error).__name__))

@@ -19,7 +19,8 @@ from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection, PreparedOnShard
 from dbmesh.backend.state import CHARACTERISTICS, SessionState
 from dbmesh.engine.collect import collect, found_rows
-from dbmesh.engine.exchange import Exchange, Lane, Outcome, Sink
+from dbmesh.engine.exchange import Exchange, Outcome, Sink
+from dbmesh.engine.lane import Lane
 from dbmesh.engine.prepared import Execution
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, TABLE_CHANGED, MeshError, not_supported
 from dbmesh.merge.inserts import RowsWriter, make_rows_writer

@@ -425,6 +425,7 @@ class BoundStatement(NamedTuple):
     * `gives_id`: the client itself gives the ids of the rows: what a shard calls their insert id is not LAST_INSERT_ID().
     * `effects`: what the session has to take over from the only connection that runs it.
     * `own`: where the shots' columns are not the client's statement's, what to ask for these.
+    * `repeated`: the client's query as the data node of a shot (its place) would run it over each of its rows so many times.
     """
 
     shots: tuple[Shot, ...]
@@ -437,6 +438,7 @@ class BoundStatement(NamedTuple):
     effects: SideEffects | None = None
     own: Question | None = None
     gives_id: bool = False
+    repeated: Callable[[int, int], OwnStatement] | None = None
 
 
 class SessionView(Protocol):

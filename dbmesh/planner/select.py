@@ -24,6 +24,7 @@ from dbmesh.planner.plan import (
     Call,
     Federation,
     Names,
+    OwnStatement,
     PinReason,
     Relay,
     Shot,
@@ -31,6 +32,7 @@ from dbmesh.planner.plan import (
     Verb,
 )
 from dbmesh.planner.point import Direct, Frames, PointLookup, direct, point_lookup
+from dbmesh.planner.repeated_text import RepeatedText, repeated_text
 from dbmesh.planner.resolve import Scopes, resolve
 from dbmesh.planner.route import Router, Routing, Target, build_router, literal_slots
 from dbmesh.planner.scatter import plan_scatter
@@ -49,7 +51,7 @@ _LOCK_FUNCTIONS = frozenset(("GET_LOCK",))
 @dataclass(frozen=True, slots=True)
 class SelectPlan:
     """A `ShardPlan` for SELECT and everything that reads like it. `scatter` is how several shards answer, or why they
-    cannot, `own` what tells its columns where the shards do not; `federation` likewise for a merge node, None where it is
+    cannot, `own` what tells its columns where the shards do not, `repeated` what tells its warnings apart; `federation` likewise for a merge node, None where it is
     never needed."""
 
     router: Router
@@ -70,6 +72,7 @@ class SelectPlan:
     implicit_commit: bool = False
     federation: FederationTemplate | MeshError | None = None
     own: OwnText | None = None
+    repeated: RepeatedText | None = None
     _scattered: Frames | None = field(default=None)
 
     def bind(self, call: Call) -> BoundStatement:
@@ -106,9 +109,23 @@ class SelectPlan:
         own = None
         if self.own is not None:
             own = self.own.question(routing.targets[0], call, merge, partial(self._whole, routing, call))
+        repeated = partial(self._repeated, routing, call) if self.repeated is not None else None
         return BoundStatement(
-            shots, merge, self.names, keep, alternative=instead, parameters=parameters, own=own
+            shots,
+            merge,
+            self.names,
+            keep,
+            alternative=instead,
+            parameters=parameters,
+            own=own,
+            repeated=repeated,
         )
+
+    def _repeated(self, routing: Routing, call: Call, place: int, times: int) -> OwnStatement:
+        """See `BoundStatement.repeated`."""
+        assert self.repeated is not None
+        target = routing.targets[place]
+        return self.repeated.statement(target, literal_slots(routing, target, call.literals), call, times)
 
     def _whole(self, routing: Routing, call: Call) -> list[bytes]:
         """The client's statement for each target."""
@@ -176,6 +193,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
         calculates_found_rows=calculates_found_rows,
         federation=_federation(context, scopes, router),
         own=own_text(context, edits, scatter) if isinstance(scatter, Scatter) else None,
+        repeated=repeated_text(context, edits, scopes) if isinstance(scatter, Scatter) else None,
         reads_clock=reads_clock(lexemes),
         effects=effects,
         _scattered=Frames(scatter.template) if isinstance(scatter, Scatter) else None,

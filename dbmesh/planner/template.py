@@ -222,6 +222,11 @@ class Edits:
         """Put segments in place of a span; none at all deletes it."""
         self._edits.append((start, end, segments))
 
+    def replace_again(self, start: int, end: int, *segments: Segment) -> None:
+        """Put segments in place of a span, and of what was put in its place before."""
+        self._edits = [edit for edit in self._edits if edit[:2] != (start, end)]
+        self.replace(start, end, *segments)
+
     def touches(self, start: int, end: int) -> bool:
         """Whether any edit so far falls into a span."""
         return any(start <= first and last <= end for first, last, _ in self._edits)

@@ -12,7 +12,7 @@ from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import ISOLATION, SessionState, keeping_characteristics
-from dbmesh.engine.exchange import Lane
+from dbmesh.engine.lane import Lane
 from dbmesh.errors import DATA_SOURCE_LOST, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
 from dbmesh.session.mesh import Database, place_of

@@ -18,7 +18,8 @@ from typing_extensions import TypeIs
 
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
-from dbmesh.engine.exchange import Lane, Sink
+from dbmesh.engine.exchange import Sink
+from dbmesh.engine.lane import Lane
 from dbmesh.engine.prepared import Execution
 from dbmesh.errors import ShardError
 from dbmesh.planner.plan import BoundStatement, OwnStatement, ShardPlan

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, NoReturn
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import found_rows
-from dbmesh.engine.exchange import Exchange, Lane, Outcome, Sink
+from dbmesh.engine.exchange import Exchange, Outcome, Sink
+from dbmesh.engine.lane import Lane
+from dbmesh.engine.once import Trial
 from dbmesh.engine.prepared import Execution
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import (
@@ -437,7 +439,10 @@ async def _exchange(
         if way is not None:
             lanes = [await _prepared(lane, way, bound.parameters) for lane in lanes]
         own = None if bound.own is None else bound.own.whole
-        exchange = Exchange(lanes, answer, target, session.mesh.limits, explains=explains, own=own)
+        trial = None if bound.repeated is None else Trial(bound.repeated, way)
+        exchange = Exchange(
+            lanes, answer, target, session.mesh.limits, explains=explains, own=own, trial=trial
+        )
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
         session.announce(exchange)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import Result, collect
-from dbmesh.engine.exchange import Exchange, Lane, Outcome, Sink
+from dbmesh.engine.exchange import Exchange, Outcome, Sink
 from dbmesh.engine.federation import LOAD_STATE, STATEMENT_BYTES, final_state
+from dbmesh.engine.lane import Lane
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, not_supported
 from dbmesh.merge.declared_rows import DECLARED_TABLES, declared_rows
 from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows

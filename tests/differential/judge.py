@@ -90,8 +90,6 @@ class Judge:
         report.statements += 1
         report.runs += outcome.runs
         report.not_atomic += outcome.not_atomic
-        if outcome.differences and not outcome.refused:
-            self._excuse(statement, outcome)
         if outcome.refused:
             report.refuse(outcome.refused, write(statement))
         elif outcome.excused and not outcome.differences:
@@ -103,12 +101,6 @@ class Judge:
             report.fail(outcome.failed, write(statement))
         if not outcome.refused:
             report.ways[self._way(statement)] += 1
-
-    def _excuse(self, statement: Part, outcome: Outcome) -> None:
-        """Takes away what two plain servers answer differently too."""
-        outcome.excused = self.sides.open_by_sql(statement, outcome)
-        for kind in outcome.excused:
-            del outcome.differences[kind]
 
     def _way(self, statement: Part) -> str:
         if isinstance(statement, Script | TextPrepared):
@@ -135,15 +127,10 @@ class Judge:
         def fails(candidate: Part) -> bool:
             if chooses_rows(candidate):
                 return False
-            found = self.sides.run(candidate, outcome.modes)
-            if not found.kinds & outcome.kinds:
-                return False
-            self._excuse(candidate, found)
-            return bool(found.kinds & outcome.kinds)
+            return bool(self.sides.run(candidate, outcome.modes).kinds & outcome.kinds)
 
         smallest = shrink(statement, fails)
         final = self.sides.run(smallest, outcome.modes)
-        self._excuse(smallest, final)
         rows = self.preview(smallest)
         mismatch = Mismatch(
             self.scene.name,

@@ -1,26 +1,111 @@
-"""Column definitions a plain server tells of a statement depend on its plan: whether the rows go through a temporary table
-(MySQL manual, "Internal Temporary Table Use in MySQL"). Where a statement names several tables, that depends on which is
-read first, and so on how many rows are where.
+"""Other spellings of a statement that a plain server runs by another plan: through a temporary table, in another order of
+its joins, or not at all.
 
-Decides what makes a plain server take the other plan. Compares no rows.
+Column definitions depend on the plan: whether the rows go through a temporary table (MySQL manual, "Internal Temporary Table
+Use in MySQL"). Where a statement names several tables, that depends on which is read first, and so on how many rows are
+where. Decides which spellings mean the same. Compares no rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 from tests.differential.client import Answer, read_definition
-from tests.differential.tree import Limit, Part, Raw, Select, TableRef
+from tests.differential.tree import (
+    Compound,
+    Delete,
+    Derived,
+    Join,
+    Limit,
+    Part,
+    Raw,
+    Select,
+    Star,
+    TableRef,
+    Update,
+    Write,
+)
 
 _BUFFERED = "SQL_BUFFER_RESULT"
+_INNER = frozenset(("JOIN", "INNER JOIN", "CROSS JOIN", "STRAIGHT_JOIN", ","))
+_MOST_ORDERS = 12
 
 
-def _other_plans(statement: Part) -> Iterator[Part]:
-    """The statement with a temporary table at its end, and the statement that is not run at all."""
-    if isinstance(statement, Select) and _tables(statement) > 1:
+def buffered(statement: Part) -> Iterator[Part]:
+    """The statement with a temporary table at its end."""
+    if isinstance(statement, Select) and statement.source is not None:
         yield replace(statement, modifiers=(*statement.modifiers, _BUFFERED))
+
+
+def unplanned(statement: Part) -> Iterator[Part]:
+    """The statement that is not run at all."""
+    if isinstance(statement, Select) and _tables(statement) > 1:
         yield replace(statement, limit=Limit(Raw("0")))
+
+
+def unlimited(statement: Part) -> Iterator[Part]:
+    """The statement for all rows: how many of them are looked at for a few is open, and who sorts looks at all."""
+    body = statement.body if isinstance(statement, Write) else statement
+    if isinstance(body, Select | Compound | Update | Delete) and body.limit is not None:
+        whole = replace(body, limit=None)
+        yield replace(statement, body=whole) if isinstance(statement, Write) else whole
+
+
+def of_a_join(statement: Part) -> Iterator[Part]:
+    """An UPDATE or DELETE of one table written as that of a join, whose rows MariaDB looks for as a SELECT does."""
+    body = statement.body if isinstance(statement, Write) else None
+    if not isinstance(statement, Write) or not isinstance(body, Update | Delete) or body.limit is not None:
+        return
+    if isinstance(body.source, TableRef) and not (body.order or body.tail):
+        if isinstance(body, Update):
+            one = Join(body.source, "JOIN", Raw("(SELECT 1) AS one_row"))
+            yield replace(statement, body=replace(body, source=one))
+        elif not body.returning:
+            yield replace(statement, body=replace(body, targets=body.source.alias or body.source.name))
+
+
+def nested(statement: Part) -> Iterator[Part]:
+    """DISTINCT of constants, limited from outside: MariaDB 10.11 forgets the OFFSET of such a query, since it has one row."""
+    ordered = isinstance(statement, Select) and (statement.order or statement.tail)
+    if isinstance(statement, Select) and statement.distinct and statement.limit is not None and not ordered:
+        inner = Derived(replace(statement, limit=None), "whole")
+        yield Select((Star("*", ()),), inner, limit=statement.limit)
+
+
+def join_orders(statement: Part) -> Iterator[Part]:
+    """The statement with its inner joins in other orders, a few of them."""
+    for other in islice(_ordered(statement), 1, _MOST_ORDERS):
+        if other != statement:
+            yield other
+
+
+def _ordered(part: Part) -> Iterator[Part]:
+    """The part with its joins as they stand, then in other orders."""
+    yield part
+    if isinstance(part, Join) and part.kind in _INNER and not isinstance(part.on, Raw):
+        forced = replace(part, kind="STRAIGHT_JOIN")
+        yield forced
+        if not isinstance(part.left, Join):
+            yield replace(forced, left=part.right, right=part.left, bracket=False)
+        else:
+            yield replace(forced, left=part.right, right=part.left, bracket=True)
+    for entry in dataclasses.fields(part):  # type: ignore[arg-type]
+        for other in _others(getattr(part, entry.name)):
+            yield replace(part, **{entry.name: other})  # type: ignore[type-var]
+
+
+def _others(value: Any) -> Iterator[Any]:
+    if isinstance(value, Part):
+        yield from islice(_ordered(value), 1, None)
+    elif isinstance(value, tuple):
+        for place, member in enumerate(value):
+            if isinstance(member, Part):
+                for other in islice(_ordered(member), 1, None):
+                    yield (*value[:place], other, *value[place + 1 :])
 
 
 def _tables(part: Part) -> int:
@@ -29,16 +114,12 @@ def _tables(part: Part) -> int:
     )
 
 
-def planned_alike(statement: Part, mesh: Answer, plain: Answer, ask: Callable[[Part], Answer]) -> Answer:
-    """Plain's answer, with the mesh's definition of every column of which each part is told so under some plan."""
-    if mesh.columns == plain.columns or len(mesh.columns) != len(plain.columns):
-        return plain
-    witnesses = [ask(other) for other in _other_plans(statement)]
-    told = zip(*(witness.columns for witness in (plain, *witnesses)), strict=False)
-    columns = tuple(
-        ours if _told(ours, theirs) else theirs[0] for ours, theirs in zip(mesh.columns, told, strict=False)
+def told_of_columns(mesh: Answer, told: Sequence[Answer]) -> bool:
+    """Whether each part of every column definition is as one of these answers has it."""
+    return all(
+        _told(ours, theirs)
+        for ours, *theirs in zip(mesh.columns, *(one.columns for one in told), strict=True)
     )
-    return replace(plain, columns=columns) if len(columns) == len(plain.columns) else plain
 
 
 def _told(ours: bytes, theirs: Sequence[bytes]) -> bool:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 
 from tests.differential.client import Answer, Client, Prepared
 from tests.differential.compare import (
@@ -25,21 +26,10 @@ from tests.differential.compare import (
     without_not_atomic,
 )
 from tests.differential.layouts import SHARDED
-from tests.differential.plans import planned_alike
 from tests.differential.schema import Check
 from tests.differential.stage import Scene, Stage
-from tests.differential.tree import (
-    Delete,
-    Executed,
-    Part,
-    Script,
-    TextPrepared,
-    Update,
-    Write,
-    write,
-    write_prepared,
-)
-from tests.differential.values import Value
+from tests.differential.tree import Executed, Part, Script, TextPrepared, Write, write, write_prepared
+from tests.differential.witnesses import Asked, Reply, Witnesses, once, settle
 
 _NOT_SUPPORTED = 1235
 _TURNS = ((False, ""), (True, ", other literals"), (False, ", again"))
@@ -66,7 +56,7 @@ class Outcome:
 
     `failed` is the error number both sides answered, `runs` how often it was compared, `where` the run of the first
     difference and `modes` those with any. `not_atomic` says that the mesh committed on several data sources, one after
-    another, and said so in a warning. `excused` are kinds of differences that two plain servers show too.
+    another, and said so in a warning. `excused` are kinds of differences from one plain server that others have explained.
     """
 
     refused: str = ""
@@ -105,7 +95,7 @@ class Outcome:
 
 
 class Sides:
-    """One session at the mesh, one at the plain server, one at its copy in another physical order."""
+    """One session at the mesh, one at the plain server, and others that are asked when these two differ."""
 
     def __init__(self, stage: Stage, scene: Scene) -> None:
         self.stage = stage
@@ -115,12 +105,37 @@ class Sides:
     def _connect(self) -> None:
         self.mesh = self.stage.mesh_client(self.scene)
         self.plain = self.stage.plain_client(self.scene)
-        self.shuffled = self.stage.shuffled_client(self.scene)
+        self.witnesses = Witnesses(partial(self.stage.plain_client, self.scene))
 
     def close(self) -> None:
         """Ends the sessions."""
-        for client in (self.mesh, self.plain, self.shuffled):
+        for client in (self.mesh, self.plain):
             client.socket.close()
+        self.witnesses.close()
+
+    def _settled(
+        self,
+        outcome: Outcome,
+        found: Sequence[Difference],
+        replies: tuple[Reply, Reply],
+        asked: Asked,
+        every: Answer | None = None,
+    ) -> Sequence[Difference]:
+        """What no other plain server explains of the differences between the mesh's reply and plain's."""
+        if not found:
+            return found
+        mesh, plain = replies
+        step = asked.statement
+        if isinstance(step, Script):
+            step = step.steps[asked.step]
+        expected = expect(step)
+
+        def differs(reply: Reply) -> Sequence[Difference]:
+            return _compare_replies(mesh, reply, expected, every)
+
+        left = settle(found, mesh, plain, self.witnesses.replies(asked), differs)
+        outcome.excused |= {one.kind for one in found} - {one.kind for one in left}
+        return left
 
     def run(self, statement: Part, modes: Sequence[Mode] = tuple(Mode)) -> Outcome:
         """Runs a statement in the given modes, until one refuses it or answers other values."""
@@ -159,14 +174,11 @@ class Sides:
                 plain[other] = self.plain.ask_with_warnings(text)
             if not outcome.compared(mesh, plain[other]):
                 return False
-            plain[other] = planned_alike(
-                statement,
-                mesh,
-                plain[other],
-                lambda part, other=other: self.plain.ask(write(part, other=other)),
-            )
             every = self._every_row(statement, expected, other=other)
-            if not outcome.take(compare(mesh, plain[other], expected, every), Mode.TEXT, f"text{turn}"):
+            found = compare(mesh, plain[other], expected, every)
+            asked = Asked(statement, other=other)
+            left = self._settled(outcome, found, (Reply(mesh), Reply(plain[other])), asked, every)
+            if not outcome.take(left, Mode.TEXT, f"text{turn}"):
                 return False
         return True
 
@@ -177,26 +189,15 @@ class Sides:
         mesh, plain = self.mesh.prepare_statement(text), self.plain.prepare_statement(text)
         try:
             if isinstance(mesh, Answer) or isinstance(plain, Answer):
-                return self._not_prepared(mesh, plain, outcome)
+                return self._not_prepared(statement, mesh, plain, outcome)
             outcome.take(compare_prepared(mesh, plain), Mode.PREPARED, "prepare")
-            for other, turn in _TURNS:
+            for run, (other, turn) in enumerate(_TURNS):
                 arguments = others if other else values
                 cursor = turn == _BY_CURSOR and self._is_one_of(statement, _BY_CURSOR_ONE_IN)
                 left = self.mesh.run(mesh, arguments, cursor=cursor)
                 right = self.plain.run(plain, arguments, cursor=cursor)
-                if turn and not cursor and (right.error or _columns_differ(left, right)):
-                    # MariaDB resolves some statements only once, and turns outer joins into inner ones for good: a new
-                    # one is the fair witness, as it is for whoever meets a connection that has not run it yet.
-                    anew = _once(self.plain, text, arguments)
-                    right = anew if right.error or not _columns_differ(left, anew) else right
                 if not outcome.compared(left, right):
                     return False
-                right = planned_alike(
-                    statement,
-                    left,
-                    right,
-                    lambda part, other=other: _once(self.plain, *write_prepared(part, other=other)),
-                )
                 every = self._every_row_prepared(statement, expected, other=other)
                 where = f"prepared{turn}{' by a cursor' if cursor else ''}"
                 if not cursor:
@@ -204,7 +205,9 @@ class Sides:
                 elif found := compare_rows(left, right, expected, every):
                     # Through a cursor's temporary table values may lose digits or change their types.
                     found = compare_rows(left, self.plain.run(plain, arguments), expected, every)
-                if not outcome.take(found, Mode.PREPARED, where):
+                asked = Asked(statement, prepared=True, other=other, step=run)
+                rest = self._settled(outcome, found, (Reply(left), Reply(right)), asked, every)
+                if not outcome.take(rest, Mode.PREPARED, where):
                     return False
             return True
         finally:
@@ -212,8 +215,9 @@ class Sides:
                 if isinstance(handle, Prepared):
                     client.close_statement(handle)
 
-    @staticmethod
-    def _not_prepared(mesh: Prepared | Answer, plain: Prepared | Answer, outcome: Outcome) -> bool:
+    def _not_prepared(
+        self, statement: Part, mesh: Prepared | Answer, plain: Prepared | Answer, outcome: Outcome
+    ) -> bool:
         left = mesh if isinstance(mesh, Answer) else Answer()
         right = plain if isinstance(plain, Answer) else Answer()
         if not outcome.compared(left, right):
@@ -227,7 +231,7 @@ class Sides:
     def _every_row_prepared(self, statement: Part, expected: Expectation, *, other: bool) -> Answer | None:
         if not expected.chooses:
             return None
-        return _once(self.plain, *write_prepared(unlimited(statement), other=other))
+        return once(self.plain, *write_prepared(unlimited(statement), other=other))
 
     # ------------------------------------------------------------------------------------------ scripts and writes
 
@@ -237,38 +241,44 @@ class Sides:
         self.plain.ask(statement)
 
     def _script(self, script: Script, outcome: Outcome) -> bool:
+        seen: list[tuple[int, list[Difference], Reply, Reply, Answer | None]] = []
+        stored: list[Difference] = []
         if script.tables:
             self._both("BEGIN")
         try:
-            for step in script.steps:
+            for place, step in enumerate(script.steps):
                 text = write(step)
                 expected = expect(step)
                 # Asked before, so that counters of the session are left by the step itself.
                 every = self._every_row(step, expected, other=isinstance(step, Executed) and step.other)
                 mesh, plain = self.mesh.ask_with_warnings(text), self.plain.ask_with_warnings(text)
-                if isinstance(step, Executed) and _columns_differ(mesh, plain):
-                    # Prepared anew, for the same reason as in `_prepared`.
-                    self.plain.ask(write(script.steps[0]))
-                    anew = self.plain.ask_with_warnings(text)
-                    plain = plain if _columns_differ(mesh, anew) else anew
                 if not outcome.compared(mesh, plain):
                     return False
-                if not outcome.take(compare(mesh, plain, expected, every), Mode.TEXT, f"at {text[:100]}"):
-                    return False
-            return outcome.take(self._stored(script.tables), Mode.TEXT, "what the script stored")
+                if found := compare(mesh, plain, expected, every):
+                    seen.append((place, found, Reply(mesh), Reply(plain), every))
+                if not all(leaves_values(one.kind) for one in found):
+                    break
+            else:
+                stored = _compare_stored(self._stored(self.mesh, script), self._stored(self.plain, script))
         finally:
             if script.tables:
                 self._both("ROLLBACK")
+        for place, found, left, right, every in seen:
+            rest = self._settled(outcome, found, (left, right), Asked(script, step=place), every)
+            if not outcome.take(rest, Mode.TEXT, f"at {write(script.steps[place])[:100]}"):
+                return False
+        return outcome.take(stored, Mode.TEXT, "what the script stored")
 
     def _write(self, statement: Write, mode: Mode, outcome: Outcome) -> bool:
         """The write in a transaction that is rolled back, cold, with other literals and warm; then for good, once."""
         for other, turn in _TURNS[: 3 if self._is_one_of(statement, _REPEATED_ONE_IN) else 2]:
+            asked = Asked(statement, mode is Mode.PREPARED, other)
             self._both("BEGIN")
             try:
-                go_on = self._written(statement, mode, outcome, f"{mode.value}{turn}", other=other)
+                replies = self._replies(asked)
             finally:
                 self._both("ROLLBACK")
-            if not go_on:
+            if not self._same_write(asked, replies, outcome, f"{mode.value}{turn}"):
                 return False
         if mode is Mode.TEXT and self._is_one_of(statement, _COMMITTED_ONE_IN):
             return self._committed(statement, outcome)
@@ -278,130 +288,63 @@ class Sides:
     def _is_one_of(statement: Part, many: int) -> bool:
         return zlib.crc32(write(statement).encode()) % many == 0
 
-    def _written(self, statement: Write, mode: Mode, outcome: Outcome, where: str, *, other: bool) -> bool:
-        if mode is Mode.TEXT:
-            text = write(statement, other=other)
-            mesh, plain = self.mesh.ask_with_warnings(text), self.plain.ask_with_warnings(text)
+    def _replies(self, asked: Asked) -> tuple[Reply, Reply]:
+        """Those of mesh and plain, with what they stored."""
+        statement = asked.statement
+        assert isinstance(statement, Write)
+        if asked.prepared:
+            text, values = write_prepared(statement, other=asked.other)
+            mesh, plain = once(self.mesh, text, values), once(self.plain, text, values)
         else:
-            text, values = write_prepared(statement, other=other)
-            mesh, plain = _once(self.mesh, text, values), _once(self.plain, text, values)
-        return self._same_write(statement, mesh, plain, mode, outcome, where)
-
-    def _same_write(
-        self, statement: Write, mesh: Answer, plain: Answer, mode: Mode, outcome: Outcome, where: str
-    ) -> bool:
-        if not outcome.compared(mesh, plain):
-            return False
-        return outcome.take(compare(mesh, plain, expect(statement)), mode, where) and outcome.take(
-            self._stored(statement.tables), mode, f"{where}, what it stored"
+            text = write(statement, other=asked.other)
+            mesh, plain = self.mesh.ask_with_warnings(text), self.plain.ask_with_warnings(text)
+        return Reply(mesh, self._stored(self.mesh, statement)), Reply(
+            plain, self._stored(self.plain, statement)
         )
 
+    def _same_write(self, asked: Asked, replies: tuple[Reply, Reply], outcome: Outcome, where: str) -> bool:
+        mesh, plain = replies
+        if not outcome.compared(mesh.answer, plain.answer):
+            return False
+        found = _compare_replies(mesh, plain, expect(asked.statement))
+        mode = Mode.PREPARED if asked.prepared else Mode.TEXT
+        return outcome.take(self._settled(outcome, found, replies, asked), mode, where)
+
     def _committed(self, statement: Write, outcome: Outcome) -> bool:
+        asked = Asked(statement)
         try:
-            text = write(statement)
-            mesh, plain = self.mesh.ask_with_warnings(text), self.plain.ask_with_warnings(text)
-            rest = without_not_atomic(mesh)
-            outcome.not_atomic = rest is not mesh
-            if not self._same_write(statement, rest, plain, Mode.TEXT, outcome, "autocommit"):
-                return False
+            mesh, plain = self._replies(asked)
             lost = [
                 row
                 for table in statement.tables & set(SHARDED)
                 for row in self.stage.misplaced(self.scene, table)
             ]
-            found = [Difference("placement", str(lost[:3]), "")] if lost else []
-            return outcome.take(found, Mode.TEXT, "autocommit")
         finally:
             self.stage.fill(self.scene, statement.tables)
+        rest = without_not_atomic(mesh.answer)
+        outcome.not_atomic = rest is not mesh.answer
+        if not self._same_write(asked, (replace(mesh, answer=rest), plain), outcome, "autocommit"):
+            return False
+        found = [Difference("placement", str(lost[:3]), "")] if lost else []
+        return outcome.take(found, Mode.TEXT, "autocommit")
 
-    def _stored(self, tables: Iterable[str]) -> list[Difference]:
-        """The first table whose rows differ."""
-        for table in sorted(tables):
-            text = f"SELECT * FROM {table}"
-            mesh, plain = self.mesh.ask(text), self.plain.ask(text)
-            found = compare(mesh, plain, Expectation((Check.EXACT,) * len(plain.columns)))
-            if found:
-                return [replace(found[0], kind=f"stored {found[0].kind}")]
-        return []
-
-    # ------------------------------------------------------------------------------------------ diagnosis
-
-    def open_by_sql(self, statement: Part, outcome: Outcome) -> frozenset[str]:
-        """The kinds of differences that two plain servers with the same rows show too, one without indexes and with its
-        rows in another order: there the statement has no one answer. Rows are never looked at that a LIMIT has cut
-        off, and conversions never made that an index spares: errors and warnings depend on both."""
-        if isinstance(statement, TextPrepared):
-            statement = statement.query
-        queries = not isinstance(statement, Write | Script)
-        if not queries and not (isinstance(statement, Write) and isinstance(statement.body, Update | Delete)):
-            return frozenset()
-        sorts: set[str] = set()
-        for mode in outcome.modes:
-            for other in (False, True):
-                sorts |= self._plain_differ(statement, mode, other=other)
-        if queries and Mode.PREPARED in outcome.modes:
-            sorts |= self._plain_differs_from_itself(statement)
-        return frozenset(kind for kind in outcome.kinds if _sort(kind) in sorts)
-
-    def _plain_differ(self, statement: Part, mode: Mode, *, other: bool) -> set[str]:
-        """The sorts of differences between the two plain servers."""
-        expected = expect(statement)
-        plain = self._witness(self.plain, statement, mode, other=other)
-        shuffled = self._witness(self.shuffled, statement, mode, other=other)
-        every = None if isinstance(statement, Write) else self._every_row(statement, expected, other=other)
-        return {_sort(difference.kind) for difference in compare(shuffled, plain, expected, every)}
-
-    def _plain_differs_from_itself(self, statement: Part) -> set[str]:
-        """The sorts of differences between a statement prepared once and one prepared anew: MariaDB keeps what some
-        subqueries found with the values before."""
-        text, values = write_prepared(statement)
-        _, others = write_prepared(statement, other=True)
-        expected = expect(statement)
-        handle = self.plain.prepare_statement(text)
-        if isinstance(handle, Answer):
-            return set()
-        found: list[Difference] = []
-        for other, arguments in ((False, values), (True, others), (False, values)):
-            kept, anew = self.plain.run(handle, arguments), _once(self.plain, text, arguments)
-            every = self._every_row_prepared(statement, expected, other=other)
-            found += compare(kept, anew, expected, every)
-        self.plain.close_statement(handle)
-        return {sort for sort in map(_sort, (difference.kind for difference in found)) if sort == "result"}
-
-    def _witness(self, client: Client, statement: Part, mode: Mode, *, other: bool) -> Answer:
-        client.ask("BEGIN")
-        try:
-            if mode is Mode.PREPARED:
-                return _once(client, *write_prepared(statement, other=other))
-            return client.ask_with_warnings(write(statement, other=other))
-        finally:
-            client.ask("ROLLBACK")
+    @staticmethod
+    def _stored(client: Client, statement: Write | Script) -> tuple[Answer, ...]:
+        """The rows of the tables it changes, by their names."""
+        return tuple(client.ask(f"SELECT * FROM {table}") for table in sorted(statement.tables))
 
 
-def _sort(kind: str) -> str:
-    """What a plain server without indexes can witness: results, or warnings. Metadata stand for themselves: they name
-    the indexes."""
-    if kind.startswith("warnings."):
-        return "warnings"
-    if kind.removeprefix("stored ") in _RESULTS:
-        return "result"
-    return kind
+def _compare_replies(
+    mesh: Reply, plain: Reply, expected: Expectation, every: Answer | None = None
+) -> list[Difference]:
+    found = compare(mesh.answer, plain.answer, expected, every)
+    return found or _compare_stored(mesh.stored, plain.stored)
 
 
-_RESULTS = frozenset(
-    ("rows", "order", "affected", "info", "error", "missing error", "unexpected error", "insert_id")
-)
-
-
-def _columns_differ(mesh: Answer, plain: Answer) -> bool:
-    return not (mesh.error or plain.error) and mesh.columns != plain.columns
-
-
-def _once(client: Client, text: str, values: Sequence[Value]) -> Answer:
-    """Prepared, run and closed."""
-    handle = client.prepare_statement(text)
-    if isinstance(handle, Answer):
-        return handle
-    answer = client.run(handle, values)
-    client.close_statement(handle)
-    return answer
+def _compare_stored(mesh: Sequence[Answer], plain: Sequence[Answer]) -> list[Difference]:
+    """The first table whose rows differ."""
+    for left, right in zip(mesh, plain, strict=True):
+        found = compare(left, right, Expectation((Check.EXACT,) * len(right.columns)))
+        if found:
+            return [replace(found[0], kind=f"stored {found[0].kind}")]
+    return []

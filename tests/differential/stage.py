@@ -19,12 +19,12 @@ from tests.differential.client import Client
 from tests.differential.layouts import LAYOUTS, Layout
 from tests.differential.schema import Table, make_tables, quoted
 from tests.differential.values import Value
+from tests.differential.witnesses import ANALYZED, COUNTED, PARTITIONED, SHUFFLED
 from tests.plugins.database_server import start_all
 from tests.plugins.mariadb import MariaDb, make_template
 from tests.plugins.mesh import Mesh
 
 USER, PASSWORD = "root", "root"
-_SHUFFLED = "_shuffled"
 
 
 def _insert(table: str, rows: Sequence[Sequence[Value]]) -> str:
@@ -101,18 +101,31 @@ class Stage:
         for scene in self.scenes:
             for source in range(scene.layout.sources):
                 self._create(self.servers[source % len(self.servers)], scene, source)
-            self._run(
-                self.plain_server, f"CREATE DATABASE {scene.name}", f"CREATE DATABASE {scene.name}{_SHUFFLED}"
-            )
+            self._run(self.plain_server, f"CREATE DATABASE {scene.name}")
             for table in scene.tables:
+                self._run(self.plain_server, f"CREATE TABLE {scene.name}.{table.name} ({table.definition()})")
+            self._create_witnesses(scene)
+            self.fill(scene)
+
+    def _create_witnesses(self, scene: Scene) -> None:
+        """The same tables as other plain servers may have them. See `witnesses`."""
+        for suffix in (SHUFFLED, PARTITIONED, ANALYZED, COUNTED):
+            schema = f"{scene.name}{suffix}"
+            self._run(self.plain_server, f"CREATE DATABASE {schema}")
+            for table in scene.tables:
+                name = f"{schema}.{table.name}"
+                rest = " ENGINE=Aria" if suffix == COUNTED else ""
+                if suffix == PARTITIONED and table.name in scene.layout.keys:
+                    columns = ", ".join(map(quoted, scene.layout.keys[table.name]))
+                    rest = f" PARTITION BY KEY ({columns}) PARTITIONS 4"
+                rows = table.rows[::-1] if suffix == SHUFFLED else table.rows
                 self._run(
                     self.plain_server,
-                    f"CREATE TABLE {scene.name}.{table.name} ({table.definition()})",
-                    # Without keys and backwards: where its answer differs, SQL leaves the answer open.
-                    f"CREATE TABLE {scene.name}{_SHUFFLED}.{table.name} ({table.definition(keys=False)})",
-                    _insert(f"{scene.name}{_SHUFFLED}.{table.name}", table.rows[::-1]),
+                    f"CREATE TABLE {name} ({table.definition(keys=suffix != SHUFFLED)}){rest}",
+                    _insert(name, rows),
                 )
-            self.fill(scene)
+                if suffix == ANALYZED:
+                    self._run(self.plain_server, f"ANALYZE TABLE {name} PERSISTENT FOR ALL")
 
     def _create(self, server: MariaDb, scene: Scene, source: int) -> None:
         schema = scene.shard_schema(source)
@@ -161,14 +174,10 @@ class Stage:
         """A session at the mesh."""
         return Client(self.mesh.port, USER, PASSWORD, scene.name)
 
-    def plain_client(self, scene: Scene) -> Client:
-        """A session at the plain server."""
-        return Client(self.plain_server.port, self.plain_server.user, self.plain_server.password, scene.name)
-
-    def shuffled_client(self, scene: Scene) -> Client:
-        """A session at the plain server with the same rows in another physical order and without indexes."""
+    def plain_client(self, scene: Scene, suffix: str = "") -> Client:
+        """A session at the plain server, in its copy of the tables with this suffix."""
         server = self.plain_server
-        return Client(server.port, server.user, server.password, f"{scene.name}{_SHUFFLED}")
+        return Client(server.port, server.user, server.password, f"{scene.name}{suffix}")
 
     def close(self) -> None:
         """Ends the connections and the mesh; the servers belong to whoever started them."""

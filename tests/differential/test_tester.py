@@ -8,7 +8,7 @@ import pytest
 
 from tests.differential import values
 from tests.differential.client import Answer
-from tests.differential.compare import Expectation, compare, expect, fold, without_not_atomic
+from tests.differential.compare import Expectation, compare, expect, fold, without_count, without_not_atomic
 from tests.differential.grammar.grammar import Grammar
 from tests.differential.layouts import LAYOUTS, Layout, java_hash
 from tests.differential.schema import INTEGER, TEXT, Check
@@ -27,6 +27,7 @@ from tests.differential.tree import (
     write,
     write_prepared,
 )
+from tests.differential.witnesses import Reply, Tells, settle
 from tests.plugins.raw_client import lenenc_string
 
 _ONE, _TWO = values.integer(1), values.integer(2)
@@ -128,22 +129,69 @@ def test_the_one_warning_that_the_mesh_adds_is_no_difference_and_no_other_is() -
     assert _kinds(Answer(warnings=1, shown=(other,)), Answer(), Expectation()) == ["warnings.count"]
 
 
-def test_a_limit_leaves_open_how_often_a_server_warns_but_not_of_what() -> None:
-    limited = Expectation(limited=True)
-    one, other = (b"Warning", b"1292", b"a"), (b"Warning", b"1365", b"b")
-    assert _kinds(Answer(warnings=2, shown=(one, one)), Answer(warnings=1, shown=(one,)), limited) == []
-    assert _kinds(Answer(warnings=1, shown=(one,)), Answer(warnings=1, shown=(other,)), limited) == [
-        "warnings.text"
-    ]
-    assert _kinds(Answer(), Answer(warnings=1, shown=(one,)), limited) == ["warnings.count"]
+_ONE_TOLD, _OTHER_TOLD = (b"Warning", b"1292", b"a at row 1"), (b"Warning", b"1365", b"b")
 
 
-def test_an_update_without_rows_may_say_so_or_nothing() -> None:
-    zeros = Answer(info=b"(Rows matched: 0  Changed: 0  Warnings: 0")
-    assert _kinds(zeros, Answer(), Expectation()) == []
-    assert _kinds(Answer(info=b"(Rows matched: 1  Changed: 0  Warnings: 0"), Answer(), Expectation()) == [
-        "info"
-    ]
+def _warned(*shown: tuple[bytes | None, ...]) -> Reply:
+    return Reply(Answer(warnings=len(shown), shown=shown))
+
+
+@pytest.mark.parametrize(
+    ("mesh", "plain", "others", "expected"),
+    [
+        # One more of the same kind, as another server has them.
+        ([_ONE_TOLD] * 3, [_ONE_TOLD], [[_ONE_TOLD] * 2], []),
+        # Nobody says otherwise than plain.
+        ([_ONE_TOLD] * 3, [_ONE_TOLD], [[_ONE_TOLD]], ["warnings.count"]),
+        # Nobody says what the mesh says.
+        ([_OTHER_TOLD], [_ONE_TOLD] * 2, [[_ONE_TOLD] * 2, [_ONE_TOLD]], ["warnings.count"]),
+        # Everybody says what the mesh does not.
+        ([], [_ONE_TOLD], [[_ONE_TOLD], [_ONE_TOLD] * 2], ["warnings.count"]),
+        ([], [_ONE_TOLD], [[_ONE_TOLD], []], []),
+        # Another row, where servers differ in rows.
+        (
+            [(b"Warning", b"1292", b"a at row 7")],
+            [_ONE_TOLD],
+            [[_ONE_TOLD], [(b"Warning", b"1292", b"a at row 2")]],
+            [],
+        ),
+        ([(b"Warning", b"1292", b"a at row 7")], [_ONE_TOLD], [[_ONE_TOLD], []], ["warnings.text"]),
+    ],
+)
+def test_warnings_are_open_where_plain_servers_differ(
+    mesh: list[tuple[bytes, ...]],
+    plain: list[tuple[bytes, ...]],
+    others: list[list[tuple[bytes, ...]]],
+    expected: list[str],
+) -> None:
+    ours, theirs = _warned(*mesh), _warned(*plain)
+    found = compare(ours.answer, theirs.answer, Expectation())
+    replies = [_warned(*other) for other in others]
+    left = settle(
+        found, ours, theirs, replies, lambda reply: compare(ours.answer, reply.answer, Expectation())
+    )
+    assert [difference.kind for difference in left] == expected
+
+
+def test_values_are_one_witness_s() -> None:
+    mesh, plain = Reply(_answer(("a",))), Reply(_answer(("b",)))
+    found = compare(mesh.answer, plain.answer, Expectation())
+
+    def left(*replies: Reply) -> list[str]:
+        rest = settle(
+            found, mesh, plain, replies, lambda reply: compare(mesh.answer, reply.answer, Expectation())
+        )
+        return [difference.kind for difference in rest]
+
+    assert left(Reply(_answer(("c",)))) == ["rows"]
+    assert left(Reply(_answer(("c",))), Reply(_answer(("a",)))) == []
+    assert left(Reply(_answer(("a",)), tells=Tells.WARNINGS)) == ["rows"]
+
+
+def test_an_info_is_compared_with_the_warnings_it_counts() -> None:
+    one = Answer(info=b"(Rows matched: 1  Changed: 0  Warnings: 1")
+    assert _kinds(one, Answer(info=b"(Rows matched: 1  Changed: 0  Warnings: 0"), Expectation()) == ["info"]
+    assert without_count(one.info) == without_count(b")Rows matched: 1  Changed: 0  Warnings: 10")
 
 
 def test_texts_fold_as_the_coarsest_collation() -> None:
@@ -156,7 +204,7 @@ def test_a_limit_without_a_total_order_may_choose() -> None:
     query = Select(
         (Item(_A),), TableRef("t"), order=(OrderKey(_A, item=0),), limit=Limit(Literal(_ONE, _TWO))
     )
-    assert expect(query) == Expectation((Check.EXACT,), keys=(0,), cut=True, limited=True)
+    assert expect(query) == Expectation((Check.EXACT,), keys=(0,), cut=True)
 
 
 def test_shrinking_keeps_what_fails() -> None:

@@ -6,8 +6,7 @@ name indexes the temporary tables may not have) and functions the session answer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
@@ -18,21 +17,7 @@ from dbmesh.planner.names import drop_schema_qualifiers, session_answers
 from dbmesh.planner.resolve import Scopes, TableReference
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.template import Template
-from dbmesh.sql.clauses import Span
-
-_HINT_WORDS = frozenset(("USE", "FORCE", "IGNORE"))
-_WAITS = ("NOWAIT", "SKIP", "WAIT")
-
-
-@dataclass(frozen=True, slots=True)
-class LockClause:
-    """FOR UPDATE and its like. `tables` are the aliases it names (lower case, none: all); `mode`, and the text at `waits` (NOWAIT
-    …), go on to a scan."""
-
-    span: Span
-    mode: str
-    tables: tuple[str, ...]
-    waits: Span
+from dbmesh.planner.written_clauses import LockClause, index_hints, word
 
 
 def temporary_name(reference: TableReference) -> str:
@@ -57,7 +42,7 @@ def final_template(context: PlanContext, scopes: Scopes, locks: Sequence[LockCla
         edits.replace(reference.start, reference.end, name)
     drop_schema_qualifiers(context, edits)
     session_answers(context, edits)
-    for span in (*(lock.span for lock in locks), *_index_hints(tokens)):
+    for span in (*(lock.span for lock in locks), *index_hints(tokens)):
         edits.replace(*span)
     keep_column_names(context, edits)
     return edits.build()
@@ -74,41 +59,6 @@ def _refuse_equal_names(scopes: Scopes) -> None:
                 "give them aliases",
             )
         seen.add(name)
-
-
-def lock_clauses(tokens: Sequence[Token]) -> tuple[LockClause, ...]:
-    """Every locking clause of the statement, in the order of the text."""
-    return tuple(_locks(tokens))
-
-
-def _locks(tokens: Sequence[Token]) -> Iterator[LockClause]:
-    at = 0
-    while at < len(tokens):
-        if _looks_at(tokens, at, "FOR", "UPDATE") or _looks_at(tokens, at, "FOR", "SHARE"):
-            end, tables = _locked_tables(tokens, at + 2)
-            mode = f"FOR {_word(tokens, at + 1)}"
-        elif _looks_at(tokens, at, "LOCK", "IN", "SHARE", "MODE"):
-            end, tables, mode = at + 4, (), "LOCK IN SHARE MODE"
-        else:
-            at += 1
-            continue
-        waits = tokens[end - 1].end + 1
-        if _word(tokens, end) in _WAITS:
-            end += 1 if _word(tokens, end) == "NOWAIT" else 2
-        stop = tokens[end - 1].end + 1
-        yield LockClause((tokens[at].start, stop), mode, tables, (waits, stop))
-        at = end
-
-
-def _locked_tables(tokens: Sequence[Token], at: int) -> tuple[int, tuple[str, ...]]:
-    if _word(tokens, at) != "OF":
-        return at, ()
-    names = [tokens[at + 1].text.lower()]
-    at += 2
-    while at < len(tokens) and tokens[at].text == ",":
-        names.append(tokens[at + 1].text.lower())
-        at += 2
-    return at, tuple(names)
 
 
 def locks_by_scope(scopes: Scopes, tree: exp.Expr, clauses: Sequence[LockClause]) -> dict[int, LockClause]:
@@ -130,36 +80,10 @@ def locks_by_scope(scopes: Scopes, tree: exp.Expr, clauses: Sequence[LockClause]
     }
 
 
-def _index_hints(tokens: Sequence[Token]) -> Iterator[Span]:
-    """`USE INDEX FOR JOIN (a, b)` and its like."""
-    for at in range(len(tokens) - 2):
-        if _word(tokens, at) not in _HINT_WORDS or _word(tokens, at + 1) not in ("INDEX", "KEY"):
-            continue
-        end = at + 2
-        while end < len(tokens) and tokens[end].token_type is not TokenType.L_PAREN:
-            end += 1
-        while end < len(tokens) and tokens[end].token_type is not TokenType.R_PAREN:
-            end += 1
-        if end < len(tokens):
-            yield tokens[at].start, tokens[end].end + 1
-
-
 def _table_statements(tokens: Sequence[Token]) -> set[int]:
     """Where the name of `TABLE name` begins: no alias may follow it."""
     return {
         tokens[at + 1].start
         for at in range(len(tokens) - 1)
-        if _word(tokens, at) == "TABLE" and tokens[at + 1].token_type is not TokenType.L_PAREN
+        if word(tokens, at) == "TABLE" and tokens[at + 1].token_type is not TokenType.L_PAREN
     }
-
-
-def _looks_at(tokens: Sequence[Token], at: int, *words: str) -> bool:
-    return all(_word(tokens, at + number) == word for number, word in enumerate(words))
-
-
-def _word(tokens: Sequence[Token], at: int) -> str:
-    if at >= len(tokens) or tokens[at].token_type in (TokenType.IDENTIFIER, TokenType.STRING):
-        return ""
-    if at and tokens[at - 1].text in (".", "@"):
-        return ""
-    return tokens[at].text.upper()

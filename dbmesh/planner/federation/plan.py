@@ -18,9 +18,7 @@ from dbmesh.model import ColumnSchema, DataNode
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.federation.columns import needed_columns
 from dbmesh.planner.federation.final import (
-    LockClause,
     final_template,
-    lock_clauses,
     locks_by_scope,
     temporary_name,
 )
@@ -32,6 +30,7 @@ from dbmesh.planner.plan import BoundStatement, Call, Federation, LoadedColumn, 
 from dbmesh.planner.resolve import Scopes, TableReference
 from dbmesh.planner.route import Router
 from dbmesh.planner.template import Edits, Frame, Segment, TableName, Template, quote_name
+from dbmesh.planner.written_clauses import LockClause, lock_clauses
 from dbmesh.rules.ruleset import BroadcastTable
 from dbmesh.sql.lexer import LexerFlags
 

@@ -9,7 +9,8 @@ import pytest
 
 from dbmesh.backend.connection import Receiver
 from dbmesh.engine import exchange as module
-from dbmesh.engine.exchange import Exchange, Lane
+from dbmesh.engine.exchange import Exchange
+from dbmesh.engine.lane import ROWS_DROPPED_BEFORE_ABORT, Lane
 from dbmesh.engine.warnings import ShardWarning, fetch_warnings
 from dbmesh.errors import DATA_SOURCE_LOST, MERGE_LIMIT, MeshError, ShardError
 from dbmesh.merge.rows import MergeLimits
@@ -163,7 +164,7 @@ async def test_far_behind_a_limit_a_shard_is_closed_unless_its_session_keeps_it(
     assert receiver is not None
     receiver.columns([NUMBER])
     receiver.rows(numbers(1))
-    receiver.rows(numbers(*range(module.ROWS_DROPPED_BEFORE_ABORT + 1)))
+    receiver.rows(numbers(*range(ROWS_DROPPED_BEFORE_ABORT + 1)))
     if in_transaction or pinned:
         assert connection.open
         connection.rest()

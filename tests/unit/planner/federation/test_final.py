@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dbmesh.planner.federation.final import final_template, lock_clauses
+from dbmesh.planner.federation.final import final_template
 from dbmesh.planner.resolve import resolve
+from dbmesh.planner.written_clauses import lock_clauses
 from tests.plugins.planner_world import call_of, context_of
 
 
