@@ -19,6 +19,7 @@ from dbmesh.model import ColumnSchema, SqlValue
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.resolve import Scopes, TableReference
 from dbmesh.sql.shape import Slot
+from dbmesh.sql.typed_literals import is_typed_literal
 
 MOST_DISJUNCTS = 16
 ColumnKey = tuple[int, str]
@@ -283,7 +284,7 @@ class _Reader:
         while isinstance(node, exp.Paren | exp.Neg):
             negated ^= isinstance(node, exp.Neg)
             node = node.this
-        if isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal) and _is_date_literal(node):
+        if is_typed_literal(node) and not node.args["to"].is_type("time"):
             node = node.this
         if isinstance(node, exp.Null):
             return Operand(None)
@@ -301,11 +302,6 @@ def _is_filter(node: exp.Expr) -> bool:
     while isinstance(parent, exp.And | exp.Or | exp.Paren):
         parent = parent.parent
     return isinstance(parent, exp.Where)
-
-
-def _is_date_literal(node: exp.Cast) -> bool:
-    """`DATE '…'` and `TIMESTAMP '…'` are casts in the tree; the text tells them from CAST(… AS DATE)."""
-    return node.meta.get("start") is None and node.to.is_type("date", "datetime", "timestamp")
 
 
 def _conjunction(parts: Iterable[list[Disjunct]]) -> list[Disjunct]:

@@ -43,6 +43,8 @@ from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable
 from dbmesh.sql.parse import parse
 from dbmesh.sql.shape import Slot
 
+_TYPES_OF_LITERALS = frozenset(("DATE", "TIME", "TIMESTAMP"))
+
 
 def plan_insert(context: PlanContext) -> ShardPlan:
     """The plan of an INSERT or REPLACE.
@@ -249,6 +251,9 @@ class _Planner:
                 return Generated.KEY
             if first.word in ("NULL", "TRUE", "FALSE"):
                 return Constant(None if first.word == "NULL" else int(first.word == "TRUE"))
+        if len(cell.lexemes) == 2 and first.word in _TYPES_OF_LITERALS:
+            slot = self.slots.get(cell.lexemes[1].start)
+            return slot if slot is not None and cell.lexemes[1].kind is Kind.STRING else None
         if len(cell.lexemes) == 2 and first.text == "-":
             slot = self.slots.get(cell.lexemes[1].start)
             return Negative(slot) if slot is not None and cell.lexemes[1].kind is Kind.NUMBER else None

@@ -26,7 +26,7 @@ from dbmesh.planner.plan import (
     Verb,
 )
 from dbmesh.planner.template import Frame
-from dbmesh.planner.text_plan import keeps_parameters, prototype_shot
+from dbmesh.planner.text_plan import prototype_shot
 from dbmesh.rules.keygen.auto_increment import AutoIncrement
 from dbmesh.rules.ruleset import BroadcastTable, Hints, ShardedTable
 from dbmesh.rules.values import Key
@@ -64,7 +64,7 @@ class InsertPlan:
 
         Raises MeshError(NO_ROUTE) for a row without a place.
         """
-        keep = self._keeps_parameters(call)
+        keep = call.keep_parameters and self._has_one_text
         placed = self._place(call, keep)
         nodes = self._nodes(placed, self.table) if isinstance(self.table, ShardedTable) else ()
         by_node = self._by_node(placed, nodes)
@@ -82,12 +82,14 @@ class InsertPlan:
             answer = CountMerge(last_insert_id=first, inserts=True, numbers=numbers)
         if self.effects is not None and len(shots) > 1:
             raise not_supported("assigning variables on several data nodes", "use SET @variable = …")
+        written_in = call.keep_parameters and self.returning and not keep
         return BoundStatement(
             shots,
             answer,
             self.names,
-            keep,
+            keep or written_in,
             first,
+            parameters=() if written_in else None,
             effects=self.effects,
             gives_id=self.gives_id and first is None,
         )
@@ -102,13 +104,13 @@ class InsertPlan:
             frames = (self.heads[node], *self.rows.example(), self.tails[node])
         return prototype_shot(node.data_source, frames)
 
-    def _keeps_parameters(self, call: Call) -> bool:
-        """One written row has one place; a generated key would make every text another one."""
-        if isinstance(self.rows, FoldedRows) or len(self.rows.rows) != 1 or self.rows.rows[0].key is not None:
+    @property
+    def _has_one_text(self) -> bool:
+        """Whether every call's text is the same but for its values: one row has one place, or all of them; a generated key
+        would make every text another one."""
+        if isinstance(self.rows, FoldedRows):
             return False
-        row, node = self.rows.rows[0], self.table.nodes[0]
-        one_place = isinstance(self.table, ShardedTable) or len(self.table.nodes) == 1
-        return one_place and keeps_parameters(call, self.heads[node], row.before, row.after, self.tails[node])
+        return len(self.rows.rows) == 1 and self.rows.rows[0].key is None
 
     def _place(self, call: Call, keep: bool) -> PlacedRows:
         number: Numberer | None = None

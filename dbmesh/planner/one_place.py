@@ -82,7 +82,7 @@ class OnePlacePlan:
             )
         target = targets[0]
         frame = self.template.frame(target.tables)
-        keep = keeps_parameters(call, frame)
+        keep = keeps_parameters(call, self.verb)
         shot = Shot(target.data_source, frame.render(call.literals, call, keep_parameters=keep))
         return BoundStatement((shot,), self.answer, self.names, keeps_parameters=keep, effects=self.effects)
 

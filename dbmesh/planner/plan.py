@@ -29,6 +29,14 @@ class Verb(Enum):
     SHOW = "show"
     OTHER = "other"
 
+    @property
+    def changes_rows(self) -> bool:
+        """Whether it is INSERT, REPLACE, UPDATE or DELETE."""
+        return self in _CHANGES
+
+
+_CHANGES = frozenset((Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE))
+
 
 class PinReason(Enum):
     """Why a session must keep one backend connection to itself, beside an open transaction."""
@@ -418,8 +426,8 @@ class BoundStatement(NamedTuple):
 
     * `keeps_parameters`: the shots still contain `?` and can be prepared on the shards; otherwise parameters are
       written into the SQL.
-    * `parameters`: which of the client's parameters each of several shots takes, in the order of its `?`; None for all,
-      as the client wrote them.
+    * `parameters`: which of the client's parameters each shot takes, in the order of its `?`; None for all, as the client
+      wrote them; none at all where their values are written in and the statement is prepared for its rows' sake.
     * `generated_id`: first key the mesh generated for this INSERT, None when it generated none.
     * `alternative`: what to run instead when the merge turns out, by the columns' types, not to be exact.
     * `gives_id`: the client itself gives the ids of the rows: what a shard calls their insert id is not LAST_INSERT_ID().

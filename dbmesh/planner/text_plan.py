@@ -63,7 +63,7 @@ class TextPlan:
 
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""
-        keep = keeps_parameters(call, self.shots[0].frame) and len(self.shots) == 1
+        keep = keeps_parameters(call, self.verb)
         shots = tuple(
             Shot(shot.data_source, shot.frame.render(call.literals, call, keep_parameters=keep))
             for shot in self.shots
@@ -86,9 +86,10 @@ def part_frame(template: Template, tables: Sequence[str] = ()) -> Frame:
     return replace(template.frame(tables), sequential=False)
 
 
-def keeps_parameters(call: Call, *frames: Frame) -> bool:
-    """Whether these frames are to be sent with their `?` in place: asked for, and nothing else is open in them."""
-    return call.keep_parameters and bool(call.parameters) and all(frame.only_parameters for frame in frames)
+def keeps_parameters(call: Call, verb: Verb) -> bool:
+    """Whether a statement is to be prepared with its `?` in place: asked for, and one that servers prepare. Not all do that
+    have none."""
+    return call.keep_parameters and (verb.changes_rows or bool(call.parameters))
 
 
 def names_of(rule_set: RuleSet, rules: Iterable[ShardedTable | BroadcastTable | str]) -> Names:

@@ -31,7 +31,7 @@ from dbmesh.planner.point import Direct, Frames, PointLookup
 from dbmesh.planner.resolve import Scopes
 from dbmesh.planner.route import Router, Routing, literal_slots
 from dbmesh.planner.template import Template, slot_value
-from dbmesh.planner.text_plan import TextPlan, TextShot, keeps_parameters, prototype_shot
+from dbmesh.planner.text_plan import TextPlan, TextShot, prototype_shot
 from dbmesh.rules.ruleset import SingleTable
 from dbmesh.rules.values import UNKNOWN_KEY, coerce_key
 
@@ -78,7 +78,7 @@ class WritePlan:
         if routing is None or (len(routing.targets) > 1 and (self.limited or not self.many)):
             return bind_derived(self.derived, call, self.names)
         targets = routing.targets
-        keep = len(targets) == 1 and keeps_parameters(call, self.frames.of(targets[0]))
+        keep = call.keep_parameters
         shots = tuple(
             Shot(
                 target.data_source,

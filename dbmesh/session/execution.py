@@ -76,9 +76,6 @@ _QUERY = Command.QUERY.value
 _query_head = struct.Struct("<IB").pack
 
 
-_WRITES = frozenset((Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE))
-
-
 class _NoParameters(tuple[SqlValue, ...]):
     """What a text statement has in place of values for `?`: whoever wrote one made a mistake."""
 
@@ -225,7 +222,7 @@ async def run(
         work = run_derived(session, plan.verb, bound.answer, partial(perform, session, database), sink)
         outcome = await (in_own_transaction(session, work) if own else work)
     elif own and _writes_several(plan, bound.shots):
-        work = _exchange(session, database, plan, bound, sink, undo=False)
+        work = _exchange(session, database, plan, bound, sink, undo=False, way=way)
         outcome = await in_own_transaction(session, work)
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink, way=way)
@@ -503,7 +500,7 @@ def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome:
         session.last_insert_id = insert_id
     if outcome.row_count is not None:
         session.row_count = -1
-        if plan.verb not in _WRITES:
+        if not plan.verb.changes_rows:
             session.found_rows = outcome.row_count
     else:
         session.row_count = outcome.ok.affected_rows
@@ -520,4 +517,4 @@ def _remember_temporary(session: Session, database: Database, plan: TextPlan) ->
 
 def _writes_several(plan: ShardPlan, shots: Sequence[Shot]) -> bool:
     """Whether a statement changes rows by several shots. DDL ends transactions and is not among them."""
-    return len(shots) > 1 and plan.verb in _WRITES
+    return len(shots) > 1 and plan.verb.changes_rows

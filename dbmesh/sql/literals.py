@@ -17,6 +17,7 @@ from dbmesh.sql.shape import SlotKind
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _UNESCAPED = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
 _QUOTED = {"\\": "\\\\", "'": "\\'", "\0": "\\0", "\n": "\\n", "\r": "\\r", "\x1a": "\\Z"}
+_NO_TIME = datetime.timedelta(hours=839)
 _NEEDS_QUOTING = re.compile(r"[\\'\0\n\r\x1a]")
 
 
@@ -71,7 +72,8 @@ def unquote(raw: str, no_backslash_escapes: bool) -> str:
 def literal_text(value: SqlValue, *, no_backslash_escapes: bool = False) -> str:
     """SQL text of a value: exact for every type; bytes become `x'…'`.
 
-    A float keeps its shortest exact form with an exponent, so that the server reads a DOUBLE and not a DECIMAL.
+    Types are kept too, where SQL can write them: dates and times are compared and converted otherwise than texts. A float
+    has an exponent, so that the server reads a DOUBLE and not a DECIMAL; a Decimal without a fraction ends in a point.
     """
     if value is None:
         return "NULL"
@@ -87,12 +89,14 @@ def literal_text(value: SqlValue, *, no_backslash_escapes: bool = False) -> str:
         text = repr(value)
         return text if "e" in text else text + "e0"
     if isinstance(value, Decimal):
-        return format(value, "f")
+        text = format(value, "f")
+        return text if "." in text else text + "."
     if isinstance(value, datetime.datetime):
-        return f"'{value.isoformat(sep=' ')}'"
+        return f"TIMESTAMP'{value.isoformat(sep=' ')}'"
     if isinstance(value, datetime.date):
-        return f"'{value.isoformat()}'"
-    return f"'{_duration(value)}'"
+        return f"DATE'{value.isoformat()}'"
+    # A longer one is none that a server reads as TIME.
+    return f"{'TIME' if abs(value) < _NO_TIME else ''}'{_duration(value)}'"
 
 
 def literal_value(raw: str, kind: SlotKind, flags: LexerFlags) -> SqlValue:

@@ -19,6 +19,7 @@ from dbmesh.sql.row_values import in_brackets, value_queries, without_brackets
 from dbmesh.sql.sequences import as_operators, name_sequences
 from dbmesh.sql.shape import Shape
 from dbmesh.sql.stand_ins import give_names_back, stand_in
+from dbmesh.sql.typed_literals import mark_typed_literals
 from dbmesh.sql.unread_forms import readable
 
 NEAR_CHARACTERS = 80
@@ -147,6 +148,7 @@ def _parse(text: str) -> exp.Expression:
     tree = trees[0]
     assert isinstance(tree, exp.Expression)
     give_names_back(tree, text, places)
+    mark_typed_literals(tree, text)
     return tree
 
 

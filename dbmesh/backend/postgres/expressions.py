@@ -40,6 +40,7 @@ from dbmesh.backend.transpile.inference import arithmetic_type, common_type
 from dbmesh.backend.transpile.scope import Scope, Typed
 from dbmesh.backend.transpile.types import COUNT, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
 from dbmesh.errors import ShardError
+from dbmesh.sql.typed_literals import is_typed_literal
 
 _COMPARISONS: Mapping[type, str] = {
     exp.EQ: "=",
@@ -409,6 +410,11 @@ class Expressions:
             kind = types.declared(f"decimal({','.join(arguments)})" if arguments else "decimal")[1]
             sql = f"({inner.sql})::numeric({kind.length},{kind.decimals})"
             return Typed(sql, kind, aggregate=inner.aggregate)
+        if is_typed_literal(node) and name == "TIME":
+            # A text is read as one where it meets one.
+            return inner
+        if is_typed_literal(node) and name != "DATE":
+            name, arguments = "DATETIME", ["6"] if "." in str(inner.value) else []
         if name in ("DATE", "DATETIME") and inner.constant and isinstance(inner.value, str):
             inner = moment(inner)
         if name == "DATE" and inner.type.temporal:

@@ -25,6 +25,7 @@ from dbmesh.backend.transpile.inference import arithmetic_type, common_collation
 from dbmesh.backend.transpile.scope import Scope, Typed
 from dbmesh.backend.transpile.types import BOOLEAN, COUNT, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
 from dbmesh.errors import ShardError
+from dbmesh.sql.typed_literals import is_typed_literal
 
 _COMPARISONS: Mapping[type, str] = {
     exp.EQ: "=",
@@ -394,10 +395,12 @@ class Expressions:
             return self._cast_integer(inner, unsigned=name.startswith("U"))
         if name in ("DOUBLE", "FLOAT64"):
             return Typed(f"CAST({as_number(inner).sql} AS REAL)", DOUBLE, aggregate=inner.aggregate)
-        declared = {"DECIMAL": "decimal", "DATE": "date", "DATETIME": "datetime", "TIME": "time"}.get(name)
+        declared = _CAST_TARGETS.get(name)
         if declared is None:
             raise PLACE.refused(node)
         arguments = ",".join(part.name for part in target.expressions)
+        if is_typed_literal(node) and "." in node.this.name:
+            arguments = "6"
         kind = types.declared(declared + (f"({arguments})" if arguments else ""))[1]
         if declared == "decimal" and inner.type.kind is Kind.TEXT:
             inner = Typed(f"mysql_number({inner.sql})", DOUBLE)
@@ -505,6 +508,15 @@ def _gives_one_row(query: exp.Select) -> bool:
         for node in column.walk(prune=lambda inner: isinstance(inner, exp.Query))
     )
 
+
+_CAST_TARGETS: Mapping[str, str] = {
+    "DECIMAL": "decimal",
+    "DATE": "date",
+    "DATETIME": "datetime",
+    "TIMESTAMPTZ": "datetime",
+    "TIME": "time",
+}
+"""What the parser calls a type, and its name in a declaration; TIMESTAMP is that of a literal alone."""
 
 _Handler = Callable[[Expressions, exp.Expression, Scope], Typed]
 _HANDLERS: Mapping[type, _Handler] = {

@@ -1,21 +1,34 @@
 """COM_STMT_EXECUTE: run a prepared statement with bound values.
 
-A statement of one shard is prepared on the shard's connection and executed there, its binary rows relayed. A query of
+A statement of one shard is prepared on the shard's connection and executed there, its binary rows relayed. One of
 several shards is prepared and executed on each, a federated one on the merge node: in the text protocol FLOAT and many a
-DOUBLE are rounded. Writes, and data sources that cannot prepare, get the values written into the SQL. Where a client asks for
-a cursor, one data source keeps its own; what several answer, the mesh keeps.
+DOUBLE are rounded, and a value written into SQL may be of another type. Rows of an INSERT that go to several places, and data
+sources that cannot prepare, get the values written in all the same. Where a client asks for a cursor, one data source keeps
+its own; what several answer, the mesh keeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.prepared import BinaryExecution
 from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError
-from dbmesh.planner.plan import BoundStatement, Call, Federation, Names, PinReason, RowMerge, ShardPlan, Verb
+from dbmesh.planner.plan import (
+    BoundStatement,
+    Call,
+    CountMerge,
+    Federation,
+    Names,
+    PinReason,
+    Relay,
+    ReturnedRows,
+    RowMerge,
+    ShardPlan,
+)
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local
@@ -31,6 +44,9 @@ from dbmesh.wire.framing import frame
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session, Work
+
+_ROWS_AS_THEY_ARE = Relay | RowMerge | CountMerge | ReturnedRows | Federation
+"""Answers whose rows may come in binary form."""
 
 _READ_ONLY = CursorFlag.READ_ONLY.value
 
@@ -72,7 +88,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         opens_cursor = isinstance(plan, LocalRows) and execute.cursor_flags & _READ_ONLY != 0
         return local.answer(session, plan, _sink(session, prepared if opens_cursor else None, sequence))
     opens_cursor = _opens_cursor(execute, plan)
-    cursor_of = prepared if opens_cursor else None
+    make_sink = partial(_sink, session, prepared if opens_cursor else None, sequence)
     if native and plan.direct is not None and not (opens_cursor or session.mesh.shows_statements):
         found = plan.direct.prepared(literals, execute.values)
         if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
@@ -81,19 +97,10 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     try:
         bound = plan.bind(call)
     except KeysNeeded:
-        call.keep_parameters = False
-        return _run_numbered(session, database, plan, call, _sink(session, cursor_of, sequence))
-    if not (bound.keeps_parameters and execution.relayable(session, database, plan, bound)):
-        way = _way(session, database, bound, execute)
-        if way is not None:
-            # Executed where it is prepared, without a cursor there. A merge that looks into rows gives text ones.
-            text = isinstance(bound.answer, RowMerge) and bound.answer.reads_rows
-            sink = _sink(session, cursor_of, sequence, text=text)
-            return execution.run(session, database, plan, bound, sink, way=way)
-        if bound.keeps_parameters:
-            call.keep_parameters = False
-            bound = plan.bind(call)
-        return execution.run(session, database, plan, bound, _sink(session, cursor_of, sequence))
+        return _run_numbered(session, database, plan, call, execute, make_sink)
+    written_in = bound.parameters is not None and len(bound.shots) == 1
+    if written_in or not (bound.keeps_parameters and execution.relayable(session, database, plan, bound)):
+        return _run(session, database, plan, bound, call, execute, make_sink)
     if session.mesh.shows_statements:
         log_shots(session, bound)
     shot = bound.shots[0]
@@ -112,19 +119,42 @@ def _sink(
 
 
 async def _run_numbered(
-    session: Session, database: Database, plan: ShardPlan, call: Call, sink: ResultSink
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    call: Call,
+    execute: Execute,
+    make_sink: Callable[..., ResultSink],
 ) -> None:
     """An INSERT whose rows need more numbers than there are at hand."""
     bound = await execution.bind(session, database, plan, call)
-    await execution.run(session, database, plan, bound, sink)
+    await _run(session, database, plan, bound, call, execute, make_sink)
 
 
-def _way(
-    session: Session, database: Database, bound: BoundStatement, execute: Execute
-) -> BinaryExecution | None:
-    """How a statement is executed that is prepared on several shards or on a merge node; None where it must run as text."""
-    if not (isinstance(bound.answer, Federation | RowMerge) and execution.prepares(database, bound)):
-        return None
+async def _run(
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    call: Call,
+    execute: Execute,
+    make_sink: Callable[..., ResultSink],
+) -> None:
+    """Run what is not relayed: executed where it is prepared, if it can be, without a cursor there."""
+    if isinstance(bound.answer, _ROWS_AS_THEY_ARE) and execution.prepares(database, bound):
+        # A merge that looks into rows gives text ones.
+        text = isinstance(bound.answer, RowMerge) and bound.answer.reads_rows
+        way = _way(session, execute)
+        await execution.run(session, database, plan, bound, make_sink(text=text), way=way)
+        return
+    if bound.keeps_parameters:
+        call.keep_parameters = False
+        bound = plan.bind(call)
+    await execution.run(session, database, plan, bound, make_sink())
+
+
+def _way(session: Session, execute: Execute) -> BinaryExecution:
+    """How a statement is executed that is prepared on several shards or on a merge node."""
     own, encoding = replace(execute, cursor_flags=0), session.encoding()
 
     def make(statement_id: int, parameters: Sequence[int] | None) -> bytes:
@@ -200,4 +230,4 @@ def _opens_cursor(execute: Execute, plan: ShardPlan) -> bool:
     needs to be pinned for it."""
     if not execute.cursor_flags & _READ_ONLY:
         return False
-    return plan.verb not in (Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE)
+    return not plan.verb.changes_rows

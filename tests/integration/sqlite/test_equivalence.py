@@ -35,6 +35,9 @@ READS = (
     "SELECT user_id FROM t_user WHERE balance > 300 ORDER BY balance, user_id",
     "SELECT user_id FROM t_user WHERE balance = '37.01' OR balance < -190 ORDER BY user_id",
     "SELECT user_id FROM t_user WHERE born > '1975-01-01' ORDER BY born, user_id",
+    "SELECT user_id FROM t_user WHERE born > DATE'1975-01-01' ORDER BY born, user_id",
+    "SELECT user_id FROM t_user WHERE created >= TIMESTAMP'2024-01-02 12:00:00' ORDER BY user_id",
+    "SELECT user_id FROM t_user WHERE created >= TIMESTAMP'2024-01-02 12:00:00.000001' ORDER BY user_id",
     "SELECT user_id FROM t_user WHERE created >= '2024-01-02 12:00:00' ORDER BY user_id",
     "SELECT user_id FROM t_user WHERE NOT (user_id < 50 OR name = 'user 01') ORDER BY user_id",
     "SELECT user_id FROM t_user WHERE user_id % 7 = 3 XOR user_id > 55 ORDER BY user_id",
@@ -161,6 +164,12 @@ WRITES = (
     ("REPLACE INTO t_user (user_id, name) VALUES (5, 'r'), (500, 's')",),
     ("UPDATE t_user SET balance = balance + 1 WHERE user_id = 5",),
     ("UPDATE t_user SET name = 'user 05' WHERE user_id = 5",),
+    (
+        "INSERT INTO t_user (user_id, name, born, created) VALUES (101, 'a', DATE'2024-02-03', TIMESTAMP'2024-02-03 04:05:06')",
+    ),
+    (
+        "UPDATE t_user SET born = TIMESTAMP'2024-02-03 00:00:00', name = DATE'2024-02-03', balance = 100. WHERE user_id = 5",
+    ),
     ("UPDATE t_user SET balance = balance * 1.1, email = CONCAT(name, '@x') WHERE country = 'DE'",),
     ("UPDATE t_user SET country = NULL, born = '2000-01-01' WHERE user_id IN (1, 2, 3)",),
     ("UPDATE t_user SET balance = CASE WHEN balance < 0 THEN 0 ELSE balance END",),

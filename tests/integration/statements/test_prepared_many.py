@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.differential.client import Answer, Client, Prepared
-from tests.differential.values import integer
+from tests.differential.values import NULL, Value, date, datetime, decimal, double, integer, text, time
+from tests.plugins.database_server import chosen_product
 from tests.plugins.fix_mesh import Shop, Target
 
 pytestmark = pytest.mark.integration
@@ -26,6 +27,35 @@ CASES: list[tuple[str, tuple[int, ...]]] = [
     ("SELECT DISTINCT status FROM t_order WHERE qty > ? ORDER BY status", (1,)),
     ("SELECT country, COUNT(*) FROM t_user GROUP BY country HAVING COUNT(*) > ? ORDER BY 2 DESC, 1", (3,)),
 ]
+
+
+UNSIGNED_3 = Value("3", 0x8008, (3).to_bytes(8, "little"))
+
+WRITES: list[tuple[str, tuple[Value, ...]]] = [
+    ("INSERT INTO t_auto (id, word) SELECT id + 100, fixed FROM t_types WHERE ?", (time("10:00:00"),)),
+    ("INSERT INTO t_auto (id, word) SELECT id, COALESCE(?, word) FROM t_types", (time("1:00:00.25"),)),
+    ("INSERT INTO t_auto (id, n) VALUES (?, ?), (2, ?)", (integer(1), date("2023-01-31"), time("10:00:00"))),
+    ("INSERT INTO t_auto (id, n, word) VALUES (1, ?, ?), (2, ?, ?)", (decimal("8"), decimal("8"), NULL, double(8))),
+    ("INSERT INTO t_types (id, moment, day) VALUES (101, ?, ?), (102, ?, ?)",
+     (datetime("2023-01-31 12:00:00.000005"), datetime("2023-01-31 00:00:00"), date("2023-01-31"), text("2023-02-01"))),
+    ("INSERT INTO t_country (code, name) VALUES ('XX', ?)", (datetime("2023-01-31 12:00:00.5"),)),
+    ("INSERT INTO t_country (code, name) VALUES ('XX', ?), ('YY', ?)", (time("-1:00:00"), date("2023-01-31"))),
+    ("UPDATE t_types SET number = ?, word = 'x' WHERE id > 3", (date("2023-01-31"),)),
+    ("UPDATE t_types SET number = ? WHERE COALESCE(day, ?) = ?", (integer(1), date("2023-01-31"), time("10:00:00"))),
+    ("UPDATE t_types SET number = ? - 1 WHERE id > 3", (UNSIGNED_3,)),
+    ("UPDATE t_types SET number = ? - 5 WHERE id > 3", (UNSIGNED_3,)),
+    ("UPDATE t_types SET number = 0, id = id + 100 WHERE day < ? AND moment < ?", (date("2010-01-31"), date("2023-01-31"))),
+    ("DELETE FROM t_types WHERE clock < ? ORDER BY id LIMIT 5", (time("-100:00:00"),)),
+    ("DELETE FROM t_types WHERE moment >= ? AND number <> 7", (datetime("1999-12-31 23:59:10.000000"),)),
+]  # fmt: skip
+
+RETURNING: list[tuple[str, tuple[Value, ...]]] = [
+    ("INSERT INTO t_types (id, f, d) VALUES (101, 4096.125, 0.1), (102, ?, ?) RETURNING id, f, d", (double(1e20 / 3), NULL)),
+    ("INSERT INTO t_types (id, f) VALUES (101, 4096.125), (102, 0.1) RETURNING id, f", ()),
+    ("INSERT INTO t_auto (id, word) VALUES (1, ?) RETURNING word, id + 0.1e0", (date("2023-01-31"),)),
+    ("DELETE FROM t_types WHERE id > 5 AND f * 1000 > ? RETURNING f, id, d, moment, clock", (integer(1),)),
+    ("DELETE FROM t_types ORDER BY id LIMIT 9 RETURNING f / 3, f, id, day", ()),
+]  # fmt: skip
 
 
 def _client(target: Target) -> Client:
@@ -54,3 +84,27 @@ def test_binary_rows_are_one_servers(
     order = list if "ORDER BY" in sql else sorted
     assert order(first.rows) == order(second.rows) == order(plain.rows)
     assert [column.name for column in first.definitions()] == [column.name for column in plain.definitions()]
+
+
+@pytest.mark.parametrize(
+    ("sql", "values"),
+    WRITES + (RETURNING if chosen_product() != "MySQL" else []),
+    ids=lambda part: str(part)[:60],
+)
+def test_values_keep_their_types_in_writes(
+    clients: tuple[Client, Client], sql: str, values: Sequence[Value]
+) -> None:
+    told = []
+    for client in clients:
+        client.ask("BEGIN")
+        prepared = client.prepare_statement(sql)
+        assert isinstance(prepared, Prepared)
+        answer = client.run(prepared, values)
+        stored = [
+            sorted(client.ask(f"SELECT * FROM {name}").rows) for name in ("t_types", "t_auto", "t_country")
+        ]
+        client.ask("ROLLBACK")
+        client.close_statement(prepared)
+        told.append((answer.error, sorted(answer.rows), answer.affected, answer.info, stored))
+    mesh, plain = told
+    assert mesh == plain

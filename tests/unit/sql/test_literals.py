@@ -44,11 +44,13 @@ def test_decode(raw: str, kind: SlotKind | None, value: SqlValue) -> None:
         (5, "5"),
         (0.1, "0.1e0"),
         (1e300, "1e+300"),
-        (Decimal("1E+3"), "1000"),
+        (Decimal("1E+3"), "1000."),
+        (Decimal("-1.50"), "-1.50"),
         (b"\x00\xff", "x'00ff'"),
-        (datetime.date(2024, 2, 29), "'2024-02-29'"),
-        (datetime.datetime(2024, 2, 29, 1, 2, 3, 4), "'2024-02-29 01:02:03.000004'"),
-        (datetime.timedelta(hours=-30, microseconds=-5), "'-30:00:00.000005'"),
+        (datetime.date(2024, 2, 29), "DATE'2024-02-29'"),
+        (datetime.datetime(2024, 2, 29, 1, 2, 3, 4), "TIMESTAMP'2024-02-29 01:02:03.000004'"),
+        (datetime.timedelta(hours=-30, microseconds=-5), "TIME'-30:00:00.000005'"),
+        (datetime.timedelta(hours=1000), "'1000:00:00'"),
     ],
 )
 def test_encode(value: SqlValue, text: str) -> None:
