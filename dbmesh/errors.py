@@ -84,6 +84,13 @@ ACCESS_DENIED = _client(
 UNKNOWN_DATABASE = _client("UNKNOWN_DATABASE", 1049, "42000", "Unknown database '{database}'")
 NO_DATABASE = _client("NO_DATABASE", 1046, "3D000", "No database selected")
 UNKNOWN_TABLE = _client("UNKNOWN_TABLE", 1146, "42S02", "Table '{database}.{table}' doesn't exist")
+INVALID_VIEW = _client(
+    "INVALID_VIEW",
+    1356,
+    "HY000",
+    "View '{database}.{view}' references invalid table(s) or column(s) or function(s) or definer/invoker of view lack "
+    "rights to use them",
+)
 TABLE_EXISTS = _client("TABLE_EXISTS", 1050, "42S01", "Table '{table}' already exists")
 KEY_IS_NEEDED = _client(
     "KEY_IS_NEEDED", 1553, "HY000", "Cannot drop index '{key}': needed in a foreign key constraint"

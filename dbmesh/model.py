@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from typing import Self
@@ -18,6 +18,9 @@ SqlValue = int | float | Decimal | str | bytes | datetime.date | datetime.dateti
 
 DECISION_TABLE = "dbmesh_txn"
 """The mesh's own table on data sources, which no client sees (`transaction.decisions`)."""
+
+VIEW_PREFIX = "dbmesh_v_"
+"""What stands before the name of a mesh view on the data source that keeps it (`planner.views`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,15 @@ class ColumnSchema:
 @dataclass(frozen=True, slots=True)
 class TableSchema:
     """A logic table's columns in order, its primary key, and its unique keys (each a tuple of column names). `guarded`: it
-    has triggers, or foreign keys point to it."""
+    has triggers, or foreign keys point to it. `definition`: the query of a view as the server tells it, None for a table;
+    a view that has become invalid has no columns."""
 
     name: str
     columns: tuple[ColumnSchema, ...]
     primary_key: tuple[str, ...] = ()
     unique_keys: tuple[tuple[str, ...], ...] = ()
     guarded: bool = False
+    definition: str | None = None
 
     def column(self, name: str) -> ColumnSchema | None:
         """The column of that name, compared as MySQL compares column names: without case."""
@@ -107,11 +112,13 @@ class TableSchema:
 class Catalog:
     """The schemas of one logic database at one moment: logic table name in lower case → schema.
 
-    `single_nodes` tells where tables that no rule names were found.
+    `single_nodes` tells where tables that no rule names were found; among them are the mesh views of `views`, each with
+    its query in logic names, None where that names what is not there.
     """
 
     tables: Mapping[str, TableSchema]
     single_nodes: Mapping[str, DataNode]
+    views: Mapping[str, str | None] = field(default_factory=dict)
 
     def table(self, name: str) -> TableSchema | None:
         """The schema of a logic table, or None while it is unknown."""

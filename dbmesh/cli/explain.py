@@ -19,6 +19,7 @@ from dbmesh.cli.loading import load_directory
 from dbmesh.cli.output import Failure, answers
 from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
 from dbmesh.model import Catalog, TableSchema
+from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import AmbiguousTable, build_catalog
 from dbmesh.planner.explain import Row, explain
 from dbmesh.planner.plan import Call, SessionValues
@@ -28,7 +29,6 @@ from dbmesh.rules.keygen import make_key_generator
 from dbmesh.rules.keygen.auto_increment import MOST_KEY, AutoIncrement
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleSet
 from dbmesh.sql.fingerprint import fingerprint
-from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import cut
 
 
@@ -60,7 +60,7 @@ def plan_rows(rule_set: RuleSet, catalog: Catalog, statement: str) -> tuple[Row,
     read = fingerprint(statement)
     if any(slot.parameter for slot in cut(read.shape).slots):
         raise Failure("the statement has parameters; write a value in place of each '?'")
-    plan = Planner(rule_set, catalog).plan(read, LexerFlags(), rule_set.database).plan
+    plan, literals = PlanCache(Planner(rule_set, catalog)).lookup(statement, rule_set.database)
     if isinstance(plan, SessionStatement):
         return None
     values = SessionValues(rule_set.database, "root@localhost", "root@%", 1, 0, 0, 0)
@@ -72,7 +72,7 @@ def plan_rows(rule_set: RuleSet, catalog: Catalog, statement: str) -> tuple[Row,
         if isinstance(generator, AutoIncrement):
             # Nothing is inserted: any numbers will do.
             generator.lease(1, MOST_KEY)
-    return explain(plan.bind(Call(read.literals, values, key_generators=generators)))
+    return explain(plan.bind(Call(literals, values, key_generators=generators)))
 
 
 async def read_catalog(rule_set: RuleSet) -> Catalog:

@@ -1,4 +1,4 @@
-"""Reads the schemas of every table of a MySQL or MariaDB data source, in three queries however many tables it has.
+"""Reads the schemas of every table of a MySQL or MariaDB data source, in four queries however many tables it has.
 
 Decides how information_schema rows become `TableSchema` values. Knows no rules.
 """
@@ -53,6 +53,10 @@ _GUARDED = b"""SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE 
  UNION SELECT REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
  WHERE UNIQUE_CONSTRAINT_SCHEMA = DATABASE()"""
 
+_VIEWS = (
+    b"""SELECT TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"""
+)
+
 
 async def load_tables(connection: Connection) -> dict[str, TableSchema]:
     """Actual table name → schema, of the connection's own schema. Raises ShardError or MeshError."""
@@ -84,6 +88,12 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
         (row[0] or b"").decode("utf-8", "surrogateescape")
         for row in (await collect(connection, _GUARDED)).rows
     }
+    definitions: dict[str, str] = {}
+    for row in (await collect(connection, _VIEWS)).rows:
+        view, definition = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
+        definitions[view] = definition
+        # Of an invalid view no columns are told.
+        columns.setdefault(view, [])
     columns.pop(DECISION_TABLE, None)
     return {
         table: TableSchema(
@@ -92,6 +102,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
             primary_key=tuple(keys[table].get("PRIMARY", ())),
             unique_keys=tuple(tuple(parts) for index, parts in keys[table].items() if index != "PRIMARY"),
             guarded=table in guarded,
+            definition=definitions.get(table),
         )
         for table, found in columns.items()
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from dbmesh.planner.system_tables import Combined, SystemNode, SystemTable
+from dbmesh.planner.views import logic_definition
 
 Row = list[bytes | None]
 
@@ -85,7 +86,7 @@ class _Merge:
             if row[index] is not None:
                 row[index] = _bytes(source.logic_database(_text(row[index])))
         for index in self._texts:
-            row[index] = _renamed_schema(row[index], source)
+            row[index] = _in_logic_names(row[index], source)
         for index in self._tables:
             other = source.nodes.get(_text(row[index]))
             if other is not None:
@@ -117,10 +118,14 @@ def _combine(one: bytes | None, two: bytes | None, how: Combined) -> bytes | Non
     return least if how is Combined.LEAST else greatest
 
 
-def _renamed_schema(text: bytes | None, source: SourceRows) -> bytes | None:
-    if text is None:
+def _in_logic_names(definition: bytes | None, source: SourceRows) -> bytes | None:
+    """A view's query, in which a server writes every table with its schema."""
+    if definition is None:
         return None
-    return text.replace(f"`{source.schema}`.".encode(), f"`{source.database}`.".encode())
+    names = {source.schema: {actual: node.logic for actual, node in source.nodes.items()}}
+    text = _text(definition)
+    logic = logic_definition(text, names, source.database)
+    return _bytes(text.replace(f"`{source.schema}`.", f"`{source.database}`.") if logic is None else logic)
 
 
 def _database_and_table(key: tuple[str | bytes | None, ...]) -> tuple[str, str]:

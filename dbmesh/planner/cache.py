@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.planner import Planner
+from dbmesh.planner.views import Expansion, NamesView
 from dbmesh.sql.fingerprint import Fingerprint, ends_in_its_literal, take_out_literals
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
@@ -88,12 +89,14 @@ class _Shape:
 class _Scope:
     """What is known under one current database and one way of reading text."""
 
-    __slots__ = ("heads", "shapes", "texts")
+    __slots__ = ("expansions", "heads", "shapes", "texts")
 
     def __init__(self, size: int, text_bytes: int) -> None:
         self.texts: Generations[str, tuple[Plan, Sequence[object]]] = Generations(text_bytes)
         self.heads: Generations[str, Plan] = Generations(text_bytes)
         self.shapes: Generations[str, _Shape] = Generations(size)
+        # Statements that name views are planned, and found again, as what they stand for.
+        self.expansions: Generations[str, Expansion] = Generations(size)
 
 
 class PlanCache:
@@ -158,8 +161,17 @@ class PlanCache:
         if plan is not None:
             self.hits += 1
         else:
+            expansion = scope.expansions.get(shape)
+            if expansion is not None:
+                return self.lookup(expansion.text(literals), database, flags)
             self.misses += 1
-            planned = self.planner.plan(found, flags, database)
+            try:
+                planned = self.planner.plan(found, flags, database)
+            except NamesView as view:
+                if view.expansion is None:
+                    raise
+                scope.expansions.put(shape, view.expansion)
+                return self.lookup(view.expansion.text(literals), database, flags)
             plan = planned.plan
             if planned.pinned is None:
                 if len(text) <= _LONGEST_TEXT:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from dbmesh.model import Catalog, DataNode, TableSchema
+from dbmesh.planner.views import logic_definition, logic_name, on_same_server
 from dbmesh.rules.joint import Joint
 from dbmesh.rules.ruleset import RuleSet
 
@@ -45,16 +46,41 @@ def build_catalog(rule_set: RuleSet, findings: Findings) -> Catalog:
     single_nodes: dict[str, DataNode] = {}
     for data_source in rule_set.data_sources:
         for table, schema in findings.get(data_source, {}).items():
-            key = table.lower()
+            name = logic_name(table) if schema.definition is not None else table
+            key = name.lower()
             if (data_source, key) in owned or key in rule_set.tables:
                 continue
-            if not is_single(rule_set, data_source, table):
+            if name == table and not is_single(rule_set, data_source, table):
                 continue
             if key in single_nodes:
-                raise AmbiguousTable(table, single_nodes[key].data_source, data_source)
+                raise AmbiguousTable(name, single_nodes[key].data_source, data_source)
             single_nodes[key] = DataNode(data_source, table)
-            tables[key] = schema
-    return Catalog(tables, single_nodes)
+            tables[key] = replace(schema, name=name)
+    return Catalog(tables, single_nodes, _views(rule_set, tables, single_nodes))
+
+
+def _views(
+    rule_set: RuleSet, tables: Mapping[str, TableSchema], single_nodes: Mapping[str, DataNode]
+) -> dict[str, str | None]:
+    """The definitions of mesh views in logic names."""
+    found = {key: node for key, node in single_nodes.items() if node.table != tables[key].name}
+    if not found:
+        return {}
+    names: dict[str, dict[str, str]] = {name: {} for name in rule_set.data_sources}
+    for key, schema in tables.items():
+        rule = rule_set.tables.get(key)
+        for node in rule.nodes if rule is not None else (single_nodes[key],):
+            names[node.data_source][node.table] = schema.name
+    views: dict[str, str | None] = {}
+    for key, node in found.items():
+        home = rule_set.data_sources[node.data_source]
+        beside = {
+            config.database: names[name]
+            for name, config in rule_set.data_sources.items()
+            if on_same_server(home, config)
+        }
+        views[key] = logic_definition(tables[key].definition or "", beside, rule_set.database)
+    return views
 
 
 def is_single(rule_set: RuleSet, data_source: str, table: str) -> bool:
@@ -69,9 +95,12 @@ def join_catalogs(joint: Joint, parts: Sequence[tuple[RuleSet, Catalog]]) -> Cat
     """The catalogs of the databases of a joint rule set, in its order and with its names."""
     tables: dict[str, TableSchema] = {}
     nodes: dict[str, DataNode] = {}
+    views: dict[str, str | None] = {}
     for rule_set, catalog in parts:
         for name, schema in catalog.tables.items():
             tables[joint.rule_set.key(rule_set.database, name)] = schema
         for name, node in catalog.single_nodes.items():
             nodes[joint.rule_set.key(rule_set.database, name)] = joint.node(rule_set, node)
-    return Catalog(tables, nodes)
+        for name, definition in catalog.views.items():
+            views[joint.rule_set.key(rule_set.database, name)] = definition
+    return Catalog(tables, nodes, views)

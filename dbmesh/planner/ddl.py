@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlglot import exp
-
-from dbmesh.errors import NOT_SUPPORTED, TABLE_EXISTS, MeshError, not_supported
+from dbmesh.errors import NOT_SUPPORTED, MeshError, not_supported
 from dbmesh.model import DataNode
 from dbmesh.planner.auto_changes import plan_alter_made, plan_index_made
 from dbmesh.planner.auto_tables import plan_auto_table
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_database import plan_database
-from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere, plan_shots
+from dbmesh.planner.ddl_nodes import is_numbered, names_of_tables, plan_everywhere
 from dbmesh.planner.ddl_places import (
     DdlTable,
     check_single,
-    default_source,
     table_at,
 )
+from dbmesh.planner.ddl_queries import BY_HAND, plan_create_view, plan_from_query
 from dbmesh.planner.ddl_reading import (
     CreateTable,
     NamePlace,
@@ -41,15 +39,12 @@ from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.plan import CountMerge, PinReason, Plan, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.query_table import plan_query_table
 from dbmesh.planner.rename_tables import plan_rename_tables
-from dbmesh.planner.resolve import resolve
 from dbmesh.planner.template import Edits, TableName
-from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
-from dbmesh.planner.tree_names import rename_references
+from dbmesh.planner.text_plan import TextPlan, TextShot
+from dbmesh.planner.views import NamesView
 from dbmesh.rules.declared_keys import without_tables
 from dbmesh.rules.joint import schemas_of
-from dbmesh.rules.ruleset import RuleChange, ShardedTable, SingleTable
-
-_BY_HAND = "create it on the data source itself; the mesh finds tables there"
+from dbmesh.rules.ruleset import RuleChange, ShardedTable
 
 
 def plan_ddl(context: PlanContext) -> Plan | None:
@@ -65,7 +60,7 @@ def plan_ddl(context: PlanContext) -> Plan | None:
         if kind in ("DATABASE", "SCHEMA") and word != "ALTER" and context.rule_set.needs_no_rules:
             return plan_database(LexemeReader(context.original_text))
         if planner is None:
-            raise not_supported(f"{word} {kind}", _REFUSED.get(kind, _BY_HAND))
+            raise not_supported(f"{word} {kind}", _REFUSED.get(kind, BY_HAND))
         return planner(context, reader)
     if word == "TRUNCATE":
         table = table_at(context, place := read_truncate(reader))
@@ -142,7 +137,7 @@ def _plan_create_temporary(context: PlanContext, read: CreateTable, table: DdlTa
         table = replace(table, nodes=(replace(like.nodes[0], table=table.name),))
         references = (*references, read.like)
     if read.selects:
-        plan = _plan_from_query(context, read.table, temporary=True)
+        plan = plan_from_query(context, read.table, temporary=True)
     else:
         plan = plan_everywhere(context, table, read.table, references, read.symbols)
     source = plan.shots[0].data_source
@@ -159,64 +154,11 @@ def _plan_create_temporary(context: PlanContext, read: CreateTable, table: DdlTa
 
 def _plan_table_of_query(context: PlanContext, place: NamePlace, table: DdlTable) -> ShardPlan:
     try:
-        return _plan_from_query(context, place)
+        return plan_from_query(context, place)
     except MeshError as refusal:
-        if refusal.kind is not NOT_SUPPORTED or table.rule is not None:
+        if refusal.kind is not NOT_SUPPORTED or table.rule is not None or isinstance(refusal, NamesView):
             raise
         return plan_query_table(context, place, table, refusal)
-
-
-def _plan_create_view(context: PlanContext, reader: LexemeReader) -> ShardPlan:
-    while not reader.accept("VIEW"):
-        reader.take()
-    reader.accept("IF", "NOT", "EXISTS")
-    return _plan_from_query(context, read_place(reader))
-
-
-def _plan_from_query(context: PlanContext, place: NamePlace, *, temporary: bool = False) -> TextPlan:
-    """CREATE TABLE … AS SELECT and CREATE VIEW, on the data source of the tables they read."""
-    target = table_at(context, place, new=True)
-    if target.rule is not None:
-        raise not_supported(
-            f"a query as the content of '{target.name}', which has a rule", "choose another name"
-        )
-    tree = context.statement.tree
-    query = tree.args.get("expression")
-    if not isinstance(tree, exp.Create) or not isinstance(query, exp.Query):
-        raise not_supported("this form of CREATE … AS", _BY_HAND)
-    scopes = resolve(context, query)
-    sources: set[str] = set()
-    for reference in scopes.references:
-        if isinstance(reference.table, SingleTable):
-            sources.add(reference.table.node.data_source)
-        elif isinstance(reference.table, ShardedTable):
-            raise not_supported(
-                f"a view or table made of the sharded table '{reference.table.name}'",
-                "write the query itself in the statement",
-            )
-    if len(sources) > 1:
-        raise not_supported("a view or table made of tables of several data sources", _BY_HAND)
-    source = sources.pop() if sources else default_source(context)
-    if not temporary:
-        check_single(context, source, target.name)
-        known = context.catalog.single_nodes.get(target.name.lower())
-        if known is not None and known.data_source != source:
-            raise MeshError(TABLE_EXISTS, table=target.name)
-    actual: list[str] = []
-    for reference in scopes.references:
-        if isinstance(reference.table, SingleTable):
-            actual.append(reference.table.node.table)
-            continue
-        here = [node.table for node in reference.table.nodes if node.data_source == source]
-        if not here:
-            raise not_supported(
-                f"'{reference.table.name}', which is not on '{source}', in this query", _BY_HAND
-            )
-        actual.append(here[0])
-    edits = rename_references(context, scopes, query)
-    edits.replace(place.start, place.end, TableName(len(actual)))
-    shot = TextShot(source, edits.build().frame((*actual, target.nodes[0].table)))
-    return plan_shots(context, target, (shot,))
 
 
 def _plan_sequence(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -292,38 +234,45 @@ def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
 
 def _plan_rename(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     if not (reader.looks_at("RENAME", "TABLE") or reader.looks_at("RENAME", "TABLES")):
-        raise not_supported(f"RENAME {reader.peek(1).text.upper()}", _BY_HAND)
+        raise not_supported(f"RENAME {reader.peek(1).text.upper()}", BY_HAND)
     return plan_rename_tables(context, reader)
 
 
 def _plan_drop_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
-    views = reader.peek(1).word in ("VIEW", "SEQUENCE")
+    others = reader.peek(1).word in ("VIEW", "SEQUENCE")
     read = read_drop_table(reader)
     tables = [table_at(context, place, new=True) for place in read.tables]
-    if read.temporary or views:
+    if others:
+        tables = [replace(table, rule=None, nodes=_dropped_nodes(context, table)) for table in tables]
+    elif read.temporary:
         ruled = next((table for table in tables if table.rule is not None), None)
         if ruled is not None:
-            what = f"DROP {reader.lexemes[1].word}" if views else "DROP TEMPORARY TABLE"
-            raise not_supported(f"{what} of the logic table '{ruled.name}'", "use DROP TABLE")
+            raise not_supported(f"DROP TEMPORARY TABLE of the logic table '{ruled.name}'", "use DROP TABLE")
     by_source = _actual_tables(tables)
     edits_of = _list_edits(context, read)
     shots = tuple(
         TextShot(source, edits_of(len(names)).build().frame(names)) for source, names in by_source.items()
     )
-    names = names_of(context.rule_set, [t.rule if t.rule else t.nodes[0].table for t in tables])
-    gone = tuple(table.name for table in tables if table.name.lower() in context.rule_set.made)
+    gone = tuple(t.name for t in tables if t.rule is not None and t.name.lower() in context.rule_set.made)
     numbering = tuple((table.name, 1) for table in tables if is_numbered(context, table))
     return TextPlan(
         Verb.DDL,
         tuple(table.name for table in tables),
         shots,
         Relay() if len(shots) == 1 else CountMerge(),
-        names,
+        names_of_tables(context, tables),
         opens_transaction=False,
         implicit_commit=not read.temporary,
-        drops=() if views else tuple(table.name for table in tables),
+        drops=() if others else tuple(table.name for table in tables),
         change=RuleChange((), gone, numbering, without_tables(context.rule_set, [t.name for t in tables])),
+        announced=any(table.name.lower() in context.catalog.views for table in tables),
     )
+
+
+def _dropped_nodes(context: PlanContext, table: DdlTable) -> tuple[DataNode, ...]:
+    """Where a view or sequence is dropped: of a table, the first node's server tells that it is none."""
+    schema = context.catalog.table(table.name)
+    return table.nodes if schema is not None and schema.definition is not None else table.nodes[:1]
 
 
 def _actual_tables(tables: Sequence[DdlTable]) -> Mapping[str, list[str]]:
@@ -359,7 +308,7 @@ def _plan_maintenance(context: PlanContext, reader: LexemeReader) -> ShardPlan:
         raise not_supported(f"{verb} TABLE over several data sources", "run it on each data source itself")
     [(source, names)] = by_source.items()
     shot = TextShot(source, _list_edits(context, read)(len(names)).build().frame(names))
-    logic = names_of(context.rule_set, [t.rule if t.rule else t.nodes[0].table for t in tables])
+    logic = names_of_tables(context, tables)
     logic = replace(logic, schemas=schemas_of((context.rule_set, *context.databases.values())))
     return TextPlan(
         Verb.DDL,
@@ -384,7 +333,8 @@ def _plan_index(context: PlanContext, reader: LexemeReader) -> ShardPlan:
 _PLANNERS: Mapping[tuple[str, str], Callable[[PlanContext, LexemeReader], ShardPlan]] = {
     ("CREATE", "TABLE"): _plan_create_table,
     ("CREATE", "INDEX"): _plan_index,
-    ("CREATE", "VIEW"): _plan_create_view,
+    ("CREATE", "VIEW"): plan_create_view,
+    ("ALTER", "VIEW"): plan_create_view,
     ("CREATE", "TRIGGER"): _plan_create_trigger,
     ("ALTER", "TABLE"): _plan_alter_table,
     ("DROP", "TABLE"): _plan_drop_table,

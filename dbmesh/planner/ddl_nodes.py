@@ -12,9 +12,9 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_places import DdlTable, foreign_name, symbol_name
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.lexemes import split_lexemes
-from dbmesh.planner.plan import Answer, CountMerge, Relay, Verb
+from dbmesh.planner.plan import Answer, CountMerge, Names, Relay, Verb
 from dbmesh.planner.template import Edits, TableName
-from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
+from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.planner.unrepeatable import reads_clock
 from dbmesh.rules.ruleset import ShardedTable
 
@@ -22,18 +22,23 @@ from dbmesh.rules.ruleset import ShardedTable
 def plan_shots(context: PlanContext, table: DdlTable, shots: Sequence[TextShot]) -> TextPlan:
     """The plan of these shots about one table."""
     answer: Answer = Relay() if len(shots) == 1 else CountMerge()
-    names = names_of(context.rule_set, [table.rule if table.rule is not None else table.nodes[0].table])
     return TextPlan(
         Verb.DDL,
         (table.name,),
         tuple(shots),
         answer,
-        names,
+        names_of_tables(context, (table,)),
         opens_transaction=False,
         implicit_commit=True,
         # ALTER TABLE … ADD COLUMN gives the rows there are its default.
         reads_clock=reads_clock(split_lexemes(context.statement.readable)),
     )
+
+
+def names_of_tables(context: PlanContext, tables: Sequence[DdlTable]) -> Names:
+    """Actual names of these tables back to their logic names."""
+    names = {str(node.table): table.name for table in tables for node in table.nodes}
+    return Names(context.rule_set.database, names, context.rule_set.schemas)
 
 
 def plan_everywhere(

@@ -232,7 +232,10 @@ def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPl
     shot = TextShot(node.data_source, edits.build().frame((node.table,)))
     # A table's definition names the tables its foreign keys refer to.
     names = names_of(context.rule_set, context.rule_set.tables.values())
-    names = replace(names, schemas=schemas_of((context.rule_set, *context.databases.values())))
+    catalog = context.catalog
+    views = {str(catalog.single_nodes[key].table): catalog.tables[key].name for key in catalog.views}
+    schemas = schemas_of((context.rule_set, *context.databases.values()))
+    names = replace(names, tables={**names.tables, **views}, schemas=schemas)
     return TextPlan(
         Verb.SHOW, (table.name,), (shot,), answer, names, reads_only=True, opens_transaction=False
     )

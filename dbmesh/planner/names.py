@@ -94,9 +94,9 @@ def rename_schema_qualifiers(context: PlanContext, edits: Edits, scopes: Scopes)
         edits.replace(start, end, SchemaQualifier(meant[0].index))
 
 
-def session_answers(context: PlanContext, edits: Edits) -> None:
-    """DATABASE(), LAST_INSERT_ID(), @@identity … are answered by the session, not by a pooled connection."""
-    tokens = context.statement.tokens
+def session_answers(context: PlanContext, edits: Edits, start: int = 0) -> None:
+    """DATABASE(), LAST_INSERT_ID(), @@identity … are answered by the session, not by a pooled connection, from `start` on."""
+    tokens = [token for token in context.statement.tokens if token.start >= start]
     for at, token in enumerate(tokens):
         value = SESSION_FUNCTIONS.get(token.text.upper())
         if value is None or token.text[:1] in "'\"`" or _text_at(tokens, at - 1) in (".", "@"):

@@ -14,6 +14,7 @@ from dbmesh.model import Catalog
 from dbmesh.planner.context import PlanContext, PlannerSettings
 from dbmesh.planner.phases import PHASES, unread
 from dbmesh.planner.plan import Plan
+from dbmesh.planner.views import NamesView, expand
 from dbmesh.rules.ruleset import RuleSet
 from dbmesh.sql.fingerprint import Fingerprint, Literal
 from dbmesh.sql.lexer import LexerFlags
@@ -48,7 +49,8 @@ class Planner:
     def plan(self, fingerprint: Fingerprint, flags: LexerFlags, database: str | None) -> Planned:
         """The plan of one statement for a session whose current database is `database`.
 
-        Raises MeshError: PARSE_ERROR, INVALID_TEXT, NOT_SUPPORTED, UNKNOWN_TABLE, NO_DATABASE and those of rules.
+        Raises MeshError: PARSE_ERROR, INVALID_TEXT, NOT_SUPPORTED, UNKNOWN_TABLE, NO_DATABASE and those of rules; NamesView with
+        what to plan instead.
         """
         statement = Statement(fingerprint.shape, flags)
         slots = {slot.index for slot in statement.shape.slots if not slot.parameter}
@@ -58,6 +60,9 @@ class Planner:
         context = self._context(statement, fingerprint.literals, database)
         try:
             return _first_plan(context)
+        except NamesView as found:
+            found.expansion = expand(found)
+            raise
         except Unreadable as error:
             if error.length != len(statement.text):
                 raise

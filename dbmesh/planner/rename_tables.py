@@ -18,6 +18,7 @@ from dbmesh.planner.ddl_reading import NamePlace, read_rename_table
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.template import Segment, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot
+from dbmesh.planner.views import actual_name
 from dbmesh.rules.auto_tables import MOST_NAME, built
 from dbmesh.rules.declared_keys import with_tables_renamed
 from dbmesh.rules.ruleset import MadeTable, RuleChange
@@ -50,7 +51,9 @@ def plan_rename_tables(context: PlanContext, reader: LexemeReader) -> TextPlan:
         moved[after.name.lower()] = following
     shots = [_shot(context, pairs, source, names) for source, names in steps.items()]
     tables = list(moved.values())
-    return replace(plan_shots(context, tables[0].first, shots), change=_change(context, tables))
+    plan = plan_shots(context, tables[0].first, shots)
+    views = any(table.first.name.lower() in context.catalog.views for table in tables)
+    return replace(plan, change=_change(context, tables), announced=views)
 
 
 def _first(context: PlanContext, place: NamePlace, left: set[str]) -> _Renamed:
@@ -74,6 +77,10 @@ def _check_free(context: PlanContext, place: NamePlace, moved: dict[str, _Rename
 def _named(context: PlanContext, table: _Renamed, name: str) -> _Renamed:
     if table.made is None:
         [node] = table.nodes
+        if table.first.name.lower() in context.catalog.views:
+            if len(actual_name(name)) > MOST_NAME:
+                raise MeshError(NAME_TOO_LONG, name=name)
+            return replace(table, name=name, nodes=(replace(node, table=actual_name(name)),))
         check_single(context, node.data_source, name)
         return replace(table, name=name, nodes=(replace(node, table=name),))
     if len(f"{name}_{len(table.nodes) - 1}") > MOST_NAME:

@@ -14,6 +14,7 @@ from dbmesh.errors import UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError, not_suppor
 from dbmesh.model import ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.elsewhere import database_of
+from dbmesh.planner.views import NamesView
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable
 
 SYSTEM_SCHEMAS = frozenset(("information_schema", "mysql", "performance_schema", "sys"))
@@ -137,10 +138,11 @@ def scope_of(node: exp.Expr) -> exp.Expr | None:
     return parent
 
 
-def resolve(context: PlanContext, tree: exp.Expr | None = None) -> Scopes:
-    """Every table reference of a tree (the statement's own by default), in the order of the text.
+def resolve(context: PlanContext, tree: exp.Expr | None = None, *, views: bool = False) -> Scopes:
+    """Every table reference of a tree (the statement's own by default), in the order of the text. With `views` mesh views
+    are tables of their data source.
 
-    Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, InAnotherDatabase.
+    Raises MeshError: UNKNOWN_TABLE, NO_DATABASE, InAnotherDatabase, NamesView.
     """
     root = context.statement.tree if tree is None else tree
     found: list[tuple[int, exp.Table]] = []
@@ -159,6 +161,9 @@ def resolve(context: PlanContext, tree: exp.Expr | None = None) -> Scopes:
             opaque.add(id(scope))
     found.sort(key=lambda item: item[0])
     references = tuple(_reference(context, index, node, root) for index, (_, node) in enumerate(found))
+    named_view = None if views else next((r for r in references if r.key in context.catalog.views), None)
+    if named_view is not None:
+        raise NamesView(named_view.node.name, context, root)
     return Scopes(references, frozenset(opaque))
 
 
@@ -224,7 +229,7 @@ def _reference(context: PlanContext, index: int, node: exp.Table, root: exp.Expr
         node=node,
         database=own,
         key=key,
-        table=find_table(context, identifier.name, own)
+        table=_table(context, identifier.name, own)
         if call is None
         else _sequence(context, identifier.name, own),
         schema=context.catalog.table(key),
@@ -239,17 +244,22 @@ def _reference(context: PlanContext, index: int, node: exp.Table, root: exp.Expr
 
 def _sequence(context: PlanContext, name: str, database: str) -> AnyTable:
     try:
-        return find_table(context, name, database)
+        return _table(context, name, database)
     except MeshError as error:
         if error.kind is not UNKNOWN_TABLE:
             raise
         raise MeshError(UNKNOWN_SEQUENCE, database=database, table=name) from error
 
 
-def find_table(context: PlanContext, name: str, database: str | None = None) -> AnyTable:
-    """The rule or place of a logic table of a database, by default the first of those planned for. Raises
-    MeshError(UNKNOWN_TABLE)."""
-    database = database or context.rule_set.database
+def find_table(context: PlanContext, name: str) -> AnyTable:
+    """The rule or place of a logic table of the first database being planned for. Raises MeshError: UNKNOWN_TABLE,
+    NamesView."""
+    if name.lower() in context.catalog.views:
+        raise NamesView(name, context)
+    return _table(context, name, context.rule_set.database)
+
+
+def _table(context: PlanContext, name: str, database: str) -> AnyTable:
     key = context.rule_set.key(database, name)
     rule = context.rule_set.table(key)
     if rule is not None:

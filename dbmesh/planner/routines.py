@@ -6,7 +6,7 @@ changes what belongs to the session, is refused. Knows no connections.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from dbmesh.errors import MeshError, not_supported
@@ -111,7 +111,7 @@ def homes(routine: CreateRoutine, rule_set: RuleSet, catalog: Catalog) -> tuple[
     """The data sources a new routine belongs on: that of the tables it names, every one for a function that names none, so
     that any statement may call it. Raises MeshError(NOT_SUPPORTED) for tables of several."""
     lexemes = split_lexemes(routine.body)
-    _refuse_spread(lexemes, rule_set, f"a {routine.kind.lower()}")
+    _refuse_spread(lexemes, rule_set, f"a {routine.kind.lower()}", catalog.views)
     if routine.kind == "FUNCTION":
         _check_body(lexemes, routine.body, "a function")
     names = {lexeme.value.lower() for lexeme in lexemes if lexeme.kind in (Kind.WORD, Kind.QUOTED)}
@@ -145,12 +145,12 @@ def check_procedure(text: str, rule_set: RuleSet) -> None:
     _check_body(body, text, "CALL of a procedure")
 
 
-def _refuse_spread(body: tuple[Lexeme, ...], rule_set: RuleSet, what: str) -> None:
+def _refuse_spread(body: tuple[Lexeme, ...], rule_set: RuleSet, what: str, views: Iterable[str] = ()) -> None:
     spread = {
         name.lower(): rule.name
         for rule in rule_set.tables.values()
         for name in (rule.name, *(node.table for node in rule.nodes))
-    }
+    } | {name: name for name in views}
     for lexeme in body:
         if lexeme.kind in (Kind.WORD, Kind.QUOTED) and lexeme.value.lower() in spread:
             raise _refused(what, f"names '{spread[lexeme.value.lower()]}', which is sharded or broadcast")

@@ -39,7 +39,8 @@ class MadeWhole:
 @dataclass(frozen=True, slots=True)
 class TextPlan:
     """A `ShardPlan` of fixed shots. `change` is what it means for the rules, `warnings` what the client is told of it,
-    `whole` what comes before; `makes_temporary` is the temporary table the session has afterwards, `drops` are the tables it has no more."""
+    `whole` what comes before; `makes_temporary` is the temporary table the session has afterwards, `drops` are the tables it has no more. `announced`: other processes read
+    their catalogs again."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -60,6 +61,7 @@ class TextPlan:
     effects: SideEffects | None = None
     given: GivenIds | None = None
     whole: MadeWhole | None = None
+    announced: bool = False
 
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""

@@ -17,15 +17,18 @@ from dbmesh.planner.resolve import Scopes, TableReference, named, scope_of
 from dbmesh.planner.template import Edits, TableName
 
 
-def rename_references(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> Edits:
+def rename_references(
+    context: PlanContext, scopes: Scopes, tree: exp.Expr, *, answers_from: int | None = 0
+) -> Edits:
     """Edits that put the actual names of every reference into the statement, and the session's answers in place of
-    its functions. Raises MeshError(NOT_SUPPORTED) for a qualifier nobody can follow."""
+    its functions, of those from a position on or, with None, of none. Raises MeshError(NOT_SUPPORTED) for a qualifier nobody can follow."""
     edits = context.edits()
     for reference in scopes.references:
         edits.replace(reference.start, reference.end, TableName(reference.index, reference.quoted))
     for start, end, reference in qualifiers(scopes, tree):
         edits.replace(start, end, TableName(reference.index, reference.quoted))
-    session_answers(context, edits)
+    if answers_from is not None:
+        session_answers(context, edits, answers_from)
     return edits
 
 

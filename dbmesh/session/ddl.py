@@ -1,10 +1,12 @@
 """DDL of a session: recorded before it begins, so that one that stops half-way is seen and can be finished.
 
-Decides the order: record, shots, rules. What is recorded and where is the keeper's business (`session.mesh`).
+Decides the order: record, shots, rules, catalog. What is recorded and where is the keeper's business (`session.mesh`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.state import SessionState
@@ -13,13 +15,14 @@ from dbmesh.engine.exchange import Exchange, Outcome
 from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import NOT_SUPPORTED, MeshError, ShardError, not_supported
-from dbmesh.planner.plan import BoundStatement, Relay, Shot
+from dbmesh.planner.plan import BoundStatement, Relay, ShardPlan, Shot
 from dbmesh.planner.text_plan import MadeWhole, TextPlan
 from dbmesh.rules.ruleset import NO_CHANGE
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_text
 from dbmesh.session.mesh import Database, DdlStatement, RuleKeeper
 from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.temporary import TemporaryTables
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -30,12 +33,49 @@ _HAS_ROWS = frozenset((4025, 3819))
 """Rows that a new constraint would not allow (MariaDB, MySQL)."""
 
 
-def is_recorded(plan: TextPlan, bound: BoundStatement) -> bool:
-    """Whether a statement could be left half done, changes rules, or has something to tell of them."""
-    return len(bound.shots) > 1 or plan.change != NO_CHANGE or bool(plan.warnings)
+async def run_ddl(
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    sink: ResultSink,
+    plainly: Callable[[], Awaitable[Outcome]],
+) -> Outcome:
+    """Run a DDL statement, `plainly` where nobody else need know of it, and read the catalog again. Raises MeshError or
+    ShardError."""
+    keeper = session.mesh.keeper
+    try:
+        if keeper is not None and isinstance(plan, TextPlan) and _is_recorded(plan, bound):
+            outcome = await _run_recorded(session, database, keeper, plan, bound, sink)
+        else:
+            outcome = await plainly()
+    except ShardError:
+        # DROP of several drops those that are there.
+        await session.mesh.reload(database)
+        raise
+    if isinstance(plan, TextPlan):
+        _remember_temporary(session, database, plan)
+    await session.mesh.reload(database)
+    return outcome
 
 
-async def run_recorded(
+def _remember_temporary(session: Session, database: Database, plan: TextPlan) -> None:
+    """Which temporary tables the session has after CREATE and DROP TABLE."""
+    if plan.makes_temporary is not None:
+        session.temporary = session.temporary or TemporaryTables()
+        session.temporary.add(database, plan.makes_temporary)
+    elif session.temporary is not None:
+        session.temporary.remove(database, plan.drops)
+
+
+def _is_recorded(plan: TextPlan, bound: BoundStatement) -> bool:
+    """Whether a statement could be left half done, changes rules or what other processes know, or has something to tell
+    of them."""
+    changes = plan.change != NO_CHANGE or bool(plan.warnings)
+    return len(bound.shots) > 1 or plan.announced or changes
+
+
+async def _run_recorded(
     session: Session,
     database: Database,
     keeper: RuleKeeper,
@@ -69,6 +109,10 @@ async def run_recorded(
         session.announce(None)
         loan.free()
     await keeper.finish(record)
+    outcome.warnings = [
+        replace(warning, message=_logic_text(warning.message, database, bound))
+        for warning in outcome.warnings
+    ]
     outcome.warnings += [ShardWarning("Warning", NOT_SUPPORTED.number, text) for text in plan.warnings]
     return outcome
 
@@ -118,11 +162,16 @@ def _told(
     """The error in logic names; of a half-done statement, with what was done and how to go on."""
     text = str(error)
     if isinstance(error, ShardError):
-        for data_source in {shot.data_source for shot in bound.shots}:
-            text = logic_text(text, bound.names, database.rule_set.data_sources[data_source].database)
+        text = _logic_text(text, database, bound)
     elif record is None:
         return error
     if record is not None:
         already = f"already done on {', '.join(done)}; " if done else ""
         text = f"{text} (dbmesh: {already}finish it with: dbmesh ddl resume {record})"
     return ShardError(error.number, error.sqlstate, text)
+
+
+def _logic_text(text: str, database: Database, bound: BoundStatement) -> str:
+    for data_source in {shot.data_source for shot in bound.shots}:
+        text = logic_text(text, bound.names, database.rule_set.data_sources[data_source].database)
+    return text

@@ -46,10 +46,9 @@ from dbmesh.planner.plan import (
     Verb,
 )
 from dbmesh.planner.session_plan import SessionStatement
-from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session.connections import Loan, free_after_error
-from dbmesh.session.ddl import is_recorded, run_recorded
+from dbmesh.session.ddl import run_ddl
 from dbmesh.session.definitions import corrected
 from dbmesh.session.derived import RowsInMemory, run_derived
 from dbmesh.session.errors import logic_text
@@ -64,7 +63,6 @@ from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
-from dbmesh.session.temporary import TemporaryTables
 from dbmesh.wire.constants import MAX_PAYLOAD, Command, Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import OkPacket
@@ -210,14 +208,9 @@ async def run(
     if session.mesh.shows_statements:
         log_shots(session, bound)
     own = session.autocommit and not session.transaction.open
-    keeper = session.mesh.keeper
-    if (
-        keeper is not None
-        and isinstance(plan, TextPlan)
-        and plan.verb is Verb.DDL
-        and is_recorded(plan, bound)
-    ):
-        outcome = await run_recorded(session, database, keeper, plan, bound, sink)
+    if plan.verb is Verb.DDL:
+        plainly = partial(_merged_or_federated, session, database, plan, bound, sink, way=way)
+        outcome = await run_ddl(session, database, plan, bound, sink, plainly)
     elif isinstance(bound.answer, DerivedWrite):
         work = run_derived(session, plan.verb, bound.answer, partial(perform, session, database), sink)
         outcome = await (in_own_transaction(session, work) if own else work)
@@ -228,10 +221,6 @@ async def run(
         outcome = await _merged_or_federated(session, database, plan, bound, sink, way=way)
     outcome.warnings += told
     _remember(session, plan, bound, outcome)
-    if isinstance(plan, TextPlan) and plan.verb is Verb.DDL:
-        _remember_temporary(session, database, plan)
-    if plan.verb is Verb.DDL:
-        await session.mesh.reload(database)
     status = session.status | (Status.MORE_RESULTS_EXISTS.value if more else 0)
     warnings = min(max(len(session.warnings), outcome.ok.warnings), 65535)
     if outcome.row_count is not None:
@@ -504,15 +493,6 @@ def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome:
             session.found_rows = outcome.row_count
     else:
         session.row_count = outcome.ok.affected_rows
-
-
-def _remember_temporary(session: Session, database: Database, plan: TextPlan) -> None:
-    """Which temporary tables the session has after CREATE and DROP TABLE."""
-    if plan.makes_temporary is not None:
-        session.temporary = session.temporary or TemporaryTables()
-        session.temporary.add(database, plan.makes_temporary)
-    elif session.temporary is not None:
-        session.temporary.remove(database, plan.drops)
 
 
 def _writes_several(plan: ShardPlan, shots: Sequence[Shot]) -> bool:

@@ -24,6 +24,7 @@ _FILES = (
     "planner/text_keys.yaml",
     "planner/subqueries.yaml",
     "planner/federation.yaml",
+    "planner/views.yaml",
     "unsupported.yaml",
 )
 

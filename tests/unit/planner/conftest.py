@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, DataNode, SqlValue, TableSchema
+from dbmesh.model import VIEW_PREFIX, Catalog, ColumnFamily, ColumnSchema, DataNode, SqlValue, TableSchema
+from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.plan import BoundStatement, Call, SessionValues
 from dbmesh.planner.planner import Planner
 from dbmesh.rules.algorithms.hash_mod import HashMod
 from dbmesh.rules.algorithms.mod import Mod
 from dbmesh.rules.ruleset import BroadcastTable, DataSourceConfig, RuleSet, ShardedTable, Strategy
-from dbmesh.sql.fingerprint import fingerprint
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
 _PEOPLE = ("t_person", "t_passport")
@@ -38,7 +39,7 @@ def _table(name: str, *columns: str) -> TableSchema:
         if kind == "exact":
             collation = "utf8mb4_bin"
         schemas.append(ColumnSchema(label, kind, family, collation=collation))
-    return TableSchema(name, tuple(schemas), (schemas[0].name,))
+    return TableSchema(name, tuple(schemas), tuple(schema.name for schema in schemas[:1]))
 
 
 def _sharded(name: str, column: str, shards: int = 4, auditors: tuple[str, ...] = ()) -> ShardedTable:
@@ -89,7 +90,30 @@ def make_shop() -> Planner:
         "t_label": _table("t_label", "name:exact", "number:bigint"),
         "t_config": _table("t_config", "k:varchar", "v:varchar"),
     }
-    return Planner(rules, Catalog(schemas, {"t_config": DataNode("ds_0", "t_config")}), {"shop": rules})
+    schemas |= {name: replace(_table(name, *columns), definition=query) for name, columns, query in _VIEWS}
+    nodes = {name: DataNode("ds_0", VIEW_PREFIX + name) for name, _, _ in _VIEWS}
+    views = {name: query for name, _, query in _VIEWS}
+    catalog = Catalog(schemas, {"t_config": DataNode("ds_0", "t_config"), **nodes}, views)
+    return Planner(rules, catalog, {"shop": rules})
+
+
+_VIEWS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
+    (
+        "v_big",
+        ("order_id:bigint", "user_id:bigint", "amount:decimal"),
+        ("select `shop`.`t_order`.`order_id` AS `order_id`,`shop`.`t_order`.`user_id` AS `user_id`,"
+        "`shop`.`t_order`.`amount` AS `amount` from `shop`.`t_order` where `shop`.`t_order`.`amount` > 100"),
+    ),
+    (
+        "v_named",
+        ("number:bigint", "buyer:bigint", "name:varchar"),
+        ("select `o`.`order_id` AS `number`,`o`.`user_id` AS `buyer`,`u`.`name` AS `name` from (`shop`.`v_big` `o` join "
+        "`shop`.`t_user` `u` on(`u`.`id` = `o`.`user_id`))"),
+    ),
+    ("v_sums", ("user_id:bigint", "total:decimal"), ("select `shop`.`t_order`.`user_id` AS `user_id`,"
+     "sum(`shop`.`t_order`.`amount`) AS `total` from `shop`.`t_order` group by `shop`.`t_order`.`user_id`")),
+    ("v_lost", (), None),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -110,9 +134,8 @@ def bind_statement(
     session: SessionValues | None = None,
 ) -> BoundStatement:
     """Plan and bind one statement as a session in `shop` would."""
-    read = fingerprint(sql, flags)
-    plan = planner.plan(read, flags, "shop").plan
-    call = Call(read.literals, session or SessionValues("shop"), parameters=parameters, keep_parameters=keep)
+    plan, literals = PlanCache(planner).lookup(sql, "shop", flags)
+    call = Call(literals, session or SessionValues("shop"), parameters=parameters, keep_parameters=keep)
     bound: BoundStatement = plan.bind(call)  # type: ignore[union-attr]
     return bound
 
