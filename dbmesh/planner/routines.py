@@ -33,14 +33,24 @@ def read_call(reader: LexemeReader) -> CallProcedure:
     arguments = reader.rest()
     lexemes = split_lexemes(arguments)
     for lexeme in lexemes:
-        if lexeme.kind in (Kind.USER_VARIABLE, Kind.SYSTEM_VARIABLE) or lexeme.word == "SELECT":
-            raise not_supported(
-                f"CALL with the argument {lexeme.text}", "write its value; OUT parameters need user variables"
-            )
+        reads_tables = lexeme.word == "SELECT" and any(other.word == "FROM" for other in lexemes)
+        if lexeme.kind is Kind.SYSTEM_VARIABLE or reads_tables or lexeme.text == ":=":
+            raise not_supported(f"CALL with {lexeme.text} in its arguments", "write the value")
     _refuse_session_functions(lexemes, arguments)
     if lexemes and lexemes[0].text != "(":
         raise reader.error()
-    return CallProcedure(place.database, place.name, arguments or "()")
+    return CallProcedure(place.database, place.name, arguments or "()", tuple(_variables(lexemes)))
+
+
+def _variables(arguments: tuple[Lexeme, ...]) -> Iterator[tuple[int, str]]:
+    """The arguments that are a user variable and nothing else, with their places."""
+    depth = place = 0
+    for before, lexeme, after in zip(arguments, arguments[1:], arguments[2:], strict=False):
+        depth += {"(": 1, ")": -1}.get(before.text, 0)
+        place += depth == 1 and before.text == ","
+        alone = before.text in ("(", ",") and after.text in (")", ",")
+        if depth == 1 and alone and lexeme.kind is Kind.USER_VARIABLE:
+            yield place, lexeme.value
 
 
 def read_do(reader: LexemeReader) -> Do:

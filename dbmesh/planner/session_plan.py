@@ -186,11 +186,13 @@ class Do:
 
 @dataclass(frozen=True, slots=True)
 class CallProcedure:
-    """CALL [database.]name; `arguments` is their text with its brackets."""
+    """CALL [database.]name; `arguments` is their text with its brackets. `variables`: for each argument that is a user
+    variable its place and name; the procedure may assign to it."""
 
     database: str | None
     name: str
     arguments: str
+    variables: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,12 +61,13 @@ from dbmesh.planner.session_plan import (
     TextPrepare,
     Use,
 )
+from dbmesh.planner.template import quote_name
 from dbmesh.session import execution, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
-from dbmesh.session.planning import count_parameters, look_up, with_values
+from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, system_column, text_column
 from dbmesh.session.select_into import select_into
@@ -266,8 +267,13 @@ async def _run_with_variables(
     database, plan, literals = look_up(session, text)
     if answers(plan):
         if names:
-            values = [_value_of(session.state.user_variable(name)) for name in names]
-            _, plan, _ = look_up(session, with_values(session, text, values))
+            if isinstance(plan, CallProcedure):
+                # The procedure may assign to them.
+                text = with_texts(session, text, ["@" + quote_name(name, quoted=True) for name in names])
+            else:
+                values = [_value_of(session.state.user_variable(name)) for name in names]
+                text = with_values(session, text, values)
+            _, plan, _ = look_up(session, text)
             if not answers(plan):
                 raise MeshError(INTERNAL, reason="a parameter changed the kind of a statement")
         await answer(session, plan, sink, more=more)

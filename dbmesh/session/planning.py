@@ -108,7 +108,12 @@ def count_parameters(session: Session, text: str) -> int:
 
 def with_values(session: Session, text: str, values: Sequence[SqlValue]) -> str:
     """A statement with values written in place of its `?`."""
-    texts = iter([value_text(value, session.lexer_flags) for value in values])
+    return with_texts(session, text, [value_text(value, session.lexer_flags) for value in values])
+
+
+def with_texts(session: Session, text: str, written: Sequence[str]) -> str:
+    """A statement with SQL texts in place of its `?`."""
+    texts = iter(written)
     pieces = pattern(session.lexer_flags, inserting=False).split(text)
     # Parameters stand outside literals, quoted names and comments only.
     pieces[::2] = [

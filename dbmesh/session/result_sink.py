@@ -156,8 +156,8 @@ class ResultSink:
         """The rows of the next result are binary already."""
         self._binary = False
 
-    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
-        """Column count, definitions, and EOF where the client wants one."""
+    def columns(self, columns: Sequence[ColumnDefinition], status: int = 0) -> None:
+        """Column count, definitions, and EOF where the client wants one; `status` is what that one says."""
         self._definitions = tuple(columns)
         self._encode = binary_rows_encoder(self._definitions) if self._binary else None
         packets = [pack_lenenc_int(len(self._definitions))]
@@ -171,7 +171,7 @@ class ResultSink:
             for column in self._definitions
         ]
         if not (self._capabilities & _DEPRECATE_EOF or self._rows_are_fetched):
-            packets.append(make_eof(EofPacket(0, 0)))
+            packets.append(make_eof(EofPacket(status, 0)))
         self._hold(self._framed(packets))
 
     def mark(self) -> Mark:

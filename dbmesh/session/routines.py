@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
+from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Result, collect
 from dbmesh.engine.federation import LOAD_STATE
+from dbmesh.engine.prepared import BinaryExecution
 from dbmesh.engine.warnings import ShardWarning, fetch_warnings
 from dbmesh.errors import (
+    INTERNAL,
     MERGE_LIMIT,
     UNKNOWN_DATABASE,
     UNKNOWN_ROUTINE,
@@ -42,8 +45,9 @@ from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.system_tables import Reading
+from dbmesh.session.user_variables import assigned, variable_values
 from dbmesh.sql.literals import literal_text
-from dbmesh.wire.constants import Status
+from dbmesh.wire.constants import Capability, Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import encode_text_row
 
@@ -132,8 +136,15 @@ async def _define(
     session.warnings += told
 
 
-async def call(session: Session, statement: CallProcedure, sink: ResultSink, more: int) -> None:
-    """CALL: every result set, then the OK packet. Raises MeshError or ShardError."""
+async def call(
+    session: Session,
+    statement: CallProcedure,
+    sink: ResultSink,
+    more: int,
+    way: BinaryExecution | None = None,
+) -> None:
+    """CALL: every result set, then the OK packet. User variables get what OUT parameters are; executed in a `way` that is a
+    prepared statement's, its `?` are a result set of their own. Raises MeshError or ShardError."""
     database = _database(session, statement.database)
     source = await _only_source(session, database, "PROCEDURE", statement.name)
     shown = await _show_create(session, database, source, "PROCEDURE", statement.name)
@@ -148,18 +159,36 @@ async def call(session: Session, statement: CallProcedure, sink: ResultSink, mor
     frame = Template((sql,), session.lexer_flags).frame(())
     plan = TextPlan(Verb.OTHER, (), (TextShot(source, frame),), Relay(), _names(database))
     bound = plan.bind(execution.make_call(session, database, ()))
-    results = await _run(session, database, plan, bound)
+    assigns = await _assigned(session, database, source, statement) if statement.variables else ()
+    results = await _run(session, database, plan, bound, way, assigns)
     _write(session, results, sink, more, _names(database))
+
+
+async def _assigned(
+    session: Session, database: Database, source: str, statement: CallProcedure
+) -> tuple[str, ...]:
+    """The user variables among the arguments that stand for OUT and INOUT parameters."""
+    shown = await _ask(
+        session,
+        database,
+        source,
+        "SELECT ORDINAL_POSITION - 1 FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = DATABASE() AND "
+        f"SPECIFIC_NAME = {literal_text(statement.name)} AND ROUTINE_TYPE = 'PROCEDURE' AND PARAMETER_MODE <> 'IN'",
+    )
+    outs = {int(row[0] or b"0") for row in shown.rows}
+    return tuple(name for place, name in statement.variables if place in outs)
 
 
 def _write(session: Session, results: Sequence[_Result], sink: ResultSink, more: int, names: Names) -> None:
     following = Status.MORE_RESULTS_EXISTS.value
+    if not session.capabilities & Capability.PS_MULTI_RESULTS:
+        results = [result for result in results if not result[2].status & _OUT_PARAMETERS]
     for number, (columns, rows, ok) in enumerate(results):
         sink.use_names(names)
         last = number == len(results) - 1
-        status = session.status | (more if last else following)
+        status = session.status | (more if last else following) | ok.status & _OUT_PARAMETERS
         if columns:
-            sink.columns(columns)
+            sink.columns(columns, status)
             sink.rows(rows)
             sink.end_rows(status, ok.warnings)
         else:
@@ -238,6 +267,8 @@ async def _ask(session: Session, database: Database, source: str, sql: str) -> R
 
 # ---------------------------------------------------------------------------------------------- results
 
+_OUT_PARAMETERS = Status.PS_OUT_PARAMS.value
+
 _Result = tuple[Sequence[ColumnDefinition], list[bytes], OkPacket]
 
 
@@ -282,7 +313,14 @@ class _Results:
             self.future.set_exception(error)
 
 
-async def _run(session: Session, database: Database, plan: TextPlan, bound: BoundStatement) -> list[_Result]:
+async def _run(
+    session: Session,
+    database: Database,
+    plan: TextPlan,
+    bound: BoundStatement,
+    way: BinaryExecution | None = None,
+    assigns: Sequence[str] = (),
+) -> list[_Result]:
     loan = Loan(session)
     try:
         await loan.take(database, plan, bound.shots, bound.answer)
@@ -290,10 +328,12 @@ async def _run(session: Session, database: Database, plan: TextPlan, bound: Boun
         connection = lane.connection
         receiver = _Results(connection, session)
         session.announce(Reading(connection))
-        connection.query(lane.shots[0].sql, receiver)
+        await _send(connection, lane.shots[0].sql, way, receiver)
         try:
             await receiver.future
             session.warnings = await _warnings(connection, receiver.results[-1][2], database, plan)
+            if assigns:
+                await _take_over(session, connection, assigns)
         finally:
             if not loan.keeps(connection):
                 connection.abort()
@@ -303,6 +343,27 @@ async def _run(session: Session, database: Database, plan: TextPlan, bound: Boun
     finally:
         session.announce(None)
         loan.free()
+
+
+async def _send(connection: Connection, sql: bytes, way: BinaryExecution | None, receiver: _Results) -> None:
+    if way is None:
+        connection.query(sql, receiver)
+        return
+    if not isinstance(connection, MySQLConnection):
+        raise MeshError(INTERNAL, reason="a data source that has no procedures was asked to call one")
+    connection.execute((await way.prepare(connection, sql, None)).payload, receiver)
+
+
+async def _take_over(session: Session, connection: Connection, names: Sequence[str]) -> None:
+    """The session's variables become what the procedure has assigned to them."""
+    listed = ", ".join("@" + quote_name(name, quoted=True) for name in names)
+    shown = await collect(connection, f"SELECT {listed}".encode("utf-8", "surrogateescape"))
+    values = variable_values(shown.columns, shown.rows[0], session.state, session.lexer_flags)
+    for name, value in zip(names, values, strict=True):
+        session.state = assigned(session.state, name, value)
+    if isinstance(connection, MySQLConnection):
+        # It may be kept, by a transaction.
+        connection.state = session.state
 
 
 async def _warnings(

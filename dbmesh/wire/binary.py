@@ -7,9 +7,10 @@ are sent with: the type in its low byte, bit 15 for unsigned. Source: manual, "B
 from __future__ import annotations
 
 import datetime
+import re
 import struct
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
@@ -75,6 +76,7 @@ _BYTES: Final = frozenset(
         ColumnType.VECTOR,
     )
 )
+_NUMBER: Final = re.compile(rb"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
 _FLOATS: Final = frozenset((ColumnType.FLOAT.value, ColumnType.DOUBLE.value))
 _DATES: Final = frozenset((ColumnType.DATE.value, ColumnType.NEWDATE.value))
 _DATETIMES: Final = frozenset((ColumnType.DATETIME.value, ColumnType.TIMESTAMP.value))
@@ -115,11 +117,10 @@ def decode_bytes(text: bytes, kind: int, encoding: str) -> SqlValue:
         except UnicodeDecodeError:
             return text
     if kind in _DECIMALS:
-        try:
-            # Servers read a number as far as it goes; clients that bind a whole buffer send the zero bytes behind it.
-            return Decimal(text.rstrip(b"\0").decode("ascii"))
-        except (InvalidOperation, UnicodeDecodeError):
-            raise ProtocolError(f"{text[:80]!r} is no decimal number") from None
+        # Servers read a number as far as it goes, and take what is none for 0: clients that bind a whole buffer send what
+        # was in it behind the number, or before there was one.
+        number = _NUMBER.match(text)
+        return Decimal(0 if number is None else number[1].decode("ascii"))
     raise ProtocolError(f"0x{kind:02x} is no type of a bound value")
 
 

@@ -29,9 +29,9 @@ from dbmesh.planner.plan import (
     RowMerge,
     ShardPlan,
 )
-from dbmesh.planner.session_plan import LocalRows
+from dbmesh.planner.session_plan import CallProcedure, LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session import execution, local
+from dbmesh.session import execution, local, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up, with_values
@@ -80,6 +80,9 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     if prepared.cursor is not None:
         session.close_cursor(prepared)
     database, plan, literals = look_up(session, prepared.text)
+    if isinstance(plan, CallProcedure):
+        session.refuse_in_broken_transaction()
+        return routines.call(session, plan, session.sink(sequence=sequence), 0, _way(session, execute))
     if local.answers(plan):
         if prepared.parameter_count:
             _, plan, _ = look_up(session, with_values(session, prepared.text, execute.values))
@@ -88,11 +91,11 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         opens_cursor = isinstance(plan, LocalRows) and execute.cursor_flags & _READ_ONLY != 0
         return local.answer(session, plan, _sink(session, prepared if opens_cursor else None, sequence))
     opens_cursor = _opens_cursor(execute, plan)
-    make_sink = partial(_sink, session, prepared if opens_cursor else None, sequence)
     if native and plan.direct is not None and not (opens_cursor or session.mesh.shows_statements):
         found = plan.direct.prepared(literals, execute.values)
         if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
             return None
+    make_sink = partial(_sink, session, prepared if opens_cursor else None, sequence)
     call = Call(literals, session, execute.values, native, database.key_generators)
     try:
         bound = plan.bind(call)
@@ -154,7 +157,7 @@ async def _run(
 
 
 def _way(session: Session, execute: Execute) -> BinaryExecution:
-    """How a statement is executed that is prepared on several shards or on a merge node."""
+    """How a statement is executed that is prepared somewhere else than a relay would."""
     own, encoding = replace(execute, cursor_flags=0), session.encoding()
 
     def make(statement_id: int, parameters: Sequence[int] | None) -> bytes:

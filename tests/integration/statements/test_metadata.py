@@ -44,6 +44,10 @@ _ADDING = (
     "CREATE PROCEDURE near_add(n INT, w VARCHAR(20)) BEGIN DECLARE k INT; SET k = n + 1; "
     "INSERT INTO near VALUES (k, w); SELECT k AS k, w; SELECT COUNT(*) FROM near; END"
 )
+_GIVING = (
+    "CREATE PROCEDURE near_gives(IN n INT, OUT w VARCHAR(20), INOUT total DECIMAL(10,2)) BEGIN "
+    "SELECT word FROM near WHERE id = n; SELECT word INTO w FROM near WHERE id = n; SET total = total + n; END"
+)
 _FUNCTION = "CREATE FUNCTION twice(n INT) RETURNS INT DETERMINISTIC RETURN n * 2"
 
 _NODES = (
@@ -57,6 +61,7 @@ _NODES = (
         _VIEW,
         _PROCEDURE,
         _ADDING,
+        _GIVING,
         _FUNCTION,
         "CREATE PROCEDURE reads_shard() SELECT COUNT(*) FROM account_0",
         "CREATE PROCEDURE writes_copy() INSERT INTO land VALUES ('XX')",
@@ -88,6 +93,7 @@ _WHOLE = (
     _VIEW,
     _PROCEDURE,
     _ADDING,
+    _GIVING,
     _FUNCTION,
     "INSERT INTO near VALUES (1, 'one'), (2, 'two'), (3, 'three')",
     "INSERT INTO account (id, name) VALUES (1, 'a'), (2, 'b'), (4, 'd'), (6, 'f'), (8, 'h'), (10, 'j')",
@@ -480,6 +486,33 @@ def test_a_procedure_with_several_results_is_part_of_the_transaction(pair: Pair)
         assert ask(connection, "SELECT word FROM near WHERE id = 7").rows == ()
     assert results[0] == results[1]
     assert len(results[0]) == 3
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_user_variables_get_what_a_procedure_gives(pair: Pair, prepared: bool, inside: bool) -> None:
+    results = []
+    for connection in (pair.mesh, pair.plain):
+        if inside:
+            connection.begin()
+        ask(connection, "SET @n = 2, @w = 'before', @`my total` = 1.5")
+        if prepared:
+            ask(connection, "PREPARE gives FROM 'CALL near_gives(?, ?, ?)'")
+        call = (
+            "EXECUTE gives USING @n, @w, @`my total`" if prepared else "CALL near_gives(2, @w, @`my total`)"
+        )
+        results.append(_all_results(connection, call))
+        results.append(ask(connection, "SELECT @n, @w, @`my total`, @w = 'two'"))
+        ask(connection, "SET @w = 'before'")
+        results.append(ask(connection, "SELECT @w"))
+        connection.rollback()
+    assert results[:3] == results[3:]
+    assert results[1].rows[0][1] == "two"
+
+
+@pytest.mark.parametrize("arguments", ["(2, 'x', @t)", "(2, @w, 1)", "(2, @w + 1, @t)"])
+def test_out_parameters_need_variables(pair: Pair, arguments: str) -> None:
+    pair.same("CALL near_gives" + arguments)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ _HEAD = "CREATE DEFINER=`root`@`%` PROCEDURE `p`"
 def test_statements_are_read() -> None:
     assert read_call(LexemeReader("CALL shop.p (1, 'a')")) == CallProcedure("shop", "p", "(1, 'a')")
     assert read_call(LexemeReader("call `p`")) == CallProcedure(None, "p", "()")
+    assert read_call(LexemeReader("CALL p(@a + 1, F(@b, 2), @`c`, @'D')")).variables == ((2, "c"), (3, "D"))
+    assert read_call(LexemeReader("CALL p((SELECT f()), ?)")).arguments == "((SELECT f()), ?)"
     assert read_do(LexemeReader("DO SLEEP(0), 1")) == Do("SLEEP(0), 1")
     assert read_show_create(LexemeReader("SHOW CREATE TRIGGER t")) == ShowCreate("TRIGGER", None, "t")
     assert read_show_create(LexemeReader("SHOW CREATE TABLE t")) is None

@@ -131,7 +131,7 @@ def test_a_syntax_error_names_the_line() -> None:
         "FLUSH PRIVILEGES",
         "SHUTDOWN",
         "LOAD DATA INFILE 'x' INTO TABLE t",
-        "CALL p(@a)",
+        "CALL p(@@version)",
         "CALL p((SELECT 1))",
         "CALL p(LAST_INSERT_ID())",
         "CHECKSUM TABLE t",

@@ -95,7 +95,14 @@ def test_long_data_takes_its_type() -> None:
     assert decode_bytes(b"ab", ColumnType.BLOB, "utf-8") == b"ab"
     assert decode_bytes(b"ab", ColumnType.VAR_STRING, "utf-8") == "ab"
     with pytest.raises(ProtocolError):
-        decode_bytes(b"ab", ColumnType.NEWDECIMAL, "utf-8")
+        decode_bytes(b"ab", 0x20, "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [(b"12.50\0\0", "12.50"), (b" -1e2x", "-1e2"), (b"ab", "0"), (b"", "0"), (b"\0", "0")]
+)
+def test_a_decimal_is_read_as_far_as_it_is_one(text: bytes, value: str) -> None:
+    assert decode_bytes(text, ColumnType.NEWDECIMAL, "utf-8") == Decimal(value)
 
 
 def test_unknown_types_are_errors() -> None:
