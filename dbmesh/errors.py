@@ -121,6 +121,9 @@ AMBIGUOUS_COLUMN = _client("AMBIGUOUS_COLUMN", 1052, "23000", "Column '{column}'
 UNKNOWN_STATEMENT = _client(
     "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
 )
+NOT_IN_PREPARED = _client(
+    "NOT_IN_PREPARED", 1295, "HY000", "This command is not supported in the prepared statement protocol yet"
+)
 NO_CURSOR = _client("NO_CURSOR", 1421, "HY000", "The statement ({id}) has no open cursor.")
 TOO_MANY_STATEMENTS = _client(
     "TOO_MANY_STATEMENTS", 1461, "42000", "Can't create more than {limit} prepared statements in one session"

@@ -22,7 +22,7 @@ from dbmesh.server.client_connection import ClientConnection
 from dbmesh.session.mesh import Mesh
 from dbmesh.wire.auth import NATIVE
 from dbmesh.wire.constants import Capability
-from dbmesh.wire.handshake import SERVER_CAPABILITIES, ServerHandshake
+from dbmesh.wire.handshake import MARIADB_CAPABILITIES, SERVER_CAPABILITIES, ServerHandshake
 
 if TYPE_CHECKING:
     from dbmesh.wire.rsa import RsaKey
@@ -50,6 +50,9 @@ class Listener:
         self.tls = tls
         self.rsa_key: RsaKey | None = None
         self._version = version
+        self._capabilities = SERVER_CAPABILITIES | Capability.SESSION_TRACK.value
+        if "MariaDB" in version:
+            self._capabilities = self._capabilities & ~Capability.LONG_PASSWORD | MARIADB_CAPABILITIES
         self._maximum = int(mesh.configuration.properties["proxy-frontend-max-connections"])
         idle = float(mesh.configuration.properties["client-idle-timeout-seconds"])
         self._idle_timeout = idle or math.inf
@@ -135,7 +138,7 @@ class Listener:
             server_version=self._version,
             collation=UTF8MB4_GENERAL_CI,
             host=host,
-            capabilities=SERVER_CAPABILITIES | Capability.SESSION_TRACK,
+            capabilities=self._capabilities,
             plugin=NATIVE,
             tls_available=self.tls is not None,
             secure=secure,

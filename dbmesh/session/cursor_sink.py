@@ -29,14 +29,13 @@ class CursorSink(ResultSink):
         self,
         client: Client,
         capabilities: int,
-        names: Names,
         prepared: PreparedStatement,
         limits: MergeLimits,
         *,
         sequence: int = 1,
         binary: bool = False,
     ) -> None:
-        super().__init__(client, capabilities, names, sequence=sequence, binary=binary)
+        super().__init__(client, capabilities, Names("", {}), sequence=sequence, binary=binary)
         self._prepared = prepared
         self._budget = Budget(limits)
         self._rows: deque[bytes] = deque()

@@ -33,7 +33,6 @@ from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
-from dbmesh.session.cursor_sink import CursorSink
 from dbmesh.session.errors import as_packet, logic_error
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.numbering import numbering, numbers_zero
@@ -305,18 +304,9 @@ class Session:
         self._sink = ResultSink(self.client, self.capabilities, NO_NAMES, sequence=sequence, binary=binary)
         return self._sink
 
-    def cursor_sink(self, prepared: PreparedStatement, *, sequence: int, binary: bool) -> ResultSink:
-        """As `sink`, for a statement whose rows the client will fetch."""
-        self._sink = CursorSink(
-            self.client,
-            self.capabilities,
-            NO_NAMES,
-            prepared,
-            self.mesh.limits,
-            sequence=sequence,
-            binary=binary,
-        )
-        return self._sink
+    def use_sink(self, sink: ResultSink) -> None:
+        """The command under way is answered by this sink: errors go behind what it has written."""
+        self._sink = sink
 
     def ok(self, *, sequence: int = 1, session_state: bytes = b"") -> None:
         """Answer with a plain OK."""

@@ -37,7 +37,8 @@ MAX_PAYLOAD = 0xFFFFFF
 
 
 class Capability(IntFlag):
-    """Capability flags of the handshake (CLIENT_*)."""
+    """Capability flags of the handshake (CLIENT_*). Those above bit 31 are MariaDB's own: they travel in what MySQL leaves
+    reserved, and count where LONG_PASSWORD is not set, which only MySQL sets."""
 
     LONG_PASSWORD = 1
     FOUND_ROWS = 1 << 1
@@ -71,6 +72,7 @@ class Capability(IntFlag):
     CAPABILITY_EXTENSION = 1 << 29
     SSL_VERIFY_SERVER_CERT = 1 << 30
     REMEMBER_OPTIONS = 1 << 31
+    STMT_BULK_OPERATIONS = 1 << 34
 
 
 class Command(IntEnum):
@@ -109,6 +111,7 @@ class Command(IntEnum):
     BINLOG_DUMP_GTID = 0x1E
     RESET_CONNECTION = 0x1F
     CLONE = 0x20
+    STMT_BULK_EXECUTE = 0xFA
 
 
 class ColumnType(IntEnum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dbmesh.wire.client_handshake import CLIENT_CAPABILITIES, ClientEvent, ClientHandshake, Failed, Ready
 from dbmesh.wire.server_handshake import (
+    MARIADB_CAPABILITIES,
     SERVER_CAPABILITIES,
     Authenticated,
     Denied,
@@ -20,6 +21,7 @@ from dbmesh.wire.server_handshake import (
 
 __all__ = [
     "CLIENT_CAPABILITIES",
+    "MARIADB_CAPABILITIES",
     "SERVER_CAPABILITIES",
     "Authenticated",
     "ClientEvent",

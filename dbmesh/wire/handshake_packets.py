@@ -20,8 +20,8 @@ from dbmesh.wire.primitives import (
     unpack_terminated,
 )
 
-_RESPONSE_HEAD = struct.Struct("<IIB23x")
-_GREETING_TAIL = struct.Struct("<HBHHB10x")
+_RESPONSE_HEAD = struct.Struct("<IIB19xI")
+_GREETING_TAIL = struct.Struct("<HBHHB6xI")
 
 SSL_REQUEST_LENGTH = _RESPONSE_HEAD.size
 """A response of just this length asks for TLS and is sent again, whole, inside it."""
@@ -29,7 +29,7 @@ SSL_REQUEST_LENGTH = _RESPONSE_HEAD.size
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What a server says first. `nonce` has 20 bytes (older protocols' 8 are refused)."""
+    """What a server says first. `nonce` has 20 bytes (older protocols' 8 are refused). `capabilities`: see `Capability`."""
 
     server_version: str
     connection_id: int
@@ -80,8 +80,9 @@ def make_greeting(greeting: Greeting) -> bytes:
                 capabilities & 0xFFFF,
                 greeting.collation & 0xFF,
                 greeting.status,
-                capabilities >> 16,
+                capabilities >> 16 & 0xFFFF,
                 len(greeting.nonce) + 1 if capabilities & Capability.PLUGIN_AUTH else 0,
+                capabilities >> 32,
             ),
             greeting.nonce[8:],
             b"\0",
@@ -100,9 +101,9 @@ def parse_greeting(payload: bytes) -> Greeting:
     position += 1
     if len(payload) < position + _GREETING_TAIL.size:
         raise ProtocolError("the server is older than protocol 4.1")
-    low, collation, status, high, nonce_length = _GREETING_TAIL.unpack_from(payload, position)
+    low, collation, status, high, nonce_length, own = _GREETING_TAIL.unpack_from(payload, position)
     position += _GREETING_TAIL.size
-    capabilities = low | high << 16
+    capabilities = _with_mariadb(low | high << 16, own)
     if not capabilities & Capability.PROTOCOL_41 or not capabilities & Capability.SECURE_CONNECTION:
         raise ProtocolError("the server is older than protocol 4.1")
     rest, position = unpack_fixed_bytes(payload, position, max(13, nonce_length - 8))
@@ -120,6 +121,11 @@ def parse_greeting(payload: bytes) -> Greeting:
     )
 
 
+def _with_mariadb(capabilities: int, own: int) -> int:
+    """All capabilities, MariaDB's `own` among them."""
+    return capabilities if capabilities & Capability.LONG_PASSWORD else capabilities | own << 32
+
+
 def _until_zero_or_end(payload: bytes, position: int) -> tuple[bytes, int]:
     """A terminated string whose zero some peers forget at a packet's end."""
     if payload.find(0, position) < 0:
@@ -129,7 +135,12 @@ def _until_zero_or_end(payload: bytes, position: int) -> tuple[bytes, int]:
 
 def make_ssl_request(response: HandshakeResponse) -> bytes:
     """The short response that asks for TLS."""
-    return _RESPONSE_HEAD.pack(response.capabilities, response.max_packet, response.collation & 0xFF)
+    return _RESPONSE_HEAD.pack(
+        response.capabilities & 0xFFFFFFFF,
+        response.max_packet,
+        response.collation & 0xFF,
+        response.capabilities >> 32,
+    )
 
 
 def make_handshake_response(response: HandshakeResponse) -> bytes:
@@ -153,7 +164,8 @@ def parse_handshake_response(payload: bytes) -> HandshakeResponse:
     """Read a HandshakeResponse41, or the TLS request that is only its head. Raises ProtocolError."""
     if len(payload) < _RESPONSE_HEAD.size:
         raise truncated("the handshake response")
-    capabilities, max_packet, collation = _RESPONSE_HEAD.unpack_from(payload)
+    common, max_packet, collation, own = _RESPONSE_HEAD.unpack_from(payload)
+    capabilities = _with_mariadb(common, own)
     if not capabilities & Capability.PROTOCOL_41:
         raise ProtocolError("the client is older than protocol 4.1")
     position = _RESPONSE_HEAD.size

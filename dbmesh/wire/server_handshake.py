@@ -82,6 +82,9 @@ SERVER_CAPABILITIES: Final = (
 ).value
 """What the wire floor can speak as a server; SSL is added by the machine when TLS is available."""
 
+MARIADB_CAPABILITIES: Final = Capability.STMT_BULK_OPERATIONS.value
+"""What it can speak besides as a MariaDB, in place of LONG_PASSWORD."""
+
 _FAST_OK: Final = b"\x01\x03"
 _FULL_NEEDED: Final = b"\x01\x04"
 _KEY_REQUEST: Final = b"\x02"

@@ -27,7 +27,11 @@ COM_QUIT, COM_INIT_DB, COM_QUERY, COM_FIELD_LIST = 0x01, 0x02, 0x03, 0x04
 COM_STATISTICS, COM_PROCESS_KILL, COM_PING, COM_CHANGE_USER = 0x09, 0x0C, 0x0E, 0x11
 COM_STMT_PREPARE, COM_STMT_EXECUTE, COM_STMT_SEND_LONG_DATA = 0x16, 0x17, 0x18
 COM_STMT_CLOSE, COM_STMT_RESET, COM_SET_OPTION, COM_STMT_FETCH = 0x19, 0x1A, 0x1B, 0x1C
-COM_RESET_CONNECTION = 0x1F
+COM_RESET_CONNECTION, COM_STMT_BULK_EXECUTE = 0x1F, 0xFA
+
+# MariaDB's own flags, in what MySQL leaves reserved; they count where LONG_PASSWORD is missing.
+MARIADB_BULK = 1 << 2
+DEFAULT, IGNORE = "\x02", "\x03"
 
 MORE_RESULTS, CURSOR_EXISTS, LAST_ROW_SENT = 0x0008, 0x0040, 0x0080
 SESSION_STATE_CHANGED = 0x4000
@@ -144,6 +148,7 @@ class RawClient:
         self.greeting = b""
         self.challenge = b""
         self.server_capabilities = 0
+        self.mariadb_capabilities = 0
         self.thread_id = 0
 
     def __enter__(self) -> Self:
@@ -201,6 +206,11 @@ class RawClient:
         low = data[at + 13 : at + 15]
         high = data[at + 18 : at + 20]
         self.server_capabilities = int.from_bytes(low + high, "little")
+        self.mariadb_capabilities = (
+            0
+            if self.server_capabilities & LONG_PASSWORD
+            else int.from_bytes(data[at + 27 : at + 31], "little")
+        )
         self.challenge = first + data[at + 31 : at + 43]
 
     def log_in(
@@ -216,7 +226,8 @@ class RawClient:
             return self.failure(self.greeting)
         if database is not None:
             self.capabilities |= CONNECT_WITH_DB
-        payload = struct.pack("<IIB23x", self.capabilities, 1 << 30, 45) + user.encode() + b"\x00"
+        own = 0 if self.capabilities & LONG_PASSWORD else self.mariadb_capabilities
+        payload = struct.pack("<IIB19xI", self.capabilities, 1 << 30, 45, own) + user.encode() + b"\x00"
         answer = native_answer(password.encode(), self.challenge)
         payload += bytes([len(answer)]) + answer
         if database is not None:
@@ -330,6 +341,25 @@ class RawClient:
     def execute(self, statement_id: int, parameters: list[bytes | int | None], flags: int = 0) -> Reply:
         """COM_STMT_EXECUTE with integers as BIGINT, bytes as VAR_STRING, None as NULL; `...` is not spoken."""
         self.command(COM_STMT_EXECUTE, execute_payload(statement_id, parameters, flags))
+        return self.read_reply()
+
+    def execute_bulk(self, statement_id: int, rows: list[list[bytes | int | str | None]]) -> Reply:
+        """COM_STMT_BULK_EXECUTE; `DEFAULT` and `IGNORE` stand for values left out."""
+        types = b"".join(
+            b"\x08\x00" if any(isinstance(value, int) for value in column) else b"\xfd\x00"
+            for column in zip(*rows, strict=True)
+        )
+        payload = struct.pack("<IH", statement_id, 128) + types
+        for row in rows:
+            for value in row:
+                if value is None:
+                    payload += b"\x01"
+                elif isinstance(value, str):
+                    payload += value.encode()
+                else:
+                    packed = struct.pack("<q", value) if isinstance(value, int) else lenenc_string(value)
+                    payload += b"\x00" + packed
+        self.command(COM_STMT_BULK_EXECUTE, payload)
         return self.read_reply()
 
     def ping(self) -> Reply:

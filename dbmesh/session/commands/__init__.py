@@ -13,6 +13,7 @@ from dbmesh.session.commands.quit import quit_
 from dbmesh.session.commands.reset_connection import reset_connection
 from dbmesh.session.commands.set_option import set_option
 from dbmesh.session.commands.statistics import statistics
+from dbmesh.session.commands.stmt_bulk_execute import stmt_bulk_execute
 from dbmesh.session.commands.stmt_close import stmt_close
 from dbmesh.session.commands.stmt_execute import stmt_execute
 from dbmesh.session.commands.stmt_fetch import stmt_fetch
@@ -25,6 +26,7 @@ from dbmesh.wire.constants import Command
 COMMANDS: Mapping[int, Handler] = {
     Command.QUERY.value: query,
     Command.STMT_EXECUTE.value: stmt_execute,
+    Command.STMT_BULK_EXECUTE.value: stmt_bulk_execute,
     Command.STMT_PREPARE.value: stmt_prepare,
     Command.STMT_CLOSE.value: stmt_close,
     Command.STMT_RESET.value: stmt_reset,

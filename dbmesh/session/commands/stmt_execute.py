@@ -33,6 +33,7 @@ from dbmesh.planner.session_plan import CallProcedure, LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local, routines
 from dbmesh.session.connections import Loan
+from dbmesh.session.cursor_sink import CursorSink
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up, with_values
 from dbmesh.session.prepared import Cursor, PreparedStatement
@@ -116,9 +117,13 @@ def _sink(
     session: Session, cursor_of: PreparedStatement | None, sequence: int, *, text: bool = True
 ) -> ResultSink:
     """Where the answer goes: to the client, or into the cursor of a statement. `text` tells that its rows are text ones."""
-    if cursor_of is not None:
-        return session.cursor_sink(cursor_of, sequence=sequence, binary=text)
-    return session.sink(sequence=sequence, binary=text)
+    if cursor_of is None:
+        return session.sink(sequence=sequence, binary=text)
+    sink = CursorSink(
+        session.client, session.capabilities, cursor_of, session.mesh.limits, sequence=sequence, binary=text
+    )
+    session.use_sink(sink)
+    return sink
 
 
 async def _run_numbered(

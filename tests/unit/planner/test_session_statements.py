@@ -132,7 +132,7 @@ def test_a_syntax_error_names_the_line() -> None:
         "SHUTDOWN",
         "LOAD DATA INFILE 'x' INTO TABLE t",
         "CALL p(@@version)",
-        "CALL p((SELECT 1))",
+        "CALL p((SELECT id FROM t_order))",
         "CALL p(LAST_INSERT_ID())",
         "CHECKSUM TABLE t",
         "REPAIR TABLE t",

@@ -6,7 +6,6 @@ import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.merge.limits import MergeLimits
-from dbmesh.planner.plan import Names
 from dbmesh.session.cursor_sink import CursorSink
 from dbmesh.session.prepared import HeldRows, PreparedStatement
 from dbmesh.wire.packets import ErrPacket, OkPacket
@@ -19,7 +18,7 @@ def _opened(
     client: RecordingClient, capabilities: int, limits: MergeLimits
 ) -> tuple[CursorSink, PreparedStatement]:
     prepared = PreparedStatement(1, b"SELECT a", "SELECT a", 0)
-    sink = CursorSink(client, capabilities, Names("", {}), prepared, limits, binary=True)
+    sink = CursorSink(client, capabilities, prepared, limits, binary=True)
     sink.columns([column("a")])
     return sink, prepared
 
@@ -50,6 +49,6 @@ def test_too_many_rows_leave_an_error_alone_and_no_cursor() -> None:
 def test_a_statement_without_rows_opens_no_cursor() -> None:
     client = RecordingClient()
     prepared = PreparedStatement(1, b"SET @a = 1", "SET @a = 1", 0)
-    CursorSink(client, MODERN, Names("", {}), prepared, MergeLimits()).ok(OkPacket())
+    CursorSink(client, MODERN, prepared, MergeLimits()).ok(OkPacket())
     assert prepared.cursor is None
     assert client.packets()[0][1][0] == 0

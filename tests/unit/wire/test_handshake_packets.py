@@ -44,6 +44,18 @@ def test_greetings_round_trip(plugin: str) -> None:
             parse_greeting(payload[:end])
 
 
+def test_mariadbs_own_capabilities_count_without_long_password() -> None:
+    own = BASE | C.PLUGIN_AUTH.value | C.STMT_BULK_OPERATIONS.value
+    for capabilities, seen in (
+        (own, own),
+        (own | C.LONG_PASSWORD.value, (own | C.LONG_PASSWORD.value) & 0xFFFFFFFF),
+    ):
+        greeting = Greeting("10.11.6-MariaDB", 1, NONCE, capabilities, 45, 2, "x")
+        assert parse_greeting(make_greeting(greeting)).capabilities == seen
+        response = HandshakeResponse(capabilities, 1, 45, b"u", b"", plugin="x")
+        assert parse_handshake_response(make_handshake_response(response)).capabilities == seen
+
+
 def test_the_manuals_greeting() -> None:
     payload = bytes.fromhex(
         "0a352e352e322d6d32000b00000064764840492d434a00fff7080200" + "00" * 13 + "2a34647c635a776b345e5d3a00"
