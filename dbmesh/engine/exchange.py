@@ -114,8 +114,8 @@ class Exchange:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.merger: RowMerger | ReturnedRowsMerger | None = None
         # Mergers know text rows: binary ones are turned into them where the merge looks into rows.
-        self._binary = (
-            any(lane.binary for lane in lanes) and isinstance(answer, RowMerge) and answer.reads_rows
+        self._binary = any(lane.binary for lane in lanes) and (
+            lanes[0].gives_text or (isinstance(answer, RowMerge) and answer.reads_rows)
         )
         self._as_text: Callable[[Sequence[bytes]], list[bytes]] | None = None
         # The rows of each source, until they are too many to be held.

@@ -148,7 +148,9 @@ class FederatedRun:
         if execution is not None:
             ready = await execution.prepare(self._merge, self._federation.final, None)
             self._forget_prepared(ready.statement_id)
-            lane = replace(lane, executes=(ready.payload,), binary=execution.binary)
+            lane = replace(
+                lane, executes=(ready.payload,), binary=execution.binary, gives_text=execution.gives_text
+            )
         exchange = Exchange((lane,), Relay(), sink, merge_limits, explains=explains)
         self._announce(exchange)
         outcome = await exchange.run()

@@ -47,15 +47,18 @@ because reading on would cost more than opening another."""
 class Lane:
     """One lent connection and the shots it runs one after another. `pipeline` is the connection again where all of
     them only read, are wanted in any case, and may be sent at once. `executes` are sent in place of the shots' texts:
-    the commands (payloads) that execute what they were prepared as; with `binary`, rows come in binary form. `kept` says that its session keeps
-    the connection, and on it what no other has: a transaction, locks, variables, temporary tables, a cursor. `places` are
-    the shots' places among all of the statement, one lane behind the other unless given."""
+    the commands (payloads) that execute what they were prepared as; with `binary`, rows come in binary form, and with
+    `gives_text` they are given on as text ones. `closes` are the prepared statements nobody will execute again. `kept` says
+    that its session keeps the connection, and on it what no other has: a transaction, locks, variables, temporary tables, a
+    cursor. `places` are the shots' places among all of the statement, one lane behind the other unless given."""
 
     connection: Connection
     shots: tuple[Shot, ...]
     pipeline: Pipeline | None = None
     executes: tuple[bytes, ...] | None = None
     binary: bool = False
+    gives_text: bool = False
+    closes: tuple[int, ...] = ()
     kept: bool = False
     places: tuple[int, ...] = ()
 

@@ -7,13 +7,16 @@ columns servers tell otherwise. Knows no plans and no merges.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import NamedTuple, Protocol
 
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.engine.lane import Lane
 from dbmesh.errors import INTERNAL, MeshError
 from dbmesh.sql.literals import encode_literal
+from dbmesh.wire.commands import make_execute, make_statement_command
 from dbmesh.wire.constants import Command
 
 _QUERY = Command.QUERY.to_bytes(1, "little")
@@ -32,6 +35,10 @@ class Execution(Protocol):
 
     @property
     def binary(self) -> bool: ...
+    @property
+    def gives_text(self) -> bool:
+        """Whether those rows are wanted as text ones that keep every digit."""
+        ...
 
     async def prepare(self, connection: Connection, sql: bytes, parameters: Sequence[int] | None) -> Ready:
         """Prepare a statement whose `?` are these of the client's parameters; None for all, in order. Raises ShardError or
@@ -43,6 +50,7 @@ class BinaryExecution:
     """COM_STMT_EXECUTE. `make` writes it for a statement's id on the server."""
 
     binary = True
+    gives_text = False
 
     def __init__(self, make: Callable[[int, Sequence[int] | None], bytes]) -> None:
         self._make = make
@@ -53,10 +61,27 @@ class BinaryExecution:
         return Ready(self._make(statement_id, parameters), statement_id)
 
 
+class ExactReading:
+    """A text the mesh has made itself, prepared for the sake of its rows: in the text protocol FLOAT and many a DOUBLE are
+    rounded."""
+
+    binary = True
+    gives_text = True
+
+    async def prepare(self, connection: Connection, sql: bytes, parameters: Sequence[int] | None) -> Ready:
+        """See `Execution`; there are no parameters."""
+        statement_id = (await _capable(connection).prepare(sql)).statement_id
+        return Ready(make_execute(statement_id, ()), statement_id)
+
+
+EXACT_READING = ExactReading()
+
+
 class TextExecution:
     """EXECUTE … USING `variables`, which the connection's state holds. Names on the connection are used again and again."""
 
     binary = False
+    gives_text = False
 
     def __init__(self, variables: Sequence[str], *, no_backslash_escapes: bool) -> None:
         self._variables = variables
@@ -74,6 +99,28 @@ class TextExecution:
         listed = ", ".join("@`" + variable.replace("`", "``") + "`" for variable in chosen)
         using = f" USING {listed}" if listed else ""
         return Ready(_QUERY + f"EXECUTE {name}{using}".encode("utf-8", "surrogateescape"))
+
+
+async def prepared_lane(lane: Lane, way: Execution, parameters: Sequence[int] | None, *, once: bool) -> Lane:
+    """The lane with its shots prepared on its connection, ready to be executed; `once` tells that nobody will send their texts
+    again. Raises ShardError or MeshError."""
+    ready = [await way.prepare(lane.connection, shot.sql, parameters) for shot in lane.shots]
+    closes: tuple[int, ...] = ()
+    if once:
+        closes = tuple(one.statement_id for one in ready if one.statement_id is not None)
+        for shot in lane.shots:
+            _capable(lane.connection).prepared.pop(shot.sql, None)
+    executes = tuple(one.payload for one in ready)
+    return replace(lane, executes=executes, binary=way.binary, gives_text=way.gives_text, closes=closes)
+
+
+def close_statements(lanes: Sequence[Lane]) -> None:
+    """Forget what was prepared for these lanes alone."""
+    for lane in lanes:
+        if lane.closes and lane.connection.usable:
+            for statement_id in lane.closes:
+                command = make_statement_command(Command.STMT_CLOSE, statement_id)
+                _capable(lane.connection).send_only(command)
 
 
 def _capable(connection: Connection) -> MySQLConnection:

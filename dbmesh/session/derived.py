@@ -22,6 +22,7 @@ from dbmesh.planner.plan import CountMerge, DerivedWrite, Names, Strictness, Ver
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.result_sink import rename
 from dbmesh.session.select_limit import without_limit
+from dbmesh.wire.constants import ColumnType
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row, encode_text_row
 
@@ -40,15 +41,19 @@ _OFF = frozenset({"0", "off", "false"})
 
 
 class Perform(Protocol):
-    """Plans and runs one statement of the logic database; its rows go to the sink. For `explains` see `Exchange`."""
+    """Plans and runs one statement of the logic database; its rows go to the sink, with `exact` no number rounded. For
+    `explains` see `Exchange`."""
 
-    async def __call__(self, sql: str, sink: RowsInMemory, *, explains: bool = False) -> Outcome: ...
+    async def __call__(
+        self, sql: str, sink: RowsInMemory, *, exact: bool = False, explains: bool = False
+    ) -> Outcome: ...
 
 
 async def run_derived(
-    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink
+    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink, *, binary: bool
 ) -> Outcome:
-    """Run every step; what RETURNING gives goes to `sink`, once all of it is there. The transaction is the caller's; what a
+    """Run every step; what RETURNING gives goes to `sink`, once all of it is there, exactly where the client gets `binary`
+    rows. The transaction is the caller's; what a
     failed statement wrote in one that was open before is undone here. Raises MeshError or ShardError."""
     _refuse_safe_updates(session, verb)
     transaction, state = session.transaction, session.state
@@ -56,7 +61,7 @@ async def run_derived(
     session.state = at_one_moment(without_limit(state))
     await transaction.begin_steps()
     try:
-        return await _run_steps(session, verb, write, perform, sink)
+        return await _run_steps(session, verb, write, perform, sink, binary=binary)
     except (MeshError, ShardError) as error:
         if transaction.open and error.number not in ROLLED_BACK_BY_SERVER:
             await transaction.undo_statement()
@@ -77,10 +82,14 @@ def _refuse_safe_updates(session: Session, verb: Verb) -> None:
 
 
 async def _run_steps(
-    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink
+    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink, *, binary: bool
 ) -> Outcome:
     insert_id = session.last_insert_id
-    found = [await _read(session, step.query, perform, write) for step in write.steps]
+    # What text clients see of rows is rounded as servers do it.
+    found = [
+        await _read(session, step.query, perform, write, exact=binary or step.returned is None)
+        for step in write.steps
+    ]
     oks: list[OkPacket] = []
     # Several tables are written by one condition, which one server evaluates once.
     told = found if verb in (Verb.INSERT, Verb.REPLACE) else found[:1]
@@ -92,11 +101,11 @@ async def _run_steps(
     for step, one in zip(write.steps, found, strict=True):
         rows, width = one.rows, step.returned
         for statement in step.writer.statements(
-            rows.definitions[:width], [row[:width] for row in rows.values]
+            rows.carried_definitions()[:width], [row[:width] for row in rows.values]
         ):
             if statement.otherwise and written:
                 continue
-            outcome = await perform(statement.sql, returned)
+            outcome = await perform(statement.sql, returned, exact=binary and bool(write.returning))
             written = outcome.ok.affected_rows
             if moves_if_free:
                 # A row that stays since its new place is taken is nothing an UPDATE IGNORE tells of.
@@ -159,9 +168,9 @@ class _Found:
     impossible: bool
 
 
-async def _read(session: Session, sql: str, perform: Perform, write: DerivedWrite) -> _Found:
+async def _read(session: Session, sql: str, perform: Perform, write: DerivedWrite, *, exact: bool) -> _Found:
     rows = RowsInMemory(session.mesh.limits)
-    outcome = await perform(sql, rows, explains=True)
+    outcome = await perform(sql, rows, exact=exact, explains=True)
     if not write.ignores:
         tolerated = Counter(_tolerated(outcome, sql, write.strictness))
         await _refuse_conversions(session, Counter(outcome.warnings) - tolerated, perform)
@@ -197,7 +206,7 @@ async def _refuse_conversions(session: Session, warnings: Iterable[ShardWarning]
 
 
 class RowsInMemory:
-    """A sink that keeps what it is given, within the limits of merges."""
+    """A sink that keeps what it is given, within the limits of merges. `exact`: no number in it is rounded."""
 
     def __init__(self, limits: MergeLimits) -> None:
         self._limits = limits
@@ -205,6 +214,7 @@ class RowsInMemory:
         self._names = Names("", {})
         self.definitions: Sequence[ColumnDefinition] = ()
         self.values: list[list[bytes | None]] = []
+        self.exact = False
 
     def use_names(self, names: Names) -> None:
         """The names of the statement whose rows come."""
@@ -213,6 +223,15 @@ class RowsInMemory:
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         """See `Sink`; kept in logic names."""
         self.definitions = [rename(column, self._names) for column in columns]
+
+    def carried_definitions(self) -> Sequence[ColumnDefinition]:
+        """The columns as another statement carries their values: a FLOAT that is not rounded is a DOUBLE as well."""
+        if not self.exact:
+            return self.definitions
+        return [
+            replace(column, type=ColumnType.DOUBLE) if column.type == ColumnType.FLOAT else column
+            for column in self.definitions
+        ]
 
     def take(self, other: RowsInMemory, start: int) -> None:
         """The rows of another, from the column `start` on."""

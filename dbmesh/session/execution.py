@@ -16,9 +16,8 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import found_rows
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
-from dbmesh.engine.lane import Lane
 from dbmesh.engine.once import Trial
-from dbmesh.engine.prepared import Execution
+from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import (
     INTERNAL,
@@ -172,8 +171,12 @@ def free_connection(
 
 def prepares(database: Database, bound: BoundStatement) -> bool:
     """Whether a statement can be prepared where it runs: it keeps its parameters, and all its data sources can."""
+    return bound.keeps_parameters and _can_prepare(database, bound)
+
+
+def _can_prepare(database: Database, bound: BoundStatement) -> bool:
     sources = database.rule_set.data_sources
-    return bound.keeps_parameters and all(sources[shot.data_source].kind == "mysql" for shot in bound.shots)
+    return all(sources[shot.data_source].kind == "mysql" for shot in bound.shots)
 
 
 async def bind(session: Session, database: Database, plan: ShardPlan, call: Call) -> BoundStatement:
@@ -212,7 +215,8 @@ async def run(
         plainly = partial(_merged_or_federated, session, database, plan, bound, sink, way=way)
         outcome = await run_ddl(session, database, plan, bound, sink, plainly)
     elif isinstance(bound.answer, DerivedWrite):
-        work = run_derived(session, plan.verb, bound.answer, partial(perform, session, database), sink)
+        part = partial(perform, session, database)
+        work = run_derived(session, plan.verb, bound.answer, part, sink, binary=sink.binary)
         outcome = await (in_own_transaction(session, work) if own else work)
     elif own and _writes_several(plan, bound.shots):
         work = _exchange(session, database, plan, bound, sink, undo=False, way=way)
@@ -285,17 +289,29 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
 
 
 async def perform(
-    session: Session, database: Database, sql: str, sink: RowsInMemory, *, explains: bool = False
+    session: Session,
+    database: Database,
+    sql: str,
+    sink: RowsInMemory,
+    *,
+    exact: bool = False,
+    explains: bool = False,
 ) -> Outcome:
-    """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`. What an error leaves
-    behind is the larger statement's to undo. Raises MeshError or ShardError (in logic names)."""
+    """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`, with `exact` (where data
+    sources can) no number rounded. What an error leaves behind is the larger statement's to undo. Raises MeshError or
+    ShardError (in logic names)."""
     current = session.mesh.database(database.name) or database
     database, plan, literals = look_up_from(session, current, sql)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     bound = await bind(session, database, plan, make_call(session, database, literals))
     sink.use_names(bound.names)
-    outcome = await _merged_or_federated(session, database, plan, bound, sink, undo=False, explains=explains)
+    way = None
+    if exact and _can_prepare(database, bound):
+        way, sink.exact = EXACT_READING, True
+    outcome = await _merged_or_federated(
+        session, database, plan, bound, sink, undo=False, way=way, explains=explains
+    )
     if outcome.row_count is not None and bound.generated_id is not None:
         outcome.ok = replace(outcome.ok, last_insert_id=bound.generated_id)
     return outcome
@@ -423,7 +439,8 @@ async def _exchange(
         target = await corrected(session, database, plan, bound, loan.lanes, way, target)
         lanes = loan.lanes
         if way is not None:
-            lanes = [await _prepared(lane, way, bound.parameters) for lane in lanes]
+            once = way.gives_text or (plan.verb.changes_rows and bound.parameters == ())
+            lanes = [await prepared_lane(lane, way, bound.parameters, once=once) for lane in lanes]
         own = None if bound.own is None else bound.own.whole
         trial = None if bound.repeated is None else Trial(bound.repeated, way)
         exchange = Exchange(
@@ -435,6 +452,7 @@ async def _exchange(
         try:
             outcome = await exchange.run()
         finally:
+            close_statements(lanes)
             if bound.effects is not None:
                 await take_over(session, lanes[0].connection, bound.effects)
         if plan.calculates_found_rows:
@@ -458,12 +476,6 @@ async def _exchange(
     finally:
         session.announce(None)
         loan.free()
-
-
-async def _prepared(lane: Lane, way: Execution, parameters: Sequence[int] | None) -> Lane:
-    """The lane with its shots prepared on its connection, ready to be executed. Raises ShardError or MeshError."""
-    ready = [await way.prepare(lane.connection, shot.sql, parameters) for shot in lane.shots]
-    return replace(lane, executes=tuple(one.payload for one in ready), binary=way.binary)
 
 
 def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> SessionState:

@@ -152,6 +152,11 @@ class ResultSink:
         """The next result's names."""
         self._names = names
 
+    @property
+    def binary(self) -> bool:
+        """Whether text rows leave as binary ones."""
+        return self._binary
+
     def pass_binary(self) -> None:
         """The rows of the next result are binary already."""
         self._binary = False

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from dbmesh.errors import AMBIGUOUS_COLUMN, MeshError, not_supported
-from dbmesh.model import ColumnFamily, TableSchema
+from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.keyed import outside_brackets, render
 from dbmesh.planner.derived.plan import DerivedPlan
@@ -44,10 +44,10 @@ _CELL = "\0"
 @dataclass(frozen=True, slots=True)
 class RowsQuery:
     """A query in place of rows: its text, or for the rows of a row set (`folded` its index) the form of each of its
-    queries; and the INSERT up to VALUES that takes its `columns`."""
+    queries; and the INSERT up to VALUES that takes its `columns`, see `InsertWriter`."""
 
     head: str
-    columns: int
+    columns: tuple[ColumnSchema | None, ...]
     query: Frame | None = None
     folded: int = 0
     form: str = ""
@@ -139,7 +139,7 @@ def _derive(
     shape = context.statement.shape
     verb = "REPLACE" if reading.replaces else f"INSERT{' IGNORE' if reading.ignore else ''}"
     table = logic_name(context, context.rule_set.database, reading.table.name)
-    head = _Head(f"{shape.hints}{verb} INTO {table}", columns)
+    head = _Head(f"{shape.hints}{verb} INTO {table}", columns, schema)
     if not reading.rows:
         text = Template((shape.hints, *_query(lexemes, reading, edits, start)), context.flags)
         queries = [head.rows(range(len(columns)), query=part_frame(text))]
@@ -170,12 +170,14 @@ class _Head:
 
     text: str
     columns: tuple[str, ...]
+    schema: TableSchema | None
 
     def rows(
         self, kept: Sequence[int], query: Frame | None = None, folded: int = 0, form: str = ""
     ) -> RowsQuery:
         names = ",".join(quote_name(self.columns[at], quoted=True) for at in kept)
-        return RowsQuery(f"{self.text} ({names})", len(kept), query, folded, form)
+        schemas = tuple(None if self.schema is None else self.schema.column(self.columns[at]) for at in kept)
+        return RowsQuery(f"{self.text} ({names})", schemas, query, folded, form)
 
 
 def _query(lexemes: Sequence[Lexeme], reading: InsertReading, edits: Edits, end: int) -> tuple[Segment, ...]:

@@ -1,13 +1,18 @@
 """Values of a result row as SQL literals, so that another statement can carry them.
 
-Decides the literal of every column type such that the server reads back the same value (manual, "Literal Values").
+Decides the literal of every column type such that the server reads back the same value (manual, "Literal Values"). Dates and
+times are texts where they go to columns of their own type, which servers read so; elsewhere they keep their type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Container, Sequence
+from functools import partial
+from types import MappingProxyType
 
 from dbmesh.errors import not_supported
+from dbmesh.model import ColumnFamily, ColumnSchema
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import literal_text
 from dbmesh.wire.constants import ColumnType
@@ -39,14 +44,38 @@ STRINGS_OF_BYTES = frozenset(
     )
 )
 _BYTES = frozenset((ColumnType.BIT, ColumnType.GEOMETRY, ColumnType.VECTOR))
+_TEMPORAL = MappingProxyType(
+    {
+        ColumnType.DATE: "DATE",
+        ColumnType.NEWDATE: "DATE",
+        ColumnType.TIME: "TIME",
+        ColumnType.DATETIME: "TIMESTAMP",
+        ColumnType.TIMESTAMP: "TIMESTAMP",
+    }
+)
+_NO_MOMENT = re.compile(rb"\d{4}-(?:00|\d\d-00)|0000-")
+"""Dates that are values of columns, but no literals under NO_ZERO_DATE and NO_ZERO_IN_DATE."""
 
 Writer = Callable[[bytes], str]
 
 
-def literal_writers(columns: Sequence[ColumnDefinition], flags: LexerFlags) -> tuple[Writer, ...]:
-    """For each column what turns its text-protocol value into a literal. Raises MeshError(NOT_SUPPORTED) for FLOAT, whose
-    text has fewer digits than its value."""
-    return tuple(_writer(column, flags) for column in columns)
+def literal_writers(
+    columns: Sequence[ColumnDefinition], flags: LexerFlags, typed: Container[int] = ()
+) -> tuple[Writer, ...]:
+    """For each column what turns its text-protocol value into a literal; those of the columns `typed` (indexes) have a type.
+    Raises MeshError(NOT_SUPPORTED) for FLOAT, whose text has fewer digits than its value."""
+    return tuple(_writer(column, flags, typed=at in typed) for at, column in enumerate(columns))
+
+
+def needs_type(column: ColumnDefinition, target: ColumnSchema | None) -> bool:
+    """Whether a value stored in this column would be another one as text."""
+    if target is None or target.family in (ColumnFamily.TEXT, ColumnFamily.BINARY):
+        return False
+    if column.type == ColumnType.BIT:
+        return target.family is not ColumnFamily.BIT
+    if column.type == ColumnType.TIME:
+        return re.match(r"time\b", target.declared_type) is None
+    return column.type in _TEMPORAL and re.match(r"date|timestamp", target.declared_type) is None
 
 
 def row_literals(writers: Sequence[Writer], row: Sequence[bytes | None]) -> tuple[str, ...]:
@@ -56,7 +85,7 @@ def row_literals(writers: Sequence[Writer], row: Sequence[bytes | None]) -> tupl
     )
 
 
-def _writer(column: ColumnDefinition, flags: LexerFlags) -> Writer:
+def _writer(column: ColumnDefinition, flags: LexerFlags, *, typed: bool) -> Writer:
     kind = column.type
     if kind in _NUMBERS:
         return bytes.decode
@@ -67,6 +96,10 @@ def _writer(column: ColumnDefinition, flags: LexerFlags) -> Writer:
             f"FLOAT values ('{column.name.decode('utf-8', 'replace')}') carried from one data node to another",
             "write column + 0e0 in the query, or use DOUBLE",
         )
+    if typed and kind == ColumnType.BIT:
+        return _bits
+    if typed and kind in _TEMPORAL:
+        return partial(_moment, _TEMPORAL[ColumnType(kind)])
     if kind in _BYTES or (kind in STRINGS_OF_BYTES and column.character_set == BINARY_CHARSET):
         return literal_text
     plain = flags.no_backslash_escapes
@@ -75,6 +108,15 @@ def _writer(column: ColumnDefinition, flags: LexerFlags) -> Writer:
         return literal_text(value.decode("utf-8", "surrogateescape"), no_backslash_escapes=plain)
 
     return text
+
+
+def _bits(value: bytes) -> str:
+    """A number where one is wanted."""
+    return f"0x{value.hex()}"
+
+
+def _moment(type_name: str, value: bytes) -> str:
+    return f"{'' if _NO_MOMENT.match(value) else type_name}'{value.decode()}'"
 
 
 def _double(value: bytes) -> str:

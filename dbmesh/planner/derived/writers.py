@@ -6,11 +6,12 @@ planned like any client's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dbmesh.errors import COLUMN_COUNT, NULL_REFUSED, MeshError, not_supported
-from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.model import ColumnSchema
+from dbmesh.planner.derived.literals import literal_writers, needs_type, row_literals
 from dbmesh.planner.plan import DerivedStatement
 from dbmesh.planner.template import quote_name
 from dbmesh.sql.lexer import LexerFlags
@@ -70,7 +71,7 @@ class KeyedWriter:
         """See `RowWriter`."""
         indexes = [part for part in self.parts if isinstance(part, int)]
         groups: dict[Literals, list[Literals]] = {}
-        for row in distinct_rows(self.key, columns, rows, self.flags):
+        for row in distinct_rows(self.key, columns, rows, self.flags, indexes):
             groups.setdefault(tuple([row[index] for index in indexes]), []).append(row[: self.key.width])
         for values, keys in groups.items():
             given = iter(values)
@@ -104,10 +105,12 @@ class MovingWriter:
         self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[bytes | None]]
     ) -> Iterator[DerivedStatement]:
         """See `RowWriter`."""
+        first = self.key.width + len(self.columns)
+        typed = [first + at for at, index in enumerate(self.assigned) if index not in self.placing]
         staying: list[tuple[Literals, Literals]] = []
         leaving: list[tuple[Literals, Literals]] = []
         arriving: list[Literals] = []
-        for row in distinct_rows(self.key, columns, rows, self.flags):
+        for row in distinct_rows(self.key, columns, rows, self.flags, typed):
             key, old = row[: self.key.width], row[self.key.width : self.key.width + len(self.columns)]
             new = list(old)
             for index, value in zip(self.assigned, row[self.key.width + len(self.columns) :], strict=True):
@@ -165,11 +168,11 @@ class MovingWriter:
 
 @dataclass(frozen=True, slots=True)
 class InsertWriter:
-    """Inserts the rows of a query. `head` is the statement up to VALUES, which lists `columns` of them; `tail` is what
-    follows the rows."""
+    """Inserts the rows of a query. `head` is the statement up to VALUES, which lists `columns` (None where nothing is known of
+    one); `tail` is what follows the rows."""
 
     head: str
-    columns: int
+    columns: tuple[ColumnSchema | None, ...]
     tail: str
     flags: LexerFlags
 
@@ -177,9 +180,11 @@ class InsertWriter:
         self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[bytes | None]]
     ) -> Iterator[DerivedStatement]:
         """See `RowWriter`."""
-        if len(columns) != self.columns:
+        if len(columns) != len(self.columns):
             raise MeshError(COLUMN_COUNT, row=1)
-        writers = literal_writers(columns, self.flags)
+        pairs = zip(columns, self.columns, strict=True)
+        typed = [at for at, (column, target) in enumerate(pairs) if needs_type(column, target)]
+        writers = literal_writers(columns, self.flags, typed)
         yield from insert_statements(self.head, [row_literals(writers, row) for row in rows], self.tail)
 
 
@@ -191,11 +196,15 @@ def insert_statements(head: str, rows: Sequence[Literals], tail: str) -> Iterato
 
 
 def distinct_rows(
-    key: Key, columns: Sequence[ColumnDefinition], rows: Iterable[Sequence[bytes | None]], flags: LexerFlags
+    key: Key,
+    columns: Sequence[ColumnDefinition],
+    rows: Iterable[Sequence[bytes | None]],
+    flags: LexerFlags,
+    typed: Container[int],
 ) -> Iterator[Literals]:
     """Rows as literals, each key once: a join meets a row several times, and an outer join meets rows that are none
-    (their key is NULL)."""
-    writers = literal_writers(columns, flags)
+    (their key is NULL). For `typed` see `literal_writers`."""
+    writers = literal_writers(columns, flags, typed)
     seen: set[tuple[bytes | None, ...]] = set()
     width = len(key.columns)
     for row in rows:

@@ -33,6 +33,12 @@ UNSIGNED_3 = Value("3", 0x8008, (3).to_bytes(8, "little"))
 
 WRITES: list[tuple[str, tuple[Value, ...]]] = [
     ("INSERT INTO t_auto (id, word) SELECT id + 100, fixed FROM t_types WHERE ?", (time("10:00:00"),)),
+    ("INSERT INTO t_auto (id, n) SELECT id, ? FROM t_types", (date("2023-01-31"),)),
+    ("INSERT INTO t_auto (id, n) SELECT id, moment FROM t_types WHERE ? + id < 5", (integer(1),)),
+    ("INSERT INTO t_types (id, d, f, number, big) SELECT id + 100, d / 7, f / 7, flag, clock FROM t_types", ()),
+    ("INSERT INTO t_types (id, d) SELECT 101, STDDEV_SAMP(d / ?) FROM t_types", (integer(7),)),
+    ("UPDATE t_types x JOIN t_user y ON x.id = y.user_id SET x.d = x.f / 7, x.number = y.born WHERE x.id < ?", (integer(30),)),
+    ("UPDATE t_types SET id = id + 100, d = f / 7, big = day", ()),
     ("INSERT INTO t_auto (id, word) SELECT id, COALESCE(?, word) FROM t_types", (time("1:00:00.25"),)),
     ("INSERT INTO t_auto (id, n) VALUES (?, ?), (2, ?)", (integer(1), date("2023-01-31"), time("10:00:00"))),
     ("INSERT INTO t_auto (id, n, word) VALUES (1, ?, ?), (2, ?, ?)", (decimal("8"), decimal("8"), NULL, double(8))),
@@ -55,6 +61,7 @@ RETURNING: list[tuple[str, tuple[Value, ...]]] = [
     ("INSERT INTO t_auto (id, word) VALUES (1, ?) RETURNING word, id + 0.1e0", (date("2023-01-31"),)),
     ("DELETE FROM t_types WHERE id > 5 AND f * 1000 > ? RETURNING f, id, d, moment, clock", (integer(1),)),
     ("DELETE FROM t_types ORDER BY id LIMIT 9 RETURNING f / 3, f, id, day", ()),
+    ("REPLACE INTO t_types (id, f, d) SELECT id, f / 7, d / 7 FROM t_types ORDER BY id LIMIT 9 RETURNING id, f, d", ()),
 ]  # fmt: skip
 
 

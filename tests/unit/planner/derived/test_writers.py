@@ -65,7 +65,7 @@ def test_a_moved_row_is_deleted_and_inserted_and_counts_once() -> None:
 
 
 def test_a_query_of_another_width_is_refused_before_anything_is_written() -> None:
-    writer = InsertWriter("INSERT INTO `t` (`a`,`b`)", 2, "", DEFAULT)
+    writer = InsertWriter("INSERT INTO `t` (`a`,`b`)", (None, None), "", DEFAULT)
     with pytest.raises(MeshError, match="Column count doesn't match value count at row 1"):
         statements(writer, [integer("a")], [b"1"])
 
