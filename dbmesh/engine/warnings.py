@@ -53,6 +53,19 @@ class ShardWarning:
     message: str
 
 
+class CountedWarnings(list[ShardWarning]):
+    """The warnings a server still lists of the `counted` it gave."""
+
+    def __init__(self, listed: Iterable[ShardWarning], counted: int) -> None:
+        super().__init__(listed)
+        self.counted = max(counted, len(self))
+
+
+def count_of(warnings: Sequence[ShardWarning]) -> int:
+    """How many there were."""
+    return warnings.counted if isinstance(warnings, CountedWarnings) else len(warnings)
+
+
 async def fetch_warnings(connection: Connection) -> list[ShardWarning]:
     """The warnings of the statement that just ended on this connection. Raises ShardError or MeshError."""
     return warnings_in(await collect(connection, SHOW_WARNINGS))

@@ -467,6 +467,10 @@ class SessionView(Protocol):
     @property
     def row_count(self) -> int: ...
     @property
+    def warning_count(self) -> int: ...
+    @property
+    def error_count(self) -> int: ...
+    @property
     def numbers_zero(self) -> bool:
         """Whether 0 asks for a new AUTO_INCREMENT number, as it does without NO_AUTO_VALUE_ON_ZERO."""
         ...
@@ -488,6 +492,8 @@ class SessionValues:
     last_insert_id: int = 0
     found_rows: int = 0
     row_count: int = -1
+    warning_count: int = 0
+    error_count: int = 0
     numbers_zero: bool = True
     numbering: tuple[int, int] = (1, 1)
 

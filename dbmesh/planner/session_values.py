@@ -47,6 +47,8 @@ SESSION_VARIABLES: Mapping[str, SessionValue] = MappingProxyType(
         "last_insert_id": SessionValue("last_insert_id", "@@last_insert_id", unsigned=True),
         "identity": SessionValue("last_insert_id", "@@identity", unsigned=True),
         "pseudo_thread_id": SessionValue("connection_id", "@@pseudo_thread_id", unsigned=True),
+        "warning_count": SessionValue("warning_count", "@@warning_count", unsigned=True),
+        "error_count": SessionValue("error_count", "@@error_count", unsigned=True),
     }
 )
 """By the variable's name in lower case."""

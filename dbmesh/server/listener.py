@@ -20,6 +20,7 @@ from dbmesh.errors import SERVER_SHUTDOWN, TOO_MANY_CONNECTIONS, MeshError
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.client_connection import ClientConnection
 from dbmesh.session.mesh import Mesh
+from dbmesh.session.variables import wait_timeout
 from dbmesh.wire.auth import NATIVE
 from dbmesh.wire.constants import Capability
 from dbmesh.wire.handshake import MARIADB_CAPABILITIES, SERVER_CAPABILITIES, ServerHandshake
@@ -104,7 +105,7 @@ class Listener:
             if began is not None and now - began > LOGIN_TIMEOUT:
                 connection.abort()
         for session in tuple(self.mesh.sessions.values()):
-            patience = min(self._idle_timeout, session.wait_timeout())
+            patience = min(self._idle_timeout, wait_timeout(session))
             if not session.command_text and now - session.command_since > patience:
                 session.kill_connection()
 

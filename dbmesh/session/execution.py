@@ -18,7 +18,7 @@ from dbmesh.engine.collect import found_rows
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
 from dbmesh.engine.once import Trial
 from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
-from dbmesh.engine.warnings import ShardWarning
+from dbmesh.engine.warnings import CountedWarnings, ShardWarning, count_of
 from dbmesh.errors import (
     INTERNAL,
     NOT_SUPPORTED,
@@ -226,7 +226,7 @@ async def run(
     outcome.warnings += told
     _remember(session, plan, bound, outcome)
     status = session.status | (Status.MORE_RESULTS_EXISTS.value if more else 0)
-    warnings = min(max(len(session.warnings), outcome.ok.warnings), 65535)
+    warnings = min(count_of(session.warnings), 65535)
     if outcome.row_count is not None:
         sink.end_rows(status, warnings)
     else:
@@ -495,7 +495,7 @@ def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshE
 
 def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome: Outcome) -> None:
     """What FOUND_ROWS(), ROW_COUNT(), LAST_INSERT_ID() and SHOW WARNINGS will answer."""
-    session.warnings = outcome.warnings
+    session.warnings = CountedWarnings(outcome.warnings, outcome.ok.warnings)
     insert_id = session_insert_id(bound, outcome.ok)
     if insert_id and not outcome.gives_id:
         session.last_insert_id = insert_id

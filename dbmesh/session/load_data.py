@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmesh.engine.exchange import Outcome
-from dbmesh.engine.warnings import MOST_WARNINGS, ShardWarning, renumbered
+from dbmesh.engine.warnings import MOST_WARNINGS, CountedWarnings, ShardWarning, renumbered
 from dbmesh.errors import (
     LOCAL_FILES_DISABLED,
     NO_DATABASE,
@@ -63,7 +63,7 @@ async def load_data(session: Session, load: LoadData, sink: ResultSink, more: in
     own = session.autocommit and not session.transaction.open
     work = _steps(session, load, sink)
     outcome = await (execution.in_own_transaction(session, work) if own else work)
-    session.warnings = outcome.warnings
+    session.warnings = CountedWarnings(outcome.warnings, outcome.ok.warnings)
     session.row_count = outcome.ok.affected_rows
     if outcome.ok.last_insert_id:
         session.last_insert_id = outcome.ok.last_insert_id

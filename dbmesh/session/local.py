@@ -306,8 +306,9 @@ async def _show_warnings(session: Session, statement: ShowWarnings, sink: Result
     found = [w for w in session.warnings if not statement.errors_only or w.level == "Error"]
     if statement.count:
         name = "@@session.error_count" if statement.errors_only else "@@session.warning_count"
+        count = session.error_count if statement.errors_only else session.warning_count
         column = replace(number_column(name), flags=ColumnFlag.UNSIGNED | ColumnFlag.BINARY)
-        _rows(session, sink, [column], [[str(len(found))]], more)
+        _rows(session, sink, [column], [[str(count)]], more)
         return
     end = None if statement.limit is None else statement.offset + statement.limit
     shown = _shown(session, found)[statement.offset : end]

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection, shard_error
-from dbmesh.engine.warnings import fetch_warnings
+from dbmesh.engine.warnings import CountedWarnings, fetch_warnings
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import Names
-from dbmesh.session.errors import logic_text
+from dbmesh.session.errors import logic_error, logic_text
 from dbmesh.session.result_sink import rename
 from dbmesh.wire.blocks import rewrite_header
 from dbmesh.wire.constants import Status
@@ -196,7 +196,8 @@ class RelayReceiver:
         """An ERR packet, at the head of the answer or in the middle of its rows."""
         session = self._session
         connection, self._connection = self._connection, None
-        error = session.logic_error(shard_error(reader.error()), self._names, connection)
+        schema = "" if connection is None else connection.schema
+        error = logic_error(shard_error(reader.error()), self._names, schema)
         if data:
             session.client.write(data)
         # An error in place of a column definition comes behind packets the client never got.
@@ -211,7 +212,7 @@ class RelayReceiver:
     def _end(self, connection: MySQLConnection, warnings: int) -> None:
         session = self._session
         if warnings:
-            session.run(self._collect_warnings(connection))
+            session.run(self._collect_warnings(connection, warnings))
             return
         self._connection = None
         if session.warnings:
@@ -220,14 +221,16 @@ class RelayReceiver:
             connection.home.release(connection, session.now())
         session.finish()
 
-    async def _collect_warnings(self, connection: MySQLConnection) -> None:
+    async def _collect_warnings(self, connection: MySQLConnection, count: int) -> None:
         """Warnings live on the shard's connection, which will serve others: they are fetched before it is given back."""
         session = self._session
         try:
-            session.warnings = [
+            listed = await fetch_warnings(connection)
+            named = [
                 replace(one, message=logic_text(one.message, self._names, connection.schema))
-                for one in await fetch_warnings(connection)
+                for one in listed
             ]
+            session.warnings = CountedWarnings(named, count)
         except (MeshError, ShardError):
             # The answer has left already; what is wrong with the connection shows at its return.
             session.warnings = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dbmesh.engine.warnings import ShardWarning
+from dbmesh.engine.warnings import CountedWarnings, ShardWarning, count_of
 from dbmesh.errors import INTERNAL, INTO_COLUMNS, TOO_MANY_ROWS, MeshError
 from dbmesh.planner.session_plan import SelectInto, SessionStatement
 from dbmesh.session import execution
@@ -35,17 +35,16 @@ async def select_into(session: Session, statement: SelectInto, sink: ResultSink,
     outcome = await execution.fetch(session, database, plan, bound, found)
     if len(found.definitions) != len(statement.variables):
         raise MeshError(INTO_COLUMNS)
-    session.warnings = outcome.warnings
+    none = [NO_DATA] if found.first is None else []
+    session.warnings = CountedWarnings([*outcome.warnings, *none], outcome.ok.warnings + len(none))
     session.row_count = session.found_rows = min(found.count, 1)
-    if found.first is None:
-        session.warnings.append(NO_DATA)
-    else:
+    if found.first is not None:
         values = variable_values(found.definitions, found.first, session.state, session.lexer_flags)
         for name, value in zip(statement.variables, values, strict=True):
             session.state = assigned(session.state, name, value)
     if found.count > 1:
         raise MeshError(TOO_MANY_ROWS)
-    sink.ok(OkPacket(session.row_count, 0, session.status | more, len(session.warnings)))
+    sink.ok(OkPacket(session.row_count, 0, session.status | more, count_of(session.warnings)))
 
 
 class _FirstRow:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.federation import UnderWay
-from dbmesh.engine.warnings import ShardWarning
+from dbmesh.engine.warnings import ShardWarning, count_of
 from dbmesh.errors import (
     INTERNAL,
     MALFORMED_PACKET,
@@ -33,7 +32,7 @@ from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
-from dbmesh.session.errors import as_packet, logic_error
+from dbmesh.session.errors import as_packet
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.numbering import numbering, numbers_zero
 from dbmesh.session.prepared import Cursor, PreparedStatement
@@ -194,10 +193,15 @@ class Session:
         its tables are named in full."""
         return None if self.database in SYSTEM_SCHEMAS else self.database
 
-    def wait_timeout(self) -> float:
-        """Seconds the client may be silent, as it has set them itself."""
-        written = self.state.variable("wait_timeout")
-        return float(written) if written is not None and written.isdecimal() else math.inf
+    @property
+    def warning_count(self) -> int:
+        """What @@warning_count answers: all that the last statement gave, listed or not."""
+        return count_of(self.warnings)
+
+    @property
+    def error_count(self) -> int:
+        """What @@error_count answers."""
+        return sum(warning.level == "Error" for warning in self.warnings)
 
     @property
     def numbers_zero(self) -> bool:
@@ -257,15 +261,11 @@ class Session:
             work = handler(self, payload, sequence)
             if work is not None:
                 self.run(work)
-        except (MeshError, ShardError) as error:
-            self.error(error, sequence=sequence)
-            self.finish()
-        except ProtocolError:
-            self.error(MeshError(MALFORMED_PACKET), sequence=sequence)
-            self.finish()
         except Exception as error:
-            _log.exception("session %d: unexpected error", self.connection_id)
-            self.error(MeshError(INTERNAL, reason=type(error).__name__), sequence=sequence)
+            malformed = isinstance(error, ProtocolError)
+            if not malformed and not isinstance(error, (MeshError, ShardError)):
+                _log.exception("session %d: unexpected error", self.connection_id)
+            self.error(MeshError(MALFORMED_PACKET) if malformed else error, sequence=sequence)
             self.finish()
 
     def run(self, work: Work) -> None:
@@ -325,11 +325,6 @@ class Session:
             ShardWarning("Error", packet.number, packet.message.decode("utf-8", "surrogateescape"))
         ]
         sink.error(packet)
-
-    def logic_error(self, error: ShardError, names: Names, connection: Connection | None) -> ShardError:
-        """A shard's error in logic names."""
-        schema = "" if connection is None else connection.schema
-        return logic_error(error, names, schema)
 
     # ------------------------------------------------------------------ transactions and connections
 

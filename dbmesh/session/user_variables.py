@@ -52,6 +52,8 @@ def _typed(column: ColumnDefinition, literal: str, character_set: str) -> str:
         return literal if column.type == ColumnType.NULL else null_like(_example(column, character_set))
     if column.type in _INTEGERS and column.flags & ColumnFlag.UNSIGNED:
         return unsigned(literal)
+    if column.type in _DECIMALS and "." not in literal:
+        return f"{literal}."
     return binary_text(literal, character_set) if _is_binary_text(column) else literal
 
 

@@ -8,6 +8,7 @@ a data source has accepted it.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -232,3 +233,9 @@ async def _prove(session: Session, state: SessionState, tracked: dict[str, bytes
 async def _borrow(session: Session) -> Connection:
     database = session.current_database()
     return await next(iter(database.pools.values())).acquire(session.flavour)
+
+
+def wait_timeout(session: Session) -> float:
+    """Seconds the client may be silent, as it has set them itself."""
+    written = session.state.variable("wait_timeout")
+    return float(written) if written is not None and written.isdecimal() else math.inf
