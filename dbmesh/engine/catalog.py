@@ -47,8 +47,8 @@ _CLOCK = re.compile(
 _COLUMNS = b"""SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLLATION_NAME, EXTRA,
  COLUMN_DEFAULT IS NOT NULL, COLUMN_DEFAULT FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()
  ORDER BY TABLE_NAME, ORDINAL_POSITION"""
-_KEYS = b"""SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS
- WHERE TABLE_SCHEMA = DATABASE() AND NON_UNIQUE = 0 ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
+_KEYS = b"""SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS
+ WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
 _GUARDED = b"""SELECT EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE()
  UNION SELECT REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
  WHERE UNIQUE_CONSTRAINT_SCHEMA = DATABASE()"""
@@ -81,9 +81,10 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
             )
         )
     keys: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    indexes: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in (await collect(connection, _KEYS)).rows:
-        table, index, column = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
-        keys[table][index].append(column)
+        table, index, column, repeats = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
+        (indexes if repeats == "1" else keys)[table][index].append(column)
     guarded = {
         (row[0] or b"").decode("utf-8", "surrogateescape")
         for row in (await collect(connection, _GUARDED)).rows
@@ -101,6 +102,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
             columns=tuple(found),
             primary_key=tuple(keys[table].get("PRIMARY", ())),
             unique_keys=tuple(tuple(parts) for index, parts in keys[table].items() if index != "PRIMARY"),
+            indexes=tuple(map(tuple, indexes[table].values())),
             guarded=table in guarded,
             definition=definitions.get(table),
         )

@@ -211,10 +211,10 @@ def _dropped_name(statement: str, clause: Sequence[Lexeme]) -> str:
 
 
 def _has_index(context: PlanContext, table: DdlTable, key: ForeignKey) -> bool:
-    """Whether a unique key that is there begins with the columns: a server makes no other index then."""
+    """Whether an index that is there begins with the columns: a server makes no other then."""
     schema = context.catalog.table(table.name)
     wanted = [column.lower() for column in key.columns]
-    present = () if schema is None else (schema.primary_key, *schema.unique_keys)
+    present = () if schema is None else (schema.primary_key, *schema.unique_keys, *schema.indexes)
     return any([column.lower() for column in columns[: len(wanted)]] == wanted for columns in present)
 
 
