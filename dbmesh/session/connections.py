@@ -231,19 +231,14 @@ def _lane(connection: Connection, placed: Sequence[tuple[int, Shot]], *, togethe
 
 
 async def free_after_error(session: Session, error: MeshError | ShardError) -> None:
-    """What an error does to the open transaction: a deadlock or a lost connection ends it everywhere, and so does a lock wait
-    of a transaction on several data sources, which may be half of a deadlock."""
+    """What an error does to the open transaction: a deadlock or a lost connection ends it everywhere. A lock wait ends the
+    statement alone, as on one server; a deadlock over several data sources is seen by nobody and ends as one."""
     transaction = session.transaction
     branches = list(transaction.branches.values())
     lost = any(not branch.connection.usable for branch in branches)
-    # Nobody sees a deadlock over several data sources; it ends when one of them has waited too long.
-    circle = error.number == LOCK_WAIT_TIMEOUT and len(branches) > 1
-    if not transaction.open or not (lost or circle or error.number in ROLLED_BACK_BY_SERVER):
+    if not transaction.open or not (lost or error.number in ROLLED_BACK_BY_SERVER):
         return
     await transaction.roll_back()
     session.release_branches(branches)
-    if lost or circle:
+    if lost:
         session.broken_transaction = str(error)
-
-
-LOCK_WAIT_TIMEOUT = 1205
