@@ -14,7 +14,8 @@ from sqlglot import exp
 
 from dbmesh.model import ColumnFamily, ColumnSchema
 from dbmesh.planner.conditions import ColumnEquality, ColumnKey, Conditions
-from dbmesh.planner.resolve import TableReference, scope_of
+from dbmesh.planner.resolve import TableReference
+from dbmesh.planner.subselects import scope_of
 from dbmesh.rules.ruleset import RuleSet, ShardedTable
 from dbmesh.rules.values import places_equals_together
 

@@ -128,7 +128,7 @@ class KeyMaker:
         """The schema of a plain column, None for anything else or unknown."""
         if not isinstance(node, exp.Column):
             return None
-        found = self._scopes.column(node)
+        found = self._scopes.through(node)
         return found[1] if found is not None else None
 
     def key(

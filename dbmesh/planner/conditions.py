@@ -258,7 +258,8 @@ class _Reader:
         if isinstance(node, exp.EQ):
             yield ColumnPredicate(column, Equals((operand,)))
         elif isinstance(node, exp.NullSafeEQ):
-            if column[0] not in nullable:
+            # What a derived table passes on may be filled by an outer join around it or inside.
+            if column[0] not in nullable and self._is_own(node.left if left is not None else node.right):
                 yield ColumnPredicate(column, Equals((operand,), null_safe=True))
         else:
             inclusive = isinstance(node, exp.LTE | exp.GTE)
@@ -272,12 +273,15 @@ class _Reader:
             node = node.this
         if not isinstance(node, exp.Column):
             return None
-        found = self._scopes.column(node)
+        found = self._scopes.through(node)
         if found is None:
             return None
         key = (found[0].index, node.name.lower())
         self.columns[key] = found[1]
         return key
+
+    def _is_own(self, node: exp.Expr) -> bool:
+        return isinstance(node, exp.Column) and self._scopes.column(node) is not None
 
     def _operand(self, node: exp.Expr) -> Operand | None:
         negated = False

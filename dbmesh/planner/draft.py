@@ -14,7 +14,7 @@ from dbmesh.errors import MeshError, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.having import HavingTemplate
 from dbmesh.planner.plan import Call, RowMerge
-from dbmesh.planner.resolve import Scopes, scope_of
+from dbmesh.planner.resolve import Scopes
 from dbmesh.planner.template import Edits, RowCount, Segment, Template, row_count
 from dbmesh.sql.clauses import Clauses
 from dbmesh.sql.lexer import LexerFlags
@@ -100,29 +100,6 @@ def push_limit(draft: Draft) -> None:
     if draft.limits.limit is not None and draft.limits.offset is not None:
         rows = RowCount(draft.limits.limit, draft.limits.offset)
         draft.edits.replace(*draft.clauses.spans["LIMIT"], "LIMIT ", rows)
-
-
-def is_aggregated(select: exp.Select) -> bool:
-    """Whether rows are combined: GROUP BY, or aggregate functions of this very SELECT."""
-    return select.args.get("group") is not None or bool(aggregates_in(select))
-
-
-def aggregates_in(node: exp.Expr) -> list[exp.Expr]:
-    """Aggregate calls of a SELECT or of one of its expressions, outermost first; those of subqueries left out."""
-    scope = node if isinstance(node, exp.Select) else scope_of(node)
-    found: list[exp.Expr] = []
-    for call in node.find_all(exp.AggFunc, exp.Anonymous, exp.AnonymousAggFunc):
-        if isinstance(call, exp.Anonymous) and call.name.upper() not in OTHER_AGGREGATES:
-            continue
-        if scope_of(call) is scope:
-            found.append(call)
-    return found
-
-
-OTHER_AGGREGATES = frozenset(
-    ("JSON_ARRAYAGG", "JSON_OBJECTAGG", "GROUP_CONCAT", "STD", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VAR_POP",
-     "VAR_SAMP", "VARIANCE", "BIT_AND", "BIT_OR", "BIT_XOR", "ANY_VALUE", "ST_COLLECT", "GROUPING")
-)  # fmt: skip
 
 
 def refusal(what: str) -> MeshError:

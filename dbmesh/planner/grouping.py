@@ -15,10 +15,11 @@ from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily
 from dbmesh.planner.calls import CallText, find_call
 from dbmesh.planner.columns import HiddenColumns, KeyMaker, SelectItem, is_star, select_items
-from dbmesh.planner.draft import Draft, Scatter, aggregates_in, refusal
+from dbmesh.planner.draft import Draft, Scatter, refusal
 from dbmesh.planner.having import HavingTemplate, read_having
 from dbmesh.planner.ordering import OrderElement, is_same, make_element, order_elements
 from dbmesh.planner.plan import Aggregate, AggregateFunction, RowMerge, SortKey
+from dbmesh.planner.subselects import aggregates_in
 from dbmesh.planner.template import Segment
 from dbmesh.sql.clauses import Span
 from dbmesh.sql.shape import SlotKind

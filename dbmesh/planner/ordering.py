@@ -119,7 +119,7 @@ def _named_item(
     if not isinstance(body, exp.Column) or body.table:
         return same
     aliased = [item for item in items if item.alias is not None and item.alias.lower() == body.name.lower()]
-    if not aliased or (not aliases_first and draft.scopes.column(body) is not None):
+    if not aliased or (not aliases_first and draft.scopes.through(body) is not None):
         return same
     if any(not is_same(draft, item.body, aliased[0].body) for item in aliased[1:]):
         raise not_supported(
@@ -146,7 +146,7 @@ def is_same(draft: Draft, left: exp.Expr, right: exp.Expr) -> bool:
     """Whether two expressions surely give the same value: the same column, or the same text without any literal (two
     literals of one shape may differ)."""
     if isinstance(left, exp.Column) and isinstance(right, exp.Column):
-        found, other = draft.scopes.column(left), draft.scopes.column(right)
+        found, other = draft.scopes.through(left), draft.scopes.through(right)
         if found is not None and other is not None:
             return found[0] is other[0] and left.name.lower() == right.name.lower()
         return not is_star(left) and left.sql(dialect="mysql").lower() == right.sql(dialect="mysql").lower()

@@ -14,6 +14,7 @@ from dbmesh.errors import UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError, not_suppor
 from dbmesh.model import ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.elsewhere import database_of
+from dbmesh.planner.subselects import inner_column, scope_of
 from dbmesh.planner.views import NamesView
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable
 
@@ -94,6 +95,14 @@ class Scopes:
             scope = scope_of(scope)
         return None
 
+    def through(self, column: exp.Column) -> tuple[TableReference, ColumnSchema | None] | None:
+        """As `column`; a column of a derived table is the column of the table inside that it passes on."""
+        found = self.column(column)
+        if found is not None:
+            return found
+        inner = inner_column(column)
+        return None if inner is None else self.through(inner)
+
     def _in_scope(
         self, scope: exp.Expr, column: exp.Column
     ) -> tuple[TableReference, ColumnSchema | None] | None:
@@ -128,14 +137,6 @@ def _derived_names(scope: exp.Expr) -> Iterator[str]:
     for source in scope.find_all(exp.Subquery, exp.Table):
         if scope_of(source) is scope and source.alias_or_name:
             yield source.alias_or_name
-
-
-def scope_of(node: exp.Expr) -> exp.Expr | None:
-    """The innermost SELECT, UPDATE, DELETE or INSERT around a node, not the node itself."""
-    parent = node.parent
-    while parent is not None and not isinstance(parent, exp.Select | exp.Update | exp.Delete | exp.Insert):
-        parent = parent.parent
-    return parent
 
 
 def resolve(context: PlanContext, tree: exp.Expr | None = None, *, views: bool = False) -> Scopes:

@@ -32,7 +32,8 @@ from dbmesh.planner.conditions import (
 )
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.plan import Call
-from dbmesh.planner.resolve import Scopes, TableReference, scope_of
+from dbmesh.planner.resolve import Scopes, TableReference
+from dbmesh.planner.subselects import scope_of
 from dbmesh.planner.template import slot_value
 from dbmesh.rules.ruleset import (
     BroadcastTable,

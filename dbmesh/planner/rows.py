@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.columns import HiddenColumns, KeyMaker, SelectItem, is_star, select_items
-from dbmesh.planner.draft import Draft, Scatter, is_aggregated, push_limit, refusal
+from dbmesh.planner.draft import Draft, Scatter, push_limit, refusal
 from dbmesh.planner.natural_order import natural_order
 from dbmesh.planner.ordering import OrderElement, item_text, order_elements
 from dbmesh.planner.plan import RowMerge, SortKey
+from dbmesh.planner.subselects import is_aggregated
 
 _BEFORE_ORDER = ("FROM", "WHERE", "GROUP", "HAVING", "WINDOW")
 

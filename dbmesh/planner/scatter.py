@@ -11,12 +11,13 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.planner.conditions import joins_of, nullable_references
 from dbmesh.planner.context import PlanContext
-from dbmesh.planner.draft import Draft, Limits, Scatter, aggregates_in, is_aggregated, limits_of, refusal
+from dbmesh.planner.draft import Draft, Limits, Scatter, limits_of, refusal
 from dbmesh.planner.grouping import plan_grouping
 from dbmesh.planner.plan import Aggregate, AggregateFunction, RowMerge
 from dbmesh.planner.resolve import Scopes
 from dbmesh.planner.route import Router
 from dbmesh.planner.rows import plan_rows
+from dbmesh.planner.subselects import aggregates_in, is_aggregated, passing_query, scope_of
 from dbmesh.planner.template import Edits
 from dbmesh.rules.ruleset import ShardedTable
 from dbmesh.rules.values import places_equals_together
@@ -52,9 +53,10 @@ def plan_scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Ed
 
 def refuse_forms(context: PlanContext, scopes: Scopes, router: Router, select: exp.Select) -> None:
     """Refuses what no merge here makes exact, whatever its clauses say."""
+    inner = select
     if scopes.is_opaque(select):
-        raise refusal("derived tables")
-    if not stays_beside(scopes, router, select):
+        inner = _passing_query(scopes, select)
+    if not stays_beside(scopes, router, inner):
         raise refusal("subqueries on a sharded table")
     if len(router.groups) != 1:
         raise refusal("a join of sharded tables that is not on the sharding columns of binding tables")
@@ -62,7 +64,22 @@ def refuse_forms(context: PlanContext, scopes: Scopes, router: Router, select: e
     for modifier in select.args.get("operation_modifiers") or ():
         if str(modifier).upper() == "SQL_CALC_FOUND_ROWS":
             raise not_supported("SQL_CALC_FOUND_ROWS over several data nodes", "count with SELECT COUNT(*)")
-    _refuse_outer_joins(scopes, select)
+    _refuse_outer_joins(scopes, inner)
+
+
+def _passing_query(scopes: Scopes, select: exp.Select) -> exp.Select:
+    """The query inside a derived table whose rows and columns a SELECT sees as if it read the tables itself."""
+    inner = passing_query(select)
+    aliases = {item.alias.lower() for item in select.expressions if item.alias}
+    columns = (column for column in select.find_all(exp.Column) if scope_of(column) is select)
+    if inner is None or not all(
+        isinstance(column.this, exp.Star)
+        or scopes.through(column) is not None
+        or (not column.table and column.name.lower() in aliases)
+        for column in columns
+    ):
+        raise refusal("derived tables")
+    return inner
 
 
 def stays_beside(scopes: Scopes, router: Router, scope: exp.Expr) -> bool:

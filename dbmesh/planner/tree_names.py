@@ -13,7 +13,8 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.names import session_answers
-from dbmesh.planner.resolve import Scopes, TableReference, named, scope_of
+from dbmesh.planner.resolve import Scopes, TableReference, named
+from dbmesh.planner.subselects import scope_of
 from dbmesh.planner.template import Edits, TableName
 
 

@@ -18,7 +18,6 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.keyed import outside_brackets, render
 from dbmesh.planner.derived.plan import DerivedPlan
 from dbmesh.planner.derived.writers import InsertWriter
-from dbmesh.planner.draft import is_aggregated
 from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.insert_reading import InsertReading
 from dbmesh.planner.lexemes import Lexeme, split_lexemes
@@ -26,6 +25,7 @@ from dbmesh.planner.one_place import OnePlacePlan, effects_of_insert
 from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, Verb
 from dbmesh.planner.resolve import Scopes, resolve
 from dbmesh.planner.route import build_router
+from dbmesh.planner.subselects import is_aggregated
 from dbmesh.planner.template import Edits, Frame, Rows, Segment, Template, quote_name
 from dbmesh.planner.text_plan import names_of, part_frame
 from dbmesh.planner.tree_names import rename_references

@@ -12,7 +12,8 @@ from sqlglot.tokenizer_core import TokenType
 from dbmesh.errors import not_supported
 from dbmesh.model import ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
-from dbmesh.planner.resolve import Scopes, TableReference, scope_of
+from dbmesh.planner.resolve import Scopes, TableReference
+from dbmesh.planner.subselects import scope_of
 
 
 def needed_columns(context: PlanContext, scopes: Scopes) -> dict[int, tuple[ColumnSchema, ...]]:

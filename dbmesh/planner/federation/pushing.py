@@ -16,7 +16,8 @@ from sqlglot.tokenizer_core import Token, TokenType
 from dbmesh.planner.conditions import joins_of
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.federation.harmless import Guard, read_harmless
-from dbmesh.planner.resolve import Scopes, TableReference, scope_of
+from dbmesh.planner.resolve import Scopes, TableReference
+from dbmesh.planner.subselects import scope_of
 from dbmesh.sql.clauses import Span
 
 _ENDS = frozenset(
