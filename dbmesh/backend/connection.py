@@ -7,10 +7,20 @@ answers come out through a receiver, in order, one at a time. Knows nothing of p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from dbmesh.backend.state import SessionState
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
+
+
+class Product(Enum):
+    """What answers behind a connection, where its answers differ from the others'."""
+
+    MARIADB = "MariaDB"
+    MYSQL = "MySQL"
+    OTHER = "another"
+    """A data source whose answers dbmesh makes itself, as MySQL's."""
 
 
 class Flavour(NamedTuple):
@@ -79,6 +89,11 @@ class Connection(Protocol):
     @property
     def relays(self) -> bool:
         """Whether answers are MySQL packets whose bytes a client may get as they are."""
+        ...
+
+    @property
+    def product(self) -> Product:
+        """What answers."""
         ...
 
     @property

@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.connection import Connection, Flavour, Product
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 
@@ -38,6 +38,8 @@ class Pool:
         self._waiters: deque[_Waiter] = deque()
         self._total = 0
         self._several = asyncio.Lock()
+        self.product = Product.OTHER
+        """What answered last."""
         self._closing = False
 
     @property
@@ -207,6 +209,7 @@ class Pool:
         """Open a connection that has been counted already."""
         try:
             connection = await self._open(flavour)
+            self.product = connection.product
         except BaseException:
             self._give_room()
             raise

@@ -15,7 +15,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Protocol
 
-from dbmesh.backend.connection import Connection
+from dbmesh.backend.connection import Connection, Product
 from dbmesh.engine.lane import Lane, LaneRun
 from dbmesh.engine.once import Trial
 from dbmesh.engine.warnings import (
@@ -70,13 +70,14 @@ class Sink(Protocol):
 @dataclass(slots=True)
 class Outcome:
     """How a statement ended. `row_count` is None when it returned no result set. `gives_id`: the insert id of `ok` is one
-    the client gave."""
+    the client gave. `product`: what the first of its data sources is."""
 
     ok: OkPacket
     row_count: int | None
     warnings: list[ShardWarning] = field(default_factory=list)
     gives_id: bool = False
     explained: Explained = NOTHING_EXPLAINED
+    product: Product = Product.OTHER
 
 
 class Exchange:
@@ -333,11 +334,14 @@ class Exchange:
             # The first one's count is told, and its warnings.
             told, oks = [self._runs[0].warnings.get(0, [])], oks[:1]
         warnings = list(chain.from_iterable(told))
+        product = self._runs[0].connection.product if self._runs else Product.OTHER
         if self.row_numbers.known:
-            warnings = in_order_of_rows(warnings)
+            warnings = in_order_of_rows(warnings, product)
         if self.merger is not None:
             # SHOW WARNINGS tells no more than max_error_count of them; the packets count all.
             counted = sum(ok.warnings for ok in oks)
-            return Outcome(OkPacket(warnings=counted), self._rows_out, warnings, explained=self._explained)
+            return Outcome(
+                OkPacket(warnings=counted), self._rows_out, warnings, False, self._explained, product
+            )
         merge = self._answer if isinstance(self._answer, CountMerge) else CountMerge()
-        return Outcome(merge_counts(merge, oks), None, warnings)
+        return Outcome(merge_counts(merge, oks), None, warnings, product=product)

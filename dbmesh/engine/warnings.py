@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 
-from dbmesh.backend.connection import Connection
+from dbmesh.backend.connection import Connection, Product
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Collector, Result, collect
 from dbmesh.errors import ShardError
@@ -112,7 +112,10 @@ async def explain(connection: Connection, sql: bytes, execute: bytes | None = No
     Raises MeshError when it is lost now."""
     if not isinstance(connection, MySQLConnection) or not connection.usable:
         return NOTHING_EXPLAINED
-    question = b"EXPLAIN " + sql
+    # MySQL explains as a tree unless it is asked for rows; MariaDB knows no name for them.
+    question = (
+        b"EXPLAIN " if connection.product is Product.MARIADB else b"EXPLAIN FORMAT=TRADITIONAL "
+    ) + sql
     try:
         if execute is not None and execute[0] != Command.STMT_EXECUTE:
             return NOTHING_EXPLAINED
@@ -167,13 +170,17 @@ class RowNumbers:
         return renumbered(text, lambda row: numbers[row - 1] if row <= len(numbers) else row)
 
 
-def in_order_of_rows(warnings: Iterable[ShardWarning]) -> list[ShardWarning]:
-    """Warnings of several shards as one server tells them, row by row; one that names no row stays behind those before it."""
-    placed: list[tuple[int, ShardWarning]] = []
-    row = 0
+def in_order_of_rows(warnings: Iterable[ShardWarning], product: Product) -> list[ShardWarning]:
+    """Warnings of several shards as one server tells them, row by row; one that names no row stays behind those before it.
+    Those of the statement's form come before the first row, or when MySQL writes it."""
+    placed: list[tuple[float, ShardWarning]] = []
+    row = 0.0
     for warning in warnings:
         found = _ROW.search(warning.message)
-        row = int(found[0]) if found else row if warning.number not in _OF_INSERT else 0
+        if found is not None:
+            row = float(found[0])
+        elif warning.number in _OF_INSERT:
+            row = 1.5 if product is Product.MYSQL else 0.0
         placed.append((row, warning))
     return [warning for _, warning in sorted(placed, key=itemgetter(0))]
 

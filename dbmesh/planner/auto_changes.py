@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from hashlib import sha1
 
 from dbmesh.errors import NAME_TOO_LONG, TABLE_EXISTS, MeshError, not_supported
 from dbmesh.model import DataNode
@@ -27,7 +28,7 @@ from dbmesh.rules.auto_tables import MOST_NAME, built
 from dbmesh.rules.ruleset import MadeTable, RuleChange
 
 _GUARD = "dbmesh_empty"
-"""The constraint that no row fulfils: while a table has it, it is empty and stays so."""
+"""Begins the name of the constraint that no row fulfils: while a table has it, it is empty and stays so."""
 
 
 def plan_alter_made(context: PlanContext, read: AlterTable, table: DdlTable, made: MadeTable) -> TextPlan:
@@ -164,8 +165,8 @@ def _made_whole(
     if any(context.rule_set.data_sources[node.data_source].kind != "mysql" for node in table.nodes):
         raise not_supported(f"this change of '{table.name}': {why}", "make a new table")
     check_single(context, first.data_source, table.name)
-    guards = tuple(_shot(node, f"ADD CONSTRAINT {_GUARD} CHECK (FALSE)") for node in others)
-    undo = tuple(_shot(node, f"DROP CONSTRAINT {_GUARD}") for node in others)
+    guards = tuple(_shot(node, f"ADD CONSTRAINT {_guard_of(node)} CHECK (FALSE)") for node in others)
+    undo = tuple(_shot(node, f"DROP CONSTRAINT {_guard_of(node)}") for node in others)
     [statement] = trial.shots
     written = Shot(statement.data_source, statement.frame.filled(context.literal_texts))
     own = quote_name(table.name, quoted=True)
@@ -180,6 +181,11 @@ def _made_whole(
         warnings=(*warnings, f"dbmesh: '{table.name}' is no longer sharded: {why}"),
         whole=MadeWhole(table.name, why, guards, undo, written),
     )
+
+
+def _guard_of(node: DataNode) -> str:
+    """One name per table: MySQL keeps those of a schema apart, and names of tables may be too long to be part of it."""
+    return f"{_GUARD}_{sha1(node.table.encode(), usedforsecurity=False).hexdigest()[:16]}"
 
 
 def _shot(node: DataNode, clause: str) -> Shot:

@@ -68,7 +68,7 @@ def plan_explain(context: PlanContext, start: int, form: ExplainForm, *, runs: b
         rename_references(context, scopes, tree).build(),
         logic_names(context, scopes),
         "ANALYZE" if runs else "EXPLAIN",
-        answer=RenameValues((2,) if form is ExplainForm.ROWS else (0,)),
+        answer=RenameValues((0, 2) if form is ExplainForm.ROWS else (0,)),
         any_target=reads or not runs,
         reads_only=reads or not runs,
         opens_transaction=runs,

@@ -1,7 +1,7 @@
-"""The client's own statement on one data node, ended before it reads a row: what is asked for the columns of an answer
-whose shots run another text.
+"""The client's own statement on one data node: what is asked for the columns of an answer whose shots run another text.
 
-Decides which answers need it, and where MariaDB's LIMIT ROWS EXAMINED goes. Knows no columns.
+Decides which answers need it, and where MariaDB's LIMIT ROWS EXAMINED goes, which ends it before it reads a row. Knows no
+columns.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class OwnText:
     """The statement before its values are known."""
 
     frames: Frames
+    limited: Frames
 
     def question(
         self, target: Target, call: Call, merge: RowMerge, whole: Callable[[], Sequence[bytes]]
@@ -33,8 +34,9 @@ class OwnText:
         """What to ask of these nodes for the values of a call."""
         return Question(partial(self._statement, target, call), merge.limit == 0, whole)
 
-    def _statement(self, target: Target, call: Call) -> OwnStatement:
-        frame, keep = self.frames.of(target), call.keep_parameters
+    def _statement(self, target: Target, call: Call, limited: bool) -> OwnStatement:
+        frames, keep = self.limited if limited else self.frames, call.keep_parameters
+        frame = frames.of(target)
         sql = frame.render(call.literals, call, keep_parameters=keep)
         return OwnStatement(sql, frame.parameters if keep else ())
 
@@ -51,4 +53,4 @@ def own_text(context: PlanContext, edits: Edits, scatter: Scatter) -> OwnText | 
         ended.insert(clauses.spans["LIMIT"][1], " ROWS EXAMINED 0")
     else:
         ended.insert(clauses.after(*_BEFORE_LIMIT), " LIMIT ROWS EXAMINED 0")
-    return OwnText(Frames(ended.build()))
+    return OwnText(Frames(edits.build()), Frames(ended.build()))

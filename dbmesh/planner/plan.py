@@ -293,18 +293,19 @@ class Shot(NamedTuple):
 
 
 class OwnStatement(NamedTuple):
-    """The client's statement as the first shot's data node alone would run it, reading no row, and which of the client's
-    parameters its `?` are. Its columns are those one server tells."""
+    """The client's statement as the first shot's data node alone would run it, and which of the client's parameters its `?`
+    are. Its columns are those one server tells."""
 
     sql: bytes
     parameters: tuple[int, ...] = ()
 
 
 class Question(NamedTuple):
-    """What to ask for an answer's columns. `empty`: LIMIT is 0, and servers tell columns without planning the statement.
+    """What to ask for an answer's columns; the argument of `statement` is whether it is ended by LIMIT ROWS EXAMINED, which
+    MariaDB knows. `empty`: LIMIT is 0, and servers tell columns without planning the statement.
     `whole`: the client's statement on each shot's data node, values written in, which is what its warnings are of."""
 
-    statement: Callable[[], OwnStatement]
+    statement: Callable[[bool], OwnStatement]
     empty: bool
     whole: Callable[[], Sequence[bytes]]
 

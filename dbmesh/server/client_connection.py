@@ -13,6 +13,7 @@ import struct
 from collections.abc import Sequence
 from typing import Protocol, cast
 
+from dbmesh.backend.connection import Product
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.backend.tls import TlsChannel
@@ -358,7 +359,7 @@ class ClientConnection(asyncio.Protocol):
         session.allowed_databases = account.databases
         session.database = None
         try:
-            session.handshake_state = _state_of(event.collation)
+            session.handshake_state = _state_of(event.collation, session.mesh.product)
             session.reset()
             if event.database:
                 use(session, event.database)
@@ -398,13 +399,15 @@ def _discard(data: bytes) -> None:
     del data
 
 
-def _state_of(collation: int) -> SessionState:
-    """The names a client's handshake collation asks for. A charset's default collation is left to the data source, whose
-    own default it should be, as with SET NAMES without COLLATE."""
+def _state_of(collation: int, product: Product) -> SessionState:
+    """The names a client's handshake collation asks for. What is a charset's default on the data sources is left to them, as
+    with SET NAMES without COLLATE, and so is MySQL 8's where they do not know it."""
     name = collation_name(collation)
     charset = None if name is None else charset_of_collation(name)
     if name is None or charset is None:
         return SessionState()
     check_charset(charset)
-    defaults = {default_collation(charset), default_collation(charset, mysql_8=True)}
+    defaults = {default_collation(charset, mysql_8=True)}
+    if product is not Product.MYSQL:
+        defaults.add(default_collation(charset))
     return SessionState(names=charset if name in defaults else f"{charset} COLLATE {name}")

@@ -16,6 +16,7 @@ from dbmesh.engine.lane import Lane
 from dbmesh.errors import DATA_SOURCE_LOST, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
 from dbmesh.session.mesh import Database, place_of
+from dbmesh.session.temporary import admit_temporary_tables
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -170,6 +171,9 @@ class Loan:
         key = database.connection_key(data_source)
         if key not in transaction.branches:
             place = place_of(database.pools[data_source].config)
+            temporary = self._session.temporary
+            if temporary is not None and temporary.on(database, data_source):
+                await admit_temporary_tables(connection)
             await transaction.join(key, connection, f"{database.name}.{data_source}", place)
         if writes or self._reads_lock():
             transaction.branches[key].wrote = True

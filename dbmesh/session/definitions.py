@@ -3,8 +3,9 @@
 Decides when they are asked for. Shards run another text than the client's, with hidden columns, other groups or another
 order; what a server tells of a column (flags, decimals, origin) depends on
 whether it sorts or groups in a temporary table (manual, "Internal Temporary Table Use in MySQL"), which it settles for the
-whole statement. So the client's own statement is run beside, once per plan, on one data node and reading no row, and what
-its definitions have otherwise is remembered (`session.corrections`). Everything else, such as the length of a literal or the session's character
+whole statement. So the client's own statement is run beside, once per plan, on one data node, and what its definitions have
+otherwise is remembered (`session.corrections`). MariaDB ends it before it reads a row; MySQL tells the columns before it
+reads one, and gives up a moment later. Everything else, such as the length of a literal or the session's character
 set, is told by every answer itself.
 """
 
@@ -14,9 +15,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from typing_extensions import TypeIs
-
-from dbmesh.backend.connection import Connection
+from dbmesh.backend.connection import Connection, Product
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.exchange import Sink
 from dbmesh.engine.lane import Lane
@@ -34,7 +33,14 @@ if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
 
-_SORT_ABORTED = 1028
+_ENDED = frozenset({1028, 3024})
+"""Told as an error behind the columns: the limit was reached while rows were sorted (MariaDB), or the time (MySQL)."""
+
+_INTERRUPTED = 1317
+"""What MySQL says instead when the time is over inside a subquery, and what KILL QUERY says."""
+
+_MOMENTS = (10, 100, 1000)
+"""Milliseconds MySQL is given, the next when it was too busy to tell even the columns."""
 
 
 class CorrectedSink:
@@ -80,23 +86,63 @@ async def corrected(
     told, cache, empty = None, database.definitions, bound.own.empty
     if cache.get(plan, empty=empty) is None:
         connection = lanes[0].connection
-        if not plan.reads_only or not _ends_early(connection):
+        if not plan.reads_only or not isinstance(connection, MySQLConnection):
             return sink
-        session.announce(Reading(connection))
-        told = await _columns_of(connection, bound.own.statement(), way)
+        asking = _Asking(connection)
+        session.announce(asking)
+        if connection.product is Product.MARIADB:
+            told = await _columns_of(asking, bound.own.statement(True), way)
+        else:
+            told = await _columns_in_time(asking, bound.own.statement(False), way)
         session.announce(None)
     return CorrectedSink(sink, plan, cache, told, empty=empty)
 
 
-def _ends_early(connection: Connection) -> TypeIs[MySQLConnection]:
-    """LIMIT ROWS EXAMINED is MariaDB's."""
-    return isinstance(connection, MySQLConnection) and "MariaDB" in connection.server_version
+class _Asking(Reading):
+    """The question under way. `stopped`: by KILL, or since the client is gone."""
+
+    def __init__(self, connection: MySQLConnection) -> None:
+        super().__init__(connection)
+        self.connection = connection
+        self.stopped = False
+
+    def busy_connections(self) -> list[Connection]:
+        """See `Reading`; asked by who stops it."""
+        self.stopped = True
+        return super().busy_connections()
+
+    def ends(self, error: Exception) -> bool:
+        """Whether an error only says that the columns are all there is."""
+        if not isinstance(error, ShardError):
+            return False
+        return error.number in _ENDED or (error.number == _INTERRUPTED and not self.stopped)
+
+
+async def _columns_in_time(
+    asking: _Asking, own: OwnStatement, way: Execution | None
+) -> Sequence[ColumnDefinition] | None:
+    """None when the server does not come to tell them. Raises ShardError or MeshError."""
+    connection = asking.connection
+    usual = connection.state
+    try:
+        for moment in _MOMENTS:
+            await connection.bring_to(usual.with_variable(_TIME, str(moment)))
+            columns = await _columns_of(asking, own, way)
+            if columns:
+                return columns
+        return None
+    finally:
+        if connection.usable:
+            await connection.bring_to(usual)
+
+
+_TIME = "max_execution_time"
 
 
 async def _columns_of(
-    connection: MySQLConnection, own: OwnStatement, way: Execution | None
+    asking: _Asking, own: OwnStatement, way: Execution | None
 ) -> Sequence[ColumnDefinition]:
-    receiver = _ColumnReceiver()
+    connection, receiver = asking.connection, _ColumnReceiver(asking)
     try:
         if way is None:
             connection.query(own.sql, receiver)
@@ -116,7 +162,8 @@ async def _columns_of(
 class _ColumnReceiver:
     """An answer of which only the columns are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, asking: _Asking) -> None:
+        self._asking = asking
         self.future: asyncio.Future[Sequence[ColumnDefinition]] = asyncio.get_running_loop().create_future()
         self._columns: Sequence[ColumnDefinition] = ()
 
@@ -134,8 +181,7 @@ class _ColumnReceiver:
     def failed(self, error: Exception) -> None:
         if self.future.done():
             return
-        if isinstance(error, ShardError) and error.number == _SORT_ABORTED:
-            # Told as an error, behind the columns: the limit was reached while it sorted.
+        if self._asking.ends(error):
             self.future.set_result(self._columns)
         else:
             self.future.set_exception(error)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
+from dbmesh.backend.connection import Product
 from dbmesh.engine.exchange import Outcome, Sink
 from dbmesh.engine.warnings import ShardWarning, of_literals
 from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
@@ -107,8 +108,8 @@ async def _run_steps(
                 continue
             outcome = await perform(statement.sql, returned, exact=binary and bool(write.returning))
             written = outcome.ok.affected_rows
-            if moves_if_free:
-                # A row that stays since its new place is taken is nothing an UPDATE IGNORE tells of.
+            if moves_if_free and outcome.product is not Product.MYSQL:
+                # A row that stays since its new place is taken is nothing MariaDB's UPDATE IGNORE tells of.
                 outcome.warnings = [one for one in outcome.warnings if one.number != DUPLICATE]
                 outcome.ok = replace(outcome.ok, warnings=len(outcome.warnings))
             warnings += outcome.warnings
@@ -184,6 +185,9 @@ async def _read(session: Session, sql: str, perform: Perform, write: DerivedWrit
 
 
 def _tolerated(outcome: Outcome, sql: str, strictness: Strictness) -> Sequence[ShardWarning]:
+    if outcome.product is Product.MYSQL:
+        # A write of MySQL's is strict from its first row to its last, whatever it does with them.
+        return ()
     if strictness is Strictness.NONE:
         return outcome.warnings
     if strictness is Strictness.ROWS:

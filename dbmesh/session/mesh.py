@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+from dbmesh.backend.connection import Product
 from dbmesh.backend.pool import Pool
 from dbmesh.engine.federation import FederationLimits
 from dbmesh.merge.rows import MergeLimits
@@ -180,6 +181,12 @@ class Mesh:
     def database(self, name: str) -> Database | None:
         """A logic database, its name compared without case."""
         return self.databases.get(name.lower())
+
+    @property
+    def product(self) -> Product:
+        """What the data sources are; where they differ, the first that has answered."""
+        pools = (pool for database in self.databases.values() for pool in database.pools.values())
+        return next((pool.product for pool in pools if pool.product is not Product.OTHER), Product.OTHER)
 
     def add_database(self, database: Database) -> None:
         """Serve one more logic database."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dbmesh.backend.connection import Product
 from dbmesh.errors import TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError
 from dbmesh.model import SqlValue
 from dbmesh.planner.elsewhere import InAnotherDatabase
@@ -84,7 +85,7 @@ def _another(session: Session, error: InAnotherDatabase, text: str) -> Database:
     found = session.mesh.database(name)
     if found is not None and (session.allowed_databases is None or name in session.allowed_databases):
         return found
-    if text.lstrip()[:6].upper() == "CREATE":
+    if text.lstrip()[:6].upper() == "CREATE" or session.mesh.product is Product.MYSQL:
         raise MeshError(UNKNOWN_DATABASE, database=error.database)
     raise MeshError(UNKNOWN_TABLE, database=error.database, table=error.table)
 

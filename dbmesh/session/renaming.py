@@ -37,7 +37,8 @@ class RenamingSink:
 
     def _renamed(self, row: bytes) -> bytes:
         values = decode_text_row(row)
-        for index in self._columns:
+        # EXPLAIN has one column where a server explains as a tree by itself, and a table in the third where it does not.
+        for index in (index for index in self._columns if index < len(values)):
             value = values[index]
             if value is not None:
                 text = value.decode("utf-8", "surrogateescape")

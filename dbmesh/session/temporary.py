@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from dbmesh.backend.connection import Connection, Product
+from dbmesh.engine.collect import collect
+from dbmesh.errors import ShardError
 from dbmesh.model import Catalog, DataNode
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.planner import Planner
 from dbmesh.session.corrections import DefinitionCache
 from dbmesh.session.mesh import Database
+
+_UNKNOWN_VARIABLE, _NOT_ALLOWED = 1193, 1227
 
 _PLANS = 64
 """Plans kept for a session with temporary tables; they die with the next one it creates or drops."""
@@ -49,10 +54,28 @@ class TemporaryTables:
             nodes.pop(table.lower(), None)
         self._seen.clear()
 
+    def on(self, database: Database, data_source: str) -> bool:
+        """Whether there are any on this data source."""
+        nodes = self._nodes.get(database.name.lower(), {})
+        return any(node.data_source == data_source for node in nodes.values())
+
     def forget(self, database: Database, data_source: str) -> None:
         """The connection to this data source was lost, and the tables with it."""
         nodes = self._nodes.get(database.name.lower(), {})
         self.remove(database, [name for name, node in nodes.items() if node.data_source == data_source])
+
+
+async def admit_temporary_tables(connection: Connection) -> None:
+    """Before a connection with temporary tables joins a transaction: MySQL 8.0.29 and later let XA branches use them only
+    where a prepared branch stays with its session. Where that may not be set (it takes SESSION_VARIABLES_ADMIN) using one
+    in a branch is the server's error 4091. Raises MeshError, or ShardError for another refusal."""
+    if connection.product is not Product.MYSQL:
+        return
+    try:
+        await collect(connection, b"SET SESSION xa_detach_on_prepare = OFF")
+    except ShardError as error:
+        if error.number not in (_UNKNOWN_VARIABLE, _NOT_ALLOWED):
+            raise
 
 
 def _with_tables(database: Database, nodes: dict[str, DataNode]) -> Database:

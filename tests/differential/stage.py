@@ -20,7 +20,8 @@ from tests.differential.layouts import LAYOUTS, Layout
 from tests.differential.schema import Table, make_tables, quoted
 from tests.differential.values import Value
 from tests.differential.witnesses import ANALYZED, COUNTED, PARTITIONED, SHUFFLED
-from tests.plugins.database_server import start_all
+from tests.plugins import mysql
+from tests.plugins.database_server import DatabaseServer, chosen_product, start_all
 from tests.plugins.mariadb import MariaDb, make_template
 from tests.plugins.mesh import Mesh
 
@@ -52,7 +53,7 @@ class Scene:
         """The schema of data source `ds_<source>`."""
         return f"{self.name}_ds_{source}"
 
-    def configuration(self, servers: Sequence[MariaDb]) -> str:
+    def configuration(self, servers: Sequence[DatabaseServer]) -> str:
         """database-<name>.yaml."""
         lines = [f"databaseName: {self.name}", "dataSources:"]
         for source in range(self.layout.sources):
@@ -79,7 +80,7 @@ class Stage:
     """Servers and mesh with all scenes. `open_stage` makes one from nothing."""
 
     def __init__(
-        self, servers: Sequence[MariaDb], scenes: Sequence[Scene], directory: Path, seed: int
+        self, servers: Sequence[DatabaseServer], scenes: Sequence[Scene], directory: Path, seed: int
     ) -> None:
         self.seed = seed
         self.servers = list(servers)
@@ -127,7 +128,7 @@ class Stage:
                 if suffix == ANALYZED:
                     self._run(self.plain_server, f"ANALYZE TABLE {name} PERSISTENT FOR ALL")
 
-    def _create(self, server: MariaDb, scene: Scene, source: int) -> None:
+    def _create(self, server: DatabaseServer, scene: Scene, source: int) -> None:
         schema = scene.shard_schema(source)
         self._run(server, f"CREATE DATABASE {schema}")
         for table in scene.tables:
@@ -161,7 +162,7 @@ class Stage:
                     found.append(f"{cells} in ds_{source}.{actual}")
         return found
 
-    def _run(self, server: MariaDb, *statements: str) -> list[tuple[Any, ...]]:
+    def _run(self, server: DatabaseServer, *statements: str) -> list[tuple[Any, ...]]:
         owner = threading.get_ident(), server.port
         if owner not in self._connections:
             self._connections[owner] = server.connect()
@@ -188,7 +189,7 @@ class Stage:
 
 @contextlib.contextmanager
 def stage_on(
-    servers: Sequence[MariaDb], directory: Path, seed: int, names: Sequence[str] = ()
+    servers: Sequence[DatabaseServer], directory: Path, seed: int, names: Sequence[str] = ()
 ) -> Iterator[Stage]:
     """A stage with the named layouts (all when none is named) over running servers."""
     layouts = [layout for layout in LAYOUTS if not names or layout.name in names]
@@ -204,12 +205,25 @@ def stage_on(
 @contextlib.contextmanager
 def open_stage(directory: Path, seed: int, names: Sequence[str] = ()) -> Iterator[Stage]:
     """A stage with servers of its own."""
-    template = make_template(directory)
-    servers = [MariaDb(name, directory, template) for name in ("shard0", "shard1")]
-    start_all(servers)
-    try:
-        with stage_on(servers, directory, seed, names) as stage:
-            yield stage
-    finally:
-        for server in servers:
-            server.stop()
+    with _servers(directory) as servers:
+        start_all(servers)
+        try:
+            with stage_on(servers, directory, seed, names) as stage:
+                yield stage
+        finally:
+            for server in servers:
+                server.stop()
+
+
+@contextlib.contextmanager
+def _servers(directory: Path) -> Iterator[list[DatabaseServer]]:
+    """Two servers of the chosen product, not started yet."""
+    names = ("shard0", "shard1")
+    if chosen_product() == MariaDb.product:
+        template = make_template(directory)
+        yield [MariaDb(name, directory, template) for name in names]
+        return
+    tree = mysql.find_tree()
+    with mysql.directory_inside(tree) as inside:
+        data = mysql.make_template(tree, inside)
+        yield [mysql.MySql(name, inside, tree, data) for name in names]

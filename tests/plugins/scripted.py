@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dbmesh.backend.connection import Connection, Flavour, Receiver
+from dbmesh.backend.connection import Connection, Flavour, Product, Receiver
 from dbmesh.backend.state import SessionState
 from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError
 from dbmesh.wire.constants import ColumnType
@@ -71,6 +71,7 @@ class ScriptedConnection:
     """See the module's docstring. `sent` is every statement it was given."""
 
     relays = False
+    product = Product.OTHER
 
     def __init__(
         self, name: str = "ds_0", answer: Answer | None = None, flavour: Flavour | None = None

@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from dbmesh.backend.connection import Flavour, Home, Receiver
+from dbmesh.backend.connection import Flavour, Home, Product, Receiver
 from dbmesh.backend.postgres.database import Database, Rows
 from dbmesh.backend.postgres.errors import LOST, translate
 from dbmesh.backend.state import SessionState
@@ -40,6 +40,7 @@ class PostgresConnection:
     """See the module's docstring."""
 
     relays = False
+    product = Product.OTHER
     interrupting = False
     home: Home
 

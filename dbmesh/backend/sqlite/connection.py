@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TypeVar
 
-from dbmesh.backend.connection import Flavour, Home, Receiver
+from dbmesh.backend.connection import Flavour, Home, Product, Receiver
 from dbmesh.backend.sqlite.database import Database, Rows
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.transpile import variables
@@ -32,6 +32,7 @@ class SQLiteConnection:
     """See the module's docstring."""
 
     relays = False
+    product = Product.OTHER
     interrupting = False
     home: Home
 

@@ -12,6 +12,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from tests.plugins.database_server import chosen_product
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import Shop
 from tests.plugins.processes import resident_bytes, wait_until
@@ -52,7 +53,8 @@ def _running(shop: Shop, text: str) -> int:
 
 def _writing(shop: Shop, text: str) -> bool:
     """Whether a shard has been sending the answer to a statement with this text for three seconds."""
-    find = f"SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = 'Writing to net' AND TIME_MS > 3000 AND INFO LIKE '%{text}'"
+    state = {"MariaDB": "Writing to net", "MySQL": "Sending to client"}[chosen_product()]
+    find = f"SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = '{state}' AND TIME >= 3 AND INFO LIKE '%{text}'"
     return any(server.execute(find) for server in shop.sources)
 
 

@@ -9,6 +9,7 @@ import pymysql
 import pytest
 
 from tests.plugins.auto_mesh import SHARDS, AutoMesh
+from tests.plugins.database_server import chosen_product
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_auto_mesh import Run
 from tests.plugins.mesh import Mesh
@@ -145,7 +146,8 @@ def test_a_table_whose_keys_only_a_server_knows_stays_whole(
         assert run("SELECT n FROM t ORDER BY n") == [(1,), (2,)]
         return
     run("INSERT INTO t VALUES ('a', 1)")
-    for equal in ("A", "a ", "á"):
+    # MySQL's own collation tells trailing spaces apart.
+    for equal in ("A", "á") if chosen_product() == "MySQL" else ("A", "a ", "á"):
         with pytest.raises(pymysql.err.IntegrityError, match="Duplicate entry"):
             run(f"INSERT INTO t VALUES ('{equal}', 2)")
 
@@ -193,6 +195,22 @@ def test_a_change_no_rule_can_hold_makes_an_empty_table_whole(
     assert run("SELECT a, b FROM t") == [(1, 1)]
     assert "dbmesh_empty" not in run("SHOW CREATE TABLE t")[0][1]
     assert "'t'" not in auto.command("rules", "show").stdout
+
+
+def test_a_row_on_any_node_keeps_a_table_from_becoming_whole(auto: AutoMesh, run: Run) -> None:
+    """A name of a constraint is one for all tables of a schema to MySQL, and several nodes share one."""
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, a INT NOT NULL)")
+    run("INSERT INTO t (a) VALUES (1), (2), (3), (4)")
+    refused = 0
+    for kept in (1, 2, 3, 4):
+        run(f"DELETE FROM t WHERE a <> {kept}")
+        if auto.counts("t")[0] == 0:
+            with pytest.raises(pymysql.err.NotSupportedError, match="which has rows on several data nodes"):
+                run("ALTER TABLE t ADD UNIQUE (a)")
+            refused += 1
+        run("DELETE FROM t")
+        run("INSERT INTO t (a) VALUES (1), (2), (3), (4)")
+    assert refused == 3
 
 
 def test_a_mistake_in_such_a_change_leaves_the_table_as_it_was(auto: AutoMesh, run: Run) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from tests.plugins.database_server import chosen_product
 from tests.plugins.fix_mesh import Shop, Target
 
 pytestmark = pytest.mark.integration
@@ -54,8 +55,28 @@ def test_it_lives_through_transactions_and_changed_variables(connection: pymysql
     connection.rollback()
     run(connection, "SET SESSION sql_mode = 'ANSI_QUOTES', @x = 5")
     assert run(connection, "SELECT COUNT(*), @x FROM mine") == [(3, 5)]
-    assert run(connection, 'SELECT MAX("id") FROM more') == [(40,)]
+    # MySQL takes rows back that the statement itself put into the table.
+    left = None if chosen_product() == "MySQL" else 40
+    assert run(connection, 'SELECT MAX("id") FROM more') == [(left,)]
     run(connection, "SET SESSION sql_mode = DEFAULT")
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_it_is_used_in_a_transaction_over_data_sources(
+    connection: pymysql.Connection[Any], fresh_shop: Shop, end: str
+) -> None:
+    """Also where its data source is not the first: there the transaction is an XA branch."""
+    names = "SELECT name FROM t_user WHERE user_id IN (4, 5)"
+    before = run(connection, names)
+    for first, second in ((4, 5), (5, 4)):
+        connection.begin()
+        run(connection, f"UPDATE t_user SET name = 'changed' WHERE user_id = {first}")
+        run(connection, f"INSERT INTO mine VALUES ({first}, 'more')")
+        run(connection, f"UPDATE t_user SET name = 'changed' WHERE user_id = {second}")
+        run(connection, end)
+        kept = end == "COMMIT"
+        assert run(connection, names) == ([("changed",)] * 2 if kept else before)
+        assert run(connection, f"SELECT word FROM mine WHERE id = {first}") == ([("more",)] if kept else [])
 
 
 def test_nobody_else_sees_it(connection: pymysql.Connection[Any], target: Target) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dbmesh.backend.connection import Product
 from dbmesh.engine.warnings import ShardWarning, in_order_of_rows, of_constants, without_repetitions
 
 
@@ -73,7 +74,7 @@ def test_warnings_of_several_shards_come_in_the_order_of_the_rows() -> None:
     texts = ["no default", "cut at row 2", "also here", "cut at row 4", "no default for y", "cut at row 1"]
     numbers = [1364, 1265, 1062, 1265, 1364, 1265]
     warnings = [ShardWarning("Warning", number, text) for number, text in zip(numbers, texts, strict=True)]
-    assert [one.message for one in in_order_of_rows(warnings)] == [
+    assert [one.message for one in in_order_of_rows(warnings, Product.MARIADB)] == [
         "no default",
         "no default for y",
         "cut at row 1",
@@ -81,3 +82,7 @@ def test_warnings_of_several_shards_come_in_the_order_of_the_rows() -> None:
         "also here",
         "cut at row 4",
     ]
+    first, second, third = [one.message for one in in_order_of_rows(warnings, Product.MYSQL)][:3]
+    assert (first, second, third) == ("cut at row 1", "no default", "no default for y"), (
+        "told as it writes row 1"
+    )

@@ -51,7 +51,14 @@ async def test_what_one_server_says_against_the_statement_is_told() -> None:
     assert world.lent == 0
 
 
-async def test_a_server_without_the_limit_is_not_asked() -> None:
-    world = _world(b"")
+async def test_a_server_without_the_limit_is_given_a_moment() -> None:
+    world = SessionWorld()
     world.server_version = "9.1.0"
-    assert await _flags(world) == 16384
+    late = canned.failure(3024, "maximum statement execution time exceeded")
+    answers = iter([late, canned.result_set([TOLD], [])])
+    own = OWN.removesuffix(" LIMIT ROWS EXAMINED 0")
+    ordinary = canned.result_set([SEEN], [[b"1"]])
+    world.reply = lambda name, payload: next(answers, ordinary) if own.encode() in payload else ordinary
+    flags = [await _flags(world) for _ in range(2)]
+    texts = [text for _, text in world.statements()]
+    assert flags == [8, 8], texts
