@@ -23,6 +23,13 @@ class Product(Enum):
     """A data source whose answers dbmesh makes itself, as MySQL's."""
 
 
+def product_of(server_version: str) -> Product:
+    """What a server is that greets with this version."""
+    if not server_version:
+        return Product.OTHER
+    return Product.MARIADB if "mariadb" in server_version.lower() else Product.MYSQL
+
+
 class Flavour(NamedTuple):
     """What a client's capabilities change in a server's answers; connections are pooled by it.
 

@@ -15,7 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from dbmesh.backend.connection import Flavour, Home, Product, Receiver
+from dbmesh.backend.connection import Flavour, Home, Receiver, product_of
 from dbmesh.backend.state import SessionState, transition
 from dbmesh.backend.tls import TlsChannel
 from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ProtocolError, ShardError
@@ -89,7 +89,7 @@ class MySQLConnection(asyncio.Protocol):
         server_version: str = "",
     ) -> None:
         self.server_version = server_version
-        self.product = Product.MARIADB if "MariaDB" in server_version else Product.MYSQL
+        self.product = product_of(server_version)
         self.data_source = data_source
         self.schema = schema
         self.flavour = flavour

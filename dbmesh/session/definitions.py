@@ -86,7 +86,11 @@ async def corrected(
     told, cache, empty = None, database.definitions, bound.own.empty
     if cache.get(plan, empty=empty) is None:
         connection = lanes[0].connection
-        if not plan.reads_only or not isinstance(connection, MySQLConnection):
+        if (
+            not plan.reads_only
+            or not isinstance(connection, MySQLConnection)
+            or connection.product is Product.OTHER
+        ):
             return sink
         asking = _Asking(connection)
         session.announce(asking)
