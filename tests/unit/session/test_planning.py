@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from dbmesh.backend.connection import Product
 from dbmesh.errors import PARSE_ERROR, TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_TABLE, MeshError
 from dbmesh.planner.elsewhere import InAnotherDatabase
 from dbmesh.session.planning import RELOAD_INTERVAL, count_parameters, look_up, stale
@@ -93,13 +94,20 @@ def test_a_statement_that_writes_two_databases_at_once_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
-    [("SELECT * FROM archive.t", UNKNOWN_TABLE), ("CREATE TABLE archive.t (a INT)", UNKNOWN_DATABASE)],
+    ("text", "product", "kind"),
+    [
+        ("SELECT * FROM archive.t", Product.MARIADB, UNKNOWN_TABLE),
+        ("SELECT * FROM archive.t", Product.MYSQL, UNKNOWN_DATABASE),
+        ("CREATE TABLE archive.t (a INT)", Product.MARIADB, UNKNOWN_DATABASE),
+    ],
 )
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_database_one_may_not_use_is_as_good_as_none(text: str, kind: object, exists: bool) -> None:
+def test_a_database_one_may_not_use_is_as_good_as_none(
+    text: str, product: Product, kind: object, exists: bool
+) -> None:
     shop, archive = _database(InAnotherDatabase("archive", "t", "shop")), _database(name="archive")
     session = _session(shop, archive, allowed=("shop",)) if exists else _session(shop)
+    session.mesh.product = product
     with pytest.raises(MeshError) as found:
         look_up(session, text)
     assert found.value.kind is kind
