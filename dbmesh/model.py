@@ -88,16 +88,17 @@ class ColumnSchema:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """A logic table's columns in order, its primary key, and its unique keys (each a tuple of column names). `guarded`: it
-    has triggers, or foreign keys point to it. `definition`: the query of a view as the server tells it, None for a table;
-    a view that has become invalid has no columns."""
+    """A logic table's columns in order, its primary key, its other unique keys and its other indexes (each a tuple of column
+    names). `guarded`: it has triggers, or foreign keys point to it; `foreign_keys` are the names of its own. `definition`:
+    the query of a view as the server tells it, None for a table; a view that has become invalid has no columns."""
 
     name: str
     columns: tuple[ColumnSchema, ...]
     primary_key: tuple[str, ...] = ()
     unique_keys: tuple[tuple[str, ...], ...] = ()
-    indexes: tuple[tuple[str, ...], ...] = ()
+    indexes: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     guarded: bool = False
+    foreign_keys: tuple[str, ...] = field(default=(), repr=False)
     definition: str | None = None
 
     def column(self, name: str) -> ColumnSchema | None:

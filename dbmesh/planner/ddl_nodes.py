@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from dbmesh.model import DataNode
 from dbmesh.planner.context import PlanContext
-from dbmesh.planner.ddl_places import DdlTable, foreign_name, symbol_name
+from dbmesh.planner.ddl_places import DdlTable, foreign_name, is_check, plain_symbol, symbol_name
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.plan import Answer, CountMerge, Names, Relay, Verb
@@ -55,10 +55,23 @@ def plan_everywhere(
     """The statement once per node, with the actual names of the table, its foreign tables, its constraints, the table
     it is to be like, and what it is renamed to. `edits` are those made already."""
     edits = edits or context.edits()
-    for index, name in enumerate((place, *references, *symbols, *([] if renamed is None else [renamed[0]]))):
+    kinds = {context.rule_set.data_sources[node.data_source].kind for node in table.nodes}
+    checks = [
+        symbol
+        for symbol in symbols
+        if table.crowded and kinds == {"mysql"} and is_check(context, table, symbol)
+    ]
+    names = (place, *references, *symbols, *([] if renamed is None else [renamed[0]]))
+    for index, name in enumerate(names):
         quoted = context.statement.readable[name.end - 1] == "`"
-        edits.replace(name.start, name.end, TableName(index, quoted))
+        segments: tuple[str | TableName, ...] = (TableName(index, quoted),)
+        if name in checks:
+            # MariaDB's names of checks are unique per table alone.
+            plain = TableName(len(names) + checks.index(name), quoted)
+            segments = ("/*!80000 ", *segments, " *//*M! ", plain, " */")
+        edits.replace(name.start, name.end, *segments)
     template = edits.build()
+    plain_names = [plain_symbol(table, symbol) for symbol in checks]
     shots: list[TextShot] = []
     for number, node in enumerate(table.nodes):
         foreign = [
@@ -67,7 +80,9 @@ def plan_everywhere(
         ]
         own = [symbol_name(table, number, symbol) for symbol in symbols]
         following = [] if renamed is None else [renamed[1][number].table]
-        shots.append(TextShot(node.data_source, template.frame((node.table, *foreign, *own, *following))))
+        shots.append(
+            TextShot(node.data_source, template.frame((node.table, *foreign, *own, *following, *plain_names)))
+        )
     return plan_shots(context, table, shots)
 
 

@@ -99,18 +99,34 @@ def foreign_name(context: PlanContext, table: DdlTable, number: int, place: Name
     )
 
 
+def is_check(context: PlanContext, table: DdlTable, symbol: NamePlace) -> bool:
+    """Whether a constraint's name is that of a CHECK, as far as is known: of no foreign key that servers have."""
+    schema = context.catalog.table(table.name)
+    foreign = () if schema is None else map(str.lower, schema.foreign_keys)
+    own = {symbol.name.lower(), symbol_name(table, 0, symbol).lower()}
+    return symbol.may_be_check and own.isdisjoint(foreign)
+
+
 def symbol_name(table: DdlTable, number: int, place: NamePlace) -> str:
-    """A constraint's name on node `number`: names of foreign keys and checks are unique per schema, so nodes that
+    """A constraint's name on node `number`: names of foreign keys are unique per schema, and MySQL's checks, so nodes that
     share one add the actual table's name. A name taken from SHOW CREATE TABLE has it already."""
     if not table.crowded:
         return place.name
+    name = f"{plain_symbol(table, place)}_{table.nodes[number].table}"
+    if len(name) <= MOST_NAME:
+        return name
+    if place.may_be_check:
+        # MariaDB needs no other, and MySQL will say what is wrong.
+        return plain_symbol(table, place)
+    raise not_supported(
+        f"the constraint name '{place.name}' (with the actual table's name it is too long)",
+        "choose a shorter name",
+    )
+
+
+def plain_symbol(table: DdlTable, place: NamePlace) -> str:
+    """A constraint's name without what `symbol_name` adds."""
     name = place.name
     for node in table.nodes:
         name = name.removesuffix(f"_{node.table}")
-    name = f"{name}_{table.nodes[number].table}"
-    if len(name) > MOST_NAME:
-        raise not_supported(
-            f"the constraint name '{place.name}' (with the actual table's name it is too long)",
-            "choose a shorter name",
-        )
     return name

@@ -6,19 +6,21 @@ many data nodes must keep everything the client wrote. Knows no rules.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbmesh.planner.lexemes import Kind, LexemeReader
 
 
 @dataclass(frozen=True, slots=True)
 class NamePlace:
-    """A name in a statement's text and the half-open range it fills, its qualifier included."""
+    """A name in a statement's text and the half-open range it fills, its qualifier included. `may_be_check`: it names a
+    constraint that may be a CHECK."""
 
     name: str
     start: int
     end: int
     database: str | None = None
+    may_be_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,9 @@ class _Notes:
             self.references.append(read_place(reader))
             return True
         if reader.looks_at("CONSTRAINT") and reader.peek(2).word in ("FOREIGN", "CHECK", "REFERENCES"):
+            check = reader.peek(2).word == "CHECK"
             reader.take()
-            self.symbols.append(read_place(reader))
+            self.symbols.append(replace(read_place(reader), may_be_check=check))
             return True
         return False
 
@@ -185,8 +188,9 @@ def read_alter_table(reader: LexemeReader) -> AlterTable:
             continue
         if depth == 0 and reader.looks_at("EXCHANGE", "PARTITION"):
             exchanges = True
-        if depth == 0 and _accept_symbol_change(reader):
-            notes.symbols.append(read_place(reader))
+        changed = _accept_symbol_change(reader) if depth == 0 else None
+        if changed is not None:
+            notes.symbols.append(replace(read_place(reader), may_be_check=changed != "FOREIGN"))
         elif depth == 0 and reader.looks_at("RENAME"):
             renamed = _read_rename(reader, gone) or renamed
         elif depth == 0 and reader.accept("CHANGE"):
@@ -200,8 +204,8 @@ def read_alter_table(reader: LexemeReader) -> AlterTable:
     return AlterTable(table, tuple(notes.references), tuple(notes.symbols), tuple(gone), renamed, exchanges)
 
 
-def _accept_symbol_change(reader: LexemeReader) -> bool:
-    """Move to the symbol of DROP FOREIGN KEY, DROP CHECK, DROP CONSTRAINT, ALTER CHECK, ALTER CONSTRAINT."""
+def _accept_symbol_change(reader: LexemeReader) -> str | None:
+    """Move to the symbol of DROP FOREIGN KEY, DROP CHECK, DROP CONSTRAINT, ALTER CHECK, ALTER CONSTRAINT: which of them."""
     for words in (
         ("DROP", "FOREIGN", "KEY"),
         ("DROP", "CHECK"),
@@ -211,8 +215,8 @@ def _accept_symbol_change(reader: LexemeReader) -> bool:
     ):
         if reader.accept(*words):
             reader.accept("IF", "EXISTS")
-            return True
-    return False
+            return words[1]
+    return None
 
 
 def _read_rename(reader: LexemeReader, gone: list[str]) -> NamePlace | None:

@@ -19,12 +19,16 @@ pytestmark = pytest.mark.integration
 async def test_columns_and_keys_are_those_of_the_server(mariadb_server: ServerFactory) -> None:
     (server,) = mariadb_server("catalog")
     server.execute("CREATE DATABASE IF NOT EXISTS catalog_test")
-    server.execute("DROP TABLE IF EXISTS catalog_test.t")
+    server.execute("DROP TABLE IF EXISTS catalog_test.child, catalog_test.t")
     server.execute(
         "CREATE TABLE catalog_test.t (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, e ENUM('a','b') NOT NULL, "
         "d DECIMAL(10,2) DEFAULT 1, x VARBINARY(5), n VARCHAR(9) COLLATE utf8mb4_bin, UNIQUE KEY u (n, e))",
         "CREATE OR REPLACE TABLE catalog_test.clocks (a DATETIME DEFAULT NOW(), b TIMESTAMP NULL ON UPDATE NOW(), "
         "c DATE DEFAULT (CURDATE()), d DATETIME DEFAULT '2024-01-01', e INT DEFAULT (UNIX_TIMESTAMP()), f DATETIME)",
+    )
+    server.execute(
+        "CREATE OR REPLACE TABLE catalog_test.child (n VARCHAR(9) COLLATE utf8mb4_bin, KEY k (n), CONSTRAINT f FOREIGN KEY (n) "
+        "REFERENCES catalog_test.t (n))"
     )
     config = replace(
         DataSourceConfig(
@@ -46,6 +50,8 @@ async def test_columns_and_keys_are_those_of_the_server(mariadb_server: ServerFa
     ]
     assert table.primary_key == ("id",)
     assert table.unique_keys == (("n", "e"),)
+    assert (table.guarded, tables["clocks"].guarded) == (True, False)
+    assert (tables["child"].indexes, tables["child"].foreign_keys) == ((("n",),), ("f",))
     assert table.columns[0].auto_increment
     assert table.columns[2].has_default
     assert table.columns[4].collation == "utf8mb4_bin"
