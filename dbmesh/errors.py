@@ -124,6 +124,7 @@ UNKNOWN_STATEMENT = _client(
 NOT_IN_PREPARED = _client(
     "NOT_IN_PREPARED", 1295, "HY000", "This command is not supported in the prepared statement protocol yet"
 )
+CURSOR_INTO = _client("CURSOR_INTO", 1323, "42000", "Cursor SELECT must not have INTO")
 NO_CURSOR = _client("NO_CURSOR", 1421, "HY000", "The statement ({id}) has no open cursor.")
 TOO_MANY_STATEMENTS = _client(
     "TOO_MANY_STATEMENTS", 1461, "42000", "Can't create more than {limit} prepared statements in one session"

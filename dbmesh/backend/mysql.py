@@ -16,13 +16,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from dbmesh.backend.connection import Flavour, Home, Receiver, product_of
+from dbmesh.backend.receivers import HeaderReceiver, OkReceiver, shard_error
 from dbmesh.backend.state import SessionState, transition
 from dbmesh.backend.tls import TlsChannel
 from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ProtocolError, ShardError
 from dbmesh.wire.blocks import parse_header, parse_prepare_answer
 from dbmesh.wire.constants import Capability, Command, ResponseKind, Status
 from dbmesh.wire.framing import frame
-from dbmesh.wire.packets import ColumnDefinition, ErrPacket, OkPacket, PrepareOk
+from dbmesh.wire.packets import ColumnDefinition, OkPacket, PrepareOk
 from dbmesh.wire.response import ANSWER_END, NEED_DATA, QUERY, Progress, ResponseReader
 
 _ResultT = TypeVar("_ResultT")
@@ -174,7 +175,7 @@ class MySQLConnection(asyncio.Protocol):
             return known
         if known is not None:
             self._close_prepared(self.prepared.pop(sql))
-        receiver = _PrepareReceiver()
+        receiver = HeaderReceiver()
         self._start_raw(
             ResponseKind.PREPARE, frame(Command.STMT_PREPARE.to_bytes(1, "little") + sql, 0), receiver
         )
@@ -211,6 +212,14 @@ class MySQLConnection(asyncio.Protocol):
                 raise
         self.state = state
 
+    async def field_list(self, table: bytes, wildcard: bytes) -> bytes:
+        """COM_FIELD_LIST: the definitions of a table's columns with their defaults, as a block. Raises ShardError or
+        MeshError."""
+        receiver = HeaderReceiver()
+        payload = Command.FIELD_LIST.to_bytes(1, "little") + table + b"\0" + wildcard
+        self._start_raw(ResponseKind.FIELD_LIST, frame(payload, 0), receiver)
+        return await self._awaited(receiver.future)
+
     async def use_schema(self, schema: str) -> None:
         """Make another schema of the server the current one. Raises ShardError or MeshError."""
         await self.simple(Command.INIT_DB.to_bytes(1, "little") + schema.encode("utf-8", "surrogateescape"))
@@ -218,7 +227,7 @@ class MySQLConnection(asyncio.Protocol):
 
     async def simple(self, payload: bytes) -> OkPacket:
         """Send a command answered by one OK. Raises ShardError or MeshError."""
-        receiver = _OkReceiver()
+        receiver = OkReceiver()
         self._command(ResponseKind.QUERY, payload, receiver)
         return await self._awaited(receiver.future)
 
@@ -452,48 +461,3 @@ class MySQLConnection(asyncio.Protocol):
 
     def _lost_error(self, reason: str) -> MeshError:
         return MeshError(DATA_SOURCE_LOST, data_source=self.data_source, reason=reason)
-
-
-class _OkReceiver:
-    """Awaits one OK."""
-
-    def __init__(self) -> None:
-        self.future: asyncio.Future[OkPacket] = asyncio.get_running_loop().create_future()
-
-    def columns(self, columns: object) -> None:
-        """Rows were not expected and are dropped."""
-
-    def rows(self, rows: list[bytes]) -> None:
-        """See `columns`."""
-
-    def done(self, ok: OkPacket, *, more: bool) -> None:
-        if not more and not self.future.done():
-            self.future.set_result(ok)
-
-    def failed(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class _PrepareReceiver:
-    """Awaits the whole answer of COM_STMT_PREPARE as one header block."""
-
-    def __init__(self) -> None:
-        self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-    def advance(self, reader: ResponseReader, progress: Progress) -> None:
-        if progress is not ANSWER_END or self.future.done():
-            return
-        if reader.failed:
-            self.future.set_exception(shard_error(reader.error()))
-        else:
-            self.future.set_result(reader.header)
-
-    def failed(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-def shard_error(packet: ErrPacket) -> ShardError:
-    """A server's ERR packet as an exception."""
-    return ShardError(packet.number, packet.sqlstate, packet.message.decode("utf-8", "surrogateescape"))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.describe import describe
-from dbmesh.errors import ShardError
+from dbmesh.errors import UNKNOWN_TABLE, MeshError, ShardError
+from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.plan import Federation, ShardPlan
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_error
@@ -22,7 +23,15 @@ from dbmesh.wire.packets import ColumnDefinition
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
+_LOOKED_FOR_LATER = frozenset(("ALTER", "DROP", "RENAME", "TRUNCATE"))
+
 Definitions = tuple[list[ColumnDefinition], list[ColumnDefinition]]
+
+
+def is_found_out_later(error: MeshError, text: str) -> bool:
+    """Whether PREPARE does not mind: of statements that define tables, servers look for these when they run them."""
+    first = split_lexemes(text)[:1]
+    return error.kind is UNKNOWN_TABLE and bool(first) and first[0].word in _LOOKED_FOR_LATER
 
 
 async def describe_plan(

@@ -207,7 +207,9 @@ async def run(
     told: list[ShardWarning] = []
     if plan.implicit_commit:
         told = await session.end_transaction(commit=True)
+    further = Status.MORE_RESULTS_EXISTS.value if more else 0
     sink.use_names(bound.names)
+    sink.use_status(session.status | further)
     if session.mesh.shows_statements:
         log_shots(session, bound)
     own = session.autocommit and not session.transaction.open
@@ -225,7 +227,7 @@ async def run(
         outcome = await _merged_or_federated(session, database, plan, bound, sink, way=way)
     outcome.warnings += told
     _remember(session, plan, bound, outcome)
-    status = session.status | (Status.MORE_RESULTS_EXISTS.value if more else 0)
+    status = session.status | further
     warnings = min(count_of(session.warnings), 65535)
     if outcome.row_count is not None:
         sink.end_rows(status, warnings)

@@ -64,7 +64,7 @@ from dbmesh.planner.session_plan import (
 from dbmesh.planner.template import quote_name
 from dbmesh.session import execution, routines
 from dbmesh.session.connections import Loan
-from dbmesh.session.describing import describe_plan
+from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
 from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
@@ -241,10 +241,15 @@ async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSi
     sql = text.encode("utf-8", "surrogateescape")
     # A name that cannot be given to the new statement has lost the old one too.
     session.text_statements.pop(statement.name.lower(), None)
-    database, plan, literals = look_up(session, text)
     count = count_parameters(session, text)
-    if not answers(plan):
-        await describe_plan(session, database, plan, literals, count)
+    try:
+        database, plan, literals = look_up(session, text)
+    except MeshError as error:
+        if not is_found_out_later(error, text):
+            raise
+    else:
+        if not answers(plan):
+            await describe_plan(session, database, plan, literals, count)
     session.text_statements[statement.name.lower()] = PreparedStatement(0, sql, text, count)
     session.warnings = []
     _ok(session, sink, more, info=b"Statement prepared")

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbmesh.backend.mysql import MySQLConnection, shard_error
+from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.backend.receivers import shard_error
 from dbmesh.engine.warnings import CountedWarnings, fetch_warnings
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import Names

@@ -141,6 +141,7 @@ class ResultSink:
         self._capabilities = capabilities
         self._names = names
         self._sequence = sequence
+        self._status = 0
         self._binary = binary
         self._held: list[bytes] = []
         self._held_size = 0
@@ -157,12 +158,16 @@ class ResultSink:
         """Whether text rows leave as binary ones."""
         return self._binary
 
+    def use_status(self, status: int) -> None:
+        """What the packet behind the definitions of the next result says; libmariadb looks there for further results."""
+        self._status = status
+
     def pass_binary(self) -> None:
         """The rows of the next result are binary already."""
         self._binary = False
 
-    def columns(self, columns: Sequence[ColumnDefinition], status: int = 0) -> None:
-        """Column count, definitions, and EOF where the client wants one; `status` is what that one says."""
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """Column count, definitions, and EOF where the client wants one."""
         self._definitions = tuple(columns)
         self._encode = binary_rows_encoder(self._definitions) if self._binary else None
         packets = [pack_lenenc_int(len(self._definitions))]
@@ -176,7 +181,7 @@ class ResultSink:
             for column in self._definitions
         ]
         if not (self._capabilities & _DEPRECATE_EOF or self._rows_are_fetched):
-            packets.append(make_eof(EofPacket(status, 0)))
+            packets.append(make_eof(EofPacket(self._status, 0)))
         self._hold(self._framed(packets))
 
     def mark(self) -> Mark:
@@ -227,6 +232,7 @@ class ResultSink:
         self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[str | None]], status: int
     ) -> None:
         """A whole small result set of text values."""
+        self.use_status(status)
         self.columns(columns)
         encoded = [
             encode_text_row(

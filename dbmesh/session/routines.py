@@ -188,7 +188,8 @@ def _write(session: Session, results: Sequence[_Result], sink: ResultSink, more:
         last = number == len(results) - 1
         status = session.status | (more if last else following) | ok.status & _OUT_PARAMETERS
         if columns:
-            sink.columns(columns, status)
+            sink.use_status(status)
+            sink.columns(columns)
             sink.rows(rows)
             sink.end_rows(status, ok.warnings)
         else:

@@ -35,7 +35,7 @@ from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.numbering import numbering, numbers_zero
-from dbmesh.session.prepared import Cursor, PreparedStatement
+from dbmesh.session.prepared import Cursor, PreparedStatement, Statements
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.result_sink import ResultSink
@@ -94,7 +94,6 @@ class Session:
         "lexer_flags",
         "mesh",
         "multi_statements",
-        "next_statement_id",
         "now",
         "pins",
         "relay",
@@ -163,9 +162,8 @@ class Session:
         self.broken_transaction: str | None = None
         self.temporary: TemporaryTables | None = None
         self.pins: dict[str, tuple[Connection, PinReason]] = {}
-        self.statements: dict[int, PreparedStatement] = {}
+        self.statements = Statements()
         self.text_statements: dict[str, PreparedStatement] = {}
-        self.next_statement_id = 1
         self.last_insert_id = 0
         self.found_rows = 0
         self.row_count = -1

@@ -16,14 +16,20 @@ _JSON_COLUMN: Final = re.compile(
     rf"(?:\bDEFAULT\s+(?:{_STRING}|\S+)|\bNULL|\bERROR)\s+ON\s+(?:EMPTY|ERROR)\b|\bEXISTS(?=\s+PATH\b)",
     re.IGNORECASE,
 )
+_MATCH: Final = re.compile(r"\bMATCH(\s*)\(([^()]*)\)(\s*)AGAINST(\s*\()", re.IGNORECASE)
+_SEARCH_MODE: Final = re.compile(
+    r"\bIN\s+NATURAL\s+LANGUAGE\s+MODE\b|\bIN\s+BOOLEAN\s+MODE\b|\bWITH\s+QUERY\s+EXPANSION\b", re.IGNORECASE
+)
 _NESTED: Final = re.compile(rf"\bNESTED\s+(?:PATH\s+)?{_STRING}\s*COLUMNS\s*\(", re.IGNORECASE)
 
 
 def readable(text: str) -> str:
-    """The text with `{d '…'}` as its string, and the columns of JSON_TABLE without what happens to missing values and
-    without nesting."""
+    """The text with `{d '…'}` as its string, MATCH … AGAINST of anything but a string as a comparison of the same columns,
+    and the columns of JSON_TABLE without what happens to missing values and without nesting."""
     if "{" in text:
         text = _ESCAPE.sub(_string_alone, text)
+    if _MATCH.search(text):
+        text = _SEARCH_MODE.sub(_blank, _MATCH.sub(r"FIELD\1(\2)\3<      \4", text))
     position = 0
     while (found := _JSON_TABLE.search(text, position)) is not None:
         end = _closing(text, found.end())

@@ -14,7 +14,6 @@ from dbmesh.errors import (
     MALFORMED_PACKET,
     NOT_IN_PREPARED,
     ROLLED_BACK_BY_SERVER,
-    UNKNOWN_STATEMENT,
     MeshError,
     ShardError,
     not_supported,
@@ -42,10 +41,7 @@ _UNDO = "dbmesh_bulk"
 
 def stmt_bulk_execute(session: Session, payload: bytes, sequence: int) -> Work | None:
     """See MariaDB's knowledge base, COM_STMT_BULK_EXECUTE."""
-    statement_id = parse_statement_id(payload)
-    prepared = session.statements.get(statement_id)
-    if prepared is None:
-        raise MeshError(UNKNOWN_STATEMENT, id=statement_id, command="mysqld_stmt_bulk_execute")
+    prepared = session.statements.find(parse_statement_id(payload), "mysqld_stmt_bulk_execute")
     session.command_text = prepared.sql
     if session.mesh.shows_statements:
         log_command(session)
@@ -147,11 +143,11 @@ class _OneAnswer(ResultSink):
         self._has_columns = False
         self._oks: list[OkPacket] = []
 
-    def columns(self, columns: Sequence[ColumnDefinition], status: int = 0) -> None:
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         """See `ResultSink`."""
         if not self._has_columns:
             self._has_columns = True
-            super().columns(columns, status)
+            super().columns(columns)
 
     def end_rows(self, status: int, warnings: int) -> None:
         """See `ResultSink`: others may follow."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.prepared import BinaryExecution
-from dbmesh.errors import INTERNAL, PACKET_TOO_LARGE, UNKNOWN_STATEMENT, MeshError, ShardError
+from dbmesh.errors import CURSOR_INTO, INTERNAL, PACKET_TOO_LARGE, MeshError, ShardError
 from dbmesh.planner.plan import (
     BoundStatement,
     Call,
@@ -29,7 +29,7 @@ from dbmesh.planner.plan import (
     RowMerge,
     ShardPlan,
 )
-from dbmesh.planner.session_plan import CallProcedure, LocalRows
+from dbmesh.planner.session_plan import CallProcedure, LocalRows, SelectInto
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local, routines
 from dbmesh.session.connections import Loan
@@ -57,7 +57,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     statement_id = parse_statement_id(payload)
     prepared = session.statements.get(statement_id)
     if prepared is None:
-        raise MeshError(UNKNOWN_STATEMENT, id=statement_id, command="mysqld_stmt_execute")
+        prepared = session.statements.find(statement_id, "mysqld_stmt_execute")
     session.command_text = prepared.sql
     if session.mesh.shows_statements:
         log_command(session)
@@ -89,6 +89,8 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
             _, plan, _ = look_up(session, with_values(session, prepared.text, execute.values))
             if not local.answers(plan):
                 raise MeshError(INTERNAL, reason="a parameter changed the kind of a statement")
+        if isinstance(plan, SelectInto) and execute.cursor_flags & _READ_ONLY:
+            raise MeshError(CURSOR_INTO)
         opens_cursor = isinstance(plan, LocalRows) and execute.cursor_flags & _READ_ONLY != 0
         return local.answer(session, plan, _sink(session, prepared if opens_cursor else None, sequence))
     opens_cursor = _opens_cursor(execute, plan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbmesh.errors import NO_CURSOR, UNKNOWN_STATEMENT, MeshError
+from dbmesh.errors import NO_CURSOR, MeshError
 from dbmesh.session.prepared import HeldRows, PreparedStatement
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.wire.commands import make_fetch, parse_fetch
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def stmt_fetch(session: Session, payload: bytes, sequence: int) -> Work | None:
     """See the manual, COM_STMT_FETCH."""
     statement_id, rows = parse_fetch(payload)
-    prepared = session.statements.get(statement_id)
-    if prepared is None:
-        raise MeshError(UNKNOWN_STATEMENT, id=statement_id, command="mysqld_stmt_fetch")
+    prepared = session.statements.find(statement_id, "mysqld_stmt_fetch")
     cursor = prepared.cursor
     if isinstance(cursor, HeldRows):
         _send(session, prepared, cursor, rows, session.sink(sequence=sequence))

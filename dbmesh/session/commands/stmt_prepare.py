@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.session import local
-from dbmesh.session.describing import describe_plan
+from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.planning import count_parameters, look_up
-from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import text_column
 from dbmesh.wire.blocks import make_prepare_answer
 from dbmesh.wire.constants import Capability
-from dbmesh.wire.packets import PrepareOk
+from dbmesh.wire.packets import ColumnDefinition, PrepareOk
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session, Work
@@ -28,24 +27,28 @@ def stmt_prepare(session: Session, payload: bytes, sequence: int) -> Work | None
     if len(session.statements) >= MAX_STATEMENTS:
         raise MeshError(TOO_MANY_STATEMENTS, limit=MAX_STATEMENTS)
     session.command_text = payload[1:]
+    session.statements.last = 0
     return _prepare(session, payload[1:])
 
 
 async def _prepare(session: Session, sql: bytes) -> None:
     text = sql.decode("utf-8", "surrogateescape")
-    database, plan, literals = look_up(session, text)
     count = count_parameters(session, text)
-    if local.answers(plan):
-        parameters = [text_column("?")] * count
-        columns = local.local_columns(plan) if isinstance(plan, LocalRows) else []
+    parameters, columns = [text_column("?")] * count, list[ColumnDefinition]()
+    try:
+        database, plan, literals = look_up(session, text)
+    except MeshError as error:
+        if not is_found_out_later(error, text):
+            raise
     else:
-        parameters, columns = await describe_plan(session, database, plan, literals, count)
-    statement_id = session.next_statement_id
-    session.next_statement_id = statement_id % 0xFFFFFFFE + 1
-    session.statements[statement_id] = PreparedStatement(statement_id, sql, text, count)
+        if isinstance(plan, LocalRows):
+            columns = local.local_columns(plan)
+        elif not local.answers(plan):
+            parameters, columns = await describe_plan(session, database, plan, literals, count)
+    prepared = session.statements.add(sql, text, count)
     session.client.write(
         make_prepare_answer(
-            PrepareOk(statement_id, len(columns), len(parameters), 0),
+            PrepareOk(prepared.statement_id, len(columns), len(parameters), 0),
             parameters,
             columns,
             deprecate_eof=bool(session.capabilities & Capability.DEPRECATE_EOF),

@@ -98,6 +98,28 @@ def test_field_list_names_the_columns(raw: RawClient) -> None:
     assert isinstance(raw.ping(), Ok)
 
 
+def _fields(client: RawClient, table: bytes, wildcard: bytes) -> list[list[bytes | None]]:
+    """Names and default of each column COM_FIELD_LIST tells."""
+    client.command(COM_FIELD_LIST, table + b"\x00" + wildcard)
+    found = []
+    while (packet := client.receive())[0] != 0xFE:
+        assert packet[0] != 0xFF, packet
+        names = read_strings(packet, 6)
+        position = sum(1 + len(name or b"") for name in names) + 13
+        found.append([names[2], names[4], *read_strings(packet[position:], 1)])
+    return found
+
+
+def test_field_list_knows_defaults_and_wildcards(raw: RawClient, shop: Shop) -> None:
+    assert _fields(raw, b"t_user", b"b%") == [[b"t_user", b"balance", b"0.00"], [b"t_user", b"born", None]]
+    assert _fields(raw, b"t_config", b"_ame")[0][1] == b"name"
+    raw.command(COM_INIT_DB, b"information_schema")
+    assert isinstance(raw.read_reply(), Ok)
+    assert [name for _, name, _ in _fields(raw, b"schemata", b"default_char%")] == [
+        b"DEFAULT_CHARACTER_SET_NAME"
+    ]
+
+
 def test_field_list_of_an_unknown_table_is_an_error(raw: RawClient) -> None:
     raw.command(COM_FIELD_LIST, b"nothing\x00")
     packet = raw.receive()
@@ -122,6 +144,18 @@ def test_multi_statements_answer_one_by_one(connect: Connect) -> None:
     assert isinstance(last, ResultSet)
     assert not last.status & MORE_RESULTS
     assert isinstance(client.ping(), Ok)
+
+
+def test_the_packet_behind_definitions_tells_of_further_results(connect: Connect) -> None:
+    client = connect(BASIC | MULTI_STATEMENTS)
+    client.command(COM_QUERY, b"SELECT COUNT(*) FROM t_order; SELECT 1")
+    for further in (MORE_RESULTS, 0):
+        assert client.receive() == b"\x01"
+        client.receive()
+        head, row, tail = client.receive(), client.receive(), client.receive()
+        assert (head[0], tail[0], len(row)) == (0xFE, 0xFE, row[0] + 1)
+        for packet in (head, tail):
+            assert struct.unpack_from("<H", packet, 3)[0] & MORE_RESULTS == further
 
 
 def test_an_error_ends_multi_statements(connect: Connect) -> None:
@@ -228,6 +262,36 @@ def test_many_statements_are_prepared_at_once(raw: RawClient) -> None:
         reply = raw.execute(statement_id, [5])
         assert isinstance(reply, ResultSet)
         assert len(reply.rows) == 1
+
+
+def test_the_statement_prepared_last_has_an_id_of_its_own(raw: RawClient, shop: Shop) -> None:
+    last = 0xFFFFFFFF
+    prepared = raw.prepare("SELECT order_id FROM t_order WHERE order_id = ?")
+    assert not isinstance(prepared, Failure)
+    if b"MariaDB" in raw.greeting or shop.meshed:
+        reply = raw.execute(last, [5])
+        assert isinstance(reply, ResultSet)
+        assert len(reply.rows) == 1
+    assert isinstance(raw.prepare("SELECT nope FROM t_order"), Failure)
+    assert isinstance(raw.execute(last, [5]), Failure)
+    assert isinstance(raw.execute(prepared[0], [5]), ResultSet)
+
+
+@pytest.mark.parametrize(
+    "statement", ["RENAME TABLE nope TO nopes", "DROP TABLE nope", "ALTER TABLE nope ADD a INT"]
+)
+def test_definitions_of_missing_tables_can_be_prepared(raw: RawClient, statement: str) -> None:
+    prepared = raw.prepare(statement)
+    assert not isinstance(prepared, Failure)
+    assert isinstance(raw.execute(prepared[0], []), Failure)
+
+
+def test_no_cursor_for_select_into(raw: RawClient) -> None:
+    prepared = raw.prepare("SELECT 1 INTO @a")
+    assert not isinstance(prepared, Failure)
+    reply = raw.execute(prepared[0], [], flags=1)
+    assert isinstance(reply, Failure)
+    assert isinstance(raw.execute(prepared[0], []), Ok)
 
 
 def test_a_cursor_is_fetched_in_pieces(raw: RawClient) -> None:

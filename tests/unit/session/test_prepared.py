@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dbmesh.session.prepared import PreparedStatement
+import pytest
+
+from dbmesh.errors import MeshError
+from dbmesh.session.prepared import LAST_PREPARED, PreparedStatement, Statements
 
 
 def test_statements_share_no_long_data() -> None:
@@ -10,3 +13,15 @@ def test_statements_share_no_long_data() -> None:
     first.long_data[0] = b"x"
     assert second.long_data == {}
     assert (second.parameter_types, second.long_data_too_large, second.cursor) == (b"", False, None)
+
+
+def test_the_last_one_has_an_id_of_its_own() -> None:
+    statements = Statements()
+    with pytest.raises(MeshError, match="4294967295"):
+        statements.find(LAST_PREPARED, "x")
+    first, second = statements.add(b"1", "1", 0), statements.add(b"2", "2", 0)
+    assert statements.find(LAST_PREPARED, "x") is second
+    assert statements.find(first.statement_id, "x") is first
+    del statements[second.statement_id]
+    with pytest.raises(MeshError):
+        statements.find(LAST_PREPARED, "x")

@@ -23,6 +23,8 @@ from dbmesh.sql.unread_forms import readable
             "SELECT 1 FROM JSON_TABLE('', '' COLUMNS (a INT        PATH '',                         b INT PATH '$' )) t",
         ),
         ("SELECT NULL ON EMPTY", "SELECT NULL ON EMPTY"),
+        ("MATCH (a, b) AGAINST (0 IN BOOLEAN MODE) > 1", "FIELD (a, b) <       (0                ) > 1"),
+        ("match(a)against(@x with query expansion)", "FIELD(a)<      (@x                     )"),
     ],
 )
 def test_what_stands_in_its_place(text: str, simpler: str) -> None:

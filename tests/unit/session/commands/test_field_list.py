@@ -1,4 +1,4 @@
-"""COM_FIELD_LIST: definitions with logic names, each with the default that is none, and no rows."""
+"""COM_FIELD_LIST: the data node's definitions and defaults under logic names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from dbmesh.wire.packets import make_column_definition, parse_err
+from dbmesh.wire.framing import frame
+from dbmesh.wire.packets import make_column_definition, make_end_of_rows, parse_err
 from tests.plugins import canned
 from tests.plugins.canned import MODERN, OLD
 from tests.plugins.scripted import column
@@ -19,14 +20,17 @@ LOGIC = [column("order_id", table="t_order"), column("user_id", table="t_order")
 @pytest.mark.parametrize("capabilities", [MODERN, OLD])
 async def test_columns_of_one_node_under_logic_names(capabilities: int) -> None:
     world = SessionWorld(capabilities)
-    world.reply = lambda name, payload: canned.result_set(SHARD, [], capabilities=capabilities)
+    told = [
+        make_column_definition(one) + default for one, default in zip(SHARD, (b"\xfb", b"\x017"), strict=True)
+    ]
+    told.append(make_end_of_rows(2, 0, capabilities))
+    answer = b"".join(frame(payload, place + 1) for place, payload in enumerate(told))
+    world.reply = lambda name, payload: answer
     *definitions, end = await world.command(b"\x04t_order\x00%")
-    expected = [make_column_definition(replace(one, schema=b"shop")) + b"\xfb" for one in LOGIC]
-    assert definitions == [(1, expected[0]), (2, expected[1])]
+    expected = [make_column_definition(replace(one, schema=b"shop")) for one in LOGIC]
+    assert definitions == [(1, expected[0] + b"\xfb"), (2, expected[1] + b"\x017")]
     assert (end[0], end[1][0]) == (3, 0xFE)
-    ((_, sql),) = world.statements()
-    assert "t_order_0" in sql
-    assert sql.endswith("LIMIT 0")
+    assert [payload for _, payload in world.sent if payload[:1] == b"\x04"] == [b"\x04t_order_0\0%"]
     assert world.lent == 0
 
 

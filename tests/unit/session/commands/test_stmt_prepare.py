@@ -93,7 +93,6 @@ async def test_statements_are_bounded() -> None:
     await world.command(STATEMENT)
     known = world.session.statements[1]
     world.session.statements.update(dict.fromkeys(range(2, MAX_STATEMENTS + 1), known))
-    world.session.next_statement_id = MAX_STATEMENTS + 1
     ((_, packet),) = await world.command(STATEMENT)
     assert parse_err(packet).number == 1461
     await world.command(b"\x19" + struct.pack("<I", 1))

@@ -10,14 +10,16 @@ import pytest
 
 from dbmesh.errors import UNKNOWN_STATEMENT, MeshError
 from dbmesh.session.commands.stmt_reset import stmt_reset
-from dbmesh.session.prepared import PreparedStatement
+from dbmesh.session.prepared import Statements
 
 
 def test_nothing_sent_ahead_survives() -> None:
     said: list[str] = []
-    prepared = PreparedStatement(1, b"SELECT ?", "SELECT ?", 1, long_data={0: b"x"}, long_data_too_large=True)
+    statements = Statements()
+    prepared = statements.add(b"SELECT ?", "SELECT ?", 1)
+    prepared.long_data, prepared.long_data_too_large = {0: b"x"}, True
     session: Any = SimpleNamespace(
-        statements={1: prepared},
+        statements=statements,
         close_cursor=lambda one: said.append(f"closed {one.statement_id}"),
         ok=lambda *, sequence: said.append("ok"),
         finish=lambda: said.append("finished"),
@@ -25,11 +27,11 @@ def test_nothing_sent_ahead_survives() -> None:
     assert stmt_reset(session, b"\x1a" + struct.pack("<I", 1), 1) is None
     assert said == ["closed 1", "ok", "finished"]
     assert (prepared.long_data, prepared.long_data_too_large) == ({}, False)
-    assert session.statements == {1: prepared}
+    assert statements == {1: prepared}
 
 
 def test_an_unknown_statement_is_an_error() -> None:
-    session: Any = SimpleNamespace(statements={})
+    session: Any = SimpleNamespace(statements=Statements())
     with pytest.raises(MeshError) as found:
         stmt_reset(session, b"\x1a" + struct.pack("<I", 1), 1)
     assert found.value.kind is UNKNOWN_STATEMENT
