@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import os
+import random
 import signal
 import ssl
 import time
@@ -24,8 +25,10 @@ from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.backend.pool import Pool
+from dbmesh.backend.replicas import Replicas
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.catalog import Cataloguing, load_tables
+from dbmesh.engine.replica_monitor import ReplicaMonitor
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.databases import read_databases
 from dbmesh.governance.declared_keys import read_declared
@@ -119,6 +122,7 @@ async def serve(
         tasks.start(_keep_house(listener, pools), "housekeeping")
         if store is not None and keeper is not None:
             tasks.start(follow(store, keeper), "rules of other processes")
+        assembly.watch(tasks)
         tasks.start(Recovery(mesh.coordinator).serve(), "recovery of transactions")
         # What was made by now lives until the end: the collector need never look at it again.
         gc.collect()
@@ -208,6 +212,7 @@ async def assemble(configuration: Configuration, pools: list[Pool], store: Store
         rule_sets = {name: await stored_rules(store, rule_set) for name, rule_set in rule_sets.items()}
     assembly = Assembly(configuration, pools, rule_sets)
     mesh = assembly.mesh
+    await assembly.look()
     try:
         await asyncio.gather(*(mesh.reload(database) for database in mesh.databases.values()))
     except AmbiguousTable as error:
@@ -228,6 +233,9 @@ class Assembly:
         self._loop = asyncio.get_running_loop()
         self._tables_known: dict[str, dict[str, Mapping[str, TableSchema]]] = {}
         self._keys: dict[Place, str] = {}
+        self._monitors: dict[str, list[ReplicaMonitor]] = {}
+        self._watching: dict[str, list[asyncio.Task[None]]] = {}
+        self._tasks: TaskOwner | None = None
         databases = {name.lower(): self._database(rule_set) for name, rule_set in rule_sets.items()}
         self.mesh = Mesh(configuration, databases, self._reload, self._loop.time(), os.urandom(8))
 
@@ -236,15 +244,44 @@ class Assembly:
         self._rule_sets[rule_set.database.lower()] = rule_set
         database = self._database(rule_set)
         self.mesh.add_database(database)
+        await self.look()
         await self.mesh.reload(database)
         self._plan_anew()
+        if self._tasks is not None:
+            self.watch(self._tasks)
+
+    async def look(self) -> None:
+        """Look once at replica groups nobody looks at yet: which server is the primary is known before it is asked
+        anything."""
+        monitors = [
+            monitor
+            for key, monitors in self._monitors.items()
+            if key not in self._watching
+            for monitor in monitors
+        ]
+        try:
+            await asyncio.gather(*(monitor.look() for monitor in monitors))
+        finally:
+            for monitor in monitors:
+                monitor.close()
+
+    def watch(self, tasks: TaskOwner) -> None:
+        """From now on look at replica groups again and again."""
+        self._tasks = tasks
+        for key, monitors in self._monitors.items():
+            if key not in self._watching:
+                self._watching[key] = [tasks.start(monitor.serve(), "replicas") for monitor in monitors]
 
     async def remove(self, database: Database) -> None:
         """Take a logic database out; its connections are closed."""
         del self._rule_sets[database.name.lower()]
         self.mesh.remove_database(database.name)
         self._plan_anew()
-        for pool in (*database.pools.values(), *database.merge_pools.values()):
+        del self._monitors[database.name.lower()]
+        for task in self._watching.pop(database.name.lower(), ()):
+            task.cancel()
+        reading = [pool for replicas in database.replicas.values() for pool in replicas.pools]
+        for pool in (*database.pools.values(), *database.merge_pools.values(), *reading):
             self._pools.remove(pool)
             await pool.close()
 
@@ -263,6 +300,12 @@ class Assembly:
         own = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
         merging = {name: _make_pool(config) for name, config in rule_set.data_sources.items()}
         self._pools.extend((*own.values(), *merging.values()))
+        replicas = {
+            name: Replicas(group, (own[name], merging[name]), _make_pool, random.random)
+            for name, group in rule_set.groups.items()
+        }
+        self._pools.extend(pool for group in replicas.values() for pool in group.pools)
+        self._monitors[rule_set.database.lower()] = [ReplicaMonitor(group) for group in replicas.values()]
         self._tables_known[rule_set.database.lower()] = {}
         nothing = Catalog({}, {})
         return Database(
@@ -274,6 +317,7 @@ class Assembly:
             {},
             self._loop.time(),
             merge_pools=MappingProxyType(merging),
+            replicas=MappingProxyType(replicas),
             connection_keys=MappingProxyType(
                 {
                     name: self._keys.setdefault(place, f"{rule_set.database}.{name}")
@@ -359,9 +403,11 @@ def _announced_version(pools: list[Pool]) -> str:
 
 def _make_pool(config: DataSourceConfig) -> Pool:
     async def open_connection(flavour: Flavour) -> Connection:
-        return await open_data_source(config, flavour)
+        # A pool may be moved to another server.
+        return await open_data_source(pool.config, flavour)
 
-    return Pool(config, open_connection)
+    pool = Pool(config, open_connection)
+    return pool
 
 
 async def open_data_source(config: DataSourceConfig, flavour: Flavour) -> Connection:

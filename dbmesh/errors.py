@@ -249,6 +249,20 @@ POOL_EXHAUSTED = _shard(
     "dbmesh: no connection to data source '{data_source}' became free within {seconds} s (pool of {size})",
     retryable=True,
 )
+NO_PRIMARY = _shard(
+    "NO_PRIMARY",
+    1105,
+    "08S01",
+    "dbmesh: data source '{group}' has no primary that takes writes: {reason}",
+    retryable=True,
+)
+NO_REPLICA = _shard(
+    "NO_REPLICA",
+    1105,
+    "08S01",
+    "dbmesh: data source '{group}' has no replica that can be read: {reason}",
+    retryable=True,
+)
 MERGE_LIMIT = _mesh(
     "MERGE_LIMIT",
     1104,
@@ -269,6 +283,9 @@ INTERNAL = _mesh("INTERNAL", 1105, "HY000", "dbmesh: internal error ({reason}); 
 ROLLED_BACK_BY_SERVER = frozenset({1020, 1206, 1213})
 """Errors after which InnoDB has rolled back the whole transaction: a row changed behind its snapshot (MariaDB's
 innodb_snapshot_isolation), lock table full, deadlock."""
+
+READ_ONLY = frozenset({1290, 1836})
+"""Errors of a server that has become read-only: nothing of the statement was done."""
 
 
 def not_supported(what: str, instead: str) -> MeshError:

@@ -63,8 +63,22 @@ class Receiver(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Is told how a server does by those who use it."""
+
+    def answered(self, seconds: float) -> None:
+        """The server began to answer after so long."""
+        ...
+
+    def lost(self, problem: str, now: float) -> None:
+        """The server did not answer, at this loop time."""
+        ...
+
+
 class Home(Protocol):
-    """Where a connection goes back to: its pool."""
+    """Where a connection goes back to: its pool. `observer` wants to know how its server does, if anybody."""
+
+    observer: Observer | None
 
     def release(self, connection: Connection, now: float) -> None:
         """Take the connection back; it is closed when its state is unknown."""

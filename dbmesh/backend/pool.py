@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dbmesh.backend.connection import Connection, Flavour, Product
+from dbmesh.backend.connection import Connection, Flavour, Observer, Product
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 
@@ -26,6 +26,8 @@ class Pool:
     `idle_timeout`; waiters are served in order of arrival and wait at most `connection_timeout` seconds.
     """
 
+    observer: Observer | None = None
+
     def __init__(
         self,
         config: DataSourceConfig,
@@ -35,6 +37,7 @@ class Pool:
         self._open = open_connection
         self._idle: defaultdict[Flavour, list[tuple[Connection, float]]] = defaultdict(list)
         self._lent: set[Connection] = set()
+        self._left_behind: set[Connection] = set()
         self._waiters: deque[_Waiter] = deque()
         self._total = 0
         self._several = asyncio.Lock()
@@ -115,7 +118,13 @@ class Pool:
         too_old = now - connection.opened_at > self.config.max_lifetime
         unknown = not connection.usable or connection.in_transaction or connection.interrupting
         moved = connection.relays and connection.schema != self.config.database
-        if self._closing or too_old or unknown or moved:
+        if (
+            self._closing
+            or too_old
+            or unknown
+            or moved
+            or (self._left_behind and connection in self._left_behind)
+        ):
             self.discard(connection)
             return
         waiter = self._next_waiter() if self._waiters else None
@@ -134,8 +143,20 @@ class Pool:
         if connection not in self._lent:
             return
         self._lent.discard(connection)
+        self._left_behind.discard(connection)
         connection.abort()
         self._give_room()
+
+    def move(self, config: DataSourceConfig) -> None:
+        """From now on connections are to another server. Idle ones are closed, lent ones when they come back: what they
+        run ends where it began."""
+        self.config = config
+        self._left_behind |= self._lent
+        for stack in self._idle.values():
+            for connection, _ in stack:
+                connection.abort()
+                self._give_room()
+            stack.clear()
 
     async def close_idle(self, now: float) -> None:
         """Say goodbye to connections idle beyond `idle_timeout`, keeping `min_pool_size`, and to idle ones whose time is over.
@@ -208,7 +229,13 @@ class Pool:
     async def _open_counted(self, flavour: Flavour) -> Connection:
         """Open a connection that has been counted already."""
         try:
-            connection = await self._open(flavour)
+            while True:
+                config = self.config
+                connection = await self._open(flavour)
+                if config is self.config:
+                    break
+                # It has been moved meanwhile.
+                connection.abort()
             self.product = connection.product
         except BaseException:
             self._give_room()

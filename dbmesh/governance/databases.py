@@ -37,6 +37,9 @@ class MadeDatabase:
             single_tables=("*.*",),
             exact_text_keys=base.exact_text_keys,
             auto_shards=base.auto_shards,
+            groups=MappingProxyType(
+                {name: group.in_schema(self.name) for name, group in base.groups.items() if name in sources}
+            ),
         )
 
 

@@ -111,6 +111,7 @@ class ExplainPlan:
         return self.one_place.opens_transaction
 
     reads_only = True
+    from_replica = False
     implicit_commit = False
     pin = None
     calculates_found_rows = False

@@ -81,6 +81,7 @@ class SystemPlan:
     verb: Verb = Verb.SELECT
     tables: tuple[str, ...] = ()
     reads_only: bool = True
+    from_replica: bool = False
     opens_transaction: bool = False
     implicit_commit: bool = False
     pin: PinReason | None = None

@@ -52,6 +52,7 @@ class InsertPlan:
     effects: SideEffects | None = None
     gives_id: bool = False
     reads_only: bool = False
+    from_replica: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
     pin: PinReason | None = None

@@ -65,6 +65,7 @@ class OnePlacePlan:
     any_target: bool = False
     effects: SideEffects | None = None
     reads_only: bool = False
+    from_replica: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
     pin: PinReason | None = None

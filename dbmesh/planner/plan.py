@@ -547,6 +547,7 @@ class ShardPlan(Protocol):
     """A plan that reaches data sources.
 
     * `reads_only`: neither writes nor locks rows.
+    * `from_replica`: a replica's rows will do: it reads tables, calls nothing that may write, and no hint asks for the primary.
     * `opens_transaction`: inside BEGIN or autocommit=0 the touched data sources join the transaction.
     * `implicit_commit`: commits the open transaction first (DDL).
     * `pin`: the session keeps the connection afterwards, and why.
@@ -561,6 +562,8 @@ class ShardPlan(Protocol):
     def tables(self) -> tuple[str, ...]: ...
     @property
     def reads_only(self) -> bool: ...
+    @property
+    def from_replica(self) -> bool: ...
     @property
     def opens_transaction(self) -> bool: ...
     @property

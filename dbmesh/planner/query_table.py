@@ -34,6 +34,7 @@ class QueryTablePlan:
     verb: Verb = Verb.DDL
     # Its shots read; what it makes is made by the final statement.
     reads_only: bool = True
+    from_replica: bool = False
     opens_transaction: bool = False
     implicit_commit: bool = True
     pin: None = None

@@ -18,6 +18,7 @@ from dbmesh.planner.draft import Scatter
 from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.names import logic_names, rename_schema_qualifiers, rename_tables, session_answers
+from dbmesh.planner.native_functions import calls_others
 from dbmesh.planner.own_text import OwnText, own_text
 from dbmesh.planner.plan import (
     BoundStatement,
@@ -63,6 +64,7 @@ class SelectPlan:
     point: PointLookup | None = None
     direct: Direct | None = None
     reads_only: bool = True
+    from_replica: bool = False
     opens_transaction: bool = True
     pin: PinReason | None = None
     calculates_found_rows: bool = False
@@ -188,6 +190,9 @@ def plan_select(context: PlanContext) -> SelectPlan:
         point=point,
         direct=direct(context, router, point, frames, names) if passes else None,
         reads_only=not any(tree.find_all(exp.Lock)) and pin is None,
+        from_replica=bool(scopes.references)
+        and not context.hints.write_route_only
+        and not calls_others(tree),
         opens_transaction=bool(scopes.references),
         pin=pin,
         calculates_found_rows=calculates_found_rows,

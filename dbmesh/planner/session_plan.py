@@ -156,6 +156,11 @@ class ShowSessions:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowReplicas:
+    """SHOW PROXY REPLICAS: the servers of every replica group, and what is known of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class CreateDatabase:
     """CREATE DATABASE. `options` is the text behind the name."""
 
@@ -274,6 +279,7 @@ SessionStatement = (
     | LocalRows
     | ShowProcessList
     | ShowSessions
+    | ShowReplicas
     | Do
     | CallProcedure
     | CreateRoutine

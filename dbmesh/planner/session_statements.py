@@ -26,6 +26,7 @@ from dbmesh.planner.session_plan import (
     Savepoint,
     SessionStatement,
     ShowProcessList,
+    ShowReplicas,
     ShowSessions,
     ShowWarnings,
     TextDeallocate,
@@ -193,6 +194,9 @@ def _read_show(reader: LexemeReader) -> SessionStatement | None:
     if reader.accept("SHOW", "PROXY", "SESSIONS"):
         reader.expect_end()
         return ShowSessions()
+    if reader.accept("SHOW", "PROXY", "REPLICAS"):
+        reader.expect_end()
+        return ShowReplicas()
     full = reader.looks_at("SHOW", "FULL", "PROCESSLIST")
     if full or reader.looks_at("SHOW", "PROCESSLIST"):
         reader.position += 3 if full else 2

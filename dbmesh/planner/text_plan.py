@@ -48,6 +48,7 @@ class TextPlan:
     answer: Answer
     names: Names
     reads_only: bool = False
+    from_replica: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
     pin: PinReason | None = None

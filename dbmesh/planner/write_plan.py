@@ -64,6 +64,7 @@ class WritePlan:
     returning: bool
     effects: SideEffects | None = None
     reads_only: bool = False
+    from_replica: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
     pin: PinReason | None = None

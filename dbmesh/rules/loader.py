@@ -21,11 +21,13 @@ from dbmesh.rules.models import (
     DatabaseFile,
     GlobalFile,
     MeshSection,
+    ReadwriteSplittingSection,
     RepositorySection,
     ShardingSection,
     SingleSection,
 )
 from dbmesh.rules.properties import PropertyValue, build_properties
+from dbmesh.rules.readwrite_splitting import DataSources, build_groups
 from dbmesh.rules.ruleset import (
     BroadcastTable,
     Configuration,
@@ -43,8 +45,8 @@ __all__ = ["ConfigurationError", "Mistake", "Secrets", "load_configuration"]
 GLOBAL_FILE: Final = "global.yaml"
 DATABASE_FILES: Final = "database-*.yaml"
 
-_SUPPORTED: Final = ("!SHARDING", "!BROADCAST", "!SINGLE", "!MESH")
-_LATER: Final = ("!READWRITE_SPLITTING", "!ENCRYPT", "!MASK", "!SHADOW")
+_SUPPORTED: Final = ("!SHARDING", "!BROADCAST", "!SINGLE", "!READWRITE_SPLITTING", "!MESH")
+_LATER: Final = ("!ENCRYPT", "!MASK", "!SHADOW")
 RESERVED: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
@@ -154,7 +156,8 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         config = build_data_source(source, ("dataSources", name), name, section, secrets)
         if config is not None:
             data_sources[name] = config
-    names = tuple(source.value["dataSources"])
+    grouped = _grouped(source, items, data_sources)
+    names = _names(source, grouped)
     sharding = _sharding(source, items, names)
     tables: dict[str, TableRule] = dict(sharding.tables)
     _add_broadcast(source, items, names, tables)
@@ -162,14 +165,39 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
     return RuleSet(
         database=file.database_name,
         revision=1,
-        data_sources=MappingProxyType(data_sources),
+        data_sources=MappingProxyType(dict(grouped.sources)),
         tables=MappingProxyType(tables),
         binding_groups=sharding.binding_groups,
         single_tables=patterns,
         default_single_source=default_single,
         key_generators=MappingProxyType(dict(sharding.key_generators)),
         auto_shards=_auto_shards(source, items),
+        groups=MappingProxyType(dict(grouped.groups)),
     )
+
+
+def _grouped(
+    source: SourceFile,
+    items: Mapping[str, tuple[Path, object]],
+    data_sources: Mapping[str, DataSourceConfig],
+) -> DataSources:
+    """Data sources as the other rules name them."""
+    if "!READWRITE_SPLITTING" in items:
+        path, value = items["!READWRITE_SPLITTING"]
+        section = validate(source, path, value, ReadwriteSplittingSection)
+        if section is not None:
+            return build_groups(source, path, section, data_sources, tuple(source.value["dataSources"]))
+    return DataSources(data_sources, {})
+
+
+def _names(source: SourceFile, grouped: DataSources) -> tuple[str, ...]:
+    """The names other rules may use: in the order of the file, those with mistakes too."""
+    members = {
+        member.name: name
+        for name, group in grouped.groups.items()
+        for member in (group.primary, *group.replicas)
+    }
+    return tuple(dict.fromkeys(members.get(name, name) for name in source.value["dataSources"]))
 
 
 def _rule_items(source: SourceFile) -> dict[str, tuple[Path, object]]:

@@ -174,6 +174,51 @@ class SingleSection(Section):
     default_data_source: str | None = Field(default=None, description="Where new single tables are created.")
 
 
+class ReplicaGroupSection(Section):
+    """A primary and its replicas, which other rules name as one data source."""
+
+    write_data_source_name: str = Field(description="The primary.")
+    read_data_source_names: Names = Field(description="The replicas.")
+    transactional_read_query_strategy: str = Field(
+        default="PRIMARY",
+        description="Where a transaction reads before it writes: PRIMARY, FIXED (one replica) or DYNAMIC (any replica).",
+    )
+    load_balancer_name: str | None = Field(
+        default=None, description="A key of loadBalancers; ROUND_ROBIN when missing."
+    )
+    causal_reads: str = Field(
+        default="session",
+        description="What a replica must have before it is read: session (the session's own writes), global (all) or none.",
+    )
+    causal_reads_timeout_milliseconds: int = Field(
+        default=1000, ge=1, description="Longest wait for a replica to catch up; then the primary is read."
+    )
+    max_replica_lag_seconds: float = Field(
+        default=10, ge=0, description="A replica further behind is not read; 0: replication is not looked at."
+    )
+    without_replica: str = Field(
+        default="PRIMARY", description="Reads when no replica can be read: PRIMARY or FAIL."
+    )
+    check_interval_milliseconds: int = Field(
+        default=1000, ge=10, description="Time between two looks at each server of the group."
+    )
+    failover_wait_milliseconds: int = Field(
+        default=10_000, ge=0, description="Longest wait of a statement for a primary."
+    )
+    failover_waiting_statements: int = Field(
+        default=1000, ge=0, description="Most statements that wait for a primary."
+    )
+
+
+class ReadwriteSplittingSection(Section):
+    """The item `!READWRITE_SPLITTING`."""
+
+    data_source_groups: dict[str, ReplicaGroupSection] = Field(min_length=1)
+    load_balancers: dict[str, TypeAndProperties] = Field(
+        default_factory=dict, description="ROUND_ROBIN, RANDOM, WEIGHT or LEAST_LATENCY."
+    )
+
+
 class AutoShardSection(Section):
     """Tables without a rule are sharded when they are created."""
 
@@ -219,7 +264,8 @@ class DatabaseFile(Section):
     database_name: str = Field(min_length=1, description="The name clients use.")
     data_sources: dict[str, DataSourceSection] = Field(min_length=1)
     rules: list[Any] = Field(
-        default_factory=list, description="Items tagged !SHARDING, !BROADCAST, !SINGLE, !MESH."
+        default_factory=list,
+        description="Items tagged !SHARDING, !BROADCAST, !SINGLE, !READWRITE_SPLITTING, !MESH.",
     )
 
 

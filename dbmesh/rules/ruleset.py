@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dbmesh.errors import NO_ROUTE, MeshError
 from dbmesh.model import DataNode, SqlValue
 from dbmesh.rules.targets import NoTarget, Targets
 from dbmesh.rules.values import UNKNOWN_KEY, Key
+
+if TYPE_CHECKING:
+    from dbmesh.rules.replica_groups import ReplicaGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +395,7 @@ class RuleSet:
     * `merge_node`: the data source on which federated statements are merged, None for the one with most of their rows.
     * `joined`: other logic databases whose tables it knows too, by `key`, and which data sources are theirs alone;
       `schemas`: the schemas of the data sources then → logic database.
+    * `groups`: the data sources that are a primary with replicas, by name.
     """
 
     database: str
@@ -409,6 +413,7 @@ class RuleSet:
     declared: Mapping[str, DeclaredKeys] = field(default_factory=dict)
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     schemas: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, ReplicaGroup] = field(default_factory=dict)
 
     @property
     def own_sources(self) -> tuple[str, ...]:

@@ -11,12 +11,13 @@ from dbmesh.rules.models import (
     DatabaseFile,
     GlobalFile,
     MeshSection,
+    ReadwriteSplittingSection,
     ShardingSection,
     SingleSection,
 )
 from dbmesh.rules.properties import ACCEPTED, PROPERTIES
 
-_RULES = (ShardingSection, BroadcastSection, SingleSection, MeshSection)
+_RULES = (ShardingSection, BroadcastSection, SingleSection, ReadwriteSplittingSection, MeshSection)
 
 
 def json_schema() -> dict[str, Any]:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
-from dbmesh.backend.state import ISOLATION, SessionState, keeping_characteristics
+from dbmesh.backend.state import SessionState, keeping_characteristics
 from dbmesh.engine.lane import Lane
 from dbmesh.errors import DATA_SOURCE_LOST, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
+from dbmesh.rules.replica_groups import TransactionalReads
 from dbmesh.session.mesh import Database, place_of
+from dbmesh.session.replica_reads import reads_lock, take_from_primary, take_from_replica, wants_replica
 from dbmesh.session.temporary import admit_temporary_tables
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Loan:
         for data_source in sorted(by_source):
             own = by_source[data_source]
             branch = session.transaction.branches.get(database.connection_key(data_source))
+            wanted = _parallel(session, own, answer)
             if (
                 branch is not None
                 and plan.reads_only
@@ -57,14 +60,15 @@ class Loan:
                 # Nothing to bring, to join or to pin.
                 lanes[data_source] = [_lane(branch.connection, own, together=together, kept=True)]
                 continue
-            connections = await self._connections(
-                database, data_source, _parallel(session, own, answer), transactional
+            read = await self._from_replica(database, plan, data_source, wanted, transactional)
+            connections = read or await self._connections(
+                database, data_source, wanted, transactional, writes=not plan.reads_only
             )
             for connection in connections:
                 if connection.state is not state and connection.state != state:
                     await connection.bring_to(self._reachable(connection))
                 await _stand_in(connection, database, data_source)
-            if transactional:
+            if transactional and not read:
                 await self._join(database, data_source, connections[0], writes=not plan.reads_only)
             if plan.pin is not None:
                 self._pin(database, data_source, connections[0], plan.pin)
@@ -128,8 +132,36 @@ class Loan:
                 connection.home.release(connection, now)
         self._borrowed = []
 
+    async def _from_replica(
+        self, database: Database, plan: ShardPlan, data_source: str, count: int, transactional: bool
+    ) -> list[Connection] | None:
+        """Connections to a replica, None where the data source itself must answer."""
+        if data_source not in database.replicas:
+            return None
+        reader = self._session.transaction.readers.get(database.connection_key(data_source))
+        if reader is not None and wants_replica(self._session, database, plan, data_source):
+            return [reader.connection]
+        fixed = (
+            transactional
+            and database.replicas[data_source].group.transactional_reads is TransactionalReads.FIXED
+        )
+        connections = await take_from_replica(
+            self._session, database, plan, data_source, 1 if fixed else count
+        )
+        self._borrowed.extend(connections or ())
+        if connections is None or not fixed:
+            return connections
+        # Its transaction begins in the session's state.
+        if connections[0].state != self._state:
+            await connections[0].bring_to(self._reachable(connections[0]))
+        name = f"{database.name}.{data_source}"
+        await self._session.transaction.join_reader(
+            database.connection_key(data_source), connections[0], name
+        )
+        return connections
+
     async def _connections(
-        self, database: Database, data_source: str, count: int, transactional: bool
+        self, database: Database, data_source: str, count: int, transactional: bool, *, writes: bool = False
     ) -> list[Connection]:
         session = self._session
         key = database.connection_key(data_source)
@@ -143,6 +175,10 @@ class Loan:
             self._unpin(database, data_source, *pinned)
         pool = database.pools[data_source]
         wanted = 1 if transactional else min(count, max(1, pool.config.max_pool_size // 2))
+        if data_source in database.replicas:
+            taken = await take_from_primary(session, database, data_source, wanted, writes=writes)
+            self._borrowed.extend(taken)
+            return taken
         connections = self._idle_connections(pool, wanted)
         if connections is None and wanted == 1:
             connections = [await pool.acquire(session.flavour)]
@@ -175,14 +211,9 @@ class Loan:
             if temporary is not None and temporary.on(database, data_source):
                 await admit_temporary_tables(connection)
             await transaction.join(key, connection, f"{database.name}.{data_source}", place)
-        if writes or self._reads_lock():
+        if writes or reads_lock(self._session):
+            # What is locked must stay so until the end.
             transaction.branches[key].wrote = True
-
-    def _reads_lock(self) -> bool:
-        """Whether plain SELECT locks what it reads, so that its branch must be there until the end."""
-        session = self._session
-        levels = (session.transaction.isolation or "", session.state.variable(ISOLATION) or "")
-        return any("SERIALIZABLE" in level.upper() for level in levels)
 
     def _unpin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
         """A pinned connection was lost. Without its cursor a session can go on, and a statement that reads the cursor
@@ -238,7 +269,7 @@ async def free_after_error(session: Session, error: MeshError | ShardError) -> N
     """What an error does to the open transaction: a deadlock or a lost connection ends it everywhere. A lock wait ends the
     statement alone, as on one server; a deadlock over several data sources is seen by nobody and ends as one."""
     transaction = session.transaction
-    branches = list(transaction.branches.values())
+    branches = [*transaction.branches.values(), *transaction.readers.values()]
     lost = any(not branch.connection.usable for branch in branches)
     if not transaction.open or not (lost or error.number in ROLLED_BACK_BY_SERVER):
         return

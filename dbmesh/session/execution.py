@@ -57,6 +57,7 @@ from dbmesh.session.mesh import Database
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.planning import look_up_from
 from dbmesh.session.renaming import RenamingSink
+from dbmesh.session.replica_reads import connection_at_once
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.side_effects import expose_insert_id, take_over
@@ -155,15 +156,17 @@ def free_connection(
         if not plan.reads_only:
             branch.wrote = True
         return held, True
-    pool = database.pools[data_source]
-    connection = pool.try_acquire(session.flavour, session.command_since)
+    if database.replicas:
+        connection = connection_at_once(session, database, plan, data_source)
+    else:
+        connection = database.pools[data_source].try_acquire(session.flavour, session.command_since)
     if connection is None:
         return None, False
     state = session.state
     if type(connection) is not MySQLConnection or (
         connection.state is not state and connection.state != state
     ):
-        pool.release(connection, session.command_since)
+        connection.home.release(connection, session.command_since)
         return None, False
     connection.state = state
     return connection, False

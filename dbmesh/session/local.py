@@ -54,6 +54,7 @@ from dbmesh.planner.session_plan import (
     SetVariables,
     ShowCreate,
     ShowProcessList,
+    ShowReplicas,
     ShowSessions,
     ShowWarnings,
     TextDeallocate,
@@ -67,6 +68,7 @@ from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
+from dbmesh.session.overviews import may_see, show_process_list, show_replicas, show_sessions
 from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, system_column, text_column
@@ -213,21 +215,12 @@ def kill(session: Session, connection_id: int, *, query: bool) -> None:
     target = session.mesh.sessions.get(connection_id)
     if target is None:
         raise MeshError(UNKNOWN_THREAD, id=connection_id)
-    if not _may_see(session, target):
+    if not may_see(session, target):
         raise MeshError(NOT_THREAD_OWNER, id=connection_id)
     if query:
         target.kill_query()
     else:
         target.kill_connection()
-
-
-def _may_see(session: Session, other: Session) -> bool:
-    return session.allowed_databases is None or other.account == session.account
-
-
-def _visible_sessions(session: Session) -> list[Session]:
-    found = (other for other in session.mesh.sessions.values() if _may_see(session, other))
-    return sorted(found, key=lambda other: other.connection_id)
 
 
 async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSink, more: int) -> None:
@@ -367,50 +360,6 @@ def local_columns(statement: LocalRows) -> list[ColumnDefinition]:
     ]
 
 
-async def _show_process_list(
-    session: Session, statement: ShowProcessList, sink: ResultSink, more: int
-) -> None:
-    now = session.now()
-    rows = []
-    for other in _visible_sessions(session):
-        text = other.command_text.decode("utf-8", "replace")
-        rows.append(
-            [
-                str(other.connection_id),
-                other.user_name,
-                other.host,
-                other.database,
-                "Query" if text else "Sleep",
-                str(int(now - other.command_since)),
-                "",
-                (text if statement.full else text[:100]) or None,
-            ]
-        )
-    signed = ColumnFlag.NOT_NULL | ColumnFlag.BINARY
-    columns = [
-        replace(number_column("Id"), length=11, flags=signed),
-        text_column("User", 128, nullable=False),
-        text_column("Host", 64, nullable=False),
-        text_column("db", 64),
-        text_column("Command", 16, nullable=False),
-        replace(number_column("Time"), type=ColumnType.LONG, length=7, flags=signed),
-        text_column("State", 30),
-        text_column("Info", 65_535 if statement.full else 100),
-    ]
-    _rows(session, sink, columns, rows, more)
-
-
-async def _show_sessions(session: Session, statement: ShowSessions, sink: ResultSink, more: int) -> None:
-    del statement
-    rows = []
-    for other in _visible_sessions(session):
-        pins = [f"{source}: {reason.value}" for source, (_, reason) in sorted(other.pins.items())]
-        pins += [f"{branch.data_source}: transaction" for branch in other.transaction.branches.values()]
-        rows.append([str(other.connection_id), other.user_name, other.host, other.database, "; ".join(pins)])
-    names = ("Id", "User", "Host", "db", "Pins")
-    _rows(session, sink, [text_column(name) for name in names], rows, more)
-
-
 def _check_may_administer(session: Session, name: str) -> RuleKeeper:
     keeper = session.mesh.keeper
     if session.allowed_databases is not None:
@@ -475,8 +424,9 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     TextDeallocate: _text_deallocate,
     ShowWarnings: _show_warnings,
     LocalRows: _local_rows,
-    ShowProcessList: _show_process_list,
-    ShowSessions: _show_sessions,
+    ShowProcessList: show_process_list,
+    ShowReplicas: show_replicas,
+    ShowSessions: show_sessions,
     LoadData: load_data,
     SelectInto: select_into,
     CreateDatabase: _create_database,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Product
 from dbmesh.backend.pool import Pool
+from dbmesh.backend.replicas import Replicas
 from dbmesh.engine.federation import FederationLimits
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.model import Catalog
@@ -42,7 +43,8 @@ class Database:
     """One logic database as statements see it at one moment. `unread` says why tables of a data source may be missing from
     the catalog; empty when every one was read. `merge_pools` lend the connections federated statements are merged on.
     `connection_keys`: data source → the key under which a session holds its connection there, where another logic database
-    has that server too. `definitions` is what merged answers' columns are put right by."""
+    has that server too. `definitions` is what merged answers' columns are put right by. `replicas`: data sources
+    that are groups, whose pools are those of the primary."""
 
     name: str
     rule_set: RuleSet
@@ -55,6 +57,7 @@ class Database:
     merge_pools: Mapping[str, Pool] = field(default_factory=dict)
     connection_keys: Mapping[str, str] = field(default_factory=dict)
     definitions: DefinitionCache = field(default_factory=DefinitionCache)
+    replicas: Mapping[str, Replicas] = field(default_factory=dict)
 
     def names(self, tables: Sequence[str]) -> Names:
         """Actual names of these logic tables and the way back."""
@@ -94,6 +97,10 @@ def join_databases(databases: Sequence[Database]) -> Database:
         merge_pools={
             **main.merge_pools,
             **{name: owner.merge_pools[source] for name, owner, source in origins},
+        },
+        replicas={
+            **main.replicas,
+            **{name: owner.replicas[source] for name, owner, source in origins if source in owner.replicas},
         },
         connection_keys={
             **main.connection_keys,
@@ -147,7 +154,7 @@ class RuleKeeper(Protocol):
 class Mesh:
     """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
-    other process has."""
+    other process has. `has_groups`: some data source is a group of replicas."""
 
     def __init__(
         self,
@@ -160,6 +167,7 @@ class Mesh:
         self.started_at = started_at
         self.configuration = configuration
         self.databases = dict(databases)
+        self.has_groups = any(database.replicas for database in databases.values())
         self.sessions: dict[int, Session] = {}
         self.limits = MergeLimits(
             max_rows=int(configuration.properties["merge-max-rows"]),
@@ -193,6 +201,7 @@ class Mesh:
         key = database.name.lower()
         self._reloading[key] = asyncio.Lock()
         self.databases[key] = database
+        self.has_groups = self.has_groups or bool(database.replicas)
 
     def remove_database(self, name: str) -> None:
         """Serve a logic database no longer."""

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.receivers import shard_error
 from dbmesh.engine.warnings import CountedWarnings, fetch_warnings
-from dbmesh.errors import MeshError, ShardError
+from dbmesh.errors import READ_ONLY, MeshError, ShardError
 from dbmesh.planner.plan import Names
 from dbmesh.session.errors import logic_error, logic_text
+from dbmesh.session.failover import again, may_wait
 from dbmesh.session.result_sink import rename
 from dbmesh.wire.blocks import rewrite_header
 from dbmesh.wire.constants import Status
@@ -120,6 +121,8 @@ class RelayReceiver:
         session = self._session
         data = reader.rows
         header = reader.header
+        if connection.home.observer is not None and not self._rows_seen:
+            connection.home.observer.answered(session.now() - session.command_since)
         if header:
             self._rows_seen = True
             self._header = header
@@ -150,6 +153,8 @@ class RelayReceiver:
         connection, self._connection = self._connection, None
         if connection is not None:
             sequence = self._next_id(connection)
+            if connection.home.observer is not None:
+                connection.home.observer.lost(str(error), self._session.now())
             connection.home.discard(connection)
             self._session.relay_lost(error, sequence)
 
@@ -199,6 +204,11 @@ class RelayReceiver:
         connection, self._connection = self._connection, None
         schema = "" if connection is None else connection.schema
         error = logic_error(shard_error(reader.error()), self._names, schema)
+        if error.number in READ_ONLY and session.mesh.has_groups and may_wait(session, error):
+            if connection is not None:
+                connection.home.release(connection, session.now())
+            session.run(again(session, error))
+            return
         if data:
             session.client.write(data)
         # An error in place of a column definition comes behind packets the client never got.

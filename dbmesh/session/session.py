@@ -33,11 +33,13 @@ from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet
+from dbmesh.session.failover import persevering
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.numbering import numbering, numbers_zero
 from dbmesh.session.prepared import Cursor, PreparedStatement, Statements
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.relay import RelayReceiver
+from dbmesh.session.replica_reads import Written
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.temporary import TemporaryTables
 from dbmesh.transaction.coordinator import Branch
@@ -67,7 +69,6 @@ class Session:
     __slots__ = (
         "_answered",
         "_begun",
-        "_commands",
         "_committing",
         "_ended",
         "_killed",
@@ -83,11 +84,13 @@ class Session:
         "client_paused",
         "command_since",
         "command_text",
+        "commands",
         "connection_id",
         "database",
         "exchange",
         "flavour",
         "found_rows",
+        "given",
         "handshake_state",
         "host",
         "last_insert_id",
@@ -105,6 +108,7 @@ class Session:
         "transaction",
         "user_name",
         "warnings",
+        "written",
     )
 
     def __init__(
@@ -118,7 +122,7 @@ class Session:
         commands: Mapping[int, Handler],
     ) -> None:
         self.mesh = mesh
-        self._commands = commands
+        self.commands = commands
         self.client = client
         self.connection_id = connection_id
         # A plain int: flag arithmetic of enum classes costs microseconds, and this is asked for at every statement.
@@ -148,6 +152,7 @@ class Session:
         self._ended = False
         self.command_text = b""
         self.command_since = self.now()
+        self.given = b"", 0
         self.reset()
         mesh.sessions[connection_id] = self
 
@@ -168,6 +173,7 @@ class Session:
         self.found_rows = 0
         self.row_count = -1
         self.warnings: list[ShardWarning] = []
+        self.written: dict[str, Written] = {}
 
     def use_transaction_type(self, kind: TransactionType) -> None:
         """How this session's transactions commit from here on."""
@@ -252,13 +258,15 @@ class Session:
         self.command_since = self.now()
         self._sink = None
         self._answered = False
+        if self.mesh.has_groups:
+            self.given = payload, sequence
         try:
-            handler = self._commands.get(payload[0]) if payload else None
+            handler = self.commands.get(payload[0]) if payload else None
             if handler is None:
                 raise MeshError(UNKNOWN_COMMAND)
             work = handler(self, payload, sequence)
             if work is not None:
-                self.run(work)
+                self.run(persevering(self, work) if self.mesh.has_groups else work)
         except Exception as error:
             malformed = isinstance(error, ProtocolError)
             if not malformed and not isinstance(error, (MeshError, ShardError)):
@@ -338,8 +346,9 @@ class Session:
             reason, self.broken_transaction = self.broken_transaction, None
             if commit:
                 raise MeshError(TRANSACTION_BROKEN, reason=reason)
-        branches = list(self.transaction.branches.values())
+        branches = [*self.transaction.branches.values(), *self.transaction.readers.values()]
         try:
+            await self.transaction.end_readers()
             if commit:
                 self._committing = True
                 warning = await self.transaction.commit()
@@ -359,6 +368,7 @@ class Session:
     def held_connections(self) -> Iterable[Connection]:
         """Connections this session keeps between statements."""
         yield from (branch.connection for branch in self.transaction.branches.values())
+        yield from (reader.connection for reader in self.transaction.readers.values())
         yield from (connection for connection, _ in self.pins.values())
 
     def statement_failed(self, error: ShardError) -> None:

@@ -39,20 +39,22 @@ _STATEMENT = b"`dbmesh statement`"
 class Transaction:
     """The open transaction, if any. `explicit` is true between BEGIN and its end; under autocommit=0 a transaction
     opens with the first branch. `in_steps`: a statement of several steps is under way; data sources that join get its
-    savepoint. `coordinator` commits several branches as one; None for commits one after another."""
+    savepoint. `readers` are transactions on replicas, which see the data as it was when they began and change nothing.
+    `coordinator` commits several branches as one; None for commits one after another."""
 
     coordinator: Coordinator | None = None
     explicit: bool = False
     characteristics: str = ""
     isolation: str | None = None
     branches: dict[str, Branch] = field(default_factory=dict)
+    readers: dict[str, Branch] = field(default_factory=dict)
     savepoints: list[str] = field(default_factory=list)
     in_steps: bool = False
 
     @property
     def open(self) -> bool:
         """Whether the client is inside a transaction."""
-        return self.explicit or bool(self.branches)
+        return self.explicit or bool(self.branches) or bool(self.readers)
 
     @property
     def read_only(self) -> bool:
@@ -95,6 +97,26 @@ class Transaction:
         await collect(branch.connection, f"XA START {branch.xid.sql}".encode())
         if "SNAPSHOT" in self.characteristics.upper() and self.coordinator and branch.place:
             await _open_snapshot(self.coordinator, branch.place, branch.connection)
+
+    async def join_reader(self, key: str, connection: Connection, data_source: str) -> None:
+        """Begin to read on a replica. Raises ShardError or MeshError; the connection then has not joined and is closed."""
+        try:
+            if self.isolation is not None:
+                await collect(connection, f"SET TRANSACTION {self.isolation}".encode())
+            await collect(connection, b"START TRANSACTION READ ONLY")
+        except (ShardError, MeshError):
+            connection.abort()
+            raise
+        self.readers[key] = Branch(data_source, connection)
+
+    async def end_readers(self) -> None:
+        """End the transactions on replicas; a connection that cannot is closed."""
+        readers, self.readers = self.readers, {}
+        for reader in readers.values():
+            try:
+                await collect(reader.connection, b"COMMIT")
+            except (ShardError, MeshError):
+                reader.connection.abort()
 
     async def commit(self) -> str | None:
         """Commit every branch. Returns the warning to add when that was not atomic, or is not complete yet.

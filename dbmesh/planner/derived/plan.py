@@ -45,6 +45,7 @@ class DerivedPlan:
     template: Template
     one_place: OnePlacePlan | None = None
     reads_only: bool = False
+    from_replica: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
     pin: PinReason | None = None

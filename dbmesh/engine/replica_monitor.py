@@ -1,0 +1,160 @@
+"""Looks at the servers of a replica group again and again, and tells the group what it has seen.
+
+Decides what a server is asked and how its answer is read (manual: SHOW REPLICA STATUS, read_only). What follows from it is
+decided by `backend.replicas`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.mysql_connect import open_mysql
+from dbmesh.backend.replica_health import Observation
+from dbmesh.backend.replicas import Replicas
+from dbmesh.engine.collect import Result, collect
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.rules.ruleset import DataSourceConfig
+
+_log = logging.getLogger(__name__)
+
+LONGEST_LOOK = 2.0
+"""Seconds a server may take to answer before it counts as away; the check interval where that is longer."""
+
+_STATUS = (b"SHOW REPLICA STATUS", b"SHOW SLAVE STATUS")
+"""In the words of newer and of older servers."""
+
+_PARSE_ERROR = 1064
+_DENIED = frozenset({1044, 1142, 1227})
+
+
+class ReplicaMonitor:
+    """See the module's docstring."""
+
+    def __init__(self, replicas: Replicas) -> None:
+        self._replicas = replicas
+        group = replicas.group
+        self._probes = [
+            _Probe(server.config, asks=group.most_lag > 0) for server in replicas.servers.values()
+        ]
+        self._longest = max(LONGEST_LOOK, group.check_interval)
+        self._looking = asyncio.Lock()
+        replicas.look = self.look
+
+    async def serve(self) -> None:
+        """Look until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(self._replicas.group.check_interval)
+                await self.look()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up everywhere; the next look connects anew."""
+        for probe in self._probes:
+            probe.close()
+
+    async def look(self) -> None:
+        """Look at every server once."""
+        async with self._looking:
+            seen = await asyncio.gather(*(probe.look(self._longest) for probe in self._probes))
+            names = [probe.config.name for probe in self._probes]
+            self._replicas.observe(dict(zip(names, seen, strict=True)), asyncio.get_running_loop().time())
+
+
+class _Probe:
+    """A connection of its own to one server, so that a crowded pool is not taken for a dead server."""
+
+    def __init__(self, config: DataSourceConfig, *, asks: bool) -> None:
+        self.config = config
+        self._asks = asks
+        self._connection: Connection | None = None
+        self._status = 0
+
+    async def look(self, longest: float) -> Observation:
+        """What the server says within `longest` seconds. Never raises."""
+        try:
+            async with asyncio.timeout(longest):
+                return await self._look()
+        except TimeoutError:
+            problem = f"it did not answer within {longest:g} s"
+        except (MeshError, ShardError) as error:
+            problem = str(error)
+        self.close()
+        return Observation(problem)
+
+    def close(self) -> None:
+        """Hang up."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
+    async def _look(self) -> Observation:
+        if self._connection is None or not self._connection.usable:
+            self.close()
+            self._connection = await open_mysql(self.config, Flavour())
+        answer = await collect(self._connection, b"SELECT @@global.read_only")
+        read_only = answer.rows[0][0] not in (b"0", None)
+        if not self._asks:
+            return Observation(follows=True, read_only=read_only)
+        try:
+            status = await self._replication(self._connection)
+        except ShardError as error:
+            if error.number not in _DENIED:
+                raise
+            stalled = "its account may not ask how replication goes (it needs REPLICATION CLIENT, or maxReplicaLagSeconds: 0)"
+            return Observation(stalled=stalled, follows=True, read_only=read_only)
+        return read_status(status, read_only=read_only)
+
+    async def _replication(self, connection: Connection) -> Result:
+        try:
+            return await collect(connection, _STATUS[self._status])
+        except ShardError as error:
+            if error.number != _PARSE_ERROR or self._status:
+                raise
+        self._status = 1
+        return await collect(connection, _STATUS[self._status])
+
+
+def read_status(status: Result, *, read_only: bool) -> Observation:
+    """An observation from SHOW REPLICA STATUS: one row for each source the server has, none for a server that has none."""
+    names = [column.name.decode().lower() for column in status.columns]
+    rows = [dict(zip(names, row, strict=True)) for row in status.rows]
+    if not rows:
+        return Observation(stalled="it is nobody's replica", read_only=read_only)
+    receiving = [_field(row, "io_running") for row in rows]
+    applying = [_field(row, "sql_running") for row in rows]
+    lags = [_seconds(row) for row in rows]
+    stalled = ""
+    if b"No" in applying:
+        errors = [row.get("last_sql_error") or b"" for row in rows]
+        stalled = "it does not apply changes" + _because(errors)
+    elif b"No" in receiving:
+        errors = [row.get("last_io_error") or b"" for row in rows]
+        stalled = "it does not receive changes" + _because(errors)
+    known = [lag for lag in lags if lag is not None]
+    return Observation(
+        stalled=stalled,
+        searches=any(one != b"Yes" and one != b"No" for one in receiving),
+        follows=b"Yes" in applying,
+        lag=max(known, default=None),
+        read_only=read_only,
+    )
+
+
+def _field(row: dict[str, bytes | None], name: str) -> bytes:
+    """`Replica_…` or `Slave_…`."""
+    return row.get(f"replica_{name}") or row.get(f"slave_{name}") or b"No"
+
+
+def _seconds(row: dict[str, bytes | None]) -> float | None:
+    written = row.get("seconds_behind_source") or row.get("seconds_behind_master")
+    return None if written is None else float(written)
+
+
+def _because(errors: Sequence[bytes]) -> str:
+    said = next(filter(None, errors), b"")
+    return f": {said.decode('utf-8', 'replace')}" if said else ""

@@ -1,0 +1,114 @@
+"""What the mesh tells of itself: its sessions and the servers of its replica groups.
+
+Decides columns, and which sessions an account may see. Changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dbmesh.planner.session_plan import ShowProcessList, ShowReplicas, ShowSessions
+from dbmesh.session.result_sink import ResultSink, number_column, text_column
+from dbmesh.wire.constants import ColumnFlag, ColumnType
+from dbmesh.wire.packets import ColumnDefinition
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+def may_see(session: Session, other: Session) -> bool:
+    """Whether an account may know of a session: of any when it may use every database, else of its own."""
+    return session.allowed_databases is None or other.account == session.account
+
+
+def _visible_sessions(session: Session) -> list[Session]:
+    found = (other for other in session.mesh.sessions.values() if may_see(session, other))
+    return sorted(found, key=lambda other: other.connection_id)
+
+
+async def show_process_list(
+    session: Session, statement: ShowProcessList, sink: ResultSink, more: int
+) -> None:
+    """SHOW [FULL] PROCESSLIST: the sessions of this process."""
+    now = session.now()
+    rows = []
+    for other in _visible_sessions(session):
+        text = other.command_text.decode("utf-8", "replace")
+        rows.append(
+            [
+                str(other.connection_id),
+                other.user_name,
+                other.host,
+                other.database,
+                "Query" if text else "Sleep",
+                str(int(now - other.command_since)),
+                "",
+                (text if statement.full else text[:100]) or None,
+            ]
+        )
+    signed = ColumnFlag.NOT_NULL | ColumnFlag.BINARY
+    columns = [
+        replace(number_column("Id"), length=11, flags=signed),
+        text_column("User", 128, nullable=False),
+        text_column("Host", 64, nullable=False),
+        text_column("db", 64),
+        text_column("Command", 16, nullable=False),
+        replace(number_column("Time"), type=ColumnType.LONG, length=7, flags=signed),
+        text_column("State", 30),
+        text_column("Info", 65_535 if statement.full else 100),
+    ]
+    _rows(session, sink, columns, rows, more)
+
+
+async def show_sessions(session: Session, statement: ShowSessions, sink: ResultSink, more: int) -> None:
+    """SHOW PROXY SESSIONS: what each session holds, and why."""
+    del statement
+    rows = []
+    for other in _visible_sessions(session):
+        pins = [f"{source}: {reason.value}" for source, (_, reason) in sorted(other.pins.items())]
+        pins += [f"{branch.data_source}: transaction" for branch in other.transaction.branches.values()]
+        rows.append([str(other.connection_id), other.user_name, other.host, other.database, "; ".join(pins)])
+    names = ("Id", "User", "Host", "db", "Pins")
+    _rows(session, sink, [text_column(name) for name in names], rows, more)
+
+
+async def show_replicas(session: Session, statement: ShowReplicas, sink: ResultSink, more: int) -> None:
+    """SHOW PROXY REPLICAS: of the logic databases the account may use."""
+    del statement
+    rows: list[list[str | None]] = []
+    allowed = session.allowed_databases
+    for name, database in sorted(session.mesh.databases.items()):
+        if allowed is not None and name not in allowed:
+            continue
+        for group, replicas in database.replicas.items():
+            for server in replicas.servers.values():
+                primary = server is replicas.primary
+                state = "" if replicas.has_primary else server.seen.problem or "it is read-only"
+                lag = server.seen.lag
+                rows.append(
+                    [
+                        database.name,
+                        group,
+                        server.name,
+                        "primary" if primary else "replica",
+                        (state if primary else server.health.reason) or "in use",
+                        None if lag is None else f"{lag:g}",
+                        f"{server.latency * 1000:.3f}" if server.latency else None,
+                        str(server.reads),
+                    ]
+                )
+    names = ("Database", "Group", "Server", "Role", "State", "Lag_seconds", "Latency_ms", "Reads")
+    _rows(session, sink, [text_column(name) for name in names], rows, more)
+
+
+def _rows(
+    session: Session,
+    sink: ResultSink,
+    columns: Sequence[ColumnDefinition],
+    rows: Sequence[Sequence[str | None]],
+    more: int,
+) -> None:
+    session.row_count = -1
+    sink.local_rows(columns, rows, session.status | more)
