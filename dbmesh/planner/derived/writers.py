@@ -172,7 +172,7 @@ class InsertWriter:
     one); `tail` is what follows the rows."""
 
     head: str
-    columns: tuple[ColumnSchema | None, ...]
+    columns: tuple[ColumnSchema | None, ...] = field(repr=False)
     tail: str
     flags: LexerFlags
 
