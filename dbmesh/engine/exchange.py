@@ -19,8 +19,6 @@ from dbmesh.backend.connection import Connection, Product
 from dbmesh.engine.lane import Lane, LaneRun
 from dbmesh.engine.once import Trial
 from dbmesh.engine.warnings import (
-    NOTHING_EXPLAINED,
-    Explained,
     RowNumbers,
     ShardWarning,
     in_order_of_rows,
@@ -76,13 +74,11 @@ class Outcome:
     row_count: int | None
     warnings: list[ShardWarning] = field(default_factory=list)
     gives_id: bool = False
-    explained: Explained = NOTHING_EXPLAINED
     product: Product = Product.OTHER
 
 
 class Exchange:
-    """One statement under way on one or several connections. Create, `await run()`, once. With `explains` the outcome
-    tells what is known of the statement before its rows, where that may matter: it warned, or found nothing. `own` are the
+    """One statement under way on one or several connections. Create, `await run()`, once. `own` are the
     client's texts, where those of the shots evaluate more; `trial` tells whose warnings those of a query are."""
 
     def __init__(
@@ -92,15 +88,12 @@ class Exchange:
         sink: Sink,
         limits: MergeLimits,
         *,
-        explains: bool = False,
         own: Callable[[], Sequence[bytes]] | None = None,
         trial: Trial | None = None,
     ) -> None:
         self._own = own
         self._trial = trial
         self._began = asyncio.get_running_loop().time()
-        self._explains = explains
-        self._explained = NOTHING_EXPLAINED
         self._answer = answer
         self._sink = sink
         self._limits = limits
@@ -281,8 +274,6 @@ class Exchange:
     async def _settle_warnings(self) -> None:
         """What every shard warns of because of the statement itself, one server says once."""
         told = [(run, shot) for run in self._runs for shot in sorted(run.warnings)]
-        if self._explains and self.first_error is None and (told or not self._rows_out):
-            self._explained = await self._runs[0].explain()
         if len(told) < 2 or self.first_error is not None or self._broadcast:
             return
         lists = [run.warnings[shot] for run, shot in told]
@@ -340,8 +331,6 @@ class Exchange:
         if self.merger is not None:
             # SHOW WARNINGS tells no more than max_error_count of them; the packets count all.
             counted = sum(ok.warnings for ok in oks)
-            return Outcome(
-                OkPacket(warnings=counted), self._rows_out, warnings, False, self._explained, product
-            )
+            return Outcome(OkPacket(warnings=counted), self._rows_out, warnings, product=product)
         merge = self._answer if isinstance(self._answer, CountMerge) else CountMerge()
         return Outcome(merge_counts(merge, oks), None, warnings, product=product)

@@ -137,11 +137,8 @@ class FederatedRun:
         sink: Sink,
         merge_limits: MergeLimits,
         execution: Execution | None = None,
-        *,
-        explains: bool = False,
     ) -> Outcome:
-        """Run the final statement in the session's `state`; with `execution` it is prepared and executed. For `explains`
-        see `Exchange`. Raises as `prepare`."""
+        """Run the final statement in the session's `state`; with `execution` it is prepared and executed. Raises as `prepare`."""
         await self._merge.bring_to(final_state(state))
         shot = Shot(self._federation.merge_node, self._federation.final)
         lane = Lane(self._merge, (shot,))
@@ -151,7 +148,7 @@ class FederatedRun:
             lane = replace(
                 lane, executes=(ready.payload,), binary=execution.binary, gives_text=execution.gives_text
             )
-        exchange = Exchange((lane,), Relay(), sink, merge_limits, explains=explains)
+        exchange = Exchange((lane,), Relay(), sink, merge_limits)
         self._announce(exchange)
         outcome = await exchange.run()
         self._announce(None)

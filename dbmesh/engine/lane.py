@@ -18,10 +18,8 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Collector, Result
 from dbmesh.engine.warnings import (
     SHOW_WARNINGS,
-    Explained,
     Repetition,
     ShardWarning,
-    explain,
     told_once,
     warnings_in,
 )
@@ -93,10 +91,6 @@ class LaneRun:
     def completed_shots(self) -> Sequence[Shot]:
         """The lane's shots that have ended well: they end in order."""
         return self._shots[: len(self.oks)]
-
-    async def explain(self) -> Explained:
-        """What is known of the lane's first shot before its rows. Raises MeshError."""
-        return await explain(self.connection, self._shots[0].sql)
 
     async def told_once(self, told: list[list[ShardWarning]]) -> list[list[ShardWarning]]:
         """The warnings of all shots without those that each gives for the same reason. Raises MeshError."""

@@ -92,7 +92,7 @@ async def told_once(
     lists = without_repetitions(told, of_constants(told, sql, execute))
     sources = Counter(warning for warnings in lists for warning in set(warnings))
     if any(count > 1 for count in sources.values()):
-        lists = without_repetitions(lists, (await explain(connection, sql, execute)).warnings)
+        lists = without_repetitions(lists, await _before_rows(connection, sql, execute))
     return lists
 
 
@@ -104,21 +104,26 @@ class Explained:
     impossible: bool = False
 
 
-NOTHING_EXPLAINED = Explained()
+def read_explained(rows: Sequence[Sequence[bytes | None]], warnings: Iterable[ShardWarning]) -> Explained:
+    """The answer of EXPLAIN, and what it warned of."""
+    return Explained(
+        tuple(one for one in warnings if one.number != _EXPLAINED),
+        bool(rows) and rows[0][-1] in _IMPOSSIBLE,
+    )
 
 
-async def explain(connection: Connection, sql: bytes, execute: bytes | None = None) -> Explained:
-    """See `Explained`; nothing where the data source does not explain the statement. The connection is at rest, or lost.
-    Raises MeshError when it is lost now."""
+async def _before_rows(connection: Connection, sql: bytes, execute: bytes | None) -> Sequence[ShardWarning]:
+    """What a data source warns of before it reads a row; nothing where it does not explain the statement. The connection is
+    at rest, or lost. Raises MeshError when it is lost now."""
     if not isinstance(connection, MySQLConnection) or not connection.usable:
-        return NOTHING_EXPLAINED
+        return ()
     # MySQL explains as a tree unless it is asked for rows; MariaDB knows no name for them.
     question = (
         b"EXPLAIN " if connection.product is Product.MARIADB else b"EXPLAIN FORMAT=TRADITIONAL "
     ) + sql
     try:
         if execute is not None and execute[0] != Command.STMT_EXECUTE:
-            return NOTHING_EXPLAINED
+            return ()
         if execute is None:
             explained = await collect(connection, question)
         else:
@@ -129,11 +134,8 @@ async def explain(connection: Connection, sql: bytes, execute: bytes | None = No
         warnings = await fetch_warnings(connection) if explained.ok and explained.ok.warnings else []
     except ShardError:
         # What cannot be explained is told as often as the shards say it: too often rather than never.
-        return NOTHING_EXPLAINED
-    return Explained(
-        tuple(one for one in warnings if one.number != _EXPLAINED),
-        bool(explained.rows) and explained.rows[0][-1] in _IMPOSSIBLE,
-    )
+        return ()
+    return read_explained(explained.rows, warnings).warnings
 
 
 def of_insert(warnings: Sequence[ShardWarning]) -> list[ShardWarning]:

@@ -268,7 +268,8 @@ class Strictness(Enum):
     ROWS_AND_SUBQUERIES = "rows and subqueries"
     """The same, but subqueries are strict whenever they run: INSERT … SELECT."""
     ALL = "all"
-    """UPDATE of a join."""
+    """What is not converted before the first row is read, and subqueries: UPDATE of a join, and one that looks at its own
+    table in a subquery, which MariaDB runs as that of a join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,13 +277,15 @@ class DerivedWrite:
     """A write in several steps, all in one transaction: every query first, then every writer's statements. There are no
     shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written. With
     `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says. `returning` is a query
-    with the columns that RETURNING gives and no rows, '' where nothing is returned."""
+    with the columns that RETURNING gives and no rows, '' where nothing is returned. `explained` is EXPLAIN of the client's
+    own statement on one data node, None where none holds all its tables."""
 
     steps: tuple[DerivedStep, ...]
     info: bytes = b""
     ignores: bool = False
     returning: str = field(default="", repr=False)
     strictness: Strictness = field(default=Strictness.ROWS_AND_SUBQUERIES, repr=False)
+    explained: Callable[[], BoundStatement | None] = field(default=lambda: None, repr=False, compare=False)
 
 
 class Shot(NamedTuple):

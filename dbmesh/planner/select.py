@@ -19,7 +19,7 @@ from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.names import logic_names, rename_schema_qualifiers, rename_tables, session_answers
 from dbmesh.planner.native_functions import calls_others
-from dbmesh.planner.own_text import OwnText, own_text
+from dbmesh.planner.own_text import OwnText, from_the_first_row, own_text
 from dbmesh.planner.plan import (
     BoundStatement,
     Call,
@@ -110,7 +110,7 @@ class SelectPlan:
         parameters = frames[0].parameters if keep else None
         own = None
         if self.own is not None:
-            own = self.own.question(routing.targets[0], call, merge, partial(self._whole, routing, call))
+            own = self.own.question(routing, call, merge)
         repeated = partial(self._repeated, routing, call) if self.repeated is not None else None
         return BoundStatement(
             shots,
@@ -128,13 +128,6 @@ class SelectPlan:
         assert self.repeated is not None
         target = routing.targets[place]
         return self.repeated.statement(target, literal_slots(routing, target, call.literals), call, times)
-
-    def _whole(self, routing: Routing, call: Call) -> list[bytes]:
-        """The client's statement for each target."""
-        return [
-            self.frames.of(target).render(literal_slots(routing, target, call.literals), call)
-            for target in routing.targets
-        ]
 
     def _federated(self, call: Call, refusal: MeshError) -> BoundStatement:
         if isinstance(self.federation, MeshError):
@@ -198,7 +191,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
         calculates_found_rows=calculates_found_rows,
         federation=_federation(context, scopes, router),
         own=own_text(context, edits, scatter) if isinstance(scatter, Scatter) else None,
-        repeated=repeated_text(context, edits, scopes) if isinstance(scatter, Scatter) else None,
+        repeated=_repeated(context, edits, scopes, scatter) if isinstance(scatter, Scatter) else None,
         reads_clock=reads_clock(lexemes),
         effects=effects,
         _scattered=Frames(scatter.template) if isinstance(scatter, Scatter) else None,
@@ -212,6 +205,10 @@ def _scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Edits)
         return plan_scatter(context, scopes, router, edits)
     except MeshError as refusal:
         return refusal
+
+
+def _repeated(context: PlanContext, edits: Edits, scopes: Scopes, scatter: Scatter) -> RepeatedText | None:
+    return repeated_text(context, from_the_first_row(context, edits, scatter), scopes)
 
 
 def _federation(

@@ -77,7 +77,7 @@ class WritePlan:
         """One shot per target. Raises MeshError: NO_ROUTE, NOT_SUPPORTED."""
         routing = None if self._may_move(call) else self._route(call)
         if routing is None or (len(routing.targets) > 1 and (self.limited or not self.many)):
-            return bind_derived(self.derived, call, self.names)
+            return bind_derived(self.derived, call, self.names, self.router, self.frames.of)
         targets = routing.targets
         keep = call.keep_parameters
         shots = tuple(

@@ -6,20 +6,21 @@ own; what they are is the planner's business.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Product
 from dbmesh.engine.exchange import Outcome, Sink
-from dbmesh.engine.warnings import ShardWarning, of_literals
+from dbmesh.engine.warnings import Explained, ShardWarning, of_literals, read_explained
 from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.merge.counts import info_of_one_row, merge_counts, with_warnings
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET
-from dbmesh.planner.plan import CountMerge, DerivedWrite, Names, Strictness, Verb
+from dbmesh.planner.plan import BoundStatement, CountMerge, DerivedWrite, Names, Strictness, Verb
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.result_sink import rename
 from dbmesh.session.select_limit import without_limit
@@ -42,16 +43,44 @@ _OFF = frozenset({"0", "off", "false"})
 
 
 class Perform(Protocol):
-    """Plans and runs one statement of the logic database; its rows go to the sink, with `exact` no number rounded. For
-    `explains` see `Exchange`."""
+    """Plans and runs one statement of the logic database; its rows go to the sink, with `exact` no number rounded."""
 
-    async def __call__(
-        self, sql: str, sink: RowsInMemory, *, exact: bool = False, explains: bool = False
-    ) -> Outcome: ...
+    async def __call__(self, sql: str, sink: RowsInMemory, *, exact: bool = False) -> Outcome: ...
+
+
+Ask = Callable[[BoundStatement, "RowsInMemory"], Awaitable[Outcome]]
+"""Runs a bound query of the write's own."""
+
+
+class _Foresight:
+    """What a data source knows of the client's own statement before it reads a row: asked once, where it matters."""
+
+    def __init__(self, session: Session, write: DerivedWrite, ask: Ask) -> None:
+        self._limits = session.mesh.limits
+        self._question = write.explained
+        self._ask = ask
+        self._known: Explained | None = None
+
+    async def explained(self) -> Explained:
+        """Nothing where no data source can tell. Raises MeshError."""
+        if self._known is None:
+            self._known = await self._explain()
+        return self._known
+
+    async def _explain(self) -> Explained:
+        bound = self._question()
+        if bound is None:
+            return Explained()
+        rows = RowsInMemory(self._limits)
+        try:
+            outcome = await self._ask(bound, rows)
+        except ShardError:
+            return Explained()
+        return read_explained(rows.values, outcome.warnings)
 
 
 async def run_derived(
-    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink, *, binary: bool
+    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, ask: Ask, sink: Sink, *, binary: bool
 ) -> Outcome:
     """Run every step; what RETURNING gives goes to `sink`, once all of it is there, exactly where the client gets `binary`
     rows. The transaction is the caller's; what a
@@ -62,7 +91,8 @@ async def run_derived(
     session.state = at_one_moment(without_limit(state))
     await transaction.begin_steps()
     try:
-        return await _run_steps(session, verb, write, perform, sink, binary=binary)
+        foresight = _Foresight(session, write, ask)
+        return await _run_steps(session, verb, write, perform, foresight, sink, binary=binary)
     except (MeshError, ShardError) as error:
         if transaction.open and error.number not in ROLLED_BACK_BY_SERVER:
             await transaction.undo_statement()
@@ -83,12 +113,19 @@ def _refuse_safe_updates(session: Session, verb: Verb) -> None:
 
 
 async def _run_steps(
-    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, sink: Sink, *, binary: bool
+    session: Session,
+    verb: Verb,
+    write: DerivedWrite,
+    perform: Perform,
+    foresight: _Foresight,
+    sink: Sink,
+    *,
+    binary: bool,
 ) -> Outcome:
     insert_id = session.last_insert_id
     # What text clients see of rows is rounded as servers do it.
     found = [
-        await _read(session, step.query, perform, write, exact=binary or step.returned is None)
+        await _read(session, step.query, perform, write, foresight, exact=binary or step.returned is None)
         for step in write.steps
     ]
     oks: list[OkPacket] = []
@@ -118,7 +155,8 @@ async def _run_steps(
                 gives_id = gives_id and outcome.gives_id
         if width is not None:
             returned.take(rows, width)
-    if verb is Verb.UPDATE and not oks and all(one.impossible for one in found):
+    one_table = verb is Verb.UPDATE and write.strictness is not Strictness.ALL
+    if one_table and not oks and (await foresight.explained()).impossible:
         write = replace(write, info=b"")
     ok = _with_more_warnings(_one(oks, verb, write), sum(one.count for one in told), write.strictness)
     if session.last_insert_id != insert_id and not ok.last_insert_id:
@@ -166,35 +204,45 @@ class _Found:
     rows: RowsInMemory
     warnings: list[ShardWarning]
     count: int
-    impossible: bool
 
 
-async def _read(session: Session, sql: str, perform: Perform, write: DerivedWrite, *, exact: bool) -> _Found:
+async def _read(
+    session: Session,
+    sql: str,
+    perform: Perform,
+    write: DerivedWrite,
+    foresight: _Foresight,
+    *,
+    exact: bool,
+) -> _Found:
     rows = RowsInMemory(session.mesh.limits)
-    outcome = await perform(sql, rows, exact=exact, explains=True)
-    if not write.ignores:
-        tolerated = Counter(_tolerated(outcome, sql, write.strictness))
-        await _refuse_conversions(session, Counter(outcome.warnings) - tolerated, perform)
+    outcome = await perform(sql, rows, exact=exact)
+    # A write of MySQL's is strict from its first row to its last, whatever it does with them.
+    ever_strict = outcome.product is Product.MYSQL
+    if outcome.warnings and not write.ignores and (ever_strict or write.strictness is not Strictness.NONE):
+        before_rows: Sequence[ShardWarning] = () if ever_strict else (await foresight.explained()).warnings
+        if write.strictness is Strictness.ROWS_AND_SUBQUERIES:
+            before_rows = of_literals(before_rows, sql)
+        columns = {_column(one) for one in before_rows}
+        told = [one for one in outcome.warnings if _column(one) is None or _column(one) not in columns]
+        refused = Counter(told) - Counter(before_rows)
+        await _refuse_conversions(session, refused, perform)
     exact = all(column.character_set == BINARY_CHARSET for column in rows.definitions)
     if not exact and session.state.names.partition(" ")[0] != "utf8mb4":
         raise not_supported(
             f"rows carried between data nodes in the character set {session.state.names}",
             "SET NAMES utf8mb4 first",
         )
-    return _Found(rows, outcome.warnings, outcome.ok.warnings, outcome.explained.impossible)
+    return _Found(rows, outcome.warnings, outcome.ok.warnings)
 
 
-def _tolerated(outcome: Outcome, sql: str, strictness: Strictness) -> Sequence[ShardWarning]:
-    if outcome.product is Product.MYSQL:
-        # A write of MySQL's is strict from its first row to its last, whatever it does with them.
-        return ()
-    if strictness is Strictness.NONE:
-        return outcome.warnings
-    if strictness is Strictness.ROWS:
-        return outcome.explained.warnings
-    if strictness is Strictness.ROWS_AND_SUBQUERIES:
-        return of_literals(outcome.explained.warnings, sql)
-    return ()
+_OF_COLUMN = re.compile(r" for column (.*) at row \d+\Z")
+
+
+def _column(warning: ShardWarning) -> str | None:
+    """The column a warning names beside a row. A subquery that runs before all rows warns of those of one data node there."""
+    found = _OF_COLUMN.search(warning.message)
+    return found[1] if found else None
 
 
 async def _refuse_conversions(session: Session, warnings: Iterable[ShardWarning], perform: Perform) -> None:

@@ -221,7 +221,8 @@ async def run(
         outcome = await run_ddl(session, database, plan, bound, sink, plainly)
     elif isinstance(bound.answer, DerivedWrite):
         part = partial(perform, session, database)
-        work = run_derived(session, plan.verb, bound.answer, part, sink, binary=sink.binary)
+        ask = partial(fetch, session, database, plan)
+        work = run_derived(session, plan.verb, bound.answer, part, ask, sink, binary=sink.binary)
         outcome = await (in_own_transaction(session, work) if own else work)
     elif own and _writes_several(plan, bound.shots):
         work = _exchange(session, database, plan, bound, sink, undo=False, way=way)
@@ -294,13 +295,7 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
 
 
 async def perform(
-    session: Session,
-    database: Database,
-    sql: str,
-    sink: RowsInMemory,
-    *,
-    exact: bool = False,
-    explains: bool = False,
+    session: Session, database: Database, sql: str, sink: RowsInMemory, *, exact: bool = False
 ) -> Outcome:
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`, with `exact` (where data
     sources can) no number rounded. What an error leaves behind is the larger statement's to undo. Raises MeshError or
@@ -314,9 +309,7 @@ async def perform(
     way = None
     if exact and _can_prepare(database, bound):
         way, sink.exact = EXACT_READING, True
-    outcome = await _merged_or_federated(
-        session, database, plan, bound, sink, undo=False, way=way, explains=explains
-    )
+    outcome = await _merged_or_federated(session, database, plan, bound, sink, undo=False, way=way)
     if outcome.row_count is not None and bound.generated_id is not None:
         outcome.ok = replace(outcome.ok, last_insert_id=bound.generated_id)
     return outcome
@@ -365,17 +358,16 @@ async def _merged_or_federated(
     *,
     undo: bool = True,
     way: Execution | None = None,
-    explains: bool = False,
 ) -> Outcome:
     """The merge, or the federation; federation too when the merger finds values it cannot combine exactly, as long as
     the sink has got no rows that could not be taken back."""
     if isinstance(bound.answer, Federation | SystemFederation):
-        return await _federated(session, database, plan, bound, sink, way, explains=explains)
+        return await _federated(session, database, plan, bound, sink, way)
     if bound.alternative is None:
-        return await _exchange(session, database, plan, bound, sink, undo=undo, way=way, explains=explains)
+        return await _exchange(session, database, plan, bound, sink, undo=undo, way=way)
     attempt = _Attempt(sink)
     try:
-        return await _exchange(session, database, plan, bound, attempt, undo=undo, way=way, explains=explains)
+        return await _exchange(session, database, plan, bound, attempt, undo=undo, way=way)
     except MeshError as refusal:
         if refusal.kind is not NOT_SUPPORTED or not attempt.taken_back():
             raise
@@ -388,7 +380,7 @@ async def _merged_or_federated(
             sink.use_names(instead.names)
         if isinstance(sink, ResultSink) and way is not None and way.binary:
             sink.pass_binary()
-        return await _federated(session, database, plan, instead, sink, way, explains=explains)
+        return await _federated(session, database, plan, instead, sink, way)
 
 
 async def _federated(
@@ -398,13 +390,11 @@ async def _federated(
     bound: BoundStatement,
     sink: Sink,
     way: Execution | None = None,
-    *,
-    explains: bool = False,
 ) -> Outcome:
     try:
         if isinstance(bound.answer, SystemFederation):
             return await run_system(session, database, bound, sink)
-        return await run_federated(session, database, plan, bound, sink, way, explains=explains)
+        return await run_federated(session, database, plan, bound, sink, way)
     except (MeshError, ShardError) as error:
         if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
             await session.mesh.reload(database)
@@ -429,7 +419,6 @@ async def _exchange(
     *,
     undo: bool = True,
     way: Execution | None = None,
-    explains: bool = False,
 ) -> Outcome:
     exchange: Exchange | None = None
     loan = Loan(session, _state_for(session, plan, bound))
@@ -448,9 +437,7 @@ async def _exchange(
             lanes = [await prepared_lane(lane, way, bound.parameters, once=once) for lane in lanes]
         own = None if bound.own is None else bound.own.whole
         trial = None if bound.repeated is None else Trial(bound.repeated, way)
-        exchange = Exchange(
-            lanes, answer, target, session.mesh.limits, explains=explains, own=own, trial=trial
-        )
+        exchange = Exchange(lanes, answer, target, session.mesh.limits, own=own, trial=trial)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
         session.announce(exchange)

@@ -35,8 +35,6 @@ async def run_federated(
     bound: BoundStatement,
     sink: Sink,
     way: Execution | None = None,
-    *,
-    explains: bool = False,
 ) -> Outcome:
     """Scan, load, run the final statement into `sink`, in the `way` of a prepared statement where it is one. Raises MeshError or ShardError; nothing is left behind."""
     federation = bound.answer
@@ -56,7 +54,7 @@ async def run_federated(
             if bound.effects is not None:
                 await expose_insert_id(session, merge, bound.effects)
             try:
-                outcome = await run.finish(session.state, sink, merge_limits, way, explains=explains)
+                outcome = await run.finish(session.state, sink, merge_limits, way)
             finally:
                 if bound.effects is not None:
                     await take_over(session, merge, bound.effects)

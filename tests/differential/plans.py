@@ -19,8 +19,10 @@ from tests.differential.tree import (
     Compound,
     Delete,
     Derived,
+    Insert,
     Join,
     Limit,
+    OrderKey,
     Part,
     Raw,
     Select,
@@ -66,6 +68,18 @@ def of_a_join(statement: Part) -> Iterator[Part]:
             yield replace(statement, body=replace(body, source=one))
         elif not body.returning:
             yield replace(statement, body=replace(body, targets=body.source.alias or body.source.name))
+
+
+def in_another_order(statement: Part) -> Iterator[Part]:
+    """INSERT … SELECT without ORDER BY, with its rows in an order: which of them fails first is open."""
+    body = statement.body if isinstance(statement, Write) else None
+    if isinstance(statement, Write) and isinstance(body, Insert) and isinstance(body.query, Select):
+        query = body.query
+        if query.source is not None and not (query.order or query.tail or query.limit or query.group):
+            for place in range(min(len(query.items), 4)):
+                for descending in (False, True):
+                    order = (OrderKey(Raw(str(place + 1)), descending),)
+                    yield replace(statement, body=replace(body, query=replace(query, order=order)))
 
 
 def nested(statement: Part) -> Iterator[Part]:

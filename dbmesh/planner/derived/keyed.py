@@ -119,6 +119,8 @@ def _strictness(scopes: Scopes, text: _Text, written: TableReference, changed: s
     """What is an error of an UPDATE that changes these columns of a table."""
     if len(scopes.of(written.scope)) > 1 or scopes.is_opaque(written.scope):
         return Strictness.ALL
+    if any(one.key == written.key for one in scopes.references if one.scope is not written.scope):
+        return Strictness.ALL
     schema = written.schema
     primary = {name.lower() for name in schema.primary_key} if schema else set()
     return Strictness.NONE if "ORDER" in text.clauses or primary & changed else Strictness.ROWS

@@ -5,15 +5,16 @@ Decides nothing about SQL: it holds what `keyed` and `insert_select` made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from dbmesh.errors import NOT_SUPPORTED, MeshError
 from dbmesh.planner.one_place import OnePlacePlan, first_target
-from dbmesh.planner.plan import BoundStatement, Call, DerivedWrite, Names, PinReason, Shot, Verb
-from dbmesh.planner.route import Router
-from dbmesh.planner.template import Template
+from dbmesh.planner.plan import BoundStatement, Call, DerivedWrite, Names, PinReason, Relay, Shot, Verb
+from dbmesh.planner.route import Router, Target
+from dbmesh.planner.template import Frame, Template
 from dbmesh.planner.text_plan import prototype_shot
 
 
@@ -25,11 +26,31 @@ class Derivation(Protocol):
         ...
 
 
-def bind_derived(derivation: Derivation | MeshError, call: Call, names: Names) -> BoundStatement:
-    """The derived write as a bound statement. Raises the reason why there is none."""
+def bind_derived(
+    derivation: Derivation | MeshError,
+    call: Call,
+    names: Names,
+    router: Router,
+    frame: Callable[[Target], Frame],
+) -> BoundStatement:
+    """The derived write as a bound statement. `frame` gives the client's own on one target. Raises the reason why there is
+    none."""
     if isinstance(derivation, MeshError):
         raise derivation
-    return BoundStatement((), derivation.bind(call), names)
+    write = replace(derivation.bind(call), explained=partial(_explained, call, names, router, frame))
+    return BoundStatement((), write, names)
+
+
+def _explained(
+    call: Call, names: Names, router: Router, frame: Callable[[Target], Frame]
+) -> BoundStatement | None:
+    try:
+        target = router.any_target()
+    except MeshError:
+        return None
+    # MySQL explains as a tree unless it is asked for rows; MariaDB knows no name for them.
+    sql = b"EXPLAIN /*!80000 FORMAT=TRADITIONAL */ " + frame(target).render(call.literals, call)
+    return BoundStatement((Shot(target.data_source, sql),), Relay(), names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +82,10 @@ class DerivedPlan:
             except MeshError as refusal:
                 if refusal.kind is not NOT_SUPPORTED or self.router.hints.data_source is not None:
                     raise
-        return bind_derived(self.derivation, call, self.names)
+        return bind_derived(self.derivation, call, self.names, self.router, self._frame)
+
+    def _frame(self, target: Target) -> Frame:
+        return self.template.frame(target.tables)
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
         """The client's statement on the first node of every table; no column is named by its literals."""
