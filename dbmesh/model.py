@@ -89,8 +89,9 @@ class ColumnSchema:
 @dataclass(frozen=True, slots=True)
 class TableSchema:
     """A logic table's columns in order, its primary key, its other unique keys and its other indexes (each a tuple of column
-    names). `guarded`: it has triggers, or foreign keys point to it; `foreign_keys` are the names of its own. `definition`:
-    the query of a view as the server tells it, None for a table; a view that has become invalid has no columns."""
+    names). `guarded`: it has triggers, or foreign keys point to it; `reads_clock`: a trigger takes the current time;
+    `foreign_keys` are the names of its own. `definition`: the query of a view as the server tells it, None for a table; a
+    view that has become invalid has no columns."""
 
     name: str
     columns: tuple[ColumnSchema, ...]
@@ -98,6 +99,7 @@ class TableSchema:
     unique_keys: tuple[tuple[str, ...], ...] = ()
     indexes: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
     guarded: bool = False
+    reads_clock: bool = False
     foreign_keys: tuple[str, ...] = field(default=(), repr=False)
     definition: str | None = None
 

@@ -49,9 +49,11 @@ _COLUMNS = b"""SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLAB
  ORDER BY TABLE_NAME, ORDINAL_POSITION"""
 _KEYS = b"""SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS
  WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
-_GUARDED = b"""SELECT EVENT_OBJECT_TABLE, NULL, NULL FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE()
- UNION SELECT IF(UNIQUE_CONSTRAINT_SCHEMA = DATABASE(), REFERENCED_TABLE_NAME, NULL),
- IF(CONSTRAINT_SCHEMA = DATABASE(), TABLE_NAME, NULL), CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
+_GUARDED = b"""SELECT EVENT_OBJECT_TABLE, NULL, NULL, ACTION_STATEMENT FROM information_schema.TRIGGERS
+ WHERE EVENT_OBJECT_SCHEMA = DATABASE()
+ UNION ALL SELECT IF(UNIQUE_CONSTRAINT_SCHEMA = DATABASE(), REFERENCED_TABLE_NAME, NULL),
+ IF(CONSTRAINT_SCHEMA = DATABASE(), TABLE_NAME, NULL), CONSTRAINT_NAME, NULL
+ FROM information_schema.REFERENTIAL_CONSTRAINTS
  WHERE DATABASE() IN (UNIQUE_CONSTRAINT_SCHEMA, CONSTRAINT_SCHEMA)"""
 
 _VIEWS = (
@@ -87,11 +89,14 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
         table, index, column, repeats = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
         (indexes if repeats == "1" else keys)[table][index].append(column)
     guarded: set[str] = set()
+    timed: set[str] = set()
     foreign: dict[str, list[str]] = defaultdict(list)
     for row in (await collect(connection, _GUARDED)).rows:
-        parent, child, name = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
+        parent, child, name, trigger = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
         guarded.add(parent)
         foreign[child].append(name)
+        if _CLOCK.search(trigger) is not None:
+            timed.add(parent)
     definitions: dict[str, str] = {}
     for row in (await collect(connection, _VIEWS)).rows:
         view, definition = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
@@ -107,6 +112,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
             unique_keys=tuple(tuple(parts) for index, parts in keys[table].items() if index != "PRIMARY"),
             indexes=tuple(map(tuple, indexes[table].values())),
             guarded=table in guarded,
+            reads_clock=table in timed,
             foreign_keys=tuple(foreign[table]),
             definition=definitions.get(table),
         )

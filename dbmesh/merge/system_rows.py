@@ -48,7 +48,9 @@ class _Merge:
         self._schemas = [at[name] for name in (table.schema, *table.schemas) if name in at]
         self._tables = [at[name] for name in table.tables if name in at]
         self._texts = [at[name] for name in table.texts if name in at]
-        self._suffixed = [at[name] for name in ("CONSTRAINT_NAME", "INDEX_NAME") if name in at]
+        self._suffixed = [
+            at[name] for name in ("CONSTRAINT_NAME", "INDEX_NAME", "TRIGGER_NAME") if name in at
+        ]
         self._key = [at[name] for name in table.key if name in at]
         self._combined = [(at[name], how) for name, how in table.combined.items() if name in at]
         self._average = (

@@ -17,7 +17,7 @@ from dbmesh.planner.alter_reading import KeyChanges, read_key_changes
 from dbmesh.planner.auto_tables import algorithm_of, first_number
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_nodes import is_numbered, plan_everywhere, plan_shots
-from dbmesh.planner.ddl_places import DdlTable, check_single, table_at
+from dbmesh.planner.ddl_places import DdlTable, check_keeps_triggers, check_single, table_at
 from dbmesh.planner.ddl_reading import AlterTable, NamePlace
 from dbmesh.planner.foreign_keys import alter_keys
 from dbmesh.planner.lexemes import Kind, LexemeReader
@@ -144,6 +144,7 @@ def _renaming(
         raise MeshError(TABLE_EXISTS, table=after.name)
     if len(f"{after.name}_{len(table.nodes) - 1}") > MOST_NAME:
         raise MeshError(NAME_TOO_LONG, name=after.name)
+    check_keeps_triggers(context, table)
     following = replace(made, name=after.name)
     nodes = built(following, context.rule_set.own_sources).nodes
     numbering = ((table.name, 1), (after.name, 1)) if is_numbered(context, table) else ()
@@ -161,6 +162,7 @@ def _made_whole(
     context: PlanContext, table: DdlTable, trial: TextPlan, why: str, warnings: tuple[str, ...]
 ) -> TextPlan:
     """The client's statement on the first data node of a table whose other nodes are empty; it then becomes the table."""
+    check_keeps_triggers(context, table)
     first, others = table.nodes[0], table.nodes[1:]
     if any(context.rule_set.data_sources[node.data_source].kind != "mysql" for node in table.nodes):
         raise not_supported(f"this change of '{table.name}': {why}", "make a new table")

@@ -41,6 +41,7 @@ from dbmesh.planner.query_table import plan_query_table
 from dbmesh.planner.rename_tables import plan_rename_tables
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.text_plan import TextPlan, TextShot
+from dbmesh.planner.triggers import plan_create_trigger
 from dbmesh.planner.views import NamesView
 from dbmesh.rules.declared_keys import without_tables
 from dbmesh.rules.joint import schemas_of
@@ -177,25 +178,6 @@ def _plan_sequence(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     if new:
         check_single(context, table.nodes[0].data_source, table.name)
     return plan_everywhere(context, table, place)
-
-
-def _plan_create_trigger(context: PlanContext, reader: LexemeReader) -> ShardPlan:
-    while not reader.accept("TRIGGER"):
-        reader.take()
-    reader.accept("IF", "NOT", "EXISTS")
-    if read_place(reader).database is not None:
-        raise not_supported("a trigger's name with its database", "leave out the database")
-    place = read_index_table(reader)
-    return plan_everywhere(context, _single(context, place, "a trigger"), place)
-
-
-def _single(context: PlanContext, place: NamePlace, what: str) -> DdlTable:
-    table = table_at(context, place)
-    if table.rule is not None:
-        raise not_supported(
-            f"{what} on '{table.name}', which is sharded or broadcast", "do its work in the application"
-        )
-    return table
 
 
 def _plan_alter_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
@@ -335,7 +317,7 @@ _PLANNERS: Mapping[tuple[str, str], Callable[[PlanContext, LexemeReader], ShardP
     ("CREATE", "INDEX"): _plan_index,
     ("CREATE", "VIEW"): plan_create_view,
     ("ALTER", "VIEW"): plan_create_view,
-    ("CREATE", "TRIGGER"): _plan_create_trigger,
+    ("CREATE", "TRIGGER"): plan_create_trigger,
     ("ALTER", "TABLE"): _plan_alter_table,
     ("DROP", "TABLE"): _plan_drop_table,
     ("DROP", "VIEW"): _plan_drop_table,

@@ -130,3 +130,14 @@ def plain_symbol(table: DdlTable, place: NamePlace) -> str:
     for node in table.nodes:
         name = name.removesuffix(f"_{node.table}")
     return name
+
+
+def check_keeps_triggers(context: PlanContext, table: DdlTable) -> None:
+    """A table whose actual tables get other names has no triggers: where several nodes share a data source, these are
+    called after them. Raises MeshError(NOT_SUPPORTED)."""
+    schema = context.catalog.table(table.name)
+    if table.crowded and schema is not None and schema.guarded:
+        raise not_supported(
+            f"another name or key for '{table.name}', which has triggers",
+            "drop them, and create them again afterwards",
+        )

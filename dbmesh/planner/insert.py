@@ -173,7 +173,7 @@ class _Planner:
 
     def _reads_clock(self) -> bool:
         """By its text, by a column left to its default, or by ON UPDATE in a row that is there already."""
-        if self.schema is None or reads_clock(self.reader.lexemes):
+        if self.schema is None or self.schema.reads_clock or reads_clock(self.reader.lexemes):
             return True
         anywhere = bool(self.reading.updates) or any(
             lexeme.word == "DEFAULT" for lexeme in self.reader.lexemes

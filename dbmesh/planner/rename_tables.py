@@ -13,7 +13,7 @@ from dbmesh.errors import NAME_TOO_LONG, TABLE_EXISTS, UNKNOWN_TABLE, MeshError,
 from dbmesh.model import DataNode
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_nodes import is_numbered, plan_shots
-from dbmesh.planner.ddl_places import DdlTable, check_single, table_at
+from dbmesh.planner.ddl_places import DdlTable, check_keeps_triggers, check_single, table_at
 from dbmesh.planner.ddl_reading import NamePlace, read_rename_table
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.template import Segment, TableName
@@ -63,6 +63,7 @@ def _first(context: PlanContext, place: NamePlace, left: set[str]) -> _Renamed:
     made = context.rule_set.made.get(table.name.lower())
     if table.rule is not None and made is None:
         raise not_supported(f"renaming '{table.name}', which has a rule", "change the rule's table name")
+    check_keeps_triggers(context, table)
     return _Renamed(table, made, table.name, table.nodes)
 
 

@@ -123,7 +123,7 @@ def homes(routine: CreateRoutine, rule_set: RuleSet, catalog: Catalog) -> tuple[
     lexemes = split_lexemes(routine.body)
     _refuse_spread(lexemes, rule_set, f"a {routine.kind.lower()}", catalog.views)
     if routine.kind == "FUNCTION":
-        _check_body(lexemes, routine.body, "a function")
+        check_body(lexemes, routine.body, "a function")
     names = {lexeme.value.lower() for lexeme in lexemes if lexeme.kind in (Kind.WORD, Kind.QUOTED)}
     if rule_set.database.lower() in names and any(
         one.value.lower() == rule_set.database.lower() and other.text == "."
@@ -152,7 +152,7 @@ def check_procedure(text: str, rule_set: RuleSet) -> None:
     first = next((at for at, lexeme in enumerate(lexemes) if lexeme.word == "PROCEDURE"), 0)
     body = lexemes[first + 2 :]
     _refuse_spread(body, rule_set, "CALL of a procedure")
-    _check_body(body, text, "CALL of a procedure")
+    check_body(body, text, "CALL of a procedure")
 
 
 def _refuse_spread(body: tuple[Lexeme, ...], rule_set: RuleSet, what: str, views: Iterable[str] = ()) -> None:
@@ -166,19 +166,21 @@ def _refuse_spread(body: tuple[Lexeme, ...], rule_set: RuleSet, what: str, views
             raise _refused(what, f"names '{spread[lexeme.value.lower()]}', which is sharded or broadcast")
 
 
-def _check_body(body: tuple[Lexeme, ...], text: str, what: str) -> None:
+def check_body(body: tuple[Lexeme, ...], text: str, what: str, own: Iterable[str] = ()) -> None:
+    """Raise MeshError(NOT_SUPPORTED) where a body uses or changes what belongs to the session, whose connection it does not
+    run on. It may set what it declares, and `own`."""
     for at, lexeme in enumerate(body):
         if lexeme.kind in (Kind.USER_VARIABLE, Kind.SYSTEM_VARIABLE):
             raise _refused(what, f"uses the variable {lexeme.text}")
         if lexeme.word in _UNSAFE and (at == 0 or body[at - 1].text != "."):
             raise _refused(what, f"contains {lexeme.word}")
     _refuse_session_functions(body, text)
-    own = set(_declared(body))
+    known = {*_declared(body), *own}
     for at, lexeme in enumerate(body[1:-1], 1):
         if lexeme.word != "SET" or body[at - 1].text.upper() not in _STATEMENT_STARTS:
             continue
         for name in _assigned(body[at + 1 :]):
-            if name.value.lower() not in own:
+            if name.value.lower() not in known:
                 raise _refused(what, f"sets '{name.value}', which it does not declare")
 
 
@@ -188,7 +190,7 @@ def _refused(what: str, why: str) -> MeshError:
 
 def _refuse_session_functions(lexemes: tuple[Lexeme, ...], text: str) -> None:
     for start, end, _ in session_functions(lexemes):
-        raise not_supported(f"{text[start:end]} in a procedure or its arguments", _INSTEAD)
+        raise not_supported(f"{text[start:end]} in a stored program or its arguments", _INSTEAD)
 
 
 def _declared(body: tuple[Lexeme, ...]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def plan_write(context: PlanContext) -> ShardPlan:
     edits = rename_references(context, scopes, tree)
     rename_targets(edits, scopes, tree, targets)
     tables = tuple(dict.fromkeys(reference.table.name for reference in scopes.references))
-    clock = reads_clock(reader.lexemes) or (verb is Verb.UPDATE and any(map(_updates_time, written)))
+    clock = reads_clock(reader.lexemes) or any(_takes_time(verb, reference) for reference in written)
     names = logic_names(context, scopes)
     derived = _derived(context, scopes, tree, written, reader.lexemes)
     if any(isinstance(reference.table, BroadcastTable) for reference in written):
@@ -94,9 +94,12 @@ def plan_write(context: PlanContext) -> ShardPlan:
     )
 
 
-def _updates_time(reference: TableReference) -> bool:
-    """Whether a column of a changed row may be set to the current time by itself (ON UPDATE CURRENT_TIMESTAMP)."""
-    return reference.schema is None or any(column.reads_clock for column in reference.schema.columns)
+def _takes_time(verb: Verb, reference: TableReference) -> bool:
+    """Whether a trigger, or a column of a changed row by itself (ON UPDATE CURRENT_TIMESTAMP), may take the current time."""
+    schema = reference.schema
+    if schema is not None and schema.reads_clock:
+        return True
+    return verb is Verb.UPDATE and (schema is None or any(column.reads_clock for column in schema.columns))
 
 
 def _derived(

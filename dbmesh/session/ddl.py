@@ -109,10 +109,13 @@ async def _run_recorded(
         session.announce(None)
         loan.free()
     await keeper.finish(record)
-    outcome.warnings = [
+    # What every node tells in logic names one server tells once.
+    told = [
         replace(warning, message=_logic_text(warning.message, database, bound))
         for warning in outcome.warnings
     ]
+    outcome.warnings = list(dict.fromkeys(told))
+    outcome.ok = replace(outcome.ok, warnings=len(outcome.warnings))
     outcome.warnings += [ShardWarning("Warning", NOT_SUPPORTED.number, text) for text in plan.warnings]
     return outcome
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Result, collect
-from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.engine.prepared import BinaryExecution
 from dbmesh.engine.warnings import ShardWarning, fetch_warnings
 from dbmesh.errors import (
@@ -20,7 +19,6 @@ from dbmesh.errors import (
     MERGE_LIMIT,
     UNKNOWN_DATABASE,
     UNKNOWN_ROUTINE,
-    UNKNOWN_TRIGGER,
     MeshError,
     ShardError,
     not_supported,
@@ -45,6 +43,7 @@ from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.system_tables import Reading
+from dbmesh.session.triggers import ask, drop_trigger, show_create_trigger
 from dbmesh.session.user_variables import assigned, variable_values
 from dbmesh.sql.literals import literal_text
 from dbmesh.wire.constants import Capability, Status
@@ -70,6 +69,9 @@ async def do(session: Session, statement: Do, sink: ResultSink, more: int) -> No
 async def show_create(session: Session, statement: ShowCreate, sink: ResultSink, more: int) -> None:
     """SHOW CREATE PROCEDURE, FUNCTION or TRIGGER, as its data source says it. Raises MeshError or ShardError."""
     database = _database(session, statement.database)
+    if statement.kind == "TRIGGER":
+        await show_create_trigger(session, database, statement.name, sink, more)
+        return
     try:
         source = await _only_source(session, database, statement.kind, statement.name)
     except MeshError as error:
@@ -99,12 +101,13 @@ async def create(session: Session, statement: CreateRoutine, sink: ResultSink, m
 async def drop(session: Session, statement: DropRoutine, sink: ResultSink, more: int) -> None:
     """DROP PROCEDURE, FUNCTION or TRIGGER, wherever it is. Raises MeshError or ShardError."""
     database = _database(session, statement.database)
+    if statement.kind == "TRIGGER":
+        await drop_trigger(session, database, statement, sink, more=bool(more))
+        return
     sources = await _sources(session, database, statement.kind, statement.name)
     if not sources and not statement.if_exists:
         raise _unknown(database, statement.kind, statement.name)
     await _define(session, database, sources or [next(iter(database.pools))], _drop_text(statement), None)
-    if statement.kind == "TRIGGER":
-        await session.mesh.reload(database)
     sink.ok(OkPacket(status=session.status | more, warnings=len(session.warnings)))
 
 
@@ -130,7 +133,7 @@ async def _define(
     except (MeshError, ShardError):
         if undo is not None:
             for source in done:
-                await _ask(session, database, source, _drop_text(undo))
+                await ask(session, database, source, _drop_text(undo))
         raise
     session.row_count = 0
     session.warnings += told
@@ -168,7 +171,7 @@ async def _assigned(
     session: Session, database: Database, source: str, statement: CallProcedure
 ) -> tuple[str, ...]:
     """The user variables among the arguments that stand for OUT and INOUT parameters."""
-    shown = await _ask(
+    shown = await ask(
         session,
         database,
         source,
@@ -216,8 +219,7 @@ def _names(database: Database) -> Names:
 
 
 async def _only_source(session: Session, database: Database, kind: str, name: str) -> str:
-    """The data source that has a routine or trigger. Raises MeshError: UNKNOWN_ROUTINE, UNKNOWN_TRIGGER, NOT_SUPPORTED for
-    several, which only a function that needs no tables is made on."""
+    """The data source that has a routine. Raises MeshError: UNKNOWN_ROUTINE, NOT_SUPPORTED for several, which only a function that needs no tables is made on."""
     sources = await _sources(session, database, kind, name)
     if not sources:
         raise _unknown(database, kind, name)
@@ -230,40 +232,24 @@ async def _only_source(session: Session, database: Database, kind: str, name: st
 
 
 def _unknown(database: Database, kind: str, name: str) -> MeshError:
-    if kind == "TRIGGER":
-        return MeshError(UNKNOWN_TRIGGER)
     return MeshError(UNKNOWN_ROUTINE, routine=kind, name=f"{database.name}.{name}")
 
 
 async def _sources(session: Session, database: Database, kind: str, name: str) -> list[str]:
-    """The data sources that have a routine or trigger."""
-    if kind == "TRIGGER":
-        where = f"information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE() AND TRIGGER_NAME = {literal_text(name)}"
-    else:
-        where = (
-            "information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND "
-            f"ROUTINE_NAME = {literal_text(name)} AND ROUTINE_TYPE = '{kind}'"
-        )
+    """The data sources that have a routine."""
+    where = (
+        "information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND "
+        f"ROUTINE_NAME = {literal_text(name)} AND ROUTINE_TYPE = '{kind}'"
+    )
     return [
         source
         for source, config in database.rule_set.data_sources.items()
-        if config.kind == "mysql" and (await _ask(session, database, source, f"SELECT 1 FROM {where}")).rows
+        if config.kind == "mysql" and (await ask(session, database, source, f"SELECT 1 FROM {where}")).rows
     ]
 
 
 async def _show_create(session: Session, database: Database, source: str, kind: str, name: str) -> Result:
-    return await _ask(session, database, source, f"SHOW CREATE {kind} {quote_name(name, quoted=True)}")
-
-
-async def _ask(session: Session, database: Database, source: str, sql: str) -> Result:
-    connection = await database.merge_pools[source].acquire(session.flavour)
-    try:
-        await connection.bring_to(LOAD_STATE)
-        session.announce(Reading(connection))
-        return await collect(connection, sql.encode("utf-8", "surrogateescape"))
-    finally:
-        session.announce(None)
-        connection.home.release(connection, session.now())
+    return await ask(session, database, source, f"SHOW CREATE {kind} {quote_name(name, quoted=True)}")
 
 
 # ---------------------------------------------------------------------------------------------- results

@@ -220,3 +220,37 @@ def test_views_of_sharded_tables(pair: Pair) -> None:
         "DROP TABLE single, copy",
     ):
         pair.same(statement)
+
+
+def test_triggers_of_sharded_tables(pair: Pair) -> None:
+    for statement in (
+        "CREATE TABLE account (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(40), age INT, seen DATETIME)",
+        "CREATE TRIGGER up BEFORE INSERT ON account FOR EACH ROW SET NEW.name = UPPER(NEW.name), NEW.age = COALESCE(NEW.age, 7)",
+        "CREATE TRIGGER up BEFORE INSERT ON account FOR EACH ROW SET NEW.name = 'x'",
+        "CREATE TRIGGER IF NOT EXISTS up BEFORE INSERT ON account FOR EACH ROW SET NEW.name = 'x'",
+        (
+            "CREATE TRIGGER limited BEFORE INSERT ON here.account FOR EACH ROW FOLLOWS up BEGIN DECLARE d INT DEFAULT 3; "
+            "SET NEW.age = NEW.age + d; IF NEW.age > 100 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'too old'; END IF; END"
+        ),
+        "CREATE TRIGGER changed BEFORE UPDATE ON account FOR EACH ROW SET NEW.name = CONCAT(OLD.name, '>', NEW.name)",
+        "INSERT INTO account (id, name, age) VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', NULL), (4, 'it''s', 4)",
+        "SELECT id, name, age FROM account ORDER BY id",
+        "INSERT INTO account (id, name, age) VALUES (6, 'f', 1), (7, 'g', 98)",
+        "UPDATE account SET name = 'n' WHERE age > 4",
+        "REPLACE INTO account (id, name) VALUES (1, 'r')",
+        "INSERT INTO account (id, name) VALUES (2, 'z') ON DUPLICATE KEY UPDATE name = 'dup'",
+        "SELECT id, name, age FROM account ORDER BY id",
+        (
+            "SELECT TRIGGER_NAME, EVENT_MANIPULATION, EVENT_OBJECT_TABLE, ACTION_ORDER, ACTION_STATEMENT, ACTION_TIMING FROM "
+            "information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'here' ORDER BY 1"
+        ),
+        "DROP TRIGGER up",
+        "DROP TRIGGER up",
+        "DROP TRIGGER account_0",
+        "CREATE TRIGGER timed BEFORE UPDATE ON account FOR EACH ROW SET NEW.seen = NOW()",
+        "UPDATE account SET age = 1",
+        "SELECT COUNT(*), COUNT(DISTINCT seen) FROM account",
+        "DROP TABLE account",
+        "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'here'",
+    ):
+        pair.same(statement)
