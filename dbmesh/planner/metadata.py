@@ -16,6 +16,7 @@ from dbmesh.planner.ddl_reading import NamePlace, read_place
 from dbmesh.planner.explain import explain
 from dbmesh.planner.explained import ExplainForm, plan_explain, read_form
 from dbmesh.planner.foreign_keys import constraint_line
+from dbmesh.planner.information_schema import INFORMATION_SCHEMA
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.metadata_filter import ShowFilter, read_filter, read_text
 from dbmesh.planner.plan import Answer, BoundStatement, LinkStatus, Plan, Relay, RenameValues, ShardPlan, Verb
@@ -151,7 +152,8 @@ class _Shows:
     def _database(self) -> str:
         """[FROM | IN database], else the current one. Raises MeshError: UNKNOWN_DATABASE, NO_DATABASE."""
         if self.reader.accept_any("FROM", "IN") is not None:
-            return self._known(self.reader.expect_name().value)
+            name = self.reader.expect_name().value
+            return INFORMATION_SCHEMA if name.lower() == INFORMATION_SCHEMA else self._known(name)
         if self.context.database is None:
             raise MeshError(NO_DATABASE)
         return self.context.rule_set.database

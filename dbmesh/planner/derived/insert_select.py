@@ -35,7 +35,7 @@ from dbmesh.sql.lexer import LexerFlags
 
 INSERTED_NOTHING = b"Records: 0  Duplicates: 0  Warnings: 0"
 
-MOST_ROWS = 100
+MOST_ROWS = 1000
 """Rows of one VALUES that a server has to compute: each is a query of its own."""
 
 _CELL = "\0"

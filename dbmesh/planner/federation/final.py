@@ -66,18 +66,29 @@ def locks_by_scope(scopes: Scopes, tree: exp.Expr, clauses: Sequence[LockClause]
     not tell whose lock it is."""
     if not clauses:
         return {}
-    holders = [node for node in tree.find_all(exp.Query) if node.args.get("locks")]
-    if len(clauses) > 1 or len(holders) != 1:
+    holders = _in_order_of_locks([node for node in tree.find_all(exp.Query) if node.args.get("locks")])
+    owners = [holder for holder in holders for _ in holder.args["locks"]]
+    if len(owners) != len(clauses):
         raise not_supported(
             "FOR UPDATE in several parts of a statement over several data nodes",
             "lock the rows of one SELECT",
         )
-    [clause] = clauses
-    return {
-        reference.index: clause
-        for reference in scopes.of(holders[0])
-        if not clause.tables or reference.alias.lower() in clause.tables
-    }
+    found: dict[int, LockClause] = {}
+    for holder, clause in zip(owners, clauses, strict=True):
+        for reference in scopes.of(holder):
+            if not clause.tables or reference.alias.lower() in clause.tables:
+                found.setdefault(reference.index, clause)
+    return found
+
+
+def _in_order_of_locks(holders: Sequence[exp.Query]) -> list[exp.Query]:
+    """Queries in the order in which their lock clauses are written: each stands behind everything in its query."""
+
+    def end(holder: exp.Query) -> tuple[int, int]:
+        ends = [node.meta["end"] for node in holder.walk() if "end" in node.meta]
+        return max(ends, default=0), -(holder.depth or 0)
+
+    return sorted(holders, key=end)
 
 
 def _table_statements(tokens: Sequence[Token]) -> set[int]:

@@ -61,14 +61,32 @@ def test_a_lock_goes_to_the_scans_with_its_time() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "locks"),
+    [
+        (
+            "(SELECT order_id FROM t_order FOR UPDATE) UNION (SELECT id FROM t_key LOCK IN SHARE MODE)",
+            ["FOR UPDATE", "LOCK IN SHARE MODE"],
+        ),
+        (
+            (
+                "SELECT o.order_id FROM t_order o JOIN (SELECT id FROM t_key FOR UPDATE WAIT 1) d JOIN t_far f "
+                "WHERE o.order_id > (SELECT MIN(id) FROM t_plain LOCK IN SHARE MODE) FOR UPDATE WAIT 2"
+            ),
+            ["FOR UPDATE WAIT 2", "FOR UPDATE WAIT 1", "FOR UPDATE WAIT 2", "LOCK IN SHARE MODE"],
+        ),
+    ],
+)
+def test_each_part_has_its_own_lock(sql: str, locks: list[str]) -> None:
+    _, answer = bind(sql)
+    texts = [scan.shots[0].sql.decode().partition(" LIMIT 18446744073709551615 ")[2] for scan in answer.scans]
+    assert texts == locks
+
+
+@pytest.mark.parametrize(
     ("sql", "what"),
     [
         ("SELECT GET_LOCK('a', 1), COUNT(*) + 1 FROM t_order", "GET_LOCK"),
         ("SELECT 1 FROM t_plain PARTITION (p0) JOIN t_far ON 1", "PARTITION"),
-        (
-            "(SELECT order_id FROM t_order FOR UPDATE) UNION (SELECT id FROM t_key FOR UPDATE)",
-            "FOR UPDATE in several",
-        ),
     ],
 )
 def test_refusals(sql: str, what: str) -> None:
