@@ -14,7 +14,7 @@ from dbmesh.engine.exchange import Outcome, Sink
 from dbmesh.engine.federation import LOAD_STATE, FederatedRun, definition_of, final_state
 from dbmesh.engine.prepared import Execution
 from dbmesh.engine.warnings import ShardWarning
-from dbmesh.errors import INTERNAL, MeshError, ShardError
+from dbmesh.errors import INTERNAL, MeshError, ShardError, not_supported
 from dbmesh.planner.federation.definition import TableDefinition
 from dbmesh.planner.plan import BoundStatement, Federation, Names, Scan, ShardPlan
 from dbmesh.session.connections import Loan
@@ -23,6 +23,9 @@ from dbmesh.session.mesh import Database
 from dbmesh.session.result_sink import rename
 from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.wire.packets import ColumnDefinition
+
+_CANNOT_REOPEN = 1137
+"""MySQL reads a common table expression's tables once for each place that names it, and a temporary table only once."""
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -55,6 +58,13 @@ async def run_federated(
                 await expose_insert_id(session, merge, bound.effects)
             try:
                 outcome = await run.finish(session.state, sink, merge_limits, way)
+            except ShardError as error:
+                if error.number != _CANNOT_REOPEN:
+                    raise
+                raise not_supported(
+                    "a common table expression that is read twice, over rows of several data nodes, on MySQL",
+                    "write it as a derived table where it is read",
+                ) from error
             finally:
                 if bound.effects is not None:
                     await take_over(session, merge, bound.effects)

@@ -16,7 +16,7 @@ from dbmesh.planner import unsupported
 
 _ROOT = Path(__file__).parents[2]
 _FILE = Path(__file__).with_name("unsupported.yaml")
-_DIALECTS = ("dbmesh/backend/sqlite/", "dbmesh/backend/postgres/")
+_DIALECTS = ("dbmesh/backend/sqlite/", "dbmesh/backend/postgres/", "dbmesh/backend/transpile/")
 
 
 def _text(node: ast.expr) -> str:

@@ -10,7 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pymysql
+import pytest
 from pymysql.constants import FIELD_TYPE
+
+from tests.plugins.database_server import chosen_product
 
 _ALIVE = {2006, 2013}
 
@@ -85,16 +88,23 @@ def assert_equal_answers(mesh: Answer, plain: Answer, statement: str) -> None:
     text = f" {' '.join(statement.lower().split())} "
     if " order by " not in text:
         mesh, plain = mesh.as_bag(), plain.as_bag()
-    if " group by " in text or " distinct " in text or " join " in text:
+    mysql = chosen_product() == "MySQL"
+    if any(
+        part in text for part in (" group by ", " distinct ", " join ", *([" in (select "] if mysql else []))
+    ):
         # Which of several equal spellings stands for a group is any server's choice.
         mesh, plain = _folded(mesh), _folded(plain)
-    if text.startswith((" show ", " describe ", " desc ")):
+    if text.startswith((" show ", " describe ", " desc ")) or (mysql and " information_schema." in text):
         mesh, plain = _described(mesh), _described(plain)
     assert mesh.error == plain.error, (
         f"{statement}\nmesh:  {mesh.error} {mesh.text}\nplain: {plain.error} {plain.text}"
     )
     assert [column.name for column in mesh.columns] == [column.name for column in plain.columns], statement
-    assert mesh.rows == plain.rows, statement
+    if " std(" in text:
+        # A sum of floating-point numbers depends on the order of its parts.
+        assert [pytest.approx(row, rel=1e-12) for row in mesh.rows] == list(plain.rows), statement
+    else:
+        assert mesh.rows == plain.rows, statement
     assert mesh.columns == plain.columns, statement
     assert mesh.affected == plain.affected, f"affected rows of {statement}"
     assert mesh.insert_id == plain.insert_id, f"last insert id of {statement}"

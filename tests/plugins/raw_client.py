@@ -135,7 +135,8 @@ Reply = Failure | Ok | ResultSet
 
 
 def session_changes(reply: Reply) -> set[tuple[bytes, ...]]:
-    """What an OK packet tells of the session: ('schema', name) and (variable, value)."""
+    """What an OK packet tells of the session: ('schema', name) and (variable, value). MySQL tells the state of a transaction
+    too."""
     assert isinstance(reply, Ok), reply
     if not reply.status & SESSION_STATE_CHANGED:
         return set()
@@ -146,8 +147,10 @@ def session_changes(reply: Reply) -> set[tuple[bytes, ...]]:
         size, at = read_lenenc(state, at + 1)
         entry = state[at : at + (size or 0)]
         at += len(entry)
-        names = read_strings(entry, 2 if kind == 0 else 1)
-        found.add(tuple(name or b"" for name in names) if kind == 0 else (b"schema", names[0] or b""))
+        if kind == 0:
+            found.add(tuple(name or b"" for name in read_strings(entry, 2)))
+        elif kind == 1:
+            found.add((b"schema", read_strings(entry, 1)[0] or b""))
     return found
 
 

@@ -9,6 +9,8 @@ import pytest
 from mysql import connector
 
 from tests.integration.statements.conftest import Twins
+from tests.plugins.database_server import chosen_product
+from tests.plugins.equivalence import ask
 
 pytestmark = pytest.mark.integration
 
@@ -176,6 +178,10 @@ def _cases(**groups: str) -> list[object]:
     ),
 )
 def test_equals_one_server(twins: Twins, statement: str) -> None:
+    if chosen_product() == "MySQL" and statement.count("FROM x a JOIN x b"):
+        answer = ask(twins.mesh, statement)
+        assert (answer.error, "read twice" in answer.text) == (1235, True)
+        return
     twins.same(statement)
 
 
@@ -322,7 +328,8 @@ def test_explain_tells_what_is_federated(twins: Twins) -> None:
         cursor.execute("EXPLAIN UPDATE t_order SET note = 'x' ORDER BY order_id LIMIT 3")
         assert cursor.fetchall()[0][1] == "DERIVED WRITE"
         cursor.execute("EXPLAIN SELECT COUNT(*) FROM t_order")
-        assert cursor.fetchall()[0][2] == "t_order"
+        # MySQL explains as a tree.
+        assert "t_order" in str(cursor.fetchall()[0])
 
 
 def test_columns_are_named_by_the_clients_own_text(twins: Twins) -> None:

@@ -11,6 +11,7 @@ import pymysql
 import pytest
 
 from tests.integration.statements.conftest import Twins
+from tests.plugins.database_server import chosen_product
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import Shop
 from tests.plugins.raw_client import BASIC, Failure, RawClient
@@ -199,8 +200,12 @@ def test_a_load_without_a_database_says_so(shop: Shop) -> None:
 
 def test_a_prepared_load_asks_for_its_file_each_time(loading_twins: Twins, tmp_path: Path) -> None:
     path = tmp_path / "rows"
+    prepare = f"PREPARE l FROM \"LOAD DATA LOCAL INFILE '{path}' INTO TABLE t_auto (id, word)\""
     for connection in (loading_twins.mesh, loading_twins.plain):
-        ask(connection, f"PREPARE l FROM \"LOAD DATA LOCAL INFILE '{path}' INTO TABLE t_auto (id, word)\"")
+        answer = ask(connection, prepare)
+    if chosen_product() == "MySQL":
+        assert answer.error == 1295, "MySQL itself does not prepare it; the mesh does"
+        return
     for key in (9001, 9002):
         path.write_bytes(b"%d\tword\n" % key)
         assert _load(loading_twins.mesh, "EXECUTE l") == _load(loading_twins.plain, "EXECUTE l")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.plugins.database_server import chosen_product
 from tests.plugins.fix_mesh import Shop
 from tests.plugins.fix_two_databases import Pair
 from tests.plugins.mesh import Mesh
@@ -95,6 +96,10 @@ _BOTH = (
 )
 
 
+_OPEN = [one for one in _BOTH if "swapped" in one and chosen_product() == "MySQL"]
+"""What MySQL leaves open: in which order an UPDATE of several tables assigns (manual, "UPDATE Statement")."""
+
+
 def test_a_statement_names_tables_of_two_databases(two_databases: Mesh, shop: Shop) -> None:
     pair = Pair(two_databases, shop, "here")
     try:
@@ -105,7 +110,8 @@ def test_a_statement_names_tables_of_two_databases(two_databases: Mesh, shop: Sh
             pair.same(f"INSERT INTO {database}.account VALUES {rows}")
             pair.same(f"INSERT INTO {database}.note VALUES {rows}")
         for statement in _BOTH:
-            pair.same(statement)
+            if statement not in _OPEN:
+                pair.same(statement)
         for database in ("here", "there"):
             pair.same(f"DROP TABLE {database}.account, {database}.note")
     finally:

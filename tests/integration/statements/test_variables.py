@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pymysql.constants import FIELD_TYPE
 
 from tests.integration.statements.conftest import Twins
 from tests.plugins.database_server import chosen_product
@@ -57,6 +58,10 @@ def test_what_is_assigned_is_read_everywhere(writing_twins: Twins, statement: st
             for answer in answers
             for row in answer.rows[:1]
         ]
+        if chosen_product() == "MySQL":
+            # A date is a text to the mesh, of the longer kind.
+            longer, shorter = (FIELD_TYPE.LONG_BLOB, 0), (FIELD_TYPE.MEDIUM_BLOB, 0)
+            types = [[longer if one == shorter else one for one in row] for row in types]
         assert types[: len(types) // 2] == types[len(types) // 2 :]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugins.database_server import chosen_product
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import Shop
 
@@ -89,9 +90,11 @@ def test_a_write_on_one_data_source_or_none_equals_one_server(writing_twins: Twi
 @pytest.mark.parametrize("statement", _lines(MANY_SOURCES))
 def test_a_write_on_many_data_sources_equals_one_server(writing_twins: Twins, statement: str) -> None:
     mesh, plain = ask(writing_twins.mesh, statement), ask(writing_twins.plain, statement)
-    assert (mesh.error, mesh.text) == (None, "")
+    # What is no date is an error to MySQL where MariaDB warns.
+    fails = chosen_product() == "MySQL" and statement.startswith("DELETE") and "born > 'x'" in statement
+    assert (mesh.error, plain.error) == ((1292, 1292) if fails else (None, None)), mesh.text
     assert mesh.affected == plain.affected
-    if writing_twins.shop.meshed:
+    if writing_twins.shop.meshed and not fails:
         assert mesh.warnings == plain.warnings
         assert ask(writing_twins.mesh, "SHOW WARNINGS").rows == ask(writing_twins.plain, "SHOW WARNINGS").rows
     writing_twins.same_rows_stored(*TABLES)
