@@ -284,6 +284,9 @@ ROLLED_BACK_BY_SERVER = frozenset({1020, 1206, 1213})
 """Errors after which InnoDB has rolled back the whole transaction: a row changed behind its snapshot (MariaDB's
 innodb_snapshot_isolation), lock table full, deadlock."""
 
+DEADLOCK = (1213, "40001", "Deadlock found when trying to get lock; try restarting transaction")
+"""What a server says of a deadlock it sees, as number, SQLSTATE and text: the mesh says it of one no server sees."""
+
 READ_ONLY = frozenset({1290, 1836})
 """Errors of a server that has become read-only: nothing of the statement was done."""
 

@@ -13,12 +13,20 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState, keeping_characteristics
 from dbmesh.engine.lane import Lane
-from dbmesh.errors import DATA_SOURCE_LOST, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
+from dbmesh.errors import (
+    DATA_SOURCE_LOST,
+    DEADLOCK,
+    ROLLED_BACK_BY_SERVER,
+    MeshError,
+    ShardError,
+    not_supported,
+)
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
 from dbmesh.rules.replica_groups import TransactionalReads
 from dbmesh.session.mesh import Database, place_of
 from dbmesh.session.replica_reads import reads_lock, take_from_primary, take_from_replica, wants_replica
 from dbmesh.session.temporary import admit_temporary_tables
+from dbmesh.transaction.lock_waits import may_be_deadlocked
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -265,15 +273,27 @@ def _lane(connection: Connection, placed: Sequence[tuple[int, Shot]], *, togethe
     return Lane(connection, shots, pipeline, kept=kept, places=tuple([place for place, _ in placed]))
 
 
-async def free_after_error(session: Session, error: MeshError | ShardError) -> None:
-    """What an error does to the open transaction: a deadlock or a lost connection ends it everywhere. A lock wait ends the
-    statement alone, as on one server; a deadlock over several data sources is seen by nobody and ends as one."""
+LOCK_WAIT_TIMEOUT = 1205
+
+
+async def free_after_error(session: Session, error: MeshError | ShardError) -> MeshError | ShardError:
+    """What an error does to the open transaction, and what the client is told: a deadlock or a lost connection ends it
+    everywhere, and so does a lock wait that may have been a deadlock over several data sources. Any other lock wait ends the
+    statement alone, as on one server."""
     transaction = session.transaction
     branches = [*transaction.branches.values(), *transaction.readers.values()]
     lost = any(not branch.connection.usable for branch in branches)
+    if not lost and may_hide_deadlock(session, error) and await may_be_deadlocked(branches):
+        error = ShardError(*DEADLOCK)
     if not transaction.open or not (lost or error.number in ROLLED_BACK_BY_SERVER):
-        return
+        return error
     await transaction.roll_back()
     session.release_branches(branches)
     if lost:
         session.broken_transaction = str(error)
+    return error
+
+
+def may_hide_deadlock(session: Session, error: MeshError | ShardError) -> bool:
+    """Whether an error is a lock wait of a transaction that others on another data source may wait for."""
+    return error.number == LOCK_WAIT_TIMEOUT and len(session.transaction.branches) > 1

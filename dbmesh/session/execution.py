@@ -274,7 +274,7 @@ async def settled(
     session: Session, database: Database, bound: BoundStatement, error: MeshError | ShardError
 ) -> MeshError | ShardError:
     """What an error does to the session's transaction is done; returns it in logic names."""
-    await free_after_error(session, error)
+    error = await free_after_error(session, error)
     if not isinstance(error, ShardError):
         return error
     return ShardError(error.number, error.sqlstate, _in_logic_names(error.message, database, bound))

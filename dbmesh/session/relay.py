@@ -16,6 +16,7 @@ from dbmesh.backend.receivers import shard_error
 from dbmesh.engine.warnings import CountedWarnings, fetch_warnings
 from dbmesh.errors import READ_ONLY, MeshError, ShardError
 from dbmesh.planner.plan import Names
+from dbmesh.session.connections import free_after_error, may_hide_deadlock
 from dbmesh.session.errors import logic_error, logic_text
 from dbmesh.session.failover import again, may_wait
 from dbmesh.session.result_sink import rename
@@ -209,6 +210,10 @@ class RelayReceiver:
                 connection.home.release(connection, session.now())
             session.run(again(session, error))
             return
+        if self._pinned and not self._rows_seen and may_hide_deadlock(session, error):
+            # What it is called is known when it is known what it was.
+            session.run(_told_after(session, error))
+            return
         if data:
             session.client.write(data)
         # An error in place of a column definition comes behind packets the client never got.
@@ -249,6 +254,10 @@ class RelayReceiver:
             self._connection = None
             if not self._pinned:
                 connection.home.release(connection, session.now())
+
+
+async def _told_after(session: Session, error: ShardError) -> None:
+    raise await free_after_error(session, error)
 
 
 def _packets(block: bytes) -> int:

@@ -391,7 +391,10 @@ class Session:
         """The command has been answered with this error; only its transaction is left to be seen to. A KILL QUERY must
         not interrupt that: its error would be a second answer."""
         self._answered = True
-        self.run(free_after_error(self, error))
+        self.run(self._free_after(error))
+
+    async def _free_after(self, error: MeshError | ShardError) -> None:
+        await free_after_error(self, error)
 
     def close_cursor(self, prepared: PreparedStatement) -> None:
         """Close a statement's cursor on its shard, and with it the shard's statement, which was the cursor's alone; the

@@ -14,6 +14,7 @@ import pytest
 from dbmesh.transaction.decisions import MAKE_TABLE, record
 from dbmesh.transaction.xid import Place, Xid
 from tests.plugins import shop as shop_data
+from tests.plugins.database_server import DatabaseServer
 from tests.plugins.equivalence import Answer, ask
 from tests.plugins.fix_mesh import MeshFactory, Shop, ShopFactory
 from tests.plugins.processes import wait_until
@@ -224,7 +225,7 @@ def test_a_data_source_that_dies_after_the_decision_follows(own_shop: ShopFactor
         assert ask(client, "SELECT n FROM t_auto").rows == ((2,), (2,))
 
 
-def test_a_circle_of_locks_over_two_data_sources_ends_one_statement(fresh_shop: Shop) -> None:
+def test_a_circle_of_locks_over_two_data_sources_ends_one_transaction_as_a_deadlock(fresh_shop: Shop) -> None:
     with fresh_shop.target.connect() as one, fresh_shop.target.connect() as other:
         for client, first in ((one, 4), (other, 5)):
             ask(client, "SET innodb_lock_wait_timeout = 1")
@@ -233,13 +234,31 @@ def test_a_circle_of_locks_over_two_data_sources_ends_one_statement(fresh_shop: 
         ask(other, "SET innodb_lock_wait_timeout = 20")
         waiting = Thread(target=lambda: ask(other, "UPDATE t_user SET name = 'second' WHERE user_id = 4"))
         waiting.start()
-        assert ask(one, "UPDATE t_user SET name = 'second' WHERE user_id = 5").error == 1205
-        assert ask(one, "SELECT name FROM t_user WHERE user_id = 4").rows == (("first",),)
-        assert ask(one, "ROLLBACK").error is None
+        wait_until(lambda: _lock_waits(fresh_shop.sources[0]) == 1, 20, "the other waits")
+        assert ask(one, "UPDATE t_user SET name = 'second' WHERE user_id = 5").error == 1213
         waiting.join()
         assert ask(other, "COMMIT").error is None
         rows = ask(one, "SELECT name FROM t_user WHERE user_id IN (4, 5) ORDER BY user_id").rows
         assert rows == (("second",), ("first",))
+
+
+def test_a_lock_wait_that_holds_up_nobody_ends_the_statement_alone(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as one, fresh_shop.target.connect() as other:
+        ask(other, "BEGIN")
+        ask(other, "UPDATE t_user SET name = 'other' WHERE user_id = 5")
+        ask(one, "SET innodb_lock_wait_timeout = 1")
+        ask(one, "BEGIN")
+        ask(one, "UPDATE t_user SET name = 'one' WHERE user_id IN (4, 7)")
+        for statement in (
+            "UPDATE t_user SET name = 'one' WHERE user_id = 5",
+            "UPDATE t_user SET name = 'one' WHERE user_id IN (5, 8)",
+            "SELECT name FROM t_user WHERE user_id = 5 FOR UPDATE",
+        ):
+            assert ask(one, statement).error == 1205, statement
+        ask(other, "ROLLBACK")
+        assert ask(one, "COMMIT").error is None
+        rows = ask(one, "SELECT user_id FROM t_user WHERE name = 'one' ORDER BY user_id").rows
+        assert rows == ((4,), (7,))
 
 
 def test_without_the_privilege_nothing_is_committed_and_the_way_out_is_told(
@@ -323,3 +342,10 @@ def test_a_consistent_snapshot_is_that_of_its_beginning_everywhere(fresh_shop: S
         assert ask(reader, "SELECT id FROM t_auto").rows == ()
         assert ask(reader, "COMMIT").error is None
         assert ask(reader, "SELECT id FROM t_auto ORDER BY id").rows == ((4,), (5,))
+
+
+def _lock_waits(server: DatabaseServer) -> Any:
+    (row,) = server.execute(
+        "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    )
+    return row[0]
