@@ -118,6 +118,8 @@ UNKNOWN_SEQUENCE = _client("UNKNOWN_SEQUENCE", 4091, "42S02", "Unknown SEQUENCE:
 UNKNOWN_TRIGGER = _client("UNKNOWN_TRIGGER", 1360, "HY000", "Trigger does not exist")
 SAVEPOINT_UNKNOWN = _client("SAVEPOINT_UNKNOWN", 1305, "42000", "SAVEPOINT {name} does not exist")
 AMBIGUOUS_COLUMN = _client("AMBIGUOUS_COLUMN", 1052, "23000", "Column '{column}' in {clause} is ambiguous")
+UNKNOWN_COLUMN = _client("UNKNOWN_COLUMN", 1054, "42S22", "Unknown column '{column}' in '{clause}'")
+COLUMN_TWICE = _client("COLUMN_TWICE", 1110, "42000", "Column '{column}' specified twice")
 UNKNOWN_STATEMENT = _client(
     "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
 )

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Protocol
 
 from dbmesh.backend.connection import Connection, Product
+from dbmesh.engine.failed_row import NO_ROW, rank
 from dbmesh.engine.lane import Lane, LaneRun
 from dbmesh.engine.once import Trial
 from dbmesh.engine.warnings import (
@@ -25,7 +26,7 @@ from dbmesh.engine.warnings import (
     of_insert,
     without_repetitions,
 )
-from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError
+from dbmesh.errors import MERGE_LIMIT, MeshError
 from dbmesh.merge.counts import merge_counts
 from dbmesh.merge.returned import ReturnedRowsMerger
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
@@ -39,9 +40,6 @@ PASS_THROUGH = RowMerge()
 ROWS_AT_ONCE = 2048
 """Rows that are merged in one go: keys and fields of so many are in memory at a time, however many one read brought."""
 
-
-NOWHERE = -1
-"""The place of an error before which nothing stands."""
 
 GATHERED_BYTES = 128 * 1024
 """Rows of several shards that are merged in one go at the end when the whole answer is no larger: a merge step per
@@ -122,16 +120,17 @@ class Exchange:
         self._rows_out = 0
         self.client_paused = False
         self.first_error: Exception | None = None
-        # One server stops at the first row it cannot insert: an error ends what stands behind it, not before.
-        self._in_order = (isinstance(answer, CountMerge) and answer.inserts) or (
-            isinstance(answer, ReturnedRows) and bool(answer.turns)
+        # One server stops at the first row it cannot insert: every shot runs, to find out which that is.
+        self.in_order = self.sources > 1 and (
+            (isinstance(answer, CountMerge) and answer.inserts)
+            or (isinstance(answer, ReturnedRows) and bool(answer.turns))
         )
-        self._failed_at = NOWHERE
+        self._rank = NO_ROW
         self.row_numbers = RowNumbers(answer)
 
     async def run(self) -> Outcome:
         """Run every shot; rows go to the sink as they come. Raises ShardError or MeshError after every
-        connection has come to rest or has been closed: the first one met, of an INSERT the first shot's that failed."""
+        connection has come to rest or has been closed: the first one met, of an INSERT that of the first row."""
         try:
             for run in self._runs:
                 run.advance()
@@ -181,9 +180,9 @@ class Exchange:
         """Whether no further rows are wanted."""
         return self.first_error is not None or self._complete
 
-    def wants(self, place: int) -> bool:
-        """Whether the shot at this place need still run."""
-        return not self.stopped or place < self._failed_at
+    def wants_more(self) -> bool:
+        """Whether further shots need still run."""
+        return not self.stopped or (self.first_error is not None and self._rank > NO_ROW)
 
     def lane_ended(self) -> None:
         """A lane has run all its shots."""
@@ -253,16 +252,14 @@ class Exchange:
             self._rows_out += len(rows)
             self._sink.rows(rows)
 
-    def fail(self, error: Exception, place: int = NOWHERE) -> None:
-        """Remember the error to tell and stop the others: rows nobody will read must not go on coming. `place` is that of
-        the failed shot, where the order of shots decides."""
-        ends_transaction = isinstance(error, ShardError) and error.number in ROLLED_BACK_BY_SERVER
-        if not self._in_order or ends_transaction:
-            place = NOWHERE
-        if self.first_error is not None and not (ends_transaction or place < self._failed_at):
+    def fail(self, error: Exception, row: int = NO_ROW) -> None:
+        """Remember the error to tell and stop the others: rows nobody will read must not go on coming. `row` is the number of
+        the row it is about, where the order of rows decides."""
+        found = rank(error, row)
+        if self.first_error is not None and found >= self._rank:
             return
         self.first_error = error
-        self._failed_at = place
+        self._rank = found
         for run in self._runs:
             run.stop()
 

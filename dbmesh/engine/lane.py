@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ParamSpec
 from dbmesh.backend.connection import Connection, Pipeline, Receiver
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Collector, Result
+from dbmesh.engine.failed_row import ask_failed_row
 from dbmesh.engine.warnings import (
     SHOW_WARNINGS,
     Repetition,
@@ -113,7 +114,7 @@ class LaneRun:
     def advance(self) -> None:
         """Send the next shot, or all of a pipeline; or end."""
         sent, shots = self._sent, self._shots
-        if sent == len(shots) or not self._exchange.wants(self._places[sent]):
+        if sent == len(shots) or not self._exchange.wants_more():
             self._end()
         elif self._pipeline is not None:
             self._sent = len(shots)
@@ -170,12 +171,13 @@ class LaneRun:
     def failed(self, error: Exception) -> None:
         place = self._places[self._answered]
         self._answer_ended()
-        if isinstance(error, ShardError):
-            text = self._exchange.row_numbers.corrected(place, error.message)
-            error = ShardError(error.number, error.sqlstate, text)
-        if not self._abandoned:
-            self._exchange.fail(error, place)
-        self._go_on()
+        if self._abandoned:
+            self._go_on()
+        elif self._exchange.in_order and isinstance(error, ShardError):
+            self._refused(place, error)
+        else:
+            self._exchange.fail(error)
+            self._go_on()
 
     # Called by the exchange
 
@@ -213,6 +215,20 @@ class LaneRun:
             self.adjust_flow()
 
     # Inside
+
+    def _refused(self, place: int, error: ShardError) -> None:
+        """A shard has refused a row of an INSERT: tell which one of the statement's it was."""
+        numbers = self._exchange.row_numbers
+        text = numbers.corrected(place, error.message)
+
+        def told(row: int | None) -> None:
+            self._exchange.fail(ShardError(error.number, error.sqlstate, text), numbers.number(place, row))
+            self._go_on()
+
+        if isinstance(self.connection, MySQLConnection) and self.connection.usable:
+            ask_failed_row(self.connection, told)
+        else:
+            told(None)
 
     def _answer_ended(self) -> None:
         self._answered += 1

@@ -164,6 +164,12 @@ class RowNumbers:
         """Whether the statement is such an INSERT."""
         return self._by_shot is not None
 
+    def number(self, shot: int, row: int | None) -> int:
+        """A row of a shot, its first one unless given, by its number in the statement."""
+        numbers = () if self._by_shot is None else self._by_shot[shot]
+        at = (row or 1) - 1
+        return numbers[at] if at < len(numbers) else shot
+
     def corrected(self, shot: int, text: str) -> str:
         """A warning or error of a shot as one server says it."""
         if self._by_shot is None:

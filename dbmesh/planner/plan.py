@@ -278,7 +278,8 @@ class DerivedWrite:
     shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written. With
     `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says. `returning` is a query
     with the columns that RETURNING gives and no rows, '' where nothing is returned. `explained` is EXPLAIN of the client's
-    own statement on one data node, None where none holds all its tables."""
+    own statement on one data node, None where none holds all its tables. `without_value` is a column that strict mode does not
+    leave without one, told before anything is read."""
 
     steps: tuple[DerivedStep, ...]
     info: bytes = b""
@@ -286,6 +287,7 @@ class DerivedWrite:
     returning: str = field(default="", repr=False)
     strictness: Strictness = field(default=Strictness.ROWS_AND_SUBQUERIES, repr=False)
     explained: Callable[[], BoundStatement | None] = field(default=lambda: None, repr=False, compare=False)
+    without_value: str = field(default="", repr=False)
 
 
 class Shot(NamedTuple):

@@ -37,7 +37,7 @@ _CONVERSIONS = MappingProxyType(
 )
 """Warnings of values that cannot be converted or divided by, and their SQLSTATE as errors."""
 
-DUPLICATE = 1062
+DUPLICATE, NO_DEFAULT = 1062, 1364
 
 _OFF = frozenset({"0", "off", "false"})
 
@@ -123,6 +123,9 @@ async def _run_steps(
     binary: bool,
 ) -> Outcome:
     insert_id = session.last_insert_id
+    if write.without_value and not write.ignores and await _is_strict(session, perform):
+        text = f"Field '{write.without_value}' doesn't have a default value"
+        raise ShardError(NO_DEFAULT, "HY000", text)
     # What text clients see of rows is rounded as servers do it.
     found = [
         await _read(session, step.query, perform, write, foresight, exact=binary or step.returned is None)
@@ -251,10 +254,14 @@ async def _refuse_conversions(session: Session, warnings: Iterable[ShardWarning]
     refused = next((warning for warning in warnings if warning.number in _CONVERSIONS), None)
     if refused is None:
         return
+    if await _is_strict(session, perform):
+        raise ShardError(refused.number, _CONVERSIONS[refused.number], refused.message)
+
+
+async def _is_strict(session: Session, perform: Perform) -> bool:
     mode = RowsInMemory(session.mesh.limits)
     await perform("SELECT @@sql_mode", mode)
-    if b"STRICT_" in (mode.values[0][0] or b""):
-        raise ShardError(refused.number, _CONVERSIONS[refused.number], refused.message)
+    return b"STRICT_" in (mode.values[0][0] or b"")
 
 
 class RowsInMemory:

@@ -15,6 +15,7 @@ from sqlglot import exp
 from dbmesh.errors import AMBIGUOUS_COLUMN, MeshError, not_supported
 from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.derived.insert_form import check_columns, check_width, column_without_value
 from dbmesh.planner.derived.keyed import outside_brackets, render
 from dbmesh.planner.derived.plan import DerivedPlan
 from dbmesh.planner.derived.writers import InsertWriter
@@ -23,7 +24,7 @@ from dbmesh.planner.insert_reading import InsertReading
 from dbmesh.planner.lexemes import Lexeme, split_lexemes
 from dbmesh.planner.one_place import OnePlacePlan, effects_of_insert
 from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, Verb
-from dbmesh.planner.resolve import Scopes, resolve
+from dbmesh.planner.resolve import Scopes, TableReference, resolve
 from dbmesh.planner.route import build_router
 from dbmesh.planner.subselects import is_aggregated
 from dbmesh.planner.template import Edits, Frame, Rows, Segment, Template, quote_name
@@ -73,6 +74,7 @@ class InsertSelect:
     ignores: bool
     flags: LexerFlags
     returning: Frame | None = None
+    without_value: str = ""
 
     def bind(self, call: Call) -> DerivedWrite:
         """For each query a step: INSERTs of its rows."""
@@ -85,7 +87,7 @@ class InsertSelect:
         returning = "" if self.returning is None else render(self.returning, call)
         # Of one row in VALUES a server tells no counters.
         info = INSERTED_NOTHING if self.selects or len(steps) > 1 else b""
-        return DerivedWrite(steps, info, self.ignores, returning)
+        return DerivedWrite(steps, info, self.ignores, returning, without_value=self.without_value)
 
 
 def plan_query_insert(
@@ -98,7 +100,7 @@ def plan_query_insert(
     [target] = [one for one in scopes.references if one.scope is tree][:1]
     derivation: InsertSelect | MeshError
     try:
-        derivation = _derive(context, reading, lexemes, tree, scopes, target.schema)
+        derivation = _derive(context, reading, lexemes, tree, scopes, target)
     except MeshError as refusal:
         derivation = refusal
     router = build_router(context, scopes)
@@ -120,16 +122,19 @@ def _derive(
     lexemes: Sequence[Lexeme],
     tree: exp.Expr,
     scopes: Scopes,
-    schema: TableSchema | None,
+    target: TableReference,
 ) -> InsertSelect:
     """The derivation. Raises MeshError(NOT_SUPPORTED) with the reason why there is none."""
-    columns = reading.columns
+    columns, schema = reading.columns, target.schema
     if columns is None:
         if schema is None:
             raise not_supported(
                 "INSERT … SELECT without a column list into a table whose columns are unknown", "list them"
             )
         columns = tuple(column.name for column in schema.columns)
+    check_columns(schema, columns)
+    if not reading.rows:
+        check_width(tree, scopes, columns)
     tail = _tail(lexemes, reading)
     end = lexemes[-1].end
     start = end if tail is None else tail.start
@@ -161,6 +166,7 @@ def _derive(
         reading.ignore,
         context.flags,
         nothing,
+        column_without_value(target, columns),
     )
 
 

@@ -138,6 +138,21 @@ def test_a_derived_write_under_autocommit_equals_one_server(writing_twins: Twins
     writing_twins.same_rows_stored(*TABLES)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO t_user (user_id) SELECT order_id + 1000 FROM t_order WHERE order_id < 0",
+        "INSERT INTO t_user (user_id) SELECT order_id FROM t_order WHERE order_id DIV 0",
+        "INSERT INTO t_user (user_id, nothing) SELECT order_id, 1 FROM t_order WHERE order_id < 0",
+        "INSERT INTO t_user (user_id, name, name) SELECT order_id, 1, 2 FROM t_order WHERE order_id < 0",
+        "INSERT INTO t_user (user_id, name) SELECT order_id, (SELECT 1 UNION SELECT 2), 3 FROM t_order",
+        "INSERT INTO t_user SELECT * FROM t_order",
+    ],
+)
+def test_the_form_of_a_write_is_looked_at_before_any_row(sessions: Twins, statement: str) -> None:
+    assert sessions.same(statement).error is not None
+
+
 @pytest.mark.parametrize("opening", ["SELECT 1", "BEGIN"])
 def test_a_derived_write_that_fails_leaves_nothing_behind(writing_twins: Twins, opening: str) -> None:
     """Its first rows are written when the last one meets a key that exists."""

@@ -52,6 +52,9 @@ INSERT INTO t_order (order_id, user_id, status, amount) VALUES (1000, 8, 'NEW', 
 FAILS_ON_BOTH = """
 INSERT INTO t_user (user_id, name) VALUES (2, 'twice'), (1001, NULL)
 INSERT INTO t_user (user_id, name) VALUES (1001, NULL), (2, 'twice')
+INSERT INTO t_user (user_id, name) VALUES (1001, 'a'), (2, 'twice'), (1003, NULL), (1004, NULL)
+INSERT INTO t_user (user_id, name) VALUES (1001, 'a'), (1002, 'b'), (1003, NULL), (2, 'twice')
+INSERT INTO t_user (user_id, name) VALUES (1001, 'a'), (2, 'twice'), (1003, REPEAT('x', 1000)), (1004, nothing)
 """
 
 # These reach both data sources, and are committed as one.

@@ -10,9 +10,10 @@ import pytest
 from dbmesh.backend.connection import Receiver
 from dbmesh.engine import exchange as module
 from dbmesh.engine.exchange import Exchange
+from dbmesh.engine.failed_row import NO_ROW, rank
 from dbmesh.engine.lane import ROWS_DROPPED_BEFORE_ABORT, Lane
 from dbmesh.engine.warnings import ShardWarning, fetch_warnings
-from dbmesh.errors import DATA_SOURCE_LOST, MERGE_LIMIT, MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_LOST, INTERNAL, MERGE_LIMIT, MeshError, ShardError
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.plan import Answer, CountMerge, RowMerge, Shot, SortKey
 from dbmesh.wire.constants import ColumnType
@@ -321,23 +322,34 @@ async def test_the_first_error_is_told_after_all_have_come_to_rest() -> None:
     assert connections[1].usable
 
 
-async def test_of_an_insert_the_first_failed_shot_is_told_whoever_answers_first() -> None:
+async def test_of_an_insert_the_error_of_the_first_row_is_told_whoever_answers_first() -> None:
     places = {"ds_0": (0, 3), "ds_1": (1, 2)}
     connections = [ScriptedConnection(name, silence) for name in places]
     lanes = [
         Lane(one, (Shot(one.data_source, b"INSERT"),) * 2, places=places[one.data_source])
         for one in connections
     ]
-    exchange = Exchange(lanes, CountMerge(inserts=True), Kept(), LIMITS)
+    rows = [[1, 8], [4, 5], [6], [7]]
+    exchange = Exchange(lanes, CountMerge(inserts=True, numbers=lambda: rows), Kept(), LIMITS)
     work = asyncio.get_running_loop().create_task(exchange.run())
     await settle()
     ok(1)(connections[1], "", connections[1].receiver)  # type: ignore[arg-type]
     error(1062, "third")(connections[1], "", connections[1].receiver)  # type: ignore[arg-type]
     assert not work.done()
     error(1048, "first")(connections[0], "", connections[0].receiver)  # type: ignore[arg-type]
+    assert not work.done(), "an error of the statement itself would come before"
+    ok(1)(connections[0], "", connections[0].receiver)  # type: ignore[arg-type]
     with pytest.raises(ShardError, match="first"):
         await work
-    assert [len(one.sent) for one in connections] == [1, 2], "what stands behind an error is not run"
+    assert [len(one.sent) for one in connections] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("number", "row", "expected"), [(1062, 7, 7), (1054, 7, 0), (1213, 7, -2), (1062, NO_ROW, NO_ROW)]
+)
+def test_errors_of_a_statement_have_an_order(number: int, row: int, expected: int) -> None:
+    assert rank(ShardError(number, "HY000", ""), row) == expected
+    assert rank(MeshError(INTERNAL, reason=""), row) == NO_ROW
 
 
 async def test_shots_before_a_failed_one_of_an_insert_still_run() -> None:
@@ -347,6 +359,7 @@ async def test_shots_before_a_failed_one_of_an_insert_still_run() -> None:
     error(1062, "behind")(connections[1], "", connections[1].receiver)  # type: ignore[arg-type]
     ok(1)(connections[0], "", connections[0].receiver)  # type: ignore[arg-type]
     error(1048, "before")(connections[0], "", connections[0].receiver)  # type: ignore[arg-type]
+    ok(1)(connections[1], "", connections[1].receiver)  # type: ignore[arg-type]
     with pytest.raises(ShardError, match="before"):
         await work
 
