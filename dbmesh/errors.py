@@ -123,6 +123,12 @@ COLUMN_TWICE = _client("COLUMN_TWICE", 1110, "42000", "Column '{column}' specifi
 UNKNOWN_STATEMENT = _client(
     "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
 )
+ADMINISTRATOR_NEEDED = _client(
+    "ADMINISTRATOR_NEEDED",
+    1227,
+    "42000",
+    "Access denied; you need an account that may use every database for this operation",
+)
 NOT_IN_PREPARED = _client(
     "NOT_IN_PREPARED", 1295, "HY000", "This command is not supported in the prepared statement protocol yet"
 )

@@ -201,6 +201,18 @@ class CallProcedure:
 
 
 @dataclass(frozen=True, slots=True)
+class Flush:
+    """FLUSH of what servers keep, as statements for them."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShowGrants:
+    """SHOW GRANTS, for the session's own account."""
+
+
+@dataclass(frozen=True, slots=True)
 class CreateRoutine:
     """CREATE PROCEDURE | FUNCTION | EVENT (`kind`) [database.]name. `text` is the statement with the bare name; `body`
     what stands behind the name."""
@@ -282,6 +294,8 @@ SessionStatement = (
     | ShowReplicas
     | Do
     | CallProcedure
+    | Flush
+    | ShowGrants
     | CreateRoutine
     | DropRoutine
     | ShowCreate

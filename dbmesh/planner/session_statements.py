@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from dbmesh.errors import not_supported
 from dbmesh.planner.lexemes import Kind, LexemeReader, decode_string, split_lexemes
 from dbmesh.planner.load_data import read_load_data
 from dbmesh.planner.routines import (
@@ -20,11 +21,13 @@ from dbmesh.planner.routines import (
 from dbmesh.planner.session_plan import (
     Begin,
     Commit,
+    Flush,
     Kill,
     Nothing,
     Rollback,
     Savepoint,
     SessionStatement,
+    ShowGrants,
     ShowProcessList,
     ShowReplicas,
     ShowSessions,
@@ -202,6 +205,9 @@ def _read_show(reader: LexemeReader) -> SessionStatement | None:
         reader.position += 3 if full else 2
         reader.expect_end()
         return ShowProcessList(full)
+    if reader.accept("SHOW", "GRANTS"):
+        reader.expect_end()
+        return ShowGrants()
     return read_show_create(reader)
 
 
@@ -218,6 +224,28 @@ def _read_show_warnings(reader: LexemeReader, *, count: bool) -> SessionStatemen
             offset = reader.expect_integer()
     reader.expect_end()
     return ShowWarnings(kind == "ERRORS", count, offset, limit)
+
+
+_FLUSHED = (
+    *(("TABLES",), ("TABLE",), ("LOGS",), ("STATUS",), ("HOSTS",), ("PRIVILEGES",), ("USER_RESOURCES",)),
+    *((kind, "LOGS") for kind in ("BINARY", "ENGINE", "ERROR", "GENERAL", "SLOW", "RELAY")),
+    *((kind, "STATUS") for kind in ("GLOBAL", "SESSION")),
+    ("QUERY", "CACHE"),
+)
+
+
+def _read_flush(reader: LexemeReader) -> SessionStatement:
+    text = reader.rest()
+    reader.expect("FLUSH")
+    reader.accept_any("NO_WRITE_TO_BINLOG", "LOCAL")
+    while any(reader.accept(*words) for words in _FLUSHED):
+        if reader.at_end:
+            return Flush((text,))
+        if not reader.accept(","):
+            break
+    raise not_supported(
+        "FLUSH of this form", "run it on the data source itself with an administrator account"
+    )
 
 
 _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
@@ -239,5 +267,6 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "UNLOCK": _read_unlock,
     "SHOW": _read_show,
     "CALL": read_call,
+    "FLUSH": _read_flush,
     "DO": read_do,
 }

@@ -26,7 +26,7 @@ _ACCESS_VARIABLES = frozenset({"transaction_read_only", "tx_read_only"})
 def read_set(reader: LexemeReader) -> SetVariables | SetForStatement:
     """The assignments of a SET statement, or of SET STATEMENT … FOR. The charset of NAMES and CHARACTER SET arrives decoded and in lower case.
 
-    Raises MeshError: NOT_SUPPORTED for GLOBAL and PERSIST, PARSE_ERROR.
+    Raises MeshError: NOT_SUPPORTED for PERSIST, PARSE_ERROR.
     """
     reader.expect("SET")
     if reader.looks_at("STATEMENT") and reader.peek(1).text not in ("=", ":="):
@@ -37,8 +37,8 @@ def read_set(reader: LexemeReader) -> SetVariables | SetForStatement:
         keyword = _scope_keyword(reader)
         if keyword is not None:
             scope = _KEYWORD_SCOPES[keyword]
-            if scope is Scope.GLOBAL:
-                raise _global_refused()
+            if keyword.startswith("PERSIST"):
+                raise _persisted_refused()
         if reader.looks_at("TRANSACTION") and not assignments:
             transaction = scope if keyword is not None else Scope.TRANSACTION
             return SetVariables((_read_transaction(reader, transaction),))
@@ -62,11 +62,8 @@ def _read_set_for_statement(reader: LexemeReader) -> SetForStatement:
             return SetForStatement(tuple(assignments), reader.rest())
 
 
-def _global_refused() -> MeshError:
-    return not_supported(
-        "SET GLOBAL (a setting of every server behind the mesh)",
-        "set it on each data source with its own administrator account, or use SET SESSION",
-    )
+def _persisted_refused() -> MeshError:
+    return not_supported("SET PERSIST", "use SET GLOBAL, and write the value into the servers' configuration")
 
 
 def _scope_keyword(reader: LexemeReader) -> str | None:
@@ -135,9 +132,11 @@ def _read_assignment(reader: LexemeReader, scope: Scope) -> Assignment:
         prefix, dot, variable = target.value.partition(".")
         if dot and prefix.upper() not in _KEYWORD_SCOPES:
             raise _structured_refused(target.value)
-        if dot and _KEYWORD_SCOPES[prefix.upper()] is Scope.GLOBAL:
-            raise _global_refused()
+        if dot and prefix.upper().startswith("PERSIST"):
+            raise _persisted_refused()
         name, scope = (variable if dot else prefix).lower(), Scope.SESSION
+        if dot:
+            scope = _KEYWORD_SCOPES[prefix.upper()]
         if not dot and name in _ISOLATION_VARIABLES | _ACCESS_VARIABLES:
             scope = Scope.TRANSACTION
     else:

@@ -42,6 +42,7 @@ from dbmesh.planner.session_plan import (
     Do,
     DropDatabase,
     DropRoutine,
+    Flush,
     Kill,
     LoadData,
     LocalRows,
@@ -53,6 +54,7 @@ from dbmesh.planner.session_plan import (
     SetForStatement,
     SetVariables,
     ShowCreate,
+    ShowGrants,
     ShowProcessList,
     ShowReplicas,
     ShowSessions,
@@ -63,7 +65,7 @@ from dbmesh.planner.session_plan import (
     Use,
 )
 from dbmesh.planner.template import quote_name
-from dbmesh.session import execution, routines
+from dbmesh.session import administration, execution, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.load_data import load_data
@@ -360,6 +362,11 @@ def local_columns(statement: LocalRows) -> list[ColumnDefinition]:
     ]
 
 
+async def _show_grants(session: Session, statement: ShowGrants, sink: ResultSink, more: int) -> None:
+    del statement
+    await _local_rows(session, administration.grants(session), sink, more)
+
+
 def _check_may_administer(session: Session, name: str) -> RuleKeeper:
     keeper = session.mesh.keeper
     if session.allowed_databases is not None:
@@ -434,6 +441,8 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     Nothing: _nothing,
     Do: routines.do,
     CallProcedure: routines.call,
+    Flush: administration.flush,
+    ShowGrants: _show_grants,
     CreateRoutine: routines.create,
     DropRoutine: routines.drop,
     ShowCreate: routines.show_create,

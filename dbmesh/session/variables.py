@@ -20,6 +20,7 @@ from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.session_plan import Assignment, Scope, SessionStatement, SetVariables
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import execution
+from dbmesh.session.administration import set_everywhere
 from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.planning import look_up
 from dbmesh.session.reading import lexer_flags
@@ -68,10 +69,11 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
     unproven = False
     tracks = bool(session.capabilities & Capability.SESSION_TRACK)
     tracked: dict[str, bytes | None] = {}
+    everywhere: dict[str, str] = {}
     for assignment in statement.assignments:
         if assignment.scope is Scope.GLOBAL:
-            raise not_supported("SET GLOBAL through the mesh", "set it on the data sources themselves")
-        if assignment.scope is Scope.TRANSACTION:
+            everywhere[assignment.name] = await _value(session, assignment)
+        elif assignment.scope is Scope.TRANSACTION:
             if session.transaction.open:
                 raise MeshError(TRANSACTION_UNDER_WAY)
             next_isolation = assignment.expression
@@ -94,6 +96,10 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
                 tracked[assignment.name.lower()] = None
     if unproven:
         await _prove(session, state, tracked)
+    if everywhere:
+        for name, value in (await set_everywhere(session, everywhere)).items():
+            if state.variable(name) is None:
+                state = state.with_variable(name, value)
     session.warnings = []
     if autocommit and not session.autocommit:
         session.warnings = await session.end_transaction(commit=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dbmesh.session.commands.debug import debug
 from dbmesh.session.commands.field_list import field_list
 from dbmesh.session.commands.init_db import init_db
 from dbmesh.session.commands.ping import ping
 from dbmesh.session.commands.process_kill import process_kill
 from dbmesh.session.commands.query import query
 from dbmesh.session.commands.quit import quit_
+from dbmesh.session.commands.refresh import refresh
 from dbmesh.session.commands.reset_connection import reset_connection
 from dbmesh.session.commands.set_option import set_option
 from dbmesh.session.commands.statistics import statistics
@@ -34,6 +36,8 @@ COMMANDS: Mapping[int, Handler] = {
     Command.STMT_FETCH.value: stmt_fetch,
     Command.INIT_DB.value: init_db,
     Command.FIELD_LIST.value: field_list,
+    Command.REFRESH.value: refresh,
+    Command.DEBUG.value: debug,
     Command.PING.value: ping,
     Command.STATISTICS.value: statistics,
     Command.SET_OPTION.value: set_option,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError
-from dbmesh.planner.session_plan import LocalRows
-from dbmesh.session import local
+from dbmesh.planner.session_plan import LocalRows, ShowGrants
+from dbmesh.session import administration, local
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.result_sink import text_column
@@ -41,6 +41,8 @@ async def _prepare(session: Session, sql: bytes) -> None:
         if not is_found_out_later(error, text):
             raise
     else:
+        if isinstance(plan, ShowGrants):
+            plan = administration.grants(session)
         if isinstance(plan, LocalRows):
             columns = local.local_columns(plan)
         elif not local.answers(plan):

@@ -11,11 +11,13 @@ import pytest
 from tests.plugins.fix_mesh import Shop, Target
 from tests.plugins.raw_client import (
     BASIC,
+    COM_DEBUG,
     COM_FIELD_LIST,
     COM_INIT_DB,
     COM_PROCESS_KILL,
     COM_QUERY,
     COM_QUIT,
+    COM_REFRESH,
     COM_RESET_CONNECTION,
     COM_SET_OPTION,
     COM_STATISTICS,
@@ -86,6 +88,19 @@ def test_a_connection_without_database_says_so(connect: Connect) -> None:
     assert isinstance(reply, Failure)
     assert (reply.number, reply.sqlstate) == (1046, "3D000")
     assert rows_of(client.query("SELECT COUNT(*) FROM shop.t_user")) == [[b"60"]]
+
+
+@pytest.mark.parametrize("parts", [4, 2 | 16, 32])
+def test_refresh_is_a_flush(raw: RawClient, parts: int) -> None:
+    raw.command(COM_REFRESH, bytes([parts]))
+    assert isinstance(raw.read_reply(), Ok)
+    assert isinstance(raw.ping(), Ok)
+
+
+def test_debug_is_answered(raw: RawClient) -> None:
+    raw.command(COM_DEBUG)
+    assert raw.receive()[0] in (0x00, 0xFE)
+    assert isinstance(raw.ping(), Ok)
 
 
 def test_field_list_names_the_columns(raw: RawClient) -> None:
@@ -213,7 +228,7 @@ def test_change_user_with_a_wrong_password_is_refused(raw: RawClient, target: Ta
 
 
 @pytest.mark.parametrize(
-    "number", [0x00, 0x05, 0x06, 0x0B, 0x0D, 0x0F, 0x10, 0x12, 0x14, 0x15, 0x1D, 0x1E, 0x42, 0xFE]
+    "number", [0x00, 0x05, 0x06, 0x0B, 0x0F, 0x10, 0x12, 0x14, 0x15, 0x1D, 0x1E, 0x42, 0xFE]
 )
 def test_an_unknown_command_is_an_error_and_the_session_lives_on(
     shop: Shop, connect: Connect, number: int

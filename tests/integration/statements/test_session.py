@@ -158,6 +158,46 @@ def test_session_state_does_not_leak_to_the_next_user_of_a_pooled_connection(sho
             assert rows.rows == ((None, "SYSTEM", 0),)
 
 
+def test_a_global_value_is_for_every_server_and_for_sessions_to_come(shop: Shop) -> None:
+    third = "SELECT 1/3 FROM t_user WHERE user_id = {}"
+    with shop.mesh.connect() as old, shop.mesh.connect() as setter:
+        usual = ask(old, third.format(1)).rows
+        before = ask(setter, "SELECT @@global.div_precision_increment").rows[0][0]
+        try:
+            assert ask(setter, "SET @a = 9").error is None
+            assert ask(setter, "SET GLOBAL div_precision_increment = @a").error is None
+            for server in shop.sources:
+                assert server.execute("SELECT @@global.div_precision_increment") == [(9,)]
+            for user in (1, 2, 3, 4):
+                assert ask(old, third.format(user)).rows == usual
+                assert ask(setter, third.format(user)).rows == usual
+                with shop.mesh.connect() as new:
+                    assert str(ask(new, third.format(user)).rows[0][0]) == "0.333333333"
+        finally:
+            assert ask(setter, f"SET GLOBAL div_precision_increment = {before}").error is None
+    with shop.mesh.connect() as new:
+        assert ask(new, third.format(1)).rows == usual
+
+
+@pytest.mark.parametrize("name", ["sql_mode", "autocommit", "character_set_client", "wait_timeout"])
+def test_what_the_mesh_keeps_for_sessions_has_no_global_value_here(shop: Shop, name: str) -> None:
+    with shop.mesh.connect() as connection:
+        answer = ask(connection, f"SET GLOBAL {name} = DEFAULT")
+        assert (answer.error, name in answer.text) == (1235, True)
+        assert ask(connection, "SET GLOBAL no_such_variable = 1").error == 1193
+        assert ask(connection, "SET GLOBAL version = 1").error == 1238
+
+
+def test_flush_ends_the_transaction_and_reaches_the_servers(shop: Shop) -> None:
+    with shop.mesh.connect() as connection:
+        ask(connection, "BEGIN")
+        ask(connection, "UPDATE t_config SET value = value")
+        assert ask(connection, "FLUSH LOCAL LOGS, STATUS").error is None
+        assert not connection.server_status & 1
+        assert ask(connection, "FLUSH TABLES WITH READ LOCK").error == 1235
+        assert ask(connection, "SHOW GRANTS").rows == (("GRANT ALL PRIVILEGES ON *.* TO `root`@`%`",),)
+
+
 def test_show_index_speaks_of_the_logic_table(shop: Shop) -> None:
     with shop.target.connect() as connection, shop.plain.connect() as plain:
         through, direct = (ask(place, "SHOW INDEX FROM t_user") for place in (connection, plain))

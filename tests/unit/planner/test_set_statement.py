@@ -66,6 +66,14 @@ def session(name: str, expression: str, *, literal: bool = True, extra: str | No
             [Assignment(Scope.TRANSACTION, "transaction", "READ ONLY", True)],
         ),
         ("SET names = 1", [session("names", "1")]),
+        (
+            "SET GLOBAL a = 1, @@global.b = @x, SESSION c = 2",
+            [
+                Assignment(Scope.GLOBAL, "a", "1", True),
+                Assignment(Scope.GLOBAL, "b", "@x", False),
+                session("c", "2"),
+            ],
+        ),
     ],
 )
 def test_assignments(statement: str, expected: list[Assignment]) -> None:
@@ -75,11 +83,9 @@ def test_assignments(statement: str, expected: list[Assignment]) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "SET GLOBAL max_connections = 1",
-        "SET @@global.max_connections = 1",
         "SET PERSIST max_connections = 1",
-        "SET autocommit = 1, GLOBAL max_connections = 1",
-        "SET GLOBAL TRANSACTION READ ONLY",
+        "SET @@persist_only.max_connections = 1",
+        "SET autocommit = 1, PERSIST max_connections = 1",
         "SET hot.key_buffer_size = 1",
         "SET @@hot.key_buffer_size = 1",
         "SET @@transaction_isolation = @x",
