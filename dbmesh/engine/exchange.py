@@ -32,7 +32,7 @@ from dbmesh.merge.returned import ReturnedRowsMerger
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
 from dbmesh.planner.plan import Answer, CountMerge, ReturnedRows, RowMerge, Shot
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
-from dbmesh.wire.values import text_rows_encoder
+from dbmesh.wire.values import text_rows_encoder, with_every_digit
 
 PASS_THROUGH = RowMerge()
 """What a single shot's rows need: nothing."""
@@ -195,14 +195,16 @@ class Exchange:
         if self.merger is not None or self.first_error is not None:
             return
         answer = self._answer
+        # Only the text protocol rounds a DOUBLE to its column's decimals.
+        merged = with_every_digit(columns) if self._binary else columns
         if isinstance(answer, ReturnedRows):
-            self.merger = ReturnedRowsMerger(answer, columns, self.sources, self._limits)
+            self.merger = ReturnedRowsMerger(answer, merged, self.sources, self._limits)
         else:
             merge = answer if isinstance(answer, RowMerge) else PASS_THROUGH
-            self.merger = make_row_merger(merge, columns, self.sources, self._limits)
+            self.merger = make_row_merger(merge, merged, self.sources, self._limits)
         if self._binary:
             self._as_text = text_rows_encoder(columns)
-        self._sink.columns(self.merger.visible_columns)
+        self._sink.columns(columns[: len(self.merger.visible_columns)])
 
     def rows_arrived(self, source: int, rows: list[bytes]) -> None:
         """Rows of a source, as its lane got them. Raises MeshError."""
@@ -293,10 +295,10 @@ class Exchange:
         for (run, shot), warnings in zip(told, lists, strict=True):
             if not open_.intersection(warnings):
                 continue
-            once = await run.of_statement(shot, self._trial)
+            once = await run.of_statement(shot, self._trial, open_.intersection(warnings))
             if once is None:
                 return None
-            lists = without_repetitions(lists, [one for one in once if one in open_])
+            lists = without_repetitions(lists, once)
             open_.difference_update(warnings)
         return lists
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec
@@ -98,11 +98,14 @@ class LaneRun:
         execute = None if self._executes is None else self._executes[0]
         return await told_once(self.connection, self._shots[0].sql, execute, told)
 
-    async def of_statement(self, shot: int, trial: Trial) -> list[ShardWarning] | None:
-        """What a shot warned of because of the statement itself; None where that cannot be told. Raises MeshError."""
+    async def of_statement(
+        self, shot: int, trial: Trial, open_: Collection[ShardWarning]
+    ) -> list[ShardWarning] | None:
+        """Which of these a shot warned of because of the statement itself; None where that cannot be told. Raises
+        MeshError."""
         if not isinstance(self.connection, MySQLConnection) or not self.connection.usable:
             return None
-        return await trial.of_statement(self.connection, self._places[shot])
+        return await trial.of_statement(self.connection, self._places[shot], open_)
 
     def keep_warnings(self, shot: int, warnings: list[ShardWarning]) -> None:
         """Take back those warnings of a shot that are not among these."""

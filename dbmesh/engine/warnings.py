@@ -17,9 +17,10 @@ from operator import itemgetter
 from dbmesh.backend.connection import Connection, Product
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Collector, Result, collect
-from dbmesh.errors import ShardError
+from dbmesh.errors import MeshError, ProtocolError, ShardError
 from dbmesh.planner.lexemes import Kind, split_lexemes
 from dbmesh.planner.plan import Answer, CountMerge, ReturnedRows
+from dbmesh.wire.commands import parse_execute
 from dbmesh.wire.constants import Command
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
@@ -33,9 +34,6 @@ _EXPLAINED = 1003
 
 _IMPOSSIBLE = (b"Impossible WHERE", b"Zero limit")
 """What EXPLAIN says of a statement that need not look for rows."""
-
-_SHORT = 250
-"""Bytes of a text whose length the protocol writes in one byte."""
 
 _OF_INSERT = frozenset({1287, 1364})
 """What an INSERT is told of its form and not of a row: deprecated syntax, columns without a default that it leaves out."""
@@ -226,13 +224,20 @@ def _parameters(execute: bytes | None, value: str, sql: bytes) -> int:
     """How many parameters may have this value. Those of a text EXECUTE are variables of the connection."""
     if execute is None:
         return 0
+    lexemes = split_lexemes(sql.decode("utf-8", "surrogateescape"))
+    count = sum(one.kind is Kind.PARAMETER for one in lexemes)
     if execute[0] != Command.STMT_EXECUTE:
-        return sum(
-            one.kind is Kind.PARAMETER for one in split_lexemes(sql.decode("utf-8", "surrogateescape"))
-        )
-    encoded = value.encode("utf-8", "surrogateescape")
-    # As the protocol writes a text; an empty one is a zero byte, of which there are others.
-    return execute.count(bytes((len(encoded),)) + encoded) if 0 < len(encoded) <= _SHORT else 0
+        return count
+    try:
+        values = parse_execute(execute, count).values
+    except (ProtocolError, MeshError):
+        return 0
+    return sum(one is not None and _is_written(_written(one), value) for one in values)
+
+
+def _written(value: object) -> str:
+    """A parameter as a warning names it."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def of_literals(warnings: Sequence[ShardWarning], sql: str) -> list[ShardWarning]:

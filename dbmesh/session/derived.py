@@ -226,8 +226,8 @@ async def _read(
         before_rows: Sequence[ShardWarning] = () if ever_strict else (await foresight.explained()).warnings
         if write.strictness is Strictness.ROWS_AND_SUBQUERIES:
             before_rows = of_literals(before_rows, sql)
-        columns = {_column(one) for one in before_rows}
-        told = [one for one in outcome.warnings if _column(one) is None or _column(one) not in columns]
+        subjects = {_subject(one) for one in before_rows} - {None}
+        told = [one for one in outcome.warnings if _subject(one) not in subjects]
         refused = Counter(told) - Counter(before_rows)
         await _refuse_conversions(session, refused, perform)
     exact = all(column.character_set == BINARY_CHARSET for column in rows.definitions)
@@ -240,10 +240,14 @@ async def _read(
 
 
 _OF_COLUMN = re.compile(r" for column (.*) at row \d+\Z")
+_DIVISION = 1365
 
 
-def _column(warning: ShardWarning) -> str | None:
-    """The column a warning names beside a row. A subquery that runs before all rows warns of those of one data node there."""
+def _subject(warning: ShardWarning) -> str | None:
+    """What a warning is about beside values: a column, a division. A subquery that runs before all rows is run over the rows
+    of one data node when the client's own statement is explained."""
+    if warning.number == _DIVISION:
+        return warning.message
     found = _OF_COLUMN.search(warning.message)
     return found[1] if found else None
 

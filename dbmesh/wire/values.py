@@ -10,6 +10,7 @@ import datetime
 import math
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
@@ -24,6 +25,8 @@ from dbmesh.wire.temporal import date_text, datetime_binary_to_text, time_binary
 _NULL = 0xFB
 _PLACES = 15
 _MOST_FRACTION = 6
+_NOT_FIXED = 31
+_FLOATS = frozenset((ColumnType.FLOAT, ColumnType.DOUBLE))
 _UNSIGNED_COLUMN = ColumnFlag.UNSIGNED.value
 
 
@@ -139,6 +142,13 @@ def text_rows_encoder(columns: Sequence[ColumnDefinition]) -> Callable[[Sequence
             raise truncated("a row") from None
 
     return encode
+
+
+def with_every_digit(columns: Sequence[ColumnDefinition]) -> tuple[ColumnDefinition, ...]:
+    """The columns with FLOAT and DOUBLE of no fixed number of decimals."""
+    return tuple(
+        replace(column, decimals=_NOT_FIXED) if column.type in _FLOATS else column for column in columns
+    )
 
 
 def _number_text(value: float) -> bytes:

@@ -9,13 +9,15 @@ where. Decides which spellings mean the same. Compares no rows.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from tests.differential.client import Answer, read_definition
+from tests.differential.schema import INTEGER
 from tests.differential.tree import (
+    Call,
     Compound,
     Delete,
     Derived,
@@ -32,15 +34,16 @@ from tests.differential.tree import (
     Write,
 )
 
-_BUFFERED = "SQL_BUFFER_RESULT"
+_MODIFIERS = ("SQL_BUFFER_RESULT", "SQL_BIG_RESULT", "SQL_SMALL_RESULT")
 _INNER = frozenset(("JOIN", "INNER JOIN", "CROSS JOIN", "STRAIGHT_JOIN", ","))
 _MOST_ORDERS = 12
 
 
 def buffered(statement: Part) -> Iterator[Part]:
-    """The statement with a temporary table at its end."""
+    """The statement with a temporary table at its end; with groups made by sorting, or in a table in memory."""
     if isinstance(statement, Select) and statement.source is not None:
-        yield replace(statement, modifiers=(*statement.modifiers, _BUFFERED))
+        for modifier in _MODIFIERS if statement.group or statement.distinct else _MODIFIERS[:1]:
+            yield replace(statement, modifiers=(*statement.modifiers, modifier))
 
 
 def unplanned(statement: Part) -> Iterator[Part]:
@@ -68,6 +71,84 @@ def of_a_join(statement: Part) -> Iterator[Part]:
             yield replace(statement, body=replace(body, source=one))
         elif not body.returning:
             yield replace(statement, body=replace(body, targets=body.source.alias or body.source.name))
+
+
+def reordered(statement: Part) -> Iterator[Part]:
+    """The statement with its conditions from right to left, and those of its inner joins in front of WHERE: a server looks at
+    them in any order."""
+    for first in (statement, _before_where(statement)):
+        for other in (first, _turned(first)):
+            if other != statement:
+                yield other
+
+
+def _turned(part: Part) -> Part:
+    """The part with the arguments of AND and OR from right to left."""
+    if isinstance(part, Call) and part.template in ("({} AND {})", "({} OR {})", "{} AND {}"):
+        return replace(part, arguments=tuple(map(_turned, reversed(part.arguments))))
+    return _of_parts(part, _turned)
+
+
+def _before_where(part: Part) -> Part:
+    """The part with the conditions of inner joins in WHERE."""
+    if not isinstance(part, Select | Update | Delete) or not isinstance(part.source, Join):
+        return _of_parts(part, _before_where)
+    conditions: list[Part] = []
+    source = _without_conditions(part.source, conditions)
+    if not conditions:
+        return _of_parts(part, _before_where)
+    if part.where is not None:
+        conditions.append(part.where)
+    where = conditions[0]
+    for condition in conditions[1:]:
+        where = Call("({} AND {})", (where, condition), INTEGER)
+    return _of_parts(replace(part, source=source, where=where), _before_where)
+
+
+def _without_conditions(source: Part, conditions: list[Part]) -> Part:
+    if not isinstance(source, Join) or source.kind not in _INNER or isinstance(source.on, Raw):
+        return source
+    left = _without_conditions(source.left, conditions)
+    if source.on is not None:
+        conditions.append(Call("({})", (source.on,), INTEGER))
+    return replace(source, left=left, on=None)
+
+
+def _of_parts(part: Part, change: Callable[[Part], Part]) -> Part:
+    """The part with each of its parts changed."""
+    changed: dict[str, Any] = {}
+    for entry in dataclasses.fields(part):  # type: ignore[arg-type]
+        value = getattr(part, entry.name)
+        if isinstance(value, Part):
+            changed[entry.name] = change(value)
+        elif isinstance(value, tuple):
+            changed[entry.name] = tuple(change(one) if isinstance(one, Part) else one for one in value)
+    return replace(part, **changed)  # type: ignore[type-var]
+
+
+def unhinted(statement: Part) -> Iterator[Part]:
+    """The statement without index hints, which change no answer."""
+    other = _with_hints(statement, "")
+    if other != statement:
+        yield other
+
+
+def forced(statement: Part) -> Iterator[Part]:
+    """The statement by way of other indexes."""
+    for hint in (
+        "FORCE INDEX (PRIMARY)",
+        "FORCE INDEX (k0)",
+        "FORCE INDEX (k1)",
+        "IGNORE INDEX (PRIMARY, k0)",
+    ):
+        yield _with_hints(statement, hint)
+
+
+def _with_hints(part: Part, hint: str) -> Part:
+    """The part with this hint at each of its tables."""
+    if isinstance(part, TableRef):
+        return replace(part, hint=hint)
+    return _of_parts(part, lambda one: _with_hints(one, hint))
 
 
 def in_another_order(statement: Part) -> Iterator[Part]:

@@ -6,6 +6,8 @@ import pytest
 
 from dbmesh.backend.connection import Product
 from dbmesh.engine.warnings import ShardWarning, in_order_of_rows, of_constants, without_repetitions
+from dbmesh.model import SqlValue
+from dbmesh.wire.commands import make_execute
 
 
 def _warnings(texts: str) -> list[ShardWarning]:
@@ -59,15 +61,22 @@ def test_numbers_and_parameters_are_found_in_a_servers_own_writing() -> None:
     warning = ShardWarning("Warning", 1292, "Truncated incorrect datetime value: '-10'")
     assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > - 10.0e0") == [warning]
     assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > ?") == []
-    assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE day > ?", b"\x17\x03-10") == [warning]
+    for value in ("-10", -10, -10.0):
+        execute = make_execute(7, ["x", value, None])
+        assert of_constants([[warning], [warning]], b"SELECT ? FROM t WHERE d > ? OR ?", execute) == [warning]
 
 
-def test_bytes_of_a_command_that_are_no_value_are_none() -> None:
-    for value in ("x", ""):
-        warning = ShardWarning("Warning", 1292, f"Truncated incorrect DOUBLE value: '{value}'")
-        assert (
-            of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE a = ?", b"\x17\x00\x00\x02xy") == []
-        )
+@pytest.mark.parametrize(("values", "expected"), [(["", 0], 1), (["x", 0], 0), ([b"", None], 1)])
+def test_an_empty_text_is_a_parameter_too(values: list[SqlValue], expected: int) -> None:
+    warning = ShardWarning("Warning", 1292, "Truncated incorrect DOUBLE value: ''")
+    execute = make_execute(7, values)
+    found = of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE a = ? AND b = ?", execute)
+    assert found == [warning] * expected
+
+
+def test_a_command_that_is_none_has_no_parameters() -> None:
+    warning = ShardWarning("Warning", 1292, "Truncated incorrect DOUBLE value: 'x'")
+    assert of_constants([[warning], [warning]], b"SELECT 1 FROM t WHERE a = ?", b"\x17\x00\x00\x02xy") == []
 
 
 def test_warnings_of_several_shards_come_in_the_order_of_the_rows() -> None:
