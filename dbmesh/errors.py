@@ -115,6 +115,7 @@ WRONG_VALUE = _client(
 )
 UNKNOWN_ROUTINE = _client("UNKNOWN_ROUTINE", 1305, "42000", "{routine} {name} does not exist")
 UNKNOWN_SEQUENCE = _client("UNKNOWN_SEQUENCE", 4091, "42S02", "Unknown SEQUENCE: '{table}'")
+UNKNOWN_EVENT = _client("UNKNOWN_EVENT", 1539, "HY000", "Unknown event '{name}'")
 UNKNOWN_TRIGGER = _client("UNKNOWN_TRIGGER", 1360, "HY000", "Trigger does not exist")
 SAVEPOINT_UNKNOWN = _client("SAVEPOINT_UNKNOWN", 1305, "42000", "SAVEPOINT {name} does not exist")
 AMBIGUOUS_COLUMN = _client("AMBIGUOUS_COLUMN", 1052, "23000", "Column '{column}' in {clause} is ambiguous")

@@ -1,4 +1,4 @@
-"""Stored routines: which statements are about them, on which data sources a new one belongs, and which procedures are safe to call.
+"""Stored routines and events: which statements are about them, on which data sources a new one belongs, and which procedures are safe to call.
 
 Decides by a procedure's own text. A procedure sees one data source only, so that one which names a table with rows elsewhere, or
 changes what belongs to the session, is refused. Knows no connections.
@@ -62,8 +62,8 @@ def read_do(reader: LexemeReader) -> Do:
 
 
 def read_show_create(reader: LexemeReader) -> ShowCreate | None:
-    """SHOW CREATE PROCEDURE | FUNCTION | TRIGGER, None for any other SHOW. Raises MeshError(PARSE_ERROR)."""
-    for kind in ("PROCEDURE", "FUNCTION", "TRIGGER"):
+    """SHOW CREATE PROCEDURE | FUNCTION | EVENT | TRIGGER, None for any other SHOW. Raises MeshError(PARSE_ERROR)."""
+    for kind in ("PROCEDURE", "FUNCTION", "EVENT", "TRIGGER"):
         if reader.accept("SHOW", "CREATE", kind):
             place = read_place(reader)
             reader.expect_end()
@@ -72,11 +72,11 @@ def read_show_create(reader: LexemeReader) -> ShowCreate | None:
 
 
 def read_create_routine(reader: LexemeReader) -> CreateRoutine | None:
-    """CREATE [OR REPLACE] [DEFINER = x] [AGGREGATE] PROCEDURE | FUNCTION [IF NOT EXISTS] [database.]name …, None for any
-    other CREATE. Raises MeshError(PARSE_ERROR)."""
+    """CREATE [OR REPLACE] [DEFINER = x] [AGGREGATE] PROCEDURE | FUNCTION | EVENT [IF NOT EXISTS] [database.]name …, None for
+    any other CREATE. Raises MeshError(PARSE_ERROR)."""
     words = [reader.peek(ahead).word for ahead in range(12)]
     kind = next((word for word in words if word in _OBJECTS), None)
-    if kind not in ("PROCEDURE", "FUNCTION"):
+    if kind not in ("PROCEDURE", "FUNCTION", "EVENT"):
         return None
     while not reader.accept(kind):
         reader.take()
@@ -104,10 +104,10 @@ _OBJECTS = frozenset(
 
 
 def read_drop_routine(reader: LexemeReader) -> DropRoutine | None:
-    """DROP PROCEDURE | FUNCTION | TRIGGER [IF EXISTS] [database.]name, None for any other DROP. Raises
+    """DROP PROCEDURE | FUNCTION | EVENT | TRIGGER [IF EXISTS] [database.]name, None for any other DROP. Raises
     MeshError(PARSE_ERROR)."""
     kind = reader.peek(1).word
-    if kind not in ("PROCEDURE", "FUNCTION", "TRIGGER"):
+    if kind not in ("PROCEDURE", "FUNCTION", "EVENT", "TRIGGER"):
         return None
     reader.take()
     reader.take()
@@ -121,7 +121,7 @@ def homes(routine: CreateRoutine, rule_set: RuleSet, catalog: Catalog) -> tuple[
     """The data sources a new routine belongs on: that of the tables it names, every one for a function that names none, so
     that any statement may call it. Raises MeshError(NOT_SUPPORTED) for tables of several."""
     lexemes = split_lexemes(routine.body)
-    _refuse_spread(lexemes, rule_set, f"a {routine.kind.lower()}", catalog.views)
+    _refuse_spread(lexemes, rule_set, f"{_a(routine.kind)}", catalog.views)
     if routine.kind == "FUNCTION":
         check_body(lexemes, routine.body, "a function")
     names = {lexeme.value.lower() for lexeme in lexemes if lexeme.kind in (Kind.WORD, Kind.QUOTED)}
@@ -130,12 +130,12 @@ def homes(routine: CreateRoutine, rule_set: RuleSet, catalog: Catalog) -> tuple[
         for one, other in pairwise(lexemes)
     ):
         raise not_supported(
-            f"a {routine.kind.lower()} that names a table with its database", "leave out the database"
+            f"{_a(routine.kind)} that names a table with its database", "leave out the database"
         )
     sources = {node.data_source for name, node in catalog.single_nodes.items() if name in names}
     if len(sources) > 1:
         raise not_supported(
-            f"a {routine.kind.lower()} that names tables of several data sources",
+            f"{_a(routine.kind)} that names tables of several data sources",
             "keep the logic in the application",
         )
     if sources:
@@ -143,6 +143,10 @@ def homes(routine: CreateRoutine, rule_set: RuleSet, catalog: Catalog) -> tuple[
     if routine.kind == "FUNCTION":
         return tuple(name for name, config in rule_set.data_sources.items() if config.kind == "mysql")
     return (rule_set.default_single_source or next(iter(rule_set.data_sources)),)
+
+
+def _a(kind: str) -> str:
+    return f"an {kind.lower()}" if kind == "EVENT" else f"a {kind.lower()}"
 
 
 def check_procedure(text: str, rule_set: RuleSet) -> None:

@@ -75,7 +75,6 @@ _OBJECTS = (
     "USER",
     "ROLE",
     "SERVER",
-    "EVENT",
     "TABLESPACE",
     "UNDO",
     "LOGFILE",
@@ -92,9 +91,9 @@ def refuse_unsupported(reader: LexemeReader) -> None:
             raise not_supported(what, instead)
     if reader.peek().word not in ("CREATE", "ALTER", "DROP"):
         return
-    # `CREATE OR REPLACE DEFINER = … EVENT`: the object's word stands within the next few.
+    # `CREATE OR REPLACE ROLE`: the object's word stands within the next few.
     verb = reader.peek().word
     ahead = 3 if reader.looks_at("CREATE", "OR", "REPLACE") else 1
-    if reader.peek(ahead).word in _OBJECTS:
-        word = reader.peek(ahead).word
+    word = reader.peek(ahead).word
+    if word in _OBJECTS or (word, verb) == ("EVENT", "ALTER"):
         raise not_supported(f"{verb} {word}", _ACCOUNTS if word in ("USER", "ROLE") else _ADMINISTRATOR)

@@ -18,6 +18,7 @@ from dbmesh.errors import (
     INTERNAL,
     MERGE_LIMIT,
     UNKNOWN_DATABASE,
+    UNKNOWN_EVENT,
     UNKNOWN_ROUTINE,
     MeshError,
     ShardError,
@@ -67,7 +68,7 @@ async def do(session: Session, statement: Do, sink: ResultSink, more: int) -> No
 
 
 async def show_create(session: Session, statement: ShowCreate, sink: ResultSink, more: int) -> None:
-    """SHOW CREATE PROCEDURE, FUNCTION or TRIGGER, as its data source says it. Raises MeshError or ShardError."""
+    """SHOW CREATE PROCEDURE, FUNCTION, EVENT or TRIGGER, as its data source says it. Raises MeshError or ShardError."""
     database = _database(session, statement.database)
     if statement.kind == "TRIGGER":
         await show_create_trigger(session, database, statement.name, sink, more)
@@ -88,7 +89,7 @@ async def show_create(session: Session, statement: ShowCreate, sink: ResultSink,
 
 
 async def create(session: Session, statement: CreateRoutine, sink: ResultSink, more: int) -> None:
-    """CREATE PROCEDURE or FUNCTION, on every data source it belongs on or on none. Raises MeshError or ShardError."""
+    """CREATE PROCEDURE, FUNCTION or EVENT, on every data source it belongs on or on none. Raises MeshError or ShardError."""
     database = _database(session, statement.database)
     there = await _sources(session, database, statement.kind, statement.name)
     wanted = there or homes(statement, database.rule_set, database.catalog)
@@ -99,7 +100,7 @@ async def create(session: Session, statement: CreateRoutine, sink: ResultSink, m
 
 
 async def drop(session: Session, statement: DropRoutine, sink: ResultSink, more: int) -> None:
-    """DROP PROCEDURE, FUNCTION or TRIGGER, wherever it is. Raises MeshError or ShardError."""
+    """DROP PROCEDURE, FUNCTION, EVENT or TRIGGER, wherever it is. Raises MeshError or ShardError."""
     database = _database(session, statement.database)
     if statement.kind == "TRIGGER":
         await drop_trigger(session, database, statement, sink, more=bool(more))
@@ -232,19 +233,25 @@ async def _only_source(session: Session, database: Database, kind: str, name: st
 
 
 def _unknown(database: Database, kind: str, name: str) -> MeshError:
+    if kind == "EVENT":
+        return MeshError(UNKNOWN_EVENT, name=name)
     return MeshError(UNKNOWN_ROUTINE, routine=kind, name=f"{database.name}.{name}")
 
 
 async def _sources(session: Session, database: Database, kind: str, name: str) -> list[str]:
-    """The data sources that have a routine."""
-    where = (
-        "information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND "
-        f"ROUTINE_NAME = {literal_text(name)} AND ROUTINE_TYPE = '{kind}'"
-    )
+    """The data sources that have a routine or an event."""
+    if kind == "EVENT":
+        where = f"EVENTS WHERE EVENT_SCHEMA = DATABASE() AND EVENT_NAME = {literal_text(name)}"
+    else:
+        where = (
+            f"ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_NAME = {literal_text(name)} "
+            f"AND ROUTINE_TYPE = '{kind}'"
+        )
+    sql = f"SELECT 1 FROM information_schema.{where}"
     return [
         source
         for source, config in database.rule_set.data_sources.items()
-        if config.kind == "mysql" and (await ask(session, database, source, f"SELECT 1 FROM {where}")).rows
+        if config.kind == "mysql" and (await ask(session, database, source, sql)).rows
     ]
 
 

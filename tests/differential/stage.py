@@ -33,6 +33,13 @@ def _insert(table: str, rows: Sequence[Sequence[Value]]) -> str:
     return f"INSERT INTO {table} VALUES {lines}"
 
 
+_VIEWS = {
+    "seen": ("part", "SELECT * FROM part WHERE id <> 4"),
+    "pairs": ("item", "SELECT i.* FROM item AS i LEFT JOIN part AS p ON p.id = i.id"),
+}
+"""Views of each layout: the table whose columns and keys their rows have, and their query."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """One layout with its tables."""
@@ -48,6 +55,11 @@ class Scene:
     def table(self, name: str) -> Table:
         """The table of that name."""
         return next(table for table in self.tables if table.name == name)
+
+    @staticmethod
+    def view_of(table: str) -> str | None:
+        """A view with the columns and keys of a table, to be read only."""
+        return next((name for name, (base, _) in _VIEWS.items() if base == table), None)
 
     def shard_schema(self, source: int) -> str:
         """The schema of data source `ds_<source>`."""
@@ -105,8 +117,24 @@ class Stage:
             self._run(self.plain_server, f"CREATE DATABASE {scene.name}")
             for table in scene.tables:
                 self._run(self.plain_server, f"CREATE TABLE {scene.name}.{table.name} ({table.definition()})")
+            self._create_views(self._connection(self.plain_server), scene.name)
             self._create_witnesses(scene)
             self.fill(scene)
+
+    def create_views(self) -> None:
+        """Makes the views of every layout, through the mesh."""
+        for scene in self.scenes:
+            with contextlib.closing(
+                self.mesh.connect(scene.name, user=USER, password=PASSWORD)
+            ) as connection:
+                self._create_views(connection, scene.name)
+
+    @staticmethod
+    def _create_views(connection: pymysql.Connection[Any], schema: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"USE {schema}")
+            for name, (_, query) in _VIEWS.items():
+                cursor.execute(f"CREATE VIEW {name} AS {query}")
 
     def _create_witnesses(self, scene: Scene) -> None:
         """The same tables as other plain servers may have them. See `witnesses`."""
@@ -127,6 +155,7 @@ class Stage:
                 )
                 if suffix == ANALYZED:
                     self._run(self.plain_server, f"ANALYZE TABLE {name} PERSISTENT FOR ALL")
+            self._create_views(self._connection(self.plain_server), schema)
 
     def _create(self, server: DatabaseServer, scene: Scene, source: int) -> None:
         schema = scene.shard_schema(source)
@@ -163,13 +192,16 @@ class Stage:
         return found
 
     def _run(self, server: DatabaseServer, *statements: str) -> list[tuple[Any, ...]]:
-        owner = threading.get_ident(), server.port
-        if owner not in self._connections:
-            self._connections[owner] = server.connect()
-        with self._connections[owner].cursor() as cursor:
+        with self._connection(server).cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
             return list(cursor.fetchall())
+
+    def _connection(self, server: DatabaseServer) -> pymysql.Connection[Any]:
+        owner = threading.get_ident(), server.port
+        if owner not in self._connections:
+            self._connections[owner] = server.connect()
+        return self._connections[owner]
 
     def mesh_client(self, scene: Scene) -> Client:
         """A session at the mesh."""
@@ -197,6 +229,7 @@ def stage_on(
     try:
         stage.create()
         stage.mesh.start()
+        stage.create_views()
         yield stage
     finally:
         stage.close()

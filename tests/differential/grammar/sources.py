@@ -5,6 +5,7 @@ Decides which tables meet on which columns. Products without a condition stay am
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 from tests.differential.grammar.choice import NOTHING, Scope
@@ -24,6 +25,7 @@ class Sources(Predicates):
         super().__init__(seed)
         self.scene = scene
         self.ctes: list[tuple[str, Scope]] = []
+        self._views = random.Random(f"views {seed}")
 
     def derived_query(self) -> tuple[Part, list[ColumnRef], list[ColumnRef]]:
         """A query for FROM, its columns by name (without qualifier), and those that name a row."""
@@ -59,7 +61,16 @@ class Sources(Predicates):
             inner = Scope(NOTHING, tuple(columns), tuple(key))
             return self._renamed(Derived(query, called), inner, called)
         alias = self._alias(taken) if qualify or self.chance(0.3) else None
-        return self.table_scope(self._named(), alias, qualify=qualify or self.chance(0.2))
+        return self._viewed(self.table_scope(self._named(), alias, qualify=qualify or self.chance(0.2)))
+
+    def _viewed(self, scope: Scope) -> Scope:
+        """Now and then a view of the table in its place, under its name. Draws for itself: the statement stays the same."""
+        name = self.scene.view_of(scope.tables[0])
+        if name is None or self._views.random() > 0.12:
+            return scope
+        assert isinstance(scope.source, TableRef)
+        source = replace(scope.source, name=name, alias=scope.source.alias or scope.source.name, hint="")
+        return replace(scope, source=source)
 
     def _alias(self, taken: tuple[str, ...]) -> str:
         alias = self.pick(_ALIASES)

@@ -94,6 +94,21 @@ def test_routines_and_triggers(pair: Pair) -> None:
         "DROP TRIGGER told",
         "DROP TRIGGER told",
         "DROP TRIGGER IF EXISTS told",
+        "CREATE EVENT e ON SCHEDULE EVERY 1 HOUR STARTS '2026-01-01 00:00:00' DO DELETE FROM single",
+        "CREATE EVENT e ON SCHEDULE EVERY 1 HOUR DO DELETE FROM single",
+        "CREATE EVENT IF NOT EXISTS e ON SCHEDULE EVERY 1 HOUR DO DELETE FROM single",
+        (
+            "CREATE EVENT here.f ON SCHEDULE AT '2036-01-01 00:00:00' DO BEGIN DELETE FROM single; "
+            "UPDATE single SET name = 'x'; END"
+        ),
+        "SHOW EVENTS",
+        "SHOW CREATE EVENT e",
+        "SELECT EVENT_NAME, EVENT_DEFINITION FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'here' ORDER BY 1",
+        "SHOW CREATE EVENT g",
+        "DROP EVENT e",
+        "DROP EVENT here.f",
+        "DROP EVENT f",
+        "DROP EVENT IF EXISTS f",
         "DROP FUNCTION twice",
         "DROP FUNCTION biggest",
         "DROP FUNCTION biggest",
@@ -103,9 +118,11 @@ def test_routines_and_triggers(pair: Pair) -> None:
         "SELECT twice(1)",
     ):
         pair.same(statement)
-    assert "names 'account', which is sharded" in pair.refused(
-        "CREATE PROCEDURE sums() SELECT SUM(id) FROM account"
-    )
+    for refused in (
+        "CREATE PROCEDURE sums() SELECT SUM(id) FROM account",
+        "CREATE EVENT e ON SCHEDULE EVERY 1 HOUR DO DELETE FROM account",
+    ):
+        assert "names 'account', which is sharded" in pair.refused(refused)
     for table in ("account", "single"):
         pair.same(f"DROP TABLE {table}")
 

@@ -147,7 +147,7 @@ def test_a_syntax_error_names_the_line() -> None:
         "CREATE OR REPLACE USER u",
         "ALTER USER u",
         "DROP ROLE r",
-        "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+        "ALTER EVENT e DISABLE",
         "SHOW GRANTS FOR root",
         "SHOW SLAVE STATUS",
         "SHOW MASTER STATUS",
