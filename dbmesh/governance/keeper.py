@@ -253,7 +253,7 @@ async def greatest_number(database: Database, table: str) -> int:
         pool = database.pools[node.data_source]
         connection = await pool.acquire(Flavour())
         try:
-            sql = f"SELECT MAX({quote_name(column)}) FROM {quote_name(node.table)}"
+            sql = f"SELECT MAX({quote_name(column, quoted=True)}) FROM {quote_name(node.table, quoted=True)}"
             [[value]] = (await collect(connection, sql.encode())).rows
             numbers.append(int(value or 0))
         finally:

@@ -222,7 +222,7 @@ class _Planner:
         rows = self.reading.rows
         if self._adds_column and not self.reading.set_form:
             assert self.key_column is not None
-            name = quote_name(self.key_column)
+            name = quote_name(self.key_column, quoted=True)
             if self.reading.columns is None:
                 edits.insert(self.reading.columns_end, f" ({name})")
             else:
@@ -347,7 +347,7 @@ class _Planner:
             return WrittenRow(frame(row.start, row.end), None, frame(row.end, row.end), values)
         if self.reading.set_form:
             assert self.key_column is not None
-            before = frame(row.start, row.end, after=f", {quote_name(self.key_column)} = ")
+            before = frame(row.start, row.end, after=f", {quote_name(self.key_column, quoted=True)} = ")
             return WrittenRow(before, Generated.KEY, frame(row.end, row.end), values)
         before = frame(row.start, row.end - 1, after=", " if row.cells else "")
         return WrittenRow(before, Generated.KEY, frame(row.end - 1, row.end), values)

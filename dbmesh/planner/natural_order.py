@@ -26,7 +26,7 @@ def natural_order(draft: Draft, items: Sequence[SelectItem], keys: KeyMaker) -> 
     texts: list[str] = []
     order: list[SortKey] = []
     for column in _key_columns(draft):
-        text = f"{quote_name(column.table)}.{quote_name(column.name)}"
+        text = f"{quote_name(column.table, quoted=True)}.{quote_name(column.name, quoted=True)}"
         known = [item.index for item in items if is_same(draft, item.body, column)]
         texts.append(text)
         order.append(keys.key(column, (text,), known[0] if known else None))

@@ -50,8 +50,8 @@ class ForeignKey:
     @property
     def index(self) -> str:
         """The index as a definition."""
-        names = ", ".join(map(quote_name, self.columns))
-        return f"KEY {quote_name(self.name)} ({names})" if self.name else f"KEY ({names})"
+        names = ", ".join([quote_name(column, quoted=True) for column in self.columns])
+        return f"KEY {quote_name(self.name, quoted=True)} ({names})" if self.name else f"KEY ({names})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,10 +48,24 @@ class RowCount:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """All rows of a row set: `pieces` are the texts around the cells of one row."""
+    """All rows of a row set: `pieces` are the texts around the `gaps` of one row, each of which is its next cell (None) or
+    what an edit has put there."""
 
     index: int
     pieces: tuple[str, ...]
+    gaps: tuple[TableName | SchemaQualifier | SessionValue | None, ...]
+
+    def filled(self, text: Callable[[TableName | SchemaQualifier | SessionValue], str | None]) -> Rows:
+        """The same with the gaps closed that `text` knows."""
+        pieces, gaps = [self.pieces[0]], list[TableName | SchemaQualifier | SessionValue | None]()
+        for gap, piece in zip(self.gaps, self.pieces[1:], strict=True):
+            found = None if gap is None else text(gap)
+            if found is None:
+                gaps.append(gap)
+                pieces.append(piece)
+            else:
+                pieces[-1] += found + piece
+        return Rows(self.index, tuple(pieces), tuple(gaps))
 
 
 Segment = str | Slot | TableName | SchemaQualifier | SessionValue | RowCount | Rows
@@ -106,12 +120,16 @@ class Frame:
                 return str(literals[gap.index])
             return "?" if keep_parameters else self._literal(call.parameters[gap.index])
         if isinstance(gap, Rows):
-            return rows_text(gap, literals[gap.index])
+            return rows_text(gap.filled(lambda inside: self._answer(inside, call)), literals[gap.index])
         if isinstance(gap, SessionValue):
-            return gap.text(self._literal(_session_value(gap.field, call.session)))
+            return self._answer(gap, call)
         assert isinstance(gap, RowCount)
         rows = row_count(gap.limit, call, self.flags) + row_count(gap.offset, call, self.flags)
         return str(min(rows, _MOST_ROWS))
+
+    def _answer(self, gap: Segment, call: Call) -> str:
+        assert isinstance(gap, SessionValue)
+        return gap.text(self._literal(_session_value(gap.field, call.session)))
 
     def _literal(self, value: SqlValue) -> str:
         return value_text(value, self.flags)
@@ -141,7 +159,7 @@ def _sample(gap: Segment, literals: Sequence[object]) -> str:
             return "1"
         return "''" if gap.kind in (SlotKind.HEX, SlotKind.BIT) else gap.kind.value
     if isinstance(gap, Rows):
-        return "NULL".join(gap.pieces)
+        return "NULL".join(gap.filled(lambda inside: _sample(inside, literals)).pieces)
     return gap.call if isinstance(gap, SessionValue) else "0"
 
 
@@ -171,13 +189,17 @@ class Template:
         for segment in self.segments:
             if isinstance(segment, str):
                 texts.append(segment.replace("%", "%%"))
-            elif isinstance(segment, TableName):
-                texts.append(quote_name(tables[segment.reference], quoted=segment.quoted).replace("%", "%%"))
-            elif isinstance(segment, SchemaQualifier):
-                texts.append(_schema_of(tables[segment.reference]).replace("%", "%%"))
-            else:
-                texts.append("%s")
-                gaps.append(segment)
+                continue
+            name = _actual_name(segment, tables)
+            if name is not None:
+                texts.append(name.replace("%", "%%"))
+                continue
+            texts.append("%s")
+            gaps.append(
+                segment.filled(lambda gap: _actual_name(gap, tables))
+                if isinstance(segment, Rows)
+                else segment
+            )
         literals = [gap.index for gap in gaps if isinstance(gap, Slot) and not gap.parameter]
         sequential = len(literals) == len(gaps) and literals == list(range(len(gaps)))
         return Frame("".join(texts), tuple(gaps), self.flags, sequential)
@@ -192,8 +214,18 @@ def quote_name(name: str, *, quoted: bool = False) -> str:
     return name
 
 
+def _actual_name(segment: Segment, tables: Sequence[str]) -> str | None:
+    """What stands for a name; None for anything else."""
+    if isinstance(segment, TableName):
+        return quote_name(tables[segment.reference], quoted=segment.quoted)
+    return _schema_of(tables[segment.reference]) if isinstance(segment, SchemaQualifier) else None
+
+
 def _schema_of(table: str) -> str:
     return f"{quote_name(table.schema, quoted=True)}." if isinstance(table, QualifiedTable) else ""
+
+
+_Edit = tuple[int, int, tuple[Segment, ...]]
 
 
 class Edits:
@@ -206,7 +238,7 @@ class Edits:
     def __init__(self, shape: Shape, flags: LexerFlags) -> None:
         self._shape = shape
         self._flags = flags
-        self._edits: list[tuple[int, int, tuple[Segment, ...]]] = []
+        self._edits: list[_Edit] = []
 
     def copy(self) -> Edits:
         """The same edits again, to go on differently from here."""
@@ -236,24 +268,34 @@ class Edits:
         position = self._shape.start if start is None else start
         stop = len(self._shape.text) if end is None else end
         segments: list[Segment] = []
+        inside = self._in_folded_row()
         for first, last, replacement in sorted(self._edits, key=_place):
+            if (first, last, replacement) in inside:
+                continue
             if end is not None and first >= end:
                 break
             if first < position or last > stop:
                 if last <= (self._shape.start if start is None else start) or first >= stop:
                     continue
                 raise MeshError(INTERNAL, reason=f"edits of a statement overlap at {first}")
-            segments += self._between(position, first)
+            segments += self._between(position, first, inside)
             segments += replacement
             position = last
-        segments += self._between(position, stop)
+        segments += self._between(position, stop, inside)
         return Template(_joined(segments), self._flags)
 
     def between(self, start: int, end: int) -> tuple[Segment, ...]:
         """The unedited text of a span with its slots, for use in a replacement elsewhere."""
         return _joined(self._between(start, end))
 
-    def _between(self, start: int, end: int) -> list[Segment]:
+    def _in_folded_row(self) -> Sequence[_Edit]:
+        """The edits inside the row that stands for all rows of a row set: they are made in each of them."""
+        row = self._shape.row
+        if row is None or not any(slot.cell is not None for slot in self._shape.slots):
+            return ()
+        return [edit for edit in self._edits if row[0] < edit[0] and edit[1] < row[1]]
+
+    def _between(self, start: int, end: int, inside: Sequence[_Edit] = ()) -> list[Segment]:
         text, row = self._shape.text, self._shape.row
         segments: list[Segment] = []
         position = start
@@ -261,7 +303,7 @@ class Edits:
             if slot.start < position or slot.end > end:
                 continue
             if slot.cell is not None and row is not None:
-                segments += (text[position : row[0]], self._rows(row, slot.index))
+                segments += (text[position : row[0]], self._rows(row, slot.index, inside))
                 position = row[1]
                 continue
             segments += (text[position : slot.start], slot)
@@ -269,15 +311,24 @@ class Edits:
         segments.append(text[position:end])
         return segments
 
-    def _rows(self, row: tuple[int, int], index: int) -> Rows:
-        pieces: list[str] = []
+    def _rows(self, row: tuple[int, int], index: int, inside: Sequence[_Edit]) -> Rows:
+        parts: list[_Edit | tuple[int, int, None]] = [
+            (slot.start, slot.end, None) for slot in self._shape.slots if slot.cell is not None
+        ]
+        pieces, gaps = [""], list[TableName | SchemaQualifier | SessionValue | None]()
         position = row[0]
-        for slot in self._shape.slots:
-            if slot.cell is not None:
-                pieces.append(self._shape.text[position : slot.start])
-                position = slot.end
-        pieces.append(self._shape.text[position : row[1]])
-        return Rows(index, tuple(pieces))
+        for start, end, replacement in sorted([*parts, *inside], key=lambda part: part[:2]):
+            pieces[-1] += self._shape.text[position:start]
+            position = end
+            for segment in (None,) if replacement is None else replacement:
+                if isinstance(segment, str):
+                    pieces[-1] += segment
+                    continue
+                assert not isinstance(segment, Slot | RowCount | Rows)
+                gaps.append(segment)
+                pieces.append("")
+        pieces[-1] += self._shape.text[position : row[1]]
+        return Rows(index, tuple(pieces), tuple(gaps))
 
 
 def _place(edit: tuple[int, int, tuple[Segment, ...]]) -> tuple[int, int]:

@@ -57,7 +57,7 @@ def test_keys_are_generated_for_the_rows_without_one_only() -> None:
 def test_the_prototype_keeps_every_parameter() -> None:
     sql = "INSERT INTO t_order (user_id, status) VALUES (?, ?), (?, 'x')"
     assert plan_insert(context_of(sql)).prototype().sql == (
-        b"INSERT INTO t_order_0 (user_id, status, order_id) VALUES (?, ?, NULL),(?, '', NULL)"
+        b"INSERT INTO t_order_0 (user_id, status, `order_id`) VALUES (?, ?, NULL),(?, '', NULL)"
     )
 
 

@@ -45,7 +45,7 @@ def test_foreign_keys_and_the_index_they_need() -> None:
     read = _read(text)
     inline, named, covered = sorted(read.foreign_keys, key=lambda key: key.start)
     assert text[inline.start : inline.end] == "REFERENCES t (x) ON DELETE SET NULL"
-    assert named.index == "KEY f (b)"
+    assert named.index == "KEY `f` (`b`)"
     assert text[named.start : named.end].endswith("ON UPDATE NO ACTION")
     assert (named.symbol, named.referenced, named.on_delete, named.on_update) == (
         "f",
