@@ -237,6 +237,17 @@ TRANSACTION_UNDER_WAY = _client(
     "25001",
     "Transaction characteristics can't be changed while a transaction is in progress",
 )
+WRONG_XID = _client("WRONG_XID", 1398, "XAE05", "XAER_INVAL: Invalid arguments (or unsupported command)")
+UNKNOWN_XID = _client("UNKNOWN_XID", 1397, "XAE04", "XAER_NOTA: Unknown XID")
+XA_WRONG_STATE = _client(
+    "XA_WRONG_STATE",
+    1399,
+    "XAE07",
+    "XAER_RMFAIL: The command cannot be executed when global transaction is in the  {state} state",
+)
+XA_OUTSIDE = _client(
+    "XA_OUTSIDE", 1400, "XAE09", "XAER_OUTSIDE: Some work is done outside global transaction"
+)
 TRANSACTION_UNKNOWN = _shard(
     "TRANSACTION_UNKNOWN",
     1105,

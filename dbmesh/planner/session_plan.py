@@ -44,6 +44,27 @@ class Savepoint:
     release: bool = False
 
 
+class XaVerb(Enum):
+    """What an XA statement does."""
+
+    START = "start"
+    END = "end"
+    PREPARE = "prepare"
+    COMMIT = "commit"
+    COMMIT_ONE_PHASE = "commit one phase"
+    ROLLBACK = "rollback"
+    RECOVER = "recover"
+
+
+@dataclass(frozen=True, slots=True)
+class OuterXa:
+    """XA START, END, PREPARE, COMMIT, ROLLBACK of a transaction by its name, or XA RECOVER [CONVERT XID]."""
+
+    verb: XaVerb
+    xid: str
+    converts: bool = False
+
+
 class Scope(Enum):
     """Whose variable a SET changes."""
 
@@ -292,6 +313,7 @@ SessionStatement = (
     | ShowProcessList
     | ShowSessions
     | ShowReplicas
+    | OuterXa
     | Do
     | CallProcedure
     | Flush

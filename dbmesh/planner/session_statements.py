@@ -39,6 +39,7 @@ from dbmesh.planner.session_plan import (
 )
 from dbmesh.planner.set_statement import read_set
 from dbmesh.planner.unsupported import refuse_unsupported
+from dbmesh.planner.xa_statements import read_xa
 
 
 def plan_session_statement(statement: str) -> SessionStatement | None:
@@ -46,7 +47,7 @@ def plan_session_statement(statement: str) -> SessionStatement | None:
     the data sources.
 
     Raises MeshError: PARSE_ERROR for a statement begun right and ended wrong, NOT_SUPPORTED for statements no mesh
-    can honour (XA, LOCK TABLES, GRANT …).
+    can honour (LOCK TABLES, GRANT …).
     """
     reader = LexemeReader(statement, split_lexemes(statement))
     if reader.at_end:
@@ -269,4 +270,5 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "CALL": read_call,
     "FLUSH": _read_flush,
     "DO": read_do,
+    "XA": read_xa,
 }

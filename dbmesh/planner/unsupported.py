@@ -15,7 +15,6 @@ _REPLICATION = "replication belongs to each data source; ask it there"
 # Longer beginnings come first; a beginning matches whole words.
 REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("BEGIN", "NOT", "ATOMIC"), "BEGIN NOT ATOMIC", "send the statements one by one"),
-    (("XA",), "XA statements", "use BEGIN and COMMIT; the mesh runs its own two-phase commit"),
     (("LOCK",), "LOCK", "use a transaction with SELECT … FOR UPDATE; for mysqldump add --single-transaction"),
     (("UNLOCK", "INSTANCE"), "UNLOCK INSTANCE", _ADMINISTRATOR),
     (("HANDLER",), "HANDLER", "use SELECT"),

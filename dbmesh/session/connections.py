@@ -103,6 +103,17 @@ class Loan:
             await _stand_in(connection, database, data_source)
             await self._join(database, data_source, connection, writes=False)
 
+    async def join_first(self, database: Database) -> None:
+        """The first data source with XA joins the transaction, though nothing is asked of it. Raises as `take`."""
+        for data_source, pool in database.pools.items():
+            if place_of(pool.config) is not None:
+                connection = (await self._connections(database, data_source, 1, transactional=True))[0]
+                if connection.state != self._state:
+                    await connection.bring_to(self._reachable(connection))
+                await self._join(database, data_source, connection, writes=False)
+                return
+        raise not_supported("XA statements without a MySQL data source", "use BEGIN and COMMIT")
+
     async def take_for_reading(self, database: Database, data_source: str) -> Connection:
         """One connection outside any transaction's rules, for questions about a statement. Raises as `take`."""
         connection = (await self._connections(database, data_source, 1, transactional=False))[0]

@@ -25,6 +25,7 @@ from dbmesh.errors import (
     UNKNOWN_STATEMENT,
     UNKNOWN_THREAD,
     WRONG_ARGUMENTS,
+    XA_WRONG_STATE,
     MeshError,
     ShardError,
     not_supported,
@@ -47,6 +48,7 @@ from dbmesh.planner.session_plan import (
     LoadData,
     LocalRows,
     Nothing,
+    OuterXa,
     Rollback,
     Savepoint,
     SelectInto,
@@ -70,6 +72,7 @@ from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
+from dbmesh.session.outer_xa import outer_xa
 from dbmesh.session.overviews import may_see, show_process_list, show_replicas, show_sessions
 from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
 from dbmesh.session.prepared import PreparedStatement
@@ -97,7 +100,7 @@ async def answer(
 ) -> None:
     """Perform a session statement and write its answer. Raises MeshError or ShardError."""
     handler = _HANDLERS[type(statement)]
-    if not isinstance(statement, (ShowWarnings, Rollback, Commit)):
+    if not isinstance(statement, (ShowWarnings, Rollback, Commit, OuterXa)):
         session.refuse_in_broken_transaction()
     await handler(session, statement, sink, Status.MORE_RESULTS_EXISTS.value if more else 0)
 
@@ -166,6 +169,8 @@ async def _rollback(session: Session, statement: Rollback, sink: ResultSink, mor
 
 
 async def _end(session: Session, *, commit: bool, chain: bool) -> None:
+    if session.transaction.outer is not None and session.broken_transaction is None:
+        raise MeshError(XA_WRONG_STATE, state="ACTIVE")
     characteristics = session.transaction.characteristics
     isolation = session.transaction.isolation
     session.warnings = await session.end_transaction(commit=commit)
@@ -421,6 +426,7 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     Begin: _begin,
     Commit: _commit,
     Rollback: _rollback,
+    OuterXa: outer_xa,
     Savepoint: _savepoint,
     SetVariables: _set,
     SetForStatement: _set_for_statement,

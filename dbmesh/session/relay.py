@@ -220,7 +220,7 @@ class RelayReceiver:
         begun = self._rows_seen
         session.error(error, sequence=reader.terminal[3] if begun else (self._last_id + 1) & 0xFF)
         if self._pinned or connection is None:
-            session.statement_failed(error)
+            session.settle(error)
             return
         connection.home.release(connection, session.now())
         session.finish()

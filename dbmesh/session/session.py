@@ -23,6 +23,7 @@ from dbmesh.errors import (
     QUERY_INTERRUPTED,
     TRANSACTION_BROKEN,
     UNKNOWN_COMMAND,
+    XA_WRONG_STATE,
     MeshError,
     ProtocolError,
     ShardError,
@@ -346,6 +347,8 @@ class Session:
             reason, self.broken_transaction = self.broken_transaction, None
             if commit:
                 raise MeshError(TRANSACTION_BROKEN, reason=reason)
+        if commit and self.transaction.outer is not None:
+            raise MeshError(XA_WRONG_STATE, state="ACTIVE")
         branches = [*self.transaction.branches.values(), *self.transaction.readers.values()]
         try:
             await self.transaction.end_readers()
@@ -371,10 +374,6 @@ class Session:
         yield from (reader.connection for reader in self.transaction.readers.values())
         yield from (connection for connection, _ in self.pins.values())
 
-    def statement_failed(self, error: ShardError) -> None:
-        """A relayed statement of a transaction failed: see what that does to the transaction, then end the command."""
-        self._settle(error)
-
     def relay_lost(self, error: Exception, sequence: int | None) -> None:
         """The connection of a relayed answer was lost. `sequence` is the id the client expects next; None when half a
         packet has left: the client's stream cannot be mended then and is closed."""
@@ -383,11 +382,11 @@ class Session:
             return
         self.error(error, sequence=sequence)
         if isinstance(error, (MeshError, ShardError)):
-            self._settle(error)
+            self.settle(error)
         else:
             self.finish()
 
-    def _settle(self, error: MeshError | ShardError) -> None:
+    def settle(self, error: MeshError | ShardError) -> None:
         """The command has been answered with this error; only its transaction is left to be seen to. A KILL QUERY must
         not interrupt that: its error would be a second answer."""
         self._answered = True

@@ -22,6 +22,7 @@ from dbmesh.errors import (
     TRANSACTION_UNKNOWN,
     MeshError,
     ShardError,
+    not_supported,
 )
 from dbmesh.transaction.coordinator import Branch, Coordinator, perform
 from dbmesh.transaction.decisions import open_snapshot, quoted
@@ -40,7 +41,7 @@ class Transaction:
     """The open transaction, if any. `explicit` is true between BEGIN and its end; under autocommit=0 a transaction
     opens with the first branch. `in_steps`: a statement of several steps is under way; data sources that join get its
     savepoint. `readers` are transactions on replicas, which see the data as it was when they began and change nothing.
-    `coordinator` commits several branches as one; None for commits one after another."""
+    `outer` is the name an outer transaction manager gave: the transaction is one branch of its. `coordinator` commits several branches as one; None for commits one after another."""
 
     coordinator: Coordinator | None = None
     explicit: bool = False
@@ -50,6 +51,7 @@ class Transaction:
     readers: dict[str, Branch] = field(default_factory=dict)
     savepoints: list[str] = field(default_factory=list)
     in_steps: bool = False
+    outer: str | None = None
 
     @property
     def open(self) -> bool:
@@ -74,6 +76,11 @@ class Transaction:
         or MeshError; the connection then has not joined and is closed, because the isolation of its next transaction may
         have been set already."""
         branch = Branch(data_source or key, connection, place)
+        if self.outer is not None and (self.branches or place is None):
+            raise not_supported(
+                "an XA transaction of an outer transaction manager over several data sources, or on one without XA",
+                "use BEGIN and COMMIT; the mesh commits over several data sources by itself",
+            )
         try:
             if self.isolation is not None:
                 await collect(connection, f"SET TRANSACTION {self.isolation}".encode())
@@ -89,6 +96,9 @@ class Transaction:
 
     async def _start(self, branch: Branch) -> None:
         """Begin: as an XA branch when the transaction has begun elsewhere and may write."""
+        if self.outer is not None:
+            await collect(branch.connection, f"XA START {self.outer}".encode())
+            return
         if self.branches and branch.place is not None and self.coordinator is not None and not self.read_only:
             branch.xid = self.coordinator.make_xid(list(self.branches.values()), branch.place)
         if branch.xid is None:
@@ -108,6 +118,10 @@ class Transaction:
             connection.abort()
             raise
         self.readers[key] = Branch(data_source, connection)
+
+    def end_outer(self) -> None:
+        """The outer transaction manager has ended its branch."""
+        self._clear()
 
     async def end_readers(self) -> None:
         """End the transactions on replicas; a connection that cannot is closed."""
@@ -141,8 +155,14 @@ class Transaction:
     async def roll_back(self) -> None:
         """Undo every branch. A branch whose connection is lost is undone by its server."""
         branches = list(self.branches.values())
+        outer = self.outer
         self._clear()
-        await _roll_back(branches)
+        if outer is None:
+            await _roll_back(branches)
+            return
+        # What is prepared stays so, for the manager to end; the rest is undone by its server.
+        for branch in branches:
+            branch.connection.abort()
 
     async def begin_statement(self) -> None:
         """Before a statement that writes in several steps: `undo_statement` comes back here."""
@@ -201,6 +221,7 @@ class Transaction:
 
     def _clear(self) -> None:
         self.explicit = False
+        self.outer = None
         self.characteristics = ""
         self.isolation = None
         self.branches = {}

@@ -118,7 +118,6 @@ def test_a_syntax_error_names_the_line() -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "XA START 'x'",
         "LOCK TABLES t READ",
         "BEGIN NOT ATOMIC SELECT 1; END",
         "HANDLER t OPEN",

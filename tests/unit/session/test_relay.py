@@ -12,7 +12,7 @@ from dbmesh.backend.connection import Flavour
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.errors import ShardError
 from dbmesh.planner.plan import Names
-from dbmesh.session.errors import as_packet, logic_error
+from dbmesh.session.errors import as_packet
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.wire.constants import ColumnType
 from dbmesh.wire.framing import frame
@@ -54,11 +54,8 @@ class Session:
     def error(self, error: Exception, *, sequence: int = 1) -> None:
         self.client.write(frame(make_err(as_packet(error)), sequence))
 
-    def statement_failed(self, error: ShardError) -> None:
+    def settle(self, error: ShardError) -> None:
         self.failed.append(error)
-
-    def logic_error(self, error: ShardError, names: Names, connection: MySQLConnection) -> ShardError:
-        return logic_error(error, names, connection.schema)
 
     def relay_lost(self, error: Exception, sequence: int | None) -> None:
         self.lost.append(sequence)

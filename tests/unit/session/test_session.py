@@ -104,7 +104,7 @@ async def test_a_command_that_has_its_error_gets_no_second_one() -> None:
     session.transaction.branches["shop.ds_0"] = Branch("shop.ds_0", cast("Connection", connection))
     deadlock = ShardError(1213, "40001", "Deadlock found")
     session.error(deadlock)
-    session.statement_failed(deadlock)
+    session.settle(deadlock)
     await asked.wait()
     session.kill_query()
     await asyncio.sleep(0)
