@@ -201,7 +201,7 @@ def of_constants(
 ) -> list[ShardWarning]:
     """Warnings of values that the statement writes itself, as often as one source gives them. A row that holds the same
     value gives the same warning: what some sources give more often than others, and more often than it is written, is
-    about rows."""
+    about rows, and so is what some sources that warn do not give."""
     counts: dict[ShardWarning, list[int]] = {}
     for warnings in told:
         for warning, count in Counter(warnings).items():
@@ -215,7 +215,7 @@ def of_constants(
             continue
         parameters = _parameters(execute, value[1], sql)
         written = parameters + sum(_is_written(literal, value[1]) for literal in literals)
-        if written and max(found) <= max(written, min(found)):
+        if written and len(found) == sum(map(bool, told)) and max(found) <= max(written, min(found)):
             constants += [warning] * max(found)
     return constants
 

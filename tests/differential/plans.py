@@ -171,6 +171,22 @@ def nested(statement: Part) -> Iterator[Part]:
         yield Select((Star("*", ()),), inner, limit=statement.limit)
 
 
+def inner(statement: Part) -> Iterator[Part]:
+    """The statement with inner joins in place of outer ones, in other orders too: a server makes them of outer ones where
+    conditions refuse the rows without a partner."""
+    other = _inner(statement)
+    if other != statement:
+        yield other
+        yield from join_orders(other)
+        yield from reordered(other)
+
+
+def _inner(part: Part) -> Part:
+    if isinstance(part, Join) and part.kind.startswith(("LEFT", "RIGHT")):
+        part = replace(part, kind="JOIN")
+    return _of_parts(part, _inner)
+
+
 def join_orders(statement: Part) -> Iterator[Part]:
     """The statement with its inner joins in other orders, a few of them."""
     for other in islice(_ordered(statement), 1, _MOST_ORDERS):

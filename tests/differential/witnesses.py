@@ -8,6 +8,7 @@ no tolerance: whatever is excused, some plain server has said.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Flag, auto
@@ -18,6 +19,7 @@ from tests.differential.plans import (
     buffered,
     forced,
     in_another_order,
+    inner,
     join_orders,
     nested,
     of_a_join,
@@ -27,7 +29,7 @@ from tests.differential.plans import (
     unlimited,
     unplanned,
 )
-from tests.differential.tree import Insert, Part, Script, Write, write, write_prepared
+from tests.differential.tree import Executed, Insert, Part, Script, Write, write, write_prepared
 from tests.differential.values import Value
 
 
@@ -37,6 +39,8 @@ class Tells(Flag):
     VALUES = auto()
     COLUMNS = auto()
     WARNINGS = auto()
+    SAME_ROWS = auto()
+    """The warnings, if its rows are those of the statement itself."""
     ALL = VALUES | COLUMNS | WARNINGS
 
 
@@ -83,6 +87,7 @@ _REWRITINGS: tuple[tuple[Callable[[Part], Iterator[Part]], Tells], ...] = (
     (unlimited, Tells.WARNINGS),
     (join_orders, Tells.VALUES | Tells.WARNINGS),
     (reordered, Tells.VALUES | Tells.WARNINGS),
+    (inner, Tells.SAME_ROWS),
     (of_a_join, Tells.WARNINGS),
     (in_another_order, Tells.ALL),
     (unhinted, Tells.COLUMNS | Tells.WARNINGS),
@@ -151,6 +156,10 @@ class Witnesses:
                     yield Reply(_renamed(answer, server.suffix), stored, server.tells)
         if not isinstance(asked.statement, Script):
             yield from self._rewritten(asked)
+        elif isinstance(step := asked.statement.steps[asked.step], Executed):
+            # The query in other spellings, without the session that came before.
+            alone = Asked(step.query, prepared=True, other=step.other)
+            yield from (replace(reply, tells=reply.tells & ~Tells.VALUES) for reply in self._rewritten(alone))
 
     def _client(self, server: Plain) -> Client:
         if server not in self._clients:
@@ -169,6 +178,10 @@ class Witnesses:
                     client.ask_with_warnings(write(step)) for step in statement.steps[: asked.step + 1]
                 ]
                 yield answers[-1], ()
+                if isinstance(last := statement.steps[asked.step], Executed):
+                    # Prepared anew: MariaDB resolves some statements only once.
+                    client.ask(write(statement.steps[0]))
+                    yield client.ask_with_warnings(write(last)), ()
             else:
                 answer = _sent(client, asked)
                 yield answer, tuple(client.ask(f"SELECT * FROM {table}") for table in asked.tables)
@@ -188,7 +201,9 @@ class Witnesses:
                 for server in filter(asked.is_fair_to, _FOR_REWRITINGS):
                     client = self._client(server)
                     for answer, stored in self._run(client, replace(asked, statement=statement, step=0)):
-                        yield Reply(_renamed(answer, server.suffix), stored, tells & server.tells)
+                        yield Reply(
+                            _renamed(answer, server.suffix), stored, tells & (server.tells | Tells.SAME_ROWS)
+                        )
 
 
 def _renamed(answer: Answer, suffix: str) -> Answer:
@@ -243,14 +258,16 @@ def settle(
     columns = {kind for kind in open_kinds if kind.startswith("columns.")}
     warnings = {kind for kind in open_kinds if kind.startswith("warnings.")}
     told, heard = [plain.answer], _Heard(plain.answer)
+    columns = columns if len(mesh.answer.columns) == len(plain.answer.columns) else set()
     for reply in replies:
         if reply.answer.error and not values:
             continue
-        if Tells.COLUMNS in reply.tells and len(reply.answer.columns) == len(plain.answer.columns):
+        if Tells.COLUMNS in reply.tells and len(reply.answer.columns) == len(mesh.answer.columns):
             told.append(reply.answer)
             if columns and told_of_columns(mesh.answer, told):
                 open_kinds -= columns
-        if Tells.WARNINGS in reply.tells and not reply.answer.error:
+        warns = Tells.WARNINGS in reply.tells or (Tells.SAME_ROWS in reply.tells and _same_rows(reply, plain))
+        if warns and not reply.answer.error:
             heard.hear(reply.answer)
             if warnings and heard.explains(mesh.answer):
                 open_kinds -= warnings
@@ -270,6 +287,15 @@ def settle(
 
 _ROW = re.compile(rb"(?<= at row )\d+\Z")
 _Shown = tuple[bytes | None, ...]
+
+
+def _same_rows(one: Reply, other: Reply) -> bool:
+    """Whether they have given and stored the same."""
+    left, right = (one.answer, *one.stored), (other.answer, *other.stored)
+    return one.answer.affected == other.answer.affected and all(
+        len(a.columns) == len(b.columns) and Counter(a.cells()) == Counter(b.cells())
+        for a, b in zip(left, right, strict=True)
+    )
 
 
 class _Heard:
