@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from dbmesh.backend.connection import Connection
+from sqlglot import exp
+
+from dbmesh.backend.connection import Connection, Product
 from dbmesh.engine.collect import collect
+from dbmesh.errors import MeshError
 from dbmesh.model import DECISION_TABLE, ColumnFamily, ColumnSchema, TableSchema
+from dbmesh.planner.template import quote_name
+from dbmesh.sql.parse import parse
 
 
 @runtime_checkable
@@ -100,9 +105,10 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
     definitions: dict[str, str] = {}
     for row in (await collect(connection, _VIEWS)).rows:
         view, definition = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
-        definitions[view] = definition
         # Of an invalid view no columns are told.
-        columns.setdefault(view, [])
+        names = [column.name for column in columns.setdefault(view, [])]
+        mysql = connection.product is Product.MYSQL
+        definitions[view] = _with_names(view, definition, names) if mysql and names else definition
     columns.pop(DECISION_TABLE, None)
     return {
         table: TableSchema(
@@ -118,3 +124,17 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
         )
         for table, found in columns.items()
     }
+
+
+def _with_names(view: str, definition: str, columns: Sequence[str]) -> str:
+    """A view's query with the names its columns have: MySQL keeps those of a list before AS apart."""
+    try:
+        query = parse(definition)
+        own = query.named_selects if isinstance(query, exp.Query) else []
+    except MeshError:
+        own = []
+    if [name.lower() for name in own] == [name.lower() for name in columns]:
+        return definition
+    name = quote_name(view, quoted=True)
+    listed = ", ".join(quote_name(column, quoted=True) for column in columns)
+    return f"with {name} ({listed}) as ({definition}) select * from {name}"

@@ -103,10 +103,11 @@ class Explained:
 
 
 def read_explained(rows: Sequence[Sequence[bytes | None]], warnings: Iterable[ShardWarning]) -> Explained:
-    """The answer of EXPLAIN, and what it warned of."""
+    """The answer of EXPLAIN, in rows or as MySQL's tree, and what it warned of."""
+    said = rows[0][-1] or b"" if rows else b""
     return Explained(
         tuple(one for one in warnings if one.number != _EXPLAINED),
-        bool(rows) and rows[0][-1] in _IMPOSSIBLE,
+        said in _IMPOSSIBLE or any(b"Zero rows (%s)" % reason in said for reason in _IMPOSSIBLE),
     )
 
 

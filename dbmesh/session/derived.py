@@ -158,7 +158,12 @@ async def _run_steps(
                 gives_id = gives_id and outcome.gives_id
         if width is not None:
             returned.take(rows, width)
-    one_table = verb is Verb.UPDATE and write.strictness is not Strictness.ALL
+    # MySQL tells of rows matched also where it need not look for any.
+    one_table = (
+        verb is Verb.UPDATE
+        and write.strictness is not Strictness.ALL
+        and session.mesh.product is not Product.MYSQL
+    )
     if one_table and not oks and (await foresight.explained()).impossible:
         write = replace(write, info=b"")
     ok = _with_more_warnings(_one(oks, verb, write), sum(one.count for one in told), write.strictness)

@@ -13,7 +13,6 @@ from enum import Enum
 
 from tests.differential import values
 from tests.differential.values import NULL, Value
-from tests.plugins.database_server import chosen_product
 
 
 class Family(Enum):
@@ -69,7 +68,11 @@ class Type:
     @property
     def folds(self) -> bool:
         """Whether different bytes can be equal (letters folded, or trailing spaces)."""
-        return self.family is Family.TEXT and self.collation not in (_NOPAD_BIN, "binary")
+        return self.family is Family.TEXT and self.collation not in (
+            "utf8mb4_nopad_bin",
+            "utf8mb4_0900_bin",
+            "binary",
+        )
 
     def grouped(self) -> Type:
         """The type after GROUP BY, DISTINCT, MIN or MAX chose one of several equal values."""
@@ -126,27 +129,20 @@ def _texts(declaration: str, collation: str, words: Sequence[str] = _WIDE_WORDS)
     )
 
 
-_ON_MYSQL = chosen_product() == "MySQL"
-# Collations that tell trailing spaces apart have other names on each server.
-_NOPAD_BIN, _NOPAD_CI = (
-    ("utf8mb4_0900_bin", "utf8mb4_0900_ai_ci")
-    if _ON_MYSQL
-    else ("utf8mb4_nopad_bin", "utf8mb4_general_nopad_ci")
-)
-
 _TEXT_TYPES = (
     _texts("CHAR(8)", "utf8mb4_general_ci"),
     _texts("VARCHAR(20)", "utf8mb4_general_ci"),
     _texts("VARCHAR(30)", "utf8mb4_bin"),
     _texts("VARCHAR(30)", "utf8mb4_unicode_ci"),
-    _texts("VARCHAR(30)", _NOPAD_BIN),
-    _texts("VARCHAR(30)", _NOPAD_CI),
+    _texts("VARCHAR(30)", "utf8mb4_nopad_bin"),
+    _texts("VARCHAR(30)", "utf8mb4_general_nopad_ci"),
     _texts("VARCHAR(30)", "latin1_swedish_ci", _WORDS),
     _texts("CHAR(5)", "latin1_bin", [word for word in _WORDS if len(word) <= 5]),
     _texts("TEXT", "utf8mb4_general_ci"),
     _texts("MEDIUMTEXT", "utf8mb4_unicode_ci"),
 )
 
+_NO_DATE = "0000-00-00"
 _DATES = (
     "1000-01-01",
     "1999-12-31",
@@ -155,8 +151,7 @@ _DATES = (
     "2023-06-15",
     "2038-01-19",
     "9999-12-31",
-    # MySQL takes no zero dates in its own sql_mode.
-    *(() if _ON_MYSQL else ("0000-00-00",)),
+    _NO_DATE,
 )
 _TIMES = ("-838:59:59", "-00:00:01", "00:00:00", "12:34:56", "23:59:59", "838:59:59")
 _BYTES = (b"", b"\0", b"a", b"A", b"a ", b"\xff\xfe", b"\0\0\0\1")
@@ -193,6 +188,28 @@ _OTHER_TYPES = (
 )  # fmt: skip
 
 TYPES: tuple[Type, ...] = (*_integer_types(), *_TEXT_TYPES, *_OTHER_TYPES)
+
+# What tells trailing spaces apart has another name on each server.
+_COLLATIONS_OF_MYSQL = {
+    "utf8mb4_nopad_bin": "utf8mb4_0900_bin",
+    "utf8mb4_general_nopad_ci": "utf8mb4_0900_ai_ci",
+}
+
+
+def _on_mysql(column: Column) -> Column:
+    """The column as MySQL takes it: collations of its own, no zero dates."""
+    type_ = column.type
+    collation = _COLLATIONS_OF_MYSQL.get(type_.collation, type_.collation)
+    type_ = replace(
+        type_,
+        values=tuple(value for value in type_.values if _NO_DATE not in value.sql),
+        declaration=type_.declaration.replace(type_.collation, collation)
+        if type_.collation
+        else type_.declaration,
+        collation=collation,
+    )
+    return replace(column, type=type_)
+
 
 # What expressions give: the values are those worth comparing with.
 INTEGER = Type(Family.INTEGER, tuple(map(values.integer, (-1, 0, 1, 2, 3, 5, 10, 100))))
@@ -336,12 +353,17 @@ def _stored(chooser: random.Random, column: Column) -> Value:
 
 
 def make_tables(
-    chooser: random.Random, keys: dict[str, tuple[str, ...]], folded_codes: bool
+    chooser: random.Random, keys: dict[str, tuple[str, ...]], folded_codes: bool, *, on_mysql: bool = False
 ) -> tuple[Table, ...]:
     """The five tables of a layout: three sharded ones (`item`, `part`, `event`), a broadcast one and a single one.
 
-    `keys` names the columns that must stand in the primary key, so that it is unique over all shards.
+    `on_mysql`: of types MySQL has, and not MariaDB alone. `keys` names the columns that must stand in the primary key, so that it is unique over all shards.
     """
+
+    def columns_of(count: int) -> list[Column]:
+        columns = _random_columns(chooser, count)
+        return [_on_mysql(column) for column in columns] if on_mysql else columns
+
     codes = CODES_FOLDED if folded_codes else CODES
     base = (
         Column("id", IDS, nullable=False),
@@ -352,13 +374,13 @@ def make_tables(
     made: list[Table] = []
     for name, rows in (("item", 40), ("part", 30), ("event", 24)):
         columns = (*base[:3], Column("day", MOMENTS, nullable=False)) if name == "event" else base
-        rest = _random_columns(chooser, 11)
+        rest = columns_of(11)
         key = tuple(dict.fromkeys((*keys[name], "id")))
         indexes = tuple(column.name for column in rest if column.type.numeric)[:1]
         table = Table(name, (*columns, *rest), key, indexes=("owner", *indexes))
         made.append(replace(table, rows=_rows(chooser, table, rows)))
-    land = Table("land", (Column("code", codes, nullable=False), *_random_columns(chooser, 7)), ("code",))
+    land = Table("land", (Column("code", codes, nullable=False), *columns_of(7)), ("code",))
     made.append(replace(land, rows=_rows(chooser, land, 8)))
-    single = Table("setting", (Column("id", IDS, nullable=False), *_random_columns(chooser, 8)), ("id",))
+    single = Table("setting", (Column("id", IDS, nullable=False), *columns_of(8)), ("id",))
     made.append(replace(single, rows=_rows(chooser, single, 10)))
     return tuple(made)

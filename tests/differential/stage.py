@@ -82,10 +82,10 @@ class Scene:
         return "\n".join(lines) + "\n"
 
 
-def make_scene(layout: Layout, seed: int) -> Scene:
+def make_scene(layout: Layout, seed: int, *, on_mysql: bool = False) -> Scene:
     """The layout with the tables of a seed."""
     chooser = random.Random(f"{layout.name} {seed}")
-    return Scene(layout, make_tables(chooser, dict(layout.keys), layout.folded_codes))
+    return Scene(layout, make_tables(chooser, dict(layout.keys), layout.folded_codes, on_mysql=on_mysql))
 
 
 class Stage:
@@ -225,7 +225,10 @@ def stage_on(
 ) -> Iterator[Stage]:
     """A stage with the named layouts (all when none is named) over running servers."""
     layouts = [layout for layout in LAYOUTS if not names or layout.name in names]
-    stage = Stage(servers, [make_scene(layout, seed) for layout in layouts], directory, seed)
+    mysql_only = servers[0].product == mysql.MySql.product
+    stage = Stage(
+        servers, [make_scene(layout, seed, on_mysql=mysql_only) for layout in layouts], directory, seed
+    )
     try:
         stage.create()
         stage.mesh.start()

@@ -48,6 +48,11 @@ class Pair:
         mesh, plain = ask(self._mesh, statement, arguments), ask(self._plain, statement, arguments)
         assert_equal_answers(replace(mesh, warnings=0), replace(plain, warnings=0), statement)
 
+    def same_rows(self, statement: str) -> None:
+        """As `same`, whatever the columns are of."""
+        mesh, plain = ask(self._mesh, statement), ask(self._plain, statement)
+        assert (mesh.error, mesh.as_bag().rows) == (plain.error, plain.as_bag().rows), statement
+
     def refused(self, statement: str) -> str:
         """What the mesh says."""
         with self._mesh.cursor() as cursor, pytest.raises(pymysql.err.MySQLError) as found:

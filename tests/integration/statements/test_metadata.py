@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from django.core.management import call_command
 from django.db import connections
+from pymysql.constants import FIELD_TYPE
 
 from tests.plugins import shop as shop_data
 from tests.plugins.database_server import chosen_product
@@ -510,8 +511,19 @@ def test_user_variables_get_what_a_procedure_gives(pair: Pair, prepared: bool, i
         ask(connection, "SET @w = 'before'")
         results.append(ask(connection, "SELECT @w"))
         connection.rollback()
+    if chosen_product() == "MySQL":
+        # A text given by a procedure is of the longer kind to the mesh.
+        results[1], results[4] = _of_long_texts(results[1]), _of_long_texts(results[4])
     assert results[:3] == results[3:]
     assert results[1].rows[0][1] == "two"
+
+
+def _of_long_texts(answer: Answer) -> Answer:
+    kinds = {FIELD_TYPE.MEDIUM_BLOB: FIELD_TYPE.LONG_BLOB}
+    columns = tuple(
+        replace(column, type_code=kinds.get(column.type_code, column.type_code)) for column in answer.columns
+    )
+    return replace(answer, columns=columns)
 
 
 @pytest.mark.parametrize("arguments", ["(2, 'x', @t)", "(2, @w, 1)", "(2, @w + 1, @t)"])

@@ -164,6 +164,8 @@ def test_a_table_is_made_of_a_query(pair: Pair) -> None:
 
 
 def test_views_of_sharded_tables(pair: Pair) -> None:
+    # To MySQL a view's columns are the view's own, to the mesh as to MariaDB those of its table.
+    same = pair.same_rows if chosen_product() == "MySQL" else pair.same
     for statement in (
         "CREATE TABLE account (id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(20) DEFAULT 'x', age INT)",
         "CREATE TABLE single (k VARCHAR(20), n INT)",
@@ -236,7 +238,7 @@ def test_views_of_sharded_tables(pair: Pair) -> None:
         "SHOW TABLES",
         "DROP TABLE single, copy",
     ):
-        pair.same(statement)
+        same(statement)
 
 
 def test_triggers_of_sharded_tables(pair: Pair) -> None:
