@@ -63,6 +63,7 @@ from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
+from dbmesh.session.variables import begin_hinted
 from dbmesh.wire.constants import MAX_PAYLOAD, Command, Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import OkPacket
@@ -318,7 +319,11 @@ async def perform(
 async def in_own_transaction(session: Session, work: Coroutine[None, None, Outcome]) -> Outcome:
     """A write of several shots under autocommit: all of it or nothing of it, as on one server, as far as one commit per
     data source can promise. What it cannot promise is told by a warning."""
-    session.transaction.begin("")
+    try:
+        begin_hinted(session, "")
+    except BaseException:
+        work.close()
+        raise
     try:
         outcome = await work
     except BaseException:

@@ -79,7 +79,7 @@ from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, system_column, text_column
 from dbmesh.session.select_into import select_into
 from dbmesh.session.session_track import schema_changed
-from dbmesh.session.variables import set_variables, variables_for_statement
+from dbmesh.session.variables import begin_hinted, set_variables, variables_for_statement
 from dbmesh.sql.literals import decode_literal
 from dbmesh.sql.user_values import plain_literal
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
@@ -129,7 +129,7 @@ def _ok(
 async def _begin(session: Session, statement: Begin, sink: ResultSink, more: int) -> None:
     isolation = session.transaction.isolation
     session.warnings = await session.end_transaction(commit=True)
-    session.transaction.begin(statement.characteristics)
+    begin_hinted(session, statement.characteristics)
     session.transaction.isolation = isolation
     if "SNAPSHOT" in statement.characteristics.upper():
         await _open_snapshot(session)

@@ -176,9 +176,9 @@ class Session:
         self.warnings: list[ShardWarning] = []
         self.written: dict[str, Written] = {}
 
-    def use_transaction_type(self, kind: TransactionType) -> None:
-        """How this session's transactions commit from here on."""
-        self.transaction.coordinator = self.mesh.coordinator if kind is TransactionType.XA else None
+    def use_transaction_type(self, kind: TransactionType, *, once: bool = False) -> None:
+        """How this session's transactions commit from here on, or the one that begins."""
+        self.transaction.commit_by(self.mesh.coordinator if kind is TransactionType.XA else None, once=once)
 
     # ------------------------------------------------------------------ what statements ask (planner SessionView)
 

@@ -21,6 +21,7 @@ _ALIASES = {
     "datasourcename": "DATA_SOURCE_NAME",
     "writerouteonly": "WRITE_ROUTE_ONLY",
     "disableauditnames": "DISABLE_AUDIT_NAMES",
+    "transactiontype": "TRANSACTION_TYPE",
 }
 _INTEGER = re.compile(r"[+-]?\d+\Z")
 _DECIMAL = re.compile(r"[+-]?\d*\.\d+\Z")
@@ -35,6 +36,7 @@ class HintValues:
     data_source: str | None = None
     write_route_only: bool = False
     disabled_auditors: tuple[str, ...] = ()
+    transaction_type: str | None = None
 
 
 NO_HINTS = HintValues()
@@ -52,6 +54,7 @@ def parse_hints(comments: str) -> HintValues:
     data_source: str | None = None
     write_only = False
     auditors: tuple[str, ...] = ()
+    transaction_type: str | None = None
     for table, key, text in _pairs(comments):
         if key == "SHARDING_DATABASE_VALUE":
             database[table] = (*database.get(table, ()), _value(text))
@@ -63,9 +66,11 @@ def parse_hints(comments: str) -> HintValues:
             write_only = text.lower() == "true"
         elif key == "DISABLE_AUDIT_NAMES":
             auditors = tuple(text.lower().split())
+        elif key == "TRANSACTION_TYPE":
+            transaction_type = text.strip("'\"").upper()
         else:
             raise MeshError(PARSE_ERROR, near=key, line=1)
-    return HintValues(database, tables, data_source, write_only, auditors)
+    return HintValues(database, tables, data_source, write_only, auditors, transaction_type)
 
 
 def _pairs(comments: str) -> list[tuple[str, str, str]]:

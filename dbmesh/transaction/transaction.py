@@ -52,6 +52,7 @@ class Transaction:
     savepoints: list[str] = field(default_factory=list)
     in_steps: bool = False
     outer: str | None = None
+    _lasting: Coordinator | None = None
 
     @property
     def open(self) -> bool:
@@ -62,6 +63,12 @@ class Transaction:
     def read_only(self) -> bool:
         """Whether no branch can change anything."""
         return "READ ONLY" in self.characteristics.upper()
+
+    def commit_by(self, coordinator: Coordinator | None, *, once: bool = False) -> None:
+        """How this transaction commits; unless `once`, also those that follow."""
+        self.coordinator = coordinator
+        if not once:
+            self._lasting = coordinator
 
     def begin(self, characteristics: str) -> None:
         """BEGIN: nothing reaches a data source yet."""
@@ -138,7 +145,7 @@ class Transaction:
         Raises the first error met when nothing is committed; TRANSACTION_UNKNOWN when nobody can tell; without a
         coordinator an error that says which branches are. When a branch is known to be lost beforehand, all are rolled
         back: MeshError."""
-        branches = list(self.branches.values())
+        branches, coordinator = list(self.branches.values()), self.coordinator
         for branch in branches:
             branch.wrote = branch.wrote and not self.read_only
         self._clear()
@@ -148,8 +155,8 @@ class Transaction:
             raise MeshError(TRANSACTION_ROLLED_BACK, data_source=lost[0])
         writers = [branch for branch in branches if branch.wrote]
         prepared = all(branch.xid is not None for branch in writers if branch is not branches[0])
-        if self.coordinator is not None and branches and (prepared or len(writers) < 2):
-            return await _commit_as_one(self.coordinator, branches)
+        if coordinator is not None and branches and (prepared or len(writers) < 2):
+            return await _commit_as_one(coordinator, branches)
         return await _commit_one_after_another(branches)
 
     async def roll_back(self) -> None:
@@ -222,6 +229,7 @@ class Transaction:
     def _clear(self) -> None:
         self.explicit = False
         self.outer = None
+        self.coordinator = self._lasting
         self.characteristics = ""
         self.isolation = None
         self.branches = {}

@@ -225,6 +225,23 @@ def test_a_data_source_that_dies_after_the_decision_follows(own_shop: ShopFactor
         assert ask(client, "SELECT n FROM t_auto").rows == ((2,), (2,))
 
 
+def test_a_hint_says_how_one_statement_or_one_transaction_commits(fresh_shop: Shop) -> None:
+    hint = "/* DBMESH_HINT: TRANSACTION_TYPE=LOCAL */"
+    write = "UPDATE t_user SET name = 'hinted' WHERE user_id IN (4, 5)"
+    with fresh_shop.target.connect() as client:
+        assert ask(client, f"{hint} {write}").warnings == 1, "committed one after another, and says so"
+        assert ask(client, write).warnings == 0
+        ask(client, f"{hint} BEGIN")
+        ask(client, write.replace("hinted", "again"))
+        assert ask(client, "COMMIT").warnings == 1
+        ask(client, "BEGIN")
+        ask(client, write)
+        assert ask(client, "COMMIT").warnings == 0
+        for statement in (write.replace("hinted", "never"), "BEGIN"):
+            assert ask(client, f"/* DBMESH_HINT: TRANSACTION_TYPE=BEST */ {statement}").error == 1231
+        assert ask(client, "SELECT name FROM t_user WHERE user_id = 4").rows == (("hinted",),)
+
+
 def test_a_circle_of_locks_over_two_data_sources_ends_one_transaction_as_a_deadlock(fresh_shop: Shop) -> None:
     with fresh_shop.target.connect() as one, fresh_shop.target.connect() as other:
         for client, first in ((one, 4), (other, 5)):
