@@ -91,7 +91,7 @@ class TableSchema:
     """A logic table's columns in order, its primary key, its other unique keys and its other indexes (each a tuple of column
     names). `guarded`: it has triggers, or foreign keys point to it; `reads_clock`: a trigger takes the current time;
     `foreign_keys` are the names of its own. `definition`: the query of a view as the server tells it, None for a table; a
-    view that has become invalid has no columns."""
+    view that has become invalid has no columns. `checked`: a view WITH CHECK OPTION."""
 
     name: str
     columns: tuple[ColumnSchema, ...]
@@ -102,6 +102,7 @@ class TableSchema:
     reads_clock: bool = False
     foreign_keys: tuple[str, ...] = field(default=(), repr=False)
     definition: str | None = None
+    checked: bool = False
 
     def column(self, name: str) -> ColumnSchema | None:
         """The column of that name, compared as MySQL compares column names: without case."""

@@ -61,9 +61,7 @@ _GUARDED = b"""SELECT EVENT_OBJECT_TABLE, NULL, NULL, ACTION_STATEMENT FROM info
  FROM information_schema.REFERENTIAL_CONSTRAINTS
  WHERE DATABASE() IN (UNIQUE_CONSTRAINT_SCHEMA, CONSTRAINT_SCHEMA)"""
 
-_VIEWS = (
-    b"""SELECT TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"""
-)
+_VIEWS = b"""SELECT TABLE_NAME, VIEW_DEFINITION, CHECK_OPTION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"""
 
 
 async def load_tables(connection: Connection) -> dict[str, TableSchema]:
@@ -103,8 +101,11 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
         if _CLOCK.search(trigger) is not None:
             timed.add(parent)
     definitions: dict[str, str] = {}
+    checked: set[str] = set()
     for row in (await collect(connection, _VIEWS)).rows:
-        view, definition = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
+        view, definition, option = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
+        if option != "NONE":
+            checked.add(view)
         # Of an invalid view no columns are told.
         names = [column.name for column in columns.setdefault(view, [])]
         mysql = connection.product is Product.MYSQL
@@ -121,6 +122,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
             reads_clock=table in timed,
             foreign_keys=tuple(foreign[table]),
             definition=definitions.get(table),
+            checked=table in checked,
         )
         for table, found in columns.items()
     }

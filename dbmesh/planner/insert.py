@@ -35,6 +35,7 @@ from dbmesh.planner.table_definition import names_sequence
 from dbmesh.planner.template import Edits, Frame, Template, quote_name
 from dbmesh.planner.text_plan import names_of, part_frame
 from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
+from dbmesh.planner.views import NamesView
 from dbmesh.planner.written_names import (
     rename_table,
     session_functions,
@@ -54,6 +55,8 @@ def plan_insert(context: PlanContext) -> ShardPlan:
     reader = LexemeReader(context.statement.readable)
     reading = read_insert(reader)
     check_database(context, reading.table.database, reading.table.name)
+    if reading.table.name.lower() in context.catalog.views:
+        raise NamesView(reading.table.name, context, parse(_as_insert(context)))
     table = find_table(context, reading.table.name)
     verb = Verb.REPLACE if reading.replaces else Verb.INSERT
     has_query = any(lexeme.word in ("SELECT", "TABLE", "WITH") for lexeme in reader.lexemes)

@@ -14,7 +14,8 @@ from dbmesh.model import Catalog
 from dbmesh.planner.context import PlanContext, PlannerSettings
 from dbmesh.planner.phases import PHASES, unread
 from dbmesh.planner.plan import Plan
-from dbmesh.planner.views import NamesView, expand
+from dbmesh.planner.view_expansion import expand
+from dbmesh.planner.views import NamesView
 from dbmesh.rules.ruleset import RuleSet
 from dbmesh.sql.fingerprint import Fingerprint, Literal
 from dbmesh.sql.lexer import LexerFlags

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from dbmesh.errors import INTERNAL, MeshError, ShardError
+from dbmesh.model import VIEW_PREFIX
 from dbmesh.planner.plan import Names
 from dbmesh.wire.packets import ErrPacket
 
@@ -26,6 +27,8 @@ def logic_error(error: ShardError, names: Names, schema: str) -> ShardError:
 
 def logic_text(text: str, names: Names, schema: str) -> str:
     """A shard's text with actual table names and the data source's schema replaced by the logic ones."""
+    if VIEW_PREFIX in text:
+        text = re.sub(rf"(?<![\w$]){VIEW_PREFIX}", "", text)
     for actual, logic in names.tables.items():
         if actual != logic and actual in text:
             text = re.sub(rf"(?<![\w$]){re.escape(actual)}(?![\w$])", _escaped(logic), text)

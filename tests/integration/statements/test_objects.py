@@ -273,3 +273,39 @@ def test_triggers_of_sharded_tables(pair: Pair) -> None:
         "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'here'",
     ):
         pair.same(statement)
+
+
+def test_writes_through_views_of_sharded_tables(pair: Pair) -> None:
+    for statement in (
+        "CREATE TABLE account (id BIGINT NOT NULL PRIMARY KEY, age INT, name VARCHAR(20) DEFAULT 'x')",
+        "INSERT INTO account VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 30, 'c'), (4, 40, 'd'), (5, 50, 'e')",
+        "CREATE VIEW old AS SELECT id, age FROM account WHERE age > 15 AND name <> 'it''s'",
+        "CREATE VIEW old_few AS SELECT * FROM old WHERE id < 5",
+        "CREATE VIEW every AS SELECT * FROM account",
+        "INSERT INTO old VALUES (6, 60), (7, 5)",
+        "INSERT INTO here.old (age, id) VALUES (70, 8)",
+        "INSERT INTO old_few SELECT id + 100, age FROM account WHERE id < 3",
+        "INSERT INTO old SET id = 11, age = 110",
+        "INSERT INTO old VALUES (6, 1) ON DUPLICATE KEY UPDATE age = VALUES(age) + old.age",
+        "REPLACE INTO old VALUES (6, 66)",
+        "REPLACE INTO every (id, age) VALUES (5, 55)",
+        "SELECT * FROM account ORDER BY id",
+        "UPDATE old SET age = age + 1 WHERE id IN (2, 3, 7)",
+        "UPDATE here.old SET old.age = old.age + 1 WHERE here.old.id = 2 OR old.id = 6",
+        "UPDATE old o SET o.age = 17 WHERE o.id = 8",
+        "UPDATE old SET age = age + 1",
+        "UPDATE old_few SET age = 33 ORDER BY id LIMIT 1",
+        "SELECT * FROM account ORDER BY id",
+        "DELETE FROM old WHERE id = 6 OR age = 33",
+        "DELETE FROM old_few WHERE old_few.age > 0 ORDER BY id LIMIT 1",
+        "SELECT * FROM account ORDER BY id",
+        "DELETE FROM old",
+        "SELECT * FROM account ORDER BY id",
+        "DROP VIEW old, old_few, every",
+    ):
+        pair.same(statement)
+    pair.same("CREATE VIEW checked AS SELECT * FROM account WHERE age < 100 WITH CHECK OPTION")
+    assert "which has a CHECK OPTION" in pair.refused("UPDATE checked SET age = 200")
+    pair.same("DELETE FROM checked WHERE id = 7")
+    pair.same("DROP VIEW checked")
+    pair.same("DROP TABLE account")

@@ -1,0 +1,85 @@
+"""A statement with the definitions of the views it names in their places: as derived tables, and where rows are written as
+the view's own table (`view_writes`).
+
+Decides nothing about routes: what comes out is planned like any statement.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from dbmesh.errors import INVALID_VIEW, MeshError, not_supported
+from dbmesh.model import TableSchema
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.elsewhere import database_of
+from dbmesh.planner.lexemes import Kind, split_lexemes
+from dbmesh.planner.view_writes import ThroughView, add_condition
+from dbmesh.planner.views import Expansion, NamesView
+from dbmesh.sql.lexer import LexerFlags
+
+
+def expand(found: NamesView) -> Expansion | None:
+    """The statement with the definitions of the views it names, None where its tree does not show them. Raises
+    MeshError: INVALID_VIEW, NOT_SUPPORTED where a view stands for more than its rows."""
+    context = found.context
+    tree = context.statement.tree if found.tree is None else found.tree
+    edits = context.edits()
+    views = [
+        (table, key) for table in tree.find_all(exp.Table) if (key := _view_key(context, table)) is not None
+    ]
+    if not views:
+        return None
+    for table, key in views:
+        if isinstance(table.parent, exp.Insert | exp.Update | exp.Delete | exp.Schema):
+            through = ThroughView(context, tree, table, *_definition(context, table.name, key))
+            condition = through.edit(edits)
+            if condition:
+                add_condition(edits, context.statement.tokens, table, _readable(condition, context.flags))
+            continue
+        start, end = (table.args.get("db") or table.this).meta["start"], table.this.meta["end"] + 1
+        own = "" if table.alias else f" AS {context.statement.text[table.this.meta['start'] : end]}"
+        definition = _readable(_definition(context, table.name, key)[1], context.flags)
+        edits.replace(start, end, f"({definition}){own}")
+        for column in tree.find_all(exp.Column):
+            database = column.args.get("db")
+            if isinstance(database, exp.Identifier) and column.table.lower() == table.name.lower():
+                edits.replace(database.meta["start"], column.args["table"].meta["start"])
+    return Expansion(context.statement.shape.hints, edits.build().frame(()))
+
+
+def _view_key(context: PlanContext, table: exp.Table) -> str | None:
+    """The key of the mesh view a table of the tree is, None when it is none."""
+    if not isinstance(table.this, exp.Identifier) or "start" not in table.this.meta:
+        return None
+    try:
+        database = database_of(context, table.db or None, table.name)
+    except MeshError:
+        return None
+    key = context.rule_set.key(database, table.name)
+    return key if key in context.catalog.views else None
+
+
+def _definition(context: PlanContext, name: str, key: str) -> tuple[TableSchema, str]:
+    definition = context.catalog.views[key]
+    schema = context.catalog.table(key)
+    if definition is None or schema is None or not schema.columns:
+        raise MeshError(INVALID_VIEW, database=context.rule_set.database, view=name)
+    return schema, definition
+
+
+def _readable(definition: str, flags: LexerFlags) -> str:
+    """The definition as a session with these flags reads it. A server writes it with back quotes and backslashes."""
+    if flags.no_backslash_escapes and "\\" in definition:
+        raise not_supported(
+            "a view with a backslash in its definition under NO_BACKSLASH_ESCAPES", "unset it"
+        )
+    if not flags.ansi_quotes:
+        return definition
+    pieces: list[str] = []
+    position = 0
+    for lexeme in split_lexemes(definition):
+        if lexeme.kind is Kind.QUOTED:
+            own = lexeme.value.replace('"', '""')
+            pieces += (definition[position : lexeme.start], f'"{own}"')
+            position = lexeme.end
+    return "".join(pieces) + definition[position:]
