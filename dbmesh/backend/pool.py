@@ -7,7 +7,6 @@ borrower's business. A connection that is not `usable` on return is closed, neve
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -45,7 +44,6 @@ class Pool:
         self.product = Product.OTHER
         """What answered last."""
         self._closing = False
-        self._renewed_at = -math.inf
 
     @property
     def size(self) -> int:
@@ -117,7 +115,7 @@ class Pool:
         (a KILL QUERY on its way), when it has left its schema, or when its time is over."""
         if connection not in self._lent:
             return
-        too_old = self._is_too_old(connection, now)
+        too_old = now - connection.opened_at > self.config.max_lifetime
         unknown = not connection.usable or connection.in_transaction or connection.interrupting
         moved = connection.relays and connection.schema != self.config.database
         if (
@@ -140,19 +138,9 @@ class Pool:
             connection.abort()
             waiter.turn.set_result(None)
 
-    def renew(self, now: float) -> None:
-        """Connections opened before now are not lent again: what servers give new ones has changed."""
-        self._renewed_at = now
-        for stack in self._idle.values():
-            for connection, _ in stack:
-                self._total -= 1
-                connection.abort()
-            stack.clear()
-
-    def _is_too_old(self, connection: Connection, now: float) -> bool:
-        return (
-            now - connection.opened_at > self.config.max_lifetime or connection.opened_at < self._renewed_at
-        )
+    def all_connections(self) -> list[Connection]:
+        """Those that wait, and those that are lent."""
+        return [*self.idle_connections(), *self._lent]
 
     def discard(self, connection: Connection) -> None:
         """Close a lent connection for good."""
@@ -181,7 +169,7 @@ class Pool:
             for entry in tuple(stack):
                 connection, since = entry
                 unused = now - since > self.config.idle_timeout and self._total > self.config.min_pool_size
-                too_old = self._is_too_old(connection, now)
+                too_old = now - connection.opened_at > self.config.max_lifetime
                 # While one is being closed, others may be lent.
                 if (unused or too_old) and entry in stack:
                     stack.remove(entry)

@@ -5,19 +5,21 @@ Decides nothing about routes. A table that no rule names and nobody found on a d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sqlglot import exp
 
 from dbmesh.errors import UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError, not_supported
-from dbmesh.model import ColumnSchema, TableSchema
+from dbmesh.model import ColumnSchema, DataNode, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.elsewhere import database_of
 from dbmesh.planner.subselects import inner_column, scope_of
 from dbmesh.planner.views import NamesView
-from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable
+from dbmesh.rules.ruleset import BroadcastTable, RuleSet, ShardedTable, SingleTable
 
+_NUMBERS = re.compile(r"seq_\d+_to_\d+(?:_step_\d+)?", re.IGNORECASE)
 SYSTEM_SCHEMAS = frozenset(("information_schema", "mysql", "performance_schema", "sys"))
 
 AnyTable = ShardedTable | BroadcastTable | SingleTable
@@ -265,10 +267,21 @@ def _table(context: PlanContext, name: str, database: str) -> AnyTable:
     rule = context.rule_set.table(key)
     if rule is not None:
         return rule
-    node = context.catalog.single_nodes.get(key)
+    node = context.catalog.single_nodes.get(key) or _numbers(context.rule_set, name)
     if node is None:
         raise MeshError(UNKNOWN_TABLE, database=database, table=name)
     return SingleTable(str(node.table), node)
+
+
+def _numbers(rule_set: RuleSet, name: str) -> DataNode | None:
+    """A table of MariaDB's SEQUENCE engine, which every MariaDB has and nobody creates (`seq_1_to_10`)."""
+    if not _NUMBERS.fullmatch(name):
+        return None
+    sources = [name for name, config in rule_set.data_sources.items() if config.kind == "mysql"]
+    chosen = rule_set.default_single_source
+    if chosen not in sources:
+        chosen = sources[0] if sources else None
+    return None if chosen is None else DataNode(chosen, name)
 
 
 def reads_system_schema(tree: exp.Expr) -> bool:

@@ -32,7 +32,7 @@ from dbmesh.session.mesh import Mesh
 from dbmesh.session.session import Session
 from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import check_charset
-from dbmesh.wire.collations import charset_of_collation, collation_name, default_collation
+from dbmesh.wire.collations import charset_of_collation, collation_name, default_collation, wide_charset
 from dbmesh.wire.constants import MAX_PAYLOAD, Command
 from dbmesh.wire.framing import HEADER, PacketReader, frame
 from dbmesh.wire.handshake import Authenticated, Denied, LookUpSecret, Send, ServerHandshake, StartTls
@@ -404,6 +404,9 @@ def _state_of(collation: int, product: Product) -> SessionState:
     with SET NAMES without COLLATE, and so is MySQL 8's where they do not know it."""
     name = collation_name(collation)
     charset = None if name is None else charset_of_collation(name)
+    wide = wide_charset(collation)
+    if wide is not None:
+        check_charset(wide)
     if name is None or charset is None:
         return SessionState()
     check_charset(charset)

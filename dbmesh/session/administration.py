@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
+from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
+from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import collect
 from dbmesh.errors import ADMINISTRATOR_NEEDED, MeshError, ShardError, not_supported
 from dbmesh.planner.derived.literals import literal_writers, row_literals
@@ -66,13 +68,21 @@ async def set_everywhere(session: Session, values: Mapping[str, str]) -> Mapping
     listed = ", ".join(f"GLOBAL {name} = {value}" for name, value in values.items())
     await _run_everywhere(session, f"SET {listed}")
     for other in session.mesh.sessions.values():
-        for name, value in before.items():
-            if other.state.variable(name) is None:
-                other.state = other.state.with_variable(name, value)
-    if before:
-        for pool in _pools(session):
-            pool.renew(session.now())
+        other.state = with_values(other.state, before)
+    # So have the connections: a session to come that gets one sets its variable to DEFAULT.
+    for pool in _pools(session):
+        for connection in pool.all_connections():
+            if isinstance(connection, MySQLConnection) and connection.state.names:
+                connection.state = with_values(connection.state, before)
     return before
+
+
+def with_values(state: SessionState, values: Mapping[str, str]) -> SessionState:
+    """The state with these values for variables it says nothing of."""
+    for name, value in values.items():
+        if state.variable(name) is None:
+            state = state.with_variable(name, value)
+    return state
 
 
 async def flush(session: Session, statement: Flush, sink: ResultSink, more: int) -> None:

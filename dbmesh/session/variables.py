@@ -20,7 +20,7 @@ from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.session_plan import Assignment, Scope, SessionStatement, SetVariables
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import execution
-from dbmesh.session.administration import set_everywhere
+from dbmesh.session.administration import set_everywhere, with_values
 from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.planning import look_up
 from dbmesh.session.reading import lexer_flags
@@ -33,10 +33,11 @@ from dbmesh.wire.constants import Capability
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
-CHARSETS_WITH_ASCII_TRAILS = frozenset(
-    {"big5", "cp932", "gb18030", "gbk", "sjis", "ucs2", "utf16", "utf16le", "utf32"}
-)
+CHARSETS_WITH_ASCII_TRAILS = frozenset({"big5", "cp932", "gb18030", "gbk", "sjis"})
 """Character sets in which a byte below 0x80 need not be ASCII: their SQL cannot be read byte by byte."""
+
+WIDE_CHARSETS = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
+"""Character sets no server takes SQL in."""
 
 NAMES_KNOWN_TO_WORK = frozenset({"utf8mb4", "utf8", "utf8mb3", "latin1", "ascii", "binary"})
 
@@ -74,7 +75,11 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
     everywhere: dict[str, str] = {}
     for assignment in statement.assignments:
         if assignment.scope is Scope.GLOBAL:
-            everywhere[assignment.name] = await _value(session, assignment)
+            # Servers compute the value themselves, unless it is read from tables.
+            reads = "select" in assignment.expression.lower()
+            everywhere[assignment.name] = (
+                await _value(session, assignment) if reads else assignment.expression
+            )
         elif assignment.scope is Scope.TRANSACTION:
             if session.transaction.open:
                 raise MeshError(TRANSACTION_UNDER_WAY)
@@ -99,9 +104,7 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
     if unproven:
         await _prove(session, state, tracked)
     if everywhere:
-        for name, value in (await set_everywhere(session, everywhere)).items():
-            if state.variable(name) is None:
-                state = state.with_variable(name, value)
+        state = with_values(state, await set_everywhere(session, everywhere))
     session.warnings = []
     if autocommit and not session.autocommit:
         session.warnings = await session.end_transaction(commit=True)
@@ -136,7 +139,10 @@ async def variables_for_statement(session: Session, assignments: Sequence[Assign
 
 
 def check_charset(name: str) -> None:
-    """Refuse a client character set whose SQL text cannot be read. Raises MeshError UNKNOWN_CHARSET."""
+    """Refuse a client character set whose SQL text cannot be read. Raises MeshError: UNKNOWN_CHARSET, WRONG_VALUE for those
+    that servers refuse too."""
+    if name.lower() in WIDE_CHARSETS:
+        raise MeshError(WRONG_VALUE, name="character_set_client", value=name.lower())
     if name.lower() in CHARSETS_WITH_ASCII_TRAILS:
         raise MeshError(
             UNKNOWN_CHARSET, name=f"{name} (dbmesh reads ASCII-compatible character sets; use utf8mb4)"

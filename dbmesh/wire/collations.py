@@ -252,6 +252,22 @@ def collation_name(id: int) -> str | None:  # noqa: A002 - the protocol's own wo
     return _NAMES.get(id)
 
 
+_WIDE: Mapping[str, tuple[range, ...]] = MappingProxyType(
+    {
+        "ucs2": (range(35, 36), range(90, 91), range(128, 152), range(159, 160), range(640, 642)),
+        "utf16": (range(54, 56), range(101, 125), range(672, 674)),
+        "utf16le": (range(56, 57), range(62, 63)),
+        "utf32": (range(60, 62), range(160, 184), range(736, 738)),
+    }
+)
+
+
+def wide_charset(id: int) -> str | None:  # noqa: A002 - the protocol's own word
+    """The character set of a collation id whose characters have two bytes at least, which no client may use; None for any
+    other."""
+    return next((name for name, ids in _WIDE.items() if any(id in some for some in ids)), None)
+
+
 def collation_id(name: str) -> int | None:
     """Id of a collation; case and the old `utf8_` prefix do not matter. None when it is not known here."""
     return _NUMBERS.get(_canonical(name))

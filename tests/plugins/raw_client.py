@@ -236,6 +236,7 @@ class RawClient:
         password: str = "root",
         database: str | None = "shop",
         attributes: dict[str, str] | None = None,
+        collation: int = 45,
     ) -> Reply:
         """Greeting, answer by mysql_native_password, and what the server says to it."""
         self.read_greeting()
@@ -244,7 +245,9 @@ class RawClient:
         if database is not None:
             self.capabilities |= CONNECT_WITH_DB
         own = 0 if self.capabilities & LONG_PASSWORD else self.mariadb_capabilities
-        payload = struct.pack("<IIB19xI", self.capabilities, 1 << 30, 45, own) + user.encode() + b"\x00"
+        payload = (
+            struct.pack("<IIB19xI", self.capabilities, 1 << 30, collation, own) + user.encode() + b"\x00"
+        )
         answer = native_answer(password.encode(), self.challenge)
         payload += bytes([len(answer)]) + answer
         if database is not None:

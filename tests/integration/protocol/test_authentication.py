@@ -13,11 +13,20 @@ import pymysql
 import pytest
 
 from dbmesh.wire.auth import make_sha2_stored
-from tests.plugins.fix_mesh import Shop
+from tests.plugins.fix_mesh import Shop, Target
 from tests.plugins.mesh import Mesh
 from tests.plugins.raw_client import Failure, Ok, RawClient
 
 pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("collation", [35, 54, 60])
+def test_a_client_of_a_wide_character_set_is_turned_away(target: Target, collation: int) -> None:
+    with RawClient(target.host, target.port) as client:
+        reply = client.log_in(target.user, target.password, target.database, collation=collation)
+        assert isinstance(reply, Failure)
+        assert (reply.number, "character_set_client" in reply.text) == (1231, True)
+
 
 NATIVE_HASH = "*" + hashlib.sha1(hashlib.sha1(b"native-secret").digest()).hexdigest().upper()
 STORED_HASH = make_sha2_stored(b"stored-secret", b"twenty-bytes-of-salt").decode()

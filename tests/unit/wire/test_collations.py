@@ -12,6 +12,7 @@ from dbmesh.wire.collations import (
     collation_name,
     default_collation,
     encoding,
+    wide_charset,
 )
 
 
@@ -65,3 +66,11 @@ def test_unknown_names_are_none() -> None:
     assert charset_of_collation("klingon_ci") is None
     assert default_collation("klingon") is None
     assert encoding("klingon") is None
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(35, "ucs2"), (128, "ucs2"), (54, "utf16"), (62, "utf16le"), (183, "utf32"), (45, None), (28, None)],
+)
+def test_wide_character_sets_are_known_by_their_collations(number: int, name: str | None) -> None:
+    assert wide_charset(number) == name
