@@ -279,7 +279,8 @@ class DerivedWrite:
     `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says. `returning` is a query
     with the columns that RETURNING gives and no rows, '' where nothing is returned. `explained` is EXPLAIN of the client's
     own statement on one data node, None where none holds all its tables. `without_value` is a column that strict mode does not
-    leave without one, told before anything is read."""
+    leave without one, told before anything is read. `looks_row_by_row`:
+    MariaDB 10 runs its subqueries for each row, neither materialized nor as joins, as in any UPDATE or DELETE of one table."""
 
     steps: tuple[DerivedStep, ...]
     info: bytes = b""
@@ -287,6 +288,7 @@ class DerivedWrite:
     returning: str = field(default="", repr=False)
     strictness: Strictness = field(default=Strictness.ROWS_AND_SUBQUERIES, repr=False)
     explained: Callable[[], BoundStatement | None] = field(default=lambda: None, repr=False, compare=False)
+    looks_row_by_row: bool = field(default=False, repr=False)
     without_value: str = field(default="", repr=False)
 
 

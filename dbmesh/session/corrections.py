@@ -37,6 +37,9 @@ class _Correction:
             for part in _PARTS
             if getattr(seen, part) != getattr(told, part) and getattr(column, part) == getattr(seen, part)
         }
+        if "org_name" in changes and told.org_name == told.name:
+            # An expression is its own origin in a temporary table, and may name other literals by now.
+            changes["org_name"] = column.name
         different = seen.flags ^ told.flags
         return replace(column, flags=column.flags & ~different | told.flags & different, **changes)
 

@@ -39,6 +39,10 @@ _CONVERSIONS = MappingProxyType(
 
 DUPLICATE, NO_DEFAULT = 1062, 1364
 
+_SWITCH = "optimizer_switch"
+_ROW_BY_ROW = f"IF(VERSION() LIKE '10.%MariaDB%', 'semijoin=off,materialization=off', @@{_SWITCH})"
+"""How MariaDB 10 looks for the rows of a write of one table (knowledge base, "Semi-join Subquery Optimizations")."""
+
 _OFF = frozenset({"0", "off", "false"})
 
 
@@ -89,6 +93,8 @@ async def run_derived(
     transaction, state = session.transaction, session.state
     # The limit is for rows a client reads; those a write reads are not limited. All its steps are one moment.
     session.state = at_one_moment(without_limit(state))
+    if write.looks_row_by_row and state.variable(_SWITCH) is None:
+        session.state = session.state.with_variable(_SWITCH, _ROW_BY_ROW)
     await transaction.begin_steps()
     try:
         foresight = _Foresight(session, write, ask)

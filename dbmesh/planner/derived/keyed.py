@@ -68,12 +68,20 @@ class KeyedWrite:
     ignores: bool
     strictness: Strictness
     returning: Frame | None = None
+    looks_row_by_row: bool = False
 
     def bind(self, call: Call) -> DerivedWrite:
         """The steps for these values."""
         returning = "" if self.returning is None else render(self.returning, call)
         steps = tuple(step.bind(call) for step in self.steps)
-        return DerivedWrite(steps, self.info, self.ignores, returning, self.strictness)
+        return DerivedWrite(
+            steps,
+            self.info,
+            self.ignores,
+            returning,
+            self.strictness,
+            looks_row_by_row=self.looks_row_by_row,
+        )
 
 
 def render(frame: Frame, call: Call) -> str:
@@ -105,14 +113,23 @@ def plan_keyed_write(
     if isinstance(tree, exp.Delete):
         steps = tuple(_delete(text, reference) for reference in written)
         returning = _returning(text, written[0]) if text.returns else None
-        return KeyedWrite(steps, b"", text.ignore, Strictness.NONE, returning)
+        row_by_row = len(written) == 1 and _looks_row_by_row(scopes, written[0])
+        return KeyedWrite(steps, b"", text.ignore, Strictness.NONE, returning, row_by_row)
     assignments = _assignments(scopes, tree, text)
     steps = tuple(
         _update(text, reference, [one for owner, one in assignments if owner.index == reference.index])
         for reference in written
     )
     changed = {one.column.lower() for _, one in assignments}
-    return KeyedWrite(steps, UPDATED_NOTHING, text.ignore, _strictness(scopes, text, written[0], changed))
+    strictness = _strictness(scopes, text, written[0], changed)
+    row_by_row = strictness is not Strictness.ALL and _looks_row_by_row(scopes, written[0])
+    return KeyedWrite(steps, UPDATED_NOTHING, text.ignore, strictness, looks_row_by_row=row_by_row)
+
+
+def _looks_row_by_row(scopes: Scopes, written: TableReference) -> bool:
+    """Whether it is a write of one table with subqueries."""
+    beside = [one for one in scopes.references if one is not written]
+    return bool(beside) and all(one.scope is not written.scope for one in beside)
 
 
 def _strictness(scopes: Scopes, text: _Text, written: TableReference, changed: set[str]) -> Strictness:
