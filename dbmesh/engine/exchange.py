@@ -66,13 +66,14 @@ class Sink(Protocol):
 @dataclass(slots=True)
 class Outcome:
     """How a statement ended. `row_count` is None when it returned no result set. `gives_id`: the insert id of `ok` is one
-    the client gave. `product`: what the first of its data sources is."""
+    the client gave. `product`: what the first of its data sources is. `exact`: no number of its rows is rounded."""
 
     ok: OkPacket
     row_count: int | None
     warnings: list[ShardWarning] = field(default_factory=list)
     gives_id: bool = False
     product: Product = Product.OTHER
+    exact: bool = False
 
 
 class Exchange:
@@ -163,6 +164,11 @@ class Exchange:
     def completed(self) -> list[str]:
         """Data sources on which a shot has ended well, each once, in the order of the shots."""
         return list(dict.fromkeys(run.connection.data_source for run in self._runs if run.oks))
+
+    @property
+    def skipped(self) -> int:
+        """How many rows the merge has skipped (OFFSET)."""
+        return self.merger.skipped if isinstance(self.merger, RowMerger) else 0
 
     def completed_shots(self) -> list[Shot]:
         """The shots that have ended well."""

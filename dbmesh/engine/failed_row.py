@@ -17,7 +17,7 @@ from dbmesh.errors import ROLLED_BACK_BY_SERVER, MeshError, ShardError
 _KEEP = b"GET DIAGNOSTICS CONDITION 1 @dbmesh_row = ROW_NUMBER"
 _TELL = b"SELECT @dbmesh_row, @dbmesh_row := NULL"
 
-_BEFORE_ROWS = frozenset((1052, 1054, 1064, 1109, 1110, 1136, 1146, 1241, 1305, 1318, 1364, 1582, 1584))
+BEFORE_ROWS = frozenset((1052, 1054, 1064, 1109, 1110, 1136, 1146, 1241, 1305, 1318, 1364, 1582, 1584))
 """Errors of the statement itself: it is looked at as a whole before its first row."""
 
 NO_ROW = -1
@@ -33,7 +33,7 @@ def rank(error: Exception, row: int) -> int:
         return NO_ROW
     if error.number in ROLLED_BACK_BY_SERVER:
         return _ENDS_TRANSACTION
-    return 0 if row != NO_ROW and error.number in _BEFORE_ROWS else row
+    return 0 if row != NO_ROW and error.number in BEFORE_ROWS else row
 
 
 def ask_failed_row(connection: MySQLConnection, told: Callable[[int | None], None]) -> None:

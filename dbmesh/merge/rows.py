@@ -127,6 +127,11 @@ class RowMerger:
         """Whether the answer is complete: LIMIT is reached, or all sources have ended."""
         return self._stages.window.closed or not self._open
 
+    @property
+    def skipped(self) -> int:
+        """How many rows OFFSET has skipped so far."""
+        return self._stages.window.skipped
+
     def wants(self, source: int) -> bool:
         """Whether `source` should be read on; false while it is far ahead of the others, or nothing is needed."""
         return source in self._open and not self.done and self._stream.wants(source)

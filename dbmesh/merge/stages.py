@@ -100,8 +100,13 @@ class Window:
     """OFFSET and LIMIT."""
 
     def __init__(self, offset: int, limit: int | None) -> None:
-        self._skip = offset
+        self._offset = self._skip = offset
         self._left = limit
+
+    @property
+    def skipped(self) -> int:
+        """How many rows OFFSET has skipped so far."""
+        return self._offset - self._skip
 
     @property
     def closed(self) -> bool:

@@ -440,6 +440,7 @@ class BoundStatement(NamedTuple):
     * `alternative`: what to run instead when the merge turns out, by the columns' types, not to be exact.
     * `gives_id`: the client itself gives the ids of the rows: what a shard calls their insert id is not LAST_INSERT_ID().
     * `effects`: what the session has to take over from the only connection that runs it.
+    * `skips`: how many rows the only data source that runs a query is to skip (OFFSET): FOUND_ROWS() counts those it found.
     * `own`: where the shots' columns are not the client's statement's, what to ask for these.
     * `repeated`: the client's query as the data node of a shot (its place) would run it over each of its rows so many times.
     """
@@ -454,6 +455,7 @@ class BoundStatement(NamedTuple):
     effects: SideEffects | None = None
     own: Question | None = None
     gives_id: bool = False
+    skips: int = 0
     repeated: Callable[[int, int], OwnStatement] | None = None
 
 

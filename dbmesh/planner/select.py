@@ -39,10 +39,11 @@ from dbmesh.planner.route import Router, Routing, Target, build_router, literal_
 from dbmesh.planner.scatter import plan_scatter
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.side_effects import side_effects
-from dbmesh.planner.template import Edits
+from dbmesh.planner.template import Edits, row_count
 from dbmesh.planner.unrepeatable import reads_clock
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.parse import INTO_FILE
+from dbmesh.sql.shape import Slot
 
 _RELAY = Relay()
 _EFFECTS = ("assigning variables on several data nodes", "use SET @variable = …")
@@ -75,6 +76,7 @@ class SelectPlan:
     federation: FederationTemplate | MeshError | None = None
     own: OwnText | None = None
     repeated: RepeatedText | None = None
+    offset: Slot | None = None
     _scattered: Frames | None = field(default=None)
 
     def bind(self, call: Call) -> BoundStatement:
@@ -133,14 +135,23 @@ class SelectPlan:
         if isinstance(self.federation, MeshError):
             raise self.federation
         assert self.federation is not None
-        return self.federation.bind(call, refusal)._replace(effects=self.effects)
+        bound = self.federation.bind(call, refusal)
+        return bound._replace(effects=self.effects, skips=self._skips(call))
 
     def _one(self, target: Target, call: Call) -> BoundStatement:
         keep = call.keep_parameters
         sql = self.frames.of(target).render(call.literals, call, keep_parameters=keep)
         return BoundStatement(
-            (Shot(target.data_source, sql),), _RELAY, self.names, keep, effects=self.effects
+            (Shot(target.data_source, sql),),
+            _RELAY,
+            self.names,
+            keep,
+            effects=self.effects,
+            skips=self._skips(call),
         )
+
+    def _skips(self, call: Call) -> int:
+        return 0 if self.offset is None else row_count(self.offset, call, self.flags)
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot | Federation:
         """The statement on the first node of every table; federated when no data source has one of each."""
@@ -172,7 +183,8 @@ def plan_select(context: PlanContext) -> SelectPlan:
     calculates_found_rows = _calculates_found_rows(tree)
     lexemes = split_lexemes(context.statement.readable)
     effects = side_effects(lexemes)
-    passes = pin is None and effects is None and not calculates_found_rows
+    offset = _offset(context, tree)
+    passes = pin is None and effects is None and not calculates_found_rows and offset is None
     return SelectPlan(
         router=router,
         frames=frames,
@@ -194,6 +206,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
         repeated=_repeated(context, edits, scopes, scatter) if isinstance(scatter, Scatter) else None,
         reads_clock=reads_clock(lexemes),
         effects=effects,
+        offset=offset,
         _scattered=Frames(scatter.template) if isinstance(scatter, Scatter) else None,
     )
 
@@ -235,7 +248,15 @@ def _pin(tree: exp.Expr) -> PinReason | None:
     return None
 
 
+def _offset(context: PlanContext, tree: exp.Expr) -> Slot | None:
+    clause = tree.args.get("offset")
+    return None if clause is None else context.statement.slot(clause.expression)
+
+
 def _calculates_found_rows(tree: exp.Expr) -> bool:
+    """Whether FOUND_ROWS() may be more than the rows returned and skipped: of a UNION it is all there are."""
+    if isinstance(tree, exp.SetOperation) and tree.args.get("limit") is not None:
+        return True
     return any(
         str(modifier).upper() == "SQL_CALC_FOUND_ROWS"
         for select in tree.find_all(exp.Select)

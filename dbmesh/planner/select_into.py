@@ -12,11 +12,14 @@ from dbmesh.planner.session_plan import SelectInto
 def read_select_into(text: str) -> SelectInto | None:
     """The query and the variables (lower case), None where a query goes into none. Raises MeshError(PARSE_ERROR)."""
     reader = LexemeReader(text)
+    depth, behind = 0, False
     while not reader.at_end:
         start = reader.peek().start
         if reader.accept("INTO") and reader.peek().kind is Kind.USER_VARIABLE:
             break
-        reader.take()
+        lexeme = reader.take()
+        depth += {"(": 1, ")": -1}.get(lexeme.text, 0)
+        behind = behind or (not depth and lexeme.word in ("FROM", "UNION", "EXCEPT", "INTERSECT"))
     else:
         return None
     names = [reader.take().value.lower()]
@@ -25,4 +28,4 @@ def read_select_into(text: str) -> SelectInto | None:
             raise reader.error()
         names.append(reader.take().value.lower())
     end = reader.peek(-1).end
-    return SelectInto(f"{text[:start]} {text[end:]}", tuple(names))
+    return SelectInto(f"{text[:start]} {text[end:]}", tuple(names), behind)

@@ -290,10 +290,12 @@ class LoadTarget(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SelectInto:
-    """SELECT … INTO @a, @b: the query without the clause, and the variables (lower case)."""
+    """SELECT … INTO @a, @b: the query without the clause, and the variables (lower case). `behind`: the clause stands behind
+    the query's tables."""
 
     query: str
     variables: tuple[str, ...]
+    behind: bool = False
 
 
 SessionStatement = (

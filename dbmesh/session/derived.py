@@ -19,12 +19,11 @@ from dbmesh.engine.warnings import Explained, ShardWarning, of_literals, read_ex
 from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.merge.counts import info_of_one_row, merge_counts, with_warnings
 from dbmesh.merge.rows import MergeLimits
-from dbmesh.planner.derived.literals import BINARY_CHARSET
+from dbmesh.planner.derived.literals import BINARY_CHARSET, unrounded
 from dbmesh.planner.plan import BoundStatement, CountMerge, DerivedWrite, Names, Strictness, Verb
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.result_sink import rename
 from dbmesh.session.select_limit import without_limit
-from dbmesh.wire.constants import ColumnType
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row, encode_text_row
 
@@ -148,7 +147,7 @@ async def _run_steps(
     for step, one in zip(write.steps, found, strict=True):
         rows, width = one.rows, step.returned
         for statement in step.writer.statements(
-            rows.carried_definitions()[:width], [row[:width] for row in rows.values]
+            one.definitions[:width], [row[:width] for row in rows.values]
         ):
             if statement.otherwise and written:
                 continue
@@ -177,6 +176,9 @@ async def _run_steps(
         # The query has evaluated LAST_INSERT_ID(…).
         ok, gives_id = replace(ok, last_insert_id=session.last_insert_id), False
     if not write.returning:
+        return Outcome(ok, None, warnings, gives_id)
+    if verb is Verb.DELETE and not returned.values and (await foresight.explained()).impossible:
+        # A server that has not begun to look for rows has no columns for them either.
         return Outcome(ok, None, warnings, gives_id)
     if not returned.definitions:
         await perform(write.returning, returned)
@@ -216,6 +218,7 @@ class _Found:
     """What a query of the write has found and warned of; `count` of the warnings."""
 
     rows: RowsInMemory
+    definitions: Sequence[ColumnDefinition]
     warnings: list[ShardWarning]
     count: int
 
@@ -247,7 +250,8 @@ async def _read(
             f"rows carried between data nodes in the character set {session.state.names}",
             "SET NAMES utf8mb4 first",
         )
-    return _Found(rows, outcome.warnings, outcome.ok.warnings)
+    definitions = unrounded(rows.definitions) if outcome.exact else rows.definitions
+    return _Found(rows, definitions, outcome.warnings, outcome.ok.warnings)
 
 
 _OF_COLUMN = re.compile(r" for column (.*) at row \d+\Z")
@@ -280,7 +284,7 @@ async def _is_strict(session: Session, perform: Perform) -> bool:
 
 
 class RowsInMemory:
-    """A sink that keeps what it is given, within the limits of merges. `exact`: no number in it is rounded."""
+    """A sink that keeps what it is given, within the limits of merges."""
 
     def __init__(self, limits: MergeLimits) -> None:
         self._limits = limits
@@ -288,7 +292,6 @@ class RowsInMemory:
         self._names = Names("", {})
         self.definitions: Sequence[ColumnDefinition] = ()
         self.values: list[list[bytes | None]] = []
-        self.exact = False
 
     def use_names(self, names: Names) -> None:
         """The names of the statement whose rows come."""
@@ -297,15 +300,6 @@ class RowsInMemory:
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         """See `Sink`; kept in logic names."""
         self.definitions = [rename(column, self._names) for column in columns]
-
-    def carried_definitions(self) -> Sequence[ColumnDefinition]:
-        """The columns as another statement carries their values: a FLOAT that is not rounded is a DOUBLE as well."""
-        if not self.exact:
-            return self.definitions
-        return [
-            replace(column, type=ColumnType.DOUBLE) if column.type == ColumnType.FLOAT else column
-            for column in self.definitions
-        ]
 
     def take(self, other: RowsInMemory, start: int) -> None:
         """The rows of another, from the column `start` on."""

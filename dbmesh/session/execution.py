@@ -12,10 +12,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from dbmesh.backend.connection import Product
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import found_rows
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
+from dbmesh.engine.failed_row import BEFORE_ROWS
 from dbmesh.engine.once import Trial
 from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
 from dbmesh.engine.warnings import CountedWarnings, ShardWarning, count_of
@@ -115,6 +117,7 @@ def try_relay(
     shot: tuple[str, bytes],
     names: Names,
     gives_id: bool = False,
+    skips: int = 0,
 ) -> bool:
     """Start relaying a relayable statement on a connection that is free right now. False when there is none: see
     `run_relayed`. O(1)."""
@@ -122,7 +125,7 @@ def try_relay(
     connection, pinned = free_connection(session, database, plan, data_source)
     if connection is None:
         return False
-    session.relay.start(connection, query_packet(sql), names, pinned, gives_id)
+    session.relay.start(connection, query_packet(sql), names, pinned, gives_id, skips)
     return True
 
 
@@ -242,11 +245,21 @@ async def run(
 
 
 async def fetch(
-    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, sink: Sink
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    sink: Sink,
+    *,
+    exact: bool = False,
+    undo: bool = True,
 ) -> Outcome:
-    """Run a bound query for the session itself: its rows go to `sink`, nothing to the client. Raises MeshError or
-    ShardError (in logic names)."""
-    return await _merged_or_federated(session, database, plan, bound, sink)
+    """Run a bound statement for the session itself: its rows go to `sink`, with `exact` (where data sources can) no number
+    rounded, nothing to the client. Raises MeshError or ShardError (in logic names)."""
+    way = EXACT_READING if exact and _can_prepare(database, bound) else None
+    outcome = await _merged_or_federated(session, database, plan, bound, sink, undo=undo, way=way)
+    outcome.exact = way is not None
+    return outcome
 
 
 async def run_relayed(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> bool:
@@ -267,7 +280,8 @@ async def run_relayed(session: Session, database: Database, plan: ShardPlan, bou
         loan.free()
         raise MeshError(INTERNAL, reason="a data source that cannot be relayed was to be")
     packet = query_packet(lane.shots[0].sql)
-    session.relay.start(lane.connection, packet, bound.names, loan.keeps(lane.connection), bound.gives_id)
+    keeps = loan.keeps(lane.connection)
+    session.relay.start(lane.connection, packet, bound.names, keeps, bound.gives_id, bound.skips)
     return True
 
 
@@ -307,10 +321,7 @@ async def perform(
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     bound = await bind(session, database, plan, make_call(session, database, literals))
     sink.use_names(bound.names)
-    way = None
-    if exact and _can_prepare(database, bound):
-        way, sink.exact = EXACT_READING, True
-    outcome = await _merged_or_federated(session, database, plan, bound, sink, undo=False, way=way)
+    outcome = await fetch(session, database, plan, bound, sink, exact=exact, undo=False)
     if outcome.row_count is not None and bound.generated_id is not None:
         outcome.ok = replace(outcome.ok, last_insert_id=bound.generated_id)
     return outcome
@@ -403,6 +414,7 @@ async def _federated(
     except (MeshError, ShardError) as error:
         if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
             await session.mesh.reload(database)
+        _found_none(session, plan, error)
         raise await settled(session, database, bound, error) from error
 
 
@@ -452,9 +464,11 @@ async def _exchange(
             close_statements(lanes)
             if bound.effects is not None:
                 await take_over(session, lanes[0].connection, bound.effects)
-        if plan.calculates_found_rows:
+        if plan.calculates_found_rows or _skips_all(bound, outcome):
             # More than were returned: only the one data source that ran it knows.
             outcome.row_count = await found_rows(lanes[0].connection)
+        elif outcome.row_count is not None and outcome.product is Product.MARIADB:
+            outcome.row_count += bound.skips or exchange.skipped
         outcome.warnings[:] = [
             replace(warning, message=_in_logic_names(warning.message, database, bound))
             for warning in outcome.warnings
@@ -463,6 +477,7 @@ async def _exchange(
         return outcome
     except (MeshError, ShardError) as error:
         session.announce(None)
+        _found_none(session, plan, error)
         if exchange is not None and undoable and undo and error.number not in ROLLED_BACK_BY_SERVER:
             await session.transaction.undo_statement()
         loan.free()
@@ -480,6 +495,17 @@ def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> Sess
     with its one moment in it."""
     state = without_limit(session.state) if isinstance(bound.answer, RowMerge) else session.state
     return state if len(bound.shots) == 1 or not plan.reads_clock else at_one_moment(state)
+
+
+def _skips_all(bound: BoundStatement, outcome: Outcome) -> bool:
+    """Whether OFFSET has skipped as many rows as there were, which one server counts."""
+    return bound.skips > 0 and not outcome.row_count and outcome.product is Product.MARIADB
+
+
+def _found_none(session: Session, plan: ShardPlan, error: MeshError | ShardError) -> None:
+    """FOUND_ROWS() after a query that failed when it looked for rows."""
+    if plan.verb is Verb.SELECT and isinstance(error, ShardError) and error.number not in BEFORE_ROWS:
+        session.found_rows = 0
 
 
 def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshError | ShardError:

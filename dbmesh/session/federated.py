@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbmesh.backend.connection import Connection
+from dbmesh.backend.connection import Connection, Product
 from dbmesh.engine.exchange import Outcome, Sink
 from dbmesh.engine.federation import LOAD_STATE, FederatedRun, definition_of, final_state
 from dbmesh.engine.prepared import Execution
@@ -68,8 +68,10 @@ async def run_federated(
             finally:
                 if bound.effects is not None:
                     await take_over(session, merge, bound.effects)
-            if plan.calculates_found_rows:
+            if plan.calculates_found_rows or (bound.skips and not outcome.row_count):
                 outcome.row_count = await run.found_rows()
+            elif outcome.row_count is not None and outcome.product is Product.MARIADB:
+                outcome.row_count += bound.skips
             await run.drop_tables()
         finally:
             run.close()

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dbmesh.backend.connection import Product
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.receivers import shard_error
-from dbmesh.engine.warnings import CountedWarnings, fetch_warnings
+from dbmesh.engine.collect import found_rows
+from dbmesh.engine.warnings import CountedWarnings, ShardWarning, fetch_warnings
 from dbmesh.errors import READ_ONLY, MeshError, ShardError
 from dbmesh.planner.plan import Names
 from dbmesh.session.connections import free_after_error, may_hide_deadlock
@@ -49,6 +51,7 @@ class RelayReceiver:
         "_pinned",
         "_rows_seen",
         "_session",
+        "_skips",
     )
 
     def __init__(self, session: Session) -> None:
@@ -58,6 +61,7 @@ class RelayReceiver:
         self._headers: dict[bytes, tuple[Mapping[str, str] | None, bytes]] = {}
         self._pinned = False
         self._gives_id = False
+        self._skips = 0
         self._rows_seen = False
         # What the client has of the result under way: the id of the packet before it, and its header block.
         self._last_id = 0
@@ -70,13 +74,16 @@ class RelayReceiver:
         names: Names,
         pinned: bool,
         gives_id: bool = False,
+        skips: int = 0,
     ) -> None:
         """Send a query or execute packet and pass its answer on. A connection that is not `pinned` goes back to its
-        pool at the end. `gives_id` as in `BoundStatement`."""
+        pool at the end. `gives_id` and `skips` as in `BoundStatement`."""
         self._connection = connection
         self._names = names
         self._pinned = pinned
         self._gives_id = gives_id
+        # Others than MariaDB count the rows they return.
+        self._skips = skips if skips and connection.product is Product.MARIADB else 0
         self._rows_seen = False
         self._last_id = 0
         self._header = b""
@@ -140,11 +147,14 @@ class RelayReceiver:
             return
         if self._rows_seen:
             session.client.write(data + reader.terminal)
-            session.found_rows = reader.row_count
+            session.found_rows = reader.row_count + self._skips
             session.row_count = -1
         else:
             self._acknowledge(reader)
         if progress is ANSWER_END:
+            if self._skips and not reader.row_count:
+                session.run(self._count_rows(connection, reader.warnings))
+                return
             self._end(connection, reader.warnings)
         else:
             self._next_result(reader)
@@ -218,6 +228,8 @@ class RelayReceiver:
             session.client.write(data)
         # An error in place of a column definition comes behind packets the client never got.
         begun = self._rows_seen
+        if begun:
+            session.found_rows = 0
         session.error(error, sequence=reader.terminal[3] if begun else (self._last_id + 1) & 0xFF)
         if self._pinned or connection is None:
             session.settle(error)
@@ -237,23 +249,41 @@ class RelayReceiver:
             connection.home.release(connection, session.now())
         session.finish()
 
+    async def _count_rows(self, connection: MySQLConnection, warnings: int) -> None:
+        """OFFSET has skipped all rows there were: only their server knows how many."""
+        session = self._session
+        session.warnings = []
+        try:
+            if warnings:
+                session.warnings = CountedWarnings(await self._warnings(connection), warnings)
+            session.found_rows = await found_rows(connection)
+        except (MeshError, ShardError):
+            # The answer has left already; what is wrong with the connection shows at its return.
+            session.found_rows = 0
+        finally:
+            self._release(connection)
+
     async def _collect_warnings(self, connection: MySQLConnection, count: int) -> None:
         """Warnings live on the shard's connection, which will serve others: they are fetched before it is given back."""
         session = self._session
         try:
-            listed = await fetch_warnings(connection)
-            named = [
-                replace(one, message=logic_text(one.message, self._names, connection.schema))
-                for one in listed
-            ]
-            session.warnings = CountedWarnings(named, count)
+            session.warnings = CountedWarnings(await self._warnings(connection), count)
         except (MeshError, ShardError):
             # The answer has left already; what is wrong with the connection shows at its return.
             session.warnings = []
         finally:
-            self._connection = None
-            if not self._pinned:
-                connection.home.release(connection, session.now())
+            self._release(connection)
+
+    async def _warnings(self, connection: MySQLConnection) -> list[ShardWarning]:
+        return [
+            replace(one, message=logic_text(one.message, self._names, connection.schema))
+            for one in await fetch_warnings(connection)
+        ]
+
+    def _release(self, connection: MySQLConnection) -> None:
+        self._connection = None
+        if not self._pinned:
+            connection.home.release(connection, self._session.now())
 
 
 async def _told_after(session: Session, error: ShardError) -> None:

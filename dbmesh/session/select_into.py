@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dbmesh.backend.connection import Product
 from dbmesh.engine.warnings import CountedWarnings, ShardWarning, count_of
 from dbmesh.errors import INTERNAL, INTO_COLUMNS, TOO_MANY_ROWS, MeshError
+from dbmesh.planner.derived.literals import unrounded
 from dbmesh.planner.session_plan import SelectInto, SessionStatement
 from dbmesh.session import execution
 from dbmesh.session.planning import look_up
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
 NO_DATA = ShardWarning("Warning", 1329, "No data - zero rows fetched, selected, or processed")
+BEHIND = ShardWarning(
+    "Warning",
+    1287,
+    "'<select expression> INTO <destination>;' is deprecated and will be removed in a future release. "
+    "Please use 'SELECT <select list> INTO <destination> FROM...' instead",
+)
+"""What MariaDB says of INTO behind FROM."""
 
 
 async def select_into(session: Session, statement: SelectInto, sink: ResultSink, more: int) -> None:
@@ -32,14 +41,17 @@ async def select_into(session: Session, statement: SelectInto, sink: ResultSink,
         raise MeshError(INTERNAL, reason="SELECT … INTO is no statement for data sources")
     bound = await execution.bind(session, database, plan, execution.make_call(session, database, literals))
     found = _FirstRow()
-    outcome = await execution.fetch(session, database, plan, bound, found)
+    outcome = await execution.fetch(session, database, plan, bound, found, exact=True)
     if len(found.definitions) != len(statement.variables):
         raise MeshError(INTO_COLUMNS)
-    none = [NO_DATA] if found.first is None else []
-    session.warnings = CountedWarnings([*outcome.warnings, *none], outcome.ok.warnings + len(none))
+    before = [BEHIND] if statement.behind and outcome.product is Product.MARIADB else []
+    behind = [NO_DATA] if found.first is None else []
+    told = [*before, *outcome.warnings, *behind]
+    session.warnings = CountedWarnings(told, outcome.ok.warnings + len(before) + len(behind))
     session.row_count = session.found_rows = min(found.count, 1)
     if found.first is not None:
-        values = variable_values(found.definitions, found.first, session.state, session.lexer_flags)
+        definitions = unrounded(found.definitions) if outcome.exact else found.definitions
+        values = variable_values(definitions, found.first, session.state, session.lexer_flags)
         for name, value in zip(statement.variables, values, strict=True):
             session.state = assigned(session.state, name, value)
     if found.count > 1:

@@ -16,7 +16,7 @@ from dbmesh.backend.connection import Connection
 from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.engine.collect import collect
 from dbmesh.errors import TRANSACTION_UNDER_WAY, UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
-from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.planner.derived.literals import literal_writers, row_literals, unrounded
 from dbmesh.planner.session_plan import Assignment, Scope, SessionStatement, SetVariables
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import execution
@@ -241,12 +241,13 @@ async def _value(session: Session, assignment: Assignment, *, typed: bool = Fals
         raise not_supported("this expression in SET", "run it as a SELECT and SET its value")
     bound = plan.bind(execution.make_call(session, database, literals))
     found = RowsInMemory(session.mesh.limits)
-    await execution.fetch(session, database, plan, bound, found)
+    outcome = await execution.fetch(session, database, plan, bound, found, exact=bool(plan.tables))
     if not found.values:
         return "NULL"
+    definitions = unrounded(found.definitions) if outcome.exact else found.definitions
     if typed:
-        return variable_values(found.definitions, found.values[0], session.state, session.lexer_flags)[0]
-    return row_literals(literal_writers(found.definitions, session.lexer_flags), found.values[0])[0]
+        return variable_values(definitions, found.values[0], session.state, session.lexer_flags)[0]
+    return row_literals(literal_writers(definitions, session.lexer_flags), found.values[0])[0]
 
 
 async def _prove(session: Session, state: SessionState, tracked: dict[str, bytes | None]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
@@ -65,6 +66,14 @@ def literal_writers(
     """For each column what turns its text-protocol value into a literal; those of the columns `typed` (indexes) have a type.
     Raises MeshError(NOT_SUPPORTED) for FLOAT, whose text has fewer digits than its value."""
     return tuple(_writer(column, flags, typed=at in typed) for at, column in enumerate(columns))
+
+
+def unrounded(columns: Sequence[ColumnDefinition]) -> list[ColumnDefinition]:
+    """Columns whose values have all their digits: a FLOAT is a DOUBLE as well."""
+    return [
+        replace(column, type=ColumnType.DOUBLE) if column.type == ColumnType.FLOAT else column
+        for column in columns
+    ]
 
 
 def needs_type(column: ColumnDefinition, target: ColumnSchema | None) -> bool:

@@ -62,7 +62,9 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
     if sequence == 1 and execution.relayable(session, database, plan, bound):
         if session.mesh.shows_statements:
             log_shots(session, bound)
-        if execution.try_relay(session, database, plan, bound.shots[0], bound.names, bound.gives_id):
+        if execution.try_relay(
+            session, database, plan, bound.shots[0], bound.names, bound.gives_id, bound.skips
+        ):
             return None
         return execution.run_relayed(session, database, plan, bound)
     return execution.run(session, database, plan, bound, session.sink(sequence=sequence))

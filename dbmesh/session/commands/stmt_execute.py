@@ -110,7 +110,9 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     if session.mesh.shows_statements:
         log_shots(session, bound)
     shot = bound.shots[0]
-    if not opens_cursor and _try_relay(session, database, plan, shot, bound.names, execute, bound.gives_id):
+    if not opens_cursor and _try_relay(
+        session, database, plan, shot, bound.names, execute, bound.gives_id, bound.skips
+    ):
         return None
     return _execute_on_shard(session, database, plan, bound, execute, prepared)
 
@@ -183,6 +185,7 @@ def _try_relay(
     names: Names,
     execute: Execute,
     gives_id: bool = False,
+    skips: int = 0,
 ) -> bool:
     """Start relaying on a connection that is free right now and has the statement prepared. False when there is none.
     O(1)."""
@@ -196,7 +199,7 @@ def _try_relay(
             connection.home.release(connection, session.now())
         return False
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)
-    session.relay.start(connection, packet, names, pinned, gives_id)
+    session.relay.start(connection, packet, names, pinned, gives_id, skips)
     return True
 
 
@@ -231,7 +234,8 @@ async def _execute_on_shard(
         prepared.cursor = Cursor(connection, on_shard.statement_id, key)
         session.pins.setdefault(key, (connection, PinReason.CURSOR))
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)
-    session.relay.start(connection, packet, bound.names, loan.keeps(connection), bound.gives_id)
+    keeps = loan.keeps(connection)
+    session.relay.start(connection, packet, bound.names, keeps, bound.gives_id, bound.skips)
     return True
 
 

@@ -108,6 +108,30 @@ def test_found_rows_equals_one_server(twins: Twins) -> None:
     assert answer.warnings == (1 if chosen_product() == "MySQL" else 0)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT user_id FROM t_user ORDER BY user_id LIMIT 3 OFFSET 5",
+        "SELECT user_id FROM t_user WHERE user_id < 3 ORDER BY user_id LIMIT 3 OFFSET 5",
+        "SELECT user_id FROM t_user WHERE user_id = 3 LIMIT 3 OFFSET 5",
+        "SELECT user_id FROM t_user WHERE user_id = 3 LIMIT 3 OFFSET 0",
+        "SELECT name FROM t_config ORDER BY name LIMIT 1, 1",
+        "SELECT name FROM t_config ORDER BY name LIMIT 100, 1",
+        "SELECT country, COUNT(*) FROM t_user GROUP BY country ORDER BY country LIMIT 2 OFFSET 1",
+        "SELECT 1 FROM t_types x JOIN t_user y ON x.id = y.user_id LIMIT 4, 3",
+        "SELECT name FROM t_config UNION SELECT 'b' UNION SELECT 'c' ORDER BY 1 LIMIT 1 OFFSET 1",
+        "SELECT 18446744073709551615 + user_id FROM t_user",
+        "SELECT 18446744073709551615 + user_id FROM t_user WHERE user_id = 3",
+        "SELECT (SELECT 1 UNION SELECT 2) FROM t_user",
+        "SELECT nothing FROM t_user",
+    ],
+)
+def test_found_rows_counts_what_offset_skips_and_forgets_what_failed(twins: Twins, statement: str) -> None:
+    twins.same("SELECT name FROM t_config")
+    twins.same(statement)
+    twins.same("SELECT FOUND_ROWS()")
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=[script[0][:40] or "empty" for script in SCRIPTS])
 def test_a_script_equals_one_server(twins: Twins, script: list[str]) -> None:
     for statement in script:

@@ -21,6 +21,9 @@ SELECT u.name, o.order_id INTO @v_nm, @v_x FROM t_user u JOIN t_order o USING (u
 SELECT user_id INTO @v_u FROM t_user WHERE user_id = 3 FOR UPDATE
 SELECT unumber, ubig INTO @v_a, @v_b FROM t_types WHERE id = 3
 SELECT unumber, ubig INTO @v_a, @v_b FROM t_types WHERE id = 10
+SELECT f / 7, f, d / 7 INTO @v_a, @v_b, @v_d FROM t_types WHERE id = 7
+SELECT STDDEV(id), AVG(f) INTO @v_a, @v_b FROM t_types
+SELECT STDDEV(id) FROM t_types INTO @v_a
 WITH x AS (SELECT 3 AS a) SELECT a INTO @v_u FROM x
 """
 
