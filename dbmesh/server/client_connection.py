@@ -359,7 +359,7 @@ class ClientConnection(asyncio.Protocol):
         session.allowed_databases = account.databases
         session.database = None
         try:
-            session.handshake_state = _state_of(event.collation, session.mesh.product)
+            session.handshake_state = state_of(event.collation, session.mesh.product)
             session.reset()
             if event.database:
                 use(session, event.database)
@@ -399,9 +399,10 @@ def _discard(data: bytes) -> None:
     del data
 
 
-def _state_of(collation: int, product: Product) -> SessionState:
+def state_of(collation: int, product: Product) -> SessionState:
     """The names a client's handshake collation asks for. What is a charset's default on the data sources is left to them, as
-    with SET NAMES without COLLATE, and so is MySQL 8's where they do not know it."""
+    with SET NAMES without COLLATE, and so is MySQL 8's where they do not know it. Raises MeshError for a character set no client
+    can speak."""
     name = collation_name(collation)
     charset = None if name is None else charset_of_collation(name)
     wide = wide_charset(collation)

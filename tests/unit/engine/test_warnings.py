@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from dbmesh.backend.connection import Product
-from dbmesh.engine.warnings import ShardWarning, in_order_of_rows, of_constants, without_repetitions
+from dbmesh.engine.warnings import (
+    ShardWarning,
+    in_order_of_rows,
+    of_constants,
+    read_explained,
+    without_repetitions,
+)
 from dbmesh.model import SqlValue
 from dbmesh.wire.commands import make_execute
 
@@ -95,3 +101,20 @@ def test_warnings_of_several_shards_come_in_the_order_of_the_rows() -> None:
     assert (first, second, third) == ("cut at row 1", "no default", "no default for y"), (
         "told as it writes row 1"
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "impossible"),
+    [
+        ([b"1", b"SIMPLE", None, b"Impossible WHERE"], True),
+        ([b"1", b"SIMPLE", b"t", None], False),
+        ([b"-> Zero rows (Impossible WHERE)  (cost=0..0 rows=0)\n"], True),
+        ([b"-> Limit: 2 row(s)\n    -> Zero rows (Zero limit)\n"], True),
+        ([b"-> Table scan on t  (cost=1 rows=2)\n"], False),
+    ],
+)
+def test_explain_tells_whether_rows_need_be_read(said: list[bytes | None], impossible: bool) -> None:
+    note = ShardWarning("Note", 1003, "/* select#1 */ select 1")
+    warning = ShardWarning("Warning", 1292, "Truncated incorrect DOUBLE value: 'x'")
+    explained = read_explained([said], [note, warning])
+    assert (explained.warnings, explained.impossible) == ((warning,), impossible)

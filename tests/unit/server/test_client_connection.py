@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from dbmesh.backend.connection import Product
 from dbmesh.errors import MeshError
 from dbmesh.rules.ruleset import User
 from dbmesh.server.accounts import Accounts
-from dbmesh.server.client_connection import READ_AHEAD, ClientConnection
+from dbmesh.server.client_connection import READ_AHEAD, ClientConnection, state_of
 from dbmesh.server.listener import Listener
 from dbmesh.wire.auth import make_sha2_stored
 from dbmesh.wire.framing import PacketReader, frame
@@ -280,3 +281,22 @@ async def test_a_database_the_account_may_not_use_is_refused_at_login(behind: Be
     refused = MemoryClient(behind[1]).log_in("guest", "guest")
     assert isinstance(refused, Failed)
     assert refused.error.number == 1049
+
+
+@pytest.mark.parametrize(
+    ("collation", "product", "names"),
+    [
+        (45, Product.MARIADB, "utf8mb4"),
+        (255, Product.MARIADB, "utf8mb4"),
+        (45, Product.MYSQL, "utf8mb4 COLLATE utf8mb4_general_ci"),
+        (255, Product.MYSQL, "utf8mb4"),
+        (46, Product.MYSQL, "utf8mb4 COLLATE utf8mb4_bin"),
+        (8, Product.MYSQL, "latin1"),
+        (47, Product.MARIADB, "latin1 COLLATE latin1_bin"),
+        (65535, Product.MYSQL, "utf8mb4"),
+    ],
+)
+def test_a_collation_that_is_not_the_servers_default_is_asked_for(
+    collation: int, product: Product, names: str
+) -> None:
+    assert state_of(collation, product).names == names
