@@ -256,7 +256,9 @@ async def fetch(
 ) -> Outcome:
     """Run a bound statement for the session itself: its rows go to `sink`, with `exact` (where data sources can) no number
     rounded, nothing to the client. Raises MeshError or ShardError (in logic names)."""
-    way = EXACT_READING if exact and _can_prepare(database, bound) else None
+    # A variable that a prepared statement assigns has another type in it.
+    prepared = exact and bound.effects is None and _can_prepare(database, bound)
+    way = EXACT_READING if prepared else None
     outcome = await _merged_or_federated(session, database, plan, bound, sink, undo=undo, way=way)
     outcome.exact = way is not None
     return outcome
