@@ -81,10 +81,10 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     if prepared.cursor is not None:
         session.close_cursor(prepared)
     database, plan, literals = look_up(session, prepared.text)
-    if isinstance(plan, CallProcedure):
-        session.refuse_in_broken_transaction()
-        return routines.call(session, plan, session.sink(sequence=sequence), 0, _way(session, execute))
     if local.answers(plan):
+        if isinstance(plan, CallProcedure):
+            session.refuse_in_broken_transaction()
+            return routines.call(session, plan, session.sink(sequence=sequence), 0, _way(session, execute))
         if prepared.parameter_count:
             _, plan, _ = look_up(session, with_values(session, prepared.text, execute.values))
             if not local.answers(plan):
