@@ -10,7 +10,7 @@ import asyncio
 import logging
 import ssl
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from dbmesh.backend.connection import Product
@@ -33,7 +33,8 @@ from dbmesh.session.session import Session
 from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import check_charset
 from dbmesh.wire.collations import charset_of_collation, collation_name, default_collation, wide_charset
-from dbmesh.wire.constants import MAX_PAYLOAD, Command
+from dbmesh.wire.compression import CompressedStream
+from dbmesh.wire.constants import MAX_PAYLOAD, Capability, Command
 from dbmesh.wire.framing import HEADER, PacketReader, frame
 from dbmesh.wire.handshake import Authenticated, Denied, LookUpSecret, Send, ServerHandshake, StartTls
 from dbmesh.wire.packets import make_err
@@ -82,10 +83,13 @@ class ClientConnection(asyncio.Protocol):
         self._door = door
         self._transport: asyncio.Transport | None = None
         self._tls: TlsChannel | None = None
+        # What makes the session's bytes of those that arrive: TLS, compression, both or nothing.
+        self._unwrap: Callable[[bytes], bytes] | None = None
         self._handshake: ServerHandshake | None = None
         self._reader = PacketReader(LOGIN_PACKET)
         self._largest_at_once = LOGIN_PACKET
         self._session: Session | None = None
+        self._compresses = False
         self._connection_id = 0
         self._host = ""
         self._busy = False
@@ -130,8 +134,8 @@ class ClientConnection(asyncio.Protocol):
         if self._closing:
             return
         try:
-            if self._tls is not None:
-                data = self._tls.receive(data)
+            if self._unwrap is not None:
+                data = self._unwrap(data)
             reader = self._reader
             session = self._session
             length = len(data) - HEADER
@@ -336,6 +340,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._tls = TlsChannel(self._transport, self._door.tls, server_side=True)
         self.write = self._tls.write
+        self._unwrap = self._tls.receive
         rest = self._reader.take_rest()
         if rest:
             self._reader.feed(self._tls.receive(rest))
@@ -369,12 +374,23 @@ class ClientConnection(asyncio.Protocol):
             return
         self._logging_in = False
         rest = self._reader.take_rest()
+        compresses = bool(event.capabilities & Capability.COMPRESS) and not self._compresses
         self._reader = PacketReader(door.mesh.max_allowed_packet)
         self._reader.expect_sequence(0)
         self._largest_at_once = min(door.mesh.max_allowed_packet, MAX_PAYLOAD - 1)
-        self._reader.feed(rest)
+        self._reader.feed(b"" if compresses else rest)
         session_state = schema_changed(session.database) if session.database else b""
         session.ok(sequence=event.sequence, session_state=session_state)
+        if compresses:
+            self._start_compression(rest)
+
+    def _start_compression(self, rest: bytes) -> None:
+        """Everything behind the login's OK is compressed."""
+        self._compresses = True
+        stream, unwrap, write = CompressedStream(), self._unwrap, self.write
+        self._unwrap = stream.receive if unwrap is None else lambda data: stream.receive(unwrap(data))
+        self.write = lambda data: write(stream.wrap(data))
+        self._reader.feed(stream.receive(rest))
 
     def _refuse(self, error: MeshError) -> None:
         """The stream cannot be read on: say why, then close."""

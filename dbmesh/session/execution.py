@@ -66,7 +66,7 @@ from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
 from dbmesh.session.variables import begin_hinted
-from dbmesh.wire.constants import MAX_PAYLOAD, Command, Status
+from dbmesh.wire.constants import MAX_PAYLOAD, Capability, Command, Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import OkPacket
 
@@ -425,7 +425,8 @@ def _target(session: Session, bound: BoundStatement, sink: Sink) -> Sink:
     if isinstance(bound.answer, RenameValues):
         return RenamingSink(sink, bound.answer, bound.names)
     if isinstance(bound.answer, LinkStatus):
-        return LinkStatusSink(sink, session.client.encryption())
+        compresses = bool(session.capabilities & Capability.COMPRESS)
+        return LinkStatusSink(sink, session.client.encryption(), compresses=compresses)
     return sink
 
 

@@ -13,12 +13,17 @@ from dbmesh.wire.values import decode_text_row, encode_text_row
 
 
 class LinkStatusSink:
-    """A sink in front of a client's sink. `encryption`: the client's cipher and TLS version, None without TLS."""
+    """A sink in front of a client's sink. `encryption`: the client's cipher and TLS version, None without TLS;
+    `compresses` tells whether its packets are compressed."""
 
-    def __init__(self, sink: Sink, encryption: tuple[str, str] | None) -> None:
+    def __init__(self, sink: Sink, encryption: tuple[str, str] | None, *, compresses: bool) -> None:
         self._sink = sink
         cipher, version = encryption or ("", "")
-        self._own = {b"ssl_cipher": cipher.encode(), b"ssl_version": version.encode()}
+        self._own = {
+            b"compression": b"ON" if compresses else b"OFF",
+            b"ssl_cipher": cipher.encode(),
+            b"ssl_version": version.encode(),
+        }
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         self._sink.columns(columns)

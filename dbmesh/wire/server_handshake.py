@@ -62,6 +62,7 @@ SERVER_CAPABILITIES: Final = (
     | Capability.FOUND_ROWS
     | Capability.LONG_FLAG
     | Capability.CONNECT_WITH_DB
+    | Capability.COMPRESS
     | Capability.ODBC
     | Capability.LOCAL_FILES
     | Capability.IGNORE_SPACE

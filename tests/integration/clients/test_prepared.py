@@ -114,6 +114,32 @@ def test_all_types_in_binary_rows_equal_those_of_one_server(shop: Shop, pure: bo
     assert answers[0] == answers[1]
 
 
+@pytest.mark.parametrize("pure", IMPLEMENTATIONS.values(), ids=list(IMPLEMENTATIONS))
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_compressed_connection_says_the_same(shop: Shop, pure: bool, encrypted: bool) -> None:
+    place = shop.target
+    with mysql.connector.connect(
+        host=place.host,
+        port=place.port,
+        user=place.user,
+        password=place.password,
+        database=place.database,
+        use_pure=pure,
+        compress=True,
+        ssl_disabled=not encrypted,
+    ) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SHOW STATUS LIKE 'Compression'")
+        assert [tuple(row) for row in cursor.fetchall()] == [("Compression", "ON")]
+        cursor.execute("SELECT order_id, REPEAT('long ', 20000) FROM t_order ORDER BY order_id")
+        rows = [tuple(row) for row in cursor.fetchall()]
+        assert [row[0] for row in rows] == list(range(1, 241))
+        assert {row[1] for row in rows} == {"long " * 20000}
+        cursor.execute("SELECT LENGTH(%s)", ("x" * 3_000_000,))
+        assert [tuple(row) for row in cursor.fetchall()] == [(3_000_000,)]
+        cursor.close()
+
+
 def test_the_text_form_prepares_executes_and_deallocates(connection: Any, shop: Shop) -> None:
     cursor = connection.cursor()
     cursor.execute("PREPARE find FROM 'SELECT user_id FROM t_order WHERE order_id = ?'")
