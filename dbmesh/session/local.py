@@ -73,7 +73,7 @@ from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
 from dbmesh.session.outer_xa import outer_xa
-from dbmesh.session.overviews import may_see, show_process_list, show_replicas, show_sessions
+from dbmesh.session.overviews import may_see, own_rows, show_process_list, show_replicas, show_sessions
 from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, system_column, text_column
@@ -313,7 +313,7 @@ async def _show_warnings(session: Session, statement: ShowWarnings, sink: Result
         name = "@@session.error_count" if statement.errors_only else "@@session.warning_count"
         count = session.error_count if statement.errors_only else session.warning_count
         column = replace(number_column(name), flags=ColumnFlag.UNSIGNED | ColumnFlag.BINARY)
-        _rows(session, sink, [column], [[str(count)]], more)
+        own_rows(session, sink, [column], [[str(count)]], more)
         return
     end = None if statement.limit is None else statement.offset + statement.limit
     shown = _shown(session, found)[statement.offset : end]
@@ -322,19 +322,7 @@ async def _show_warnings(session: Session, statement: ShowWarnings, sink: Result
         _code_column(),
         text_column("Message", 512, nullable=False),
     ]
-    _rows(session, sink, columns, [[w.level, str(w.number), w.message] for w in shown], more)
-
-
-def _rows(
-    session: Session,
-    sink: ResultSink,
-    columns: Sequence[ColumnDefinition],
-    rows: Sequence[Sequence[str | None]],
-    more: int,
-) -> None:
-    """Rows of the session's own, after which ROW_COUNT() is that of a query."""
-    session.row_count = -1
-    sink.local_rows(columns, rows, session.status | more)
+    own_rows(session, sink, columns, [[w.level, str(w.number), w.message] for w in shown], more)
 
 
 def _shown(session: Session, warnings: list[ShardWarning]) -> list[ShardWarning]:
@@ -352,7 +340,7 @@ def _code_column() -> ColumnDefinition:
 async def _local_rows(session: Session, statement: LocalRows, sink: ResultSink, more: int) -> None:
     session.warnings = []
     session.found_rows = len(statement.rows)
-    _rows(session, sink, local_columns(statement), statement.rows, more)
+    own_rows(session, sink, local_columns(statement), statement.rows, more)
 
 
 def local_columns(statement: LocalRows) -> list[ColumnDefinition]:

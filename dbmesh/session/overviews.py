@@ -59,7 +59,7 @@ async def show_process_list(
         text_column("State", 30),
         text_column("Info", 65_535 if statement.full else 100),
     ]
-    _rows(session, sink, columns, rows, more)
+    own_rows(session, sink, columns, rows, more)
 
 
 async def show_sessions(session: Session, statement: ShowSessions, sink: ResultSink, more: int) -> None:
@@ -71,7 +71,7 @@ async def show_sessions(session: Session, statement: ShowSessions, sink: ResultS
         pins += [f"{branch.data_source}: transaction" for branch in other.transaction.branches.values()]
         rows.append([str(other.connection_id), other.user_name, other.host, other.database, "; ".join(pins)])
     names = ("Id", "User", "Host", "db", "Pins")
-    _rows(session, sink, [text_column(name) for name in names], rows, more)
+    own_rows(session, sink, [text_column(name) for name in names], rows, more)
 
 
 async def show_replicas(session: Session, statement: ShowReplicas, sink: ResultSink, more: int) -> None:
@@ -100,15 +100,16 @@ async def show_replicas(session: Session, statement: ShowReplicas, sink: ResultS
                     ]
                 )
     names = ("Database", "Group", "Server", "Role", "State", "Lag_seconds", "Latency_ms", "Reads")
-    _rows(session, sink, [text_column(name) for name in names], rows, more)
+    own_rows(session, sink, [text_column(name) for name in names], rows, more)
 
 
-def _rows(
+def own_rows(
     session: Session,
     sink: ResultSink,
     columns: Sequence[ColumnDefinition],
     rows: Sequence[Sequence[str | None]],
     more: int,
 ) -> None:
+    """Rows of the session's own, after which ROW_COUNT() is that of a query."""
     session.row_count = -1
     sink.local_rows(columns, rows, session.status | more)
