@@ -36,7 +36,7 @@ from dbmesh.planner.ddl_reading import (
 )
 from dbmesh.planner.foreign_keys import alter_keys
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.plan import CountMerge, PinReason, Plan, Relay, RenameValues, ShardPlan, Verb
+from dbmesh.planner.plan import CountMerge, PinReason, Plan, Relay, ShardPlan, TableReports, Verb
 from dbmesh.planner.query_table import plan_query_table
 from dbmesh.planner.rename_tables import plan_rename_tables
 from dbmesh.planner.template import Edits, TableName
@@ -282,25 +282,28 @@ def _list_edits(context: PlanContext, read: TableList) -> Callable[[int], Edits]
 
 
 def _plan_maintenance(context: PlanContext, reader: LexemeReader) -> ShardPlan:
-    verb = reader.peek().word
     read = read_maintenance(reader)
     tables = [table_at(context, place) for place in read.tables]
-    by_source = _actual_tables(tables)
-    if len(by_source) > 1:
-        raise not_supported(f"{verb} TABLE over several data sources", "run it on each data source itself")
-    [(source, names)] = by_source.items()
-    shot = TextShot(source, _list_edits(context, read)(len(names)).build().frame(names))
+    edits_for = _list_edits(context, read)
+    shots = tuple(
+        TextShot(source, edits_for(len(names)).build().frame(names))
+        for source, names in _actual_tables(tables).items()
+    )
     logic = names_of_tables(context, tables)
     logic = replace(logic, schemas=schemas_of((context.rule_set, *context.databases.values())))
     return TextPlan(
         Verb.DDL,
         tuple(table.name for table in tables),
-        (shot,),
-        RenameValues((0,)),
+        shots,
+        TableReports(tuple(_qualified(context, *pair) for pair in zip(read.tables, tables, strict=True))),
         logic,
         opens_transaction=False,
         implicit_commit=True,
     )
+
+
+def _qualified(context: PlanContext, place: NamePlace, table: DdlTable) -> str:
+    return f"{place.database or context.rule_set.database}.{table.name}"
 
 
 def _plan_index(context: PlanContext, reader: LexemeReader) -> ShardPlan:

@@ -19,6 +19,7 @@ from dbmesh.planner.plan import (
     Shot,
     SortKey,
     SystemFederation,
+    TableReports,
 )
 
 Row = tuple[str, str, str]
@@ -52,6 +53,8 @@ def describe(answer: Answer) -> str:
     """What happens to the answers of the shards."""
     if isinstance(answer, Relay):
         return "relay"
+    if isinstance(answer, TableReports):
+        return "one report per table"
     if isinstance(answer, RenameValues):
         return "relay, names turned back"
     if isinstance(answer, LinkStatus):

@@ -223,6 +223,13 @@ class RenameValues:
 
 
 @dataclass(frozen=True, slots=True)
+class TableReports:
+    """Lines that data sources say of their tables (CHECK TABLE …), to be told of logic `tables` (with their databases)."""
+
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LinkStatus:
     """One shot of SHOW STATUS: what it tells of the link is about the mesh's own, the session knows the client's."""
 
@@ -397,6 +404,7 @@ Answer = (
     | CountMerge
     | ReturnedRows
     | RenameValues
+    | TableReports
     | LinkStatus
     | Federation
     | SystemFederation

@@ -44,6 +44,7 @@ from dbmesh.planner.plan import (
     ShardPlan,
     Shot,
     SystemFederation,
+    TableReports,
     Verb,
 )
 from dbmesh.planner.session_plan import SessionStatement
@@ -65,6 +66,7 @@ from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
+from dbmesh.session.table_reports import TableReportsSink
 from dbmesh.session.variables import begin_hinted
 from dbmesh.wire.constants import MAX_PAYLOAD, Capability, Command, Status
 from dbmesh.wire.framing import frame
@@ -424,6 +426,8 @@ def _target(session: Session, bound: BoundStatement, sink: Sink) -> Sink:
     """Where rows go that say what only a shard would say."""
     if isinstance(bound.answer, RenameValues):
         return RenamingSink(sink, bound.answer, bound.names)
+    if isinstance(bound.answer, TableReports):
+        return TableReportsSink(sink, bound.answer, bound.names)
     if isinstance(bound.answer, LinkStatus):
         compresses = bool(session.capabilities & Capability.COMPRESS)
         return LinkStatusSink(sink, session.client.encryption(), compresses=compresses)
@@ -467,6 +471,8 @@ async def _exchange(
             close_statements(lanes)
             if bound.effects is not None:
                 await take_over(session, lanes[0].connection, bound.effects)
+        if isinstance(target, TableReportsSink):
+            target.end()
         if plan.calculates_found_rows or _skips_all(bound, outcome):
             # More than were returned: only the one data source that ran it knows.
             outcome.row_count = await found_rows(lanes[0].connection)

@@ -1,0 +1,55 @@
+"""What CHECK, ANALYZE and OPTIMIZE TABLE say of tables that lie on several data nodes, as one server says it of one table.
+
+Decides which of the nodes' lines stay: each thing is said once for a table, and of its states the worst.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dbmesh.engine.exchange import Sink
+from dbmesh.planner.plan import Names, TableReports
+from dbmesh.session.errors import logic_text
+from dbmesh.wire.values import decode_text_row, encode_text_row
+
+_STATUS, _GOOD = b"status", (b"OK", b"Table is already up to date")
+
+Line = tuple[bytes | None, ...]
+
+
+class TableReportsSink:
+    """A sink in front of a client's sink. Nothing leaves before `end`. A line is table, operation, kind and text."""
+
+    def __init__(self, sink: Sink, answer: TableReports, names: Names) -> None:
+        self._sink = sink
+        self._names = names
+        # In the client's order, whatever the order of the data nodes.
+        self._lines: dict[bytes | None, dict[Line, None]] = {
+            table.encode("utf-8", "surrogateescape"): {} for table in answer.tables
+        }
+        self.columns = sink.columns
+
+    def rows(self, rows: list[bytes]) -> None:
+        """See `Sink`."""
+        for row in rows:
+            table, *rest = decode_text_row(row)
+            name = (table or b"").decode("utf-8", "surrogateescape")
+            logic = logic_text(name, self._names, "").encode("utf-8", "surrogateescape")
+            self._lines.setdefault(logic, {})[tuple(rest)] = None
+
+    def end(self) -> None:
+        """All data nodes have told theirs."""
+        self._sink.rows(
+            [
+                encode_text_row([table, *line])
+                for table, lines in self._lines.items()
+                for line in _as_one(lines)
+            ]
+        )
+
+
+def _as_one(lines: Iterable[Line]) -> list[Line]:
+    lines = tuple(lines)
+    states = [line for line in lines if line[1] == _STATUS]
+    bad = [line for line in states if line[2] not in _GOOD]
+    return [line for line in lines if line[1] != _STATUS] + (bad or states[:1])
