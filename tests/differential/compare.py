@@ -102,6 +102,9 @@ def output_types(query: Part) -> list[Type]:
     return types
 
 
+_OPEN_IN_ORDER = frozenset((Check.PARTS, Check.PARTS_SPELLING, Check.ELEMENTS, Check.MEMBER))
+
+
 def expect(statement: Part) -> Expectation:
     """What a statement leaves open."""
     if isinstance(statement, Write):
@@ -114,7 +117,11 @@ def expect(statement: Part) -> Expectation:
     if Check.MEMBER in checks:
         assert isinstance(statement, Select)
         return Expectation(checks, members=tuple(_member_places(statement)))
-    total = statement.tail is not None
+    # What the first keys hold may be open itself.
+    total = statement.tail is not None and not any(
+        key.item is not None and key.item < len(checks) and checks[key.item] in _OPEN_IN_ORDER
+        for key in statement.order
+    )
     keys: list[int] = []
     for key in () if total else statement.order:
         if (

@@ -130,11 +130,11 @@ class Stage:
                 self._create_views(connection, scene.name)
 
     @staticmethod
-    def _create_views(connection: pymysql.Connection[Any], schema: str) -> None:
+    def _create_views(connection: pymysql.Connection[Any], schema: str, algorithm: str = "") -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"USE {schema}")
             for name, (_, query) in _VIEWS.items():
-                cursor.execute(f"CREATE VIEW {name} AS {query}")
+                cursor.execute(f"CREATE {algorithm} VIEW {name} AS {query}")
 
     def _create_witnesses(self, scene: Scene) -> None:
         """The same tables as other plain servers may have them. See `witnesses`."""
@@ -155,7 +155,9 @@ class Stage:
                 )
                 if suffix == ANALYZED:
                     self._run(self.plain_server, f"ANALYZE TABLE {name} PERSISTENT FOR ALL")
-            self._create_views(self._connection(self.plain_server), schema)
+            # Views whose own conditions are looked at first.
+            algorithm = "ALGORITHM=TEMPTABLE" if suffix == ANALYZED else ""
+            self._create_views(self._connection(self.plain_server), schema, algorithm)
 
     def _create(self, server: DatabaseServer, scene: Scene, source: int) -> None:
         schema = scene.shard_schema(source)
