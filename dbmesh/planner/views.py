@@ -58,7 +58,7 @@ def logic_definition(definition: str, names: Mapping[str, Mapping[str, str]], da
     with its schema. O(length)."""
     pieces: list[str] = []
     position = 0
-    for first, second in _names(definition):
+    for first, second, is_table in _names(definition):
         known = None if second is None else names.get(first.value)
         if second is None or known is None:
             # Columns of a view are qualified by its bare name.
@@ -72,24 +72,32 @@ def logic_definition(definition: str, names: Mapping[str, Mapping[str, str]], da
         # A function is where the statement runs.
         if definition[second.end : second.end + 1] != "(":
             logic = known.get(second.value)
-            if logic is None:
+            if logic is None and is_table:
                 return None
+            if logic is None:
+                # A column, of a table whose alias is the schema's name.
+                position = first.start
+                continue
             pieces.append(f"{quote_name(database, quoted=True)}.{quote_name(logic, quoted=True)}")
             position = second.end
     return "".join(pieces) + definition[position:]
 
 
-def _names(definition: str) -> Iterator[tuple[Lexeme, Lexeme | None]]:
-    """The quoted names that nothing qualifies, each with the name it qualifies."""
+def _names(definition: str) -> Iterator[tuple[Lexeme, Lexeme | None, bool]]:
+    """The quoted names that nothing qualifies, each with the name it qualifies, and whether that is surely a table."""
     reader = LexemeReader(definition)
+    before = ""
     while not reader.at_end:
         lexeme = reader.take()
         if lexeme.kind is not Kind.QUOTED:
+            before = lexeme.word
             continue
         qualified = reader.peek(1) if reader.looks_at(".") else None
-        yield lexeme, qualified
+        is_table = before in ("FROM", "JOIN", "STRAIGHT_JOIN") or reader.peek(2).text == "."
+        yield lexeme, qualified, is_table
         while reader.accept("."):
             reader.take()
+        before = ""
 
 
 def actual_name(name: str) -> str:

@@ -442,6 +442,12 @@ def test_a_second_process_sees_what_the_first_changes(auto: AutoMesh, run: Run, 
             assert auto.counts("t") == [1, 1, 1, 1]
             run("INSERT INTO t (v) VALUES (5)")
             assert answers("SELECT COUNT(*), COUNT(DISTINCT id) FROM t") == ((5, 5),)
+            run("CREATE VIEW seen AS SELECT app.v FROM t AS app WHERE id < 3")
+            wait_until(lambda: answers("SELECT COUNT(*) FROM seen") == ((2,),), 20, "the new view")
+            run("CREATE OR REPLACE VIEW seen AS SELECT v FROM t")
+            wait_until(lambda: answers("SELECT COUNT(*) FROM seen") == ((5,),), 20, "the view replaced")
+            run("DROP VIEW seen")
+            wait_until(lambda: answers("SELECT COUNT(*) FROM seen") == 1146, 20, "the end of the view")
             run("ALTER TABLE t CHANGE id number INT AUTO_INCREMENT, ADD w INT DEFAULT 7")
             wait_until(lambda: answers("SELECT w FROM t WHERE number = 2") == ((7,),), 20, "the new columns")
             assert answers("INSERT INTO t (v) VALUES (6)") == ()

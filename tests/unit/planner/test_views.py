@@ -33,6 +33,8 @@ _NAMES = {"shop_0": {"t_0": "t", "dbmesh_v_w": "w", "o`k": "o`k"}, "shop_1": {"f
         ("select `shop_0`.`twice`(1) AS `x`", "select `twice`(1) AS `x`"),
         ("select 1 AS `1` from `shop_0`.`o``k`", "select 1 AS `1` from `shop`.`o``k`"),
         ("select 1 AS `1` from `shop_0`.`gone_0`", None),
+        ("select `shop_0`.`gone_0`.`id` AS `id` from `shop_0`.`t_0` join `x`", None),
+        ("select `shop_0`.`id` AS `id` from `shop_0`.`t_0` `shop_0`", "select `shop_0`.`id` AS `id` from `shop`.`t` `shop_0`"),
         ("select 1 AS `1` from `mysql`.`user`", "select 1 AS `1` from `mysql`.`user`"),
     ],
 )  # fmt: skip
