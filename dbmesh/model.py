@@ -118,12 +118,14 @@ class Catalog:
     """The schemas of one logic database at one moment: logic table name in lower case → schema.
 
     `single_nodes` tells where tables that no rule names were found; among them are the mesh views of `views`, each with
-    its query in logic names, None where that names what is not there.
+    its query in logic names, None where that names what is not there. `single_views` are the queries of views on one data
+    source, as far as they can be told in logic names.
     """
 
     tables: Mapping[str, TableSchema]
     single_nodes: Mapping[str, DataNode]
     views: Mapping[str, str | None] = field(default_factory=dict)
+    single_views: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, name: str) -> TableSchema | None:
         """The schema of a logic table, or None while it is unknown."""

@@ -170,7 +170,8 @@ class PlanCache:
             except NamesView as view:
                 if view.expansion is None:
                     raise
-                scope.expansions.put(shape, view.expansion)
+                if view.expansion.reusable:
+                    scope.expansions.put(shape, view.expansion)
                 return self.lookup(view.expansion.text(literals), database, flags)
             plan = planned.plan
             if planned.pinned is None:

@@ -56,14 +56,21 @@ def build_catalog(rule_set: RuleSet, findings: Findings) -> Catalog:
                 raise AmbiguousTable(name, single_nodes[key].data_source, data_source)
             single_nodes[key] = DataNode(data_source, table)
             tables[key] = replace(schema, name=name)
-    return Catalog(tables, single_nodes, _views(rule_set, tables, single_nodes))
+    definitions = _definitions(rule_set, tables, single_nodes)
+    mesh = {key for key in definitions if single_nodes[key].table != tables[key].name}
+    return Catalog(
+        tables,
+        single_nodes,
+        {key: definitions[key] for key in mesh},
+        {key: text for key, text in definitions.items() if key not in mesh and text is not None},
+    )
 
 
-def _views(
+def _definitions(
     rule_set: RuleSet, tables: Mapping[str, TableSchema], single_nodes: Mapping[str, DataNode]
 ) -> dict[str, str | None]:
-    """The definitions of mesh views in logic names."""
-    found = {key: node for key, node in single_nodes.items() if node.table != tables[key].name}
+    """The definitions of all views in logic names."""
+    found = {key: node for key, node in single_nodes.items() if tables[key].definition is not None}
     if not found:
         return {}
     names: dict[str, dict[str, str]] = {name: {} for name in rule_set.data_sources}
@@ -71,7 +78,7 @@ def _views(
         rule = rule_set.tables.get(key)
         for node in rule.nodes if rule is not None else (single_nodes[key],):
             names[node.data_source][node.table] = schema.name
-    views: dict[str, str | None] = {}
+    definitions: dict[str, str | None] = {}
     for key, node in found.items():
         home = rule_set.data_sources[node.data_source]
         beside = {
@@ -79,8 +86,8 @@ def _views(
             for name, config in rule_set.data_sources.items()
             if on_same_server(home, config)
         }
-        views[key] = logic_definition(tables[key].definition or "", beside, rule_set.database)
-    return views
+        definitions[key] = logic_definition(tables[key].definition or "", beside, rule_set.database)
+    return definitions
 
 
 def is_single(rule_set: RuleSet, data_source: str, table: str) -> bool:
@@ -96,6 +103,7 @@ def join_catalogs(joint: Joint, parts: Sequence[tuple[RuleSet, Catalog]]) -> Cat
     tables: dict[str, TableSchema] = {}
     nodes: dict[str, DataNode] = {}
     views: dict[str, str | None] = {}
+    single_views: dict[str, str] = {}
     for rule_set, catalog in parts:
         for name, schema in catalog.tables.items():
             tables[joint.rule_set.key(rule_set.database, name)] = schema
@@ -103,4 +111,6 @@ def join_catalogs(joint: Joint, parts: Sequence[tuple[RuleSet, Catalog]]) -> Cat
             nodes[joint.rule_set.key(rule_set.database, name)] = joint.node(rule_set, node)
         for name, definition in catalog.views.items():
             views[joint.rule_set.key(rule_set.database, name)] = definition
-    return Catalog(tables, nodes, views)
+        for name, text in catalog.single_views.items():
+            single_views[joint.rule_set.key(rule_set.database, name)] = text
+    return Catalog(tables, nodes, views, single_views)

@@ -6,7 +6,7 @@ Decides nothing about routes. A table that no rule names and nobody found on a d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -15,7 +15,7 @@ from dbmesh.errors import UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError, not_suppor
 from dbmesh.model import ColumnSchema, DataNode, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.elsewhere import database_of
-from dbmesh.planner.subselects import inner_column, scope_of
+from dbmesh.planner.subselects import inner_column, is_common_table, scope_of
 from dbmesh.planner.views import NamesView
 from dbmesh.rules.ruleset import BroadcastTable, RuleSet, ShardedTable, SingleTable
 
@@ -154,7 +154,7 @@ def resolve(context: PlanContext, tree: exp.Expr | None = None, *, views: bool =
         if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
             if isinstance(node.parent, exp.Lock | exp.Into) or _is_dual(node):
                 continue
-            if not _is_common_table(node) and not _is_delete_target(node):
+            if not is_common_table(node) and not _is_delete_target(node):
                 found.append((node.this.meta["start"], node))
                 continue
         elif (isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table)) or not _is_source(node):
@@ -164,10 +164,30 @@ def resolve(context: PlanContext, tree: exp.Expr | None = None, *, views: bool =
             opaque.add(id(scope))
     found.sort(key=lambda item: item[0])
     references = tuple(_reference(context, index, node, root) for index, (_, node) in enumerate(found))
-    named_view = None if views else next((r for r in references if r.key in context.catalog.views), None)
-    if named_view is not None:
-        raise NamesView(named_view.node.name, context, root)
+    if not views:
+        _find_views(context, references, root)
     return Scopes(references, frozenset(opaque))
+
+
+def _find_views(context: PlanContext, references: Sequence[TableReference], root: exp.Expr) -> None:
+    """Raise NamesView for a mesh view, and for a view on one data source that is read beside rows of others."""
+    for reference in references:
+        spread = reference.key in context.catalog.views
+        single = reference.key in context.catalog.single_views and isinstance(reference.table, SingleTable)
+        if single and not isinstance(
+            reference.node.parent, exp.Insert | exp.Update | exp.Delete | exp.Schema
+        ):
+            source = reference.table.nodes[0].data_source
+            spread = any(_is_elsewhere(other.table, source) for other in references)
+        if spread:
+            raise NamesView(reference.node.name, context, root)
+
+
+def _is_elsewhere(table: AnyTable, source: str) -> bool:
+    """Whether rows of a table may be on other data sources only."""
+    if isinstance(table, ShardedTable):
+        return True
+    return all(node.data_source != source for node in table.nodes)
 
 
 def _is_source(node: exp.Expr) -> bool:
@@ -182,31 +202,6 @@ def _is_dual(node: exp.Table) -> bool:
 def _is_delete_target(node: exp.Table) -> bool:
     """`DELETE a, b FROM …` names references, not tables."""
     return isinstance(node.parent, exp.Delete) and node.arg_key == "tables"
-
-
-def _is_common_table(node: exp.Table) -> bool:
-    """Whether a table name is a common table expression visible at its place."""
-    if node.db:
-        return False
-    name = node.name.lower()
-    child: exp.Expr = node
-    inside: exp.CTE | None = None
-    while child.parent is not None:
-        parent = child.parent
-        if isinstance(child, exp.CTE):
-            inside = child
-        with_ = parent.args.get("with_")
-        if isinstance(with_, exp.With):
-            for common in with_.expressions:
-                own = common is inside
-                if own and not with_.recursive:
-                    break
-                if common.alias.lower() == name:
-                    return True
-                if own:
-                    break
-        child = parent
-    return False
 
 
 def _reference(context: PlanContext, index: int, node: exp.Table, root: exp.Expr) -> TableReference:

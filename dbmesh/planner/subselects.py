@@ -18,6 +18,31 @@ def scope_of(node: exp.Expr) -> exp.Expr | None:
     return parent
 
 
+def is_common_table(node: exp.Table) -> bool:
+    """Whether a table name is a common table expression visible at its place."""
+    if node.db:
+        return False
+    name = node.name.lower()
+    child: exp.Expr = node
+    inside: exp.CTE | None = None
+    while child.parent is not None:
+        parent = child.parent
+        if isinstance(child, exp.CTE):
+            inside = child
+        with_ = parent.args.get("with_")
+        if isinstance(with_, exp.With):
+            for common in with_.expressions:
+                own = common is inside
+                if own and not with_.recursive:
+                    break
+                if common.alias.lower() == name:
+                    return True
+                if own:
+                    break
+        child = parent
+    return False
+
+
 def inner_column(column: exp.Column) -> exp.Column | None:
     """The column, in the query of a derived table, whose values a column of that table are: a condition on it may as well
     stand inside. None for every other column."""

@@ -13,9 +13,13 @@ from dbmesh.model import TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.elsewhere import database_of
 from dbmesh.planner.lexemes import Kind, split_lexemes
+from dbmesh.planner.select_names import keep_column_names
+from dbmesh.planner.subselects import is_common_table
 from dbmesh.planner.view_writes import ThroughView, add_condition
 from dbmesh.planner.views import Expansion, NamesView
 from dbmesh.sql.lexer import LexerFlags
+
+_EXPLAINING = frozenset(("EXPLAIN", "DESCRIBE", "DESC", "ANALYZE"))
 
 
 def expand(found: NamesView) -> Expansion | None:
@@ -31,39 +35,43 @@ def expand(found: NamesView) -> Expansion | None:
         return None
     for table, key in views:
         if isinstance(table.parent, exp.Insert | exp.Update | exp.Delete | exp.Schema):
-            through = ThroughView(context, tree, table, *_definition(context, table.name, key))
+            through = ThroughView(context, tree, table, *_definition(context, table, key))
             condition = through.edit(edits)
             if condition:
                 add_condition(edits, context.statement.tokens, table, _readable(condition, context.flags))
             continue
         start, end = (table.args.get("db") or table.this).meta["start"], table.this.meta["end"] + 1
         own = "" if table.alias else f" AS {context.statement.text[table.this.meta['start'] : end]}"
-        definition = _readable(_definition(context, table.name, key)[1], context.flags)
+        definition = _readable(_definition(context, table, key)[1], context.flags)
         edits.replace(start, end, f"({definition}){own}")
         for column in tree.find_all(exp.Column):
             database = column.args.get("db")
             if isinstance(database, exp.Identifier) and column.table.lower() == table.name.lower():
                 edits.replace(database.meta["start"], column.args["table"].meta["start"])
-    return Expansion(context.statement.shape.hints, edits.build().frame(()))
+    if isinstance(tree, exp.Query) and context.statement.tokens[0].text.upper() not in _EXPLAINING:
+        keep_column_names(context, edits)
+    return Expansion(context.statement.shape.hints, edits.build().frame(()), reusable=not context.pinned)
 
 
 def _view_key(context: PlanContext, table: exp.Table) -> str | None:
-    """The key of the mesh view a table of the tree is, None when it is none."""
-    if not isinstance(table.this, exp.Identifier) or "start" not in table.this.meta:
+    """The key of the view a table of the tree is, None when it is none."""
+    if not isinstance(table.this, exp.Identifier) or "start" not in table.this.meta or is_common_table(table):
         return None
     try:
         database = database_of(context, table.db or None, table.name)
     except MeshError:
         return None
     key = context.rule_set.key(database, table.name)
-    return key if key in context.catalog.views else None
+    catalog = context.catalog
+    return key if key in catalog.views or key in catalog.single_views else None
 
 
-def _definition(context: PlanContext, name: str, key: str) -> tuple[TableSchema, str]:
-    definition = context.catalog.views[key]
+def _definition(context: PlanContext, view: exp.Table, key: str) -> tuple[TableSchema, str]:
+    definition = context.catalog.views.get(key, context.catalog.single_views.get(key))
     schema = context.catalog.table(key)
     if definition is None or schema is None or not schema.columns:
-        raise MeshError(INVALID_VIEW, database=context.rule_set.database, view=name)
+        database = database_of(context, view.db or None, view.name)
+        raise MeshError(INVALID_VIEW, database=database, view=view.name)
     return schema, definition
 
 

@@ -39,10 +39,11 @@ class NamesView(MeshError):
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A statement with the definitions of its views in place of their names."""
+    """A statement with the definitions of its views in place of their names. `reusable`: for any literals."""
 
     hints: str
     frame: Frame
+    reusable: bool
 
     def text(self, literals: Sequence[object]) -> str:
         """The statement with these literals of the client's; its `?` stay."""

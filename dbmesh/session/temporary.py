@@ -84,6 +84,7 @@ def _with_tables(database: Database, nodes: dict[str, DataNode]) -> Database:
         {name: schema for name, schema in database.catalog.tables.items() if name not in nodes},
         {**database.catalog.single_nodes, **nodes},
         {name: view for name, view in database.catalog.views.items() if name not in nodes},
+        {name: view for name, view in database.catalog.single_views.items() if name not in nodes},
     )
     planner = database.plans.planner
     own = Planner(database.rule_set, catalog, planner.databases, planner.settings)

@@ -10,7 +10,9 @@ from dbmesh.errors import INVALID_VIEW, NOT_SUPPORTED, MeshError
 from dbmesh.model import DataNode, TableSchema
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import build_catalog
+from dbmesh.planner.plan import Call, Federation, SessionValues
 from dbmesh.planner.planner import Planner
+from dbmesh.planner.select import SelectPlan
 from dbmesh.planner.views import logic_definition
 from dbmesh.rules.ruleset import DataSourceConfig, RuleSet
 from dbmesh.sql.lexer import LexerFlags
@@ -59,6 +61,7 @@ def test_a_view_reaches_the_schemas_of_its_own_server() -> None:
     }  # fmt: skip
     catalog = build_catalog(rules, findings)
     assert catalog.views == {"both": "select * from `shop`.`one` join `shop`.`two`", "lost": None}
+    assert catalog.single_views == {"plain": "select * from `shop`.`two`"}
     assert catalog.single_nodes["both"] == DataNode("shop_0", "dbmesh_v_both")
     assert catalog.single_nodes["plain"] == DataNode("shop_1", "plain")
     assert catalog.tables["both"].name == "both"
@@ -90,3 +93,13 @@ def test_views_without_rows_to_give(bind: Binder) -> None:
         with pytest.raises(MeshError) as refused:
             bind(sql)
         assert refused.value.kind is kind
+
+
+def test_a_column_named_by_its_text_keeps_its_name(shop: Planner) -> None:
+    cache = PlanCache(shop)
+    for number in ("1", "2"):
+        plan, literals = cache.lookup(f"SELECT (SELECT MAX(amount) + {number} FROM v_big)", "shop")
+        assert isinstance(plan, SelectPlan)
+        final = plan.bind(Call(literals, SessionValues("shop"))).answer
+        assert isinstance(final, Federation)
+        assert f" AS `(SELECT MAX(amount) + {number} FROM v_big)`".encode() in final.final
