@@ -48,7 +48,8 @@ class RowCounter:
         found: Counter[str] = Counter()
         for (server, schema, table), rows in self._written.items():
             base, _, number = table.rpartition("_")
-            sharded = base and all((schema, f"{base}_{node}") in names for node in range(self._shards))
+            nodes = [str(node) for node in range(self._shards)]
+            sharded = number in nodes and all((schema, f"{base}_{node}") in names for node in nodes)
             found[f"{server} …_{number}" if sharded else f"{server} single"] += rows
         return dict(sorted(found.items()))
 

@@ -452,7 +452,9 @@ def test_a_second_process_sees_what_the_first_changes(auto: AutoMesh, run: Run, 
             wait_until(lambda: answers("SELECT w FROM t WHERE number = 2") == ((7,),), 20, "the new columns")
             assert answers("INSERT INTO t (v) VALUES (6)") == ()
             run("ALTER TABLE t ADD CONSTRAINT up FOREIGN KEY (v) REFERENCES t (number)")
-            wait_until(lambda: "`up` FOREIGN" in str(answers("SHOW CREATE TABLE t")), 20, "the new foreign key")
+            wait_until(
+                lambda: "`up` FOREIGN" in str(answers("SHOW CREATE TABLE t")), 20, "the new foreign key"
+            )
             run("CREATE DATABASE more")
             wait_until(
                 lambda: answers("CREATE TABLE more.x (id INT PRIMARY KEY)") == (), 20, "the new database"
