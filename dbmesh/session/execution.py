@@ -1,12 +1,11 @@
 """Runs one planned statement of a session and writes its result.
 
 Decides the order: transaction checks, bind, borrow, exchange, bookkeeping, closing packet. The fast path (one shard,
-answer relayed) is `try_relay`; everything else is a coroutine that owns the exchange until it ends.
+answer relayed) is `relaying`'s; everything else is a coroutine that owns the exchange until it ends.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,8 +36,6 @@ from dbmesh.planner.plan import (
     DerivedWrite,
     Federation,
     LinkStatus,
-    Names,
-    Relay,
     RenameValues,
     RowMerge,
     ShardPlan,
@@ -59,8 +56,8 @@ from dbmesh.session.link_status import LinkStatusSink
 from dbmesh.session.mesh import Database
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.planning import look_up_from
+from dbmesh.session.relaying import query_packet
 from dbmesh.session.renaming import RenamingSink
-from dbmesh.session.replica_reads import connection_at_once
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.side_effects import expose_insert_id, take_over
@@ -68,15 +65,11 @@ from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
 from dbmesh.session.table_reports import TableReportsSink
 from dbmesh.session.variables import begin_hinted
-from dbmesh.wire.constants import MAX_PAYLOAD, Capability, Command, Status
-from dbmesh.wire.framing import frame
+from dbmesh.wire.constants import Capability, Status
 from dbmesh.wire.packets import OkPacket
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
-
-_QUERY = Command.QUERY.value
-_query_head = struct.Struct("<IB").pack
 
 
 class _NoParameters(tuple[SqlValue, ...]):
@@ -94,88 +87,6 @@ _NO_PARAMETERS = _NoParameters()
 def make_call(session: Session, database: Database, literals: Sequence[object]) -> Call:
     """What `bind` may look at, for a text statement."""
     return Call(literals, session, _NO_PARAMETERS, False, database.key_generators)
-
-
-def relayable(session: Session, database: Database, plan: ShardPlan, bound: BoundStatement) -> bool:
-    """Whether the answer can pass as it is: one shot on a MySQL data source, nothing to change in what comes back and
-    nothing to do afterwards. O(1)."""
-    return (
-        type(bound.answer) is Relay
-        and plan.verb is not Verb.DDL
-        and plan.pin is None
-        and bound.generated_id is None
-        and bound.effects is None
-        and not plan.calculates_found_rows
-        and not plan.implicit_commit
-        and (plan.opens_transaction or not session.transaction.open)
-        and database.rule_set.data_sources[bound.shots[0].data_source].kind == "mysql"
-    )
-
-
-def try_relay(
-    session: Session,
-    database: Database,
-    plan: ShardPlan,
-    shot: tuple[str, bytes],
-    names: Names,
-    gives_id: bool = False,
-    skips: int = 0,
-) -> bool:
-    """Start relaying a relayable statement on a connection that is free right now. False when there is none: see
-    `run_relayed`. O(1)."""
-    data_source, sql = shot
-    connection, pinned = free_connection(session, database, plan, data_source)
-    if connection is None:
-        return False
-    session.relay.start(connection, query_packet(sql), names, pinned, gives_id, skips)
-    return True
-
-
-def query_packet(sql: bytes) -> bytes:
-    """COM_QUERY, framed."""
-    length = len(sql) + 1
-    if length < MAX_PAYLOAD:
-        return _query_head(length, _QUERY) + sql
-    return frame(bytes((_QUERY,)) + sql, 0)
-
-
-def free_connection(
-    session: Session, database: Database, plan: ShardPlan, data_source: str
-) -> tuple[MySQLConnection | None, bool]:
-    """A connection that can take a statement of this plan at once, and whether the session keeps it afterwards."""
-    transaction = session.transaction
-    if (
-        transaction.explicit
-        or transaction.branches
-        or not session.autocommit
-        or session.pins
-        or session.broken_transaction
-    ):
-        branch = transaction.branches.get(database.connection_key(data_source))
-        if session.broken_transaction or branch is None or not branch.connection.usable:
-            return None, False
-        held = branch.connection
-        if not isinstance(held, MySQLConnection) or held.state != session.state:
-            return None, False
-        if held.schema != database.rule_set.data_sources[data_source].database:
-            return None, False
-        if not plan.reads_only:
-            branch.wrote = True
-        return held, True
-    if database.replicas:
-        connection = connection_at_once(session, database, plan, data_source)
-    else:
-        connection = database.pools[data_source].try_acquire(session.flavour, session.command_since)
-    if connection is None:
-        return None, False
-    state = session.state
-    if type(connection) is not MySQLConnection or (
-        connection.state is not state and connection.state != state
-    ):
-        connection.home.release(connection, session.command_since)
-        return None, False
-    connection.state = state
-    return connection, False
 
 
 def prepares(database: Database, bound: BoundStatement) -> bool:

@@ -8,7 +8,7 @@ from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
 from dbmesh.planner.metadata import preview_rows, preview_text
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session import execution, local
+from dbmesh.session import execution, local, relaying
 from dbmesh.session.planning import look_up, stale
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
@@ -53,16 +53,16 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
         return local.answer(session, plan, session.sink(sequence=sequence))
     if plan.direct is not None and sequence == 1 and not session.mesh.shows_statements:
         shot = plan.direct.text(literals)
-        if shot is not None and execution.try_relay(session, database, plan, shot, plan.direct.names):
+        if shot is not None and relaying.try_relay(session, database, plan, shot, plan.direct.names):
             return None
     try:
         bound = plan.bind(execution.make_call(session, database, literals))
     except KeysNeeded:
         return _run_one(session, text, session.sink(sequence=sequence), more=False)
-    if sequence == 1 and execution.relayable(session, database, plan, bound):
+    if sequence == 1 and relaying.relayable(session, database, plan, bound):
         if session.mesh.shows_statements:
             log_shots(session, bound)
-        if execution.try_relay(
+        if relaying.try_relay(
             session, database, plan, bound.shots[0], bound.names, bound.gives_id, bound.skips
         ):
             return None

@@ -31,7 +31,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.planner.session_plan import CallProcedure, LocalRows, SelectInto
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session import execution, local, routines
+from dbmesh.session import execution, local, relaying, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.cursor_sink import CursorSink
 from dbmesh.session.mesh import Database
@@ -105,7 +105,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     except KeysNeeded:
         return _run_numbered(session, database, plan, call, execute, make_sink)
     written_in = bound.parameters is not None and len(bound.shots) == 1
-    if written_in or not (bound.keeps_parameters and execution.relayable(session, database, plan, bound)):
+    if written_in or not (bound.keeps_parameters and relaying.relayable(session, database, plan, bound)):
         return _run(session, database, plan, bound, call, execute, make_sink)
     if session.mesh.shows_statements:
         log_shots(session, bound)
@@ -190,7 +190,7 @@ def _try_relay(
     """Start relaying on a connection that is free right now and has the statement prepared. False when there is none.
     O(1)."""
     data_source, sql = shot
-    connection, pinned = execution.free_connection(session, database, plan, data_source)
+    connection, pinned = relaying.free_connection(session, database, plan, data_source)
     if connection is None:
         return False
     on_shard = connection.prepared.get(sql)
