@@ -138,12 +138,13 @@ class Stage:
 
     def _create_witnesses(self, scene: Scene) -> None:
         """The same tables as other plain servers may have them. See `witnesses`."""
+        on_mysql = self.plain_server.product == mysql.MySql.product
         for suffix in (SHUFFLED, PARTITIONED, ANALYZED, COUNTED):
             schema = f"{scene.name}{suffix}"
             self._run(self.plain_server, f"CREATE DATABASE {schema}")
             for table in scene.tables:
                 name = f"{schema}.{table.name}"
-                rest = " ENGINE=Aria" if suffix == COUNTED else ""
+                rest = " ENGINE=Aria" if suffix == COUNTED and not on_mysql else ""
                 if suffix == PARTITIONED and table.name in scene.layout.keys:
                     columns = ", ".join(map(quoted, scene.layout.keys[table.name]))
                     rest = f" PARTITION BY KEY ({columns}) PARTITIONS 4"
@@ -154,7 +155,9 @@ class Stage:
                     _insert(name, rows),
                 )
                 if suffix == ANALYZED:
-                    self._run(self.plain_server, f"ANALYZE TABLE {name} PERSISTENT FOR ALL")
+                    self._run(
+                        self.plain_server, f"ANALYZE TABLE {name}{'' if on_mysql else ' PERSISTENT FOR ALL'}"
+                    )
             # Views whose own conditions are looked at first.
             algorithm = "ALGORITHM=TEMPTABLE" if suffix == ANALYZED else ""
             self._create_views(self._connection(self.plain_server), schema, algorithm)
