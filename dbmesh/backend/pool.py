@@ -71,6 +71,10 @@ class Pool:
         self._lent.add(connection)
         return connection
 
+    def share(self, wanted: int) -> int:
+        """How many of the connections it wants one statement may hold: half of them all, so that two find room."""
+        return min(wanted, max(1, self.config.max_pool_size // 2))
+
     async def acquire_many(self, flavour: Flavour, count: int) -> list[Connection]:
         """`count` connections for one statement. Statements that need several wait their turn here, one at a time:
         two that each held half of what they need would wait for ever. Raises as `acquire`."""
@@ -151,11 +155,14 @@ class Pool:
         connection.abort()
         self._give_room()
 
-    def move(self, config: DataSourceConfig) -> None:
+    def move(self, config: DataSourceConfig, *, abandon: bool) -> None:
         """From now on connections are to another server. Idle ones are closed, lent ones when they come back: what they
-        run ends where it began."""
+        run ends where it began. With `abandon` it ends now: nothing more is done there, were it to answer again."""
         self.config = config
         self._left_behind |= self._lent
+        if abandon:
+            for connection in tuple(self._lent):
+                connection.abort()
         for stack in self._idle.values():
             for connection, _ in stack:
                 connection.abort()

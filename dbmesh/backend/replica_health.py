@@ -26,9 +26,10 @@ class Observation:
 
     * `stalled`: why it does not apply what its source sends, '' while it does or nobody asked.
     * `searches`: it has lost its source and tries to reach it.
-    * `follows`: it is set up as somebody's replica and runs as one.
+    * `follows`: it is somebody's replica: one that runs, or was stopped by an error.
     * `lag`: seconds it is behind, None when it does not say.
     * `read_only`: it refuses writes.
+    * `server_id`, `sources`: its number among servers that replicate, and its sources' ones; 0 and none where nobody asked.
     """
 
     problem: str = ""
@@ -37,6 +38,8 @@ class Observation:
     follows: bool = False
     lag: float | None = None
     read_only: bool = False
+    server_id: int = 0
+    sources: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

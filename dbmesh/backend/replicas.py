@@ -37,6 +37,7 @@ class Server:
         self._report = report
         self.health = Health()
         self.seen = Observation("not looked at yet")
+        self.id = 0
         self.latency = 0.0
         self.reads = 0
 
@@ -141,23 +142,36 @@ class Replicas:
         for name, observation in seen.items():
             server = self.servers[name]
             server.seen = observation
+            server.id = observation.server_id or server.id
+        self._elect()
         source_answers = not self.primary.seen.problem
+        former = self._former_primaries()
         for name in seen:
             server = self.servers[name]
             observation, before = server.seen, server.health
             if observation.searches and source_answers:
                 # While there is no primary, what a replica has is all there is.
                 observation = replace(observation, stalled="it cannot reach its source")
+            elif not observation.stalled and observation.sources & former:
+                observation = replace(observation, stalled="it follows a server that is not the primary")
             server.health = before.after(observation, self.group.most_lag, now, self._draw())
             if server is not self.primary and before.readable != server.health.readable:
                 state = "is read" if server.health.readable else f"is not read: {server.health.reason}"
                 _log.info("replica '%s' of '%s' %s", name, self.group.name, state)
-        self._elect()
         self.readable = tuple(
             server
             for server in self.servers.values()
             if server is not self.primary and server.health.readable
         )
+
+    def _former_primaries(self) -> frozenset[int]:
+        """The ids of servers that get nothing from the primary, as far as anybody knows: who follows them is up to date
+        with them alone."""
+        return frozenset(
+            server.id
+            for server in self.servers.values()
+            if server is not self.primary and not server.seen.follows
+        ) - {0, self.primary.id}
 
     def _elect(self) -> None:
         """Who is the primary: the one there is as long as it takes writes; else the one server that takes them and is
@@ -188,11 +202,13 @@ class Replicas:
             server.name,
             self.primary.name,
         )
+        # A server that has not said it is read-only may take writes that nobody else will ever see.
+        abandon = bool(self.primary.seen.problem)
         # What was the primary is a replica like one nobody has looked at.
         self.primary.health = Health(reason="it was the primary", times_out=1)
         self.primary = server
         for pool in self._primary_pools:
-            pool.move(replace(server.config, name=pool.config.name))
+            pool.move(replace(server.config, name=pool.config.name), abandon=abandon)
 
 
 def _takes_writes(seen: Observation) -> bool:

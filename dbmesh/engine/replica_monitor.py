@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
-from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.connection import Connection, Flavour, Product
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.backend.replica_health import Observation
 from dbmesh.backend.replicas import Replicas
@@ -23,7 +24,12 @@ _log = logging.getLogger(__name__)
 LONGEST_LOOK = 2.0
 """Seconds a server may take to answer before it counts as away; the check interval where that is longer."""
 
-_STATUS = (b"SHOW REPLICA STATUS", b"SHOW SLAVE STATUS")
+_STATUS = {
+    # Of all its sources: without ALL it tells of the one that has no name.
+    Product.MARIADB: (b"SHOW ALL SLAVES STATUS",),
+    Product.MYSQL: (b"SHOW REPLICA STATUS", b"SHOW SLAVE STATUS"),
+    Product.OTHER: (b"SHOW REPLICA STATUS", b"SHOW SLAVE STATUS"),
+}
 """In the words of newer and of older servers."""
 
 _PARSE_ERROR = 1064
@@ -96,10 +102,12 @@ class _Probe:
         if self._connection is None or not self._connection.usable:
             self.close()
             self._connection = await open_mysql(self.config, Flavour())
-        answer = await collect(self._connection, b"SELECT @@global.read_only")
-        read_only = answer.rows[0][0] not in (b"0", None)
+        answer = await collect(self._connection, b"SELECT @@global.read_only, @@global.server_id")
+        # MariaDB 12 has several degrees of it, told by names.
+        read_only = answer.rows[0][0] not in (b"0", b"OFF", None)
         if not self._asks:
             return Observation(follows=True, read_only=read_only)
+        server_id = int(answer.rows[0][1] or b"0")
         try:
             status = await self._replication(self._connection)
         except ShardError as error:
@@ -107,16 +115,17 @@ class _Probe:
                 raise
             stalled = "its account may not ask how replication goes (it needs REPLICATION CLIENT, or maxReplicaLagSeconds: 0)"
             return Observation(stalled=stalled, follows=True, read_only=read_only)
-        return read_status(status, read_only=read_only)
+        return replace(read_status(status, read_only=read_only), server_id=server_id)
 
     async def _replication(self, connection: Connection) -> Result:
+        statements = _STATUS[connection.product]
         try:
-            return await collect(connection, _STATUS[self._status])
+            return await collect(connection, statements[self._status])
         except ShardError as error:
-            if error.number != _PARSE_ERROR or self._status:
+            if error.number != _PARSE_ERROR or self._status == len(statements) - 1:
                 raise
-        self._status = 1
-        return await collect(connection, _STATUS[self._status])
+        self._status += 1
+        return await collect(connection, statements[self._status])
 
 
 def read_status(status: Result, *, read_only: bool) -> Observation:
@@ -136,13 +145,20 @@ def read_status(status: Result, *, read_only: bool) -> Observation:
         errors = [row.get("last_io_error") or b"" for row in rows]
         stalled = "it does not receive changes" + _because(errors)
     known = [lag for lag in lags if lag is not None]
+    failed = any(row.get("last_sql_error") for row in rows)
     return Observation(
         stalled=stalled,
         searches=any(one != b"Yes" and one != b"No" for one in receiving),
-        follows=b"Yes" in applying,
+        # Whoever is made a primary is stopped on purpose, not by an error, and altogether.
+        follows=failed or any(one != b"No" for one in (*applying, *receiving)),
         lag=max(known, default=None),
         read_only=read_only,
+        sources=frozenset(map(_source_id, rows)),
     )
+
+
+def _source_id(row: dict[str, bytes | None]) -> int:
+    return int(row.get("source_server_id") or row.get("master_server_id") or b"0")
 
 
 def _field(row: dict[str, bytes | None], name: str) -> bytes:

@@ -7,6 +7,8 @@ anything.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlglot import exp
 
 _NATIVE = frozenset(
@@ -291,10 +293,54 @@ _NATIVE = frozenset(
 )
 
 
+_CHANGE_NO_ROWS = frozenset(
+    [
+        "BENCHMARK",
+        "BINLOG_GTID_POS",
+        "CONNECTION_ID",
+        "CURRENT_ROLE",
+        "CURRENT_USER",
+        "DATABASE",
+        "FOUND_ROWS",
+        "GET_LOCK",
+        "ICU_VERSION",
+        "IS_FREE_LOCK",
+        "IS_USED_LOCK",
+        "LAST_INSERT_ID",
+        "LOAD_FILE",
+        "MASTER_GTID_WAIT",
+        "MASTER_POS_WAIT",
+        "RELEASE_ALL_LOCKS",
+        "RELEASE_LOCK",
+        "ROWNUM",
+        "ROW_COUNT",
+        "SCHEMA",
+        "SESSION_USER",
+        "SYSTEM_USER",
+        "USER",
+        "UUID_SHORT",
+        "VERSION",
+        "WAIT_FOR_EXECUTED_GTID_SET",
+    ]
+)
+"""Those left out that write to no table."""
+
+
 def calls_others(tree: exp.Expr) -> bool:
-    """Whether a statement calls a function that may not be a server's own. O(nodes)."""
-    return any(
-        isinstance(function.parent, exp.Dot)
-        or not (function.name.upper() in _NATIVE or function.name.upper().startswith("ST_"))
-        for function in tree.find_all(exp.Anonymous, exp.AnonymousAggFunc)
-    )
+    """Whether a statement calls a function that may not be a server's own, or that tells of one server. O(nodes)."""
+    return any(not _is_among(function, _NATIVE) for function in _unknown(tree))
+
+
+def calls_stored(tree: exp.Expr) -> bool:
+    """Whether a statement calls a function that may write: a stored one, or one of a sequence. O(nodes)."""
+    return any(not _is_among(function, _NATIVE | _CHANGE_NO_ROWS) for function in _unknown(tree))
+
+
+def _unknown(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """The functions sqlglot has no class for."""
+    return tree.find_all(exp.Anonymous, exp.AnonymousAggFunc)
+
+
+def _is_among(function: exp.Expr, names: frozenset[str]) -> bool:
+    name = function.name.upper()
+    return not isinstance(function.parent, exp.Dot) and (name in names or name.startswith("ST_"))

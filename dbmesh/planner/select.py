@@ -18,7 +18,7 @@ from dbmesh.planner.draft import Scatter
 from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.names import logic_names, rename_schema_qualifiers, rename_tables, session_answers
-from dbmesh.planner.native_functions import calls_others
+from dbmesh.planner.native_functions import calls_others, calls_stored
 from dbmesh.planner.own_text import OwnText, from_the_first_row, own_text
 from dbmesh.planner.plan import (
     BoundStatement,
@@ -184,6 +184,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
     lexemes = split_lexemes(context.statement.readable)
     effects = side_effects(lexemes)
     offset = _offset(context, tree)
+    may_write = calls_stored(tree)
     passes = pin is None and effects is None and not calculates_found_rows and offset is None
     return SelectPlan(
         router=router,
@@ -194,11 +195,11 @@ def plan_select(context: PlanContext) -> SelectPlan:
         flags=context.flags,
         point=point,
         direct=direct(context, router, point, frames, names) if passes else None,
-        reads_only=not any(tree.find_all(exp.Lock)) and pin is None,
+        reads_only=not may_write and not any(tree.find_all(exp.Lock)) and pin is None,
         from_replica=bool(scopes.references)
         and not context.hints.write_route_only
         and not calls_others(tree),
-        opens_transaction=bool(scopes.references),
+        opens_transaction=bool(scopes.references) or may_write,
         pin=pin,
         calculates_found_rows=calculates_found_rows,
         federation=_federation(context, scopes, router),

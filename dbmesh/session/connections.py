@@ -24,7 +24,13 @@ from dbmesh.errors import (
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
 from dbmesh.rules.replica_groups import TransactionalReads
 from dbmesh.session.mesh import Database, place_of
-from dbmesh.session.replica_reads import reads_lock, take_from_primary, take_from_replica, wants_replica
+from dbmesh.session.replica_reads import (
+    Written,
+    reads_lock,
+    take_from_primary,
+    take_from_replica,
+    wants_replica,
+)
 from dbmesh.session.temporary import admit_temporary_tables
 from dbmesh.transaction.lock_waits import may_be_deadlocked
 
@@ -72,9 +78,17 @@ class Loan:
             connections = read or await self._connections(
                 database, data_source, wanted, transactional, writes=not plan.reads_only
             )
+            if (
+                read
+                and transactional
+                and database.connection_key(data_source) not in session.transaction.readers
+            ):
+                # A read for itself leaves no transaction open.
+                for connection in connections:
+                    await connection.bring_to(state.with_variable("autocommit", None))
+            else:
+                await self._bring_to_state(connections)
             for connection in connections:
-                if connection.state is not state and connection.state != state:
-                    await connection.bring_to(self._reachable(connection))
                 await _stand_in(connection, database, data_source)
             if transactional and not read:
                 await self._join(database, data_source, connections[0], writes=not plan.reads_only)
@@ -94,12 +108,16 @@ class Loan:
         # Lanes in the order of the shots: the first shot's columns and counts are the answer's.
         self.lanes = [lane for data_source in by_source for lane in lanes[data_source]]
 
+    async def _bring_to_state(self, connections: Sequence[Connection]) -> None:
+        for connection in connections:
+            if connection.state is not self._state and connection.state != self._state:
+                await connection.bring_to(self._reachable(connection))
+
     async def take_for_snapshot(self, database: Database) -> None:
         """Every data source joins the transaction at once: what is committed from here on is not seen. Raises as `take`."""
         for data_source in sorted(database.pools):
             connection = (await self._connections(database, data_source, 1, transactional=True))[0]
-            if connection.state != self._state:
-                await connection.bring_to(self._reachable(connection))
+            await self._bring_to_state((connection,))
             await _stand_in(connection, database, data_source)
             await self._join(database, data_source, connection, writes=False)
 
@@ -117,8 +135,7 @@ class Loan:
     async def take_for_reading(self, database: Database, data_source: str) -> Connection:
         """One connection outside any transaction's rules, for questions about a statement. Raises as `take`."""
         connection = (await self._connections(database, data_source, 1, transactional=False))[0]
-        if connection.state != self._state:
-            await connection.bring_to(self._reachable(connection))
+        await self._bring_to_state((connection,))
         await _stand_in(connection, database, data_source)
         return connection
 
@@ -129,7 +146,11 @@ class Loan:
         wanted = keeping_characteristics(connection.state, self._state)
         if wanted == self._state or not self.keeps(connection):
             return self._state
-        if any(branch.connection is connection for branch in session.transaction.branches.values()):
+        transaction = session.transaction
+        if any(
+            branch.connection is connection
+            for branch in (*transaction.branches.values(), *transaction.readers.values())
+        ):
             return wanted
         raise not_supported(
             "default transaction characteristics on a connection that holds locks or an open cursor",
@@ -171,8 +192,7 @@ class Loan:
         if connections is None or not fixed:
             return connections
         # Its transaction begins in the session's state.
-        if connections[0].state != self._state:
-            await connections[0].bring_to(self._reachable(connections[0]))
+        await self._bring_to_state(connections)
         name = f"{database.name}.{data_source}"
         await self._session.transaction.join_reader(
             database.connection_key(data_source), connections[0], name
@@ -184,6 +204,8 @@ class Loan:
     ) -> list[Connection]:
         session = self._session
         key = database.connection_key(data_source)
+        if writes and data_source in database.replicas:
+            session.written[key] = Written()
         branch = session.transaction.branches.get(key)
         if branch is not None:
             return [branch.connection]
@@ -193,9 +215,9 @@ class Loan:
                 return [pinned[0]]
             self._unpin(database, data_source, *pinned)
         pool = database.pools[data_source]
-        wanted = 1 if transactional else min(count, max(1, pool.config.max_pool_size // 2))
+        wanted = 1 if transactional else pool.share(count)
         if data_source in database.replicas:
-            taken = await take_from_primary(session, database, data_source, wanted, writes=writes)
+            taken = await take_from_primary(session, database, data_source, wanted)
             self._borrowed.extend(taken)
             return taken
         connections = self._idle_connections(pool, wanted)
@@ -225,7 +247,7 @@ class Loan:
         transaction = self._session.transaction
         key = database.connection_key(data_source)
         if key not in transaction.branches:
-            place = place_of(database.pools[data_source].config)
+            place = place_of(database.rule_set.data_sources[data_source])
             temporary = self._session.temporary
             if temporary is not None and temporary.on(database, data_source):
                 await admit_temporary_tables(connection)

@@ -102,6 +102,8 @@ async def _run_recorded(
         # A connection that was lost says nothing about what its server did.
         certain = exchange is None or isinstance(error, ShardError)
         kept = await keeper.stopped(record, done, certain=certain)
+        if kept:
+            session.given = None
         raise _told(
             error, database, bound, [shot.data_source for shot in done], record if kept else None
         ) from error

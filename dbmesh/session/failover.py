@@ -1,6 +1,7 @@
 """A statement that met a server which no longer takes writes, and what becomes of it when another one does.
 
-Decides which statements are sent again: those outside transactions, of which nothing was done. How long they wait is the group's
+Decides which statements are sent again: those outside transactions, of which nothing was done, and which are still there
+(`Session.given`, the command as it came): a file or long data that the client sent are used up, and a procedure may have done a part. How long they wait is the group's
 to say (`backend.replicas`).
 """
 
@@ -28,7 +29,8 @@ async def persevering(session: Session, work: Awaitable[bool | None]) -> bool | 
 
 def may_wait(session: Session, error: ShardError) -> bool:
     """Whether a command that failed so can be given again: a read-only server has done nothing of it."""
-    return error.number in READ_ONLY and session.autocommit and not session.transaction.open
+    alone = session.autocommit and not session.transaction.open
+    return error.number in READ_ONLY and alone and session.given is not None
 
 
 async def again(session: Session, error: ShardError) -> bool | None:
@@ -37,6 +39,8 @@ async def again(session: Session, error: ShardError) -> bool | None:
     groups = [group for database in session.mesh.databases.values() for group in database.replicas.values()]
     while True:
         if not await _waited(session, groups):
+            raise error
+        if session.given is None:
             raise error
         payload, sequence = session.given
         try:

@@ -75,6 +75,7 @@ async def _steps(session: Session, load: LoadData, sink: ResultSink) -> Outcome:
     await transaction.begin_steps()
     try:
         writer = await _Loading.prepare(session, load)
+        session.given = None
         file = _File(session, sink, sink.request_file(load.file))
         try:
             return await writer.run(file)

@@ -75,7 +75,8 @@ class Database:
 
 
 def place_of(config: DataSourceConfig) -> Place | None:
-    """Where a data source is, if its server knows XA."""
+    """Where a data source is, if its server knows XA. For a group, where its configured primary is: what the place is called
+    must not change when another server becomes the primary, since prepared branches are found by it."""
     return Place(config.host, config.port, config.database) if config.kind == "mysql" else None
 
 
@@ -232,8 +233,8 @@ class Mesh:
         return {
             place: pool
             for database in self.databases.values()
-            for pool in database.merge_pools.values()
-            if (place := place_of(pool.config)) is not None
+            for name, pool in database.merge_pools.items()
+            if (place := place_of(database.rule_set.data_sources[name])) is not None
         }
 
     async def reload(self, database: Database) -> None:

@@ -14,6 +14,7 @@ from dbmesh.errors import UNKNOWN_XID, XA_OUTSIDE, XA_WRONG_STATE, MeshError
 from dbmesh.planner.session_plan import OuterXa, XaVerb
 from dbmesh.planner.xa_statements import xid_text
 from dbmesh.session.connections import Loan
+from dbmesh.session.replica_reads import remember_writes
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.transaction.xid import FORMAT, Place
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
@@ -78,8 +79,10 @@ async def _pass_on(session: Session, statement: OuterXa) -> None:
     one_phase = " ONE PHASE" if statement.verb is XaVerb.COMMIT_ONE_PHASE else ""
     await collect(branch.connection, f"{_WORDS[statement.verb]} {statement.xid}{one_phase}".encode())
     if statement.verb in _LAST:
-        transaction.end_outer()
-        session.release_branches([branch])
+        readers = list(transaction.readers.values())
+        remember_writes(session)
+        await transaction.end_outer()
+        session.release_branches([branch, *readers])
 
 
 async def _end_elsewhere(session: Session, statement: OuterXa) -> None:

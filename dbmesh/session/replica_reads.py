@@ -34,11 +34,19 @@ GRACE = 1.0
 
 @dataclass(slots=True)
 class Written:
-    """What a session has written to a group. `position` is None until the primary has been asked; `seen_by` are the replicas
-    known to have it."""
+    """What a session has written to a group. `position` is None until the primary has been asked, which is then `told_by`;
+    `seen_by` are the replicas known to have it."""
 
     position: str | None = None
+    told_by: Server | None = None
     seen_by: set[str] = field(default_factory=set)
+
+
+def remember_writes(session: Session) -> None:
+    """The transaction of a session ends: its next read must see what it wrote."""
+    for key, branch in session.transaction.branches.items():
+        if branch.wrote:
+            session.written[key] = Written()
 
 
 def reads_lock(session: Session) -> bool:
@@ -99,7 +107,7 @@ async def take_from_replica(
     now = asyncio.get_running_loop().time
     while (server := replicas.choose()) is not None:
         try:
-            connections = await server.pool.acquire_many(session.flavour, count)
+            connections = await server.pool.acquire_many(session.flavour, server.pool.share(count))
         except MeshError as error:
             if error.kind is not DATA_SOURCE_UNREACHABLE:
                 raise
@@ -119,13 +127,11 @@ async def take_from_replica(
 
 
 async def take_from_primary(
-    session: Session, database: Database, data_source: str, count: int, *, writes: bool
+    session: Session, database: Database, data_source: str, count: int
 ) -> list[Connection]:
     """Connections to a group's primary. Where there is none, a statement waits for one, unless its transaction has begun.
     Raises MeshError."""
     pool, replicas = database.pools[data_source], database.replicas[data_source]
-    if writes:
-        session.written[database.connection_key(data_source)] = Written()
     now = asyncio.get_running_loop().time
     deadline = now() + replicas.group.failover_wait
     while True:
@@ -169,8 +175,10 @@ async def _sees(
     if written is None or replicas.group.causal_reads is CausalReads.GLOBAL:
         # In the mode GLOBAL others may have written since.
         written = Written()
-    if written.position is None:
-        written.position = await _position(session, database.pools[data_source], mariadb=mariadb)
+    if written.position is None or written.told_by is not replicas.primary:
+        # What the former primary told may be lost, and no replica would ever have it.
+        written.told_by = replicas.primary
+        written.position = await _position(session, replicas, database.pools[data_source], mariadb=mariadb)
     if not written.position:
         # The primary keeps no binary log, or no GTIDs: it alone is known to have everything.
         return False
@@ -181,17 +189,22 @@ async def _sees(
     return True
 
 
-async def _position(session: Session, primary: Pool, *, mariadb: bool) -> str:
-    """The GTID position of the primary: every commit acknowledged by now is in it. '' when it has none, or no answer."""
+async def _position(session: Session, replicas: Replicas, primary: Pool, *, mariadb: bool) -> str | None:
+    """The GTID position of the primary: every commit acknowledged by now is in it. '' when it has none, None when it does
+    not answer."""
     variable = b"@@global.gtid_binlog_pos" if mariadb else b"@@global.gtid_executed"
+    if not replicas.has_primary:
+        return None
     try:
-        connection = await primary.acquire(session.flavour)
-    except MeshError:
-        return ""
-    try:
-        answer = await collect(connection, b"SELECT " + variable)
-    finally:
-        primary.release(connection, session.now())
+        async with asyncio.timeout(replicas.group.causal_timeout + GRACE):
+            connection = await primary.acquire(session.flavour)
+            try:
+                answer = await collect(connection, b"SELECT " + variable)
+            finally:
+                # In the middle of an answer it is closed.
+                primary.release(connection, session.now())
+    except (MeshError, TimeoutError):
+        return None
     return (answer.rows[0][0] or b"").decode("ascii").replace("\n", "")
 
 

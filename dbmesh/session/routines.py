@@ -164,6 +164,7 @@ async def call(
     plan = TextPlan(Verb.OTHER, (), (TextShot(source, frame),), Relay(), _names(database))
     bound = plan.bind(execution.make_call(session, database, ()))
     assigns = await _assigned(session, database, source, statement) if statement.variables else ()
+    session.given = None
     results = await _run(session, database, plan, bound, way, assigns)
     _write(session, results, sink, more, _names(database))
 

@@ -40,7 +40,7 @@ from dbmesh.session.numbering import numbering, numbers_zero
 from dbmesh.session.prepared import Cursor, PreparedStatement, Statements
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.relay import RelayReceiver
-from dbmesh.session.replica_reads import Written
+from dbmesh.session.replica_reads import Written, remember_writes
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.temporary import TemporaryTables
 from dbmesh.transaction.coordinator import Branch
@@ -153,7 +153,7 @@ class Session:
         self._ended = False
         self.command_text = b""
         self.command_since = self.now()
-        self.given = b"", 0
+        self.given: tuple[bytes, int] | None = None
         self.reset()
         mesh.sessions[connection_id] = self
 
@@ -285,6 +285,7 @@ class Session:
     def finish(self) -> None:
         """The command has been answered in full."""
         self.command_text = b""
+        self.given = None
         if not self._ended:
             self.client.next_command()
 
@@ -350,8 +351,8 @@ class Session:
         if commit and self.transaction.outer is not None:
             raise MeshError(XA_WRONG_STATE, state="ACTIVE")
         branches = [*self.transaction.branches.values(), *self.transaction.readers.values()]
+        remember_writes(self)
         try:
-            await self.transaction.end_readers()
             if commit:
                 self._committing = True
                 warning = await self.transaction.commit()

@@ -11,6 +11,7 @@ COMMIT and by the error text when it happens.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -31,6 +32,9 @@ from dbmesh.transaction.xid import Place
 
 NOT_ATOMIC_WARNING = 1196
 """ER_WARNING_NOT_COMPLETE_ROLLBACK: the number MySQL gives to 'not everything could be undone'."""
+
+READERS_END = 1.0
+"""Seconds a replica may take to end a transaction that has read there."""
 
 _STATEMENT = b"`dbmesh statement`"
 """The mesh's own savepoint; a later one of the same name replaces it, so it is not released."""
@@ -126,18 +130,11 @@ class Transaction:
             raise
         self.readers[key] = Branch(data_source, connection)
 
-    def end_outer(self) -> None:
+    async def end_outer(self) -> None:
         """The outer transaction manager has ended its branch."""
+        readers = list(self.readers.values())
         self._clear()
-
-    async def end_readers(self) -> None:
-        """End the transactions on replicas; a connection that cannot is closed."""
-        readers, self.readers = self.readers, {}
-        for reader in readers.values():
-            try:
-                await collect(reader.connection, b"COMMIT")
-            except (ShardError, MeshError):
-                reader.connection.abort()
+        await _end_readers(readers)
 
     async def commit(self) -> str | None:
         """Commit every branch. Returns the warning to add when that was not atomic, or is not complete yet.
@@ -145,31 +142,28 @@ class Transaction:
         Raises the first error met when nothing is committed; TRANSACTION_UNKNOWN when nobody can tell; without a
         coordinator an error that says which branches are. When a branch is known to be lost beforehand, all are rolled
         back: MeshError."""
-        branches, coordinator = list(self.branches.values()), self.coordinator
+        branches, readers = list(self.branches.values()), list(self.readers.values())
+        coordinator = self.coordinator
         for branch in branches:
             branch.wrote = branch.wrote and not self.read_only
         self._clear()
-        lost = [branch.data_source for branch in branches if not branch.connection.usable]
-        if lost:
-            await _roll_back(branches)
-            raise MeshError(TRANSACTION_ROLLED_BACK, data_source=lost[0])
-        writers = [branch for branch in branches if branch.wrote]
-        prepared = all(branch.xid is not None for branch in writers if branch is not branches[0])
-        if coordinator is not None and branches and (prepared or len(writers) < 2):
-            return await _commit_as_one(coordinator, branches)
-        return await _commit_one_after_another(branches)
+        try:
+            return await _commit(branches, coordinator)
+        finally:
+            await _end_readers(readers)
 
     async def roll_back(self) -> None:
         """Undo every branch. A branch whose connection is lost is undone by its server."""
-        branches = list(self.branches.values())
+        branches, readers = list(self.branches.values()), list(self.readers.values())
         outer = self.outer
         self._clear()
         if outer is None:
             await _roll_back(branches)
-            return
-        # What is prepared stays so, for the manager to end; the rest is undone by its server.
-        for branch in branches:
-            branch.connection.abort()
+        else:
+            # What is prepared stays so, for the manager to end; the rest is undone by its server.
+            for branch in branches:
+                branch.connection.abort()
+        await _end_readers(readers)
 
     async def begin_statement(self) -> None:
         """Before a statement that writes in several steps: `undo_statement` comes back here."""
@@ -233,6 +227,7 @@ class Transaction:
         self.characteristics = ""
         self.isolation = None
         self.branches = {}
+        self.readers = {}
         self.savepoints = []
 
 
@@ -244,6 +239,18 @@ async def _open_snapshot(coordinator: Coordinator, place: Place, connection: Con
     except ShardError:
         coordinator.doubt_table(place)
         raise
+
+
+async def _commit(branches: Sequence[Branch], coordinator: Coordinator | None) -> str | None:
+    lost = [branch.data_source for branch in branches if not branch.connection.usable]
+    if lost:
+        await _roll_back(branches)
+        raise MeshError(TRANSACTION_ROLLED_BACK, data_source=lost[0])
+    writers = [branch for branch in branches if branch.wrote]
+    prepared = all(branch.xid is not None for branch in writers if branch is not branches[0])
+    if coordinator is not None and branches and (prepared or len(writers) < 2):
+        return await _commit_as_one(coordinator, branches)
+    return await _commit_one_after_another(branches)
 
 
 async def _commit_as_one(coordinator: Coordinator, branches: Sequence[Branch]) -> str | None:
@@ -286,6 +293,16 @@ async def _commit_one_after_another(branches: Sequence[Branch]) -> str | None:
     if len(writers) > 1:
         return f"dbmesh: committed one after another on {', '.join(writers)}: not atomic"
     return None
+
+
+async def _end_readers(readers: Sequence[Branch]) -> None:
+    """End the transactions on replicas; a connection that cannot is closed. Nobody waits long for what changes nothing."""
+    for reader in readers:
+        try:
+            async with asyncio.timeout(READERS_END):
+                await collect(reader.connection, b"COMMIT")
+        except (ShardError, MeshError, TimeoutError):
+            reader.connection.abort()
 
 
 async def _roll_back(branches: Sequence[Branch]) -> None:

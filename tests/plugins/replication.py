@@ -103,13 +103,14 @@ class Replication:
         """How many SELECTs a server has run."""
         return self.servers[name].status("Com_select")
 
-    def write_rules(self, directory: Path, rules: str = "", **options: object) -> Path:
-        """A configuration with one logic database `bank` over the group `ds`; `options` are keys of the group, `rules` more
-        items."""
+    def write_rules(self, directory: Path, rules: str = "", pool_size: int = 50, **options: object) -> Path:
+        """A configuration with one logic database `bank` over the group `ds`, `pool_size` connections to each server;
+        `options` are keys of the group, `rules` more items."""
         directory.mkdir(parents=True)
         sources = "".join(
             f"  {name}:\n    url: jdbc:mysql://{server.host}:{server.port}/{SCHEMA}\n"
             f"    username: {ACCOUNT}\n    password: {PASSWORD}\n    connectionTimeoutMilliseconds: 3000\n"
+            f"    maxPoolSize: {pool_size}\n"
             for name, server in self.servers.items()
         )
         settings = {"checkIntervalMilliseconds": 50, "causalReads": "none", **options}

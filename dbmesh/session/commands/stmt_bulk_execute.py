@@ -75,6 +75,7 @@ async def _run(
         )
     else:
         columns = assigned_columns(prepared.text)
+        session.given = None
         for row in rows:
             await _run_one(
                 session, with_texts(session, prepared.text, list(_updated(session, row, columns))), sink

@@ -77,6 +77,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     native = sequence == 1
     if prepared.long_data:
         prepared.long_data.clear()
+        session.given = None
         native = False
     if prepared.cursor is not None:
         session.close_cursor(prepared)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -13,6 +15,13 @@ import pytest
 from tests.plugins.fix_mysql import ServerFactory
 from tests.plugins.mesh import Mesh
 from tests.plugins.processes import wait_until
+from tests.plugins.raw_client import (
+    COM_STMT_EXECUTE,
+    COM_STMT_SEND_LONG_DATA,
+    Failure,
+    RawClient,
+    execute_payload,
+)
 from tests.plugins.replication import Replication
 
 pytestmark = pytest.mark.integration
@@ -156,6 +165,70 @@ def test_without_a_successor_a_statement_fails_in_time_and_few_wait(
     )
     assert reasons == ["none within 1.5 s", "too many statements wait for one"]
     assert time.monotonic() - began >= 1.5
+
+
+def test_a_transaction_on_a_primary_that_hung_while_another_took_over_is_not_committed_there(
+    own_replication: Replication, mesh_over: MeshOf
+) -> None:
+    mesh = mesh_over(own_replication)
+    hung = own_replication.servers["p"]
+    with mesh.connect("bank") as connection, mesh.connect("bank") as other, other.cursor() as another:
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("UPDATE account SET balance = 999 WHERE id = 2")
+        hung.pause()
+        try:
+            wait_until(lambda: overview(mesh)["p"][1] != "in use", 10, "noticed")
+            own_replication.promote("r1")
+            another.execute(ADD)
+            assert balance(own_replication, "r1") == 101
+            state = overview(mesh)["r2"][1]
+            assert state in (
+                "it follows a server that is not the primary",
+                "it cannot reach its source",
+            ), "it knows nothing of the new primary's writes"
+        finally:
+            hung.resume()
+        with pytest.raises(pymysql.err.MySQLError, match="was lost"):
+            connection.commit()
+    assert hung.execute("SELECT balance FROM accounts.account WHERE id = 2") == [(200,)]
+
+
+def test_what_cannot_be_given_again_fails_where_the_server_has_become_read_only(
+    replication: Replication, mesh_over: MeshOf, tmp_path: Path
+) -> None:
+    primary = replication.servers["p"]
+    primary.execute(
+        "CREATE PROCEDURE accounts.two() SQL SECURITY INVOKER BEGIN UPDATE account SET balance = balance + 1 WHERE id = 2; END",
+        "CREATE TABLE accounts.note (id INT PRIMARY KEY, body TEXT)",
+    )
+    # Nobody looks meanwhile: the statements themselves meet the server.
+    mesh = mesh_over(replication, checkIntervalMilliseconds=60_000, failoverWaitMilliseconds=500)
+    file = tmp_path / "rows"
+    file.write_text("7\t7\n8\t8\n")
+    with mesh.connect("bank", local_infile=True) as connection, RawClient(mesh.host, mesh.port) as raw:
+        raw.log_in("root", "root", database="bank")
+        prepared = raw.prepare("INSERT INTO note VALUES (1, ?)")
+        assert not isinstance(prepared, Failure)
+        primary.execute("SET GLOBAL read_only = 1")
+        try:
+            for statement in ("CALL two()", f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE account"):
+                with connection.cursor() as cursor, pytest.raises(pymysql.err.MySQLError) as caught:
+                    cursor.execute(statement)
+                assert caught.value.args[0] == 1290, statement
+            raw.command(COM_STMT_SEND_LONG_DATA, struct.pack("<IH", prepared[0], 0) + b"long")
+            raw.command(COM_STMT_EXECUTE, execute_payload(prepared[0], [None], long_data=frozenset({0})))
+            reply = raw.read_reply()
+            assert isinstance(reply, Failure)
+            assert reply.number == 1290
+        finally:
+            primary.execute(
+                "SET GLOBAL read_only = 0", "DROP PROCEDURE accounts.two", "DROP TABLE accounts.note"
+            )
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE account")
+            assert cursor.execute("DELETE FROM account WHERE id IN (7, 8)") == 2
+    replication.caught_up()
 
 
 def _has_row_nine(replication: Replication, server: str) -> bool:

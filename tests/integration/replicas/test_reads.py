@@ -72,7 +72,17 @@ def test_a_stored_function_may_write_so_its_callers_go_to_the_primary(
             2: 2,
             3: 2,
         }
-        ask(connection, "DROP FUNCTION twice")
+        ask(
+            connection,
+            "DROP FUNCTION twice",
+            "CREATE FUNCTION bump(n INT) RETURNS INT MODIFIES SQL DATA BEGIN "
+            "UPDATE account SET balance = balance + n WHERE id = 2; RETURN n; END",
+            "BEGIN",
+            "SELECT bump(5)",
+            "ROLLBACK",
+        )
+        assert ask(connection, "SELECT balance FROM account WHERE id = 2 FOR UPDATE") == 200
+        ask(connection, "DROP FUNCTION bump")
 
 
 def test_prepared_reads_are_the_replicas_too(replication: Replication, mesh_over: MeshOf) -> None:
@@ -140,6 +150,10 @@ def test_a_dynamic_transaction_reads_anywhere_until_it_writes(
         ask(connection, "UPDATE account SET balance = balance WHERE id = 2")
         assert servers_of(connection, times=4) == {1: 4}
         connection.rollback()
+        ask(connection, "SET autocommit = 0", WHERE, WHERE)
+        before = _connections_of_the_mesh(replication)
+        assert servers_of(connection) == {2: 6, 3: 6}
+        assert _connections_of_the_mesh(replication) == before, "reads leave no transaction behind"
 
 
 def test_a_replica_that_stops_applying_is_not_read_and_comes_back_when_it_has_lasted(
@@ -186,6 +200,10 @@ def test_a_session_reads_what_it_wrote_from_replicas_that_lag(
     careful = mesh_over(replication, causalReads="session", causalReadsTimeoutMilliseconds=200)
     anxious = mesh_over(replication, causalReads="global", causalReadsTimeoutMilliseconds=200)
     question = "SELECT @@server_id, balance FROM account WHERE id = 2"
+    replication.servers["p"].execute(
+        "CREATE FUNCTION accounts.bump(n INT) RETURNS INT MODIFIES SQL DATA BEGIN "
+        "UPDATE account SET balance = balance + n WHERE id = 2; RETURN n; END"
+    )
     for name in ("r1", "r2"):
         replication.follow(name, "p", delay=3)
     try:
@@ -217,8 +235,19 @@ def test_a_session_reads_what_it_wrote_from_replicas_that_lag(
             with b.cursor() as cursor:
                 cursor.execute(question)
                 assert cursor.fetchone() in ((2, 222), (3, 222))
+            ask(b, "BEGIN", "SELECT balance FROM account WHERE id = 2")
+            ask(b, "UPDATE account SET balance = 223 WHERE id = 2", "COMMIT")
+            assert ask(b, "SELECT balance FROM account WHERE id = 2") == 223, (
+                "a write in a transaction that had begun with a read"
+            )
+            replication.caught_up()
+            assert ask(b, WHERE) in (2, 3)
+            ask(b, "SELECT bump(1)")
+            assert ask(b, "SELECT balance FROM account WHERE id = 2") == 224, "a function's write"
     finally:
-        replication.servers["p"].execute("UPDATE accounts.account SET balance = 200 WHERE id = 2")
+        replication.servers["p"].execute(
+            "UPDATE accounts.account SET balance = 200 WHERE id = 2", "DROP FUNCTION accounts.bump"
+        )
         for name in ("r1", "r2"):
             replication.follow(name, "p")
         replication.caught_up()
@@ -241,12 +270,12 @@ def test_a_replica_behind_the_limit_is_not_read(replication: Replication, mesh_o
 
 def test_the_shards_of_a_table_may_lie_in_a_group(replication: Replication, mesh_over: MeshOf) -> None:
     rules = (
-        "- !SHARDING\n  tables:\n    entry:\n      actualDataNodes: ds.entry_${0..1}\n"
+        "- !SHARDING\n  tables:\n    entry:\n      actualDataNodes: ds.entry_${0..3}\n"
         "      tableStrategy: {standard: {shardingColumn: id, shardingAlgorithmName: by_id}}\n"
         "      databaseStrategy: {none: }\n"
-        "  shardingAlgorithms:\n    by_id: {type: MOD, props: {sharding-count: 2}}\n"
+        "  shardingAlgorithms:\n    by_id: {type: MOD, props: {sharding-count: 4}}\n"
     )
-    mesh = mesh_over(replication, rules=rules, causalReads="session")
+    mesh = mesh_over(replication, rules=rules, causalReads="session", pool_size=2)
     with mesh.connect("bank") as connection:
         ask(connection, "CREATE TABLE entry (id INT PRIMARY KEY, word VARCHAR(20))")
         try:
@@ -258,6 +287,11 @@ def test_the_shards_of_a_table_may_lie_in_a_group(replication: Replication, mesh
                 assert cursor.fetchone() == (2, 3)
         finally:
             ask(connection, "DROP TABLE entry")
+
+
+def _connections_of_the_mesh(replication: Replication) -> list[Any]:
+    listed = "SELECT id FROM information_schema.processlist WHERE user = 'mesh' ORDER BY id"
+    return [replication.servers[name].execute(listed) for name in ("r1", "r2")]
 
 
 def _state(connection: Connection, server: str) -> str:

@@ -52,7 +52,7 @@ def test_a_server_without_a_source_is_nobodys_replica() -> None:
 
 def test_what_does_not_run_says_why() -> None:
     seen = read_status(status(row(sql=b"No", lag=None, sql_error=b"duplicate key")), read_only=True)
-    assert (seen.stalled, seen.follows, seen.lag) == ("it does not apply changes: duplicate key", False, None)
+    assert (seen.stalled, seen.follows, seen.lag) == ("it does not apply changes: duplicate key", True, None)
     assert read_status(status(row(io=b"No")), read_only=True).stalled == "it does not receive changes"
     seen = read_status(status(row(io=b"Connecting", lag=None)), read_only=True)
     assert (seen.stalled, seen.searches) == ("", True)
@@ -61,3 +61,15 @@ def test_what_does_not_run_says_why() -> None:
 def test_of_several_sources_the_worst_counts() -> None:
     assert read_status(status(row(lag=b"1"), row(lag=b"9")), read_only=True).lag == 9.0
     assert read_status(status(row(), row(sql=b"No")), read_only=True).stalled == "it does not apply changes"
+
+
+def test_a_replica_that_an_error_or_one_of_its_threads_has_left_is_still_one() -> None:
+    for broken in (row(sql=b"No"), row(io=b"No"), row(b"No", b"No", sql_error=b"duplicate key")):
+        assert read_status(status(broken), read_only=False).follows
+    assert not read_status(status(row(b"No", b"No")), read_only=False).follows, "it was stopped on purpose"
+
+
+def test_it_tells_its_sources() -> None:
+    for name in ("Master_Server_Id", "Source_Server_Id"):
+        seen = read_status(status(row() | {name: b"7"}, row() | {name: b"8"}), read_only=True)
+        assert seen.sources == {7, 8}

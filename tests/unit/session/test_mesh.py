@@ -7,9 +7,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
+from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.pool import Pool
 from dbmesh.model import DataNode
-from dbmesh.rules.ruleset import RuleSet, ShardedTable, Strategy
+from dbmesh.rules.ruleset import DataSourceConfig, RuleSet, ShardedTable, Strategy
 from dbmesh.session.mesh import Database, Mesh
+from dbmesh.transaction.xid import Place
 
 PROPERTIES = {
     "merge-max-rows": "1",
@@ -72,3 +75,19 @@ async def test_catalogs_are_read_one_at_a_time_and_the_last_reading_stays() -> N
     await asyncio.gather(*(mesh.reload(before) for _ in range(3)))
     assert mesh.databases["shop"].loaded_at == 3
     assert before.loaded_at == 0.0, "a statement keeps the one it started with"
+
+
+async def test_decisions_of_a_group_stay_where_they_are_called_when_the_primary_changes() -> None:
+    async def open_connection(flavour: Flavour) -> Connection:
+        raise AssertionError("nobody connects")
+
+    async def reload(database: Database) -> Database:
+        return database
+
+    config = DataSourceConfig("ds", "mysql", "p", 3306, "shop", "mesh")
+    pool = Pool(config, open_connection)
+    database = replace(_database(), rule_set=RuleSet("Shop", 1, {"ds": config}, {}), merge_pools={"ds": pool})
+    coordinator = _mesh(reload, database).coordinator
+    before = dict(coordinator.places())
+    pool.move(replace(config, host="r1"), abandon=False)
+    assert coordinator.places() == before == {Place("p", 3306, "shop"): pool}

@@ -131,3 +131,24 @@ async def test_savepoints_are_kept_as_one_server_keeps_them() -> None:
 
 def test_names_are_quoted() -> None:
     assert quoted("a`; DROP TABLE t; --") == "`a``; DROP TABLE t; --`"
+
+
+async def test_a_transaction_that_ends_has_no_readers_left_however_it_ends() -> None:
+    for commits in (True, False):
+        transaction, (written,) = await _joined("ds_0")
+        reader = ScriptedConnection("ds_1")
+        await transaction.join_reader("ds_1", reader, "ds_1")
+        await (transaction.commit() if commits else transaction.roll_back())
+        assert not transaction.open
+        assert reader.sent == ["START TRANSACTION READ ONLY", "COMMIT"]
+        assert written.sent[-1] == ("COMMIT" if commits else "ROLLBACK")
+
+
+async def test_a_reader_that_does_not_answer_holds_up_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbmesh.transaction.transaction.READERS_END", 0.01)
+    transaction, (written,) = await _joined("ds_0")
+    reader = ScriptedConnection("ds_1")
+    await transaction.join_reader("ds_1", reader, "ds_1")
+    reader.answer = silence
+    await transaction.commit()
+    assert (written.sent[-1], reader.open) == ("COMMIT", False)
