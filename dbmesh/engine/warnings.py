@@ -104,7 +104,8 @@ class Explained:
 
 def read_explained(rows: Sequence[Sequence[bytes | None]], warnings: Iterable[ShardWarning]) -> Explained:
     """The answer of EXPLAIN, in rows or as MySQL's tree, and what it warned of."""
-    said = rows[0][-1] or b"" if rows else b""
+    # Beside other rows a subquery has decided it, over the rows of one data node.
+    said = rows[0][-1] or b"" if len(rows) == 1 else b""
     return Explained(
         tuple(one for one in warnings if one.number != _EXPLAINED),
         said in _IMPOSSIBLE or any(b"Zero rows (%s)" % reason in said for reason in _IMPOSSIBLE),

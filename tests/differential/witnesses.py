@@ -189,10 +189,27 @@ class Witnesses:
                 yield answer, tuple(client.ask(f"SELECT * FROM {table}") for table in asked.tables)
         finally:
             client.ask("ROLLBACK")
+        if asked.prepared and isinstance(statement, Write):
+            yield from self._written_again(client, asked)
         if asked.prepared and not isinstance(statement, Write | Script):
             # MariaDB keeps what some subqueries found with the values before, and orders by some parameters wrongly.
             yield _kept(client, statement, asked.step), ()
             yield client.ask_with_warnings(write(statement, other=asked.other)), ()
+
+    @staticmethod
+    def _written_again(client: Client, asked: Asked) -> Iterator[tuple[Answer, tuple[Answer, ...]]]:
+        """A prepared write that was run before with other values."""
+        text, values = write_prepared(asked.statement, other=asked.other)
+        handle = client.prepare_statement(text)
+        if isinstance(handle, Answer):
+            return
+        for arguments in (write_prepared(asked.statement, other=not asked.other)[1], values):
+            client.ask("BEGIN")
+            answer = client.run(handle, arguments)
+            stored = tuple(client.ask(f"SELECT * FROM {table}") for table in asked.tables)
+            client.ask("ROLLBACK")
+        client.close_statement(handle)
+        yield answer, stored
 
     def _rewritten(self, asked: Asked) -> Iterator[Reply]:
         for rewriting, tells in _REWRITINGS:
