@@ -184,7 +184,8 @@ def plan_select(context: PlanContext) -> SelectPlan:
     lexemes = split_lexemes(context.statement.readable)
     effects = side_effects(lexemes)
     offset = _offset(context, tree)
-    may_write = calls_stored(tree)
+    through_views = _views_call_stored(context, scopes)
+    may_write = through_views or calls_stored(tree)
     passes = pin is None and effects is None and not calculates_found_rows and offset is None
     return SelectPlan(
         router=router,
@@ -198,7 +199,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
         reads_only=not may_write and not any(tree.find_all(exp.Lock)) and pin is None,
         from_replica=bool(scopes.references)
         and not context.hints.write_route_only
-        and not calls_others(tree),
+        and not (through_views or calls_others(tree)),
         opens_transaction=bool(scopes.references) or may_write,
         pin=pin,
         calculates_found_rows=calculates_found_rows,
@@ -241,6 +242,14 @@ def _refuse_everywhere(tree: exp.Expr) -> None:
     """What not even one shard may run for a client behind a pool."""
     if any(tree.find_all(exp.Into)):
         raise not_supported(*INTO_FILE)
+
+
+def _views_call_stored(context: PlanContext, scopes: Scopes) -> bool:
+    """Whether views the statement names may call stored functions: any view of the database, since they build on each other. In
+    the words of a server only the names of those are quoted before a parenthesis. O(tables) where a view is named."""
+    return any(
+        reference.schema is not None and reference.schema.definition for reference in scopes.references
+    ) and any("`(" in (schema.definition or "") for schema in context.catalog.tables.values())
 
 
 def _pin(tree: exp.Expr) -> PinReason | None:

@@ -46,7 +46,7 @@ class Replication:
             f"CREATE TABLE {SCHEMA}.account (id INT PRIMARY KEY, balance INT NOT NULL)",
             f"CREATE USER {ACCOUNT}@'%' IDENTIFIED BY '{PASSWORD}'",
             "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, CREATE ROUTINE, ALTER ROUTINE, EXECUTE, "
-            f"CREATE TEMPORARY TABLES ON *.* TO {ACCOUNT}@'%'",
+            f"CREATE VIEW, SHOW VIEW, CREATE TEMPORARY TABLES ON *.* TO {ACCOUNT}@'%'",
             f"GRANT REPLICATION CLIENT ON *.* TO {ACCOUNT}@'%'",
             *([f"GRANT SLAVE MONITOR, BINLOG MONITOR ON *.* TO {ACCOUNT}@'%'"] if _mariadb() else []),
             f"INSERT INTO {SCHEMA}.account VALUES (1, 100), (2, 200)",

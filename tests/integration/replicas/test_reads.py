@@ -72,8 +72,13 @@ def test_a_stored_function_may_write_so_its_callers_go_to_the_primary(
             2: 2,
             3: 2,
         }
+        ask(connection, "CREATE VIEW doubled AS SELECT twice(balance) AS b FROM account")
+        ask(connection, "CREATE VIEW again AS SELECT b FROM doubled")
+        for view in ("doubled", "again"):
+            assert servers_of(connection, f"SELECT @@server_id FROM {view} LIMIT 1", 4) == {1: 4}, view
         ask(
             connection,
+            "DROP VIEW again, doubled",
             "DROP FUNCTION twice",
             "CREATE FUNCTION bump(n INT) RETURNS INT MODIFIES SQL DATA BEGIN "
             "UPDATE account SET balance = balance + n WHERE id = 2; RETURN n; END",
