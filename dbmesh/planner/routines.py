@@ -149,14 +149,16 @@ def _a(kind: str) -> str:
     return f"an {kind.lower()}" if kind == "EVENT" else f"a {kind.lower()}"
 
 
-def check_procedure(text: str, rule_set: RuleSet) -> None:
+def check_procedure(text: str, rule_set: RuleSet) -> tuple[str, ...]:
     """Raise MeshError(NOT_SUPPORTED) unless the procedure of this SHOW CREATE text does the same on its data source as it
-    would on one server with all rows."""
+    would on one server with all rows. Returns the user variables it names, which it may assign to."""
     lexemes = split_lexemes(text)
     first = next((at for at, lexeme in enumerate(lexemes) if lexeme.word == "PROCEDURE"), 0)
     body = lexemes[first + 2 :]
     _refuse_spread(body, rule_set, "CALL of a procedure")
-    check_body(body, text, "CALL of a procedure")
+    variables = {lexeme.value.lower() for lexeme in body if lexeme.kind is Kind.USER_VARIABLE}
+    check_body(body, text, "CALL of a procedure", variables, uses_variables=True)
+    return tuple(sorted(variables))
 
 
 def _refuse_spread(body: tuple[Lexeme, ...], rule_set: RuleSet, what: str, views: Iterable[str] = ()) -> None:
@@ -170,11 +172,14 @@ def _refuse_spread(body: tuple[Lexeme, ...], rule_set: RuleSet, what: str, views
             raise _refused(what, f"names '{spread[lexeme.value.lower()]}', which is sharded or broadcast")
 
 
-def check_body(body: tuple[Lexeme, ...], text: str, what: str, own: Iterable[str] = ()) -> None:
+def check_body(
+    body: tuple[Lexeme, ...], text: str, what: str, own: Iterable[str] = (), *, uses_variables: bool = False
+) -> None:
     """Raise MeshError(NOT_SUPPORTED) where a body uses or changes what belongs to the session, whose connection it does not
-    run on. It may set what it declares, and `own`."""
+    run on. It may set what it declares, and `own`; user variables where somebody carries them."""
+    refused = (Kind.SYSTEM_VARIABLE,) if uses_variables else (Kind.USER_VARIABLE, Kind.SYSTEM_VARIABLE)
     for at, lexeme in enumerate(body):
-        if lexeme.kind in (Kind.USER_VARIABLE, Kind.SYSTEM_VARIABLE):
+        if lexeme.kind in refused:
             raise _refused(what, f"uses the variable {lexeme.text}")
         if lexeme.word in _UNSAFE and (at == 0 or body[at - 1].text != "."):
             raise _refused(what, f"contains {lexeme.word}")

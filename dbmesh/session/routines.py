@@ -147,7 +147,8 @@ async def call(
     more: int,
     way: BinaryExecution | None = None,
 ) -> None:
-    """CALL: every result set, then the OK packet. User variables get what OUT parameters are; executed in a `way` that is a
+    """CALL: every result set, then the OK packet. User variables get what OUT parameters are, and what the
+    procedure assigns to them; executed in a `way` that is a
     prepared statement's, its `?` are a result set of their own. Raises MeshError or ShardError."""
     database = _database(session, statement.database)
     source = await _only_source(session, database, "PROCEDURE", statement.name)
@@ -158,12 +159,13 @@ async def call(
             "CALL of a procedure whose text the data source does not show",
             "give the data source's account the right to see it",
         )
-    check_procedure(text.decode("utf-8", "surrogateescape"), database.rule_set)
+    named = check_procedure(text.decode("utf-8", "surrogateescape"), database.rule_set)
     sql = f"CALL {quote_name(statement.name, quoted=True)}{statement.arguments}"
     frame = Template((sql,), session.lexer_flags).frame(())
     plan = TextPlan(Verb.OTHER, (), (TextShot(source, frame),), Relay(), _names(database))
     bound = plan.bind(execution.make_call(session, database, ()))
-    assigns = await _assigned(session, database, source, statement) if statement.variables else ()
+    given = await _assigned(session, database, source, statement) if statement.variables else ()
+    assigns = tuple(dict.fromkeys((*named, *(name.lower() for name in given))))
     session.given = None
     results = await _run(session, database, plan, bound, way, assigns)
     _write(session, results, sink, more, _names(database))
@@ -325,10 +327,13 @@ async def _run(
         session.announce(Reading(connection))
         await _send(connection, lane.shots[0].sql, way, receiver)
         try:
-            await receiver.future
-            session.warnings = await _warnings(connection, receiver.results[-1][2], database, plan)
-            if assigns:
-                await _take_over(session, connection, assigns)
+            try:
+                await receiver.future
+                session.warnings = await _warnings(connection, receiver.results[-1][2], database, plan)
+            finally:
+                # What a failed procedure has assigned stays so.
+                if assigns and connection.usable:
+                    await _take_over(session, connection, assigns)
         finally:
             if not loan.keeps(connection):
                 connection.abort()
