@@ -60,7 +60,8 @@ async def _waited(session: Session, groups: list[Replicas]) -> bool:
     for group in groups:
         if group.look is not None:
             await group.look()
-        if not group.has_primary:
+        # One that does not answer has not refused the statement.
+        if not group.has_primary and group.primary.seen.read_only:
             changed = True
             await group.wait_for_primary(session.command_since + group.group.failover_wait)
     return changed or any(group.primary is not one for group, one in zip(groups, before, strict=True))
