@@ -118,7 +118,8 @@ def mesh_to(tmp_path: Path) -> Iterator[MeshTo]:
 
 def _works(mesh: Mesh) -> None:
     with mesh.connect("vault") as connection:
-        assert ask(connection, "SELECT word FROM t WHERE id = 2").rows == (("two",),)
+        answer = ask(connection, "SELECT word FROM t WHERE id = 2")
+        assert (answer.rows, answer.error) == ((("two",),), None), answer.text
         assert ask(connection, "UPDATE t SET word = 'one' WHERE id = 1").error is None
 
 
