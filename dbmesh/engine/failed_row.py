@@ -57,7 +57,9 @@ def _kept(
 
 def _told(told: Callable[[int | None], None], future: asyncio.Future[Result]) -> None:
     try:
-        number = future.result().rows[0][0]
+        rows = future.result().rows
     except (MeshError, ShardError):
-        number = None
+        rows = []
+    # A SELECT of constants that a KILL meets ends without rows.
+    number = rows[0][0] if rows else None
     told(int(number) if number else None)
