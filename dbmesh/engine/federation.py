@@ -146,7 +146,11 @@ class FederatedRun:
             ready = await execution.prepare(self._merge, self._federation.final, None)
             self._forget_prepared(ready.statement_id)
             lane = replace(
-                lane, executes=(ready.payload,), binary=execution.binary, gives_text=execution.gives_text
+                lane,
+                executes=(ready.payload,),
+                binary=execution.binary,
+                gives_text=execution.gives_text,
+                warned=(0,) if ready.warned else (),
             )
         exchange = Exchange((lane,), Relay(), sink, merge_limits)
         self._announce(exchange)

@@ -47,7 +47,8 @@ class Lane:
     """One lent connection and the shots it runs one after another. `pipeline` is the connection again where all of
     them only read, are wanted in any case, and may be sent at once. `executes` are sent in place of the shots' texts:
     the commands (payloads) that execute what they were prepared as; with `binary`, rows come in binary form, and with
-    `gives_text` they are given on as text ones. `closes` are the prepared statements nobody will execute again. `kept` says
+    `gives_text` they are given on as text ones. `warned` are those that warned when they were prepared (MySQL converts constants
+    then): their texts tell all their warnings. `closes` are the prepared statements nobody will execute again. `kept` says
     that its session keeps the connection, and on it what no other has: a transaction, locks, variables, temporary tables, a
     cursor. `places` are the shots' places among all of the statement, one lane behind the other unless given."""
 
@@ -57,6 +58,7 @@ class Lane:
     executes: tuple[bytes, ...] | None = None
     binary: bool = False
     gives_text: bool = False
+    warned: tuple[int, ...] = ()
     closes: tuple[int, ...] = ()
     kept: bool = False
     places: tuple[int, ...] = ()
@@ -77,6 +79,7 @@ class LaneRun:
         self._shots = lane.shots
         self._pipeline = lane.pipeline
         self._executes = lane.executes
+        self._warned_before = lane.warned
         self._kept = lane.kept
         self._first_source = first_source
         self._places = lane.places or range(first_source, first_source + len(lane.shots))
@@ -161,7 +164,7 @@ class LaneRun:
             return
         source = self._first_source + self._answered
         self.oks.append(ok)
-        if ok.warnings:
+        if ok.warnings or self._answered in self._warned_before:
             self._warned.append(self._answered)
         rows_came = self._rows_come
         self._answer_ended()
@@ -251,15 +254,18 @@ class LaneRun:
         collector = Collector()
         collector.future.add_done_callback(partial(self._warnings_came, shot))
         own = self._exchange.own_texts
-        if own is None and shot == self._answered - 1 and not self._repeats:
+        text = own[self._places[shot]] if own is not None else None
+        if text is None and shot in self._warned_before:
+            text = self._shots[shot].sql
+        if text is None and shot == self._answered - 1 and not self._repeats:
             self.connection.query(SHOW_WARNINGS, collector)
             return
         self._repeats = True
         repetition = Repetition(self.connection, collector, partial(self._counted, shot))
-        if own is None:
+        if text is None:
             self._run(shot, repetition)
         else:
-            self.connection.query(own[self._places[shot]], repetition)
+            self.connection.query(text, repetition)
 
     def _run(self, shot: int, receiver: Receiver) -> None:
         if self._executes is not None and isinstance(self.connection, MySQLConnection):

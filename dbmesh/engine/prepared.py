@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import count
 from typing import NamedTuple, Protocol
 
-from dbmesh.backend.connection import Connection
+from dbmesh.backend.connection import Connection, Product
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.lane import Lane
 from dbmesh.errors import INTERNAL, MeshError
@@ -23,11 +23,12 @@ _QUERY = Command.QUERY.to_bytes(1, "little")
 
 
 class Ready(NamedTuple):
-    """A statement prepared on a connection: the payload of the command that executes it there, and its id where it has
-    one."""
+    """A statement prepared on a connection: the payload of the command that executes it there, its id where it has one, and
+    whether its text warns of more than its execution."""
 
     payload: bytes
     statement_id: int | None = None
+    warned: bool = False
 
 
 class Execution(Protocol):
@@ -70,8 +71,10 @@ class ExactReading:
 
     async def prepare(self, connection: Connection, sql: bytes, parameters: Sequence[int] | None) -> Ready:
         """See `Execution`; there are no parameters."""
-        statement_id = (await _capable(connection).prepare(sql)).statement_id
-        return Ready(make_execute(statement_id, ()), statement_id)
+        prepared = await _capable(connection).prepare(sql)
+        # MySQL converts constants when it prepares and never again; MariaDB when it executes.
+        warned = connection.product is Product.MYSQL and prepared.answer.warnings > 0
+        return Ready(make_execute(prepared.statement_id, ()), prepared.statement_id, warned)
 
 
 EXACT_READING = ExactReading()
@@ -111,7 +114,15 @@ async def prepared_lane(lane: Lane, way: Execution, parameters: Sequence[int] | 
         for shot in lane.shots:
             _capable(lane.connection).prepared.pop(shot.sql, None)
     executes = tuple(one.payload for one in ready)
-    return replace(lane, executes=executes, binary=way.binary, gives_text=way.gives_text, closes=closes)
+    warned = tuple(shot for shot, one in enumerate(ready) if one.warned)
+    return replace(
+        lane,
+        executes=executes,
+        binary=way.binary,
+        gives_text=way.gives_text,
+        warned=warned,
+        closes=closes,
+    )
 
 
 def close_statements(lanes: Sequence[Lane]) -> None:

@@ -130,7 +130,9 @@ async def _run_steps(
     binary: bool,
 ) -> Outcome:
     insert_id = session.last_insert_id
-    if write.without_value and not write.ignores and await _is_strict(session, perform):
+    # MySQL misses the value at the first row it writes: the INSERT of that row says so.
+    before_rows = session.mesh.product is not Product.MYSQL
+    if before_rows and write.without_value and not write.ignores and await _is_strict(session, perform):
         text = f"Field '{write.without_value}' doesn't have a default value"
         raise ShardError(NO_DEFAULT, "HY000", text)
     # What text clients see of rows is rounded as servers do it.

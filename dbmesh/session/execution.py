@@ -387,7 +387,7 @@ async def _exchange(
         if plan.calculates_found_rows or _skips_all(bound, outcome):
             # More than were returned: only the one data source that ran it knows.
             outcome.row_count = await found_rows(lanes[0].connection)
-        elif outcome.row_count is not None and outcome.product is Product.MARIADB:
+        elif outcome.row_count is not None and outcome.product is not Product.OTHER:
             outcome.row_count += bound.skips or exchange.skipped
         outcome.warnings[:] = [
             replace(warning, message=_in_logic_names(warning.message, database, bound))
@@ -419,11 +419,13 @@ def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> Sess
 
 def _skips_all(bound: BoundStatement, outcome: Outcome) -> bool:
     """Whether OFFSET has skipped as many rows as there were, which one server counts."""
-    return bound.skips > 0 and not outcome.row_count and outcome.product is Product.MARIADB
+    return bound.skips > 0 and not outcome.row_count and outcome.product is not Product.OTHER
 
 
 def _found_none(session: Session, plan: ShardPlan, error: MeshError | ShardError) -> None:
-    """FOUND_ROWS() after a query that failed when it looked for rows."""
+    """FOUND_ROWS() after a query that failed when it looked for rows; on MySQL it stays what it was."""
+    if session.mesh.product is Product.MYSQL:
+        return
     if plan.verb is Verb.SELECT and isinstance(error, ShardError) and error.number not in BEFORE_ROWS:
         session.found_rows = 0
 

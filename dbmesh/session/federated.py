@@ -70,7 +70,7 @@ async def run_federated(
                     await take_over(session, merge, bound.effects)
             if plan.calculates_found_rows or (bound.skips and not outcome.row_count):
                 outcome.row_count = await run.found_rows()
-            elif outcome.row_count is not None and outcome.product is Product.MARIADB:
+            elif outcome.row_count is not None and outcome.product is not Product.OTHER:
                 outcome.row_count += bound.skips
             await run.drop_tables()
         finally:

@@ -82,8 +82,8 @@ class RelayReceiver:
         self._names = names
         self._pinned = pinned
         self._gives_id = gives_id
-        # Others than MariaDB count the rows they return.
-        self._skips = skips if skips and connection.product is Product.MARIADB else 0
+        # What is no server counts the rows it returns.
+        self._skips = skips if skips and connection.product is not Product.OTHER else 0
         self._rows_seen = False
         self._last_id = 0
         self._header = b""
@@ -228,7 +228,7 @@ class RelayReceiver:
             session.client.write(data)
         # An error in place of a column definition comes behind packets the client never got.
         begun = self._rows_seen
-        if begun:
+        if begun and connection is not None and connection.product is not Product.MYSQL:
             session.found_rows = 0
         session.error(error, sequence=reader.terminal[3] if begun else (self._last_id + 1) & 0xFF)
         if self._pinned or connection is None:

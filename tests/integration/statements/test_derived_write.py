@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.statements.conftest import Twins
+from tests.plugins.database_server import chosen_product
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import Shop
 
@@ -150,7 +151,11 @@ def test_a_derived_write_under_autocommit_equals_one_server(writing_twins: Twins
     ],
 )
 def test_the_form_of_a_write_is_looked_at_before_any_row(sessions: Twins, statement: str) -> None:
-    assert sessions.same(statement).error is not None
+    # MySQL misses a value without a default when it writes a row.
+    fails = chosen_product() != "MySQL" or not statement.startswith(
+        "INSERT INTO t_user (user_id) SELECT order_id + 1000"
+    )
+    assert (sessions.same(statement).error is not None) is fails
 
 
 @pytest.mark.parametrize("opening", ["SELECT 1", "BEGIN"])
