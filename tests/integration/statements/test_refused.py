@@ -15,8 +15,7 @@ REFUSED = [
     "SELECT GET_LOCK('a', 1), COUNT(*) + 1 FROM t_order",
     "LOAD DATA INFILE 'x' INTO TABLE t_order",
     "LOCK TABLES t_order WRITE",
-    "CREATE VIEW v AS SELECT * FROM t_order",
-    "CREATE TRIGGER x BEFORE INSERT ON t_order FOR EACH ROW SET NEW.note = 'x'",
+    "CREATE TRIGGER x BEFORE INSERT ON t_order FOR EACH ROW DELETE FROM t_user",
     "GRANT ALL ON *.* TO x",
     "CREATE TEMPORARY TABLE t_order (id INT)",
 ]
