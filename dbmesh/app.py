@@ -328,7 +328,7 @@ class Assembly:
 
     async def _reload(self, database: Database) -> Database:
         key, rule_set = database.name.lower(), database.rule_set
-        catalog, unread = await load_catalog(rule_set, database.pools, self._tables_known[key])
+        catalog, unread, unseen = await load_catalog(rule_set, database.pools, self._tables_known[key])
         self._rule_sets[key] = rule_set
         return replace(
             database,
@@ -337,6 +337,7 @@ class Assembly:
             key_generators=MappingProxyType(_generators(rule_set, database.key_generators, self._worker)),
             loaded_at=self._loop.time(),
             unread=unread,
+            unseen=unseen,
             definitions=DefinitionCache(),
         )
 
@@ -352,8 +353,9 @@ def _generators(rule_set: RuleSet, known: Mapping[str, KeyGenerator], worker: in
 
 async def load_catalog(
     rule_set: RuleSet, pools: Mapping[str, Pool], known: dict[str, Mapping[str, TableSchema]]
-) -> tuple[Catalog, str]:
-    """Schemas of every table on every data source that can be reached, and why others cannot ('' when all were read).
+) -> tuple[Catalog, str, str]:
+    """Schemas of every table on every data source that can be reached, why others cannot ('' when all were read), and why
+    those cannot that never could.
 
     `known` holds what each data source had when it was last read, and is brought up to date: one that is away keeps its
     tables. One that was never read is looked at again when a statement names a table nobody knows. Raises
@@ -361,7 +363,9 @@ async def load_catalog(
     names = list(pools)
     findings = await asyncio.gather(*(_load_one(pools[name]) for name in names))
     known.update({name: one for name, one in zip(names, findings, strict=True) if not isinstance(one, str)})
-    return build_catalog(rule_set, known), "; ".join(one for one in findings if isinstance(one, str))
+    reasons = {name: one for name, one in zip(names, findings, strict=True) if isinstance(one, str)}
+    never = [reason for name, reason in reasons.items() if name not in known]
+    return build_catalog(rule_set, known), "; ".join(reasons.values()), "; ".join(never)
 
 
 async def _load_one(pool: Pool) -> dict[str, TableSchema] | str:

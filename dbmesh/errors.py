@@ -204,6 +204,13 @@ TABLES_UNREAD = _shard(
     "{unknown} on the data sources that could be read; {reason}",
     retryable=True,
 )
+CATALOG_UNREAD = _shard(
+    "CATALOG_UNREAD",
+    1105,
+    "08S01",
+    "dbmesh: not all tables of '{database}' are known: {reason}",
+    retryable=True,
+)
 DATA_SOURCE_LOST = _shard(
     "DATA_SOURCE_LOST",
     1105,

@@ -41,7 +41,7 @@ JOINT_PLANS = 256
 @dataclass(frozen=True, slots=True)
 class Database:
     """One logic database as statements see it at one moment. `unread` says why tables of a data source may be missing from
-    the catalog; empty when every one was read. `merge_pools` lend the connections federated statements are merged on.
+    the catalog; empty when every one was read; `unseen` says it of data sources that never were. `merge_pools` lend the connections federated statements are merged on.
     `connection_keys`: data source → the key under which a session holds its connection there, where another logic database
     has that server too. `definitions` is what merged answers' columns are put right by. `replicas`: data sources
     that are groups, whose pools are those of the primary."""
@@ -54,6 +54,7 @@ class Database:
     key_generators: Mapping[str, KeyGenerator]
     loaded_at: float
     unread: str = ""
+    unseen: str = ""
     merge_pools: Mapping[str, Pool] = field(default_factory=dict)
     connection_keys: Mapping[str, str] = field(default_factory=dict)
     definitions: DefinitionCache = field(default_factory=DefinitionCache)
@@ -108,6 +109,7 @@ def join_databases(databases: Sequence[Database]) -> Database:
             **{name: owner.connection_key(source) for name, owner, source in origins},
         },
         unread="; ".join(filter(None, (database.unread for database in databases))),
+        unseen="; ".join(filter(None, (database.unseen for database in databases))),
     )
 
 

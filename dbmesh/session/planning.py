@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
 RELOAD_INTERVAL = 1.0
-"""Seconds between two readings of a catalog that unknown tables may cause."""
+"""Seconds between two readings of a catalog that statements may cause."""
 
 
 def look_up(session: Session, text: str) -> tuple[Database, Plan, Sequence[object]]:
@@ -96,9 +96,12 @@ def stale(session: Session, error: MeshError) -> Database | None:
     if error.kind not in (UNKNOWN_TABLE, UNKNOWN_SEQUENCE, TABLES_UNREAD):
         return None
     database = session.mesh.database(str(error.values.get("database")))
-    if database is None or session.now() - database.loaded_at <= RELOAD_INTERVAL:
-        return None
-    return database
+    return database if database is not None and may_reload(session, database) else None
+
+
+def may_reload(session: Session, database: Database) -> bool:
+    """Whether the last reading of a catalog is long enough ago for another."""
+    return session.now() - database.loaded_at > RELOAD_INTERVAL
 
 
 def count_parameters(session: Session, text: str) -> int:

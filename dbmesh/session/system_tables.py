@@ -15,7 +15,7 @@ from dbmesh.engine.collect import Result, collect
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
 from dbmesh.engine.federation import LOAD_STATE, STATEMENT_BYTES, final_state
 from dbmesh.engine.lane import Lane
-from dbmesh.errors import INTERNAL, MERGE_LIMIT, MeshError, not_supported
+from dbmesh.errors import CATALOG_UNREAD, INTERNAL, MERGE_LIMIT, MeshError, not_supported
 from dbmesh.merge.declared_rows import DECLARED_TABLES, declared_rows
 from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows
 from dbmesh.planner.information_schema import INFORMATION_SCHEMA, same_name
@@ -23,6 +23,7 @@ from dbmesh.planner.plan import BoundStatement, Relay, Shot, SystemFederation, S
 from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes
 from dbmesh.rules.joint import schemas_of
 from dbmesh.session.mesh import Database
+from dbmesh.session.planning import may_reload
 from dbmesh.sql.literals import literal_text
 from dbmesh.wire.packets import ColumnDefinition
 
@@ -71,7 +72,8 @@ async def _rows(
     sources: list[SourceRows] = []
     own: list[Row] = []
     schemas = schemas_of(one.rule_set for one in session.mesh.databases.values())
-    for logic in _databases(session, scan):
+    for known in _databases(session, scan):
+        logic = await _seen(session, known)
         nodes = system_nodes(logic.rule_set, logic.catalog)
         for source, config in logic.rule_set.data_sources.items():
             where = _where(scan, nodes[source])
@@ -91,6 +93,17 @@ async def _rows(
         where = f"{definition.schema} = {literal_text(INFORMATION_SCHEMA)}"
         own = (await _read(session, database, federation.merge_node, scan, where)).rows
     return own + (merge_system_rows(definition, columns, sources) if sources else [])
+
+
+async def _seen(session: Session, database: Database) -> Database:
+    """The database, all of whose data sources have been read at least once: a list with tables missing would be believed.
+    Raises MeshError(CATALOG_UNREAD)."""
+    if database.unseen and may_reload(session, database):
+        await session.mesh.reload(database)
+        database = session.mesh.database(database.name) or database
+    if database.unseen:
+        raise MeshError(CATALOG_UNREAD, database=database.name, reason=database.unseen)
+    return database
 
 
 def _databases(session: Session, scan: SystemScan) -> list[Database]:

@@ -165,7 +165,11 @@ def test_a_mesh_starts_while_a_shard_is_away(own_shop: Callable[..., Shop]) -> N
     shop.start()
     with shop.target.connect() as connection:
         assert ask(connection, ON_DS_1).error is not None
+        # A list with tables missing would be believed.
+        listed = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'shop'"
+        assert ask(connection, listed).text.startswith("dbmesh: not all tables of 'shop' are known: ")
         shop.links[1].restore()
+        wait_until(lambda: ask(connection, listed).error is None, 15, "every data source was read")
     _recovers(shop)
 
 

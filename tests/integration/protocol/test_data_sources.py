@@ -114,6 +114,7 @@ def mesh_to(tmp_path: Path) -> Iterator[MeshTo]:
     yield make
     for mesh in reversed(made):
         mesh.stop_cleanly()
+        print(mesh.output())  # shown when the test has failed
 
 
 def _works(mesh: Mesh) -> None:
