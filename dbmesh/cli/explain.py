@@ -22,9 +22,10 @@ from dbmesh.model import Catalog, TableSchema
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import AmbiguousTable, build_catalog
 from dbmesh.planner.explain import Row, explain
-from dbmesh.planner.plan import Call, SessionValues
+from dbmesh.planner.plan import Call
 from dbmesh.planner.planner import Planner
 from dbmesh.planner.session_plan import SessionStatement
+from dbmesh.planner.session_view import SessionValues
 from dbmesh.rules.keygen import make_key_generator
 from dbmesh.rules.keygen.auto_increment import MOST_KEY, AutoIncrement
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleSet

@@ -15,6 +15,7 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.names import session_answers
+from dbmesh.planner.one_server import DESCRIBES_ONE, SERVER_SCHEMAS, only_server
 from dbmesh.planner.plan import (
     BoundStatement,
     Call,
@@ -29,6 +30,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.session_values import SESSION_FUNCTIONS, SessionValue
+from dbmesh.planner.session_view import require_administrator
 from dbmesh.planner.system_tables import SHARED_TABLES, SYSTEM_TABLES
 from dbmesh.planner.template import Edits, Frame, quote_name, slot_value
 from dbmesh.planner.text_plan import TextPlan, TextShot
@@ -88,9 +90,12 @@ class SystemPlan:
     calculates_found_rows: bool = False
     reads_clock: bool = False
     direct: None = None
+    for_administrators: bool = False
 
     def bind(self, call: Call) -> BoundStatement:
-        """Scans and final statement. Raises MeshError for values out of range."""
+        """Scans and final statement. Raises MeshError for values out of range, or ADMINISTRATOR_NEEDED."""
+        if self.for_administrators:
+            require_administrator(call.session)
         scans = tuple(
             reference.bind(number, call, self.flags) for number, reference in enumerate(self.references)
         )
@@ -120,7 +125,16 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
     if not places:
         shot = TextShot(merge_node(context), as_written)
         names = Names(INFORMATION_SCHEMA, {})
-        return TextPlan(Verb.SELECT, (), (shot,), Relay(), names, reads_only=True, opens_transaction=False)
+        return TextPlan(
+            Verb.SELECT,
+            (),
+            (shot,),
+            Relay(),
+            names,
+            reads_only=True,
+            opens_transaction=False,
+            for_administrators=_tells_of_server(context),
+        )
     for number, table in enumerate(places):
         start, end = table.args["db"].meta["start"], table.this.meta["end"] + 1
         written = context.statement.text[table.this.meta["start"] : end]
@@ -132,7 +146,14 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
     keep_column_names(context, edits)
     _keep_capitals(context, edits)
     references = tuple(_reference(context, table) for table in places)
-    return SystemPlan(references, merge_node(context), edits.build().frame(()), as_written, context.flags)
+    return SystemPlan(
+        references,
+        merge_node(context),
+        edits.build().frame(()),
+        as_written,
+        context.flags,
+        for_administrators=_tells_of_server(context),
+    )
 
 
 def _keep_capitals(context: PlanContext, edits: Edits) -> None:
@@ -174,16 +195,23 @@ def _places(context: PlanContext) -> Iterator[exp.Table]:
         if schema == INFORMATION_SCHEMA and name in SYSTEM_TABLES:
             yield table
         elif schema == INFORMATION_SCHEMA and name not in SHARED_TABLES:
-            instead = _OWN_SHOW.get(name, "ask the data source itself; it describes one server")
+            instead = _OWN_SHOW.get(name, DESCRIBES_ONE)
             raise not_supported(f"information_schema.{name}", instead)
         elif schema != INFORMATION_SCHEMA and not _harmless(f"{schema}.{table.name.lower()}"):
             if not schema or schema in context.databases:
                 raise not_supported(
                     "tables of the database and system tables in one statement", "ask one at a time"
                 )
-            raise not_supported(
-                f"{schema}.{table.name}", "ask the data source itself; it describes one server"
-            )
+            if only_server(context) is None:
+                raise not_supported(f"{schema}.{table.name}", DESCRIBES_ONE)
+
+
+def _tells_of_server(context: PlanContext) -> bool:
+    """Whether a statement names a table that tells more of its server than those that anybody may read."""
+    return any(
+        table.db.lower() in SERVER_SCHEMAS and not _harmless(f"{table.db.lower()}.{table.name.lower()}")
+        for table in context.statement.tree.find_all(exp.Table)
+    )
 
 
 def _harmless(name: str) -> bool:

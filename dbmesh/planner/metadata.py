@@ -19,6 +19,7 @@ from dbmesh.planner.foreign_keys import constraint_line
 from dbmesh.planner.information_schema import INFORMATION_SCHEMA
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.metadata_filter import ShowFilter, read_filter, read_text
+from dbmesh.planner.one_server import SERVER_SCHEMAS, SHOWN, plan_of_server
 from dbmesh.planner.plan import Answer, BoundStatement, LinkStatus, Plan, Relay, RenameValues, ShardPlan, Verb
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.planner.show_tables import (
@@ -117,6 +118,9 @@ class _Shows:
         for words, plan in readers:
             if reader.accept(*words):
                 return plan()
+        for word, what, instead in SHOWN:
+            if reader.looks_at(word):
+                return plan_of_server(self.context, what, instead)
         raise not_supported(
             f"SHOW {reader.peek().text.upper()}", "ask the data source itself, or query information_schema"
         )
@@ -131,6 +135,8 @@ class _Shows:
 
     def _tables(self, *, full: bool) -> Plan:
         """The catalog's names where that is all that is asked for; types and conditions are the server's."""
+        if self._names_server_schema():
+            return plan_of_server(self.context, "SHOW TABLES of the server's own schemas")
         database = self._database()
         own = database == self.context.rule_set.database
         by_mesh = any(config.kind != "mysql" for config in self.context.rule_set.data_sources.values())
@@ -158,6 +164,11 @@ class _Shows:
             raise MeshError(NO_DATABASE)
         return self.context.rule_set.database
 
+    def _names_server_schema(self) -> bool:
+        """Whether FROM | IN a schema of the server itself follows."""
+        reader = self.reader
+        return reader.peek().word in ("FROM", "IN") and reader.peek(1).value.lower() in SERVER_SCHEMAS
+
     def _known(self, name: str) -> str:
         """The database's name as configured. Raises MeshError(UNKNOWN_DATABASE)."""
         found = self.context.databases.get(name.lower())
@@ -167,6 +178,8 @@ class _Shows:
 
     def _listed_by_server(self, query: ShowQuery) -> Plan:
         """[FROM | IN database] [LIKE | WHERE] over information_schema."""
+        if self._names_server_schema():
+            return plan_of_server(self.context, "this SHOW of the server's own schemas")
         return plan_show(self.context, self.reader, query, self._database())
 
     def _routines(self, query: ShowQuery) -> Plan:
@@ -175,6 +188,8 @@ class _Shows:
     def _index(self) -> Plan:
         """Several data nodes' cardinalities add up; of one node the server's own answer is as good."""
         place = self._place()
+        if _is_servers(place):
+            return _of_table(self.context, place, Relay())
         table = table_at(self.context, place)
         if len(table.nodes) == 1 or any(
             config.kind != "mysql" for config in self.context.rule_set.data_sources.values()
@@ -221,8 +236,14 @@ def _listed(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], kept: Show
     return LocalRows(titles, chosen)
 
 
+def _is_servers(place: NamePlace) -> bool:
+    return place.database is not None and place.database.lower() in SERVER_SCHEMAS
+
+
 def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPlan:
     """The client's text for the first data node of one table."""
+    if _is_servers(place):
+        return plan_of_server(context, f"{place.database}.{place.name}")
     table = table_at(context, place)
     edits = context.edits()
     edits.replace(place.start, place.end, TableName(0, quoted=True))

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from dbmesh.errors import MeshError
 from dbmesh.model import DataNode, SqlValue
 from dbmesh.planner.session_plan import SessionStatement
+from dbmesh.planner.session_view import SessionView
 from dbmesh.wire.packets import ColumnDefinition
 
 
@@ -465,55 +466,6 @@ class BoundStatement(NamedTuple):
     gives_id: bool = False
     skips: int = 0
     repeated: Callable[[int, int], OwnStatement] | None = None
-
-
-class SessionView(Protocol):
-    """The session's own answers to DATABASE(), USER(), LAST_INSERT_ID() …, each as the value MySQL would return."""
-
-    @property
-    def database(self) -> str | None: ...
-    @property
-    def user(self) -> str: ...
-    @property
-    def current_user(self) -> str: ...
-    @property
-    def connection_id(self) -> int: ...
-    @property
-    def last_insert_id(self) -> int: ...
-    @property
-    def found_rows(self) -> int: ...
-    @property
-    def row_count(self) -> int: ...
-    @property
-    def warning_count(self) -> int: ...
-    @property
-    def error_count(self) -> int: ...
-    @property
-    def numbers_zero(self) -> bool:
-        """Whether 0 asks for a new AUTO_INCREMENT number, as it does without NO_AUTO_VALUE_ON_ZERO."""
-        ...
-
-    @property
-    def numbering(self) -> tuple[int, int]:
-        """The step and the first of AUTO_INCREMENT numbers (auto_increment_increment, auto_increment_offset)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SessionValues:
-    """A `SessionView` as a plain value, for EXPLAIN and tests."""
-
-    database: str | None = None
-    user: str = "root@localhost"
-    current_user: str = "root@%"
-    connection_id: int = 0
-    last_insert_id: int = 0
-    found_rows: int = 0
-    row_count: int = -1
-    warning_count: int = 0
-    error_count: int = 0
-    numbers_zero: bool = True
-    numbering: tuple[int, int] = (1, 1)
 
 
 class KeyGenerator(Protocol):

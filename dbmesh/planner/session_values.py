@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class SessionValue:
-    """An answer of the session itself: the field of `plan.SessionView`, and the `call` it answers."""
+    """An answer of the session itself: the field of `SessionView`, and the `call` it answers."""
 
     field: str
     call: str

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from dbmesh.errors import INTERNAL, PARSE_ERROR, MeshError
 from dbmesh.model import QualifiedTable, SqlValue
-from dbmesh.planner.plan import Call, SessionView
+from dbmesh.planner.plan import Call
 from dbmesh.planner.session_values import SessionValue
+from dbmesh.planner.session_view import SessionView
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import literal_value, value_text

@@ -17,7 +17,8 @@ from dbmesh.errors import NOT_SUPPORTED, MeshError
 from dbmesh.model import VIEW_PREFIX
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
-from dbmesh.planner.plan import Call, SessionValues
+from dbmesh.planner.plan import Call
+from dbmesh.planner.session_view import SessionValues
 from dbmesh.planner.template import Frame, quote_name
 from dbmesh.rules.ruleset import DataSourceConfig
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from dbmesh.planner import unsupported
+from dbmesh.planner import one_server, unsupported
 
 _ROOT = Path(__file__).parents[2]
 _FILE = Path(__file__).with_name("unsupported.yaml")
@@ -64,6 +64,7 @@ def sentences() -> dict[str, list[str]]:
     found["dbmesh/planner/unsupported.py"] |= {
         f"{what}; {instead}" for _, what, instead in unsupported.REFUSALS
     }
+    found["dbmesh/planner/one_server.py"] |= {f"{what}; {instead}" for _, what, instead in one_server.SHOWN}
     return {place: sorted(told) for place, told in found.items() if told}
 
 

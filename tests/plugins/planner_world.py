@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, DataNode, SqlValue, TableSchema
 from dbmesh.planner.context import PlanContext
-from dbmesh.planner.plan import BoundStatement, Call, SessionValues
+from dbmesh.planner.plan import BoundStatement, Call
+from dbmesh.planner.session_view import SessionValues
 from dbmesh.rules.algorithms.mod import Mod
 from dbmesh.rules.ruleset import (
     BroadcastTable,

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 _DATABASE = """\
 databaseName: vault
 dataSources:
-  only: {{url: "jdbc:mysql://127.0.0.1:{port}/{schema}?{options}", username: {user}, password: secret}}
+  only: {{url: "jdbc:mysql://127.0.0.1:{port}/{schema}?{options}", username: {user}, password: {password}}}
 rules: []
 """
 _USERS = """\
@@ -100,12 +100,19 @@ def mesh_to(tmp_path: Path) -> Iterator[MeshTo]:
     """Starts a mesh whose one data source is the given port, with the given account and URL options."""
     made: list[Mesh] = []
 
-    def make(port: int, user: str, options: str = "", schema: str = "vault", **props: Any) -> Mesh:
+    def make(
+        port: int,
+        user: str,
+        options: str = "",
+        schema: str = "vault",
+        password: str = "secret",
+        **props: Any,
+    ) -> Mesh:
         directory = tmp_path / f"rules{len(made)}"
         directory.mkdir()
         (directory / "global.yaml").write_text(global_yaml(props or None, _USERS))
         (directory / "database-vault.yaml").write_text(
-            _DATABASE.format(port=port, schema=schema, options=options, user=user)
+            _DATABASE.format(port=port, schema=schema, options=options, user=user, password=password)
         )
         mesh = Mesh(directory, tmp_path / f"mesh{len(made)}.log")
         made.append(mesh)
@@ -197,3 +204,23 @@ def test_a_mesh_behind_a_mesh(server: DatabaseServer, mesh_to: MeshTo, user: str
     outer = mesh_to(inner.port, user, "sslMode=REQUIRED" if secure else "")
     for _ in range(2):
         _works(outer)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT COUNT(*) FROM mysql.user",
+        "SELECT user FROM mysql.user ORDER BY user, host LIMIT 1",
+        "SHOW TABLES FROM mysql LIKE 'u%'",
+        "SHOW FULL TABLES IN sys",
+        "SHOW COLUMNS FROM mysql.user",
+        "SHOW BINARY LOGS",
+        "SHOW ENGINE nope STATUS",
+    ],
+)
+def test_the_only_server_tells_administrators_of_itself(
+    server: DatabaseServer, mesh_to: MeshTo, statement: str
+) -> None:
+    mesh = mesh_to(server.port, server.user, schema="vault", password=server.password)
+    with mesh.connect("vault") as session, server.connect() as plain:
+        assert ask(session, statement) == ask(plain, statement)

@@ -9,8 +9,9 @@ import pytest
 
 from dbmesh.model import VIEW_PREFIX, Catalog, ColumnFamily, ColumnSchema, DataNode, SqlValue, TableSchema
 from dbmesh.planner.cache import PlanCache
-from dbmesh.planner.plan import BoundStatement, Call, SessionValues
+from dbmesh.planner.plan import BoundStatement, Call
 from dbmesh.planner.planner import Planner
+from dbmesh.planner.session_view import SessionValues
 from dbmesh.rules.algorithms.hash_mod import HashMod
 from dbmesh.rules.algorithms.mod import Mod
 from dbmesh.rules.ruleset import BroadcastTable, DataSourceConfig, RuleSet, ShardedTable, Strategy

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dbmesh.errors import MeshError
-from dbmesh.planner.information_schema import plan_information_schema, same_name
-from dbmesh.planner.plan import Shot, SystemFederation, SystemScan
-from tests.plugins.planner_world import call_of, context_of
+from dbmesh.planner.information_schema import SystemPlan, plan_information_schema, same_name
+from dbmesh.planner.metadata import plan_metadata
+from dbmesh.planner.plan import Call, ShardPlan, Shot, SystemFederation, SystemScan
+from dbmesh.planner.session_view import SessionValues
+from dbmesh.planner.text_plan import TextPlan
+from dbmesh.rules.ruleset import RuleSet
+from tests.plugins.planner_world import RULES, SOURCES, call_of, context_of
 
 
 def _scans(sql: str, *parameters: str | int) -> list[tuple[str | None, str | None]]:
@@ -57,10 +63,46 @@ def test_every_place_has_its_own_temporary_table() -> None:
     assert plan.prototype(()) == Shot("ds_0", sql.encode())
 
 
-@pytest.mark.parametrize("table", ["mysql.user", "sys.version", "performance_schema.threads", "t_order"])
-def test_what_tells_of_one_server_is_refused(table: str) -> None:
+_SERVERS_OWN = (
+    "SELECT * FROM mysql.user",
+    "SELECT 1 FROM information_schema.tables, sys.version",
+    "SELECT 1 FROM performance_schema.threads",
+    "SHOW MASTER STATUS",
+    "SHOW ENGINE INNODB STATUS",
+    "SHOW FULL TABLES FROM mysql LIKE 'u%'",
+    "SHOW COLUMNS FROM user IN mysql",
+    "SHOW INDEX FROM mysql.user",
+    "DESCRIBE mysql.user",
+)
+
+
+def _plan(sql: str, rules: RuleSet) -> ShardPlan:
+    context = context_of(sql, rules=rules, databases={"shop": rules})
+    plan = plan_information_schema(context) if sql.startswith("SELECT") else plan_metadata(context)
+    assert isinstance(plan, TextPlan | SystemPlan)
+    return plan
+
+
+@pytest.mark.parametrize("sql", _SERVERS_OWN)
+def test_the_only_server_tells_administrators_of_itself(sql: str) -> None:
+    plan = _plan(sql, RULES)
+    call = call_of(sql)
+    assert plan.prototype(call.literals).sql == sql.encode()
+    plan.bind(call)
+    with pytest.raises(MeshError, match="every database"):
+        plan.bind(Call((), SessionValues("shop", allowed_databases=("shop",))))
+
+
+@pytest.mark.parametrize("sql", _SERVERS_OWN)
+def test_what_tells_of_one_of_several_servers_is_refused(sql: str) -> None:
+    sources = {**SOURCES, "ds_1": replace(SOURCES["ds_1"], port=3307)}
     with pytest.raises(MeshError, match="not supported"):
-        plan_information_schema(context_of(f"SELECT 1 FROM information_schema.tables, {table}"))
+        _plan(sql, replace(RULES, data_sources=sources))
+
+
+def test_tables_beside_those_of_the_system_are_refused() -> None:
+    with pytest.raises(MeshError, match="not supported"):
+        plan_information_schema(context_of("SELECT 1 FROM information_schema.tables, t_order"))
 
 
 def test_names_are_compared_as_a_server_may_compare_them() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, SqlValue, TableSchema
-from dbmesh.planner.plan import BoundStatement, Call, Federation, SessionValues
+from dbmesh.planner.plan import BoundStatement, Call, Federation
 from dbmesh.planner.planner import Planner
 from dbmesh.planner.select import SelectPlan
+from dbmesh.planner.session_view import SessionValues
 from dbmesh.planner.write_plan import WritePlan
 from dbmesh.rules.loader import load_configuration
 from dbmesh.sql.fingerprint import fingerprint

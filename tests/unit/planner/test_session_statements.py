@@ -148,10 +148,6 @@ def test_a_syntax_error_names_the_line() -> None:
         "DROP ROLE r",
         "ALTER EVENT e DISABLE",
         "SHOW GRANTS FOR root",
-        "SHOW SLAVE STATUS",
-        "SHOW MASTER STATUS",
-        "SHOW BINARY LOGS",
-        "SHOW ENGINE INNODB STATUS",
     ],
 )
 def test_refusals_say_what_to_do(statement: str) -> None:

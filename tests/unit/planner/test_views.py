@@ -10,9 +10,10 @@ from dbmesh.errors import INVALID_VIEW, NOT_SUPPORTED, MeshError
 from dbmesh.model import DataNode, TableSchema
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import build_catalog
-from dbmesh.planner.plan import Call, Federation, SessionValues
+from dbmesh.planner.plan import Call, Federation
 from dbmesh.planner.planner import Planner
 from dbmesh.planner.select import SelectPlan
+from dbmesh.planner.session_view import SessionValues
 from dbmesh.planner.views import logic_definition
 from dbmesh.rules.ruleset import DataSourceConfig, RuleSet
 from dbmesh.sql.lexer import LexerFlags

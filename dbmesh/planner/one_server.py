@@ -1,0 +1,61 @@
+"""What describes one server: its replication and engines, and the tables of `mysql`, `performance_schema` and `sys`.
+
+Decides that a data source answers where it is the only server behind the mesh, and who may ask: an account that may use every
+logic database, because nothing in these tables knows logic databases. Everywhere else they are refused.
+"""
+
+from __future__ import annotations
+
+from dbmesh.errors import not_supported
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.plan import Relay, Verb
+from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
+
+SERVER_SCHEMAS = frozenset(("mysql", "performance_schema", "sys"))
+"""System schemas whose tables are about the server, not about its schemas."""
+
+REPLICATION = "replication belongs to each data source; ask it there"
+DESCRIBES_ONE = "ask the data source itself; it describes one server"
+
+SHOWN: tuple[tuple[str, str, str], ...] = (
+    ("SLAVE", "SHOW SLAVE", REPLICATION),
+    ("ALL", "SHOW ALL SLAVES STATUS", REPLICATION),
+    ("REPLICA", "SHOW REPLICA", REPLICATION),
+    ("REPLICAS", "SHOW REPLICAS", REPLICATION),
+    ("MASTER", "SHOW MASTER", REPLICATION),
+    ("BINARY", "SHOW BINARY LOGS", REPLICATION),
+    ("BINLOG", "SHOW BINLOG", REPLICATION),
+    ("RELAYLOG", "SHOW RELAYLOG", REPLICATION),
+    ("ENGINE", "SHOW ENGINE", DESCRIBES_ONE),
+)
+"""SHOW statements about one server: the word behind SHOW, what they are called, and what to do instead."""
+
+
+def only_server(context: PlanContext) -> str | None:
+    """A data source of the statement's database when every data source of every logic database is a schema of one server
+    that has no replicas, else None."""
+    rule_sets = (context.rule_set, *context.databases.values())
+    configs = [config for rule_set in rule_sets for config in rule_set.data_sources.values()]
+    servers = {(config.kind, config.host.lower(), config.port) for config in configs}
+    if len(servers) > 1 or configs[0].kind != "mysql" or any(rule_set.groups for rule_set in rule_sets):
+        return None
+    return configs[0].name
+
+
+def plan_of_server(context: PlanContext, what: str, instead: str = DESCRIBES_ONE) -> TextPlan:
+    """The client's text for the only server. Raises MeshError(NOT_SUPPORTED) of `what` where there are several."""
+    source = only_server(context)
+    if source is None:
+        raise not_supported(what, instead)
+    shot = TextShot(source, context.edits().build().frame(()))
+    names = names_of(context.rule_set, ())
+    return TextPlan(
+        Verb.SHOW,
+        (),
+        (shot,),
+        Relay(),
+        names,
+        reads_only=True,
+        opens_transaction=False,
+        for_administrators=True,
+    )
