@@ -161,13 +161,17 @@ class Pool:
         self.config = config
         self._left_behind |= self._lent
         if abandon:
-            for connection in tuple(self._lent):
-                connection.abort()
+            self.abandon()
         for stack in self._idle.values():
             for connection, _ in stack:
                 connection.abort()
                 self._give_room()
             stack.clear()
+
+    def abandon(self) -> None:
+        """Close what is lent: whoever waits for an answer there is told that it is lost."""
+        for connection in tuple(self._lent):
+            connection.abort()
 
     async def close_idle(self, now: float) -> None:
         """Say goodbye to connections idle beyond `idle_timeout`, keeping `min_pool_size`, and to idle ones whose time is over.

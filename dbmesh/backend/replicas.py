@@ -40,6 +40,7 @@ class Server:
         self.id = 0
         self.latency = 0.0
         self.reads = 0
+        self._silent_since: float | None = None
 
     def answered(self, seconds: float) -> None:
         """A read began to be answered after so long."""
@@ -50,10 +51,20 @@ class Server:
         """A statement could not reach the server, or lost it: nobody else need find that out."""
         self._report({self.name: Observation(problem)}, now)
 
+    def abandon_if_silent(self, now: float, patience: float) -> None:
+        """Close the connections that reads run on when the server has not answered for `patience` seconds: a network that
+        tells nothing would keep their clients for ever."""
+        if not self.seen.problem:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
+        elif now - self._silent_since >= patience:
+            self.pool.abandon()
+
 
 class Replicas:
     """See the module's docstring. `primary_pools` are those that reach the primary: they are moved to another server when
-    it is. `draw` gives numbers of [0, 1). Whoever looks at the servers sets `look`, for those who need to know at once."""
+    it is. `draw` gives numbers of [0, 1). Whoever looks at the servers sets `look_now`, for those who need to know at once."""
 
     def __init__(
         self,
@@ -73,7 +84,7 @@ class Replicas:
         }
         self.primary = self.servers[group.primary.name]
         self.readable: tuple[Server, ...] = ()
-        self.look: Callable[[], Awaitable[None]] | None = None
+        self.look_now: Callable[[], Awaitable[None]] | None = None
         self._put_back: Server | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -143,6 +154,7 @@ class Replicas:
             server = self.servers[name]
             server.seen = observation
             server.id = observation.server_id or server.id
+            server.abandon_if_silent(now, self.group.failover_wait)
         self._elect()
         source_answers = not self.primary.seen.problem
         former = self._former_primaries()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from dbmesh.backend.connection import Connection, Flavour, Product
@@ -42,51 +43,80 @@ class ReplicaMonitor:
     def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
         group = replicas.group
-        self._probes = [
-            _Probe(server.config, asks=group.most_lag > 0) for server in replicas.servers.values()
-        ]
-        self._longest = max(LONGEST_LOOK, group.check_interval)
-        self._looking = asyncio.Lock()
-        replicas.look = self.look
+        longest = max(LONGEST_LOOK, group.check_interval)
+        self._probes = {
+            name: _Probe(server.config, longest, asks=group.most_lag > 0)
+            for name, server in replicas.servers.items()
+        }
+        self._hurry = asyncio.Event()
+        replicas.look_now = self.look_now
 
     async def serve(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled: at each server by itself, so that one that does not answer delays no look at another."""
         try:
-            while True:
-                await asyncio.sleep(self._replicas.group.check_interval)
-                await self.look()
+            async with asyncio.TaskGroup() as group:
+                for name in self._probes:
+                    group.create_task(self._follow(name))
         finally:
             self.close()
 
     def close(self) -> None:
         """Hang up everywhere; the next look connects anew."""
-        for probe in self._probes:
+        for probe in self._probes.values():
             probe.close()
 
     async def look(self) -> None:
-        """Look at every server once."""
-        async with self._looking:
-            seen = await asyncio.gather(*(probe.look(self._longest) for probe in self._probes))
-            names = [probe.config.name for probe in self._probes]
-            self._replicas.observe(dict(zip(names, seen, strict=True)), asyncio.get_running_loop().time())
+        """Look at every server once, and tell all that was seen together: nothing is known of any before."""
+        seen = await asyncio.gather(*(probe.look() for probe in self._probes.values()))
+        self._tell(dict(zip(self._probes, seen, strict=True)))
+
+    async def look_now(self) -> None:
+        """Begin the next look everywhere, and see it through at the server believed to be the primary."""
+        self._hurry.set()
+        self._hurry.clear()
+        await self._look_at_primary()
+
+    async def _look_at_primary(self) -> None:
+        name = self._replicas.primary.name
+        self._tell({name: await self._probes[name].look()})
+
+    async def _follow(self, name: str) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._replicas.group.check_interval):
+                    await self._hurry.wait()
+            seen = await self._probes[name].look()
+            if seen.searches and name != self._replicas.primary.name:
+                # Whether the replica is to blame, or its source.
+                await self._look_at_primary()
+            self._tell({name: seen})
+
+    def _tell(self, seen: dict[str, Observation]) -> None:
+        self._replicas.observe(seen, asyncio.get_running_loop().time())
 
 
 class _Probe:
     """A connection of its own to one server, so that a crowded pool is not taken for a dead server."""
 
-    def __init__(self, config: DataSourceConfig, *, asks: bool) -> None:
+    def __init__(self, config: DataSourceConfig, longest: float, *, asks: bool) -> None:
         self.config = config
+        self._longest = longest
         self._asks = asks
+        self._looking = asyncio.Lock()
         self._connection: Connection | None = None
         self._status = 0
 
-    async def look(self, longest: float) -> Observation:
+    async def look(self) -> Observation:
         """What the server says within `longest` seconds. Never raises."""
+        async with self._looking:
+            return await self._within_time()
+
+    async def _within_time(self) -> Observation:
         try:
-            async with asyncio.timeout(longest):
+            async with asyncio.timeout(self._longest):
                 return await self._look()
         except TimeoutError:
-            problem = f"it did not answer within {longest:g} s"
+            problem = f"it did not answer within {self._longest:g} s"
         except (MeshError, ShardError) as error:
             problem = str(error)
         self.close()

@@ -20,6 +20,7 @@ from dbmesh.planner.plan import (
     SortKey,
     SystemFederation,
     TableReports,
+    WithOwnVariables,
 )
 
 Row = tuple[str, str, str]
@@ -59,6 +60,8 @@ def describe(answer: Answer) -> str:
         return "relay, names turned back"
     if isinstance(answer, LinkStatus):
         return "relay, TLS of the client's own link"
+    if isinstance(answer, WithOwnVariables):
+        return "relay, and the mesh's own variables"
     if isinstance(answer, CountMerge):
         return "first count (broadcast)" if answer.broadcast else "sum of counts"
     if isinstance(answer, ReturnedRows):

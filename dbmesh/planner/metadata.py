@@ -20,7 +20,17 @@ from dbmesh.planner.information_schema import INFORMATION_SCHEMA
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.metadata_filter import ShowFilter, read_filter, read_text
 from dbmesh.planner.one_server import SERVER_SCHEMAS, SHOWN, plan_of_server
-from dbmesh.planner.plan import Answer, BoundStatement, LinkStatus, Plan, Relay, RenameValues, ShardPlan, Verb
+from dbmesh.planner.plan import (
+    Answer,
+    BoundStatement,
+    LinkStatus,
+    Plan,
+    Relay,
+    RenameValues,
+    ShardPlan,
+    Verb,
+    WithOwnVariables,
+)
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.planner.show_tables import (
     EVENTS,
@@ -69,9 +79,21 @@ def plan_metadata(context: PlanContext) -> Plan | None:
     scope = reader.accept_any("GLOBAL", "SESSION", "LOCAL")
     if scope != "GLOBAL" and reader.peek().word == "STATUS":
         return _as_it_is(context, LinkStatus())
+    if scope != "GLOBAL" and reader.accept("VARIABLES"):
+        return _as_it_is(context, _with_own_variables(context, reader))
     if scope is not None or reader.peek().word in _SERVER_WORDS:
         return _as_it_is(context)
     return _Shows(context, reader).plan()
+
+
+def _with_own_variables(context: PlanContext, reader: LexemeReader) -> Answer:
+    """A condition that servers alone can read is about their variables."""
+    try:
+        kept = read_filter(context, reader)
+    except MeshError:
+        return Relay()
+    known = kept is None or kept.column is None or kept.column.lower() in ("variable_name", "value")
+    return WithOwnVariables(kept) if known else Relay()
 
 
 def _as_it_is(context: PlanContext, answer: Answer | None = None) -> ShardPlan:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dbmesh.errors import MeshError
 from dbmesh.model import DataNode, SqlValue
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.planner.session_view import SessionView
 from dbmesh.wire.packets import ColumnDefinition
+
+if TYPE_CHECKING:
+    from dbmesh.planner.metadata_filter import ShowFilter
 
 
 class Verb(Enum):
@@ -235,6 +238,13 @@ class LinkStatus:
     """One shot of SHOW STATUS: what it tells of the link is about the mesh's own, the session knows the client's."""
 
 
+@dataclass(frozen=True, slots=True)
+class WithOwnVariables:
+    """One shot of SHOW VARIABLES: the session adds the mesh's own variables, those that the filter keeps."""
+
+    kept: ShowFilter | None
+
+
 class DerivedStatement(NamedTuple):
     """A statement in logic names that the mesh makes for a client's. `counts`: its affected rows are the client's.
     `otherwise`: it runs only when the one before has written nothing."""
@@ -407,6 +417,7 @@ Answer = (
     | RenameValues
     | TableReports
     | LinkStatus
+    | WithOwnVariables
     | Federation
     | SystemFederation
     | DerivedWrite

@@ -23,6 +23,9 @@ class SessionValue:
         return f"IF(0, {self.call}, {f'CAST({literal} AS UNSIGNED)' if self.unsigned else literal})"
 
 
+TRANSACTION_TYPE = "dbmesh_transaction_type"
+"""The variable of the mesh that says how a session's transactions commit."""
+
 _DATABASE = SessionValue("database", "DATABASE()")
 _USER = SessionValue("user", "USER()")
 
@@ -49,6 +52,7 @@ SESSION_VARIABLES: Mapping[str, SessionValue] = MappingProxyType(
         "pseudo_thread_id": SessionValue("connection_id", "@@pseudo_thread_id", unsigned=True),
         "warning_count": SessionValue("warning_count", "@@warning_count", unsigned=True),
         "error_count": SessionValue("error_count", "@@error_count", unsigned=True),
+        TRANSACTION_TYPE: SessionValue("transaction_type", "''"),
     }
 )
 """By the variable's name in lower case."""

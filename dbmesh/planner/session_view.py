@@ -33,6 +33,11 @@ class SessionView(Protocol):
     @property
     def error_count(self) -> int: ...
     @property
+    def transaction_type(self) -> str:
+        """How transactions commit (`ruleset.TransactionType`)."""
+        ...
+
+    @property
     def numbers_zero(self) -> bool:
         """Whether 0 asks for a new AUTO_INCREMENT number, as it does without NO_AUTO_VALUE_ON_ZERO."""
         ...
@@ -61,6 +66,7 @@ class SessionValues:
     row_count: int = -1
     warning_count: int = 0
     error_count: int = 0
+    transaction_type: str = "XA"
     numbers_zero: bool = True
     numbering: tuple[int, int] = (1, 1)
     allowed_databases: tuple[str, ...] | None = None

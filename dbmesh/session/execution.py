@@ -43,6 +43,7 @@ from dbmesh.planner.plan import (
     SystemFederation,
     TableReports,
     Verb,
+    WithOwnVariables,
 )
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
@@ -55,6 +56,7 @@ from dbmesh.session.federated import run_federated
 from dbmesh.session.link_status import LinkStatusSink
 from dbmesh.session.mesh import Database
 from dbmesh.session.moment import at_one_moment
+from dbmesh.session.own_variables import OwnVariablesSink, own_variables
 from dbmesh.session.planning import look_up_from
 from dbmesh.session.relaying import query_packet
 from dbmesh.session.renaming import RenamingSink
@@ -342,6 +344,8 @@ def _target(session: Session, bound: BoundStatement, sink: Sink) -> Sink:
     if isinstance(bound.answer, LinkStatus):
         compresses = bool(session.capabilities & Capability.COMPRESS)
         return LinkStatusSink(sink, session.client.encryption(), compresses=compresses)
+    if isinstance(bound.answer, WithOwnVariables):
+        return OwnVariablesSink(sink, own_variables(session, bound.answer))
     return sink
 
 
@@ -382,7 +386,7 @@ async def _exchange(
             close_statements(lanes)
             if bound.effects is not None:
                 await take_over(session, lanes[0].connection, bound.effects)
-        if isinstance(target, TableReportsSink):
+        if isinstance(target, TableReportsSink | OwnVariablesSink):
             target.end()
         if plan.calculates_found_rows or _skips_all(bound, outcome):
             # More than were returned: only the one data source that ran it knows.

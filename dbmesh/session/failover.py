@@ -58,8 +58,8 @@ async def _waited(session: Session, groups: list[Replicas]) -> bool:
     before = [group.primary for group in groups]
     changed = False
     for group in groups:
-        if group.look is not None:
-            await group.look()
+        if group.look_now is not None:
+            await group.look_now()
         # One that does not answer has not refused the statement.
         if not group.has_primary and group.primary.seen.read_only:
             changed = True

@@ -185,7 +185,7 @@ class Mesh:
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
-        self.coordinator = Coordinator(self._decision_places, instance)
+        self.coordinator = Coordinator(self._decision_places, instance, self._servers_of_groups)
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}
 
@@ -237,6 +237,17 @@ class Mesh:
             for database in self.databases.values()
             for name, pool in database.merge_pools.items()
             if (place := place_of(database.rule_set.data_sources[name])) is not None
+        }
+
+    def _servers_of_groups(self) -> dict[Place, Place]:
+        """Where a group's primary is configured to be, by each place where it was or will be."""
+        return {
+            alias: place
+            for database in self.databases.values()
+            for group in database.rule_set.groups.values()
+            if (place := place_of(group.primary)) is not None
+            for config in group.replicas
+            if (alias := place_of(config)) is not None
         }
 
     async def reload(self, database: Database) -> None:

@@ -107,6 +107,7 @@ class Session:
         "temporary",
         "text_statements",
         "transaction",
+        "transaction_type",
         "user_name",
         "warnings",
         "written",
@@ -129,8 +130,7 @@ class Session:
         # A plain int: flag arithmetic of enum classes costs microseconds, and this is asked for at every statement.
         self.capabilities = int(capabilities)
         self.host = host
-        self.user_name = ""
-        self.account = ""
+        self.user_name = self.account = ""
         self.allowed_databases: tuple[str, ...] | None = None
         self.database: str | None = None
         self.handshake_state = SessionState()
@@ -147,10 +147,7 @@ class Session:
         self._tasks = tasks
         self.now = asyncio.get_running_loop().time
         self._work: asyncio.Task[None] | None = None
-        self._begun = False
-        self._answered = False
-        self._killed = False
-        self._ended = False
+        self._begun = self._answered = self._killed = self._ended = False
         self.command_text = b""
         self.command_since = self.now()
         self.given: tuple[bytes, int] | None = None
@@ -178,6 +175,8 @@ class Session:
 
     def use_transaction_type(self, kind: TransactionType, *, once: bool = False) -> None:
         """How this session's transactions commit from here on, or the one that begins."""
+        if not once:
+            self.transaction_type = kind.value
         self.transaction.commit_by(self.mesh.coordinator if kind is TransactionType.XA else None, once=once)
 
     # ------------------------------------------------------------------ what statements ask (planner SessionView)
@@ -267,7 +266,7 @@ class Session:
                 raise MeshError(UNKNOWN_COMMAND)
             work = handler(self, payload, sequence)
             if work is not None:
-                self.run(persevering(self, work) if self.mesh.has_groups else work)
+                self.run(work, perseveres=self.mesh.has_groups)
         except Exception as error:
             malformed = isinstance(error, ProtocolError)
             if not malformed and not isinstance(error, (MeshError, ShardError)):
@@ -275,10 +274,10 @@ class Session:
             self.error(MeshError(MALFORMED_PACKET) if malformed else error, sequence=sequence)
             self.finish()
 
-    def run(self, work: Work) -> None:
-        """Run the rest of a command as a task of this session; it ends the command."""
+    def run(self, work: Work, *, perseveres: bool = False) -> None:
+        """Run the rest of a command as a task of this session; it ends the command. See `failover.persevering`."""
         self._begun = False
-        self._work = self._tasks.start(self._run(work), f"session {self.connection_id}")
+        self._work = self._tasks.start(self._run(work, perseveres), f"session {self.connection_id}")
         # A task that is cancelled before its first step leaves its work behind, never awaited.
         self._work.add_done_callback(lambda _: work.close())
 
@@ -467,16 +466,14 @@ class Session:
         await self.give_up_connections()
 
     def _busy_connections(self) -> Sequence[Connection]:
-        if self.exchange is not None:
-            return self.exchange.busy_connections()
-        return self.relay.busy_connections()
+        return (self.exchange or self.relay).busy_connections()
 
-    async def _run(self, work: Work) -> None:
+    async def _run(self, work: Work, perseveres: bool) -> None:
         self._begun = True
         try:
             if self._killed:
                 raise MeshError(QUERY_INTERRUPTED)
-            if await work:
+            if await (persevering(self, work) if perseveres else work):
                 return
         except asyncio.CancelledError:
             if not self._killed or self._ended:

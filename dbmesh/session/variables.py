@@ -18,6 +18,7 @@ from dbmesh.engine.collect import collect
 from dbmesh.errors import TRANSACTION_UNDER_WAY, UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
 from dbmesh.planner.derived.literals import literal_writers, row_literals, unrounded
 from dbmesh.planner.session_plan import Assignment, Scope, SessionStatement, SetVariables
+from dbmesh.planner.session_values import TRANSACTION_TYPE
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import execution
 from dbmesh.session.administration import set_everywhere, with_values
@@ -40,9 +41,6 @@ WIDE_CHARSETS = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 """Character sets no server takes SQL in."""
 
 NAMES_KNOWN_TO_WORK = frozenset({"utf8mb4", "utf8", "utf8mb3", "latin1", "ascii", "binary"})
-
-TRANSACTION_TYPE = "dbmesh_transaction_type"
-"""The variable of the mesh that says how a session's transactions commit."""
 
 _OF_THE_SESSION = frozenset(
     (

@@ -61,13 +61,24 @@ class Branch:
 
 class Coordinator:
     """See the module's docstring. `places` are those that decisions can be kept in, with pools no session waits in;
-    `instance` are eight random bytes."""
+    `aliases` are the other names they may have had: of a group, each of its servers. `instance` are eight random bytes."""
 
-    def __init__(self, places: Callable[[], Mapping[Place, Pool]], instance: bytes) -> None:
+    def __init__(
+        self,
+        places: Callable[[], Mapping[Place, Pool]],
+        instance: bytes,
+        aliases: Callable[[], Mapping[Place, Place]] = dict,
+    ) -> None:
         self.places = places
+        self._aliases = aliases
         self._names = TransactionNames(instance)
         self._made: set[Place] = set()
         self._told: deque[tuple[Place, str]] = deque(maxlen=MOST_TOLD)
+
+    def signs(self) -> Mapping[str, Place]:
+        """The places by the signs that stand for them in names of branches. O(places)."""
+        known = {alias.sign: place for alias, place in self._aliases().items()}
+        return known | {place.sign: place for place in self.places()}
 
     def make_xid(self, branches: Sequence[Branch], own: Place) -> Xid | None:
         """The name of a branch that joins these, decided where they began; None when it cannot be prepared with them."""

@@ -92,7 +92,7 @@ class Recovery:
     async def look(self) -> Findings:
         """Every prepared branch on every server."""
         findings = Findings()
-        signs = {place.sign: place for place in self._coordinator.places()}
+        signs = self._coordinator.signs()
         found: set[Xid] = set()
         servers = list(self._servers().values())
         answers = await asyncio.gather(*(self._prepared(places[0]) for places in servers))
@@ -183,7 +183,8 @@ class Recovery:
         # Looked at after the rows were read: a branch that is not prepared now has followed its row.
         findings = await self.look()
         waiting = {one.xid.gtrid for one in findings.in_doubt}
-        asked = {place.sign for place in self._coordinator.places() if place not in findings.unreachable}
+        signs = self._coordinator.signs()
+        asked = {sign for sign, place in signs.items() if place not in findings.unreachable}
         for place, found in rows.items():
             done = [gtrid for gtrid, branches in found if gtrid not in waiting and asked.issuperset(branches)]
             if done:

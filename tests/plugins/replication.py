@@ -5,8 +5,9 @@ Decides how replication is set up, stopped and turned round. Knows nothing of py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.plugins.database_server import DatabaseServer, chosen_product
@@ -15,6 +16,8 @@ from tests.plugins.processes import wait_until
 
 SCHEMA = "accounts"
 ACCOUNT = "mesh"
+TLS_ACCOUNT = "secret_mesh"
+"""An account that insists on TLS."""
 PASSWORD = "mesh-secret"
 
 Start = Callable[..., list[Any]]
@@ -22,12 +25,14 @@ Start = Callable[..., list[Any]]
 
 class Replication:
     """Three servers p, r1 and r2, with ids 1 to 3; the latter two follow p. The mesh's account may not write on a read-only
-    server."""
+    server. `certificate` and its key are the servers', for clients that want TLS."""
 
-    def __init__(self, start: Start, prefix: str) -> None:
+    def __init__(self, start: Start, prefix: str, certificate: tuple[Path, Path] | None = None) -> None:
+        self.certificate = certificate
         self.servers: dict[str, DatabaseServer] = {}
         for number, name in enumerate(("p", "r1", "r2"), 1):
             options = (
+                *((f"--ssl-cert={certificate[0]}", f"--ssl-key={certificate[1]}") if certificate else ()),
                 f"--server-id={number}",
                 "--log-bin=binlog",
                 "--log-bin-trust-function-creators=1",
@@ -44,11 +49,8 @@ class Replication:
         primary.execute(
             f"CREATE DATABASE {SCHEMA}",
             f"CREATE TABLE {SCHEMA}.account (id INT PRIMARY KEY, balance INT NOT NULL)",
-            f"CREATE USER {ACCOUNT}@'%' IDENTIFIED BY '{PASSWORD}'",
-            "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, CREATE ROUTINE, ALTER ROUTINE, EXECUTE, "
-            f"CREATE VIEW, SHOW VIEW, CREATE TEMPORARY TABLES ON *.* TO {ACCOUNT}@'%'",
-            f"GRANT REPLICATION CLIENT ON *.* TO {ACCOUNT}@'%'",
-            *([f"GRANT SLAVE MONITOR, BINLOG MONITOR ON *.* TO {ACCOUNT}@'%'"] if _mariadb() else []),
+            *_account(ACCOUNT),
+            *_account(TLS_ACCOUNT, "REQUIRE SSL"),
             f"INSERT INTO {SCHEMA}.account VALUES (1, 100), (2, 200)",
         )
         for name in ("r1", "r2"):
@@ -103,25 +105,53 @@ class Replication:
         """How many SELECTs a server has run."""
         return self.servers[name].status("Com_select")
 
-    def write_rules(self, directory: Path, rules: str = "", pool_size: int = 50, **options: object) -> Path:
+    def write_rules(
+        self,
+        directory: Path,
+        rules: str = "",
+        pool_size: int = 50,
+        *,
+        primary: str = "p",
+        account: str = ACCOUNT,
+        parameters: str = "",
+        databases: Mapping[str, str] = MappingProxyType({"bank": SCHEMA}),
+        **options: object,
+    ) -> Path:
         """A configuration with one logic database `bank` over the group `ds`, `pool_size` connections to each server;
-        `options` are keys of the group, `rules` more items."""
+        `options` are keys of the group, `rules` more items, `parameters` those of the URLs, `databases` the schema of each
+        logic database where there are others."""
         directory.mkdir(parents=True)
-        sources = "".join(
-            f"  {name}:\n    url: jdbc:mysql://{server.host}:{server.port}/{SCHEMA}\n"
-            f"    username: {ACCOUNT}\n    password: {PASSWORD}\n    connectionTimeoutMilliseconds: 3000\n"
-            f"    maxPoolSize: {pool_size}\n"
-            for name, server in self.servers.items()
-        )
+        (directory / "global.yaml").write_text("authority:\n  users:\n  - {user: root@%, password: root}\n")
         settings = {"checkIntervalMilliseconds": 50, "causalReads": "none", **options}
         lines = "".join(f"      {key}: {value}\n" for key, value in settings.items())
-        (directory / "global.yaml").write_text("authority:\n  users:\n  - {user: root@%, password: root}\n")
-        (directory / "database-bank.yaml").write_text(
-            f"databaseName: bank\ndataSources:\n{sources}rules:\n- !READWRITE_SPLITTING\n  dataSourceGroups:\n"
-            f"    ds:\n      writeDataSourceName: p\n      readDataSourceNames: [r1, r2]\n{lines}"
-            f'- !SINGLE\n  tables: ["*.*"]\n{rules}'
-        )
+        replicas = ", ".join(name for name in self.servers if name != primary)
+        for database, schema in databases.items():
+            sources = "".join(
+                f"  {name}:\n    url: jdbc:mysql://{server.host}:{server.port}/{schema}{parameters}\n"
+                f"    username: {account}\n    password: {PASSWORD}\n    connectionTimeoutMilliseconds: 3000\n"
+                f"    maxPoolSize: {pool_size}\n"
+                for name, server in self.servers.items()
+            )
+            (directory / f"database-{database}.yaml").write_text(
+                f"databaseName: {database}\ndataSources:\n{sources}rules:\n- !READWRITE_SPLITTING\n"
+                f"  dataSourceGroups:\n    ds:\n      writeDataSourceName: {primary}\n"
+                f"      readDataSourceNames: [{replicas}]\n{lines}"
+                f'- !SINGLE\n  tables: ["*.*"]\n{rules}'
+            )
         return directory
+
+
+def _account(name: str, requirement: str = "") -> list[str]:
+    """An account for a mesh, which may neither write on a read-only server nor administer anything."""
+    return [
+        f"CREATE USER {name}@'%' IDENTIFIED BY '{PASSWORD}' {requirement}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, EXECUTE ON *.* TO {name}@'%'",
+        f"GRANT CREATE ROUTINE, ALTER ROUTINE, CREATE VIEW, SHOW VIEW, CREATE TEMPORARY TABLES ON *.* TO {name}@'%'",
+        f"GRANT REPLICATION CLIENT ON *.* TO {name}@'%'",
+        f"GRANT SLAVE MONITOR, BINLOG MONITOR ON *.* TO {name}@'%'"
+        if _mariadb()
+        else f"GRANT XA_RECOVER_ADMIN ON *.* TO {name}@'%'",
+    ]
 
 
 def _mariadb() -> bool:

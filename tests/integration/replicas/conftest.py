@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugins.certificates import make_certificate
 from tests.plugins.fix_mysql import ServerFactory
 from tests.plugins.mesh import Mesh
 from tests.plugins.replication import Replication
@@ -15,9 +16,9 @@ MeshOf = Callable[..., Mesh]
 
 
 @pytest.fixture(scope="session")
-def replication(database_server: ServerFactory) -> Replication:
+def replication(database_server: ServerFactory, tmp_path_factory: pytest.TempPathFactory) -> Replication:
     """One primary and two replicas; a test leaves them replicating."""
-    return Replication(database_server, "group")
+    return Replication(database_server, "group", make_certificate(tmp_path_factory.mktemp("certificate")))
 
 
 @pytest.fixture

@@ -312,6 +312,33 @@ def test_without_the_privilege_nothing_is_committed_and_the_way_out_is_told(
     server.execute(MAKE_TABLE, database=schema)
 
 
+def test_the_type_of_a_sessions_transactions_is_a_variable_that_can_be_read(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as client:
+        for kind in ("XA", "LOCAL"):
+            assert ask(client, f"SET dbmesh_transaction_type = '{kind}'").error is None
+            ask(
+                client,
+                "/* DBMESH_HINT: TRANSACTION_TYPE=XA */ UPDATE t_user SET name = 'x' WHERE user_id IN (4, 5)",
+            )
+            answer = ask(client, "SELECT @@dbmesh_transaction_type, @@session.dbmesh_transaction_type AS t")
+            assert (answer.rows, [column.name for column in answer.columns]) == (
+                ((kind, kind),),
+                ["@@dbmesh_transaction_type", "t"],
+            )
+            for shown in (
+                "LIKE 'dbmesh%'",
+                "WHERE Variable_name = 'dbmesh_transaction_type'",
+                f"WHERE Value = '{kind}'",
+            ):
+                assert ask(client, f"SHOW VARIABLES {shown}").rows == (("dbmesh_transaction_type", kind),)
+        names = [str(row[0]) for row in ask(client, "SHOW SESSION VARIABLES").rows]
+        assert names.count("dbmesh_transaction_type") == 1
+        before = names[: names.index("dbmesh_transaction_type") + 2]
+        assert before == sorted(before)
+        assert len(ask(client, "SHOW VARIABLES WHERE Variable_name LIKE 'd%' AND Value > 'a'").rows) > 0
+        assert ask(client, "SHOW GLOBAL VARIABLES LIKE 'dbmesh%'").rows == ()
+
+
 def test_a_transaction_keeps_the_type_it_began_with(fresh_shop: Shop) -> None:
     with fresh_shop.target.connect() as client:
         for statement in ("BEGIN", BOTH):

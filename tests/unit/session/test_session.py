@@ -88,9 +88,10 @@ async def test_a_killed_command_is_answered_whether_it_had_begun_or_not(steps: i
     assert killed.client.commands == 1
 
 
-async def test_the_work_of_a_client_that_left_at_once_is_not_left_behind() -> None:
+@pytest.mark.parametrize("perseveres", [False, True])
+async def test_the_work_of_a_client_that_left_at_once_is_not_left_behind(perseveres: bool) -> None:
     killed = Killed()
-    killed.session.run(killed.work())
+    killed.session.run(killed.work(), perseveres=perseveres)
     await killed.session.end()
     assert not killed.began
     assert not await killed.ended()
