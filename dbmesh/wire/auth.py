@@ -21,6 +21,7 @@ CLEAR: Final = "mysql_clear_password"
 ED25519: Final = "client_ed25519"
 
 NONCE_LENGTH: Final = 20
+ED25519_NONCE_LENGTH: Final = 32
 
 _SALT_LENGTH: Final = 20
 _STORED_PREFIX: Final = b"$A$"

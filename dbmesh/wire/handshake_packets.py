@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from dbmesh.errors import ProtocolError
+from dbmesh.wire.auth import ED25519, ED25519_NONCE_LENGTH, NONCE_LENGTH
 from dbmesh.wire.constants import Capability, Command, Status
 from dbmesh.wire.primitives import (
     pack_lenenc_bytes,
@@ -254,4 +255,9 @@ def parse_auth_switch(payload: bytes) -> AuthSwitch:
     if payload[:1] != b"\xfe" or len(payload) == 1:
         raise ProtocolError("the server asks for a password form older than protocol 4.1")
     plugin, position = _until_zero_or_end(payload, 1)
-    return AuthSwitch(plugin.decode("ascii", "replace"), payload[position:].removesuffix(b"\0"))
+    # A zero behind the nonce is no part of it; a nonce of client_ed25519 stands alone, and may itself end with a zero.
+    return AuthSwitch(plugin.decode("ascii", "replace"), payload[position : position + _nonce_length(plugin)])
+
+
+def _nonce_length(plugin: bytes) -> int:
+    return ED25519_NONCE_LENGTH if plugin == ED25519.encode() else NONCE_LENGTH

@@ -109,10 +109,20 @@ def test_clients_before_4_1_are_refused() -> None:
         parse_handshake_response(b"\x01" + b"\0" * 40)
 
 
-@pytest.mark.parametrize("nonce", [NONCE, bytes(range(1, 33)), b""])
-def test_auth_switches_round_trip(nonce: bytes) -> None:
-    packet = AuthSwitch("client_ed25519", nonce)
-    assert parse_auth_switch(make_auth_switch(packet)) == packet
+@pytest.mark.parametrize(
+    ("plugin", "nonce"),
+    [
+        ("caching_sha2_password", NONCE),
+        ("client_ed25519", bytes(range(1, 33))),
+        ("client_ed25519", bytes(31) + b"\x01"),
+        ("client_ed25519", bytes(range(1, 32)) + b"\0"),
+    ],
+)
+@pytest.mark.parametrize("closed", [True, False])
+def test_auth_switches_round_trip(plugin: str, nonce: bytes, closed: bool) -> None:
+    packet = AuthSwitch(plugin, nonce)
+    payload = make_auth_switch(packet)
+    assert parse_auth_switch(payload if closed else payload[:-1]) == packet
 
 
 def test_the_password_form_of_before_4_1_is_refused() -> None:
