@@ -32,10 +32,10 @@ from dbmesh.engine.replica_monitor import ReplicaMonitor
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.databases import read_databases
 from dbmesh.governance.declared_keys import read_declared
-from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.follower import follow
 from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.made_rules import read_made
+from dbmesh.governance.opening import open_store
 from dbmesh.governance.store import Store, StoreError
 from dbmesh.model import Catalog, TableSchema
 from dbmesh.planner.cache import PlanCache
@@ -59,9 +59,6 @@ _log = logging.getLogger(__name__)
 
 HOUSEKEEPING_INTERVAL = 1.0
 """Seconds between two looks at idle connections."""
-
-STORE_FILE = "dbmesh-store.db"
-"""The embedded store's file, in the configuration's directory when no other is named."""
 
 
 class StartError(Exception):
@@ -101,7 +98,10 @@ async def serve(
     keeper: Keeper | None = None
     coordinator: Coordinator | None = None
     try:
-        store = await open_store(configuration, directory or Path())
+        try:
+            store = await open_store(configuration, directory or Path())
+        except StoreError as error:
+            raise StartError(str(error)) from error
         assembly = await assemble(configuration, pools, store)
         mesh = assembly.mesh
         coordinator = mesh.coordinator
@@ -152,29 +152,6 @@ async def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
     return 0
-
-
-async def open_store(configuration: Configuration, directory: Path) -> Store | None:
-    """The store of this node, None when nothing in the configuration needs one. Raises StartError."""
-    path = directory / (configuration.store or STORE_FILE)
-    # Rules made under an earlier configuration still hold.
-    if not needs_store(configuration) and not path.exists():
-        return None
-    try:
-        return await EmbeddedStore.open(path, time.time)
-    except StoreError as error:
-        raise StartError(f"{error}; name a file in mode.repository.props.path of global.yaml") from error
-
-
-def needs_store(configuration: Configuration) -> bool:
-    """Whether rules or numbers are made while the mesh runs, or a store is asked for."""
-    if configuration.store is not None:
-        return True
-    return any(
-        rule_set.auto_shards
-        or any(config.type == "AUTO_INCREMENT" for config in rule_set.key_generators.values())
-        for rule_set in configuration.databases.values()
-    )
 
 
 async def stored_rules(store: Store, rule_set: RuleSet) -> RuleSet:

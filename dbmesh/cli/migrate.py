@@ -23,6 +23,7 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance import migrations
 from dbmesh.governance.migrations import MigrationError, Pending
 from dbmesh.governance.store import Store
+from dbmesh.rules.repositories import SQLiteRepository
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, User
 
 _HOST = "127.0.0.1"
@@ -36,7 +37,7 @@ def migrate(directory: Path, files: Path, database: str | None, *, dry_run: bool
     """Applies what is left of `files`/*.sql. Raises Failure."""
     configuration = load_directory(directory)
     # What was applied is remembered in the store, whether or not anything else needs one.
-    configuration = replace(configuration, store=configuration.store or "")
+    configuration = replace(configuration, repository=configuration.repository or SQLiteRepository())
     name = _database(configuration, database)
     try:
         texts = {path.name: path.read_text(encoding="utf-8") for path in files.glob("*.sql")}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dbmesh import app
 from dbmesh.cli.output import Failure
+from dbmesh.governance.opening import open_store
 from dbmesh.governance.store import Store, StoreError
 from dbmesh.rules.ruleset import Configuration
 
@@ -19,8 +20,8 @@ from dbmesh.rules.ruleset import Configuration
 async def opened_store(configuration: Configuration, directory: Path) -> AsyncIterator[Store | None]:
     """The store, None when the configuration needs none. Raises Failure."""
     try:
-        store = await app.open_store(configuration, directory)
-    except app.StartError as error:
+        store = await open_store(configuration, directory)
+    except StoreError as error:
         raise Failure(str(error)) from error
     try:
         yield store

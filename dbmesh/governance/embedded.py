@@ -27,6 +27,7 @@ from dbmesh.governance.store import (
     StoreUnavailable,
     Write,
     after_prefix,
+    check_size,
 )
 
 HISTORY_KEPT = 10_000
@@ -105,6 +106,7 @@ class EmbeddedStore:
 
     async def commit(self, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> int:
         """See `Store`."""
+        check_size(writes, guards)
 
         def change() -> int:
             for key, expected in [(write.key, write.expected) for write in writes] + [

@@ -54,9 +54,9 @@ async def follow(store: Store, here: Changing) -> None:
     """Take over every change until the store is closed. Never raises for a store that cannot be read: it is asked again."""
     while True:
         try:
-            after = (await store.range(layout.NAMESPACE + "/")).revision
+            after = (await store.range(layout.ROOT)).revision
             await _take_over(store, here, ())
-            async for changes in store.watch(layout.NAMESPACE + "/", after):
+            async for changes in store.watch(layout.ROOT, after):
                 await _take_over(store, here, changes.writes)
             return
         except Compacted:

@@ -5,12 +5,13 @@ Decides keys only. A rule has versions; `active_version` says which of them hold
 
 from __future__ import annotations
 
-NAMESPACE = "/dbmesh"
+ROOT = "/"
+"""Everything there is."""
 
 
 def database_prefix(database: str) -> str:
     """Everything of one logic database."""
-    return f"{NAMESPACE}/metadata/{database.lower()}/"
+    return f"/metadata/{database.lower()}/"
 
 
 def made_tables_prefix(database: str) -> str:
@@ -40,7 +41,7 @@ def counter(database: str, table: str) -> str:
 
 def ddl_prefix() -> str:
     """Statements that have begun and not ended."""
-    return f"{NAMESPACE}/ddl/"
+    return "/ddl/"
 
 
 def ddl(record: str) -> str:
@@ -55,7 +56,7 @@ def migrations_prefix(database: str) -> str:
 
 def databases_prefix() -> str:
     """The logic databases that CREATE DATABASE made."""
-    return f"{NAMESPACE}/databases/"
+    return "/databases/"
 
 
 def database(name: str) -> str:

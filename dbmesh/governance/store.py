@@ -18,6 +18,10 @@ ABSENT = 0
 """The revision of a key that does not exist."""
 
 
+MOST_CHANGES = 100
+"""Keys a commit may name, guards among them; etcd allows 128 (its option --max-txn-ops)."""
+
+
 class StoreError(Exception):
     """A store could not do what was asked; the text says why."""
 
@@ -96,7 +100,8 @@ class Store(Protocol):
         ...
 
     async def commit(self, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> int:
-        """Make all changes or none; returns the new revision. A key may be written once. Raises Conflict, LeaseLost."""
+        """Make all changes or none; returns the new revision. A key may be written once.
+        Raises Conflict, LeaseLost, and ValueError for more than MOST_CHANGES keys."""
         ...
 
     def watch(self, prefix: str, after: int) -> AsyncIterator[Changes]:
@@ -118,6 +123,12 @@ class Store(Protocol):
     async def close(self) -> None:
         """Give up what the store holds; running watches end."""
         ...
+
+
+def check_size(writes: Sequence[Write], guards: Sequence[Guard]) -> None:
+    """Raises ValueError for a commit of too many keys."""
+    if len(writes) + len(guards) > MOST_CHANGES:
+        raise ValueError(f"a commit of {len(writes) + len(guards)} keys; {MOST_CHANGES} are allowed")
 
 
 def after_prefix(prefix: str) -> str:

@@ -22,12 +22,12 @@ from dbmesh.rules.models import (
     GlobalFile,
     MeshSection,
     ReadwriteSplittingSection,
-    RepositorySection,
     ShardingSection,
     SingleSection,
 )
 from dbmesh.rules.properties import PropertyValue, build_properties
 from dbmesh.rules.readwrite_splitting import DataSources, build_groups
+from dbmesh.rules.repositories import build_repository
 from dbmesh.rules.ruleset import (
     BroadcastTable,
     Configuration,
@@ -110,7 +110,7 @@ def _load_global(files: Mapping[str, str], secrets: Secrets, mistakes: list[Mist
                 {},
                 build_users(source, section.authority, secrets),
                 build_properties(source, section.props),
-                _store(source, section.mode),
+                build_repository(source, section.mode, secrets),
                 _transaction_type(source, section.transaction.default_type),
             )
     mistakes.extend(source.mistakes)
@@ -124,16 +124,6 @@ def _transaction_type(source: SourceFile, name: str) -> TransactionType:
         path = ("transaction", "defaultType")
         source.report(path, f"unknown transaction type '{name}'", suggestion(name, list(TransactionType)))
         return TransactionType.XA
-
-
-def _store(source: SourceFile, mode: object) -> str | None:
-    """The file of the store, '' for the default one; None where none is asked for. Repositories of ShardingSphere are
-    accepted and not used."""
-    repository = mode.get("repository") if isinstance(mode, dict) else None
-    if not isinstance(repository, dict) or str(repository.get("type")).upper() != "SQLITE":
-        return None
-    section = validate(source, ("mode", "repository"), repository, RepositorySection)
-    return None if section is None else section.props.get("path", "")
 
 
 def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:

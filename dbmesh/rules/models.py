@@ -301,9 +301,10 @@ class AuthoritySection(Section):
 class RepositorySection(Section):
     """Where what the mesh itself changes is kept."""
 
-    type: str = Field(default="SQLite", description="SQLite: a file of this node.")
+    type: str = Field(default="SQLite", description="SQLite: a file of this node. etcd: a cluster of etcd.")
     props: Properties = Field(
-        default_factory=dict, description="path: the file, beside global.yaml by default."
+        default_factory=dict,
+        description="SQLite: path, beside global.yaml by default. etcd: namespace, server-lists and more.",
     )
 
 
@@ -323,7 +324,7 @@ class GlobalFile(Section):
 
     mode: Any = Field(
         default=None,
-        description="repository of type SQLite: the file of the store; all else is accepted, this version runs standalone.",
+        description="repository of type SQLite or etcd: where the store is; other repositories are accepted and not used.",
     )
     authority: AuthoritySection = Field(default_factory=lambda: AuthoritySection())
     transaction: TransactionSection = Field(default_factory=lambda: TransactionSection())

@@ -18,6 +18,7 @@ from dbmesh.rules.values import UNKNOWN_KEY, Key
 
 if TYPE_CHECKING:
     from dbmesh.rules.replica_groups import ReplicaGroup
+    from dbmesh.rules.repositories import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,12 +470,12 @@ class TransactionType(Enum):
 class Configuration:
     """A whole configuration directory: logic databases by lower-case name, users and properties.
 
-    `store` is the file of the embedded store, None where the configuration names none.
+    `repository` is where the store is, None where the configuration names none.
     `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them).
     """
 
     databases: Mapping[str, RuleSet]
     users: tuple[User, ...]
     properties: Mapping[str, int | float | str | bool]
-    store: str | None = None
+    repository: Repository | None = None
     transaction_type: TransactionType = TransactionType.XA

@@ -22,15 +22,16 @@ SHARDS = 4
 
 
 class AutoMesh:
-    """Two servers with an empty schema `app` each, and a mesh that shards whatever is created."""
+    """Two servers with an empty schema `app` each, and a mesh that shards whatever is created. `mode` is that section of
+    global.yaml."""
 
-    def __init__(self, servers: list[DatabaseServer], directory: Path) -> None:
+    def __init__(self, servers: list[DatabaseServer], directory: Path, mode: str = "") -> None:
         self.servers = servers
         for server in servers:
             server.execute("DROP DATABASE IF EXISTS app", "CREATE DATABASE app CHARACTER SET utf8mb4")
         rules = directory / "rules"
         rules.mkdir()
-        (rules / "global.yaml").write_text(_GLOBAL)
+        (rules / "global.yaml").write_text(_GLOBAL + mode)
         sources = "".join(
             f"  ds_{number}: {{url: 'mysql://{server.host}:{server.port}/app', username: {server.user}, "
             f"password: {server.password}}}\n"

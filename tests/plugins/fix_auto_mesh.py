@@ -10,7 +10,10 @@ import pytest
 
 from tests.plugins.auto_mesh import AutoMesh
 from tests.plugins.database_server import DatabaseServer
+from tests.plugins.etcd import EtcdMember
 from tests.plugins.fix_mysql import ServerFactory
+
+_ETCD = "mode: {{type: Cluster, repository: {{type: etcd, props: {{namespace: app, server-lists: 'http://{server}'}}}}}}\n"
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +23,15 @@ def auto_servers(database_server: ServerFactory) -> list[DatabaseServer]:
 
 
 @pytest.fixture
-def auto(auto_servers: list[DatabaseServer], tmp_path: Path) -> Iterator[AutoMesh]:
-    """The mesh, with no table yet."""
-    made = AutoMesh(auto_servers, tmp_path)
+def auto(
+    request: pytest.FixtureRequest, auto_servers: list[DatabaseServer], tmp_path: Path
+) -> Iterator[AutoMesh]:
+    """The mesh, with no table yet; with the parameter "etcd" its store is there."""
+    member = EtcdMember("etcd", tmp_path) if getattr(request, "param", "") == "etcd" else None
+    if member is not None:
+        member.start([member])
+        member.wait_ready()
+    made = AutoMesh(auto_servers, tmp_path, "" if member is None else _ETCD.format(server=member.address))
     try:
         yield made
         if made.mesh.running:
@@ -30,6 +39,8 @@ def auto(auto_servers: list[DatabaseServer], tmp_path: Path) -> Iterator[AutoMes
     finally:
         if made.mesh.running:
             made.mesh.stop()
+        if member is not None:
+            member.stop()
 
 
 Run = Callable[..., list[Any]]

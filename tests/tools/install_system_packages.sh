@@ -9,6 +9,7 @@ programs=(
     "mariadb-install-db mariadb-server"
     "mariadb mariadb-client"
     "haproxy haproxy"
+    "etcd etcd-server"
     "sysbench sysbench"
     "cc build-essential"
     "pkg-config pkg-config"
@@ -68,7 +69,7 @@ fi
         echo "Get them with:  sudo apt-get update && sudo apt-get install -y ${packages[*]}"
     else
         echo "On Debian or Ubuntu they are in the packages: ${packages[*]}"
-        echo "On macOS: brew install mariadb postgresql haproxy sysbench pkg-config"
+        echo "On macOS: brew install mariadb postgresql etcd haproxy sysbench pkg-config"
     fi
 } >&2
 exit 1

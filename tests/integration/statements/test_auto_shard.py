@@ -422,6 +422,7 @@ def test_values_of_a_client_that_speaks_latin1_are_the_same_text(auto: AutoMesh,
     latin.close()
 
 
+@pytest.mark.parametrize("auto", ["embedded", "etcd"], indirect=True)
 def test_a_second_process_sees_what_the_first_changes(auto: AutoMesh, run: Run, tmp_path: Path) -> None:
     run("CREATE TABLE old (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
     second = Mesh(auto.mesh.configuration, tmp_path / "second.log").start()

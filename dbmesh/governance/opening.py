@@ -1,0 +1,66 @@
+"""Opens the store a configuration asks for.
+
+Decides which kind it is, where its file is, and what an operator is told when it cannot be opened.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.namespaced import Namespaced
+from dbmesh.governance.store import Store, StoreError
+from dbmesh.rules.repositories import NAMESPACE, EtcdRepository, SQLiteRepository
+from dbmesh.rules.ruleset import Configuration
+
+STORE_FILE = "dbmesh-store.db"
+"""The embedded store's file, in the configuration's directory when no other is named."""
+
+
+async def open_store(configuration: Configuration, directory: Path) -> Store | None:
+    """The store, None when nothing in the configuration needs one. Relative paths are from `directory`. Raises StoreError."""
+    repository = configuration.repository or SQLiteRepository()
+    if isinstance(repository, EtcdRepository):
+        return await _open_etcd(repository, directory)
+    path = directory / (repository.path or STORE_FILE)
+    # Rules made under an earlier configuration still hold.
+    if not needs_store(configuration) and not path.exists():
+        return None
+    try:
+        return Namespaced(await EmbeddedStore.open(path, time.time), NAMESPACE)
+    except StoreError as error:
+        raise StoreError(f"{error}; name a file in mode.repository.props.path of global.yaml") from error
+
+
+async def _open_etcd(repository: EtcdRepository, directory: Path) -> Store:
+    # Imported where it is used: a mesh without etcd starts faster.
+    from dbmesh.governance.etcd import EtcdSettings, EtcdStore
+
+    files = (repository.ca, repository.certificate, repository.key)
+    ca, certificate, key = (directory / name if name else None for name in files)
+    settings = EtcdSettings(
+        repository.servers,
+        repository.user,
+        repository.password,
+        repository.seconds,
+        repository.tls,
+        ca,
+        certificate,
+        key,
+    )
+    try:
+        return Namespaced(await EtcdStore.open(settings), repository.namespace)
+    except StoreError as error:
+        raise StoreError(f"{error}; see mode.repository.props of global.yaml") from error
+
+
+def needs_store(configuration: Configuration) -> bool:
+    """Whether rules or numbers are made while the mesh runs, or a store is asked for."""
+    if configuration.repository is not None:
+        return True
+    return any(
+        rule_set.auto_shards
+        or any(config.type == "AUTO_INCREMENT" for config in rule_set.key_generators.values())
+        for rule_set in configuration.databases.values()
+    )
