@@ -48,6 +48,7 @@ class PinReason(Enum):
     USER_LOCK = "user lock"
     CURSOR = "cursor"
     TEMPORARY_TABLE = "temporary table"
+    DYNAMIC_SQL = "what a procedure's dynamic SQL left"
 
 
 # ---------------------------------------------------------------------------------------------- merging

@@ -6,7 +6,9 @@ changes what belongs to the session, is refused. Knows no connections.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from dbmesh.errors import MeshError, not_supported
@@ -22,6 +24,8 @@ _UNSAFE = frozenset(
     ("CALL", "PREPARE", "EXECUTE", "COMMIT", "ROLLBACK", "SAVEPOINT", "START", "XA", "LOCK", "GLOBAL", "SESSION", "TEMPORARY",
      "CREATE", "ALTER", "DROP", "RENAME", "TRUNCATE", "GET_LOCK", "RELEASE_LOCK", "AUTOCOMMIT")
 )  # fmt: skip
+_DYNAMIC = frozenset(("PREPARE", "EXECUTE", "DEALLOCATE"))
+_DEFINES = re.compile(r"\b(?:CREATE|ALTER|DROP|RENAME|TRUNCATE)\b", re.IGNORECASE)
 _STATEMENT_STARTS = frozenset((";", ")", "BEGIN", "THEN", "ELSE", "DO", "LOOP", "REPEAT"))
 _INSTEAD = "send its statements one by one"
 
@@ -149,16 +153,61 @@ def _a(kind: str) -> str:
     return f"an {kind.lower()}" if kind == "EVENT" else f"a {kind.lower()}"
 
 
-def check_procedure(text: str, rule_set: RuleSet) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class ProcedureUse:
+    """What a procedure's text says of its CALL: the user variables it names, which it may assign to, the procedures it calls,
+    whether it runs SQL that only exists while it runs, and whether that may define tables."""
+
+    variables: frozenset[str] = frozenset()
+    calls: frozenset[str] = frozenset()
+    dynamic: bool = False
+    defines: bool = False
+
+    def with_called(self, called: ProcedureUse) -> ProcedureUse:
+        """This and a procedure that it calls."""
+        return ProcedureUse(
+            self.variables | called.variables,
+            self.calls | called.calls,
+            self.dynamic or called.dynamic,
+            self.defines or called.defines,
+        )
+
+
+def may_define(text: str) -> bool:
+    """Whether SQL made of this text may be DDL."""
+    return _DEFINES.search(text) is not None
+
+
+def has_one_place(rule_set: RuleSet, catalog: Catalog) -> bool:
+    """Whether all that a logic database has, and whatever is made in it, is on one server: any SQL does there what it says."""
+    return (
+        len(rule_set.data_sources) == 1
+        and not (rule_set.tables or rule_set.auto_shards or rule_set.groups or catalog.views)
+        and all(config.kind == "mysql" for config in rule_set.data_sources.values())
+    )
+
+
+def check_procedure(text: str, rule_set: RuleSet, catalog: Catalog) -> ProcedureUse:
     """Raise MeshError(NOT_SUPPORTED) unless the procedure of this SHOW CREATE text does the same on its data source as it
-    would on one server with all rows. Returns the user variables it names, which it may assign to."""
+    would on one server with all rows. The procedures it calls are not looked at."""
     lexemes = split_lexemes(text)
     first = next((at for at, lexeme in enumerate(lexemes) if lexeme.word == "PROCEDURE"), 0)
     body = lexemes[first + 2 :]
     _refuse_spread(body, rule_set, "CALL of a procedure")
     variables = {lexeme.value.lower() for lexeme in body if lexeme.kind is Kind.USER_VARIABLE}
-    check_body(body, text, "CALL of a procedure", variables, uses_variables=True)
-    return tuple(sorted(variables))
+    safe = frozenset(("CALL",)) | (_DYNAMIC if has_one_place(rule_set, catalog) else frozenset())
+    check_body(body, text, "CALL of a procedure", variables, uses_variables=True, safe=safe)
+    dynamic = any(lexeme.word in _DYNAMIC for lexeme in body)
+    return ProcedureUse(frozenset(variables), frozenset(_called(body)), dynamic, dynamic and may_define(text))
+
+
+def _called(body: tuple[Lexeme, ...]) -> Iterator[str]:
+    """The procedures that a body calls. Raises MeshError(NOT_SUPPORTED) for one of another database."""
+    for lexeme, name, after in zip(body, body[1:], (*body[2:], None), strict=False):
+        if lexeme.word == "CALL":
+            if after is not None and after.text == ".":
+                raise _refused("CALL of a procedure", "calls one with its database")
+            yield name.value
 
 
 def _refuse_spread(body: tuple[Lexeme, ...], rule_set: RuleSet, what: str, views: Iterable[str] = ()) -> None:
@@ -173,15 +222,22 @@ def _refuse_spread(body: tuple[Lexeme, ...], rule_set: RuleSet, what: str, views
 
 
 def check_body(
-    body: tuple[Lexeme, ...], text: str, what: str, own: Iterable[str] = (), *, uses_variables: bool = False
+    body: tuple[Lexeme, ...],
+    text: str,
+    what: str,
+    own: Iterable[str] = (),
+    *,
+    uses_variables: bool = False,
+    safe: frozenset[str] = frozenset(),
 ) -> None:
     """Raise MeshError(NOT_SUPPORTED) where a body uses or changes what belongs to the session, whose connection it does not
-    run on. It may set what it declares, and `own`; user variables where somebody carries them."""
+    run on. It may set what it declares, and `own`; user variables where somebody carries them; `safe` are words that somebody
+    answers for."""
     refused = (Kind.SYSTEM_VARIABLE,) if uses_variables else (Kind.USER_VARIABLE, Kind.SYSTEM_VARIABLE)
     for at, lexeme in enumerate(body):
         if lexeme.kind in refused:
             raise _refused(what, f"uses the variable {lexeme.text}")
-        if lexeme.word in _UNSAFE and (at == 0 or body[at - 1].text != "."):
+        if lexeme.word in _UNSAFE and lexeme.word not in safe and (at == 0 or body[at - 1].text != "."):
             raise _refused(what, f"contains {lexeme.word}")
     _refuse_session_functions(body, text)
     known = {*_declared(body), *own}

@@ -6,7 +6,7 @@ Decides which one that is, and what becomes of the connection: nobody knows whic
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
@@ -24,8 +24,9 @@ from dbmesh.errors import (
     ShardError,
     not_supported,
 )
-from dbmesh.planner.plan import BoundStatement, Names, Relay, Verb
-from dbmesh.planner.routines import check_procedure, homes
+from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.planner.plan import BoundStatement, Names, PinReason, Relay, Verb
+from dbmesh.planner.routines import ProcedureUse, check_procedure, homes, may_define
 from dbmesh.planner.session_plan import (
     CallProcedure,
     CreateRoutine,
@@ -42,6 +43,7 @@ from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.errors import logic_text
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
+from dbmesh.session.reading import lexer_flags
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.system_tables import Reading
 from dbmesh.session.triggers import ask, drop_trigger, show_create_trigger
@@ -152,23 +154,47 @@ async def call(
     prepared statement's, its `?` are a result set of their own. Raises MeshError or ShardError."""
     database = _database(session, statement.database)
     source = await _only_source(session, database, "PROCEDURE", statement.name)
-    shown = await _show_create(session, database, source, "PROCEDURE", statement.name)
-    text = shown.rows[0][2] if shown.rows else None
-    if text is None:
-        raise not_supported(
-            "CALL of a procedure whose text the data source does not show",
-            "give the data source's account the right to see it",
-        )
-    named = check_procedure(text.decode("utf-8", "surrogateescape"), database.rule_set)
+    use = await _use(session, database, source, statement.name)
     sql = f"CALL {quote_name(statement.name, quoted=True)}{statement.arguments}"
     frame = Template((sql,), session.lexer_flags).frame(())
-    plan = TextPlan(Verb.OTHER, (), (TextShot(source, frame),), Relay(), _names(database))
+    pin = PinReason.DYNAMIC_SQL if use.dynamic else None
+    plan = TextPlan(Verb.OTHER, (), (TextShot(source, frame),), Relay(), _names(database), pin=pin)
     bound = plan.bind(execution.make_call(session, database, ()))
     given = await _assigned(session, database, source, statement) if statement.variables else ()
-    assigns = tuple(dict.fromkeys((*named, *(name.lower() for name in given))))
+    known = [name for name, _ in session.state.user_variables] if use.dynamic else []
+    assigns = tuple(dict.fromkeys((*sorted(use.variables), *(name.lower() for name in given), *known)))
     session.given = None
     results = await _run(session, database, plan, bound, way, assigns)
+    if use.dynamic and (use.defines or "?" in sql or may_define(sql)):
+        await session.mesh.reload(database)
     _write(session, results, sink, more, _names(database))
+
+
+async def _use(session: Session, database: Database, source: str, name: str) -> ProcedureUse:
+    """What a procedure and those it calls use. Raises MeshError(NOT_SUPPORTED), also for one they call that is elsewhere;
+    one that is nowhere the server will miss itself, should it get there."""
+    use = ProcedureUse(calls=frozenset((name,)))
+    seen: set[str] = set()
+    while waiting := {one for one in use.calls if one.lower() not in seen}:
+        for one in sorted(waiting):
+            seen.add(one.lower())
+            if len(seen) > 1 and not await _sources(session, database, "PROCEDURE", one):
+                continue
+            if await _only_source(session, database, "PROCEDURE", one) != source:
+                raise not_supported(
+                    f"CALL of a procedure that calls '{one}', which is on another data source",
+                    "keep both where the tables of both are",
+                )
+            shown = await _show_create(session, database, source, "PROCEDURE", one)
+            text = shown.rows[0][2] if shown.rows else None
+            if text is None:
+                raise not_supported(
+                    "CALL of a procedure whose text the data source does not show",
+                    "give the data source's account the right to see it",
+                )
+            body = text.decode("utf-8", "surrogateescape")
+            use = use.with_called(check_procedure(body, database.rule_set, database.catalog))
+    return use
 
 
 async def _assigned(
@@ -325,6 +351,7 @@ async def _run(
         connection = lane.connection
         receiver = _Results(connection, session)
         session.announce(Reading(connection))
+        before = await _settings(session, connection) if plan.pin is not None else {}
         await _send(connection, lane.shots[0].sql, way, receiver)
         try:
             try:
@@ -334,6 +361,8 @@ async def _run(
                 # What a failed procedure has assigned stays so.
                 if assigns and connection.usable:
                     await _take_over(session, connection, assigns)
+                if before and connection.usable:
+                    await _follow(session, database, connection, before)
         finally:
             if not loan.keeps(connection):
                 connection.abort()
@@ -363,6 +392,45 @@ async def _take_over(session: Session, connection: Connection, names: Sequence[s
         session.state = assigned(session.state, name, value)
     if isinstance(connection, MySQLConnection):
         # It may be kept, by a transaction.
+        connection.state = session.state
+
+
+_SETTINGS = (
+    *("autocommit", "sql_mode", "sql_select_limit", "time_zone"),
+    *("character_set_client", "character_set_connection", "character_set_results", "collation_connection"),
+)
+"""Variables by which the mesh reads statements and answers; all others only the connection needs to know."""
+
+
+async def _settings(session: Session, connection: Connection) -> Mapping[str, str]:
+    """The `_SETTINGS` of a connection, as SQL literals."""
+    listed = ", ".join(f"@@session.{name}" for name in _SETTINGS)
+    shown = await collect(connection, f"SELECT {listed}".encode())
+    values = row_literals(literal_writers(shown.columns, session.lexer_flags), shown.rows[0])
+    return dict(zip(_SETTINGS, values, strict=True))
+
+
+async def _follow(
+    session: Session, database: Database, connection: Connection, before: Mapping[str, str]
+) -> None:
+    """What dynamic SQL has changed on the session's connection becomes the session's. Raises MeshError when it has begun a
+    transaction: nobody would end it."""
+    if connection.in_transaction and not session.transaction.open:
+        del session.pins[database.connection_key(connection.data_source)]
+        connection.abort()
+        raise not_supported(
+            "CALL of a procedure that leaves a transaction open (rolled back)", "send BEGIN before CALL"
+        )
+    for name, value in (await _settings(session, connection)).items():
+        if value == before[name]:
+            continue
+        if name == "autocommit":
+            session.autocommit = value != "0"
+        session.state = session.state.with_variable(
+            name, None if name == "autocommit" and session.autocommit else value
+        )
+    session.lexer_flags = lexer_flags(session.state)
+    if isinstance(connection, MySQLConnection):
         connection.state = session.state
 
 

@@ -193,3 +193,49 @@ def test_the_only_server_tells_administrators_of_itself(
     mesh = mesh_to(server.port, server.user, schema="vault", password=server.password)
     with mesh.connect("vault") as session, server.connect() as plain:
         assert ask(session, statement) == ask(plain, statement)
+
+
+_PROCEDURES = (
+    "CREATE PROCEDURE run_it(x TEXT) BEGIN SET @text = x; PREPARE s FROM @text; EXECUTE s; DEALLOCATE PREPARE s; END",
+    "CREATE PROCEDURE run_both(OUT n INT) BEGIN CALL run_it('SELECT word FROM t'); CALL count_them(n); END",
+    "CREATE PROCEDURE count_them(OUT n INT) SELECT COUNT(*) INTO n FROM t",
+    "SET @seen = 1, @own = 2",
+    "CALL run_it('SELECT id, word FROM t ORDER BY id')",
+    "CALL run_both(@n)",
+    "SELECT @n",
+    "CALL run_it('CREATE TABLE made (id INT PRIMARY KEY)')",
+    "INSERT INTO made VALUES (1), (2)",
+    "CALL run_it('RENAME TABLE made TO named')",
+    "SELECT * FROM made",
+    "SELECT COUNT(*) FROM named",
+    "CALL run_it('CREATE TEMPORARY TABLE passing AS SELECT 7 AS n')",
+    "CALL run_it('SELECT n FROM passing')",
+    "CALL run_it('SET @seen = 5, @new = 6')",
+    "SELECT @seen, @own, @new",
+    "PREPARE p FROM 'SELECT ? + 1 AS n'",
+    "EXECUTE p USING @seen",
+    "CALL run_it('SET SESSION sql_mode = ''ANSI_QUOTES''')",
+    'SELECT "word" FROM t ORDER BY id',
+    "SET sql_mode = DEFAULT",
+    "BEGIN",
+    "INSERT INTO named VALUES (3)",
+    "CALL run_it('INSERT INTO named VALUES (4)')",
+    "ROLLBACK",
+    "SELECT COUNT(*) FROM named",
+    "CALL run_it('SELECT * FROM missing')",
+    "CALL run_it('SELECT 1 FRO')",
+    "SELECT word FROM t WHERE id = 2",
+    "DROP TABLE named",
+    "DROP PROCEDURE run_it",
+    "DROP PROCEDURE run_both",
+    "DROP PROCEDURE count_them",
+)
+
+
+def test_procedures_run_any_sql_where_a_database_has_one_place(
+    server: DatabaseServer, mesh_to: MeshTo
+) -> None:
+    mesh = mesh_to(server.port, server.user, password=server.password)
+    with mesh.connect("vault") as session, server.connect("vault") as plain:
+        expected = [ask(plain, statement) for statement in _PROCEDURES]
+        assert [ask(session, statement) for statement in _PROCEDURES] == expected

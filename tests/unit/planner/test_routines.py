@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.model import Catalog, DataNode
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.routines import (
+    ProcedureUse,
     check_procedure,
+    has_one_place,
     homes,
     read_call,
     read_create_routine,
@@ -17,7 +21,8 @@ from dbmesh.planner.routines import (
     read_show_create,
 )
 from dbmesh.planner.session_plan import CallProcedure, CreateRoutine, Do, DropRoutine, ShowCreate
-from tests.plugins.planner_world import RULES
+from dbmesh.rules.ruleset import RuleSet
+from tests.plugins.planner_world import RULES, SOURCES
 
 _HEAD = "CREATE DEFINER=`root`@`%` PROCEDURE `p`"
 
@@ -49,7 +54,7 @@ def test_statements_ended_wrong_are_syntax_errors(statement: str) -> None:
     ],
 )
 def test_what_touches_single_tables_only_is_safe(body: str) -> None:
-    check_procedure(_HEAD + body, RULES)
+    check_procedure(_HEAD + body, RULES, _CATALOG)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,8 @@ def test_what_touches_single_tables_only_is_safe(body: str) -> None:
         ("() DELETE FROM t_country", "'t_country'"),
         ("() SELECT @@sql_mode", "@@sql_mode"),
         ("() BEGIN INSERT INTO t_config VALUES (1); COMMIT; END", "COMMIT"),
-        ("() CALL q()", "CALL"),
+        ("() CALL other.q()", "calls one with its database"),
+        ("() PREPARE s FROM @a", "PREPARE"),
         ("() SET sql_mode = ''", "'sql_mode'"),
         ("(a INT) BEGIN SET a = 1, foreign_key_checks = 0; END", "'foreign_key_checks'"),
         ("() SELECT LAST_INSERT_ID()", "LAST_INSERT_ID"),
@@ -69,8 +75,32 @@ def test_what_touches_single_tables_only_is_safe(body: str) -> None:
 )
 def test_what_reaches_further_is_refused_with_the_reason(body: str, why: str) -> None:
     with pytest.raises(MeshError, match=r"not supported") as refusal:
-        check_procedure(_HEAD + body, RULES)
+        check_procedure(_HEAD + body, RULES, _CATALOG)
     assert why in str(refusal.value)
+
+
+def test_what_a_procedure_uses_is_told() -> None:
+    alone = replace(RULES, tables={}, data_sources={"ds_0": SOURCES["ds_0"]})
+    body = (
+        "(a INT) BEGIN SET @Q = CONCAT('DROP TABLE ', a); PREPARE s FROM @q; EXECUTE s; CALL `Next`(@r); END"
+    )
+    use = check_procedure(_HEAD + body, alone, Catalog({}, {}))
+    assert use == ProcedureUse(frozenset("qr"), frozenset(("Next",)), dynamic=True, defines=True)
+    use = check_procedure(_HEAD + "() CALL p", RULES, _CATALOG)
+    assert use == ProcedureUse(calls=frozenset("p"))
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        replace(RULES, tables={}),
+        replace(RULES, data_sources={"ds_0": SOURCES["ds_0"]}),
+        replace(RULES, tables={}, data_sources={"ds_0": SOURCES["ds_0"]}, auto_shards=4),
+        replace(RULES, tables={}, data_sources={"ds_0": replace(SOURCES["ds_0"], kind="sqlite")}),
+    ],
+)
+def test_dynamic_sql_needs_a_database_with_one_place(rules: RuleSet) -> None:
+    assert not has_one_place(rules, _CATALOG)
 
 
 _CATALOG = Catalog({}, {"here": DataNode("ds_0", "here"), "there": DataNode("ds_1", "there")})
