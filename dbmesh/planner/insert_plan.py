@@ -96,14 +96,13 @@ class InsertPlan:
         )
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
-        """The statement on the first data node; rows and literals are sampled, since no column is named by them."""
-        del literals
+        """The statement on the first data node; rows that are put together are sampled."""
         node = self.table.nodes[0]
         if isinstance(self.rows, FoldedRows):
             frames: tuple[Frame, ...] = (self.heads[node], self.rows.example(), self.tails[node])
         else:
             frames = (self.heads[node], *self.rows.example(), self.tails[node])
-        return prototype_shot(node.data_source, frames)
+        return prototype_shot(node.data_source, frames, literals)
 
     @property
     def _has_one_text(self) -> bool:

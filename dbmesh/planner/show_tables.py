@@ -40,7 +40,8 @@ _TRIGGERS = (
     "COLLATION_CONNECTION AS `collation_connection`, DATABASE_COLLATION AS `Database Collation`"
 )
 _ROUTINES = (
-    "ROUTINE_SCHEMA AS `Db`, ROUTINE_NAME AS `Name`, ROUTINE_TYPE AS `Type`, DEFINER AS `Definer`, "
+    "ROUTINE_SCHEMA AS `Db`, ROUTINE_NAME AS `Name`, ROUTINE_TYPE AS `Type`, "
+    "/*!90000 EXTERNAL_LANGUAGE AS `Language`, */ DEFINER AS `Definer`, "
     "LAST_ALTERED AS `Modified`, CREATED AS `Created`, SECURITY_TYPE AS `Security_type`, "
     "ROUTINE_COMMENT AS `Comment`, CHARACTER_SET_CLIENT AS `character_set_client`, "
     "COLLATION_CONNECTION AS `collation_connection`, DATABASE_COLLATION AS `Database Collation`"

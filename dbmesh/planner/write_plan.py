@@ -107,10 +107,9 @@ class WritePlan:
             return None
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
-        """The statement on the first node of every table; literals are sampled, since no column is named by them."""
-        del literals
+        """The statement on the first node of every table."""
         target = first_target(self.router)
-        return prototype_shot(target.data_source, (self.frames.of(target),))
+        return prototype_shot(target.data_source, (self.frames.of(target),), literals)
 
     def _may_move(self, call: Call) -> bool:
         return self.moves or any(not self._stays(kept, call) for kept in self.kept)

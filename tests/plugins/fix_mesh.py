@@ -176,7 +176,8 @@ ShopFactory = Callable[..., Shop]
 
 @pytest.fixture
 def own_shop(own_server: ServerFactory, tmp_path: Path) -> Iterator[ShopFactory]:
-    """Makes a shop for one test: own servers behind links that can be cut, own mesh with the given properties."""
+    """Makes a shop for one test: own servers (with `options`) behind links that can be cut, own mesh with the given
+    properties."""
     made: list[Shop] = []
     links: list[FaultyLink] = []
 
@@ -186,8 +187,9 @@ def own_shop(own_server: ServerFactory, tmp_path: Path) -> Iterator[ShopFactory]
         pool: int = 10,
         timeout: int = 2000,
         start: bool = True,
+        options: tuple[str, ...] = (),
     ) -> Shop:
-        sources = own_server("shard0", "shard1")
+        sources = own_server("shard0", "shard1", options=options)
         own = [FaultyLink(server.host, server.port).start() for server in sources]
         links.extend(own)
         shop_data.create(sources)

@@ -88,7 +88,6 @@ class DerivedPlan:
         return self.template.frame(target.tables)
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot:
-        """The client's statement on the first node of every table; no column is named by its literals."""
-        del literals
+        """The client's statement on the first node of every table."""
         target = first_target(self.router)
-        return prototype_shot(target.data_source, (self.template.frame(target.tables),))
+        return prototype_shot(target.data_source, (self.template.frame(target.tables),), literals)

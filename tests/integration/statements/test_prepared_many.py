@@ -52,6 +52,9 @@ WRITES: list[tuple[str, tuple[Value, ...]]] = [
     ("UPDATE t_types SET number = ? - 5 WHERE id > 3", (UNSIGNED_3,)),
     ("UPDATE t_types SET number = 0, id = id + 100 WHERE day < ? AND moment < ?", (date("2010-01-31"), date("2023-01-31"))),
     ("DELETE FROM t_types WHERE clock < ? ORDER BY id LIMIT 5", (time("-100:00:00"),)),
+    ("DELETE FROM t_types WHERE JSON_VALUE(doc, '$.a') = ?", (integer(1),)),
+    ("DELETE FROM t_types WHERE JSON_VALUE(doc, '$.a') <> ? LIMIT 1000", (integer(1),)),
+    ("INSERT INTO t_auto (id, word) SELECT id, JSON_VALUE(doc, '$.a') FROM t_types WHERE id > ?", (integer(1),)),
     ("DELETE FROM t_types WHERE moment >= ? AND number <> 7", (datetime("1999-12-31 23:59:10.000000"),)),
 ]  # fmt: skip
 

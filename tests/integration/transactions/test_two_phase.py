@@ -243,7 +243,11 @@ def test_a_hint_says_how_one_statement_or_one_transaction_commits(fresh_shop: Sh
 
 
 def test_a_circle_of_locks_over_two_data_sources_ends_one_transaction_as_a_deadlock(fresh_shop: Shop) -> None:
-    with fresh_shop.target.connect() as one, fresh_shop.target.connect() as other:
+    _run_into_a_circle(fresh_shop)
+
+
+def _run_into_a_circle(shop: Shop) -> None:
+    with shop.target.connect() as one, shop.target.connect() as other:
         for client, first in ((one, 4), (other, 5)):
             ask(client, "SET innodb_lock_wait_timeout = 1")
             ask(client, "BEGIN")
@@ -251,7 +255,7 @@ def test_a_circle_of_locks_over_two_data_sources_ends_one_transaction_as_a_deadl
         ask(other, "SET innodb_lock_wait_timeout = 20")
         waiting = Thread(target=lambda: ask(other, "UPDATE t_user SET name = 'second' WHERE user_id = 4"))
         waiting.start()
-        wait_until(lambda: _lock_waits(fresh_shop.sources[0]) == 1, 20, "the other waits")
+        wait_until(lambda: _lock_waits(shop.sources[0]) == 1, 20, "the other waits")
         assert ask(one, "UPDATE t_user SET name = 'second' WHERE user_id = 5").error == 1213
         waiting.join()
         assert ask(other, "COMMIT").error is None
@@ -260,7 +264,27 @@ def test_a_circle_of_locks_over_two_data_sources_ends_one_transaction_as_a_deadl
 
 
 def test_a_lock_wait_that_holds_up_nobody_ends_the_statement_alone(fresh_shop: Shop) -> None:
-    with fresh_shop.target.connect() as one, fresh_shop.target.connect() as other:
+    _wait_and_hold_up_nobody(fresh_shop)
+
+
+def test_where_servers_tell_who_waits_for_whom_a_wait_of_others_is_no_circle(own_shop: ShopFactory) -> None:
+    shop = own_shop(options=("--performance-schema=ON",))
+    _run_into_a_circle(shop)
+    with shop.target.connect() as holder, shop.target.connect() as waiting:
+        ask(holder, "BEGIN")
+        ask(holder, "UPDATE t_user SET name = 'held' WHERE user_id = 6")
+        ask(waiting, "SET innodb_lock_wait_timeout = 60")
+        held_up = Thread(target=lambda: ask(waiting, "UPDATE t_user SET name = 'late' WHERE user_id = 6"))
+        held_up.start()
+        wait_until(lambda: _lock_waits(shop.sources[0]) == 1, 20, "somebody waits for somebody else")
+        _wait_and_hold_up_nobody(shop)
+        ask(holder, "COMMIT")
+        held_up.join()
+        assert ask(waiting, "SELECT name FROM t_user WHERE user_id = 6").rows == (("late",),)
+
+
+def _wait_and_hold_up_nobody(shop: Shop) -> None:
+    with shop.target.connect() as one, shop.target.connect() as other:
         ask(other, "BEGIN")
         ask(other, "UPDATE t_user SET name = 'other' WHERE user_id = 5")
         ask(one, "SET innodb_lock_wait_timeout = 1")
