@@ -61,6 +61,12 @@ def info_of_one_row(ok: OkPacket) -> bytes:
     return b"Records: 1  Duplicates: %d  Warnings: %d" % (duplicates, ok.warnings)
 
 
+def rows_updated(ok: OkPacket) -> tuple[int, int]:
+    """How many rows an UPDATE has matched and changed."""
+    counters = dict(_COUNTER.findall(ok.info))
+    return int(counters.get(b"Rows matched", 0)), int(counters.get(b"Changed", 0))
+
+
 def with_warnings(info: bytes, count: int) -> bytes:
     """An info with this number of warnings; one that tells none stays as it is."""
     return _WARNINGS.sub(b"%d" % count, info)

@@ -10,6 +10,7 @@ from dbmesh.errors import COLUMN_COUNT, MeshError, not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.insert_select import plan_query_insert
+from dbmesh.planner.derived.upsert import moves_row
 from dbmesh.planner.elsewhere import check_database
 from dbmesh.planner.given_ids import given_ids
 from dbmesh.planner.insert_plan import InsertPlan, unnumbered_row
@@ -70,7 +71,10 @@ def plan_insert(context: PlanContext) -> ShardPlan:
     if isinstance(table, BroadcastTable):
         refuse_unrepeatable(reader.lexemes, table.name)
     planner = _Planner(context, reading, reader, table)
-    if planner.computes_places:
+    moves = moves_row(table, reading.updates)
+    if moves:
+        planner.check()
+    if moves or planner.computes_places:
         return plan_query_insert(context, verb, parse(_as_insert(context)), reading, reader.lexemes)
     return planner.plan(verb)
 
@@ -151,7 +155,7 @@ class _Planner:
         return named and (self.schema is None or self.schema.column(lexeme.value.lower()) is not None)
 
     def plan(self, verb: Verb) -> ShardPlan:
-        self._check()
+        self.check()
         head, tail = self._head_and_tail()
         nodes = self.table.nodes
         folded = self.context.statement.shape.row is not None and not self.reading.set_form
@@ -186,7 +190,8 @@ class _Planner:
             for column in self.schema.columns
         )
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """What is wrong with the statement whatever its values are. Raises MeshError."""
         if self.context.hints.data_source is not None:
             raise not_supported(
                 "the hint DATA_SOURCE_NAME on an INSERT into a sharded or broadcast table",
@@ -195,7 +200,6 @@ class _Planner:
         for number, row in enumerate(self.reading.rows, 1):
             if len(row.cells) != len(self.columns):
                 raise MeshError(COLUMN_COUNT, row=number)
-        self._check_updates()
         for column in self.sharding_columns:
             if column not in self.columns and column != self.key_column:
                 raise not_supported(
@@ -204,19 +208,6 @@ class _Planner:
                 )
         if self.generator is None and self.key_column is not None and self._adds_column:
             raise unnumbered_row(self.table, self.key_column)
-
-    def _check_updates(self) -> None:
-        for name, lexemes in self.reading.updates:
-            if name.lower() not in self.sharding_columns:
-                continue
-            words = [lexeme.value.lower() for lexeme in lexemes]
-            unchanged = ([name.lower()], ["last_insert_id", "(", name.lower(), ")"])
-            given = words[:2] == ["values", "("] and words[-2:] == [name.lower(), ")"]
-            if words not in unchanged and not given:
-                raise not_supported(
-                    f"ON DUPLICATE KEY UPDATE of the sharding column '{name}' of '{self.table.name}'",
-                    "leave the sharding column as it is; to move a row delete it and insert it again",
-                )
 
     def _head_and_tail(self) -> tuple[Template, Template]:
         edits = self.context.edits()

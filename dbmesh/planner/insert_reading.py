@@ -34,6 +34,10 @@ class RowPlace:
     cells: tuple[CellPlace, ...]
 
 
+Updates = tuple[tuple[str, tuple[Lexeme, ...]], ...]
+"""The assignments of ON DUPLICATE KEY UPDATE: the column, and the lexemes of its value."""
+
+
 @dataclass(frozen=True, slots=True)
 class InsertReading:
     """An INSERT as ranges. `columns` is None without a column list; `columns_end` is where another column's name may
@@ -49,7 +53,7 @@ class InsertReading:
     rows: tuple[RowPlace, ...]
     set_form: bool
     tail: int
-    updates: tuple[tuple[str, tuple[Lexeme, ...]], ...]
+    updates: Updates
     returning: bool
 
 
@@ -72,7 +76,7 @@ def read_insert(reader: LexemeReader) -> InsertReading:
         columns, row = _read_set(reader)
         rows, columns_end, set_form = (row,), row.end, True
     tail = rows[-1].end if rows else columns_end
-    updates, returning = _read_tail(reader) if rows else ((), False)
+    updates, returning = read_tail(reader) if rows else ((), False)
     return InsertReading(
         replaces, ignore, delayed, table, columns, columns_end, rows, set_form, tail, updates, returning
     )
@@ -146,8 +150,9 @@ def _read_set(reader: LexemeReader) -> tuple[tuple[str, ...], RowPlace]:
             return tuple(names), RowPlace(start, cells[-1].end, tuple(cells))
 
 
-def _read_tail(reader: LexemeReader) -> tuple[tuple[tuple[str, tuple[Lexeme, ...]], ...], bool]:
-    """[AS alias [(columns)]] [ON DUPLICATE KEY UPDATE …] [RETURNING …]"""
+def read_tail(reader: LexemeReader) -> tuple[Updates, bool]:
+    """[AS alias [(columns)]] [ON DUPLICATE KEY UPDATE …] [RETURNING …]: the assignments, and whether RETURNING follows. Raises
+    MeshError(PARSE_ERROR)."""
     if reader.accept("AS"):
         reader.expect_name()
         if reader.looks_at("("):

@@ -248,11 +248,13 @@ class WithOwnVariables:
 
 class DerivedStatement(NamedTuple):
     """A statement in logic names that the mesh makes for a client's. `counts`: its affected rows are the client's.
-    `otherwise`: it runs only when the one before has written nothing."""
+    `otherwise`: it runs only when the one before has written nothing. `on_duplicate`: the UPDATE that runs in place of an
+    INSERT which finds its row there already, together they count as one INSERT."""
 
     sql: str
     counts: bool = True
     otherwise: bool = False
+    on_duplicate: str = ""
 
 
 class RowWriter(Protocol):

@@ -17,10 +17,18 @@ from dbmesh.backend.connection import Product
 from dbmesh.engine.exchange import Outcome, Sink
 from dbmesh.engine.warnings import Explained, ShardWarning, of_literals, read_explained
 from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
-from dbmesh.merge.counts import info_of_one_row, merge_counts, with_warnings
+from dbmesh.merge.counts import info_of_one_row, merge_counts, rows_updated, with_warnings
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET, unrounded
-from dbmesh.planner.plan import BoundStatement, CountMerge, DerivedWrite, Names, Strictness, Verb
+from dbmesh.planner.plan import (
+    BoundStatement,
+    CountMerge,
+    DerivedStatement,
+    DerivedWrite,
+    Names,
+    Strictness,
+    Verb,
+)
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.result_sink import rename
 from dbmesh.session.select_limit import without_limit
@@ -109,6 +117,15 @@ async def run_derived(
         session.state = replace(state, user_variables=session.state.user_variables)
 
 
+async def run_part(
+    session: Session, verb: Verb, write: DerivedWrite, perform: Perform, ask: Ask, sink: Sink
+) -> Outcome:
+    """A derived write that is a part of another one: all but the transaction. Raises MeshError or ShardError."""
+    return await _run_steps(
+        session, verb, write, perform, _Foresight(session, write, ask), sink, binary=False
+    )
+
+
 def _refuse_safe_updates(session: Session, verb: Verb) -> None:
     """Under sql_safe_updates a server refuses writes that use no key to find their rows; it cannot see that where a query
     finds them first. Raises MeshError."""
@@ -155,7 +172,7 @@ async def _run_steps(
         ):
             if statement.otherwise and written:
                 continue
-            outcome = await perform(statement.sql, returned, exact=binary and bool(write.returning))
+            outcome = await _write(statement, perform, returned, exact=binary and bool(write.returning))
             written = outcome.ok.affected_rows
             if moves_if_free and outcome.product is not Product.MYSQL:
                 # A row that stays since its new place is taken is nothing MariaDB's UPDATE IGNORE tells of.
@@ -189,6 +206,23 @@ async def _run_steps(
     sink.columns(returned.definitions)
     sink.rows([encode_text_row(row) for row in returned.values])
     return Outcome(ok, len(returned.values), warnings, gives_id)
+
+
+async def _write(
+    statement: DerivedStatement, perform: Perform, returned: RowsInMemory, *, exact: bool
+) -> Outcome:
+    """One statement of a writer. An INSERT whose row is there becomes its UPDATE: two rows where that has changed one."""
+    try:
+        return await perform(statement.sql, returned, exact=exact)
+    except ShardError as error:
+        if error.number != DUPLICATE or not statement.on_duplicate:
+            raise
+        outcome = await perform(statement.on_duplicate, returned)
+        matched, changed = rows_updated(outcome.ok)
+        if not matched:
+            raise
+    outcome.ok = replace(outcome.ok, affected_rows=2 * changed or outcome.ok.affected_rows, info=b"")
+    return outcome
 
 
 def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:

@@ -50,7 +50,7 @@ from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session.connections import Loan, free_after_error
 from dbmesh.session.ddl import run_ddl
 from dbmesh.session.definitions import corrected
-from dbmesh.session.derived import RowsInMemory, run_derived
+from dbmesh.session.derived import RowsInMemory, run_derived, run_part
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
 from dbmesh.session.link_status import LinkStatusSink
@@ -238,6 +238,9 @@ async def perform(
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     bound = await bind(session, database, plan, make_call(session, database, literals))
     sink.use_names(bound.names)
+    if isinstance(bound.answer, DerivedWrite):
+        part, ask = partial(perform, session, database), partial(fetch, session, database, plan)
+        return await run_part(session, plan.verb, bound.answer, part, ask, sink)
     outcome = await fetch(session, database, plan, bound, sink, exact=exact, undo=False)
     if outcome.row_count is not None and bound.generated_id is not None:
         outcome.ok = replace(outcome.ok, last_insert_id=bound.generated_id)

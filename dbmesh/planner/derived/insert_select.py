@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -18,12 +18,13 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.insert_form import check_columns, check_width, column_without_value
 from dbmesh.planner.derived.keyed import outside_brackets, render
 from dbmesh.planner.derived.plan import DerivedPlan
+from dbmesh.planner.derived.upsert import Upsert, moves_row, read_upsert
 from dbmesh.planner.derived.writers import InsertWriter
 from dbmesh.planner.elsewhere import logic_name
-from dbmesh.planner.insert_reading import InsertReading
-from dbmesh.planner.lexemes import Lexeme, split_lexemes
+from dbmesh.planner.insert_reading import InsertReading, Updates, read_tail
+from dbmesh.planner.lexemes import Lexeme, LexemeReader, split_lexemes
 from dbmesh.planner.one_place import OnePlacePlan, effects_of_insert
-from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, Verb
+from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, RowWriter, Verb
 from dbmesh.planner.resolve import Scopes, TableReference, resolve
 from dbmesh.planner.route import build_router
 from dbmesh.planner.subselects import is_aggregated
@@ -75,12 +76,13 @@ class InsertSelect:
     flags: LexerFlags
     returning: Frame | None = None
     without_value: str = ""
+    upsert: Upsert | None = None
 
     def bind(self, call: Call) -> DerivedWrite:
         """For each query a step: INSERTs of its rows."""
         tail = render(self.tail, call)
         steps = tuple(
-            DerivedStep(text, InsertWriter(rows.head, rows.columns, tail, self.flags))
+            DerivedStep(text, self._writer(rows, tail, call))
             for rows in self.queries
             for text in rows.texts(call)
         )
@@ -88,6 +90,11 @@ class InsertSelect:
         # Of one row in VALUES a server tells no counters.
         info = INSERTED_NOTHING if self.selects or len(steps) > 1 else b""
         return DerivedWrite(steps, info, self.ignores, returning, without_value=self.without_value)
+
+    def _writer(self, rows: RowsQuery, tail: str, call: Call) -> RowWriter:
+        if self.upsert is not None:
+            return self.upsert.bind(rows.head, rows.columns, call)
+        return InsertWriter(rows.head, rows.columns, tail, self.flags)
 
 
 def plan_query_insert(
@@ -98,9 +105,13 @@ def plan_query_insert(
     Raises MeshError: UNKNOWN_TABLE, NOT_SUPPORTED."""
     scopes = resolve(context, tree)
     [target] = [one for one in scopes.references if one.scope is tree][:1]
+    tail = _tail(lexemes, reading)
+    moves = moves_row(target.table, _updates(context, lexemes, tail))
     derivation: InsertSelect | MeshError
     try:
-        derivation = _derive(context, reading, lexemes, tree, scopes, target)
+        derivation = _derive(context, reading, lexemes, tree, scopes, target, tail)
+        if moves:
+            derivation = _moving(context, reading, derivation, target, lexemes, tail)
     except MeshError as refusal:
         derivation = refusal
     router = build_router(context, scopes)
@@ -112,7 +123,11 @@ def plan_query_insert(
     spread = isinstance(target.table, BroadcastTable) and len(target.table.nodes) > 1
     effects = effects_of_insert(lexemes)
     what = f"{verb.name} … SELECT"
-    one_place = None if spread else OnePlacePlan(verb, tables, router, template, names, what, effects=effects)
+    one_place = (
+        None
+        if spread or moves
+        else OnePlacePlan(verb, tables, router, template, names, what, effects=effects)
+    )
     return DerivedPlan(verb, tables, derivation, names, router, template, one_place)
 
 
@@ -123,6 +138,7 @@ def _derive(
     tree: exp.Expr,
     scopes: Scopes,
     target: TableReference,
+    tail: Lexeme | None,
 ) -> InsertSelect:
     """The derivation. Raises MeshError(NOT_SUPPORTED) with the reason why there is none."""
     columns, schema = reading.columns, target.schema
@@ -135,7 +151,6 @@ def _derive(
     check_columns(schema, columns)
     if not reading.rows:
         check_width(tree, scopes, columns)
-    tail = _tail(lexemes, reading)
     end = lexemes[-1].end
     start = end if tail is None else tail.start
     edits = _exact_floats(context, tree, scopes)
@@ -168,6 +183,31 @@ def _derive(
         nothing,
         column_without_value(target, columns),
     )
+
+
+def _updates(context: PlanContext, lexemes: Sequence[Lexeme], tail: Lexeme | None) -> Updates:
+    behind = [lexeme for lexeme in lexemes if tail is not None and lexeme.start >= tail.start]
+    return read_tail(LexemeReader(context.statement.readable, behind))[0] if behind else ()
+
+
+def _moving(
+    context: PlanContext,
+    reading: InsertReading,
+    whole: InsertSelect,
+    target: TableReference,
+    lexemes: Sequence[Lexeme],
+    tail: Lexeme | None,
+) -> InsertSelect:
+    """The derivation for assignments that may move the row an INSERT meets. Raises MeshError(NOT_SUPPORTED)."""
+    if reading.ignore or whole.returning is not None:
+        raise not_supported(
+            f"{'IGNORE' if reading.ignore else 'RETURNING'} with an ON DUPLICATE KEY UPDATE that may move rows",
+            "leave it out, or leave the sharding column as it is",
+        )
+    assert tail is not None
+    behind = [lexeme for lexeme in lexemes if lexeme.start >= tail.start]
+    table = logic_name(context, context.rule_set.database, reading.table.name)
+    return replace(whole, upsert=read_upsert(table, target, behind, context.edits(), context.flags))
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,14 @@ def needs_type(column: ColumnDefinition, target: ColumnSchema | None) -> bool:
     return column.type in _TEMPORAL and re.match(r"date|timestamp", target.declared_type) is None
 
 
+def typed_columns(
+    columns: Sequence[ColumnDefinition], targets: Sequence[ColumnSchema | None]
+) -> tuple[int, ...]:
+    """Which columns (indexes) need a type where they go to these."""
+    pairs = zip(columns, targets, strict=True)
+    return tuple(at for at, (column, target) in enumerate(pairs) if needs_type(column, target))
+
+
 def row_literals(writers: Sequence[Writer], row: Sequence[bytes | None]) -> tuple[str, ...]:
     """A row as literals."""
     return tuple(

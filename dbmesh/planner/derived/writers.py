@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dbmesh.errors import COLUMN_COUNT, NULL_REFUSED, MeshError, not_supported
 from dbmesh.model import ColumnSchema
-from dbmesh.planner.derived.literals import literal_writers, needs_type, row_literals
+from dbmesh.planner.derived.literals import literal_writers, row_literals, typed_columns
 from dbmesh.planner.plan import DerivedStatement
 from dbmesh.planner.template import quote_name
 from dbmesh.sql.lexer import LexerFlags
@@ -182,9 +182,7 @@ class InsertWriter:
         """See `RowWriter`."""
         if len(columns) != len(self.columns):
             raise MeshError(COLUMN_COUNT, row=1)
-        pairs = zip(columns, self.columns, strict=True)
-        typed = [at for at, (column, target) in enumerate(pairs) if needs_type(column, target)]
-        writers = literal_writers(columns, self.flags, typed)
+        writers = literal_writers(columns, self.flags, typed_columns(columns, self.columns))
         yield from insert_statements(self.head, [row_literals(writers, row) for row in rows], self.tail)
 
 

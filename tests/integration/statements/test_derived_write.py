@@ -57,6 +57,21 @@ INSERT INTO t_types (id, word) VALUES (ABS(-900), CONCAT('a', '%', 'b')), (CAST(
 INSERT INTO t_types (id, tiny) VALUES (ABS(-900), 3), (901 + @unset, 4)
 INSERT INTO t_types SET id = LENGTH('abc') + 800, word = UPPER('x')
 INSERT INTO t_types (id, tiny) VALUES (2 + 1, 7) ON DUPLICATE KEY UPDATE tiny = VALUES(tiny) + 1, id = id
+INSERT INTO t_user (user_id, name) VALUES (7, 'x') ON DUPLICATE KEY UPDATE user_id = user_id + 1002
+INSERT INTO t_user (user_id, name) VALUES (7, 'x') ON DUPLICATE KEY UPDATE user_id = VALUES(user_id) + 1000, name = VALUES(name)
+INSERT INTO t_user (user_id, name) VALUES (7000, 'x') ON DUPLICATE KEY UPDATE user_id = 9
+INSERT INTO t_user (user_id, name) VALUES (7, 'x') ON DUPLICATE KEY UPDATE user_id = 9
+INSERT INTO t_user (user_id, name) VALUES (7, NULL) ON DUPLICATE KEY UPDATE user_id = 1009
+INSERT INTO t_user SET user_id = 7, name = 'x' ON DUPLICATE KEY UPDATE t_user.user_id = 3007, balance = balance + 7
+INSERT INTO t_user (user_id, name) VALUES (7, 'a'), (8, 'b'), (9000, 'c'), (9000, 'd'), (10, 'user 10') ON DUPLICATE KEY UPDATE user_id = user_id + 1001, name = CONCAT(VALUES(name), name)
+INSERT INTO t_user (user_id, name) VALUES (7, 'user 07'), (8, 'y') ON DUPLICATE KEY UPDATE user_id = VALUES(user_id) * 1, name = VALUES(name)
+INSERT INTO t_user (user_id, name, email) SELECT user_id, 'z', email FROM t_user u WHERE user_id < 12 ON DUPLICATE KEY UPDATE user_id = t_user.user_id + 2000
+INSERT INTO t_user (user_id, name) SELECT user_id, name FROM t_user u WHERE user_id = 5 ON DUPLICATE KEY UPDATE user_id = VALUES(user_id) + 1
+INSERT INTO t_order (order_id, user_id, status, amount, note) VALUES (1, 10, 'NEW', 1.5, 'x'), (2, 15, 'y', 2, DEFAULT), (900, 15, 'y', 2, DEFAULT) ON DUPLICATE KEY UPDATE user_id = user_id + 1, amount = VALUES(amount)
+INSERT INTO t_auto (id, n) VALUES (1, 1), (2, 2), (1, 3), (3, 4) ON DUPLICATE KEY UPDATE id = id + 1, n = n + 10
+INSERT INTO t_types (id, tiny, word) VALUES (3, 300, 'x') ON DUPLICATE KEY UPDATE id = 1003
+INSERT INTO t_types (id, tiny, word, y, day) VALUES (3, 3, 'x', 1999, '2024-02-30') ON DUPLICATE KEY UPDATE id = 1003
+INSERT INTO t_types (id, day, word) VALUES (3, '2024-02-29', 5) ON DUPLICATE KEY UPDATE id = 1003, day = VALUES(day) + INTERVAL 1 DAY, word = VALUES(word)
 REPLACE INTO t_types (id, tiny) VALUES (2 + 1, 7), (3 + 1, 8)
 INSERT INTO t_types (id, tiny) VALUES (3, 7), (1000, 8) ON DUPLICATE KEY UPDATE id = LAST_INSERT_ID(id), tiny = 9
 INSERT INTO t_auto (id, word, n) SELECT order_id + 5000, status, qty FROM t_order
@@ -78,6 +93,7 @@ COMMITTED = """
 UPDATE t_user SET user_id = user_id + 1001
 DELETE FROM t_user ORDER BY balance DESC, user_id LIMIT 7
 INSERT INTO t_auto (id, word, n) SELECT order_id + 5000, status, qty FROM t_order
+INSERT INTO t_user (user_id, name) VALUES (7, 'a'), (8, 'b'), (9000, 'c') ON DUPLICATE KEY UPDATE user_id = user_id + 1001
 """
 
 FEDERATED = """
@@ -119,17 +135,21 @@ def sessions(shop: Shop) -> Iterator[Twins]:
 def test_a_derived_write_in_a_transaction_equals_one_server(sessions: Twins, statement: str) -> None:
     for connection in (sessions.mesh, sessions.plain):
         ask(connection, "BEGIN")
-    mesh, plain = ask(sessions.mesh, statement), ask(sessions.plain, statement)
-    assert (mesh.error, mesh.affected, mesh.insert_id) == (plain.error, plain.affected, plain.insert_id), (
-        mesh.text
-    )
-    if sessions.shop.meshed:
-        assert mesh.warnings == plain.warnings
-    for table in TABLES:
-        rows = ask(sessions.mesh, f"SELECT * FROM {table}").as_bag().rows
-        assert rows == ask(sessions.plain, f"SELECT * FROM {table}").as_bag().rows, table
-    for connection in (sessions.mesh, sessions.plain):
-        ask(connection, "ROLLBACK")
+    try:
+        mesh, plain = ask(sessions.mesh, statement), ask(sessions.plain, statement)
+        assert (mesh.error, mesh.affected, mesh.insert_id) == (
+            plain.error,
+            plain.affected,
+            plain.insert_id,
+        ), mesh.text
+        if sessions.shop.meshed:
+            assert mesh.warnings == plain.warnings
+        for table in TABLES:
+            rows = ask(sessions.mesh, f"SELECT * FROM {table}").as_bag().rows
+            assert rows == ask(sessions.plain, f"SELECT * FROM {table}").as_bag().rows, table
+    finally:
+        for connection in (sessions.mesh, sessions.plain):
+            ask(connection, "ROLLBACK")
 
 
 @pytest.mark.parametrize("statement", _lines(COMMITTED))
