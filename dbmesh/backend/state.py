@@ -28,6 +28,7 @@ class SessionState:
     """What a connection has been told. Compared on every borrow, so it is small and hashable.
 
     * `names`: the text after SET NAMES (`utf8mb4`, `utf8mb4 COLLATE utf8mb4_bin`).
+    * `client`: the character set a client writes in where the mesh makes its text UTF-8 for the servers, else ''.
     * `variables`: session system variables, sorted by name: (name in lower case, SQL expression).
     * `user_variables`: sorted by name: (name in lower case, SQL literal).
     """
@@ -35,6 +36,7 @@ class SessionState:
     names: str = "utf8mb4"
     variables: tuple[tuple[str, str], ...] = ()
     user_variables: tuple[tuple[str, str], ...] = ()
+    client: str = ""
 
     def variable(self, name: str) -> str | None:
         """The expression a session variable was set to, None while it has its default."""
@@ -48,10 +50,10 @@ class SessionState:
         """This state with one system variable set, or back at its default for None."""
         return replace(self, variables=_with(self.variables, name.lower(), expression))
 
-    def with_names(self, names: str) -> SessionState:
+    def with_names(self, names: str, client: str = "") -> SessionState:
         """This state after SET NAMES, which sets the character sets anew."""
         variables = tuple(pair for pair in self.variables if pair[0] not in CHARACTER_SETS)
-        return replace(self, names=names, variables=variables)
+        return replace(self, names=names, variables=variables, client=client)
 
     def with_user_variable(self, name: str, literal: str) -> SessionState:
         """This state with one user variable set."""
@@ -101,9 +103,11 @@ def transition(current: SessionState, wanted: SessionState) -> Transition:
     if reset:
         before, current = {}, SessionState(names="")
     given_up = [name for name in (before if current.names else {**before, **KNOWN}) if name not in after]
-    if current.names != wanted.names or not CHARACTER_SETS.isdisjoint(given_up):
+    names_differ = (current.names, current.client) != (wanted.names, wanted.client)
+    if names_differ or not CHARACTER_SETS.isdisjoint(given_up):
         before = {name: value for name, value in before.items() if name not in CHARACTER_SETS}
         assignments = [f"NAMES {wanted.names}"]
+        assignments += ["character_set_client = utf8mb4"] if wanted.client else []
     else:
         assignments = []
     assignments += [

@@ -31,7 +31,7 @@ from dbmesh.session.local import use
 from dbmesh.session.mesh import Mesh
 from dbmesh.session.session import Session
 from dbmesh.session.session_track import schema_changed
-from dbmesh.session.variables import check_charset
+from dbmesh.session.variables import check_charset, recoded_client
 from dbmesh.wire.collations import charset_of_collation, collation_name, default_collation, wide_charset
 from dbmesh.wire.compression import CompressedStream
 from dbmesh.wire.constants import MAX_PAYLOAD, Capability, Command
@@ -430,4 +430,5 @@ def state_of(collation: int, product: Product) -> SessionState:
     defaults = {default_collation(charset, mysql_8=True)}
     if product is not Product.MYSQL:
         defaults.add(default_collation(charset))
-    return SessionState(names=charset if name in defaults else f"{charset} COLLATE {name}")
+    names = charset if name in defaults else f"{charset} COLLATE {name}"
+    return SessionState(names=names, client=recoded_client(names))

@@ -151,7 +151,7 @@ class _Loading:
         self._load = load
         self._rows = rows
         self._charset = charset
-        self._names = session.state.names.partition(" ")[0]
+        self._names = "utf8mb4" if session.state.client else session.state.names.partition(" ")[0]
         self._records = 0
         self._affected = 0
         self._insert_id = 0

@@ -21,6 +21,13 @@ def lexer_flags(state: SessionState) -> LexerFlags:
     mode = (state.variable("sql_mode") or "").upper()
     ansi = any(word in mode for word in ("ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"))
     plain = "NO_BACKSLASH_ESCAPES" in mode
+    if state.client:
+        return LexerFlags(ansi, plain, recoded=state.client)
     charset = (state.variable("character_set_client") or state.names).split(" ", 1)[0].strip("'\"").lower()
     codec = None if charset in _READ_AS_UTF8 else encoding(charset) or "latin-1"
     return LexerFlags(ansi, plain, codec) if ansi or plain or codec else DEFAULT
+
+
+def client_encoding(flags: LexerFlags) -> str:
+    """Python's codec for the bytes a client sends and gets."""
+    return flags.encoding or (flags.recoded and encoding(flags.recoded)) or "utf-8"

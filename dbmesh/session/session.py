@@ -38,7 +38,7 @@ from dbmesh.session.failover import persevering
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.numbering import numbering, numbers_zero
 from dbmesh.session.prepared import Cursor, PreparedStatement, Statements
-from dbmesh.session.reading import lexer_flags
+from dbmesh.session.reading import client_encoding, lexer_flags
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.replica_reads import Written, remember_writes
 from dbmesh.session.result_sink import ResultSink
@@ -236,9 +236,9 @@ class Session:
         return found
 
     def encoding(self) -> str:
-        """How the session's character set is read in Python; Latin-1 stands in for sets Python does not know, because
+        """How the client's character set is read in Python; Latin-1 stands in for sets Python does not know, because
         it keeps every byte."""
-        return self.lexer_flags.encoding or "utf-8"
+        return client_encoding(self.lexer_flags)
 
     @property
     def status(self) -> int:

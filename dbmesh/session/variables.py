@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
@@ -25,6 +26,7 @@ from dbmesh.session.administration import set_everywhere, with_values
 from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.planning import look_up
 from dbmesh.session.reading import lexer_flags
+from dbmesh.session.recoding import RECODED
 from dbmesh.session.session_track import CHARACTER_SETS, TRACKED, variable_changed
 from dbmesh.session.user_variables import assigned, variable_values
 from dbmesh.sql.fingerprint import fingerprint
@@ -34,8 +36,8 @@ from dbmesh.wire.constants import Capability
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
-CHARSETS_WITH_ASCII_TRAILS = frozenset({"big5", "cp932", "gb18030", "gbk", "sjis"})
-"""Character sets in which a byte below 0x80 need not be ASCII: their SQL cannot be read byte by byte."""
+CHARSETS_WITH_ASCII_TRAILS = frozenset({"cp932", "gb18030"})
+"""Character sets in which a byte below 0x80 need not be ASCII, and that Python reads otherwise than servers do."""
 
 WIDE_CHARSETS = frozenset({"ucs2", "utf16", "utf16le", "utf32"})
 """Character sets no server takes SQL in."""
@@ -85,7 +87,8 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
         elif assignment.scope is Scope.USER:
             state = assigned(state, assignment.name, await _value(session, assignment, typed=True))
         elif assignment.name in ("names", "character set"):
-            state = state.with_names(_names(assignment))
+            names = _names(assignment)
+            state = state.with_names(names, recoded_client(names))
             unproven = unproven or assignment.extra is not None or state.names not in NAMES_KNOWN_TO_WORK
             tracked |= dict.fromkeys(CHARACTER_SETS, _server_name(state.names))
         elif assignment.name == "autocommit":
@@ -134,6 +137,12 @@ async def variables_for_statement(session: Session, assignments: Sequence[Assign
         for name in names:
             session.state = session.state.with_variable(name, before.variable(name))
         session.lexer_flags = flags
+
+
+def recoded_client(names: str) -> str:
+    """The character set of SET NAMES where the mesh makes the client's text UTF-8, else ''."""
+    charset = names.split(" ", 1)[0]
+    return charset if charset in RECODED else ""
 
 
 def check_charset(name: str) -> None:
@@ -218,7 +227,12 @@ async def _system_variable(session: Session, state: SessionState, assignment: As
             state = state.with_variable(kind, part.strip())
         return state
     if name in ("character_set_client", "character_set_connection", "collation_connection"):
-        check_charset(assignment.expression.strip().strip("'\"").split("_")[0])
+        charset = assignment.expression.strip().strip("'\"").split("_")[0].lower()
+        check_charset(charset)
+        if name == "character_set_client":
+            if charset in RECODED:
+                raise MeshError(UNKNOWN_CHARSET, name=f"{charset} (dbmesh: use SET NAMES {charset})")
+            state = replace(state, client="")
     if name in ("insert_id", "identity", "last_insert_id"):
         raise not_supported(f"SET {name}", "write the number into the INSERT; SELECT LAST_INSERT_ID(number)")
     default = assignment.expression.strip().lower() == "default"

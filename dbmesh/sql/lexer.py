@@ -15,11 +15,13 @@ from typing import Final
 @dataclass(frozen=True, slots=True)
 class LexerFlags:
     """How a session's text is read: the parts of sql_mode that change how it is cut (ANSI_QUOTES, NO_BACKSLASH_ESCAPES),
-    and Python's codec for the client's character set, None for UTF-8."""
+    and Python's codec for the client's character set, None for UTF-8. `recoded` is the character set whose text was made UTF-8
+    before it is read; answers come in it."""
 
     ansi_quotes: bool = False
     no_backslash_escapes: bool = False
     encoding: str | None = field(default=None, repr=False)
+    recoded: str | None = field(default=None, repr=False)
 
 
 DEFAULT = LexerFlags()

@@ -106,6 +106,11 @@ def decode_value(buffer: bytes, position: int, kind: int, encoding: str) -> tupl
     return decode_bytes(text, kind, encoding), position
 
 
+def is_text(kind: int) -> bool:
+    """Whether a value of this type is text of the session's character set."""
+    return kind in _TEXTS
+
+
 def decode_bytes(text: bytes, kind: int, encoding: str) -> SqlValue:
     """The value of a type that is sent as a string (long data too)."""
     kind &= 0xFF

@@ -16,6 +16,7 @@ from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, ColumnSchema
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import literal_text
+from dbmesh.wire.collations import encoding
 from dbmesh.wire.constants import ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 
@@ -120,9 +121,10 @@ def _writer(column: ColumnDefinition, flags: LexerFlags, *, typed: bool) -> Writ
     if kind in _BYTES or (kind in STRINGS_OF_BYTES and column.character_set == BINARY_CHARSET):
         return literal_text
     plain = flags.no_backslash_escapes
+    codec = (flags.recoded and encoding(flags.recoded)) or "utf-8"
 
     def text(value: bytes) -> str:
-        return literal_text(value.decode("utf-8", "surrogateescape"), no_backslash_escapes=plain)
+        return literal_text(value.decode(codec, "surrogateescape"), no_backslash_escapes=plain)
 
     return text
 

@@ -10,6 +10,7 @@ from dbmesh.planner.session_plan import LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, local, relaying
 from dbmesh.session.planning import look_up, stale
+from dbmesh.session.recoding import recoded
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
 from dbmesh.sql.lexer import split_statements
@@ -32,6 +33,8 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
         sql = payload[3:] if payload[1:3] == b"\0\1" else parse_query(payload, session.capabilities).sql
     else:
         sql = payload[1:]
+    if session.lexer_flags.recoded:
+        sql = recoded(sql, session.lexer_flags)
     session.command_text = sql
     if session.mesh.shows_statements:
         log_command(session)

@@ -23,6 +23,7 @@ from dbmesh.planner.bulk import assigned_columns, insert_form, is_query
 from dbmesh.planner.plan import CountMerge, Names, Verb
 from dbmesh.session import execution, local
 from dbmesh.session.planning import look_up, with_texts
+from dbmesh.session.recoding import check_values
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command
 from dbmesh.sql.literals import value_text
@@ -47,6 +48,8 @@ def stmt_bulk_execute(session: Session, payload: bytes, sequence: int) -> Work |
         log_command(session)
     bulk = parse_bulk_execute(payload, prepared.parameter_count, prepared.parameter_types, session.encoding())
     prepared.parameter_types = bulk.types
+    for row in bulk.rows:
+        check_values(payload, bulk.types, row, session.lexer_flags)
     session.close_cursor(prepared)
     if not bulk.rows:
         raise MeshError(MALFORMED_PACKET)

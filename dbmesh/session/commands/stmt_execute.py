@@ -37,6 +37,7 @@ from dbmesh.session.cursor_sink import CursorSink
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up, with_values
 from dbmesh.session.prepared import Cursor, PreparedStatement
+from dbmesh.session.recoding import recoded_execute
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
 from dbmesh.wire.commands import Execute, forward_execute, make_execute, parse_execute, parse_statement_id
@@ -74,6 +75,8 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         session.encoding(),
     )
     prepared.parameter_types = execute.types
+    if session.lexer_flags.recoded and execute.values:
+        execute = recoded_execute(payload, execute, session.lexer_flags)
     native = sequence == 1
     if prepared.long_data:
         prepared.long_data.clear()
@@ -168,7 +171,7 @@ async def _run(
 
 def _way(session: Session, execute: Execute) -> BinaryExecution:
     """How a statement is executed that is prepared somewhere else than a relay would."""
-    own, encoding = replace(execute, cursor_flags=0), session.encoding()
+    own, encoding = replace(execute, cursor_flags=0), session.lexer_flags.encoding or "utf-8"
 
     def make(statement_id: int, parameters: Sequence[int] | None) -> bytes:
         if parameters is None or list(parameters) == list(range(len(own.values))):

@@ -9,6 +9,7 @@ from dbmesh.planner.session_plan import LocalRows, ShowGrants
 from dbmesh.session import administration, local
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.planning import count_parameters, look_up
+from dbmesh.session.recoding import recoded
 from dbmesh.session.result_sink import text_column
 from dbmesh.wire.blocks import make_prepare_answer
 from dbmesh.wire.constants import Capability
@@ -26,9 +27,12 @@ def stmt_prepare(session: Session, payload: bytes, sequence: int) -> Work | None
     del sequence
     if len(session.statements) >= MAX_STATEMENTS:
         raise MeshError(TOO_MANY_STATEMENTS, limit=MAX_STATEMENTS)
-    session.command_text = payload[1:]
+    sql = payload[1:]
+    if session.lexer_flags.recoded:
+        sql = recoded(sql, session.lexer_flags)
+    session.command_text = sql
     session.statements.last = 0
-    return _prepare(session, payload[1:])
+    return _prepare(session, sql)
 
 
 async def _prepare(session: Session, sql: bytes) -> None:

@@ -112,3 +112,12 @@ def test_characteristics_that_were_given_up_are_kept_where_a_reset_would_cost_a_
     assert not transition(current, kept).reset
     assert transition(current, wanted).reset
     assert keeping_characteristics(wanted, current) == current
+
+
+def test_text_that_is_recoded_comes_to_servers_in_utf8() -> None:
+    recoded = SessionState().with_names("gbk COLLATE gbk_bin", "gbk")
+    names = "SET NAMES gbk COLLATE gbk_bin"
+    assert transition(SessionState(), recoded).statements == (f"{names}, character_set_client = utf8mb4",)
+    assert transition(recoded, SessionState("gbk COLLATE gbk_bin")).statements == (names,)
+    assert transition(recoded, SessionState()).statements == ("SET NAMES utf8mb4",)
+    assert recoded.with_names("utf8mb4") == SessionState()

@@ -20,6 +20,7 @@ from dbmesh.sql.lexer import DEFAULT, LexerFlags
             LexerFlags(encoding="koi8_r"),
         ),
         (SessionState("latin1").with_variable("character_set_client", "utf8mb4"), DEFAULT),
+        (SessionState().with_names("gbk", "gbk"), LexerFlags(recoded="gbk")),
         (SessionState().with_variable("sql_mode", "'ANSI,NO_BACKSLASH_ESCAPES'"), LexerFlags(True, True)),
     ],
 )
