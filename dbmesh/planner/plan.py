@@ -6,7 +6,7 @@ the only thing between a plan-cache hit and the wire. Executing, pooling and mer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -299,8 +299,8 @@ class DerivedWrite:
     shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written. With
     `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says. `returning` is a query
     with the columns that RETURNING gives and no rows, '' where nothing is returned. `explained` is EXPLAIN of the client's
-    own statement on one data node, None where none holds all its tables. `without_value` is a column that strict mode does not
-    leave without one, told before anything is read. `looks_row_by_row`:
+    own statement on one data node, on all where its subqueries read these, on none where none holds all its tables.
+    `without_value` is a column that strict mode does not leave without one, told before anything is read. `looks_row_by_row`:
     MariaDB 10 runs its subqueries for each row, neither materialized nor as joins, as in any UPDATE or DELETE of one table."""
 
     steps: tuple[DerivedStep, ...]
@@ -308,7 +308,7 @@ class DerivedWrite:
     ignores: bool = False
     returning: str = field(default="", repr=False)
     strictness: Strictness = field(default=Strictness.ROWS_AND_SUBQUERIES, repr=False)
-    explained: Callable[[], BoundStatement | None] = field(default=lambda: None, repr=False, compare=False)
+    explained: Callable[[], Iterable[BoundStatement]] = field(default=tuple, repr=False, compare=False)
     looks_row_by_row: bool = field(default=False, repr=False)
     without_value: str = field(default="", repr=False)
 

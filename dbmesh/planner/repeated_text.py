@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.plan import Call, OwnStatement
 from dbmesh.planner.point import Frames
-from dbmesh.planner.resolve import Scopes
+from dbmesh.planner.resolve import Scopes, TableReference
 from dbmesh.planner.route import Target
 from dbmesh.planner.template import Edits, TableName
 from dbmesh.planner.written_clauses import index_hints, lock_clauses
+from dbmesh.sql.clauses import Span, find_clauses
 
-_ROW = "SELECT 0"
+_COPY = "dbmesh_copy"
 _BARRIER = "LIMIT 18446744073709551615"
 """Keeps a derived table a table of its own: neither merged into the statement nor given conditions of it."""
 
@@ -44,12 +45,15 @@ def repeated_text(context: PlanContext, edits: Edits, scopes: Scopes) -> Repeate
 
 
 def _repeated(context: PlanContext, edits: Edits, scopes: Scopes, times: int) -> Edits:
-    rows = " UNION ALL ".join([_ROW] * times)
+    rows = " UNION ALL ".join(f"SELECT {copy} AS {_COPY}" for copy in range(times))
     repeated = edits.copy()
+    grouped, clause = _grouped(context, scopes)
+    if clause is not None:
+        repeated.insert(clause[1], f", {_COPY}")
     for reference in scopes.sharded:
         written = context.statement.text[reference.node.this.meta["start"] : reference.end]
         segments = (
-            "(SELECT dbmesh_t.* FROM ",
+            f"(SELECT dbmesh_t.*{f', dbmesh_n.{_COPY}' if reference is grouped else ''} FROM ",
             TableName(reference.index, reference.quoted),
             f" AS dbmesh_t JOIN ({rows}) AS dbmesh_n {_BARRIER})",
             *(() if reference.aliased else (f" AS {written}",)),
@@ -59,3 +63,14 @@ def _repeated(context: PlanContext, edits: Edits, scopes: Scopes, times: int) ->
     for span in (*(lock.span for lock in lock_clauses(tokens)), *index_hints(tokens)):
         repeated.replace(*span)
     return repeated
+
+
+def _grouped(context: PlanContext, scopes: Scopes) -> tuple[TableReference | None, Span | None]:
+    """A table whose copies of rows are groups of their own, since a server may warn once of each group, and where GROUP BY
+    stands; nothing where rows are not grouped."""
+    tree = context.statement.tree
+    clauses = find_clauses(context.statement.tokens) if tree.args.get("group") is not None else None
+    grouped = next((reference for reference in scopes.sharded if reference.scope is tree), None)
+    if clauses is None or grouped is None:
+        return None, None
+    return grouped, clauses.spans.get("GROUP")

@@ -118,11 +118,15 @@ class Router:
         refusal: MeshError | None = None
         for number in range(min((len(place.table.nodes) for place in self.places), default=1)):
             try:
-                return self._target({place.reference.index: number for place in self.places})
+                return self.beside(number)
             except MeshError as error:
                 refusal = refusal or error
         assert refusal is not None
         raise refusal
+
+    def beside(self, number: int) -> Target:
+        """The target of every table's node of this number, counted round. Raises MeshError(NOT_SUPPORTED)."""
+        return self._target({place.reference.index: number % len(place.table.nodes) for place in self.places})
 
     def only_target(self) -> Target | None:
         """The target of every route, where no value decides about it."""

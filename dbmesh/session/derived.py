@@ -66,11 +66,11 @@ Ask = Callable[[BoundStatement, "RowsInMemory"], Awaitable[Outcome]]
 
 
 class _Foresight:
-    """What a data source knows of the client's own statement before it reads a row: asked once, where it matters."""
+    """What data sources know of the client's own statement before they read a row: asked once, where it matters."""
 
     def __init__(self, session: Session, write: DerivedWrite, ask: Ask) -> None:
         self._limits = session.mesh.limits
-        self._question = write.explained
+        self._questions = write.explained
         self._ask = ask
         self._known: Explained | None = None
 
@@ -81,15 +81,18 @@ class _Foresight:
         return self._known
 
     async def _explain(self) -> Explained:
-        bound = self._question()
-        if bound is None:
-            return Explained()
-        rows = RowsInMemory(self._limits)
-        try:
-            outcome = await self._ask(bound, rows)
-        except ShardError:
-            return Explained()
-        return read_explained(rows.values, outcome.warnings)
+        first: Explained | None = None
+        for bound in self._questions():
+            rows = RowsInMemory(self._limits)
+            try:
+                outcome = await self._ask(bound, rows)
+            except ShardError:
+                return Explained()
+            known = read_explained(rows.values, outcome.warnings)
+            first = first or known
+            if not known.impossible:
+                return replace(first, impossible=False)
+        return first or Explained()
 
 
 async def run_derived(

@@ -36,7 +36,8 @@ from tests.differential.tree import (
 
 _MODIFIERS = ("SQL_BUFFER_RESULT", "SQL_BIG_RESULT", "SQL_SMALL_RESULT")
 _INNER = frozenset(("JOIN", "INNER JOIN", "CROSS JOIN", "STRAIGHT_JOIN", ","))
-_MOST_ORDERS = 12
+_OUTER = ("LEFT", "RIGHT")
+_MOST_ORDERS = 11
 
 
 def buffered(statement: Part) -> Iterator[Part]:
@@ -140,6 +141,7 @@ def forced(statement: Part) -> Iterator[Part]:
         "FORCE INDEX (k0)",
         "FORCE INDEX (k1)",
         "IGNORE INDEX (PRIMARY, k0)",
+        "IGNORE INDEX FOR JOIN (PRIMARY, k0)",
     ):
         yield _with_hints(statement, hint)
 
@@ -172,51 +174,62 @@ def nested(statement: Part) -> Iterator[Part]:
 
 
 def inner(statement: Part) -> Iterator[Part]:
-    """The statement with inner joins in place of outer ones, in other orders too: a server makes them of outer ones where
-    conditions refuse the rows without a partner."""
-    other = _inner(statement)
-    if other != statement:
-        yield other
-        yield from join_orders(other)
-        yield from reordered(other)
+    """The statement with inner joins in place of one of its outer joins, and of all, in other orders too: a server makes them of
+    outer ones where conditions refuse the rows without a partner."""
+    for other in (*_one_inner(statement), _inner(statement)):
+        if other != statement:
+            yield other
+            yield from join_orders(other)
+            yield from reordered(other)
+
+
+def _one_inner(part: Part) -> Iterator[Part]:
+    """The part with one of its outer joins an inner one, each in turn."""
+    if isinstance(part, Join) and part.kind.startswith(_OUTER):
+        yield replace(part, kind="JOIN")
+    yield from _with_another(part, _one_inner)
 
 
 def _inner(part: Part) -> Part:
-    if isinstance(part, Join) and part.kind.startswith(("LEFT", "RIGHT")):
+    if isinstance(part, Join) and part.kind.startswith(_OUTER):
         part = replace(part, kind="JOIN")
     return _of_parts(part, _inner)
 
 
 def join_orders(statement: Part) -> Iterator[Part]:
     """The statement with its inner joins in other orders, a few of them."""
-    for other in islice(_ordered(statement), 1, _MOST_ORDERS):
+    for other in islice(_orders(statement), _MOST_ORDERS):
         if other != statement:
             yield other
 
 
-def _ordered(part: Part) -> Iterator[Part]:
-    """The part with its joins as they stand, then in other orders."""
-    yield part
+def _orders(part: Part) -> Iterator[Part]:
+    """The part with one of its joins in another order, each in turn."""
     if isinstance(part, Join) and part.kind in _INNER and not isinstance(part.on, Raw):
         forced = replace(part, kind="STRAIGHT_JOIN")
         yield forced
-        if not isinstance(part.left, Join):
-            yield replace(forced, left=part.right, right=part.left, bracket=False)
-        else:
-            yield replace(forced, left=part.right, right=part.left, bracket=True)
+        bracket = isinstance(part.left, Join)
+        yield replace(forced, left=part.right, right=part.left, bracket=bracket)
+    yield from _with_another(part, _orders)
+
+
+def _with_another(part: Part, others: Callable[[Part], Iterator[Part]]) -> Iterator[Part]:
+    """The part with one of the parts in it changed, in each of these ways."""
     for entry in dataclasses.fields(part):  # type: ignore[arg-type]
-        for other in _others(getattr(part, entry.name)):
-            yield replace(part, **{entry.name: other})  # type: ignore[type-var]
-
-
-def _others(value: Any) -> Iterator[Any]:
-    if isinstance(value, Part):
-        yield from islice(_ordered(value), 1, None)
-    elif isinstance(value, tuple):
-        for place, member in enumerate(value):
-            if isinstance(member, Part):
-                for other in islice(_ordered(member), 1, None):
-                    yield (*value[:place], other, *value[place + 1 :])
+        value = getattr(part, entry.name)
+        if isinstance(value, Part):
+            changed: Iterator[Any] = others(value)
+        elif isinstance(value, tuple):
+            changed = (
+                (*value[:place], other, *value[place + 1 :])
+                for place, member in enumerate(value)
+                if isinstance(member, Part)
+                for other in others(member)
+            )
+        else:
+            continue
+        for one in changed:
+            yield replace(part, **{entry.name: one})  # type: ignore[type-var]
 
 
 def _tables(part: Part) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import pytest
@@ -11,13 +12,16 @@ from tests.differential.client import Answer
 from tests.differential.compare import Expectation, compare, expect, fold, without_count, without_not_atomic
 from tests.differential.grammar.grammar import Grammar
 from tests.differential.layouts import LAYOUTS, Layout, java_hash
+from tests.differential.plans import inner
 from tests.differential.schema import INTEGER, TEXT, Check
 from tests.differential.shrink import shrink
 from tests.differential.stage import make_scene
 from tests.differential.tree import (
     Call,
     ColumnRef,
+    Compound,
     Item,
+    Join,
     Limit,
     Literal,
     OrderKey,
@@ -171,6 +175,17 @@ def test_warnings_are_open_where_plain_servers_differ(
         found, ours, theirs, replies, lambda reply: compare(ours.answer, reply.answer, Expectation())
     )
     assert [difference.kind for difference in left] == expected
+
+
+def test_outer_joins_are_made_inner_one_by_one_and_together() -> None:
+    first, second = (
+        Join(TableRef(name), "LEFT JOIN", TableRef("z"), Call("{} = 1", (_A,), INTEGER))
+        for name in ("x", "y")
+    )
+    query = Compound(Select((Item(_A),), first), "UNION ALL", Select((Item(_A),), second))
+    kinds = {tuple(re.findall(r"((?:LEFT )?JOIN) z", write(other))) for other in inner(query)}
+    assert {("JOIN", "LEFT JOIN"), ("LEFT JOIN", "JOIN"), ("JOIN", "JOIN")} <= kinds
+    assert ("LEFT JOIN", "LEFT JOIN") not in kinds
 
 
 def test_values_are_one_witness_s() -> None:

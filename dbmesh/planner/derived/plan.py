@@ -5,10 +5,12 @@ Decides nothing about SQL: it holds what `keyed` and `insert_select` made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
+
+from sqlglot import exp
 
 from dbmesh.errors import NOT_SUPPORTED, MeshError
 from dbmesh.planner.one_place import OnePlacePlan, first_target
@@ -16,6 +18,11 @@ from dbmesh.planner.plan import BoundStatement, Call, DerivedWrite, Names, PinRe
 from dbmesh.planner.route import Router, Target
 from dbmesh.planner.template import Frame, Template
 from dbmesh.planner.text_plan import prototype_shot
+
+# MySQL explains as a tree unless it is asked for rows; MariaDB knows no name for them.
+_EXPLAIN = b"EXPLAIN /*!80000 FORMAT=TRADITIONAL */ "
+_WITHOUT_SUBQUERIES = b"/*M! SET STATEMENT expensive_subquery_limit=0 FOR */ "
+"""MariaDB runs cheap subqueries when it plans: over a part of the rows they would say what is not so of all."""
 
 
 class Derivation(Protocol):
@@ -37,20 +44,37 @@ def bind_derived(
     none."""
     if isinstance(derivation, MeshError):
         raise derivation
-    write = replace(derivation.bind(call), explained=partial(_explained, call, names, router, frame))
-    return BoundStatement((), write, names)
+    write = derivation.bind(call)
+    explained = partial(_explained, write.looks_row_by_row, call, names, router, frame)
+    return BoundStatement((), replace(write, explained=explained), names)
 
 
 def _explained(
-    call: Call, names: Names, router: Router, frame: Callable[[Target], Frame]
-) -> BoundStatement | None:
+    looks_row_by_row: bool, call: Call, names: Names, router: Router, frame: Callable[[Target], Frame]
+) -> Iterator[BoundStatement]:
+    explain, targets = _EXPLAIN, _of_all_rows(router) if looks_row_by_row else None
     try:
-        target = router.any_target()
+        if targets is None:
+            targets = (router.any_target(),)
+        elif not targets:
+            explain, targets = _WITHOUT_SUBQUERIES + explain, (router.any_target(),)
     except MeshError:
+        return
+    for target in targets:
+        shot = Shot(target.data_source, explain + frame(target).render(call.literals, call))
+        yield BoundStatement((shot,), Relay(), names)
+
+
+def _of_all_rows(router: Router) -> Sequence[Target] | None:
+    """Targets that together have every row of the sharded tables that subqueries name; none where a part of them stands alone,
+    None where subqueries name no such table."""
+    spread = any(isinstance(place.reference.scope, exp.Query) for place in router.places)
+    if not spread or router.hints.data_source is not None:
         return None
-    # MySQL explains as a tree unless it is asked for rows; MariaDB knows no name for them.
-    sql = b"EXPLAIN /*!80000 FORMAT=TRADITIONAL */ " + frame(target).render(call.literals, call)
-    return BoundStatement((Shot(target.data_source, sql),), Relay(), names)
+    try:
+        return [router.beside(number) for number in range(max(len(one.table.nodes) for one in router.places))]
+    except MeshError:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,21 @@ def test_rows_are_repeated_behind_a_barrier(
 ) -> None:
     bound = bind(sql)
     assert bound.repeated is not None
-    rows = " UNION ALL ".join(["SELECT 0"] * times)
+    rows = " UNION ALL ".join(f"SELECT {copy} AS dbmesh_copy" for copy in range(times))
     derived = (
         f"(SELECT dbmesh_t.* FROM t_user_0 AS dbmesh_t JOIN ({rows}) AS dbmesh_n LIMIT 18446744073709551615)"
     )
     assert bound.repeated(0, times).sql.decode() == f"{before}{derived}{after}"
+
+
+def test_copies_of_a_row_are_groups_of_their_own(bind: Binder) -> None:
+    bound = bind("SELECT COUNT(*) FROM t_user GROUP BY name ORDER BY 1")
+    assert bound.repeated is not None
+    assert bound.repeated(0, 2).sql.decode() == (
+        "SELECT COUNT(*) FROM (SELECT dbmesh_t.*, dbmesh_n.dbmesh_copy FROM t_user_0 AS dbmesh_t JOIN "
+        "(SELECT 0 AS dbmesh_copy UNION ALL SELECT 1 AS dbmesh_copy) AS dbmesh_n LIMIT 18446744073709551615) AS t_user "
+        "GROUP BY name, dbmesh_copy ORDER BY 1"
+    )
 
 
 def test_one_shot_needs_no_trial(bind: Binder) -> None:
