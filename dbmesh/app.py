@@ -33,6 +33,7 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.databases import read_databases
 from dbmesh.governance.declared_keys import read_declared
 from dbmesh.governance.follower import follow
+from dbmesh.governance.instances import Registration, prepared
 from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.made_rules import read_made
 from dbmesh.governance.opening import open_store
@@ -46,6 +47,7 @@ from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.joint import Place, places
 from dbmesh.rules.keygen import make_key_generator
+from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleSet
 from dbmesh.server.accounts import Accounts
@@ -96,32 +98,29 @@ async def serve(
     pools: list[Pool] = []
     store: Store | None = None
     keeper: Keeper | None = None
+    registration: Registration | None = None
     coordinator: Coordinator | None = None
     try:
-        try:
-            store = await open_store(configuration, directory or Path())
-        except StoreError as error:
-            raise StartError(str(error)) from error
-        assembly = await assemble(configuration, pools, store)
+        store = await open_store(configuration, directory or Path())
+        worker = Worker() if store is None else Worker(clock=loop.time)
+        assembly = await assemble(configuration, pools, store, worker)
         mesh = assembly.mesh
         coordinator = mesh.coordinator
         if store is not None:
             keeper = mesh.keeper = Keeper(store, assembly, time.time, os.urandom)
+            registration = await prepared(store, configuration, mesh.instance, loop.time, worker)
         version = _announced_version(pools)
         accounts = Accounts(configuration.users)
         listener = Listener(mesh, accounts, tasks, _tls(configuration), version)
-        try:
-            bound = await listener.start(host, port)
-        except OSError as error:
-            # asyncio wraps the system's words in a sentence of its own, which says the address again.
-            code = error.errno or 0
-            reason = os.strerror(code) if code > 0 else error.strerror or str(error)
-            raise StartError(f"cannot listen on {host}:{port}: {reason}") from error
+        bound = await _listen(listener, host, port)
         if accounts.need_full_login:
             tasks.start(_make_rsa_key(listener), "rsa key")
         tasks.start(_keep_house(listener, pools), "housekeeping")
         if store is not None and keeper is not None:
             tasks.start(follow(store, keeper), "rules of other processes")
+        if registration is not None:
+            await registration.begin(*bound)
+            tasks.start(registration.serve(), "registration")
         assembly.watch(tasks)
         tasks.start(Recovery(mesh.coordinator).serve(), "recovery of transactions")
         # What was made by now lives until the end: the collector need never look at it again.
@@ -136,11 +135,17 @@ async def serve(
         else:
             await stop.wait()
         _log.info("stopping: no new clients; waiting for running statements")
+        if registration is not None:
+            await registration.drain()
         await listener.drain(float(configuration.properties["drain-timeout-seconds"]))
         if failures:
             raise failures[0]
+    except StoreError as error:
+        raise StartError(str(error)) from error
     finally:
         await tasks.close()
+        if registration is not None:
+            await registration.withdraw()
         if coordinator is not None:
             await coordinator.forget()
         for pool in pools:
@@ -152,6 +157,17 @@ async def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
     return 0
+
+
+async def _listen(listener: Listener, host: str, port: int) -> tuple[str, int]:
+    """The bound address. Raises StartError."""
+    try:
+        return await listener.start(host, port)
+    except OSError as error:
+        # asyncio wraps the system's words in a sentence of its own, which says the address again.
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else error.strerror or str(error)
+        raise StartError(f"cannot listen on {host}:{port}: {reason}") from error
 
 
 async def stored_rules(store: Store, rule_set: RuleSet) -> RuleSet:
@@ -173,10 +189,12 @@ async def stored_rules(store: Store, rule_set: RuleSet) -> RuleSet:
 async def build_mesh(configuration: Configuration, pools: list[Pool], store: Store | None = None) -> Mesh:
     """Pools, catalogs and plans of every logic database, with the rules of the store. Pools made are added to `pools` for
     the caller to close. Raises StartError."""
-    return (await assemble(configuration, pools, store)).mesh
+    return (await assemble(configuration, pools, store, Worker())).mesh
 
 
-async def assemble(configuration: Configuration, pools: list[Pool], store: Store | None) -> Assembly:
+async def assemble(
+    configuration: Configuration, pools: list[Pool], store: Store | None, worker: Worker
+) -> Assembly:
     """As `build_mesh`, with what it takes to change the mesh while it runs."""
     if not configuration.databases:
         raise StartError("the configuration has no logic database")
@@ -187,7 +205,7 @@ async def assemble(configuration: Configuration, pools: list[Pool], store: Store
             if beside is not None:
                 rule_sets.setdefault(made.name.lower(), made.rule_set(beside))
         rule_sets = {name: await stored_rules(store, rule_set) for name, rule_set in rule_sets.items()}
-    assembly = Assembly(configuration, pools, rule_sets)
+    assembly = Assembly(configuration, pools, rule_sets, worker)
     mesh = assembly.mesh
     await assembly.look()
     try:
@@ -201,12 +219,12 @@ class Assembly:
     """Builds logic databases: those of the configuration, and those made and dropped while the mesh runs."""
 
     def __init__(
-        self, configuration: Configuration, pools: list[Pool], rule_sets: dict[str, RuleSet]
+        self, configuration: Configuration, pools: list[Pool], rule_sets: dict[str, RuleSet], worker: Worker
     ) -> None:
         self._pools = pools
         self._rule_sets = rule_sets
         self._plan_cache_size = int(configuration.properties["plan-cache-size"])
-        self._worker = 0
+        self._worker = worker
         self._loop = asyncio.get_running_loop()
         self._tables_known: dict[str, dict[str, Mapping[str, TableSchema]]] = {}
         self._keys: dict[Place, str] = {}
@@ -319,7 +337,9 @@ class Assembly:
         )
 
 
-def _generators(rule_set: RuleSet, known: Mapping[str, KeyGenerator], worker: int) -> dict[str, KeyGenerator]:
+def _generators(
+    rule_set: RuleSet, known: Mapping[str, KeyGenerator], worker: Worker
+) -> dict[str, KeyGenerator]:
     """A rule set's generators; those there are go on."""
     made = dict(known)
     for name, config in rule_set.key_generators.items():

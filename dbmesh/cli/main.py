@@ -52,6 +52,9 @@ transactions_app = typer.Typer(
 )
 app.add_typer(transactions_app, name="transactions")
 
+mesh_app = typer.Typer(no_args_is_help=True, help="See the sidecars of the mesh.")
+app.add_typer(mesh_app, name="mesh")
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -251,6 +254,21 @@ def resume(
 
 
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
+
+
+@mesh_app.command("status")
+def mesh_status(config: Config, as_json: Json = False) -> None:
+    """List the sidecars that are alive: where, which version, and whether they run this configuration.
+
+    Reads the store that the configuration names: a file for the sidecars of
+    this node, etcd for those of several.
+
+    \b
+    dbmesh mesh status --config DIR
+    """
+    from dbmesh.cli.mesh import show_instances
+
+    show_instances(config, as_json=as_json)
 
 
 @transactions_app.command("list")

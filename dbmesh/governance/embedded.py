@@ -131,8 +131,10 @@ class EmbeddedStore:
                 continue
             async with self._changed:
                 if not self._closed:
+                    # Not wait_for: it forgets a cancellation that comes together with the change.
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), POLL_INTERVAL)
+                        async with asyncio.timeout(POLL_INTERVAL):
+                            await self._changed.wait()
 
     async def grant(self, seconds: float) -> int:
         """See `Store`."""

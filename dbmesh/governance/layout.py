@@ -62,3 +62,23 @@ def databases_prefix() -> str:
 def database(name: str) -> str:
     """One such database."""
     return f"{databases_prefix()}{name.lower()}"
+
+
+def instances_prefix() -> str:
+    """The sidecars that are alive."""
+    return "/nodes/compute_nodes/online/proxy/"
+
+
+def instance(id_: str) -> str:
+    """One of them."""
+    return f"{instances_prefix()}{id_}"
+
+
+def workers_prefix() -> str:
+    """The numbers of SNOWFLAKE's workers that are taken."""
+    return "/nodes/compute_nodes/worker_id/"
+
+
+def worker(number: int) -> str:
+    """One such number; its value is the sidecar's id."""
+    return f"{workers_prefix()}{number:04}"

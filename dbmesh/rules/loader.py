@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Final
 
@@ -87,7 +88,16 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
         mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, "name one of a logic database's data sources"))
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
-    return replace(settings, databases=MappingProxyType(databases))
+    return replace(settings, databases=MappingProxyType(databases), fingerprint=_fingerprint(files))
+
+
+def _fingerprint(files: Mapping[str, str]) -> str:
+    """Twelve hexadecimal digits that stand for the files' texts; secrets are not in them."""
+    digest = blake2b(digest_size=6)
+    for part in (text for name in sorted(files) for text in (name, files[name])):
+        encoded = part.encode("utf-8", "surrogateescape")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
 
 
 def _merge_node(rules: RuleSet, properties: Mapping[str, PropertyValue]) -> str | None:

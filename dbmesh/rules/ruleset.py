@@ -470,7 +470,7 @@ class TransactionType(Enum):
 class Configuration:
     """A whole configuration directory: logic databases by lower-case name, users and properties.
 
-    `repository` is where the store is, None where the configuration names none.
+    `repository` is where the store is, None where the configuration names none. `fingerprint` is the same for the same files.
     `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them).
     """
 
@@ -479,3 +479,4 @@ class Configuration:
     properties: Mapping[str, int | float | str | bool]
     repository: Repository | None = None
     transaction_type: TransactionType = TransactionType.XA
+    fingerprint: str = ""

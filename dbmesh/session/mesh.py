@@ -185,6 +185,7 @@ class Mesh:
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
+        self.instance = instance
         self.coordinator = Coordinator(self._decision_places, instance, self._servers_of_groups)
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dbmesh.rules.keygen.auto_increment import AutoIncrement
-from dbmesh.rules.keygen.snowflake import Snowflake
+from dbmesh.rules.keygen.snowflake import Snowflake, Worker
 from dbmesh.rules.keygen.uuid import Uuid
 from dbmesh.rules.ruleset import KeyGeneratorConfig
 
@@ -28,10 +28,10 @@ def make_key_generator(
     config: KeyGeneratorConfig,
     now_ms: Callable[[], int],
     random_bytes: Callable[[int], bytes],
-    worker_id: int = 0,
+    worker: Worker | None = None,
 ) -> Snowflake | Uuid | AutoIncrement:
-    """A generator. `now_ms` gives milliseconds since 1970 UTC, `random_bytes(n)` n random bytes, `worker_id` holds where
-    the configuration names none. Raises ValueError for an unknown type or bad properties, which the loader prevents."""
+    """A generator. `now_ms` gives milliseconds since 1970 UTC, `random_bytes(n)` n random bytes, `worker` holds where
+    the configuration names none (None: number 0). Raises ValueError for an unknown type or bad properties, which the loader prevents."""
     if config.type.upper() == "UUID":
         return Uuid(random_bytes)
     if config.type.upper() == "AUTO_INCREMENT":
@@ -41,7 +41,7 @@ def make_key_generator(
     properties = config.properties
     return Snowflake(
         now_ms,
-        int(properties.get("worker-id", worker_id)),
+        Worker(int(properties["worker-id"])) if "worker-id" in properties else worker or Worker(),
         int(properties.get("max-vibration-offset", 1)),
         int(properties.get("max-tolerate-time-difference-milliseconds", 10)),
     )

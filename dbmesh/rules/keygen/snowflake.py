@@ -12,29 +12,53 @@ ahead of the clock by more than `max-tolerate-time-difference-milliseconds` and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
-from dbmesh.errors import INTERNAL, MeshError
+from dbmesh.errors import INTERNAL, STORE, MeshError
 
 EPOCH_MS = 1_477_958_400_000
 """2016-11-01 00:00:00 UTC in milliseconds of the Unix epoch."""
+
+WORKERS = 1024
+"""Workers there can be at one time."""
 
 _SEQUENCE_MASK = 4095
 _BORROWED_MS = 1000
 
 
+class Worker:
+    """The number of a process among those that make keys: two with one number would repeat keys. With a `clock` of monotonic
+    seconds it is held for a time only."""
+
+    def __init__(self, number: int = 0, clock: Callable[[], float] | None = None) -> None:
+        if not 0 <= number < WORKERS:
+            raise ValueError(f"worker-id {number} is not between 0 and {WORKERS - 1}")
+        self.number = number
+        self._clock = clock
+        self._until = -math.inf
+
+    def hold(self, number: int, until: float) -> None:
+        """Be this number until the clock shows `until`."""
+        self.number = number
+        self._until = until
+
+    @property
+    def held(self) -> bool:
+        """Whether the number is one's own now."""
+        return self._clock is None or self._clock() < self._until
+
+
 class Snowflake:
-    """A generator of one worker. Not shared between processes: two with one worker id would repeat keys."""
+    """The generator of one worker."""
 
     def __init__(
-        self, now_ms: Callable[[], int], worker_id: int, vibration: int = 1, tolerance_ms: int = 10
+        self, now_ms: Callable[[], int], worker: Worker, vibration: int = 1, tolerance_ms: int = 10
     ) -> None:
-        if not 0 <= worker_id < 1024:
-            raise ValueError(f"worker-id {worker_id} is not between 0 and 1023")
         if not 0 <= vibration <= _SEQUENCE_MASK:
             raise ValueError(f"max-vibration-offset {vibration} is not between 0 and {_SEQUENCE_MASK}")
         self._now_ms = now_ms
-        self._worker = worker_id << 12
+        self._worker = worker
         self._vibration = vibration
         self._tolerance_ms = tolerance_ms
         self._offset = -1
@@ -42,8 +66,13 @@ class Snowflake:
         self._last_ms = 0
 
     def next_key(self) -> int:
-        """A key greater than every key before. Raises MeshError(INTERNAL) when the clock went back too far."""
+        """A key greater than every key before. Raises MeshError(INTERNAL) when the clock went back too far, and
+        MeshError(STORE) when the worker's number is no longer held."""
         now = self._now_ms()
+        if not self._worker.held:
+            raise MeshError(
+                STORE, reason="the worker number of SNOWFLAKE could not be kept; another may have it by now"
+            )
         if now > self._last_ms:
             self._last_ms = now
             self._offset = 0 if self._offset >= self._vibration else self._offset + 1
@@ -55,7 +84,7 @@ class Snowflake:
             self._sequence = self._sequence + 1 & _SEQUENCE_MASK
             if not self._sequence:
                 self._last_ms += 1
-        return self._last_ms - EPOCH_MS << 22 | self._worker | self._sequence
+        return self._last_ms - EPOCH_MS << 22 | self._worker.number << 12 | self._sequence
 
     def number(self, given: Sequence[object]) -> list[int | None]:
         """A key for every None of `given`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aetcd import rpc
 
+from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance import embedded, etcd
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.etcd import EtcdSettings, EtcdStore
@@ -188,6 +189,22 @@ async def test_closing_ends_watches(store: Store) -> None:
     assert await asyncio.wait_for(waiting, 20) is None
     with pytest.raises(StoreUnavailable):
         await store.get("/a")
+
+
+async def test_a_watch_ends_with_its_task_whatever_has_just_changed(store: Store) -> None:
+    async def watch() -> None:
+        async for _ in store.watch("/", (await store.range("/")).revision):
+            begun.set()
+
+    begun = asyncio.Event()
+    failures: list[BaseException] = []
+    tasks = TaskOwner(failures.append)
+    tasks.start(watch(), "watch")
+    while not begun.is_set():
+        await store.commit([Write("/a", b"1")])
+    await store.commit([Write("/a", b"2")])
+    await asyncio.wait_for(tasks.close(), 20)
+    assert not failures
 
 
 async def test_a_lease_takes_its_keys_with_it(store: Store) -> None:

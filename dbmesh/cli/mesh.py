@@ -1,0 +1,70 @@
+"""`dbmesh mesh`: the sidecars that are alive, and who runs what.
+
+Decides what is shown. Who is alive, the store says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from dbmesh.cli.loading import load_directory
+from dbmesh.cli.output import Failure, answers
+from dbmesh.cli.stores import opened_store
+from dbmesh.governance.instances import Instance, read_instances
+from dbmesh.rules.ruleset import Configuration
+
+
+def show_instances(directory: Path, *, as_json: bool) -> None:
+    """Prints every sidecar that is alive. Raises Failure."""
+    configuration = load_directory(directory)
+    instances = asyncio.run(_read(configuration, directory))
+    if as_json:
+        answers().print_json(json.dumps([asdict(one) for one in instances]))
+    elif instances:
+        answers().print(_described(instances, configuration.fingerprint, time.time()))
+    else:
+        answers().print("no sidecar is alive")
+
+
+async def _read(configuration: Configuration, directory: Path) -> list[Instance]:
+    async with opened_store(configuration, directory) as store:
+        if store is None:
+            raise Failure(
+                "this configuration has no store, so its sidecars do not know of each other; "
+                "name one in mode.repository of global.yaml"
+            )
+        return await read_instances(store)
+
+
+def _described(instances: list[Instance], own: str, now: float) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("instance", "address", "version", "state", "up", "configuration"):
+        table.add_column(heading, overflow="fold")
+    for one in instances:
+        same = "as here" if one.configuration == own else "another"
+        table.add_row(
+            one.id,
+            one.address,
+            one.version,
+            one.state.value,
+            _duration(now - one.since),
+            f"{one.configuration} ({same})",
+        )
+    return table
+
+
+def _duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`."""
+    minutes, hours, days = (int(seconds // unit) for unit in (60, 3600, 86_400))
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{max(int(seconds), 0)} s"

@@ -1,0 +1,184 @@
+"""The sidecars of a mesh: each keeps its own entry alive by a lease, so that others see who runs what.
+
+Decides what an entry says and how it comes back after the store was away. Nobody is asked whether a sidecar lives: an entry
+whose lease has run out is gone. The number of a worker of SNOWFLAKE is leased beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from dbmesh import __version__
+from dbmesh.governance import layout
+from dbmesh.governance.store import ABSENT, Conflict, LeaseLost, Store, StoreError, Write
+from dbmesh.rules.keygen.snowflake import WORKERS, Worker
+from dbmesh.rules.repositories import EtcdRepository
+from dbmesh.rules.ruleset import Configuration
+
+_log = logging.getLogger(__name__)
+
+WORKER_SECONDS = 86_400.0
+"""How long the store keeps a worker's number for a sidecar it does not hear of. Half of it the sidecar makes keys with it: keys
+go on while the store is away."""
+
+EMBEDDED_LEASE = 30.0
+"""Seconds a sidecar counts as alive without a word where the store is a file."""
+
+_ANY_ADDRESS = ("0.0.0.0", "::")
+
+RETRY = 1.0
+"""Seconds until a store that failed is asked again."""
+
+
+class State(StrEnum):
+    """What a sidecar does."""
+
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One sidecar. `address` is host:port for clients, `configuration` the fingerprint of its files, `since` seconds since
+    1970."""
+
+    id: str
+    version: str
+    configuration: str
+    since: float
+    address: str = ""
+    state: State = State.SERVING
+
+
+async def read_instances(store: Store) -> list[Instance]:
+    """Every sidecar that is alive, oldest first. Raises StoreError."""
+    found = [_decode(entry.value) for entry in (await store.range(layout.instances_prefix())).entries]
+    return sorted(found, key=lambda one: (one.since, one.id))
+
+
+class Registration:
+    """Keeps one sidecar's entry. `seconds` is how long it counts as alive without a word, `clock` gives monotonic seconds.
+    `worker` is told its number and how long it is its own."""
+
+    def __init__(
+        self, store: Store, instance: Instance, seconds: float, clock: Callable[[], float], worker: Worker
+    ) -> None:
+        self._store = store
+        self._instance = instance
+        self._seconds = seconds
+        self._clock = clock
+        self._worker = worker
+        self._lease = 0
+        self._worker_lease = 0
+        self._worker_due = 0.0
+
+    async def prepare(self) -> None:
+        """Take a worker's number, before any client is served. Raises StoreError."""
+        await self._take_worker()
+
+    async def begin(self, host: str, port: int) -> None:
+        """Put the entry there: clients are served at this address. Raises StoreError."""
+        reachable = socket.gethostname() if host in _ANY_ADDRESS else host
+        self._instance = replace(self._instance, address=f"{reachable}:{port}")
+        await self._register()
+
+    async def serve(self) -> None:
+        """Keep both alive until cancelled. A store that fails is asked again; an entry that was lost is put there anew."""
+        complained = False
+        while True:
+            await asyncio.sleep(RETRY if complained else self._seconds / 3)
+            try:
+                await self._keep()
+                complained = False
+            except StoreError as error:
+                if not complained:
+                    _log.warning("this sidecar cannot be seen by others: %s", error)
+                complained = True
+
+    async def drain(self) -> None:
+        """Say that no new clients are served. A store that fails is told nothing."""
+        self._instance = replace(self._instance, state=State.DRAINING)
+        try:
+            await self._write()
+        except StoreError as error:
+            _log.info("the store does not know that this sidecar stops: %s", error)
+
+    async def withdraw(self) -> None:
+        """Take the entry away. A store that fails finds out by itself."""
+        for lease in filter(None, (self._lease, self._worker_lease)):
+            try:
+                await self._store.revoke(lease)
+            except StoreError as error:
+                _log.info("a lease runs out by itself: %s", error)
+
+    async def _keep(self) -> None:
+        try:
+            await self._store.keep_alive(self._lease)
+        except LeaseLost:
+            _log.warning("this sidecar was not seen by others for a while")
+            await self._register()
+        if self._clock() >= self._worker_due:
+            await self._keep_worker()
+
+    async def _register(self) -> None:
+        self._lease = await self._store.grant(self._seconds)
+        await self._write()
+
+    async def _write(self) -> None:
+        value = json.dumps(asdict(self._instance)).encode()
+        key = layout.instance(self._instance.id)
+        await self._store.commit([Write(key, value, lease=self._lease)])
+
+    async def _take_worker(self) -> None:
+        """A number nobody has; any of those, so that one that has just been given back rests."""
+        asked = self._clock()
+        self._worker_lease = await self._store.grant(WORKER_SECONDS)
+        while True:
+            taken = {entry.key for entry in (await self._store.range(layout.workers_prefix())).entries}
+            free = [number for number in range(WORKERS) if layout.worker(number) not in taken]
+            if not free:
+                raise StoreError(f"all {WORKERS} worker numbers of SNOWFLAKE are taken")
+            number = random.choice(free)
+            write = Write(layout.worker(number), self._instance.id.encode(), ABSENT, self._worker_lease)
+            try:
+                await self._store.commit([write])
+            except Conflict:
+                continue
+            self._worker.hold(number, asked + WORKER_SECONDS / 2)
+            self._worker_due = self._clock() + WORKER_SECONDS / 24
+            return
+
+    async def _keep_worker(self) -> None:
+        asked = self._clock()
+        try:
+            await self._store.keep_alive(self._worker_lease)
+        except LeaseLost:
+            await self._take_worker()
+            return
+        self._worker.hold(self._worker.number, asked + WORKER_SECONDS / 2)
+        self._worker_due = self._clock() + WORKER_SECONDS / 24
+
+
+async def prepared(
+    store: Store, configuration: Configuration, id_: bytes, clock: Callable[[], float], worker: Worker
+) -> Registration:
+    """This process's place among the sidecars, its worker's number taken. Raises StoreError."""
+    instance = Instance(id_.hex(), __version__, configuration.fingerprint, time.time())
+    repository = configuration.repository
+    seconds = repository.lease_seconds if isinstance(repository, EtcdRepository) else EMBEDDED_LEASE
+    registration = Registration(store, instance, seconds, clock, worker)
+    await registration.prepare()
+    return registration
+
+
+def _decode(value: bytes) -> Instance:
+    fields = json.loads(value)
+    return Instance(**{**fields, "state": State(fields["state"])})

@@ -1,0 +1,123 @@
+"""The sidecars of a mesh know of each other by the store; workers' numbers are never shared."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.governance import instances
+from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.instances import Instance, Registration, State, read_instances
+from dbmesh.governance.store import StoreError, Write
+from dbmesh.rules.keygen.snowflake import WORKERS, Worker
+from tests.plugins.auto_mesh import AutoMesh
+from tests.plugins.mesh import Mesh
+from tests.plugins.processes import wait_until
+
+pytestmark = pytest.mark.integration
+
+WORKER_IDS = "/nodes/compute_nodes/worker_id/"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    made = await EmbeddedStore.open(tmp_path / "store.db", time.time)
+    yield made
+    await made.close()
+
+
+def _registration(store: EmbeddedStore, name: str, seconds: float = 30.0) -> tuple[Registration, Worker]:
+    worker = Worker(clock=time.monotonic)
+    entry = Instance(name, "1.0", "abc", 5.0)
+    return Registration(store, entry, seconds, time.monotonic, worker), worker
+
+
+async def test_an_entry_lives_with_its_sidecar(store: EmbeddedStore) -> None:
+    registration, _ = _registration(store, "a")
+    await registration.prepare()
+    await registration.begin("127.0.0.1", 3307)
+    assert await read_instances(store) == [Instance("a", "1.0", "abc", 5.0, "127.0.0.1:3307")]
+    await registration.drain()
+    assert (await read_instances(store))[0].state is State.DRAINING
+    await registration.withdraw()
+    assert not (await store.range("/")).entries
+
+
+async def test_an_entry_that_was_lost_comes_back(store: EmbeddedStore) -> None:
+    registration, _ = _registration(store, "a", seconds=0.3)
+    await registration.prepare()
+    await registration.begin("0.0.0.0", 3307)
+    [entry] = (await store.range("/nodes/compute_nodes/online/")).entries
+    failures: list[BaseException] = []
+    tasks = TaskOwner(failures.append)
+    changes = store.watch("/nodes/compute_nodes/online/", entry.revision)
+    await store.revoke(entry.lease)
+    tasks.start(registration.serve(), "registration")
+    seen = [write.value is None for write in (await asyncio.wait_for(anext(changes), 20)).writes]
+    while False not in seen:
+        seen += [write.value is None for write in (await asyncio.wait_for(anext(changes), 20)).writes]
+    assert seen[0]
+    assert len(await read_instances(store)) == 1
+    await tasks.close()
+    assert not failures
+
+
+async def test_no_two_have_one_number(store: EmbeddedStore) -> None:
+    made = [_registration(store, str(number)) for number in range(20)]
+    await asyncio.gather(*(registration.prepare() for registration, _ in made))
+    assert len({worker.number for _, worker in made}) == 20
+    assert all(worker.held for _, worker in made)
+
+
+async def test_a_number_that_was_lost_is_replaced(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instances, "WORKER_SECONDS", 6.0)  # looked after every quarter of a second
+    registration, worker = _registration(store, "a", seconds=0.3)
+    await registration.prepare()
+    await registration.begin("h", 1)
+    [entry] = (await store.range(WORKER_IDS)).entries
+    await store.revoke(entry.lease)
+    changes = store.watch(WORKER_IDS, (await store.range("/")).revision)
+    tasks = TaskOwner(lambda error: None)
+    tasks.start(registration.serve(), "registration")
+    [write] = (await asyncio.wait_for(anext(changes), 20)).writes
+    await tasks.close()
+    assert write.key == f"{WORKER_IDS}{worker.number:04}"
+    assert worker.held
+
+
+async def test_all_numbers_taken(store: EmbeddedStore) -> None:
+    for first in range(0, WORKERS, 64):
+        await store.commit([Write(f"{WORKER_IDS}{number:04}", b"x") for number in range(first, first + 64)])
+    registration, _ = _registration(store, "a")
+    with pytest.raises(StoreError, match="all 1024 worker numbers"):
+        await registration.prepare()
+
+
+@pytest.mark.parametrize("auto", ["embedded", "etcd"], indirect=True)
+def test_the_status_of_the_mesh(auto: AutoMesh, tmp_path: Path) -> None:
+    second = Mesh(auto.mesh.configuration, tmp_path / "second.log").start()
+    try:
+
+        def listed() -> dict[str, dict[str, object]]:
+            shown = auto.command("mesh", "status", "--json")
+            assert shown.returncode == 0, shown.stderr
+            return {str(one["address"]): one for one in json.loads(shown.stdout)}
+
+        first, other = f"127.0.0.1:{auto.mesh.port}", f"127.0.0.1:{second.port}"
+        assert set(listed()) == {first, other}
+        assert listed()[first]["state"] == "serving"
+        assert listed()[first]["configuration"] == listed()[other]["configuration"]
+        assert "as here" in auto.command("mesh", "status").stdout
+        second.stop_cleanly()
+        wait_until(lambda: set(listed()) == {first}, 20, "the end of the second")
+    finally:
+        if second.running:
+            second.stop()
