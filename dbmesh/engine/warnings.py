@@ -35,7 +35,10 @@ _EXPLAINED = 1003
 _IMPOSSIBLE = (b"Impossible WHERE", b"Zero limit")
 """What EXPLAIN says of a statement that need not look for rows."""
 
-_OF_INSERT = frozenset({1287, 1364})
+DEPRECATED = 1287
+"""ER_WARN_DEPRECATED_SYNTAX: what a server says when it reads a text, at PREPARE and not at EXECUTE."""
+
+_OF_INSERT = frozenset({DEPRECATED, 1364})
 """What an INSERT is told of its form and not of a row: deprecated syntax, columns without a default that it leaves out."""
 
 _VALUE = re.compile(r" value: '(.*)'\Z", re.DOTALL)

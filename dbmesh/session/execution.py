@@ -19,7 +19,7 @@ from dbmesh.engine.exchange import Exchange, Outcome, Sink
 from dbmesh.engine.failed_row import BEFORE_ROWS
 from dbmesh.engine.once import Trial
 from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
-from dbmesh.engine.warnings import CountedWarnings, ShardWarning, count_of
+from dbmesh.engine.warnings import DEPRECATED, CountedWarnings, ShardWarning, count_of
 from dbmesh.errors import (
     INTERNAL,
     NOT_SUPPORTED,
@@ -29,6 +29,7 @@ from dbmesh.errors import (
     MeshError,
     ShardError,
 )
+from dbmesh.merge.counts import with_warnings
 from dbmesh.model import SqlValue
 from dbmesh.planner.plan import (
     BoundStatement,
@@ -122,9 +123,11 @@ async def run(
     *,
     more: bool = False,
     way: Execution | None = None,
+    prepared: bool = False,
 ) -> None:
     """Run a bound statement and write its whole answer to `sink`. `more` tells that another result follows; a statement
-    that keeps its parameters is run in this `way`. Raises MeshError or ShardError (in logic names)."""
+    that keeps its parameters is run in this `way`. `prepared`: the client has prepared it, and been told then what is wrong
+    with its text. Raises MeshError or ShardError (in logic names)."""
     session.refuse_in_broken_transaction()
     told: list[ShardWarning] = []
     if plan.implicit_commit:
@@ -148,6 +151,8 @@ async def run(
         outcome = await in_own_transaction(session, work)
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink, way=way)
+    if prepared:
+        outcome = _without_deprecations(outcome)
     outcome.warnings += told
     _remember(session, plan, bound, outcome)
     status = session.status | further
@@ -157,6 +162,13 @@ async def run(
     else:
         ok = outcome.ok
         sink.ok(OkPacket(ok.affected_rows, session_insert_id(bound, ok), status, warnings, ok.info))
+
+
+def _without_deprecations(outcome: Outcome) -> Outcome:
+    kept = [warning for warning in outcome.warnings if warning.number != DEPRECATED]
+    count = outcome.ok.warnings - (len(outcome.warnings) - len(kept))
+    ok = replace(outcome.ok, warnings=count, info=with_warnings(outcome.ok.info, count))
+    return replace(outcome, ok=ok, warnings=kept)
 
 
 async def fetch(

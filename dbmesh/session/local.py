@@ -261,11 +261,13 @@ async def _text_execute(session: Session, statement: TextExecute, sink: ResultSi
         raise MeshError(UNKNOWN_STATEMENT, id=statement.name, command="EXECUTE")
     if len(statement.variables) != prepared.parameter_count:
         raise MeshError(WRONG_ARGUMENTS, command="EXECUTE")
-    await _run_with_variables(session, prepared.text, statement.variables, sink, more=bool(more))
+    await _run_with_variables(
+        session, prepared.text, statement.variables, sink, more=bool(more), prepared=True
+    )
 
 
 async def _run_with_variables(
-    session: Session, text: str, names: Sequence[str], sink: ResultSink, *, more: bool
+    session: Session, text: str, names: Sequence[str], sink: ResultSink, *, more: bool, prepared: bool = False
 ) -> None:
     """Run a statement with user variables for its `?`. Where it can be, it is executed with these variables on the data
     sources too, so that its columns are those of an EXECUTE; else their values are written in."""
@@ -293,7 +295,7 @@ async def _run_with_variables(
     elif keeps:
         call.keep_parameters = False
         bound = await execution.bind(session, database, plan, call)
-    await execution.run(session, database, plan, bound, sink, more=more, way=way)
+    await execution.run(session, database, plan, bound, sink, more=more, way=way, prepared=prepared)
 
 
 def _value_of(literal: str | None) -> SqlValue:

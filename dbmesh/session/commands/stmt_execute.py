@@ -166,7 +166,7 @@ async def _run(
     if bound.keeps_parameters:
         call.keep_parameters = False
         bound = plan.bind(call)
-    await execution.run(session, database, plan, bound, make_sink())
+    await execution.run(session, database, plan, bound, make_sink(), prepared=True)
 
 
 def _way(session: Session, execute: Execute) -> BinaryExecution:

@@ -172,28 +172,34 @@ def test_a_database_made_beside_a_group_has_its_replicas_and_goes_again(
         )
 
 
-def test_a_branch_left_prepared_is_ended_when_the_configuration_names_another_primary(
+def test_a_branch_left_prepared_is_ended_by_the_next_primary_whoever_is_configured_then(
     own_server: ServerFactory, mesh_over: MeshOf
 ) -> None:
     replication = Replication(own_server, "renamed")
     former, promoted = replication.servers["p"], replication.servers["r1"]
     former.execute("CREATE DATABASE ledger", "CREATE TABLE ledger.entry (id INT PRIMARY KEY)")
     deciding, own = (Place(former.host, former.port, schema) for schema in (SCHEMA, "ledger"))
-    gtrid = "0123456789abcdef-1"
-    xid = Xid(gtrid, deciding.sign, own.sign).sql
-    former.execute(MAKE_TABLE, record(SCHEMA, gtrid, [own.sign]), database=SCHEMA)
-    former.execute(
-        f"XA START {xid}",
-        "INSERT INTO entry VALUES (1)",
-        f"XA END {xid}",
-        f"XA PREPARE {xid}",
-        database="ledger",
-    )
+
+    def leave_prepared(server: DatabaseServer, number: int) -> None:
+        gtrid = f"0123456789abcdef-{number}"
+        xid = Xid(gtrid, deciding.sign, own.sign).sql
+        server.execute(MAKE_TABLE, record(SCHEMA, gtrid, [own.sign]), database=SCHEMA)
+        insert = f"INSERT INTO entry VALUES ({number})"
+        server.execute(f"XA START {xid}", insert, f"XA END {xid}", f"XA PREPARE {xid}", database="ledger")
+
+    def rows() -> list[tuple[Any, ...]]:
+        return promoted.execute("SELECT id FROM ledger.entry ORDER BY id")
+
+    leave_prepared(former, 1)
     wait_until(lambda: promoted.execute("XA RECOVER"), 20, "the branch to be replicated")
+    former.kill()
     replication.promote("r1")
     replication.follow("r2", "r1")
-    mesh_over(replication, primary="r1", databases={"bank": SCHEMA, "ledger": "ledger"})
-    wait_until(
-        lambda: promoted.execute("SELECT id FROM ledger.entry") == [(1,)], 30, "the branch to be committed"
-    )
+    databases = {"bank": SCHEMA, "ledger": "ledger"}
+    mesh = mesh_over(replication, databases=databases)
+    wait_until(lambda: rows() == [(1,)], 40, "the branch to be committed")
+    mesh.stop_cleanly()
+    leave_prepared(promoted, 2)
+    mesh_over(replication, databases=databases, primary="r1")
+    wait_until(lambda: rows() == [(1,), (2,)], 40, "the branch that was named when p was the primary")
     assert promoted.execute("XA RECOVER") == []

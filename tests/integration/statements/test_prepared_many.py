@@ -54,6 +54,8 @@ WRITES: list[tuple[str, tuple[Value, ...]]] = [
     ("DELETE FROM t_types WHERE clock < ? ORDER BY id LIMIT 5", (time("-100:00:00"),)),
     ("DELETE FROM t_types WHERE JSON_VALUE(doc, '$.a') = ?", (integer(1),)),
     ("DELETE FROM t_types WHERE JSON_VALUE(doc, '$.a') <> ? LIMIT 1000", (integer(1),)),
+    ("INSERT INTO t_auto (id, n) VALUES (1, ?), (2, 2), (1, 3) ON DUPLICATE KEY UPDATE n = VALUES(n)", (integer(1),)),
+    ("INSERT INTO t_country (code, name) VALUES ('XX', 'x'), ('YY', ?) ON DUPLICATE KEY UPDATE name = VALUES(name)", (text("y"),)),
     ("INSERT INTO t_auto (id, word) SELECT id, JSON_VALUE(doc, '$.a') FROM t_types WHERE id > ?", (integer(1),)),
     ("DELETE FROM t_types WHERE moment >= ? AND number <> 7", (datetime("1999-12-31 23:59:10.000000"),)),
 ]  # fmt: skip
