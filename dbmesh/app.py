@@ -54,7 +54,7 @@ from dbmesh.server.accounts import Accounts
 from dbmesh.server.listener import SERVER_VERSION, Listener
 from dbmesh.session.corrections import DefinitionCache
 from dbmesh.session.mesh import Database, Mesh
-from dbmesh.transaction.coordinator import Coordinator
+from dbmesh.transaction.compensator import Compensator
 from dbmesh.transaction.recovery import Recovery
 
 _log = logging.getLogger(__name__)
@@ -99,13 +99,13 @@ async def serve(
     store: Store | None = None
     keeper: Keeper | None = None
     registration: Registration | None = None
-    coordinator: Coordinator | None = None
+    compensator: Compensator | None = None
     try:
         store = await open_store(configuration, directory or Path())
         worker = Worker() if store is None else Worker(clock=loop.time)
         assembly = await assemble(configuration, pools, store, worker)
         mesh = assembly.mesh
-        coordinator = mesh.coordinator
+        compensator = mesh.compensator
         if store is not None:
             keeper = mesh.keeper = Keeper(store, assembly, time.time, os.urandom)
             registration = await prepared(store, configuration, mesh.instance, loop.time, worker)
@@ -122,7 +122,7 @@ async def serve(
             await registration.begin(*bound)
             tasks.start(registration.serve(), "registration")
         assembly.watch(tasks)
-        tasks.start(Recovery(mesh.coordinator).serve(), "recovery of transactions")
+        tasks.start(Recovery(mesh.compensator).serve(), "recovery of transactions")
         # What was made by now lives until the end: the collector need never look at it again.
         gc.collect()
         gc.freeze()
@@ -146,8 +146,9 @@ async def serve(
         await tasks.close()
         if registration is not None:
             await registration.withdraw()
-        if coordinator is not None:
-            await coordinator.forget()
+        if compensator is not None:
+            await compensator.coordinator.forget()
+            await compensator.close()
         for pool in pools:
             await pool.close()
         if keeper is not None:

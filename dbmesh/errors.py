@@ -269,6 +269,13 @@ NO_DECISIONS = _shard(
     "dbmesh: nothing was committed: data source '{data_source}' cannot keep decisions in table {table} ({reason}); a "
     "transaction over several data sources needs it, or transaction.defaultType: LOCAL",
 )
+COMPENSATION_STOPPED = _shard(
+    "COMPENSATION_STOPPED",
+    1105,
+    "25S03",
+    "dbmesh: the writes after the savepoint could not all be undone ({reason}): the transaction was rolled back as far as "
+    "possible, see dbmesh transactions list",
+)
 POOL_EXHAUSTED = _shard(
     "POOL_EXHAUSTED",
     1040,

@@ -19,6 +19,11 @@ SqlValue = int | float | Decimal | str | bytes | datetime.date | datetime.dateti
 DECISION_TABLE = "dbmesh_txn"
 """The mesh's own table on data sources, which no client sees (`transaction.decisions`)."""
 
+UNDO_TABLE = "dbmesh_undo"
+"""Another one (`transaction.undo`)."""
+
+OWN_TABLES = (DECISION_TABLE, UNDO_TABLE)
+
 VIEW_PREFIX = "dbmesh_v_"
 """What stands before the name of a mesh view on the data source that keeps it (`planner.views`)."""
 

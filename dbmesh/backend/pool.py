@@ -114,6 +114,11 @@ class Pool:
                 size=self.config.max_pool_size,
             ) from None
 
+    async def open_apart(self) -> Connection:
+        """A connection the pool does not count, for whoever keeps it as long as the process lives, and closes it. Raises
+        MeshError."""
+        return await self._open(Flavour())
+
     def release(self, connection: Connection, now: float) -> None:
         """Take a connection back. It is closed instead when its state is unknown, when something may still hit it
         (a KILL QUERY on its way), when it has left its schema, or when its time is over."""

@@ -273,7 +273,8 @@ def mesh_status(config: Config, as_json: Json = False) -> None:
 
 @transactions_app.command("list")
 def list_branches(config: Config, as_json: Json = False) -> None:
-    """List the branches of this mesh's transactions that are prepared on a data source right now.
+    """List the branches of this mesh's transactions that are prepared on a data source right now, and BASE transactions whose
+    process is gone or whose writes cannot be undone.
 
     Branches of commits under way are among them, for milliseconds.
 
@@ -291,9 +292,17 @@ def resolve(
     older_than: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="End what stays prepared for so long.")
     ] = 2.0,
+    retry: Annotated[
+        bool,
+        typer.Option("--retry", metavar="", help="Try again to undo writes whose rows others had changed."),
+    ] = False,
+    keep_current: Annotated[
+        bool,
+        typer.Option("--keep-current", metavar="", help="Leave rows that others have changed as they are."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Commit or roll back the branches that a dead process left prepared, as their decider says.
+    """Commit or roll back the branches that a dead process left prepared, and undo its BASE writes, as their decider says.
 
     Running sidecars do the same by themselves every few seconds. Branches of
     other transaction managers are never touched.
@@ -301,9 +310,10 @@ def resolve(
     \b
     dbmesh transactions resolve --config DIR
     """
-    from dbmesh.cli.transactions import resolve_transactions
+    from dbmesh.cli.transactions import Dirty, resolve_transactions
 
-    resolve_transactions(config, older_than, as_json=as_json)
+    dirty = Dirty.KEEP_CURRENT if keep_current else Dirty.RETRY if retry else Dirty.LEAVE
+    resolve_transactions(config, older_than, dirty, as_json=as_json)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from sqlglot import exp
 from dbmesh.backend.connection import Connection, Product
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError
-from dbmesh.model import DECISION_TABLE, ColumnFamily, ColumnSchema, TableSchema
+from dbmesh.model import OWN_TABLES, ColumnFamily, ColumnSchema, TableSchema
 from dbmesh.planner.template import quote_name
 from dbmesh.sql.parse import parse
 
@@ -110,7 +110,8 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
         names = [column.name for column in columns.setdefault(view, [])]
         mysql = connection.product is Product.MYSQL
         definitions[view] = _with_names(view, definition, names) if mysql and names else definition
-    columns.pop(DECISION_TABLE, None)
+    for own in OWN_TABLES:
+        columns.pop(own, None)
     return {
         table: TableSchema(
             name=table,

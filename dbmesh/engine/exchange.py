@@ -170,6 +170,10 @@ class Exchange:
         """How many rows the merge has skipped (OFFSET)."""
         return self.merger.skipped if isinstance(self.merger, RowMerger) else 0
 
+    def oks(self) -> list[list[OkPacket]]:
+        """What each lane's shots were answered, in order."""
+        return [run.oks for run in self._runs]
+
     def completed_shots(self) -> list[Shot]:
         """The shots that have ended well."""
         return [shot for run in self._runs for shot in run.completed_shots()]

@@ -465,6 +465,7 @@ class BoundStatement(NamedTuple):
     * `effects`: what the session has to take over from the only connection that runs it.
     * `skips`: how many rows the only data source that runs a query is to skip (OFFSET): FOUND_ROWS() counts those it found.
     * `own`: where the shots' columns are not the client's statement's, what to ask for these.
+    * `in_steps`: the same write as a query of its rows and writes by their keys, where it can be one.
     * `repeated`: the client's query as the data node of a shot (its place) would run it over each of its rows so many times.
     """
 
@@ -480,6 +481,7 @@ class BoundStatement(NamedTuple):
     gives_id: bool = False
     skips: int = 0
     repeated: Callable[[int, int], OwnStatement] | None = None
+    in_steps: Callable[[], BoundStatement] | None = None
 
 
 class KeyGenerator(Protocol):

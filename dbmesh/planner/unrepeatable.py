@@ -59,6 +59,14 @@ def _is_called(lexemes: Sequence[Lexeme], at: int) -> bool:
     return at + 1 < len(lexemes) and lexemes[at + 1].text == "("
 
 
+def find_unrepeatable(lexemes: Sequence[Lexeme]) -> Lexeme | None:
+    """The first function call whose value may be another each time it is evaluated."""
+    calls = (
+        lexeme for at, lexeme in enumerate(lexemes) if lexeme.word in _FUNCTIONS and _is_called(lexemes, at)
+    )
+    return next(calls, None)
+
+
 def refuse_unrepeatable(lexemes: Sequence[Lexeme], table: str) -> None:
     """Refuse a write to the broadcast table `table` whose value could differ from server to server.
 

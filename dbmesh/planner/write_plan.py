@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dbmesh.errors import NOT_SUPPORTED, MeshError, not_supported
 from dbmesh.model import ColumnSchema, SqlValue
@@ -76,8 +77,9 @@ class WritePlan:
     def bind(self, call: Call) -> BoundStatement:
         """One shot per target. Raises MeshError: NO_ROUTE, NOT_SUPPORTED."""
         routing = None if self._may_move(call) else self._route(call)
+        in_steps = partial(bind_derived, self.derived, call, self.names, self.router, self.frames.of)
         if routing is None or (len(routing.targets) > 1 and (self.limited or not self.many)):
-            return bind_derived(self.derived, call, self.names, self.router, self.frames.of)
+            return in_steps()
         targets = routing.targets
         keep = call.keep_parameters
         shots = tuple(
@@ -92,7 +94,9 @@ class WritePlan:
         answer: Answer = Relay()
         if len(targets) > 1:
             answer = ReturnedRows() if self.returning else CountMerge()
-        return BoundStatement(shots, answer, self.names, keeps_parameters=keep, effects=self.effects)
+        return BoundStatement(
+            shots, answer, self.names, keeps_parameters=keep, effects=self.effects, in_steps=in_steps
+        )
 
     def _route(self, call: Call) -> Routing | None:
         """Where the rows are; None when rows of several data sources have to meet."""

@@ -313,7 +313,8 @@ class TransactionSection(Section):
 
     default_type: str = Field(
         default="XA",
-        description="XA: as one, by two-phase commit. LOCAL: one data source after another, with a warning.",
+        description="XA: as one, by two-phase commit. LOCAL: one data source after another, with a warning. "
+        "BASE: each write at once, undone by its images if the whole is rolled back.",
     )
     provider_type: str | None = Field(default=None, description="Accepted for ShardingSphere's files.")
     props: Properties = Field(default_factory=dict, description="Accepted for ShardingSphere's files.")

@@ -464,6 +464,8 @@ class TransactionType(Enum):
     """As one, by two-phase commit."""
     LOCAL = "LOCAL"
     """One data source after another."""
+    BASE = "BASE"
+    """Each write at once, with what undoes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,9 @@ class Loan:
     def __init__(self, session: Session, state: SessionState | None = None) -> None:
         self._session = session
         self._state = session.state if state is None else state
+        if not session.autocommit and not session.transaction.holds:
+            # What runs for itself leaves no transaction open.
+            self._state = self._state.with_variable("autocommit", None)
         self._borrowed: list[Connection] = []
         self.lanes: list[Lane] = []
 
@@ -55,7 +58,10 @@ class Loan:
         MeshError or ShardError; `free` must be called in any case.
         """
         session, state = self._session, self._state
-        transactional = plan.opens_transaction and (session.transaction.open or not session.autocommit)
+        transaction = session.transaction
+        transactional = (
+            plan.opens_transaction and (transaction.open or not session.autocommit) and transaction.holds
+        )
         together = plan.reads_only and isinstance(answer, RowMerge) and answer.needs_all
         by_source: dict[str, list[tuple[int, Shot]]] = {}
         for place, shot in enumerate(shots):

@@ -40,7 +40,6 @@ from dbmesh.planner.plan import (
     RenameValues,
     RowMerge,
     ShardPlan,
-    Shot,
     SystemFederation,
     TableReports,
     Verb,
@@ -48,6 +47,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
+from dbmesh.session.compensated import Images, Runner, run_compensated
 from dbmesh.session.connections import Loan, free_after_error
 from dbmesh.session.ddl import run_ddl
 from dbmesh.session.definitions import corrected
@@ -141,14 +141,10 @@ async def run(
     if plan.verb is Verb.DDL:
         plainly = partial(_merged_or_federated, session, database, plan, bound, sink, way=way)
         outcome = await run_ddl(session, database, plan, bound, sink, plainly)
-    elif isinstance(bound.answer, DerivedWrite):
-        part = partial(perform, session, database)
-        ask = partial(fetch, session, database, plan)
-        work = run_derived(session, plan.verb, bound.answer, part, ask, sink, binary=sink.binary)
+    elif plan.verb.changes_rows and (not own or _in_parts(bound)):
+        run_part = partial(_write, session, database, plan, sink=sink, undo=not own, way=way)
+        work = _compensated_or_not(session, database, plan, bound, run_part)
         outcome = await (in_own_transaction(session, work) if own else work)
-    elif own and _writes_several(plan, bound.shots):
-        work = _exchange(session, database, plan, bound, sink, undo=False, way=way)
-        outcome = await in_own_transaction(session, work)
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink, way=way)
     if prepared:
@@ -169,6 +165,32 @@ def _without_deprecations(outcome: Outcome) -> Outcome:
     count = outcome.ok.warnings - (len(outcome.warnings) - len(kept))
     ok = replace(outcome.ok, warnings=count, info=with_warnings(outcome.ok.info, count))
     return replace(outcome, ok=ok, warnings=kept)
+
+
+async def _compensated_or_not(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, run_part: Runner
+) -> Outcome:
+    """A write inside its transaction, whose type is known only now: a hint may say it."""
+    if session.transaction.compensates:
+        return await run_compensated(session, database, plan, bound, run_part)
+    return await run_part(bound)
+
+
+async def _write(
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    *,
+    sink: ResultSink,
+    undo: bool,
+    way: Execution | None,
+) -> Outcome:
+    if isinstance(bound.answer, DerivedWrite):
+        part = partial(perform, session, database)
+        ask = partial(fetch, session, database, plan)
+        return await run_derived(session, plan.verb, bound.answer, part, ask, sink, binary=sink.binary)
+    return await _merged_or_federated(session, database, plan, bound, sink, undo=undo, way=way)
 
 
 async def fetch(
@@ -394,6 +416,10 @@ async def _exchange(
         exchange = Exchange(lanes, answer, target, session.mesh.limits, own=own, trial=trial)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
+        images = None
+        if session.transaction.writing and plan.verb.changes_rows:
+            images = Images(session, database, bound, lanes)
+            await images.before()
         session.announce(exchange)
         try:
             outcome = await exchange.run()
@@ -401,6 +427,8 @@ async def _exchange(
             close_statements(lanes)
             if bound.effects is not None:
                 await take_over(session, lanes[0].connection, bound.effects)
+        if images is not None:
+            await images.after(exchange)
         if isinstance(target, TableReportsSink | OwnVariablesSink):
             target.end()
         if plan.calculates_found_rows or _skips_all(bound, outcome):
@@ -471,6 +499,6 @@ def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome:
         session.row_count = outcome.ok.affected_rows
 
 
-def _writes_several(plan: ShardPlan, shots: Sequence[Shot]) -> bool:
-    """Whether a statement changes rows by several shots. DDL ends transactions and is not among them."""
-    return len(shots) > 1 and plan.verb.changes_rows
+def _in_parts(bound: BoundStatement) -> bool:
+    """Whether a write reaches data sources several times."""
+    return len(bound.shots) > 1 or isinstance(bound.answer, DerivedWrite)

@@ -72,6 +72,8 @@ async def load_data(session: Session, load: LoadData, sink: ResultSink, more: in
 
 async def _steps(session: Session, load: LoadData, sink: ResultSink) -> Outcome:
     transaction = session.transaction
+    if transaction.compensates:
+        raise not_supported("LOAD DATA in a BASE transaction", "use type XA, or INSERT … VALUES")
     await transaction.begin_steps()
     try:
         writer = await _Loading.prepare(session, load)

@@ -132,6 +132,12 @@ async def _begin(session: Session, statement: Begin, sink: ResultSink, more: int
     begin_hinted(session, statement.characteristics)
     session.transaction.isolation = isolation
     if "SNAPSHOT" in statement.characteristics.upper():
+        if session.transaction.compensates:
+            await session.end_transaction(commit=False)
+            raise not_supported(
+                "WITH CONSISTENT SNAPSHOT in a BASE transaction, whose reads are each for themselves",
+                "add READ ONLY, or use type XA",
+            )
         await _open_snapshot(session)
     _ok(session, sink, more)
 
@@ -158,7 +164,14 @@ async def _commit(session: Session, statement: Commit, sink: ResultSink, more: i
 async def _rollback(session: Session, statement: Rollback, sink: ResultSink, more: int) -> None:
     if statement.savepoint is not None:
         session.refuse_in_broken_transaction()
-        if not await session.transaction.roll_back_to(statement.savepoint):
+        try:
+            known = await session.transaction.roll_back_to(statement.savepoint)
+        except MeshError as error:
+            # A part is not undone: the whole is, as far as that is possible.
+            await session.end_transaction(commit=False)
+            session.broken_transaction = str(error)
+            raise
+        if not known:
             raise MeshError(SAVEPOINT_UNKNOWN, name=statement.savepoint)
         session.warnings = []
     else:

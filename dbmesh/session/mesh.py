@@ -23,8 +23,9 @@ from dbmesh.planner.plan import KeyGenerator, Names, Shot
 from dbmesh.planner.planner import Planner
 from dbmesh.rules.joint import join
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, RuleSet
+from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, RuleSet, TransactionType
 from dbmesh.session.corrections import DefinitionCache
+from dbmesh.transaction.compensator import Compensator
 from dbmesh.transaction.coordinator import Coordinator
 from dbmesh.transaction.xid import Place
 
@@ -187,6 +188,7 @@ class Mesh:
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
         self.instance = instance
         self.coordinator = Coordinator(self._decision_places, instance, self._servers_of_groups)
+        self.compensator = Compensator(self.coordinator)
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}
 
@@ -199,6 +201,12 @@ class Mesh:
         """What the data sources are; where they differ, the first that has answered."""
         pools = (pool for database in self.databases.values() for pool in database.pools.values())
         return next((pool.product for pool in pools if pool.product is not Product.OTHER), Product.OTHER)
+
+    def ends_by(self, kind: TransactionType) -> tuple[Coordinator | None, Compensator | None]:
+        """Who ends transactions of a type over several data sources: nobody those of LOCAL."""
+        if kind is TransactionType.XA:
+            return self.coordinator, None
+        return None, self.compensator if kind is TransactionType.BASE else None
 
     def add_database(self, database: Database) -> None:
         """Serve one more logic database."""
@@ -215,6 +223,7 @@ class Mesh:
             if place is not None:
                 # A database of that name that is made again has no table of decisions yet.
                 self.coordinator.doubt_table(place)
+                self.compensator.doubt_table(place)
 
     def joint(self, databases: tuple[Database, ...]) -> Database:
         """Several logic databases as one, the first of them first. O(1) while none of them changes."""

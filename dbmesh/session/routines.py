@@ -152,6 +152,8 @@ async def call(
     """CALL: every result set, then the OK packet. User variables get what OUT parameters are, and what the
     procedure assigns to them; executed in a `way` that is a
     prepared statement's, its `?` are a result set of their own. Raises MeshError or ShardError."""
+    if session.transaction.compensates and (session.transaction.open or not session.autocommit):
+        raise not_supported("CALL in a BASE transaction, which could not undo it", "use type XA")
     database = _database(session, statement.database)
     source = await _only_source(session, database, "PROCEDURE", statement.name)
     use = await _use(session, database, source, statement.name)

@@ -177,7 +177,7 @@ class Session:
         """How this session's transactions commit from here on, or the one that begins."""
         if not once:
             self.transaction_type = kind.value
-        self.transaction.commit_by(self.mesh.coordinator if kind is TransactionType.XA else None, once=once)
+        self.transaction.commit_by(*self.mesh.ends_by(kind), once=once)
 
     # ------------------------------------------------------------------ what statements ask (planner SessionView)
 
@@ -356,8 +356,8 @@ class Session:
                 self._committing = True
                 warning = await self.transaction.commit()
                 return [] if warning is None else [ShardWarning("Warning", NOT_ATOMIC_WARNING, warning)]
-            await self.transaction.roll_back()
-            return []
+            warning = await self.transaction.roll_back()
+            return [] if warning is None else [ShardWarning("Warning", NOT_ATOMIC_WARNING, warning)]
         finally:
             self._committing = False
             self.release_branches(branches)

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dbmesh.backend.connection import Connection, Flavour, Pipeline
 from dbmesh.backend.pool import Pool
@@ -21,6 +21,7 @@ from dbmesh.errors import DATA_SOURCE_UNREACHABLE, INTERNAL, NO_DECISIONS, MeshE
 from dbmesh.model import DECISION_TABLE
 from dbmesh.transaction import decisions
 from dbmesh.transaction.two_phase import Ending, Machine, Member, Reply, Round, Step, commit
+from dbmesh.transaction.undo import TableChanges
 from dbmesh.transaction.xid import Place, TransactionNames, Xid
 
 _log = logging.getLogger(__name__)
@@ -50,13 +51,14 @@ NO_SUCH_BRANCH = 1397
 @dataclass(slots=True)
 class Branch:
     """The part of a transaction on one data source, by the name warnings and errors call it; `place` is where a decision
-    could be kept, `xid` its name when it can be prepared."""
+    could be kept, `xid` its name when it can be prepared. `changes` are the images of what it wrote, where these are kept."""
 
     data_source: str
     connection: Connection
     place: Place | None = None
     xid: Xid | None = None
     wrote: bool = False
+    changes: list[TableChanges] = field(default_factory=list)
 
 
 class Coordinator:
@@ -71,7 +73,7 @@ class Coordinator:
     ) -> None:
         self.places = places
         self._aliases = aliases
-        self._names = TransactionNames(instance)
+        self.names = TransactionNames(instance)
         self._made: set[Place] = set()
         self._told: deque[tuple[Place, str]] = deque(maxlen=MOST_TOLD)
 
@@ -86,7 +88,7 @@ class Coordinator:
         if decider is None or any(branch.xid is None for branch in branches[1:]):
             return None
         gtrid = next((branch.xid.gtrid for branch in branches if branch.xid is not None), None)
-        return Xid(gtrid or self._names.next(), decider.sign, own.sign)
+        return Xid(gtrid or self.names.next(), decider.sign, own.sign)
 
     async def commit(self, branches: Sequence[Branch]) -> tuple[Ending, Exception | None]:
         """Commit a transaction whose branches, but for the first, can be prepared. Returns how it ended, and the first
@@ -121,6 +123,21 @@ class Coordinator:
             self.doubt_table(decider)
             raise
         return Reply.COMMITTED if rows == [[b"1"]] else Reply.ROLLED_BACK
+
+    async def settle_soon(self, decider: Place, gtrid: str) -> Reply:
+        """Ask the decider a few times. Raises the last MeshError or ShardError when it cannot be asked."""
+        reason: MeshError | ShardError = MeshError(
+            DATA_SOURCE_UNREACHABLE, data_source=decider, reason=f"no answer within {SETTLE_SECONDS:g} s"
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                for pause in SETTLE_ATTEMPTS:
+                    await asyncio.sleep(pause)
+                    try:
+                        return await self.settle(decider, gtrid)
+                    except (MeshError, ShardError) as error:
+                        reason = error
+        raise reason
 
     async def make_table(self, place: Place) -> None:
         """Make the table of decisions unless it is known to be there. Raises MeshError NO_DECISIONS."""
@@ -237,19 +254,13 @@ class _Commit:
             await perform(branch, step)
 
     async def _settle(self, decider: Branch) -> Reply:
-        """The decider's connection was lost in COMMIT, or COMMIT failed: ask for the row, a few times."""
+        """The decider's connection was lost in COMMIT, or COMMIT failed: ask for the row."""
         assert decider.place is not None
         decider.connection.abort()
-        reason: Exception = TimeoutError(f"no answer within {SETTLE_SECONDS:g} s")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                for pause in SETTLE_ATTEMPTS:
-                    await asyncio.sleep(pause)
-                    try:
-                        return await self._coordinator.settle(decider.place, self.gtrid)
-                    except (MeshError, ShardError) as error:
-                        reason = error
-        raise MeshError(DATA_SOURCE_UNREACHABLE, data_source=decider.data_source, reason=reason)
+        try:
+            return await self._coordinator.settle_soon(decider.place, self.gtrid)
+        except (MeshError, ShardError) as error:
+            raise MeshError(DATA_SOURCE_UNREACHABLE, data_source=decider.data_source, reason=error) from error
 
 
 _STATEMENTS: Mapping[Step, tuple[str, ...]] = {

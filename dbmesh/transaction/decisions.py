@@ -19,18 +19,23 @@ MAKE_TABLE = f"""CREATE TABLE IF NOT EXISTS {TABLE} (
 ) ENGINE=InnoDB COMMENT='decisions of transactions over several data sources; made by dbmesh'"""
 
 # SYSDATE() is the server's own clock, whatever the session's `timestamp` says.
-_NOW = "UNIX_TIMESTAMP(SYSDATE())"
+NOW = "UNIX_TIMESTAMP(SYSDATE())"
 
 
 def record(schema: str, gtrid: str, branches: Sequence[str]) -> str:
     """The decision to commit, part of the decider's transaction, whose connection may be in another schema by now. `branches`
     are signs."""
-    return f"INSERT INTO {quoted(schema)}.{TABLE} VALUES ('{gtrid}', 1, '{','.join(branches)}', {_NOW})"
+    return f"INSERT INTO {quoted(schema)}.{TABLE} VALUES ('{gtrid}', 1, '{','.join(branches)}', {NOW})"
+
+
+def decide(gtrid: str, places: Sequence[str]) -> str:
+    """The decision to commit a transaction whose writes are committed already, on these places (signs)."""
+    return f"INSERT INTO {TABLE} VALUES ('{gtrid}', 1, '{','.join(places)}', {NOW})"
 
 
 def oppose(gtrid: str) -> str:
     """The decision to roll back, unless there is one already. Waits for a row that is not committed yet."""
-    return f"INSERT IGNORE INTO {TABLE} VALUES ('{gtrid}', 0, '', {_NOW})"
+    return f"INSERT IGNORE INTO {TABLE} VALUES ('{gtrid}', 0, '', {NOW})"
 
 
 def look_up(gtrid: str) -> str:
@@ -46,7 +51,7 @@ def forget(gtrids: Sequence[str]) -> str:
 def old_rows(committed: int, rolled_back: int) -> str:
     """Rows at least so many seconds old, depending on what they say: name, branches. Only those that may be deleted, so that
     others do not stand in their way."""
-    age = f"{_NOW} - decided_at"
+    age = f"{NOW} - decided_at"
     return f"SELECT gtrid, branches FROM {TABLE} WHERE {age} >= IF(committed, {committed}, {rolled_back}) LIMIT 1000"
 
 

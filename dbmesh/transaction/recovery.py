@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.transaction import decisions
-from dbmesh.transaction.coordinator import NO_SUCH_BRANCH, Coordinator, drive, perform_xa
+from dbmesh.transaction.compensator import Compensator
+from dbmesh.transaction.coordinator import NO_SUCH_BRANCH, drive, perform_xa
 from dbmesh.transaction.two_phase import End, Reply, Round, Step, recover
+from dbmesh.transaction.undo_recovery import NO_SUCH_TABLE, UndoRecovery
 from dbmesh.transaction.xid import Place, Xid, read_xid
 
 _log = logging.getLogger(__name__)
@@ -41,7 +43,6 @@ without a word (`wait_timeout`, eight hours by default), and write its own row a
 
 _DECIDER, _BRANCH = "decider", "branch"
 
-_NO_SUCH_TABLE = 1146
 _ROLLED_BACK_EMPTY = 1402
 """ER_XA_RBROLLBACK: MariaDB says it of a prepared branch that changed nothing and whose connection has gone."""
 
@@ -68,8 +69,9 @@ class Findings:
 class Recovery:
     """See the module's docstring."""
 
-    def __init__(self, coordinator: Coordinator) -> None:
-        self._coordinator = coordinator
+    def __init__(self, compensator: Compensator) -> None:
+        self._coordinator = compensator.coordinator
+        self.undo = UndoRecovery(compensator)
         self._seen: dict[Xid, float] = {}
         self._complained: set[str] = set()
         self._complaints: set[str] = set()
@@ -81,13 +83,26 @@ class Recovery:
         while True:
             try:
                 await self._coordinator.forget()
-                if loop.time() >= due and len(self._coordinator.places()) > 1:
+                await self.undo.compensator.forget()
+                if loop.time() >= due:
                     due = loop.time() + PASS_INTERVAL
-                    await self.resolve(older_than=LEFT_ALONE)
-                    await self.clean_up()
+                    await self._pass()
             except Exception:
                 _log.exception("a look for prepared branches failed; the next follows")
             await asyncio.sleep(FORGET_INTERVAL)
+
+    async def _pass(self) -> None:
+        compensator = self.undo.compensator
+        await compensator.ownership.keep()
+        if len(self._coordinator.places()) > 1:
+            await self.resolve(older_than=LEFT_ALONE)
+        writes = await self.undo.look()
+        for one, end in await self.undo.resolve(writes):
+            if end is not End.UNKNOWN:
+                _log.warning("writes of transaction %s were left: %s", one.gtrid, end.value)
+            elif one.decider is None:
+                self._complain(f"writes of {one.gtrid} are decided where nothing is configured")
+        await self.clean_up()
 
     async def look(self) -> Findings:
         """Every prepared branch on every server."""
@@ -183,8 +198,12 @@ class Recovery:
         # Looked at after the rows were read: a branch that is not prepared now has followed its row.
         findings = await self.look()
         waiting = {one.xid.gtrid for one in findings.in_doubt}
+        written, reached = await self.undo.still({gtrid for found in rows.values() for gtrid, _ in found})
+        waiting |= written
         signs = self._coordinator.signs()
-        asked = {sign for sign, place in signs.items() if place not in findings.unreachable}
+        asked = {
+            sign for sign, place in signs.items() if place in reached and place not in findings.unreachable
+        }
         for place, found in rows.items():
             done = [gtrid for gtrid, branches in found if gtrid not in waiting and asked.issuperset(branches)]
             if done:
@@ -213,7 +232,7 @@ class Recovery:
             async with self._coordinator.connection(place) as connection:
                 rows = (await collect(connection, question)).rows
         except (MeshError, ShardError) as error:
-            if error.number != _NO_SUCH_TABLE:
+            if error.number != NO_SUCH_TABLE:
                 self._complain(f"the decisions on {place} cannot be read: {error}")
             return []
         return [

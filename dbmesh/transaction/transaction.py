@@ -7,6 +7,9 @@ Refuses to know how connections are borrowed: it is handed those that join and h
 Without a coordinator (`transaction.defaultType: LOCAL`), and where a data source knows no XA, branches that wrote are
 committed one after another: a failure in the middle leaves a part committed. That is told by a warning on every such
 COMMIT and by the error text when it happens.
+
+With a compensator (type `BASE`) data sources join for one write only (`begin_write`, `end_write`), and what is between two writes
+is the `saga`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from dataclasses import dataclass, field
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
 from dbmesh.errors import (
+    COMPENSATION_STOPPED,
     NOTHING_COMMITTED,
     TRANSACTION_ROLLED_BACK,
     TRANSACTION_UNKNOWN,
@@ -25,6 +29,7 @@ from dbmesh.errors import (
     ShardError,
     not_supported,
 )
+from dbmesh.transaction.compensator import Compensator, Saga, undo_local
 from dbmesh.transaction.coordinator import Branch, Coordinator, perform
 from dbmesh.transaction.decisions import open_snapshot, quoted
 from dbmesh.transaction.two_phase import End, Step
@@ -45,7 +50,9 @@ class Transaction:
     """The open transaction, if any. `explicit` is true between BEGIN and its end; under autocommit=0 a transaction
     opens with the first branch. `in_steps`: a statement of several steps is under way; data sources that join get its
     savepoint. `readers` are transactions on replicas, which see the data as it was when they began and change nothing.
-    `outer` is the name an outer transaction manager gave: the transaction is one branch of its. `coordinator` commits several branches as one; None for commits one after another."""
+    `outer` is the name an outer transaction manager gave: the transaction is one branch of its. `coordinator` commits several
+    branches as one; None for commits one after another. `compensator`: every write commits at once and may be undone later;
+    `saga` is what has been written so, `writing` one write under way, `marks` how many there were at each savepoint."""
 
     coordinator: Coordinator | None = None
     explicit: bool = False
@@ -56,23 +63,43 @@ class Transaction:
     savepoints: list[str] = field(default_factory=list)
     in_steps: bool = False
     outer: str | None = None
-    _lasting: Coordinator | None = None
+    compensator: Compensator | None = None
+    saga: Saga | None = None
+    writing: bool = False
+    marks: dict[str, int] = field(default_factory=dict)
+    _lasting: tuple[Coordinator | None, Compensator | None] = (None, None)
 
     @property
     def open(self) -> bool:
         """Whether the client is inside a transaction."""
-        return self.explicit or bool(self.branches) or bool(self.readers)
+        return self.explicit or bool(self.branches) or bool(self.readers) or self.saga is not None
+
+    @property
+    def compensates(self) -> bool:
+        """Whether its writes commit at once. What only reads has nothing to undo, and is as without a compensator."""
+        return self.compensator is not None and self.outer is None and not self.read_only
+
+    @property
+    def holds(self) -> bool:
+        """Whether data sources that are touched now join."""
+        return self.writing or not self.compensates
 
     @property
     def read_only(self) -> bool:
         """Whether no branch can change anything."""
         return "READ ONLY" in self.characteristics.upper()
 
-    def commit_by(self, coordinator: Coordinator | None, *, once: bool = False) -> None:
+    def commit_by(
+        self,
+        coordinator: Coordinator | None,
+        compensator: Compensator | None = None,
+        *,
+        once: bool = False,
+    ) -> None:
         """How this transaction commits; unless `once`, also those that follow."""
-        self.coordinator = coordinator
+        self.coordinator, self.compensator = coordinator, compensator
         if not once:
-            self._lasting = coordinator
+            self._lasting = coordinator, compensator
 
     def begin(self, characteristics: str) -> None:
         """BEGIN: nothing reaches a data source yet."""
@@ -96,7 +123,7 @@ class Transaction:
             if self.isolation is not None:
                 await collect(connection, f"SET TRANSACTION {self.isolation}".encode())
             await self._start(branch)
-            for name in self.savepoints:
+            for name in () if self.writing else self.savepoints:
                 await collect(connection, f"SAVEPOINT {quoted(name)}".encode())
             if self.in_steps:
                 await collect(connection, b"SAVEPOINT " + _STATEMENT)
@@ -143,19 +170,23 @@ class Transaction:
         coordinator an error that says which branches are. When a branch is known to be lost beforehand, all are rolled
         back: MeshError."""
         branches, readers = list(self.branches.values()), list(self.readers.values())
-        coordinator = self.coordinator
+        coordinator, compensator, saga = self.coordinator, self.compensator, self.saga
         for branch in branches:
             branch.wrote = branch.wrote and not self.read_only
         self._clear()
         try:
+            if saga is not None and compensator is not None:
+                await compensator.commit(saga)
+                return None
             return await _commit(branches, coordinator)
         finally:
             await _end_readers(readers)
 
-    async def roll_back(self) -> None:
-        """Undo every branch. A branch whose connection is lost is undone by its server."""
+    async def roll_back(self) -> str | None:
+        """Undo every branch. A branch whose connection is lost is undone by its server. Returns the warning to add when
+        something that was committed could not be undone."""
         branches, readers = list(self.branches.values()), list(self.readers.values())
-        outer = self.outer
+        outer, compensator, saga = self.outer, self.compensator, self.saga
         self._clear()
         if outer is None:
             await _roll_back(branches)
@@ -164,6 +195,22 @@ class Transaction:
             for branch in branches:
                 branch.connection.abort()
         await _end_readers(readers)
+        return None if saga is None or compensator is None else await compensator.roll_back(saga)
+
+    async def end_write(self) -> MeshError | ShardError | None:
+        """A write of a transaction that compensates is over: it commits where it wrote. Returns the error after which the whole
+        must be rolled back. Raises MeshError or ShardError, and the write has done nothing then."""
+        assert self.compensator is not None
+        branches = list(self.branches.values())
+        self.branches, self.writing = {}, False
+        self.saga, error = await self.compensator.end_write(branches, self.saga)
+        return error
+
+    async def undo_write(self) -> None:
+        """A write of a transaction that compensates has failed: nothing of it is left."""
+        branches = list(self.branches.values())
+        self.branches, self.writing = {}, False
+        await undo_local(branches)
 
     async def begin_statement(self) -> None:
         """Before a statement that writes in several steps: `undo_statement` comes back here."""
@@ -195,12 +242,18 @@ class Transaction:
         for branch in self.branches.values():
             await collect(branch.connection, f"SAVEPOINT {quoted(name)}".encode())
         self.savepoints = [known for known in self.savepoints if known.lower() != name.lower()] + [name]
+        self.marks[name.lower()] = 0 if self.saga is None else self.saga.sequence
 
     async def roll_back_to(self, name: str) -> bool:
-        """ROLLBACK TO SAVEPOINT on every branch; False when no such savepoint was set."""
+        """ROLLBACK TO SAVEPOINT on every branch; False when no such savepoint was set. Raises MeshError COMPENSATION_STOPPED,
+        after which the whole must be rolled back."""
         position = self._find(name)
         if position is None:
             return False
+        if self.saga is not None and self.compensator is not None:
+            reasons = await self.compensator.undo(self.saga, self.marks[name.lower()])
+            if reasons:
+                raise MeshError(COMPENSATION_STOPPED, reason="; ".join(reasons))
         for branch in self.branches.values():
             await collect(branch.connection, f"ROLLBACK TO SAVEPOINT {quoted(name)}".encode())
         del self.savepoints[position + 1 :]
@@ -223,7 +276,10 @@ class Transaction:
     def _clear(self) -> None:
         self.explicit = False
         self.outer = None
-        self.coordinator = self._lasting
+        self.coordinator, self.compensator = self._lasting
+        self.saga = None
+        self.writing = False
+        self.marks = {}
         self.characteristics = ""
         self.isolation = None
         self.branches = {}

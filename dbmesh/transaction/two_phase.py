@@ -34,6 +34,12 @@ class Step(Enum):
     SETTLE = "settle"
     """On another connection to the decider: record that the transaction is rolled back unless it is decided already, and
     tell which."""
+    DECIDE = "decide"
+    """On another connection to the decider: record that the transaction is committed unless it is decided already."""
+    COMPENSATE = "compensate"
+    """Undo what is committed there, last write first (`saga`)."""
+    FORGET = "forget"
+    """Delete what would be needed to undo it."""
 
 
 class Reply(Enum):

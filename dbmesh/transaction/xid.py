@@ -65,9 +65,9 @@ class TransactionNames:
     """Makes the names of one process: `instance`, eight random bytes, tells it from all others."""
 
     def __init__(self, instance: bytes) -> None:
-        self._prefix = instance.hex()
+        self.instance = instance.hex()
         self._numbers = count(1)
 
     def next(self) -> str:
         """A name no transaction had before."""
-        return f"{self._prefix}-{next(self._numbers):x}"
+        return f"{self.instance}-{next(self._numbers):x}"

@@ -100,13 +100,14 @@ class DerivedPlan:
 
     def bind(self, call: Call) -> BoundStatement:
         """The only shot, or the steps for these values. Raises MeshError(NOT_SUPPORTED)."""
+        in_steps = partial(bind_derived, self.derivation, call, self.names, self.router, self._frame)
         if self.one_place is not None:
             try:
-                return self.one_place.bind(call)
+                return self.one_place.bind(call)._replace(in_steps=in_steps)
             except MeshError as refusal:
                 if refusal.kind is not NOT_SUPPORTED or self.router.hints.data_source is not None:
                     raise
-        return bind_derived(self.derivation, call, self.names, self.router, self._frame)
+        return in_steps()
 
     def _frame(self, target: Target) -> Frame:
         return self.template.frame(target.tables)

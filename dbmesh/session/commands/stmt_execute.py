@@ -103,7 +103,9 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
             return None
     make_sink = partial(_sink, session, prepared if opens_cursor else None, sequence)
-    call = Call(literals, session, execute.values, native, database.key_generators)
+    # What has images is written in text: the query of them takes other parameters.
+    keeps = native and (session.transaction.compensator is None or not plan.verb.changes_rows)
+    call = Call(literals, session, execute.values, keeps, database.key_generators)
     try:
         bound = plan.bind(call)
     except KeysNeeded:

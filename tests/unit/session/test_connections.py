@@ -25,6 +25,7 @@ def _session() -> SimpleNamespace:
     made = SimpleNamespace(
         pins={},
         transaction=Transaction(),
+        autocommit=True,
         broken_transaction=None,
         now=lambda: 0.0,
         state=SessionState(),

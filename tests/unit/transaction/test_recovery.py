@@ -12,6 +12,7 @@ from dbmesh.backend.pool import Pool
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.transaction import recovery as module
+from dbmesh.transaction.compensator import Compensator
 from dbmesh.transaction.coordinator import Coordinator
 from dbmesh.transaction.recovery import Recovery
 from dbmesh.transaction.two_phase import End
@@ -55,7 +56,7 @@ class Server:
 
 def _recovery(**servers: Server) -> Recovery:
     places = {Place(name, 3306, "db"): server.pool for name, server in servers.items()}
-    return Recovery(Coordinator(lambda: places, bytes(8)))
+    return Recovery(Compensator(Coordinator(lambda: places, bytes(8))))
 
 
 async def test_a_look_that_fails_in_an_unforeseen_way_is_followed_by_the_next(
@@ -71,7 +72,9 @@ async def test_a_look_that_fails_in_an_unforeseen_way_is_followed_by_the_next(
             return {}
         raise KeyError("unforeseen")
 
-    serving = asyncio.get_running_loop().create_task(Recovery(Coordinator(places, bytes(8))).serve())
+    serving = asyncio.get_running_loop().create_task(
+        Recovery(Compensator(Coordinator(places, bytes(8)))).serve()
+    )
     await asyncio.wait_for(looked.wait(), 5)
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):

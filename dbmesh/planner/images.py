@@ -1,0 +1,141 @@
+"""Images of rows: how the rows of one actual table are read, named, compared and put back, value for value.
+
+Decides the statements. Nothing in them depends on a session: values are read as `federation.values` says, and written as
+literals that mean the same under every character set, time zone and sql_mode. Knows nothing of who keeps images, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dbmesh.errors import not_supported
+from dbmesh.model import TableSchema
+from dbmesh.planner.federation.values import loaded, scanned
+from dbmesh.planner.plan import LiteralForm
+from dbmesh.planner.template import quote_name
+
+Row = tuple[bytes | None, ...]
+"""The values of all columns of an image, as the text protocol gives them."""
+
+_ZERO_MOMENT = b"0"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageColumn:
+    """One column: `item` reads it; `form` and `introducer` as in `LoadedColumn`. `renewed`: it takes the current time when a row
+    is changed, unless it is assigned."""
+
+    name: str
+    item: str
+    form: LiteralForm
+    introducer: str = ""
+    renewed: bool = False
+
+    def literal(self, value: bytes | None) -> str:
+        """SQL for a value, in any session."""
+        if value is None:
+            return "NULL"
+        if self.form is LiteralForm.NUMBER:
+            return value.decode()
+        if self.form is LiteralForm.MOMENT:
+            if value.partition(b".")[0] == _ZERO_MOMENT:
+                # Second 0 is before the first TIMESTAMP there can be: UNIX_TIMESTAMP says it of the zero date.
+                return "'0000-00-00 00:00:00'"
+            return f"FROM_UNIXTIME({value.decode()})"
+        if self.form is LiteralForm.BYTES:
+            return f"{self.introducer or '_binary '}x'{value.hex()}'"
+        if value.isascii() and b"'" not in value and b"\\" not in value:
+            return f"'{value.decode()}'"
+        return f"_utf8mb4 x'{value.hex()}'"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTable:
+    """An actual table as images know it: its stored columns, and which of them (indexes) are its primary key."""
+
+    name: str
+    columns: tuple[ImageColumn, ...]
+    key: tuple[int, ...]
+
+    @property
+    def _target(self) -> str:
+        return quote_name(self.name, quoted=True)
+
+    @property
+    def items(self) -> str:
+        """The select list that reads an image."""
+        return ",".join([column.item for column in self.columns])
+
+    def key_of(self, row: Row) -> Row:
+        """The values of the primary key."""
+        return tuple([row[index] for index in self.key])
+
+    def condition(self, keys: Sequence[Row]) -> str:
+        """WHERE's condition for the rows of these keys. O(keys)."""
+        names = [quote_name(self.columns[index].name, quoted=True) for index in self.key]
+        columns = [self.columns[index] for index in self.key]
+        members = [
+            ",".join([column.literal(value) for column, value in zip(columns, key, strict=True)])
+            for key in keys
+        ]
+        if len(names) == 1:
+            return f"{names[0]} IN ({','.join(members)})"
+        return f"({','.join(names)}) IN ({','.join([f'({member})' for member in members])})"
+
+    def query(self, condition: str, *, lock: bool = True) -> str:
+        """Reads the images of the rows a condition names."""
+        return f"SELECT {self.items} FROM {self._target} WHERE {condition}{' FOR UPDATE' if lock else ''}"
+
+    def put_back(self, before: Row | None, after: Row | None) -> str:
+        """The statement that undoes a change: of an INSERT a DELETE, of a DELETE an INSERT, of an UPDATE an UPDATE of what
+        it changed."""
+        if before is None:
+            assert after is not None
+            return f"DELETE FROM {self._target} WHERE {self.condition([self.key_of(after)])}"
+        if after is None:
+            names = ",".join([quote_name(column.name, quoted=True) for column in self.columns])
+            values = ",".join(
+                [column.literal(value) for column, value in zip(self.columns, before, strict=True)]
+            )
+            return f"INSERT INTO {self._target} ({names}) VALUES ({values})"
+        assignments = ",".join(
+            f"{quote_name(column.name, quoted=True)}={column.literal(old)}"
+            for column, old, new in zip(self.columns, before, after, strict=True)
+            if old != new or column.renewed
+        )
+        return f"UPDATE {self._target} SET {assignments} WHERE {self.condition([self.key_of(after)])}"
+
+
+def image_table(name: str, schema: TableSchema) -> ImageTable:
+    """How images of a table are made. Raises MeshError(NOT_SUPPORTED) for a table whose rows cannot be told apart, are changed by
+    others than its statements, or hold values nobody here can carry."""
+    if not schema.primary_key:
+        raise not_supported(
+            f"a write of a BASE transaction to the table '{schema.name}', which has no primary key",
+            "give it one",
+        )
+    if schema.guarded:
+        raise not_supported(
+            f"a write of a BASE transaction to the table '{schema.name}', which has triggers or is the parent of foreign keys",
+            "use type XA, or drop them",
+        )
+    if schema.definition is not None:
+        raise not_supported(
+            f"a write of a BASE transaction to the view '{schema.name}'", "write to its tables"
+        )
+    columns: list[ImageColumn] = []
+    for column in schema.columns:
+        if column.generated:
+            continue
+        carried = loaded(column)
+        item = scanned(column, quote_name(column.name, quoted=True))
+        columns.append(ImageColumn(column.name, item, carried.form, carried.introducer, column.renewed))
+    names = [column.name.lower() for column in columns]
+    missing = next((name for name in schema.primary_key if name.lower() not in names), None)
+    if missing is not None:
+        raise not_supported(
+            f"a write of a BASE transaction to the generated column '{missing}' in the primary key of '{schema.name}'",
+            "use type XA",
+        )
+    return ImageTable(name, tuple(columns), tuple(names.index(key.lower()) for key in schema.primary_key))

@@ -1,0 +1,185 @@
+"""Writes of a BASE transaction: each in local transactions of its own, with images of its rows before and after.
+
+Decides what surrounds a write, which of its forms are run in steps because their rows must be read first, and when it has to be
+refused. What is written is run like any other; what becomes of the images is the transaction's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.collect import Result, collect
+from dbmesh.engine.exchange import Exchange, Outcome
+from dbmesh.engine.lane import Lane
+from dbmesh.errors import DEADLOCK, MERGE_LIMIT, NOT_SUPPORTED, MeshError, ShardError, not_supported
+from dbmesh.planner.capture import Capture, Effect, Found, capture
+from dbmesh.planner.images import Row
+from dbmesh.planner.plan import BoundStatement, DerivedWrite, ShardPlan, Shot
+from dbmesh.session.connections import free_after_error
+from dbmesh.session.mesh import Database, place_of
+from dbmesh.session.moment import at_one_moment
+from dbmesh.session.replica_reads import remember_writes
+from dbmesh.session.select_limit import without_limit
+from dbmesh.transaction.undo import Change, TableChanges
+from dbmesh.wire.constants import Capability
+from dbmesh.wire.packets import OkPacket
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+Runner = Callable[[BoundStatement], Awaitable[Outcome]]
+"""Runs a bound write with everything that belongs to it."""
+
+
+async def run_compensated(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, run: Runner
+) -> Outcome:
+    """Run a write of a transaction that compensates, and commit it. Raises MeshError or ShardError: nothing of it is left then,
+    or nothing of its transaction."""
+    bound = _readable(session, database, bound)
+    transaction, state = session.transaction, session.state
+    # What a query of images finds is what the write finds, however often it asks for the time.
+    session.state = at_one_moment(without_limit(state)) if plan.reads_clock else without_limit(state)
+    branches = []
+    transaction.writing = True
+    try:
+        try:
+            outcome = await run(bound)
+        except BaseException:
+            branches = list(transaction.branches.values())
+            if transaction.writing:
+                await transaction.undo_write()
+            raise
+        branches = list(transaction.branches.values())
+        remember_writes(session)
+        error = await _end(session)
+    finally:
+        session.state = replace(state, user_variables=session.state.user_variables)
+        session.release_branches(branches)
+    if error is not None:
+        await transaction.roll_back()
+        session.broken_transaction = str(error)
+        raise error
+    return outcome
+
+
+async def _end(session: Session) -> MeshError | ShardError | None:
+    try:
+        return await session.transaction.end_write()
+    except (MeshError, ShardError) as error:
+        raise await free_after_error(session, error) from error
+
+
+def _readable(session: Session, database: Database, bound: BoundStatement) -> BoundStatement:
+    """The write in a form whose rows can be told beforehand. Raises MeshError(NOT_SUPPORTED)."""
+    if isinstance(bound.answer, DerivedWrite):
+        return bound
+    try:
+        for shot in bound.shots:
+            _capture(session, database, bound, shot)
+    except MeshError as refusal:
+        if refusal.kind is not NOT_SUPPORTED or bound.in_steps is None:
+            raise
+        try:
+            return bound.in_steps()
+        except MeshError as another:
+            raise refusal from another
+    return bound
+
+
+def _capture(session: Session, database: Database, bound: BoundStatement, shot: Shot) -> Capture:
+    config = database.rule_set.data_sources[shot.data_source]
+    if place_of(config) is None:
+        raise not_supported(
+            f"a write of a BASE transaction on the data source '{shot.data_source}' of kind {config.kind}",
+            "use type XA",
+        )
+    catalog, tables = database.catalog, bound.names.tables
+    return capture(
+        shot.sql.decode("utf-8", "surrogateescape"),
+        lambda name: catalog.table(tables.get(name, name)),
+        session.lexer_flags,
+    )
+
+
+@dataclass(slots=True)
+class _Shot:
+    """One shot of a write, and its rows before."""
+
+    capture: Capture
+    before: dict[Row, Row] = field(default_factory=dict)
+
+
+class Images:
+    """The images of what one exchange writes: `before`, then the exchange, then `after`."""
+
+    def __init__(
+        self, session: Session, database: Database, bound: BoundStatement, lanes: Sequence[Lane]
+    ) -> None:
+        self._limit = session.mesh.limits.max_rows
+        self._counts_found = bool(session.capabilities & Capability.FOUND_ROWS)
+        self._lanes = [
+            (lane.connection, [_Shot(_capture(session, database, bound, shot)) for shot in lane.shots])
+            for lane in lanes
+        ]
+        self._branches = {id(branch.connection): branch for branch in session.transaction.branches.values()}
+
+    async def before(self) -> None:
+        """Read and lock the rows that will change. Raises MeshError or ShardError."""
+        await asyncio.gather(*(self._before(connection, shots) for connection, shots in self._lanes))
+
+    async def _before(self, connection: Connection, shots: Sequence[_Shot]) -> None:
+        for shot in shots:
+            if shot.capture.before:
+                shot.before = await self._rows(connection, shot.capture, [shot.capture.before])
+
+    async def after(self, exchange: Exchange) -> None:
+        """Read the rows again, and give both images to the branches they are of. Raises MeshError or ShardError."""
+        pairs = zip(self._lanes, exchange.oks(), strict=True)
+        await asyncio.gather(*(self._after(connection, shots, oks) for (connection, shots), oks in pairs))
+
+    async def _after(self, connection: Connection, shots: Sequence[_Shot], oks: Sequence[OkPacket]) -> None:
+        for shot, ok in zip(shots, oks, strict=True):
+            taken = shot.capture
+            named: dict[Row, Row] = {}
+            if query := taken.named(ok.last_insert_id):
+                named = await self._rows(connection, taken, [query])
+            rest = [key for key in shot.before if key not in named]
+            after = named | await self._rows(connection, taken, taken.again(rest))
+            changes = _changes(shot.before, after)
+            made = sum(change.before is None for change in changes)
+            found = Found(len(shot.before), len(changes) - made, made, len(named))
+            if not taken.agrees(ok, found, counts_found=self._counts_found):
+                raise _differs(taken)
+            if changes:
+                self._branches[id(connection)].changes.append(TableChanges(taken.table, changes))
+
+    async def _rows(self, connection: Connection, taken: Capture, queries: Sequence[str]) -> dict[Row, Row]:
+        rows: dict[Row, Row] = {}
+        for query in queries:
+            result: Result = await collect(connection, query.encode("utf-8", "surrogateescape"))
+            rows.update((taken.table.key_of(tuple(row)), tuple(row)) for row in result.rows)
+            if len(rows) > self._limit:
+                raise MeshError(MERGE_LIMIT, limit=f"{self._limit} rows", setting="merge-max-rows")
+        return rows
+
+
+def _changes(before: dict[Row, Row], after: dict[Row, Row]) -> tuple[Change, ...]:
+    """What is not as it was, in the order the rows were found."""
+    there = [Change(row, after.get(key)) for key, row in before.items() if after.get(key) != row]
+    made = [Change(None, row) for key, row in after.items() if key not in before]
+    return (*there, *made)
+
+
+def _differs(taken: Capture) -> Exception:
+    """Rows of a write that finds its rows by WHERE can only differ because others came in between."""
+    if taken.effect in (Effect.UPDATES, Effect.DELETES):
+        return ShardError(*DEADLOCK)
+    return not_supported(
+        f"a write of a BASE transaction to '{taken.table.name}' whose rows cannot be told from the keys it names",
+        "write the keys as the columns store them, each once, or use type XA",
+    )

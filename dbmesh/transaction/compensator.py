@@ -1,0 +1,267 @@
+"""Carries out BASE transactions: records what undoes each write, commits, rolls back, and forgets what is not needed any more.
+
+Decides when tables and locks are there, in what order a write's local transactions end, and what clients are told. What follows
+which answer is `saga`'s, how rows are put back `compensation`'s. Knows no client and no planning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dbmesh.engine.collect import collect
+from dbmesh.errors import (
+    NO_DECISIONS,
+    NOTHING_COMMITTED,
+    TRANSACTION_UNKNOWN,
+    MeshError,
+    ShardError,
+)
+from dbmesh.model import UNDO_TABLE
+from dbmesh.transaction import decisions, saga, undo
+from dbmesh.transaction.compensation import compensate
+from dbmesh.transaction.coordinator import FORGOTTEN_AT_ONCE, MOST_TOLD, Branch, Coordinator, drive
+from dbmesh.transaction.ownership import Ownership
+from dbmesh.transaction.two_phase import End, Ending, Machine, Reply, Round, Step
+from dbmesh.transaction.xid import Place
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Saga:
+    """An open BASE transaction that has written: its name, where it is decided, how many writes it has made, and where; `places`
+    are by their signs."""
+
+    gtrid: str
+    decider: Place
+    sequence: int = 0
+    places: dict[str, Place] = field(default_factory=dict)
+
+
+class Compensator:
+    """See the module's docstring. `open` are the names of this process's transactions that a session still has."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self.coordinator = coordinator
+        self.ownership = Ownership(coordinator)
+        self.open: set[str] = set()
+        self._made: set[Place] = set()
+        self._told: deque[Saga] = deque(maxlen=MOST_TOLD)
+
+    # ------------------------------------------------------------------ writes
+
+    async def end_write(
+        self, branches: Sequence[Branch], known: Saga | None
+    ) -> tuple[Saga | None, MeshError | ShardError | None]:
+        """Commit the local transactions of one write, each with what undoes it. Returns the transaction they are part of, None
+        when nothing has changed so far; and the error after which nobody knows what of the write is committed: the whole
+        transaction must be rolled back then. Raises MeshError or ShardError, and nothing of the write is left."""
+        changed = [branch for branch in branches if branch.changes]
+        one = known
+        try:
+            if changed:
+                one = one or await self._begin(changed[0])
+                one.sequence += 1
+                await self._record(one, changed)
+        except BaseException:
+            await undo_local(branches)
+            if one is not None and known is None:
+                self.open.discard(one.gtrid)
+            raise
+        if one is not None:
+            one.places |= {branch.place.sign: branch.place for branch in changed if branch.place is not None}
+        results = await asyncio.gather(*map(_commit, branches))
+        return one, next((error for error in results if error is not None), None)
+
+    async def _begin(self, first: Branch) -> Saga:
+        assert first.place is not None
+        await self.coordinator.make_table(first.place)
+        await self.ownership.hold(first.place)
+        one = Saga(self.coordinator.names.next(), first.place)
+        self.open.add(one.gtrid)
+        return one
+
+    async def _record(self, one: Saga, changed: Sequence[Branch]) -> None:
+        for branch in changed:
+            assert branch.place is not None
+            await self.make_table(branch.place)
+        await asyncio.gather(*(self._record_one(one, branch) for branch in changed))
+
+    async def _record_one(self, one: Saga, branch: Branch) -> None:
+        place = branch.place
+        assert place is not None
+        statement = undo.record(
+            place.schema, one.gtrid, one.sequence, place.sign, one.decider.sign, undo.encode(branch.changes)
+        )
+        try:
+            await collect(branch.connection, statement.encode("utf-8", "surrogateescape"))
+        except ShardError:
+            self.doubt_table(place)
+            raise
+
+    async def make_table(self, place: Place) -> None:
+        """Make the undo table unless it is known to be there. Raises MeshError NO_DECISIONS."""
+        if place in self._made:
+            return
+        try:
+            async with self.coordinator.connection(place) as connection:
+                await collect(connection, undo.MAKE_TABLE.encode())
+        except (MeshError, ShardError) as error:
+            raise MeshError(NO_DECISIONS, data_source=place, table=UNDO_TABLE, reason=error) from error
+        self._made.add(place)
+
+    def doubt_table(self, place: Place) -> None:
+        """The undo table may not be there any more."""
+        self._made.discard(place)
+
+    # ------------------------------------------------------------------ the end
+
+    async def commit(self, one: Saga) -> None:
+        """Decide that it is committed. Raises MeshError: NOTHING_COMMITTED when somebody has rolled it back,
+        TRANSACTION_UNKNOWN when nobody can tell."""
+        run = Run(self, one.gtrid, one.decider, one.places)
+        try:
+            ending = await run.drive(saga.commit(one.decider.sign, list(one.places)))
+        finally:
+            # Whatever is left, recovery of this process sees to it.
+            self.open.discard(one.gtrid)
+        if ending.end is End.COMMITTED:
+            self._told.append(one)
+            return
+        if ending.end is End.UNKNOWN:
+            raise MeshError(TRANSACTION_UNKNOWN, data_source=one.decider, reason=run.error)
+        reason = "another process took this one for dead and undid the writes"
+        raise MeshError(NOTHING_COMMITTED, reason="; ".join([reason, *run.stopped.values()]))
+
+    async def roll_back(self, one: Saga) -> str | None:
+        """Undo everything. Returns the warning to add when something could not be undone yet."""
+        try:
+            reasons = await self.undo(one)
+        finally:
+            self.open.discard(one.gtrid)
+        if not reasons:
+            return None
+        return f"dbmesh: rolled back, but for what could not be undone ({'; '.join(reasons)}): see dbmesh transactions list"
+
+    async def undo(self, one: Saga, above: int = 0) -> list[str]:
+        """Undo the writes after the one numbered `above`; what stopped it, nothing when all is undone."""
+        run = Run(self, one.gtrid, one.decider, one.places, above)
+        await run.drive(saga.roll_back(list(one.places)))
+        return [f"{one.places[sign]}: {reason}" for sign, reason in run.stopped.items()]
+
+    async def forget(self) -> None:
+        """Delete what would undo transactions that are committed, then their decisions. What cannot be deleted now is left to
+        recovery. O(transactions since the last call)."""
+        told = [self._told.popleft() for _ in range(len(self._told))]
+        by_place: defaultdict[Place, list[str]] = defaultdict(list)
+        for one in told:
+            for place in one.places.values():
+                by_place[place].append(one.gtrid)
+        places = list(by_place)
+        done = await asyncio.gather(*(self._forget_at(place, by_place[place]) for place in places))
+        kept = {place for place, ok in zip(places, done, strict=True) if not ok}
+        decided: defaultdict[Place, list[str]] = defaultdict(list)
+        for one in told:
+            if not kept.intersection(one.places.values()):
+                decided[one.decider].append(one.gtrid)
+        await asyncio.gather(*(self.coordinator.delete(place, gtrids) for place, gtrids in decided.items()))
+
+    async def close(self) -> None:
+        """The process ends: forget what can be forgotten, and let others see to the rest."""
+        await self.forget()
+        await self.ownership.close()
+
+    async def _forget_at(self, place: Place, gtrids: Sequence[str]) -> bool:
+        try:
+            async with self.coordinator.connection(place) as connection:
+                for start in range(0, len(gtrids), FORGOTTEN_AT_ONCE):
+                    some = gtrids[start : start + FORGOTTEN_AT_ONCE]
+                    await collect(connection, undo.forget(some, place.sign).encode())
+        except (MeshError, ShardError) as error:
+            _log.info("undo rows on %s stay for now: %s", place, error)
+            return False
+        return True
+
+
+class Run:
+    """One machine of `saga` under way. `stopped` says by place why its writes are not undone; `again`: writes known to be dirty are
+    tried once more."""
+
+    def __init__(
+        self,
+        compensator: Compensator,
+        gtrid: str,
+        decider: Place,
+        places: Mapping[str, Place],
+        above: int = 0,
+        *,
+        again: bool = False,
+    ) -> None:
+        self._compensator = compensator
+        self._gtrid = gtrid
+        self._decider = decider
+        self._places = places
+        self._above = above
+        self._again = again
+        self.error: Exception | None = None
+        self.stopped: dict[str, str] = {}
+
+    async def drive(self, machine: Machine) -> Ending:
+        """Run the machine to its end."""
+        return await drive(machine, self._round)
+
+    async def _round(self, round_: Round) -> Mapping[str, Reply]:
+        replies = await asyncio.gather(*(self._reply(sign, step) for sign, step in round_.items()))
+        return dict(zip(round_, replies, strict=True))
+
+    async def _reply(self, sign: str, step: Step) -> Reply:
+        try:
+            return await self._perform(sign, step)
+        except (ShardError, MeshError) as error:
+            self.error = self.error or error
+            if step is Step.COMPENSATE:
+                self.stopped[sign] = str(error)
+            return Reply.REFUSED if isinstance(error, ShardError) else Reply.LOST
+
+    async def _perform(self, sign: str, step: Step) -> Reply:
+        coordinator = self._compensator.coordinator
+        if step is Step.SETTLE:
+            return await coordinator.settle_soon(self._decider, self._gtrid)
+        if step is Step.DECIDE:
+            async with coordinator.connection(self._decider) as connection:
+                await collect(connection, decisions.decide(self._gtrid, list(self._places)).encode())
+            return Reply.DONE
+        place = self._places[sign]
+        async with coordinator.connection(place) as connection:
+            if step is Step.FORGET:
+                await collect(connection, undo.forget([self._gtrid], sign).encode())
+                return Reply.DONE
+            reason = await compensate(connection, self._gtrid, sign, self._above, again=self._again)
+        if reason:
+            _log.warning("transaction %s cannot be undone on %s: %s", self._gtrid, place, reason)
+            self.stopped[sign] = reason
+            return Reply.REFUSED
+        return Reply.DONE
+
+
+async def undo_local(branches: Sequence[Branch]) -> None:
+    """Roll local transactions back; one whose connection is lost is undone by its server."""
+    for branch in branches:
+        try:
+            await collect(branch.connection, b"ROLLBACK")
+        except (ShardError, MeshError):
+            branch.connection.abort()
+
+
+async def _commit(branch: Branch) -> MeshError | ShardError | None:
+    """Commit a local transaction. After an error nobody knows whether it is."""
+    try:
+        await collect(branch.connection, b"COMMIT")
+    except (ShardError, MeshError) as error:
+        branch.connection.abort()
+        return error
+    return None

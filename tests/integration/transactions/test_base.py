@@ -1,0 +1,266 @@
+"""BASE transactions: every write is committed at once, and what is rolled back, or left by a process that died, is undone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pymysql
+import pytest
+
+from tests.plugins import shop as shop_data
+from tests.plugins.equivalence import ask
+from tests.plugins.fix_mesh import MeshFactory, Shop
+from tests.plugins.processes import wait_until
+
+pytestmark = pytest.mark.integration
+
+TYPES = "id, tiny, big, ubig, money, f, d, flag, day, clock, moment, stamp, y, fixed, word, bin, body, data, doc, kind, tags, latin, exact"
+
+WRITES = {
+    "insert over shards": "INSERT INTO t_auto VALUES (11, 'a', 1), (12, 'b', 2), (13, 'c', 3)",
+    "insert set": "INSERT INTO t_auto SET id = 14, word = 'd', n = 4",
+    "insert ignore": "INSERT IGNORE INTO t_auto VALUES (1, 'kept', 9), (15, 'new', 9)",
+    "on duplicate key update": "INSERT INTO t_auto VALUES (1, 'x', 5), (16, 'x', 5) ON DUPLICATE KEY UPDATE n = n + VALUES(n)",
+    "replace": "REPLACE INTO t_auto VALUES (2, 'replaced', 0), (17, 'replaced', 0)",
+    "update by key": "UPDATE t_auto SET n = n + 1 WHERE id = 1",
+    "update over shards": "UPDATE t_auto SET n = n * 2, word = CONCAT(word, '!') WHERE id BETWEEN 1 AND 6",
+    "update that changes nothing": "UPDATE t_auto SET n = n WHERE id < 9",
+    "update of a moved row": "UPDATE t_auto SET id = id + 101 WHERE id = 3",
+    "update with limit": "UPDATE t_auto SET n = 0 WHERE id > 0 ORDER BY id DESC LIMIT 3",
+    "update of one node with limit": "UPDATE t_auto SET n = 0 WHERE id = 4 LIMIT 1",
+    "update of a join": "UPDATE t_auto a JOIN t_country c ON c.code = 'DE' SET a.word = c.name WHERE a.id IN (1, 2)",
+    "update with another condition each time": "UPDATE t_auto SET n = n + 1 WHERE n > RAND() * 40",
+    "delete with rows that come back": "DELETE FROM t_config WHERE name = 'theme' RETURNING value",
+    "update from a subquery": "UPDATE t_auto SET n = (SELECT COUNT(*) FROM t_user) WHERE id IN (4, 5)",
+    "delete by key": "DELETE FROM t_auto WHERE id = 5",
+    "delete over shards": "DELETE FROM t_auto WHERE n > 20",
+    "insert of a query": "INSERT INTO t_auto SELECT user_id + 1000, name, 1 FROM t_user WHERE user_id < 9",
+    "broadcast table": "UPDATE t_country SET name = UPPER(name) WHERE code IN ('DE', 'FR')",
+    "single table": "REPLACE INTO t_config VALUES ('theme', 'light'), ('other', NULL)",
+    "every type": "UPDATE t_types SET tiny = 1, big = 0, money = 1, f = 2.5, d = 1, flag = 3, day = NULL, clock = '01:02:03', "
+    "moment = NOW(6), stamp = '2001-01-01 00:00:00', y = 1999, fixed = 'o''x', word = '\\\\', bin = x'00ff', body = NULL, "
+    "data = '', doc = '[1]', kind = 'large', tags = '', latin = 'é', exact = '日' WHERE id < 30",
+    "every type deleted": "DELETE FROM t_types WHERE id < 40",
+    "composite key": "UPDATE t_order_item SET price = price + 1 WHERE order_id < 9",
+}
+
+
+@pytest.fixture
+def client(fresh_shop: Shop) -> Any:
+    with fresh_shop.target.connect(local_infile=True) as connection:
+        rows = ", ".join(f"({n}, 'w{n}', {n * 10})" for n in range(1, 9))
+        assert ask(connection, f"INSERT INTO t_auto VALUES {rows}").error is None
+        assert ask(connection, "SET dbmesh_transaction_type = 'BASE'").error is None
+        yield connection
+
+
+def _all(client: pymysql.Connection[Any]) -> list[Any]:
+    return [
+        ask(client, f"SELECT * FROM {table} ORDER BY {key}").rows
+        for table, key in (
+            ("t_auto", "id"),
+            ("t_country", "code"),
+            ("t_config", "name"),
+            ("t_types", "id"),
+            ("t_order_item", "order_id, item_id"),
+        )
+    ]
+
+
+def _undo_rows(shop: Shop) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for number, server in enumerate(shop.sources):
+        schema = shop_data.shard_schema(number)
+        if server.execute(f"SHOW TABLES FROM {schema} LIKE 'dbmesh_undo'"):
+            rows += server.execute(f"SELECT gtrid, sequence, dirty FROM {schema}.dbmesh_undo")
+    return rows
+
+
+def _ok(client: pymysql.Connection[Any], *statements: str) -> None:
+    for statement in statements:
+        answer = ask(client, statement)
+        assert answer.error is None, f"{statement}: {answer.text}"
+
+
+def _command(configuration: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "from dbmesh.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "transactions", *arguments, "--config", str(configuration)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_what_is_written_is_seen_at_once_and_undone_by_rollback(
+    fresh_shop: Shop, client: pymysql.Connection[Any], write: str
+) -> None:
+    before = _all(client)
+    _ok(client, "BEGIN", write)
+    during = _all(client)
+    with fresh_shop.target.connect() as other:
+        assert _all(other) == during, "committed at once"
+    answer = ask(client, "ROLLBACK")
+    assert (answer.error, answer.warnings) == (None, 0)
+    assert _all(client) == before
+    assert _undo_rows(fresh_shop) == []
+    _ok(client, "BEGIN", write, "COMMIT")
+    assert "NOW" in write or "RAND" in write or _all(client) == during
+    wait_until(lambda: not _undo_rows(fresh_shop), 10, "what would undo it to be deleted")
+
+
+def test_all_writes_of_a_transaction_are_undone_last_one_first(
+    fresh_shop: Shop, client: pymysql.Connection[Any]
+) -> None:
+    before = _all(client)
+    _ok(client, "BEGIN", *WRITES.values(), "ROLLBACK")
+    assert _all(client) == before
+    _ok(client, "SET autocommit = 0", *WRITES.values(), "ROLLBACK", "SET autocommit = 1")
+    assert _all(client) == before
+
+
+def test_a_savepoint_undoes_what_came_after_it(fresh_shop: Shop, client: pymysql.Connection[Any]) -> None:
+    _ok(client, "BEGIN", "UPDATE t_auto SET n = 1 WHERE id IN (1, 2)", "SAVEPOINT a")
+    _ok(client, "UPDATE t_auto SET n = 2 WHERE id IN (1, 2)", "DELETE FROM t_auto WHERE id = 3")
+    _ok(client, "ROLLBACK TO a", "UPDATE t_auto SET n = n + 5 WHERE id = 2", "COMMIT")
+    assert ask(client, "SELECT id, n FROM t_auto WHERE id < 4 ORDER BY id").rows == ((1, 1), (2, 6), (3, 30))
+
+
+def test_a_statement_that_fails_leaves_nothing_and_its_transaction_goes_on(
+    fresh_shop: Shop, client: pymysql.Connection[Any]
+) -> None:
+    _ok(client, "BEGIN", "UPDATE t_auto SET n = 1 WHERE id IN (1, 2)")
+    assert ask(client, "INSERT INTO t_auto VALUES (21, 'x', 1), (22, 'x', 1), (1, 'x', 1)").error == 1062
+    assert ask(client, "SELECT COUNT(*) FROM t_auto WHERE id > 20").rows == ((0,),)
+    _ok(client, "COMMIT")
+    assert ask(client, "SELECT n FROM t_auto WHERE id < 3").rows == ((1,), (1,))
+    assert ask(client, "INSERT INTO t_auto VALUES (21, 'x', 1), (22, 'x', 1), (1, 'x', 1)").error == 1062
+    assert ask(client, "SELECT COUNT(*) FROM t_auto WHERE id > 20").rows == ((0,),), "under autocommit too"
+
+
+def test_a_prepared_write_is_undone_as_well(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as client:
+        _ok(client, "SET dbmesh_transaction_type = 'BASE'", "INSERT INTO t_auto VALUES (1, 'a', 1)", "BEGIN")
+        _ok(client, "PREPARE s FROM 'UPDATE t_auto SET n = n + ? WHERE id = ?'", "SET @a = 5, @b = 1")
+        _ok(client, "EXECUTE s USING @a, @b")
+        assert ask(client, "SELECT n FROM t_auto").rows == ((6,),)
+        _ok(client, "ROLLBACK")
+        assert ask(client, "SELECT n FROM t_auto").rows == ((1,),)
+
+
+def test_a_row_that_others_changed_meanwhile_is_never_overwritten(
+    fresh_shop: Shop, client: pymysql.Connection[Any]
+) -> None:
+    _ok(
+        client,
+        "BEGIN",
+        "UPDATE t_auto SET n = 1 WHERE id IN (1, 2)",
+        "UPDATE t_auto SET n = 2 WHERE id IN (1, 2)",
+    )
+    with fresh_shop.target.connect() as other:
+        _ok(other, "UPDATE t_auto SET word = 'theirs' WHERE id = 1")
+    answer = ask(client, "ROLLBACK")
+    assert (answer.error, answer.warnings) == (None, 1)
+    assert "id = 1 of t_auto_1 was changed by others" in str(ask(client, "SHOW WARNINGS").rows)
+    rows = ask(client, "SELECT id, word, n FROM t_auto WHERE id < 3 ORDER BY id").rows
+    assert rows == ((1, "theirs", 2), (2, "w2", 20)), "what is not dirty is undone"
+    assert [row[1] for row in _undo_rows(fresh_shop)] == [1, 2]
+    listed = json.loads(_command(fresh_shop.mesh.configuration, "list", "--json").stdout)
+    assert "id = 1 of t_auto_1" in str(listed["left"])
+    assert "id = 1 of t_auto_1" in _command(fresh_shop.mesh.configuration, "list").stdout
+    with fresh_shop.target.connect() as other:
+        _ok(other, "UPDATE t_auto SET word = 'w1' WHERE id = 1")
+    assert _command(fresh_shop.mesh.configuration, "resolve", "--retry").returncode == 0
+    assert ask(client, "SELECT n FROM t_auto WHERE id = 1").rows == ((10,),)
+    assert _undo_rows(fresh_shop) == []
+
+
+def test_dirty_rows_stay_as_they_are_when_that_is_asked_for(
+    fresh_shop: Shop, client: pymysql.Connection[Any]
+) -> None:
+    _ok(client, "BEGIN", "UPDATE t_auto SET n = 1 WHERE id = 1", "UPDATE t_auto SET n = 2 WHERE id = 1")
+    with fresh_shop.target.connect() as other:
+        _ok(other, "UPDATE t_auto SET n = 77 WHERE id = 1")
+    _ok(client, "ROLLBACK")
+    result = _command(fresh_shop.mesh.configuration, "resolve", "--keep-current")
+    assert result.returncode == 1, "the write before it is dirty now"
+    assert _command(fresh_shop.mesh.configuration, "resolve", "--keep-current").returncode == 0
+    assert ask(client, "SELECT n FROM t_auto WHERE id = 1").rows == ((77,),)
+    assert _undo_rows(fresh_shop) == []
+
+
+def test_what_a_killed_process_leaves_is_undone_by_another(fresh_shop: Shop, mesh_with: MeshFactory) -> None:
+    mesh = mesh_with()
+    with mesh.connect() as client:
+        _ok(
+            client,
+            "INSERT INTO t_auto VALUES (1, 'a', 1), (2, 'b', 2)",
+            "SET dbmesh_transaction_type = 'BASE'",
+        )
+        _ok(client, "BEGIN", "UPDATE t_auto SET n = 10", "INSERT INTO t_auto VALUES (3, 'c', 3)")
+        _ok(client, "DELETE FROM t_auto WHERE id = 2")
+        with fresh_shop.target.connect() as other:
+            assert ask(other, "SELECT id, n FROM t_auto ORDER BY id").rows == ((1, 10), (3, 3))
+            listed = json.loads(_command(fresh_shop.mesh.configuration, "list", "--json").stdout)
+            assert listed["left"] == [], "its process lives"
+            mesh.kill()
+            wait_until(lambda: not _undo_rows(fresh_shop), 30, "the other sidecar to undo it")
+            assert ask(other, "SELECT id, n FROM t_auto ORDER BY id").rows == ((1, 1), (2, 2))
+
+
+def test_who_was_taken_for_dead_cannot_commit_any_more(
+    fresh_shop: Shop, client: pymysql.Connection[Any]
+) -> None:
+    _ok(client, "BEGIN", "UPDATE t_auto SET n = 1 WHERE id IN (1, 2)")
+    [name] = {row[0] for row in _undo_rows(fresh_shop)}
+    for number, server in enumerate(fresh_shop.sources):
+        server.execute(
+            f"INSERT IGNORE INTO dbmesh_txn VALUES ('{name.decode()}', 0, '', UNIX_TIMESTAMP())",
+            database=shop_data.shard_schema(number),
+        )
+    answer = ask(client, "COMMIT")
+    assert answer.error == 1105
+    assert "nothing was committed" in answer.text
+    assert ask(client, "SELECT n FROM t_auto WHERE id < 3 ORDER BY id").rows == ((10,), (20,))
+
+
+REFUSED = {
+    "the primary key of a table without shards": "UPDATE t_config SET name = 'x' WHERE name = 'theme'",
+    "an expression for a key": "INSERT INTO t_config VALUES (CONCAT('a', 'b'), 'x')",
+    "rows that come back": "INSERT INTO t_config VALUES ('a', 'x') RETURNING value",
+    "a key stored otherwise": "INSERT INTO t_order_item VALUES (900, 1, 1.4, 'x', 1)",
+    "a file": "LOAD DATA LOCAL INFILE 'x' INTO TABLE t_auto",
+}
+
+
+@pytest.mark.parametrize("statement", REFUSED.values(), ids=REFUSED)
+def test_what_could_not_be_undone_is_refused(
+    fresh_shop: Shop, client: pymysql.Connection[Any], statement: str
+) -> None:
+    before = _all(client)
+    _ok(client, "BEGIN")
+    assert ask(client, statement).error == 1235
+    _ok(client, "COMMIT")
+    assert _all(client) == before
+
+
+def test_a_snapshot_is_refused_and_a_read_only_transaction_holds_one(
+    fresh_shop: Shop, client: pymysql.Connection[Any]
+) -> None:
+    assert ask(client, "START TRANSACTION WITH CONSISTENT SNAPSHOT").error == 1235
+    _ok(client, "START TRANSACTION READ ONLY")
+    assert ask(client, "SELECT n FROM t_auto WHERE id = 1").rows == ((10,),)
+    with fresh_shop.target.connect() as other:
+        _ok(other, "UPDATE t_auto SET n = 11 WHERE id = 1")
+    assert ask(client, "SELECT n FROM t_auto WHERE id = 1").rows == ((10,),)
+    _ok(client, "COMMIT")
+
+
+def test_a_hint_makes_one_transaction_one_of_base(fresh_shop: Shop) -> None:
+    with fresh_shop.target.connect() as client, fresh_shop.target.connect() as other:
+        _ok(client, "INSERT INTO t_auto VALUES (1, 'a', 1)", "/* DBMESH_HINT: TRANSACTION_TYPE=BASE */ BEGIN")
+        _ok(client, "UPDATE t_auto SET n = 2")
+        assert ask(other, "SELECT n FROM t_auto").rows == ((2,),)
+        _ok(client, "ROLLBACK", "BEGIN", "UPDATE t_auto SET n = 3")
+        assert ask(other, "SELECT n FROM t_auto").rows == ((1,),)
+        _ok(client, "ROLLBACK")
