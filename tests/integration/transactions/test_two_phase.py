@@ -169,6 +169,7 @@ def test_the_commands_list_and_resolve(own_shop: ShopFactory) -> None:
         ],
         "foreign": 1,
         "unreachable": {},
+        "left": [],
     }
     shop.links[0].refuse()
     refused = _command(shop, "resolve", "--older-than", "0")
