@@ -11,6 +11,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from dbmesh.transaction.decisions import MAKE_TABLE
 from tests.plugins import shop as shop_data
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import MeshFactory, Shop
@@ -226,6 +227,7 @@ def test_who_was_taken_for_dead_cannot_commit_any_more(
     [name] = {row[0] for row in _undo_rows(fresh_shop)}
     for number, server in enumerate(fresh_shop.sources):
         server.execute(
+            MAKE_TABLE,
             f"INSERT IGNORE INTO dbmesh_txn VALUES ('{name.decode()}', 0, '', UNIX_TIMESTAMP())",
             database=shop_data.shard_schema(number),
         )
