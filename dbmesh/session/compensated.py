@@ -35,11 +35,13 @@ Runner = Callable[[BoundStatement], Awaitable[Outcome]]
 """Runs a bound write with everything that belongs to it."""
 
 
-async def run_compensated(
+async def compensated(
     session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, run: Runner
 ) -> Outcome:
-    """Run a write of a transaction that compensates, and commit it. Raises MeshError or ShardError: nothing of it is left then,
-    or nothing of its transaction."""
+    """Run a write, and where its transaction compensates commit it; a hint may have said so just now. Raises MeshError or ShardError:
+    nothing of it is left then, or nothing of its transaction."""
+    if not session.transaction.compensates:
+        return await run(bound)
     bound = _readable(session, database, bound)
     transaction, state = session.transaction, session.state
     # What a query of images finds is what the write finds, however often it asks for the time.

@@ -47,7 +47,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session.compensated import Images, Runner, run_compensated
+from dbmesh.session.compensated import Images, compensated
 from dbmesh.session.connections import Loan, free_after_error
 from dbmesh.session.ddl import run_ddl
 from dbmesh.session.definitions import corrected
@@ -143,7 +143,7 @@ async def run(
         outcome = await run_ddl(session, database, plan, bound, sink, plainly)
     elif plan.verb.changes_rows and (not own or _in_parts(bound)):
         run_part = partial(_write, session, database, plan, sink=sink, undo=not own, way=way)
-        work = _compensated_or_not(session, database, plan, bound, run_part)
+        work = compensated(session, database, plan, bound, run_part)
         outcome = await (in_own_transaction(session, work) if own else work)
     else:
         outcome = await _merged_or_federated(session, database, plan, bound, sink, way=way)
@@ -165,15 +165,6 @@ def _without_deprecations(outcome: Outcome) -> Outcome:
     count = outcome.ok.warnings - (len(outcome.warnings) - len(kept))
     ok = replace(outcome.ok, warnings=count, info=with_warnings(outcome.ok.info, count))
     return replace(outcome, ok=ok, warnings=kept)
-
-
-async def _compensated_or_not(
-    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, run_part: Runner
-) -> Outcome:
-    """A write inside its transaction, whose type is known only now: a hint may say it."""
-    if session.transaction.compensates:
-        return await run_compensated(session, database, plan, bound, run_part)
-    return await run_part(bound)
 
 
 async def _write(
