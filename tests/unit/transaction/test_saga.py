@@ -101,7 +101,9 @@ def _following(world: World, most: int) -> Iterator[World]:
             yield _answered(after, actor, place, reply)
             yield _answered(after, actor, place, Reply.LOST)
             yield _answered(world, actor, place, Reply.LOST)
-        if ending is not None and ending.end is End.COMMITTED and not actor.deletes:
+        # Others delete decisions too, but only old ones: long after whoever committed has asked for the last time.
+        deletes = actor.kind == "commit" and ending is not None and ending.end is End.COMMITTED
+        if deletes and not actor.deletes:
             forgotten = world
             for place in PLACES:
                 forgotten, _ = _effect(forgotten, place, Step.FORGET)
