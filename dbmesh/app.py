@@ -101,7 +101,7 @@ async def serve(
     registration: Registration | None = None
     compensator: Compensator | None = None
     try:
-        store = await open_store(configuration, directory or Path())
+        store = await open_store(configuration, directory or Path(), remembering=True)
         worker = Worker() if store is None else Worker(clock=loop.time)
         assembly = await assemble(configuration, pools, store, worker)
         mesh = assembly.mesh

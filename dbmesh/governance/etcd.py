@@ -111,15 +111,13 @@ class EtcdStore:
         self._closed = False
 
     @classmethod
-    async def open(cls, settings: EtcdSettings) -> EtcdStore:
-        """Connect to a member. Raises StoreUnavailable."""
-        store = cls(settings, await asyncio.to_thread(_credentials, settings) if settings.tls else None)
-        try:
-            await store.get("/")
-        except BaseException:
-            await store.close()
-            raise
-        return store
+    async def make(cls, settings: EtcdSettings) -> EtcdStore:
+        """A store that has not asked any member yet. Raises StoreUnavailable for a PEM file that cannot be read."""
+        return cls(settings, await asyncio.to_thread(_credentials, settings) if settings.tls else None)
+
+    async def check(self) -> None:
+        """Ask once. Raises StoreError."""
+        await self.get("/")
 
     async def get(self, key: str) -> Entry | None:
         """See `Store`."""

@@ -52,17 +52,21 @@ class Changing(Protocol):
 
 async def follow(store: Store, here: Changing) -> None:
     """Take over every change until the store is closed. Never raises for a store that cannot be read: it is asked again."""
+    complained = False
     while True:
         try:
             after = (await store.range(layout.ROOT)).revision
             await _take_over(store, here, ())
+            complained = False
             async for changes in store.watch(layout.ROOT, after):
                 await _take_over(store, here, changes.writes)
             return
         except Compacted:
             continue
         except (StoreError, ConfigurationError) as error:
-            _log.warning("what other processes have changed cannot be read: %s", error)
+            if not complained:
+                _log.warning("what other processes have changed cannot be read: %s", error)
+            complained = True
             await asyncio.sleep(PAUSE)
 
 

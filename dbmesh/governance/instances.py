@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from dbmesh import __version__
 from dbmesh.governance import layout
-from dbmesh.governance.store import ABSENT, Conflict, LeaseLost, Store, StoreError, Write
+from dbmesh.governance.store import ABSENT, Conflict, LeaseLost, Store, StoreError, StoreUnavailable, Write
 from dbmesh.rules.keygen.snowflake import WORKERS, Worker
 from dbmesh.rules.repositories import EtcdRepository
 from dbmesh.rules.ruleset import Configuration
@@ -81,20 +81,26 @@ class Registration:
         self._worker_due = 0.0
 
     async def prepare(self) -> None:
-        """Take a worker's number, before any client is served. Raises StoreError."""
-        await self._take_worker()
+        """Take a worker's number, before any client is served; later when the store is away. Raises StoreError."""
+        try:
+            await self._take_worker()
+        except StoreUnavailable as error:
+            _log.warning("no keys of SNOWFLAKE are made until the store is back: %s", error)
 
     async def begin(self, host: str, port: int) -> None:
-        """Put the entry there: clients are served at this address. Raises StoreError."""
+        """Put the entry there: clients are served at this address; later when the store is away. Raises StoreError."""
         reachable = socket.gethostname() if host in _ANY_ADDRESS else host
         self._instance = replace(self._instance, address=f"{reachable}:{port}")
-        await self._register()
+        try:
+            await self._register()
+        except StoreUnavailable as error:
+            _log.warning("this sidecar cannot be seen by others: %s", error)
 
     async def serve(self) -> None:
         """Keep both alive until cancelled. A store that fails is asked again; an entry that was lost is put there anew."""
         complained = False
         while True:
-            await asyncio.sleep(RETRY if complained else self._seconds / 3)
+            await asyncio.sleep(RETRY if complained or not self._lease else self._seconds / 3)
             try:
                 await self._keep()
                 complained = False
@@ -106,8 +112,10 @@ class Registration:
     async def drain(self) -> None:
         """Say that no new clients are served. A store that fails is told nothing."""
         self._instance = replace(self._instance, state=State.DRAINING)
+        if not self._lease:
+            return
         try:
-            await self._write()
+            await self._write(self._lease)
         except StoreError as error:
             _log.info("the store does not know that this sidecar stops: %s", error)
 
@@ -121,7 +129,10 @@ class Registration:
 
     async def _keep(self) -> None:
         try:
-            await self._store.keep_alive(self._lease)
+            if self._lease:
+                await self._store.keep_alive(self._lease)
+            else:
+                await self._register()
         except LeaseLost:
             _log.warning("this sidecar was not seen by others for a while")
             await self._register()
@@ -129,35 +140,39 @@ class Registration:
             await self._keep_worker()
 
     async def _register(self) -> None:
-        self._lease = await self._store.grant(self._seconds)
-        await self._write()
+        lease = await self._store.grant(self._seconds)
+        await self._write(lease)
+        self._lease = lease
 
-    async def _write(self) -> None:
+    async def _write(self, lease: int) -> None:
         value = json.dumps(asdict(self._instance)).encode()
-        key = layout.instance(self._instance.id)
-        await self._store.commit([Write(key, value, lease=self._lease)])
+        await self._store.commit([Write(layout.instance(self._instance.id), value, lease=lease)])
 
     async def _take_worker(self) -> None:
         """A number nobody has; any of those, so that one that has just been given back rests."""
         asked = self._clock()
-        self._worker_lease = await self._store.grant(WORKER_SECONDS)
+        lease = await self._store.grant(WORKER_SECONDS)
         while True:
             taken = {entry.key for entry in (await self._store.range(layout.workers_prefix())).entries}
             free = [number for number in range(WORKERS) if layout.worker(number) not in taken]
             if not free:
                 raise StoreError(f"all {WORKERS} worker numbers of SNOWFLAKE are taken")
             number = random.choice(free)
-            write = Write(layout.worker(number), self._instance.id.encode(), ABSENT, self._worker_lease)
+            write = Write(layout.worker(number), self._instance.id.encode(), ABSENT, lease)
             try:
                 await self._store.commit([write])
             except Conflict:
                 continue
+            self._worker_lease = lease
             self._worker.hold(number, asked + WORKER_SECONDS / 2)
             self._worker_due = self._clock() + WORKER_SECONDS / 24
             return
 
     async def _keep_worker(self) -> None:
         asked = self._clock()
+        if not self._worker_lease:
+            await self._take_worker()
+            return
         try:
             await self._store.keep_alive(self._worker_lease)
         except LeaseLost:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.namespaced import Namespaced
+from dbmesh.governance.remembering import Remembering
 from dbmesh.governance.store import Store, StoreError
 from dbmesh.rules.repositories import NAMESPACE, EtcdRepository, SQLiteRepository
 from dbmesh.rules.ruleset import Configuration
@@ -18,11 +19,18 @@ STORE_FILE = "dbmesh-store.db"
 """The embedded store's file, in the configuration's directory when no other is named."""
 
 
-async def open_store(configuration: Configuration, directory: Path) -> Store | None:
-    """The store, None when nothing in the configuration needs one. Relative paths are from `directory`. Raises StoreError."""
+SNAPSHOT_FILE = "dbmesh-snapshot.json"
+"""What etcd said last, in the configuration's directory."""
+
+
+async def open_store(
+    configuration: Configuration, directory: Path, *, remembering: bool = False
+) -> Store | None:
+    """The store, None when nothing in the configuration needs one. Relative paths are from `directory`. `remembering`: what a
+    store on other nodes said last is kept on disk, and serves when it is away. Raises StoreError."""
     repository = configuration.repository or SQLiteRepository()
     if isinstance(repository, EtcdRepository):
-        return await _open_etcd(repository, directory)
+        return await _open_etcd(repository, directory, remembering=remembering)
     path = directory / (repository.path or STORE_FILE)
     # Rules made under an earlier configuration still hold.
     if not needs_store(configuration) and not path.exists():
@@ -33,7 +41,7 @@ async def open_store(configuration: Configuration, directory: Path) -> Store | N
         raise StoreError(f"{error}; name a file in mode.repository.props.path of global.yaml") from error
 
 
-async def _open_etcd(repository: EtcdRepository, directory: Path) -> Store:
+async def _open_etcd(repository: EtcdRepository, directory: Path, *, remembering: bool) -> Store:
     # Imported where it is used: a mesh without etcd starts faster.
     from dbmesh.governance.etcd import EtcdSettings, EtcdStore
 
@@ -50,9 +58,16 @@ async def _open_etcd(repository: EtcdRepository, directory: Path) -> Store:
         key,
     )
     try:
-        return Namespaced(await EtcdStore.open(settings), repository.namespace)
+        etcd = await EtcdStore.make(settings)
+        store = Remembering(Namespaced(etcd, repository.namespace), directory / SNAPSHOT_FILE)
+        try:
+            await (store.begin() if remembering else etcd.check())
+        except BaseException:
+            await etcd.close()
+            raise
     except StoreError as error:
         raise StoreError(f"{error}; see mode.repository.props of global.yaml") from error
+    return store
 
 
 def needs_store(configuration: Configuration) -> bool:

@@ -13,7 +13,11 @@ from tests.plugins.database_server import DatabaseServer
 from tests.plugins.etcd import EtcdMember
 from tests.plugins.fix_mysql import ServerFactory
 
-_ETCD = "mode: {{type: Cluster, repository: {{type: etcd, props: {{namespace: app, server-lists: 'http://{server}'}}}}}}\n"
+
+def etcd_mode(member: EtcdMember, seconds: float = 3.0) -> str:
+    """The section `mode` of global.yaml for a store there."""
+    props = f"{{namespace: app, server-lists: 'http://{member.address}', connectionTimeout: {seconds}}}"
+    return f"mode: {{type: Cluster, repository: {{type: etcd, props: {props}}}}}\n"
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +35,7 @@ def auto(
     if member is not None:
         member.start([member])
         member.wait_ready()
-    made = AutoMesh(auto_servers, tmp_path, "" if member is None else _ETCD.format(server=member.address))
+    made = AutoMesh(auto_servers, tmp_path, "" if member is None else etcd_mode(member))
     try:
         yield made
         if made.mesh.running:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pymysql
 import pytest
 
 from dbmesh.backend.tasks import TaskOwner
@@ -17,6 +18,9 @@ from dbmesh.governance.instances import Instance, Registration, State, read_inst
 from dbmesh.governance.store import StoreError, Write
 from dbmesh.rules.keygen.snowflake import WORKERS, Worker
 from tests.plugins.auto_mesh import AutoMesh
+from tests.plugins.database_server import DatabaseServer
+from tests.plugins.etcd import EtcdMember
+from tests.plugins.fix_auto_mesh import etcd_mode
 from tests.plugins.mesh import Mesh
 from tests.plugins.processes import wait_until
 
@@ -121,3 +125,54 @@ def test_the_status_of_the_mesh(auto: AutoMesh, tmp_path: Path) -> None:
     finally:
         if second.running:
             second.stop()
+
+
+def test_a_mesh_goes_on_and_starts_while_etcd_is_away(
+    auto_servers: list[DatabaseServer], tmp_path: Path
+) -> None:
+    member = EtcdMember("etcd", tmp_path)
+    member.start([member])
+    member.wait_ready()
+    auto = AutoMesh(auto_servers, tmp_path, etcd_mode(member, seconds=0.5))
+
+    def listed() -> set[str]:
+        return {str(one["id"]) for one in json.loads(auto.command("mesh", "status", "--json").stdout)}
+
+    try:
+        before = listed()
+        with auto.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE t (id INT PRIMARY KEY, v INT)")
+            cursor.execute("INSERT INTO t VALUES (1, 1), (2, 2), (3, 3), (4, 4)")
+            snapshot = auto.mesh.configuration / "dbmesh-snapshot.json"
+            wait_until(lambda: snapshot.exists() and "metadata" in snapshot.read_text(), 20, "the snapshot")
+            member.kill()
+            cursor.execute("SELECT COUNT(*), SUM(v) FROM t")
+            assert cursor.fetchone() == (4, 10)
+            cursor.execute("INSERT INTO t VALUES (5, 5)")
+            with pytest.raises(pymysql.err.MySQLError, match="the store failed"):
+                cursor.execute("CREATE TABLE u (id INT PRIMARY KEY)")
+        auto.mesh.stop_cleanly()
+        auto.mesh.start()
+        with auto.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*), SUM(v) FROM t")
+            assert cursor.fetchone() == (5, 15)
+            assert sum(auto.counts("t")) == 5
+            cursor.execute("INSERT INTO t VALUES (6, 6), (7, 7)")
+            member.start([member])
+            member.wait_ready()
+
+            def created() -> str:
+                try:
+                    cursor.execute("CREATE TABLE u (id INT PRIMARY KEY)")
+                except pymysql.err.MySQLError as error:
+                    return str(error)
+                return ""
+
+            wait_until(lambda: "the store failed" not in created(), 20, "the store")
+            wait_until(lambda: listed() - before, 20, "the entry of the new process")
+        assert "ds_0.u_0" in auto.tables()
+        auto.mesh.stop_cleanly()
+    finally:
+        if auto.mesh.running:
+            auto.mesh.stop()
+        member.stop()

@@ -44,6 +44,17 @@ class Kind:
     forget: Callable[[int], Awaitable[None]]
 
 
+async def _open(settings: EtcdSettings) -> EtcdStore:
+    """A store that is known to answer."""
+    store = await EtcdStore.make(settings)
+    try:
+        await store.check()
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
 @pytest.fixture
 def member(tmp_path: Path) -> Iterator[EtcdMember]:
     """One etcd process."""
@@ -74,7 +85,7 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(etcd, "PAGE", 2)
 
     async def open_part() -> Store:
-        return Namespaced(await EtcdStore.open(EtcdSettings((server.address,))), "mesh")
+        return Namespaced(await _open(EtcdSettings((server.address,))), "mesh")
 
     return Kind(open_part, compact)
 
@@ -254,7 +265,7 @@ def cluster(tmp_path: Path) -> Iterator[list[EtcdMember]]:
 
 
 async def test_a_cluster_that_loses_a_member_goes_on(cluster: list[EtcdMember]) -> None:
-    store = await EtcdStore.open(EtcdSettings(tuple(one.address for one in cluster)))
+    store = await _open(EtcdSettings(tuple(one.address for one in cluster)))
     first = await store.commit([Write("/a", b"1")])
     changes = store.watch("/", first)
     waiting = asyncio.ensure_future(anext(changes))  # noqa: TID251  the test awaits it below
@@ -291,11 +302,11 @@ async def _value(store: EtcdStore, key: str) -> bytes | None:
 async def test_a_store_nobody_answers_for_is_named(tmp_path: Path) -> None:
     nobody = EtcdMember("nobody", tmp_path)
     with pytest.raises(StoreUnavailable, match=f"etcd cannot be reached at {nobody.address}"):
-        await EtcdStore.open(EtcdSettings((nobody.address,), seconds=0.5))
+        await _open(EtcdSettings((nobody.address,), seconds=0.5))
 
 
 async def test_a_member_that_went_is_used_again(member: EtcdMember) -> None:
-    store = await EtcdStore.open(EtcdSettings((member.address,), seconds=0.5))
+    store = await _open(EtcdSettings((member.address,), seconds=0.5))
     await store.commit([Write("/a", b"1")])
     member.kill()
     with pytest.raises(StoreUnavailable):
@@ -320,8 +331,8 @@ async def test_an_account_and_its_token(tmp_path: Path) -> None:
             await accounts.AuthEnable(rpc.AuthEnableRequest())
         for user, password in (("", ""), ("root", "guess")):
             with pytest.raises(StoreError, match="user"):
-                await EtcdStore.open(EtcdSettings((member.address,), user, password))
-        store = await EtcdStore.open(EtcdSettings((member.address,), "root", "secret"))
+                await _open(EtcdSettings((member.address,), user, password))
+        store = await _open(EtcdSettings((member.address,), "root", "secret"))
         await store.commit([Write("/a", b"1")])
         # A token ends when its member does; the next request fetches another.
         member.kill()
@@ -343,7 +354,7 @@ async def test_tls_with_certificates_on_both_sides(tmp_path: Path) -> None:
     member.wait_ready()
     server = f"localhost:{member.port}"
     try:
-        store = await EtcdStore.open(
+        store = await _open(
             EtcdSettings((server,), tls=True, ca=certificate, certificate=certificate, key=key)
         )
         await store.commit([Write("/a", b"1")])
@@ -354,8 +365,8 @@ async def test_tls_with_certificates_on_both_sides(tmp_path: Path) -> None:
             EtcdSettings((server,), seconds=0.5, tls=True, ca=certificate),
         ):
             with pytest.raises(StoreUnavailable):
-                await EtcdStore.open(settings)
+                await _open(settings)
         with pytest.raises(StoreUnavailable, match="nowhere"):
-            await EtcdStore.open(EtcdSettings((server,), tls=True, ca=tmp_path / "nowhere"))
+            await _open(EtcdSettings((server,), tls=True, ca=tmp_path / "nowhere"))
     finally:
         member.stop()

@@ -1,0 +1,139 @@
+"""A store whose last state is kept on disk too, so that a sidecar starts while the store is away.
+
+Decides when the disk is asked: only until the store has answered once. From then on what it cannot say is an error, since a running
+process knows more than the file. What lives by a lease is not kept: nobody could say whether it is still alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from dbmesh.governance import layout
+from dbmesh.governance.store import Changes, Entry, Guard, Snapshot, Store, StoreUnavailable, Write
+
+_log = logging.getLogger(__name__)
+
+
+class Remembering:
+    """A `Store` over another, which is closed with it. Everything is remembered when all of it is read, and with each change
+    that a watch of all of it tells."""
+
+    def __init__(self, store: Store, file: Path) -> None:
+        self._store = store
+        self._file = file
+        self._heard = False
+        self._remembered: Snapshot | None = None
+        self._written = b""
+
+    async def begin(self) -> None:
+        """Ask the store once. Raises StoreUnavailable when it does not answer and nothing is remembered."""
+        try:
+            await self._store.get(layout.ROOT)
+        except StoreUnavailable as error:
+            self._remembered = await asyncio.to_thread(_read, self._file)
+            if self._remembered is None:
+                raise
+            _log.warning("%s; going on with what %s remembers", error, self._file)
+        else:
+            self._heard = True
+
+    async def get(self, key: str) -> Entry | None:
+        """See `Store`."""
+        try:
+            found = await self._store.get(key)
+        except StoreUnavailable:
+            if (known := self._known(key)) is None:
+                raise
+            return next((entry for entry in known.entries if entry.key == key), None)
+        self._heard = True
+        return found
+
+    async def range(self, prefix: str) -> Snapshot:
+        """See `Store`."""
+        try:
+            found = await self._store.range(prefix)
+        except StoreUnavailable:
+            if (known := self._known(prefix)) is None:
+                raise
+            return known
+        self._heard = True
+        if prefix == layout.ROOT:
+            await self._remember(found)
+        return found
+
+    async def commit(self, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> int:
+        """See `Store`."""
+        return await self._store.commit(writes, guards)
+
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[Changes]:
+        """See `Store`."""
+        async for changes in self._store.watch(prefix, after):
+            yield changes
+            if prefix == layout.ROOT and not all(write.lease for write in changes.writes):
+                await self._remember(await self._store.range(prefix))
+
+    async def grant(self, seconds: float) -> int:
+        """See `Store`."""
+        return await self._store.grant(seconds)
+
+    async def keep_alive(self, lease: int) -> None:
+        """See `Store`."""
+        await self._store.keep_alive(lease)
+
+    async def revoke(self, lease: int) -> None:
+        """See `Store`."""
+        await self._store.revoke(lease)
+
+    async def close(self) -> None:
+        """See `Store`."""
+        await self._store.close()
+
+    def _known(self, prefix: str) -> Snapshot | None:
+        """What the disk says; None when it must not be asked."""
+        if self._heard or self._remembered is None:
+            return None
+        entries = tuple(entry for entry in self._remembered.entries if entry.key.startswith(prefix))
+        return Snapshot(self._remembered.revision, entries)
+
+    async def _remember(self, found: Snapshot) -> None:
+        entries = [entry for entry in found.entries if not entry.lease]
+        text = json.dumps([[one.key, base64.b64encode(one.value).decode(), one.revision] for one in entries])
+        encoded = text.encode()
+        if encoded == self._written:
+            return
+        try:
+            await asyncio.to_thread(_write, self._file, found.revision, encoded)
+        except OSError as error:
+            _log.warning("what the store says cannot be remembered: %s", error)
+            return
+        self._written = encoded
+
+
+def _write(file: Path, revision: int, entries: bytes) -> None:
+    """In one step, so that a crash leaves the old file or the new one."""
+    new = file.with_name(f"{file.name}.{os.getpid()}")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        out.write(b'{"revision": %d, "entries": %b}\n' % (revision, entries))
+        out.flush()
+        os.fsync(out.fileno())
+    new.replace(file)
+
+
+def _read(file: Path) -> Snapshot | None:
+    """None when there is no such file, or it cannot be understood."""
+    try:
+        found = json.loads(file.read_bytes())
+        entries = [Entry(key, base64.b64decode(value), revision) for key, value, revision in found["entries"]]
+        return Snapshot(found["revision"], tuple(entries))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("%s cannot be read: %s", file, error)
+        return None

@@ -1,0 +1,94 @@
+"""What the store said last, on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.remembering import Remembering
+from dbmesh.governance.store import StoreUnavailable, Write
+
+
+class Switched(EmbeddedStore):
+    """A store that can be away."""
+
+    away = False
+
+    async def get(self, key: str):  # type: ignore[no-untyped-def]
+        self._ask()
+        return await super().get(key)
+
+    async def range(self, prefix: str):  # type: ignore[no-untyped-def]
+        self._ask()
+        return await super().range(prefix)
+
+    def _ask(self) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+
+
+@pytest.fixture
+async def inner(tmp_path: Path) -> AsyncIterator[Switched]:
+    made = await Switched.open(tmp_path / "store.db", time.time)
+    assert isinstance(made, Switched)
+    yield made
+    await made.close()
+
+
+async def test_what_was_read_is_there_after_a_restart_without_the_store(
+    inner: Switched, tmp_path: Path
+) -> None:
+    file = tmp_path / "snapshot.json"
+    store = Remembering(inner, file)
+    await store.begin()
+    lease = await store.grant(60)
+    revision = await store.commit(
+        [Write("/a/1", b"\0one"), Write("/b", b""), Write("/alive", b"me", lease=lease)]
+    )
+    assert len((await store.range("/")).entries) == 3
+    assert file.stat().st_mode & 0o777 == 0o600
+    inner.away = True
+    again = Remembering(inner, file)
+    await again.begin()
+    snapshot = await again.range("/a/")
+    assert [(entry.key, entry.value) for entry in snapshot.entries] == [("/a/1", b"\0one")]
+    assert snapshot.revision == revision
+    entry = await again.get("/a/1")
+    assert entry is not None
+    assert entry.revision == revision
+    assert await again.get("/alive") is None
+    # A process that has heard of the store knows more than the disk.
+    inner.away = False
+    await again.get("/a/1")
+    inner.away = True
+    for question in (again.get("/a/1"), again.range("/")):
+        with pytest.raises(StoreUnavailable):
+            await question
+
+
+async def test_each_change_is_remembered(inner: Switched, tmp_path: Path) -> None:
+    file = tmp_path / "snapshot.json"
+    store = Remembering(inner, file)
+    changes = store.watch("/", (await store.range("/")).revision)
+    await store.commit([Write("/a", b"1")])
+    await anext(changes)
+    await store.commit([Write("/b", b"2")])
+    await anext(changes)  # what came before is on disk when the next is asked for
+    inner.away = True
+    again = Remembering(inner, file)
+    await again.begin()
+    assert await again.get("/a") is not None
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", '{"revision": 1, "entries": [[1]]}'])
+async def test_nothing_to_go_on_with(inner: Switched, tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "snapshot.json"
+    if text is not None:
+        file.write_text(text)
+    inner.away = True
+    with pytest.raises(StoreUnavailable, match="away"):
+        await Remembering(inner, file).begin()
