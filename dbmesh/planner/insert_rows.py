@@ -15,6 +15,7 @@ from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
 from dbmesh.planner.plan import Call
 from dbmesh.planner.session_values import SessionValue
 from dbmesh.planner.template import Frame, slot_value
+from dbmesh.rules.stored_values import most_integer
 from dbmesh.rules.values import Key, stored_key
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
@@ -160,7 +161,10 @@ class FoldedRows:
         raws = rows.cells[slot.cell :: rows.width]
         integers = value.schema is None or value.schema.family is ColumnFamily.INTEGER
         if integers and all(map(str.isdigit, raws)):
-            return list(map(int, raws))
+            numbers = list(map(int, raws))
+            most = None if value.schema is None else most_integer(value.schema)
+            if most is None or max(numbers) <= most:
+                return list(numbers)
         return [value.key(decoded) for decoded in self._decoded(slot, rows)]
 
     def _decoded(self, slot: Slot, rows: RowSet) -> list[SqlValue]:

@@ -1,8 +1,8 @@
 """Sharding keys: one canonical value for every way a client can write the same key.
 
 Decides what `5`, `'5'`, `5.0` and a bound 5 have in common when a column holds integers, so that all of them reach the
-same data node. Knows nothing of algorithms: they receive canonical values. A value that the column could not store
-unchanged ('abc' or 5.5 for an integer column) has no place: it becomes `UNKNOWN_KEY`.
+same data node. Knows nothing of algorithms: they receive canonical values. A value that no row has as its key ('abc' or
+5.5 for an integer column) becomes `UNKNOWN_KEY`; what a row stores instead of it is told by `stored_values`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Final
 
 from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
+from dbmesh.rules.stored_values import as_stored
 from dbmesh.rules.text_keys import is_binary, placed_as, stands_alone
+from dbmesh.sql.literals import HexLiteral
 
 
 class UnknownKey(Enum):
@@ -96,11 +98,11 @@ def _compared_text(value: SqlValue, column: ColumnSchema | ColumnFamily | None, 
 
 
 def stored_key(value: SqlValue, column: ColumnSchema | None, *, exact_text: bool = False) -> Key:
-    """The key of a value that a row stores in a sharding column.
+    """The key of a row that this value is written into: of what the server makes of it.
 
     Raises MeshError(NOT_SUPPORTED) for a text that comparisons would take for another text on another data node.
     """
-    key = coerce_key(value, column)
+    key = coerce_key(value if column is None else as_stored(value, column), column)
     if exact_text or not isinstance(key, str) or column is None or column.family is not ColumnFamily.TEXT:
         return key
     # CHAR(n) forgets trailing spaces, whatever its collation makes of them.
@@ -153,6 +155,8 @@ def _integral(value: Decimal) -> SqlValue:
 
 
 def _to_decimal(value: SqlValue) -> Decimal | None:
+    if isinstance(value, HexLiteral):
+        return None
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     try:

@@ -21,6 +21,10 @@ _NO_TIME = datetime.timedelta(hours=839)
 _NEEDS_QUOTING = re.compile(r"[\\'\0\n\r\x1a]")
 
 
+class HexLiteral(bytes):
+    """A hexadecimal or bit literal: bytes, or a number where one is wanted; which of both differs between servers."""
+
+
 def decode_literal(raw: str, kind: SlotKind | None = None, *, no_backslash_escapes: bool = False) -> SqlValue:
     """The value of one literal's text. `kind` tells `x''` and `b''` where the prefix is not in the text.
 
@@ -32,19 +36,19 @@ def decode_literal(raw: str, kind: SlotKind | None = None, *, no_backslash_escap
     if first in "'\"":
         text = unquote(raw, no_backslash_escapes)
         if kind is SlotKind.HEX:
-            return bytes.fromhex(text)
+            return HexLiteral.fromhex(text)
         if kind is SlotKind.BIT:
             return _bits(text)
         return text
     if first in "nN":
         return None
     if first in "xX":
-        return bytes.fromhex(raw[2:-1])
+        return HexLiteral.fromhex(raw[2:-1])
     if first in "bB":
         return _bits(raw[2:-1])
     if raw.startswith("0x"):
         digits = raw[2:]
-        return bytes.fromhex(digits if len(digits) % 2 == 0 else "0" + digits)
+        return HexLiteral.fromhex(digits if len(digits) % 2 == 0 else "0" + digits)
     if raw.startswith("0b"):
         return _bits(raw[2:])
     if "e" in raw or "E" in raw:
@@ -52,8 +56,8 @@ def decode_literal(raw: str, kind: SlotKind | None = None, *, no_backslash_escap
     return Decimal(raw) if "." in raw else int(raw)
 
 
-def _bits(digits: str) -> bytes:
-    return int(digits or "0", 2).to_bytes((len(digits) + 7) // 8, "big")
+def _bits(digits: str) -> HexLiteral:
+    return HexLiteral(int(digits or "0", 2).to_bytes((len(digits) + 7) // 8, "big"))
 
 
 def unquote(raw: str, no_backslash_escapes: bool) -> str:

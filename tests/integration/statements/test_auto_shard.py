@@ -89,6 +89,50 @@ def test_numbers_are_given_as_by_one_server(auto: AutoMesh) -> None:
     server.execute("DROP DATABASE numbers")
 
 
+CONVERTED = """
+CREATE TABLE i (k TINYINT PRIMARY KEY)
+INSERT INTO i VALUES (5.4), ('6.5'), (-0.5), (2.5e0), (' 7 ')
+INSERT INTO i VALUES (300)
+INSERT INTO i VALUES ('9 lives')
+INSERT IGNORE INTO i VALUES (126), (300), (127), ('300'), (-999), ('9 lives')
+UPDATE IGNORE i SET k = 130 WHERE k = 6
+CREATE TABLE t (k VARCHAR(4) COLLATE utf8mb4_bin PRIMARY KEY)
+INSERT IGNORE INTO t VALUES ('abcdef'), ('abcd'), ('x    '), ('x')
+INSERT INTO t VALUES ('efghi')
+CREATE TABLE m (k DECIMAL(6, 2) PRIMARY KEY)
+INSERT INTO m VALUES (1.505), ('2.504'), (-0.001), (7.999)
+INSERT IGNORE INTO m VALUES (99999), (9999.99), (1.51)
+CREATE TABLE d (k DATE PRIMARY KEY)
+INSERT INTO d VALUES (20240131), ('20240201'), ('24-2-2'), ('2024/03/01'), ('2024-03-03 10:00:00'), (690304)
+INSERT INTO d VALUES ('2024-03-01')
+CREATE TABLE c (k DATETIME PRIMARY KEY)
+INSERT INTO c VALUES (20240131101112), ('240131101113'), ('2024-01-31')
+"""
+KEYS = {
+    "i": ("126", "127", "-128", "5", "7", "9"),
+    "t": ("'abcd'", "'x'"),
+    "m": ("1.51", "9999.99", "0", "8"),
+    "d": ("'2024-01-31'", "'2024-02-02'", "'2024-03-01'", "'2024-03-03'", "'2069-03-04'"),
+    "c": ("'2024-01-31 10:11:12'", "'2024-01-31 10:11:13'", "'2024-01-31'"),
+}
+
+
+def test_a_row_lies_where_the_key_it_stores_belongs(auto: AutoMesh) -> None:
+    server = auto.servers[0]
+    server.execute("DROP DATABASE IF EXISTS converted", "CREATE DATABASE converted")
+    asked = [f"SELECT k FROM {name} WHERE k = {key}" for name, keys in KEYS.items() for key in keys]
+    asked += [f"SELECT k FROM {name} ORDER BY k" for name in KEYS]
+    with auto.connect() as mesh, server.connect("converted") as plain:
+        for statement in CONVERTED.strip().splitlines():
+            answers = [ask(connection, statement) for connection in (mesh, plain)]
+            told = [(answer.error, answer.affected) for answer in answers]
+            assert told[0] == told[1], statement
+        for question in asked:
+            rows = [ask(connection, question).rows for connection in (mesh, plain)]
+            assert rows[0] == rows[1], question
+    server.execute("DROP DATABASE converted")
+
+
 def test_rules_and_numbers_survive_a_restart(auto: AutoMesh, run: Run) -> None:
     run("CREATE TABLE note (id BIGINT NOT NULL AUTO_INCREMENT, text VARCHAR(40), PRIMARY KEY (id))")
     run("INSERT INTO note (text) VALUES ('a'), ('b'), ('c'), ('d'), ('e')")
