@@ -94,6 +94,8 @@ class Connection(Protocol):
 
     home: Home
     flavour: Flavour
+    began_with_autocommit: bool
+    """Whether it was so when it was opened."""
     interrupting: bool
     """A KILL QUERY is on its way: it may hit whatever runs next, so the connection must not be lent to another."""
 

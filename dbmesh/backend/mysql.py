@@ -104,6 +104,7 @@ class MySQLConnection(asyncio.Protocol):
         self.usable = True
         self.interrupting = False
         self.in_transaction = status & _IN_TRANSACTION != 0
+        self.began_with_autocommit = status & Status.AUTOCOMMIT.value != 0
         self._kill_query = kill_query
         # Exactly one of the two while a command is under way, none otherwise.
         self._raw: RawReceiver | None = None

@@ -43,6 +43,8 @@ class Pool:
         self._several = asyncio.Lock()
         self.product = Product.OTHER
         """What answered last."""
+        self.autocommit = True
+        """Whether its sessions begin with autocommit."""
         self._closing = False
 
     @property
@@ -257,6 +259,7 @@ class Pool:
                 # It has been moved meanwhile.
                 connection.abort()
             self.product = connection.product
+            self.autocommit = connection.began_with_autocommit
         except BaseException:
             self._give_room()
             raise

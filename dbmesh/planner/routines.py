@@ -237,7 +237,11 @@ def check_body(
     for at, lexeme in enumerate(body):
         if lexeme.kind in refused:
             raise _refused(what, f"uses the variable {lexeme.text}")
-        if lexeme.word in _UNSAFE and lexeme.word not in safe and (at == 0 or body[at - 1].text != "."):
+        # DROP PREPARE is DEALLOCATE PREPARE.
+        word = body[at + 1].word if lexeme.word == "DROP" and at + 1 < len(body) else ""
+        if (word or lexeme.word) in safe:
+            continue
+        if lexeme.word in _UNSAFE and (at == 0 or body[at - 1].text != "."):
             raise _refused(what, f"contains {lexeme.word}")
     _refuse_session_functions(body, text)
     known = {*_declared(body), *own}

@@ -23,10 +23,10 @@ from dbmesh.wire.packets import OkPacket
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
+_AUTOCOMMIT = "autocommit"
 _OF_THE_MESH = frozenset(
     (
         *(
-            "autocommit",
             "sql_mode",
             "sql_select_limit",
             "sql_safe_updates",
@@ -64,9 +64,12 @@ async def set_everywhere(session: Session, values: Mapping[str, str]) -> Mapping
                 f"SET GLOBAL {name}, which the mesh keeps for each session",
                 "use SET SESSION, or set it on the servers",
             )
-    before = await _session_values(session, list(values))
+    # Whether a session has autocommit it knows itself.
+    before = await _session_values(session, [name for name in values if name != _AUTOCOMMIT])
     listed = ", ".join(f"GLOBAL {name} = {value}" for name, value in values.items())
     await _run_everywhere(session, f"SET {listed}")
+    if _AUTOCOMMIT in values:
+        await _learn_autocommit(session)
     for other in session.mesh.sessions.values():
         other.state = with_values(other.state, before)
     # So have the connections: a session to come that gets one sets its variable to DEFAULT.
@@ -138,6 +141,16 @@ async def _session_values(session: Session, names: list[str]) -> dict[str, str]:
     finally:
         connection.home.release(connection, session.now())
     return found
+
+
+async def _learn_autocommit(session: Session) -> None:
+    for pool in list(_pools(session)):
+        connection = await pool.acquire(session.flavour)
+        try:
+            answer = await collect(connection, b"SELECT @@global.autocommit")
+        finally:
+            connection.home.release(connection, session.now())
+        pool.autocommit = answer.rows[0][0] != b"0"
 
 
 async def _run_everywhere(session: Session, sql: str) -> None:

@@ -208,6 +208,12 @@ class Mesh:
             return self.coordinator, None
         return None, self.compensator if kind is TransactionType.BASE else None
 
+    @property
+    def autocommit(self) -> bool:
+        """Whether sessions begin with autocommit, as those of the data sources do; of these, the first that has answered."""
+        pools = (pool for database in self.databases.values() for pool in database.pools.values())
+        return next((pool.autocommit for pool in pools if pool.product is not Product.OTHER), True)
+
     def add_database(self, database: Database) -> None:
         """Serve one more logic database."""
         key = database.name.lower()

@@ -25,6 +25,9 @@ RECODED = frozenset(_CONVERTED_OTHERWISE)
 _INTRODUCED = re.compile(r"(?:(?<![\w$])_[A-Za-z0-9]+\s*|(?<![\w$])[nN])['\"]")
 """A literal whose bytes servers take as they are, whatever character set the statement is in (`_binary'…'`)."""
 
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+"""An escape takes one byte, which of other characters is not all."""
+
 _KEEPS_BACKSLASH = re.compile(r"\\[\\%_]")
 """Escapes that leave a backslash in the value: in sjis servers take the one that comes from UTF-8 for another character."""
 
@@ -33,13 +36,19 @@ def recoded(sql: bytes, flags: LexerFlags) -> bytes:
     """A statement in the client's character set as UTF-8. Raises MeshError(NOT_SUPPORTED)."""
     assert flags.recoded is not None
     text = _decoded(sql, flags.recoded)
-    if not sql.isascii() and _INTRODUCED.search(text):
+    if not sql.isascii() and (_INTRODUCED.search(text) or _escapes_others(text, flags)):
         raise _refused(flags.recoded)
     if flags.recoded == "sjis" and (
         "\\" in text if flags.no_backslash_escapes else _KEEPS_BACKSLASH.search(text)
     ):
         raise _refused(flags.recoded)
     return text.encode()
+
+
+def _escapes_others(text: str, flags: LexerFlags) -> bool:
+    return not flags.no_backslash_escapes and any(
+        not escape[1].isascii() for escape in _ESCAPE.finditer(text)
+    )
 
 
 def recoded_execute(payload: bytes, execute: Execute, flags: LexerFlags) -> Execute:

@@ -44,7 +44,7 @@ from dbmesh.session.errors import logic_text
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
 from dbmesh.session.reading import lexer_flags
-from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.result_sink import ResultSink, text_column
 from dbmesh.session.system_tables import Reading
 from dbmesh.session.triggers import ask, drop_trigger, show_create_trigger
 from dbmesh.session.user_variables import assigned, variable_values
@@ -88,6 +88,21 @@ async def show_create(session: Session, statement: ShowCreate, sink: ResultSink,
     sink.rows([encode_text_row(row) for row in shown.rows])
     session.warnings = []
     sink.end_rows(session.status | more, 0)
+
+
+def show_create_columns(kind: str) -> list[ColumnDefinition]:
+    """What PREPARE tells of SHOW CREATE: servers know its columns beforehand for PROCEDURE and FUNCTION alone."""
+    if kind not in ("PROCEDURE", "FUNCTION"):
+        return []
+    kind = kind.capitalize()
+    return [
+        text_column(kind, 64, nullable=False),
+        text_column("sql_mode", 256, nullable=False),
+        text_column(f"Create {kind}", 1024),
+        text_column("character_set_client", 32, nullable=False),
+        text_column("collation_connection", 64, nullable=False),
+        text_column("Database Collation", 64, nullable=False),
+    ]
 
 
 async def create(session: Session, statement: CreateRoutine, sink: ResultSink, more: int) -> None:

@@ -156,9 +156,10 @@ class Session:
 
     def reset(self) -> None:
         """State as after connecting (COM_RESET_CONNECTION, COM_CHANGE_USER); `give_up_connections` comes before."""
-        self.state = self.handshake_state
+        self.autocommit = self.mesh.autocommit
+        state = self.handshake_state
+        self.state = state if self.autocommit else state.with_variable("autocommit", "0")
         self.lexer_flags = lexer_flags(self.state)
-        self.autocommit = True
         self.multi_statements = bool(self.capabilities & Capability.MULTI_STATEMENTS)
         self.transaction = Transaction()
         self.use_transaction_type(self.mesh.configuration.transaction_type)

@@ -6,7 +6,7 @@ merge connections while no other is held, so that two such statements never wait
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,10 @@ from dbmesh.engine.lane import Lane
 from dbmesh.errors import CATALOG_UNREAD, INTERNAL, MERGE_LIMIT, MeshError, not_supported
 from dbmesh.merge.declared_rows import DECLARED_TABLES, declared_rows
 from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows
+from dbmesh.planner.catalog import is_single
 from dbmesh.planner.information_schema import INFORMATION_SCHEMA, same_name
 from dbmesh.planner.plan import BoundStatement, Relay, Shot, SystemFederation, SystemScan
+from dbmesh.planner.routines import has_one_place
 from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes
 from dbmesh.rules.joint import schemas_of
 from dbmesh.session.mesh import Database
@@ -75,8 +77,9 @@ async def _rows(
     for known in _databases(session, scan):
         logic = await _seen(session, known)
         nodes = system_nodes(logic.rule_set, logic.catalog)
+        one_place = has_one_place(logic.rule_set, logic.catalog)
         for source, config in logic.rule_set.data_sources.items():
-            where = _where(scan, nodes[source])
+            where = _where_anything(scan) if one_place else _where(scan, nodes[source])
             if where is None:
                 continue
             if config.kind != "mysql":
@@ -86,7 +89,11 @@ async def _rows(
                 )
             found = await _read(session, logic, source, scan, where)
             columns = tuple(column.name.decode().upper() for column in found.columns)
-            sources.append(SourceRows(logic.name, config.database, nodes[source], found.rows, schemas))
+            own_nodes = nodes[source]
+            if one_place and definition.table:
+                at = columns.index(definition.table)
+                own_nodes = {**_unknown(logic, source, [row[at] for row in found.rows]), **own_nodes}
+            sources.append(SourceRows(logic.name, config.database, own_nodes, found.rows, schemas))
         if columns and scan.system_table in DECLARED_TABLES:
             sources.append(declared_rows(scan.system_table, columns, logic.rule_set, logic.catalog))
     if definition.lists_itself and same_name(INFORMATION_SCHEMA, scan.schema):
@@ -133,6 +140,24 @@ def _where(scan: SystemScan, nodes: Mapping[str, SystemNode]) -> str | None:
         return f"{here} AND {definition.table} = {literal_text(wanted[0])}"
     listed = ", ".join([literal_text(actual) for actual in wanted])
     return f"{here} AND {definition.table} IN ({listed})"
+
+
+def _where_anything(scan: SystemScan) -> str:
+    """The same where all that the data source has is the logic database's, whoever made it and whatever became of it."""
+    definition = SYSTEM_TABLES[scan.system_table]
+    here = f"{definition.schema} = DATABASE()"
+    if not definition.table or scan.name is None or not scan.name.isascii():
+        return here
+    return f"{here} AND {definition.table} = {literal_text(scan.name)}"
+
+
+def _unknown(database: Database, source: str, tables: Iterable[bytes | None]) -> dict[str, SystemNode]:
+    """What tables are that nobody has found out yet."""
+    names = {(table or b"").decode("utf-8", "surrogateescape") for table in tables}
+    rule_set = database.rule_set
+    return {
+        name: SystemNode(name, first=True, counts=True) for name in names if is_single(rule_set, source, name)
+    }
 
 
 async def _read(session: Session, database: Database, source: str, scan: SystemScan, where: str) -> Result:

@@ -92,7 +92,7 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
             unproven = unproven or assignment.extra is not None or state.names not in NAMES_KNOWN_TO_WORK
             tracked |= dict.fromkeys(CHARACTER_SETS, _server_name(state.names))
         elif assignment.name == "autocommit":
-            autocommit = _switch(assignment)
+            autocommit = _switch(assignment, session.mesh.autocommit)
             state = state.with_variable("autocommit", None if autocommit else "0")
             tracked["autocommit"] = b"ON" if autocommit else b"OFF"
         elif assignment.name.lower() == TRANSACTION_TYPE:
@@ -177,9 +177,11 @@ def _server_name(names: str) -> bytes:
     return b"utf8mb3" if charset == "utf8" else charset.encode()
 
 
-def _switch(assignment: Assignment) -> bool:
+def _switch(assignment: Assignment, default: bool) -> bool:
     text = assignment.expression.strip().strip("'\"").lower()
-    if text in _TRUE or text == "default":
+    if text == "default":
+        return default
+    if text in _TRUE:
         return True
     if text in _FALSE:
         return False

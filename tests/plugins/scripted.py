@@ -81,6 +81,7 @@ class ScriptedConnection:
         self.schema = name
         self.flavour = flavour or Flavour()
         self.home = Home()
+        self.began_with_autocommit = True
         self.interrupting = False
         self.state = SessionState()
         self.in_transaction = False

@@ -41,6 +41,7 @@ class PostgresConnection:
 
     relays = False
     product = Product.OTHER
+    began_with_autocommit = True
     interrupting = False
     home: Home
 

@@ -33,6 +33,7 @@ class SQLiteConnection:
 
     relays = False
     product = Product.OTHER
+    began_with_autocommit = True
     interrupting = False
     home: Home
 

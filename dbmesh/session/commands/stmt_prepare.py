@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError
-from dbmesh.planner.session_plan import LocalRows, ShowGrants
-from dbmesh.session import administration, local
+from dbmesh.planner.session_plan import LocalRows, ShowCreate, ShowGrants
+from dbmesh.session import administration, local, routines
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.recoding import recoded
@@ -49,6 +49,8 @@ async def _prepare(session: Session, sql: bytes) -> None:
             plan = administration.grants(session)
         if isinstance(plan, LocalRows):
             columns = local.local_columns(plan)
+        elif isinstance(plan, ShowCreate):
+            columns = routines.show_create_columns(plan.kind)
         elif not local.answers(plan):
             parameters, columns = await describe_plan(session, database, plan, literals, count)
     prepared = session.statements.add(sql, text, count)

@@ -81,6 +81,7 @@ def test_bound_values_are_read_in_it(fresh_shop: Shop, charset: str) -> None:
     [
         ("gbk", "SELECT _binary'誠'"),
         ("gbk", "SELECT N'誠'"),
+        ("gbk", "SELECT '\\誠'"),
         ("big5", "SELECT 'ˍ'"),
         ("sjis", "SELECT '\\\\'"),
     ],

@@ -13,6 +13,7 @@ from tests.plugins.database_server import DatabaseServer
 from tests.plugins.equivalence import Answer, ask
 from tests.plugins.fix_mysql import ServerFactory
 from tests.plugins.mesh import Mesh
+from tests.plugins.raw_client import RawClient
 from tests.plugins.shop import global_yaml
 
 pytestmark = pytest.mark.integration
@@ -239,3 +240,41 @@ def test_procedures_run_any_sql_where_a_database_has_one_place(
     with mesh.connect("vault") as session, server.connect("vault") as plain:
         expected = [ask(plain, statement) for statement in _PROCEDURES]
         assert [ask(session, statement) for statement in _PROCEDURES] == expected
+
+
+def test_lists_of_a_database_with_one_place_are_its_servers(server: DatabaseServer, mesh_to: MeshTo) -> None:
+    lists = (
+        "SHOW FULL TABLES",
+        "SHOW TABLE STATUS LIKE 'behind%'",
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'vault'",
+        "SELECT table_name FROM information_schema.tables WHERE table_name = 'behind_it'",
+    )
+    mesh = mesh_to(server.port, server.user, password=server.password)
+    with mesh.connect("vault") as session, server.connect("vault") as plain:
+        ask(plain, "CREATE TABLE behind_it (id INT PRIMARY KEY)")
+        try:
+            for statement in lists:
+                answer = ask(session, statement)
+                assert answer.rows == ask(plain, statement).rows, statement
+                assert "behind_it" in str(answer.rows)
+        finally:
+            ask(plain, "DROP TABLE behind_it")
+
+
+def test_prepare_tells_the_columns_of_show(server: DatabaseServer, mesh_to: MeshTo) -> None:
+    mesh = mesh_to(server.port, server.user, password=server.password)
+    told = []
+    for port, user, password in ((mesh.port, "root", "root"), (server.port, server.user, server.password)):
+        with RawClient("127.0.0.1", port) as raw:
+            raw.log_in(user, password, "vault")
+            told.append(
+                [
+                    raw.prepare(statement)
+                    for statement in (
+                        "SHOW CREATE PROCEDURE e1;",
+                        "SHOW CREATE FUNCTION e1",
+                        "SHOW BINARY LOGS",
+                    )
+                ]
+            )
+    assert told[0] == told[1]

@@ -203,13 +203,31 @@ def test_a_global_value_is_for_every_server_and_for_sessions_to_come(shop: Shop)
         assert ask(new, third.format(1)).rows == usual
 
 
-@pytest.mark.parametrize("name", ["sql_mode", "autocommit", "character_set_client", "wait_timeout"])
+@pytest.mark.parametrize("name", ["sql_mode", "time_zone", "character_set_client", "wait_timeout"])
 def test_what_the_mesh_keeps_for_sessions_has_no_global_value_here(shop: Shop, name: str) -> None:
     with shop.mesh.connect() as connection:
         answer = ask(connection, f"SET GLOBAL {name} = DEFAULT")
         assert (answer.error, name in answer.text) == (1235, True)
         assert ask(connection, "SET GLOBAL no_such_variable = 1").error == 1193
         assert ask(connection, "SET GLOBAL version = 1").error == 1238
+
+
+def test_sessions_begin_with_the_servers_autocommit(shop: Shop) -> None:
+    with shop.mesh.connect(autocommit=None) as old:
+        try:
+            assert ask(old, "SET GLOBAL autocommit = OFF").error is None
+            assert ask(old, "SELECT @@autocommit, @@global.autocommit").rows == ((1, 0),)
+            with shop.mesh.connect(autocommit=None) as new:
+                assert ask(new, "SELECT @@autocommit").rows == ((0,),)
+                assert ask(new, "UPDATE t_user SET balance = balance + 1 WHERE user_id = 3").error is None
+                ask(new, "ROLLBACK")
+                ask(new, "SET autocommit = 1")
+                ask(new, "SET autocommit = DEFAULT")
+                assert ask(new, "SELECT @@autocommit").rows == ((0,),)
+        finally:
+            assert ask(old, "SET GLOBAL autocommit = 1").error is None
+    with shop.mesh.connect(autocommit=None) as new:
+        assert ask(new, "SELECT @@autocommit, @@global.autocommit").rows == ((1, 1),)
 
 
 def test_flush_ends_the_transaction_and_reaches_the_servers(shop: Shop) -> None:

@@ -81,9 +81,7 @@ def test_what_reaches_further_is_refused_with_the_reason(body: str, why: str) ->
 
 def test_what_a_procedure_uses_is_told() -> None:
     alone = replace(RULES, tables={}, data_sources={"ds_0": SOURCES["ds_0"]})
-    body = (
-        "(a INT) BEGIN SET @Q = CONCAT('DROP TABLE ', a); PREPARE s FROM @q; EXECUTE s; CALL `Next`(@r); END"
-    )
+    body = "(a INT) BEGIN SET @Q = CONCAT('DROP TABLE ', a); PREPARE s FROM @q; EXECUTE s; DROP PREPARE s; CALL `Next`(@r); END"
     use = check_procedure(_HEAD + body, alone, Catalog({}, {}))
     assert use == ProcedureUse(frozenset("qr"), frozenset(("Next",)), dynamic=True, defines=True)
     use = check_procedure(_HEAD + "() CALL p", RULES, _CATALOG)

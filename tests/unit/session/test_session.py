@@ -49,7 +49,10 @@ class Killed:
         self.client = RecordingClient()
         self.failures: list[BaseException] = []
         self.tasks = TaskOwner(self.failures.append)
-        mesh = cast("Any", SimpleNamespace(sessions={}, configuration=_LOCAL, ends_by=lambda _: (None, None)))
+        world = SimpleNamespace(
+            sessions={}, autocommit=True, configuration=_LOCAL, ends_by=lambda _: (None, None)
+        )
+        mesh = cast("Any", world)
         capabilities = int(Capability.PROTOCOL_41)
         self.session = Session(mesh, self.client, self.tasks, 7, capabilities, "localhost", {})
         self.go_on = asyncio.Event()
