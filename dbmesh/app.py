@@ -37,6 +37,7 @@ from dbmesh.governance.instances import Registration, prepared
 from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.made_rules import read_made
 from dbmesh.governance.opening import open_store
+from dbmesh.governance.record_locks import StoredRecordLocks
 from dbmesh.governance.store import Store, StoreError
 from dbmesh.model import Catalog, TableSchema
 from dbmesh.planner.cache import PlanCache
@@ -208,6 +209,8 @@ async def assemble(
         rule_sets = {name: await stored_rules(store, rule_set) for name, rule_set in rule_sets.items()}
     assembly = Assembly(configuration, pools, rule_sets, worker)
     mesh = assembly.mesh
+    if store is not None and configuration.record_locks:
+        mesh.compensator.locks = StoredRecordLocks(store)
     await assembly.look()
     try:
         await asyncio.gather(*(mesh.reload(database) for database in mesh.databases.values()))

@@ -82,3 +82,13 @@ def workers_prefix() -> str:
 def worker(number: int) -> str:
     """One such number; its value is the sidecar's id."""
     return f"{workers_prefix()}{number:04}"
+
+
+def locks_prefix() -> str:
+    """The rows that BASE transactions have written and not ended yet."""
+    return "/locks/"
+
+
+def lock(key: str) -> str:
+    """One such row; its value is who has written it."""
+    return f"{locks_prefix()}{key}"

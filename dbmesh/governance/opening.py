@@ -71,8 +71,8 @@ async def _open_etcd(repository: EtcdRepository, directory: Path, *, remembering
 
 
 def needs_store(configuration: Configuration) -> bool:
-    """Whether rules or numbers are made while the mesh runs, or a store is asked for."""
-    if configuration.repository is not None:
+    """Whether rules, numbers or locks are made while the mesh runs, or a store is asked for."""
+    if configuration.repository is not None or configuration.record_locks:
         return True
     return any(
         rule_set.auto_shards

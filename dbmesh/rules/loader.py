@@ -122,6 +122,7 @@ def _load_global(files: Mapping[str, str], secrets: Secrets, mistakes: list[Mist
                 build_properties(source, section.props),
                 build_repository(source, section.mode, secrets),
                 _transaction_type(source, section.transaction.default_type),
+                _record_locks(source, section.transaction.props),
             )
     mistakes.extend(source.mistakes)
     return settings
@@ -134,6 +135,17 @@ def _transaction_type(source: SourceFile, name: str) -> TransactionType:
         path = ("transaction", "defaultType")
         source.report(path, f"unknown transaction type '{name}'", suggestion(name, list(TransactionType)))
         return TransactionType.XA
+
+
+_ISOLATIONS = ("NONE", "RECORD_LOCKS")
+
+
+def _record_locks(source: SourceFile, props: Mapping[str, str]) -> bool:
+    name = props.get("isolation", "NONE")
+    if name.upper() not in _ISOLATIONS:
+        path = ("transaction", "props", "isolation")
+        source.report(path, f"unknown isolation '{name}'", suggestion(name, _ISOLATIONS))
+    return name.upper() == "RECORD_LOCKS"
 
 
 def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:

@@ -317,7 +317,10 @@ class TransactionSection(Section):
         "BASE: each write at once, undone by its images if the whole is rolled back.",
     )
     provider_type: str | None = Field(default=None, description="Accepted for ShardingSphere's files.")
-    props: Properties = Field(default_factory=dict, description="Accepted for ShardingSphere's files.")
+    props: Properties = Field(
+        default_factory=dict,
+        description="isolation: NONE or RECORD_LOCKS, of type BASE. Others are accepted for ShardingSphere's files.",
+    )
 
 
 class GlobalFile(Section):

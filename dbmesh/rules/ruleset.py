@@ -472,7 +472,8 @@ class TransactionType(Enum):
 class Configuration:
     """A whole configuration directory: logic databases by lower-case name, users and properties.
 
-    `repository` is where the store is, None where the configuration names none. `fingerprint` is the same for the same files.
+    `repository` is where the store is, None where the configuration names none. `record_locks`: BASE
+    transactions wait for rows that others have written and not ended. `fingerprint` is the same for the same files.
     `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them).
     """
 
@@ -481,4 +482,5 @@ class Configuration:
     properties: Mapping[str, int | float | str | bool]
     repository: Repository | None = None
     transaction_type: TransactionType = TransactionType.XA
+    record_locks: bool = False
     fingerprint: str = ""

@@ -19,17 +19,29 @@ from dbmesh.errors import DEADLOCK, MERGE_LIMIT, NOT_SUPPORTED, MeshError, Shard
 from dbmesh.planner.capture import Capture, Effect, Found, capture
 from dbmesh.planner.images import Row
 from dbmesh.planner.plan import BoundStatement, DerivedWrite, ShardPlan, Shot
-from dbmesh.session.connections import free_after_error
+from dbmesh.session.connections import LOCK_WAIT_TIMEOUT, free_after_error
 from dbmesh.session.mesh import Database, place_of
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.replica_reads import remember_writes
 from dbmesh.session.select_limit import without_limit
+from dbmesh.transaction.compensator import RecordLocked
 from dbmesh.transaction.undo import Change, TableChanges
 from dbmesh.wire.constants import Capability
 from dbmesh.wire.packets import OkPacket
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+"""Seconds between two tries to write rows that another transaction has locked."""
+
+DEFAULT_LOCK_WAIT = 50.0
+"""Seconds: innodb_lock_wait_timeout where a session has not set it."""
+
+_LOCKED = (
+    "Lock wait timeout exceeded; try restarting transaction (dbmesh: transaction {} has written a row of this write and has not "
+    "ended)"
+)
 
 Runner = Callable[[BoundStatement], Awaitable[Outcome]]
 """Runs a bound write with everything that belongs to it."""
@@ -43,6 +55,22 @@ async def compensated(
     if not session.transaction.compensates:
         return await run(bound)
     bound = _readable(session, database, bound)
+    deadline = session.now() + _lock_wait(session)
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return await _once(session, plan, bound, run)
+        except RecordLocked as locked:
+            # What has been told already cannot be told again.
+            told = isinstance(bound.answer, DerivedWrite) and bound.answer.returning
+            if told or session.now() + pause > deadline:
+                raise ShardError(LOCK_WAIT_TIMEOUT, "HY000", _LOCKED.format(locked)) from locked
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _once(session: Session, plan: ShardPlan, bound: BoundStatement, run: Runner) -> Outcome:
+    """Run the write and commit it. Raises RecordLocked, and nothing has happened then."""
     transaction, state = session.transaction, session.state
     # What a query of images finds is what the write finds, however often it asks for the time.
     session.state = at_one_moment(without_limit(state)) if plan.reads_clock else without_limit(state)
@@ -67,6 +95,12 @@ async def compensated(
         session.broken_transaction = str(error)
         raise error
     return outcome
+
+
+def _lock_wait(session: Session) -> float:
+    """Seconds a write waits for rows of others."""
+    written = session.state.variable("innodb_lock_wait_timeout")
+    return float(written) if written is not None and written.isdecimal() else DEFAULT_LOCK_WAIT
 
 
 async def _end(session: Session) -> MeshError | ShardError | None:

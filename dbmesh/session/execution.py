@@ -59,7 +59,7 @@ from dbmesh.session.mesh import Database
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.own_variables import OwnVariablesSink, own_variables
 from dbmesh.session.planning import look_up_from
-from dbmesh.session.relaying import query_packet
+from dbmesh.session.relaying import needs_images, query_packet
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.select_limit import limited, without_limit
@@ -141,7 +141,7 @@ async def run(
     if plan.verb is Verb.DDL:
         plainly = partial(_merged_or_federated, session, database, plan, bound, sink, way=way)
         outcome = await run_ddl(session, database, plan, bound, sink, plainly)
-    elif plan.verb.changes_rows and (not own or _in_parts(bound)):
+    elif plan.verb.changes_rows and (not own or _in_parts(session, bound)):
         run_part = partial(_write, session, database, plan, sink=sink, undo=not own, way=way)
         work = compensated(session, database, plan, bound, run_part)
         outcome = await (in_own_transaction(session, work) if own else work)
@@ -490,6 +490,8 @@ def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome:
         session.row_count = outcome.ok.affected_rows
 
 
-def _in_parts(bound: BoundStatement) -> bool:
-    """Whether a write reaches data sources several times."""
-    return len(bound.shots) > 1 or isinstance(bound.answer, DerivedWrite)
+def _in_parts(session: Session, bound: BoundStatement) -> bool:
+    """Whether a write under autocommit is more than one statement on one data source."""
+    if len(bound.shots) > 1 or isinstance(bound.answer, DerivedWrite):
+        return True
+    return session.transaction.compensator is not None and needs_images(session)

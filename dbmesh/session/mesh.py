@@ -158,7 +158,8 @@ class RuleKeeper(Protocol):
 class Mesh:
     """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
-    other process has. `has_groups`: some data source is a group of replicas."""
+    other process has. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
+    at statements that one shard answers."""
 
     def __init__(
         self,
@@ -183,6 +184,7 @@ class Mesh:
         )
         self.max_allowed_packet = int(configuration.properties["max-allowed-packet"])
         self.shows_statements = bool(configuration.properties["sql-show"])
+        self.relays_directly = not (self.shows_statements or configuration.record_locks)
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}

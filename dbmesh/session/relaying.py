@@ -35,14 +35,17 @@ def relayable(session: Session, database: Database, plan: ShardPlan, bound: Boun
         and not plan.calculates_found_rows
         and not plan.implicit_commit
         and (plan.opens_transaction or not session.transaction.open)
-        and (plan.reads_only or session.transaction.compensator is None or _is_alone(session))
+        and (plan.reads_only or session.transaction.compensator is None or not needs_images(session))
         and database.rule_set.data_sources[bound.shots[0].data_source].kind == "mysql"
     )
 
 
-def _is_alone(session: Session) -> bool:
-    """Whether what a statement writes commits with it, and needs nobody who could undo it."""
-    return session.autocommit and not session.transaction.open
+def needs_images(session: Session) -> bool:
+    """Whether a write of a session with a compensator does not just commit by itself: others must be able to undo it, or wait
+    for its rows."""
+    transaction = session.transaction
+    locks = transaction.compensator is not None and transaction.compensator.locks is not None
+    return locks or transaction.open or not session.autocommit
 
 
 def try_relay(

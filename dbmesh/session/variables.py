@@ -191,7 +191,7 @@ def _switch(assignment: Assignment, default: bool) -> bool:
 def _transaction_type(session: Session, assignment: Assignment) -> TransactionType:
     """The mesh's own variable. Raises MeshError WRONG_VALUE, or TRANSACTION_UNDER_WAY: branches that have begun in one
     way end in it."""
-    if session.transaction.branches:
+    if session.transaction.branches or session.transaction.saga is not None:
         raise MeshError(TRANSACTION_UNDER_WAY)
     name = assignment.expression.strip().strip("'\"").upper()
     if name == "DEFAULT":

@@ -25,6 +25,7 @@ from dbmesh.transaction import decisions, saga, undo
 from dbmesh.transaction.compensation import compensate
 from dbmesh.transaction.coordinator import FORGOTTEN_AT_ONCE, MOST_TOLD, Branch, Coordinator, drive
 from dbmesh.transaction.ownership import Ownership
+from dbmesh.transaction.record_locks import Holder, RecordLocks, lock_keys
 from dbmesh.transaction.two_phase import End, Ending, Machine, Reply, Round, Step
 from dbmesh.transaction.xid import Place
 
@@ -34,19 +35,31 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class Saga:
     """An open BASE transaction that has written: its name, where it is decided, how many writes it has made, and where; `places`
-    are by their signs."""
+    are by their signs, `locks` those of the rows it has written."""
 
     gtrid: str
     decider: Place
     sequence: int = 0
     places: dict[str, Place] = field(default_factory=dict)
+    locks: set[str] = field(default_factory=set)
+
+    @property
+    def holder(self) -> Holder:
+        """Who it is to others that want its locks."""
+        return Holder(self.gtrid, self.decider.sign)
+
+
+class RecordLocked(Exception):
+    """Another transaction has written a row of this write and has not ended yet; the text is its name."""
 
 
 class Compensator:
-    """See the module's docstring. `open` are the names of this process's transactions that a session still has."""
+    """See the module's docstring. `open` are the names of this process's transactions that a session still has. With `locks` no
+    two transactions write one row before the first of them has ended."""
 
     def __init__(self, coordinator: Coordinator) -> None:
         self.coordinator = coordinator
+        self.locks: RecordLocks | None = None
         self.ownership = Ownership(coordinator)
         self.open: set[str] = set()
         self._made: set[Place] = set()
@@ -59,18 +72,19 @@ class Compensator:
     ) -> tuple[Saga | None, MeshError | ShardError | None]:
         """Commit the local transactions of one write, each with what undoes it. Returns the transaction they are part of, None
         when nothing has changed so far; and the error after which nobody knows what of the write is committed: the whole
-        transaction must be rolled back then. Raises MeshError or ShardError, and nothing of the write is left."""
+        transaction must be rolled back then. Raises MeshError, ShardError or RecordLocked, and nothing of the write is left."""
         changed = [branch for branch in branches if branch.changes]
         one = known
         try:
             if changed:
                 one = one or await self._begin(changed[0])
+                await self._lock(one, changed)
                 one.sequence += 1
                 await self._record(one, changed)
         except BaseException:
             await undo_local(branches)
             if one is not None and known is None:
-                self.open.discard(one.gtrid)
+                await self._end(one)
             raise
         if one is not None:
             one.places |= {branch.place.sign: branch.place for branch in changed if branch.place is not None}
@@ -84,6 +98,29 @@ class Compensator:
         one = Saga(self.coordinator.names.next(), first.place)
         self.open.add(one.gtrid)
         return one
+
+    async def _lock(self, one: Saga, changed: Sequence[Branch]) -> None:
+        """Take the locks of the rows written. Raises RecordLocked, MeshError."""
+        if self.locks is None:
+            return
+        keys: set[str] = set()
+        for branch in changed:
+            if branch.place is not None:
+                keys |= lock_keys(branch.place.sign, branch.changes)
+        keys -= one.locks
+        holder = await self.locks.take(one.holder, keys)
+        if holder:
+            raise RecordLocked(holder)
+        one.locks |= keys
+
+    async def _end(self, one: Saga, *, unlock: bool = True) -> None:
+        """No session has it any more; recovery of this process sees to what is left of it."""
+        self.open.discard(one.gtrid)
+        if unlock and self.locks is not None and one.locks:
+            try:
+                await self.locks.release(one.gtrid, one.locks)
+            except MeshError as error:
+                _log.warning("record locks of transaction %s stay for now: %s", one.gtrid, error)
 
     async def _record(self, one: Saga, changed: Sequence[Branch]) -> None:
         for branch in changed:
@@ -124,11 +161,12 @@ class Compensator:
         """Decide that it is committed. Raises MeshError: NOTHING_COMMITTED when somebody has rolled it back,
         TRANSACTION_UNKNOWN when nobody can tell."""
         run = Run(self, one.gtrid, one.decider, one.places)
+        ended = False
         try:
             ending = await run.drive(saga.commit(one.decider.sign, list(one.places)))
+            ended = ending.end is not End.UNKNOWN and not ending.pending
         finally:
-            # Whatever is left, recovery of this process sees to it.
-            self.open.discard(one.gtrid)
+            await self._end(one, unlock=ended)
         if ending.end is End.COMMITTED:
             self._told.append(one)
             return
@@ -139,10 +177,11 @@ class Compensator:
 
     async def roll_back(self, one: Saga) -> str | None:
         """Undo everything. Returns the warning to add when something could not be undone yet."""
+        reasons = [""]
         try:
             reasons = await self.undo(one)
         finally:
-            self.open.discard(one.gtrid)
+            await self._end(one, unlock=not reasons)
         if not reasons:
             return None
         return f"dbmesh: rolled back, but for what could not be undone ({'; '.join(reasons)}): see dbmesh transactions list"

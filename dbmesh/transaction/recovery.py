@@ -102,6 +102,10 @@ class Recovery:
                 _log.warning("writes of transaction %s were left: %s", one.gtrid, end.value)
             elif one.decider is None:
                 self._complain(f"writes of {one.gtrid} are decided where nothing is configured")
+        try:
+            await self.undo.unlock()
+        except MeshError as error:
+            self._complain(f"record locks cannot be looked at: {error}")
         await self.clean_up()
 
     async def look(self) -> Findings:

@@ -122,11 +122,37 @@ class UndoRecovery:
             one.dirty.clear()
         return count
 
+    async def unlock(self) -> None:
+        """Give back record locks of transactions that have ended, or whose process is gone, and that have no writes left. Raises
+        MeshError."""
+        locks = self.compensator.locks
+        if locks is None:
+            return
+        held = await locks.held()
+        held = {holder: keys for holder, keys in held.items() if holder.gtrid not in self.compensator.open}
+        if not held:
+            return
+        signs = self._coordinator.signs()
+        gone = [
+            holder
+            for holder in held
+            if await self._is_gone(holder.gtrid[: undo.INSTANCE_LENGTH], signs.get(holder.decider))
+        ]
+        left, asked = await self.still({holder.gtrid for holder in gone})
+        if not asked.issuperset(self._coordinator.places()):
+            # Its writes may be where nobody answers.
+            return
+        for holder in gone:
+            if holder.gtrid not in left:
+                await locks.release(holder.gtrid, held[holder])
+
     async def still(self, gtrids: set[str]) -> tuple[set[str], set[Place]]:
         """Which of these transactions have writes left on some data source, and which of these could be asked."""
         left: set[str] = set()
         asked: set[Place] = set()
         names = sorted(gtrids)
+        if not names:
+            return left, set(self._coordinator.places())
         for place in list(self._coordinator.places()):
             try:
                 async with self._coordinator.connection(place) as connection:

@@ -88,7 +88,8 @@ class SessionWorld:
             float("-inf"),
         )
         configuration = cast(
-            "Any", SimpleNamespace(properties=SETTINGS, transaction_type=TransactionType.LOCAL)
+            "Any",
+            SimpleNamespace(properties=SETTINGS, transaction_type=TransactionType.LOCAL, record_locks=False),
         )
         self.mesh = Mesh(configuration, {"shop": database}, self._reload, 0.0, bytes(8))
         self.session = Session(self.mesh, self.client, self.tasks, 7, capabilities, "localhost", COMMANDS)

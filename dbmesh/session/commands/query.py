@@ -54,7 +54,7 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
         raise
     if local.answers(plan):
         return local.answer(session, plan, session.sink(sequence=sequence))
-    if plan.direct is not None and sequence == 1 and not session.mesh.shows_statements:
+    if plan.direct is not None and sequence == 1 and session.mesh.relays_directly:
         shot = plan.direct.text(literals)
         if shot is not None and relaying.try_relay(session, database, plan, shot, plan.direct.names):
             return None

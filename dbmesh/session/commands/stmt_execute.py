@@ -98,7 +98,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         opens_cursor = isinstance(plan, LocalRows) and execute.cursor_flags & _READ_ONLY != 0
         return local.answer(session, plan, _sink(session, prepared if opens_cursor else None, sequence))
     opens_cursor = _opens_cursor(execute, plan)
-    if native and plan.direct is not None and not (opens_cursor or session.mesh.shows_statements):
+    if native and plan.direct is not None and session.mesh.relays_directly and not opens_cursor:
         found = plan.direct.prepared(literals, execute.values)
         if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
             return None

@@ -305,3 +305,26 @@ def test_a_merge_node_nobody_has_is_a_mistake() -> None:
     }
     with pytest.raises(ConfigurationError, match="'ds_7'"):
         load_configuration(files, lambda kind, name: "x")
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "locks"),
+    [
+        ("{}", "XA", False),
+        ("{defaultType: base}", "BASE", False),
+        ("{defaultType: BASE, props: {isolation: record_locks, other: 1}}", "BASE", True),
+    ],
+)
+def test_the_type_of_transactions_and_what_isolates_them(section: str, kind: str, locks: bool) -> None:
+    files = {"global.yaml": f"{GLOBAL}transaction: {section}\n", "database-shop.yaml": SOURCES + _SINGLE}
+    configuration = load_configuration(files, lambda kind, name: "x")
+    assert (configuration.transaction_type.value, configuration.record_locks) == (kind, locks)
+
+
+def test_an_isolation_there_is_not_is_a_mistake() -> None:
+    files = {
+        "global.yaml": GLOBAL + "transaction: {props: {isolation: RECORD_LOCK}}\n",
+        "database-shop.yaml": SOURCES + _SINGLE,
+    }
+    with pytest.raises(ConfigurationError, match="did you mean 'RECORD_LOCKS'"):
+        load_configuration(files, lambda kind, name: "x")
