@@ -107,7 +107,7 @@ class Compensator:
         for branch in changed:
             if branch.place is not None:
                 keys |= lock_keys(branch.place.sign, branch.changes)
-        keys -= one.locks
+        # Those it has are asked for again: who took this process for dead has given them to others.
         holder = await self.locks.take(one.holder, keys)
         if holder:
             raise RecordLocked(holder)

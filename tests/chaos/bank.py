@@ -40,9 +40,9 @@ class Record:
 
 
 class Bank:
-    """Writers and a reader in threads, until `stop`. `connect` gives a connection to any sidecar."""
+    """Writers, and with `sums` a reader, in threads, until `stop`. `connect` gives a connection to any sidecar."""
 
-    def __init__(self, connect: Connect, seed: int, writers: int = 8) -> None:
+    def __init__(self, connect: Connect, seed: int, writers: int = 8, *, sums: bool = True) -> None:
         self.record = Record()
         self._connect = connect
         self._stopping = threading.Event()
@@ -51,7 +51,8 @@ class Bank:
             threading.Thread(target=self._write, args=(random.Random(f"{seed} {number}"),))
             for number in range(writers)
         ]
-        self._threads.append(threading.Thread(target=self._read))
+        if sums:
+            self._threads.append(threading.Thread(target=self._read))
 
     def start(self) -> None:
         """Open for business."""

@@ -30,7 +30,8 @@ READ_SECONDS = 40
 _GLOBAL = """\
 authority:
   users:
-  - {user: root@%, password: root}
+  - {{user: root@%, password: root}}
+transaction: {{defaultType: {kind}, props: {{isolation: {isolation}}}}}
 """
 _SOURCE = """\
   ds_{number}:
@@ -79,18 +80,28 @@ class Stage:
         """Branches in doubt on all servers."""
         return sum(len(server.execute("XA RECOVER")) for server in self.servers)
 
+    def undo_rows(self) -> int:
+        """Writes of BASE transactions that may still be undone, on all servers."""
+        return sum(
+            server.execute("SELECT COUNT(*) FROM bank.dbmesh_undo")[0][0]
+            for server in self.servers
+            if server.execute("SHOW TABLES FROM bank LIKE 'dbmesh_undo'")
+        )
+
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """The rows of all data sources, read behind the mesh's back."""
         return [row for server in self.servers for row in server.execute(f"SELECT * FROM bank.{table}")]
 
     def recovered(self) -> int:
-        """Branches that sidecars found left prepared and ended, as their logs tell."""
-        return sum(mesh.output().count("was left prepared") for mesh in self.meshes)
+        """Branches left prepared and writes left that sidecars found and ended, as their logs tell."""
+        return sum(
+            mesh.output().count(text) for mesh in self.meshes for text in ("was left prepared", "were left:")
+        )
 
 
 @contextmanager
-def open_stage(directory: Path) -> Iterator[Stage]:
-    """Starts everything; ends everything."""
+def open_stage(directory: Path, kind: str = "XA") -> Iterator[Stage]:
+    """Starts everything; ends everything. `kind` is the type of the transactions."""
     with ExitStack() as ending:
         template = make_template(directory)
         servers: list[DatabaseServer] = [
@@ -107,7 +118,7 @@ def open_stage(directory: Path) -> Iterator[Stage]:
             tables = [f"CREATE TABLE bank.{name} ({columns})" for name, columns in TABLES.items()]
             rows = ", ".join(f"({one}, {BALANCE})" for one in range(number, ACCOUNTS, SOURCES))
             server.execute("CREATE DATABASE bank", *tables, f"INSERT INTO bank.account VALUES {rows}")
-        rules = _write_rules(directory / "rules", servers, links)
+        rules = _write_rules(directory / "rules", servers, links, kind)
         meshes = [Mesh(rules, directory / f"mesh{number}.log") for number in range(2)]
         for mesh in meshes:
             mesh.start()
@@ -115,9 +126,10 @@ def open_stage(directory: Path) -> Iterator[Stage]:
         yield Stage(servers, links, meshes)
 
 
-def _write_rules(directory: Path, servers: list[DatabaseServer], links: list[FaultyLink]) -> Path:
+def _write_rules(directory: Path, servers: list[DatabaseServer], links: list[FaultyLink], kind: str) -> Path:
     directory.mkdir()
-    (directory / "global.yaml").write_text(_GLOBAL)
+    isolation = "RECORD_LOCKS" if kind == "BASE" else "NONE"
+    (directory / "global.yaml").write_text(_GLOBAL.format(kind=kind, isolation=isolation))
     sources = "".join(
         _SOURCE.format(number=number, port=link.port, user=server.user, password=server.password)
         for number, (server, link) in enumerate(zip(servers, links, strict=True))
