@@ -301,7 +301,8 @@ class DerivedWrite:
     with the columns that RETURNING gives and no rows, '' where nothing is returned. `explained` is EXPLAIN of the client's
     own statement on one data node, on all where its subqueries read these, on none where none holds all its tables.
     `without_value` is a column that strict mode does not leave without one, told before anything is read. `looks_row_by_row`:
-    MariaDB 10 runs its subqueries for each row, neither materialized nor as joins, as in any UPDATE or DELETE of one table."""
+    MariaDB 10 runs its subqueries for each row, neither materialized nor as joins, as in any UPDATE or DELETE of one table.
+    `values_calls`: how often the client's text calls VALUES(column), in none of the statements that are sent."""
 
     steps: tuple[DerivedStep, ...]
     info: bytes = b""
@@ -311,6 +312,7 @@ class DerivedWrite:
     explained: Callable[[], Iterable[BoundStatement]] = field(default=tuple, repr=False, compare=False)
     looks_row_by_row: bool = field(default=False, repr=False)
     without_value: str = field(default="", repr=False)
+    values_calls: int = field(default=0, repr=False)
 
 
 class Shot(NamedTuple):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Product
 from dbmesh.engine.exchange import Outcome, Sink
-from dbmesh.engine.warnings import Explained, ShardWarning, of_literals, read_explained
+from dbmesh.engine.warnings import DEPRECATED, Explained, ShardWarning, of_literals, read_explained
 from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.merge.counts import info_of_one_row, merge_counts, rows_updated, with_warnings
 from dbmesh.merge.rows import MergeLimits
@@ -45,6 +45,14 @@ _CONVERSIONS = MappingProxyType(
 """Warnings of values that cannot be converted or divided by, and their SQLSTATE as errors."""
 
 DUPLICATE, NO_DEFAULT = 1062, 1364
+
+VALUES_CALL = ShardWarning(
+    "Warning",
+    DEPRECATED,
+    "'VALUES function' is deprecated and will be removed in a future release. Please use an alias (INSERT INTO ... "
+    "VALUES (...) AS alias) and replace VALUES(col) in the ON DUPLICATE KEY UPDATE clause with alias.col instead",
+)
+"""What MySQL says of each VALUES(column) behind ON DUPLICATE KEY UPDATE."""
 
 _SWITCH = "optimizer_switch"
 _ROW_BY_ROW = (
@@ -163,7 +171,9 @@ async def _run_steps(
     oks: list[OkPacket] = []
     # Several tables are written by one condition, which one server evaluates once.
     told = found if verb in (Verb.INSERT, Verb.REPLACE) else found[:1]
-    warnings = [warning for one in told for warning in one.warnings]
+    warnings = [VALUES_CALL] * write.values_calls if session.mesh.product is Product.MYSQL else []
+    counted = len(warnings) + sum(one.count for one in told)
+    warnings += [warning for one in told for warning in one.warnings]
     returned = RowsInMemory(session.mesh.limits)
     written = 0
     gives_id = True
@@ -195,7 +205,7 @@ async def _run_steps(
     )
     if one_table and not oks and (await foresight.explained()).impossible:
         write = replace(write, info=b"")
-    ok = _with_more_warnings(_one(oks, verb, write), sum(one.count for one in told), write.strictness)
+    ok = _with_more_warnings(_one(oks, verb, write), counted, write.strictness)
     if session.last_insert_id != insert_id and not ok.last_insert_id:
         # The query has evaluated LAST_INSERT_ID(…).
         ok, gives_id = replace(ok, last_insert_id=session.last_insert_id), False

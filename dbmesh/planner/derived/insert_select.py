@@ -89,7 +89,10 @@ class InsertSelect:
         returning = "" if self.returning is None else render(self.returning, call)
         # Of one row in VALUES a server tells no counters.
         info = INSERTED_NOTHING if self.selects or len(steps) > 1 else b""
-        return DerivedWrite(steps, info, self.ignores, returning, without_value=self.without_value)
+        calls = 0 if self.upsert is None else self.upsert.values_calls
+        return DerivedWrite(
+            steps, info, self.ignores, returning, without_value=self.without_value, values_calls=calls
+        )
 
     def _writer(self, rows: RowsQuery, tail: str, call: Call) -> RowWriter:
         if self.upsert is not None:

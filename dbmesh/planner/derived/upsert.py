@@ -75,6 +75,11 @@ class Upsert:
         return UpsertWriter(head, tuple(columns), self, parts)
 
     @property
+    def values_calls(self) -> int:
+        """How often VALUES(column) stands in the assignments."""
+        return sum(isinstance(part, Given) for part in self.assignments)
+
+    @property
     def keys(self) -> tuple[tuple[str, ...], ...]:
         """Columns that name one row, in the order in which a server looks at them."""
         return tuple(key for key in (self.schema.primary_key, *self.schema.unique_keys) if key)
