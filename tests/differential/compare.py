@@ -37,10 +37,8 @@ METADATA = frozenset(
 
 def leaves_values(kind: str) -> bool:
     """Whether the rows, counts and errors are right in spite of such a difference."""
-    return kind.removeprefix("stored ").startswith(("prepare: ", "warnings.")) or kind in METADATA | {
-        "columns.name",
-        "info",
-    }
+    kind = kind.removeprefix("stored ")
+    return kind.startswith(("prepare: ", "warnings.")) or kind in METADATA | {"columns.name", "info"}
 
 
 @dataclass(frozen=True)

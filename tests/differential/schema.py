@@ -267,6 +267,10 @@ class Column:
         return " NULL" if self.nullable else " NOT NULL"
 
 
+_LONG = ("TEXT", "BLOB")
+"""Only the beginning of these is indexed."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A logic table: columns, primary key, unique keys and rows."""
@@ -285,12 +289,18 @@ class Table:
         """Where the column stands."""
         return next(place for place, column in enumerate(self.columns) if column.name == name)
 
-    def definition(self, *, keys: bool = True) -> str:
-        """What stands between the brackets of CREATE TABLE."""
+    def definition(self, *, keys: bool = True, every: bool = False) -> str:
+        """What stands between the brackets of CREATE TABLE: with its keys and indexes or none, or with one of every column."""
         lines = [f"{quoted(column.name)} {column.type.declaration}{column.rest}" for column in self.columns]
         if keys:
             lines.append(f"PRIMARY KEY ({', '.join(map(quoted, self.key))})")
             lines += [f"KEY k{place} ({quoted(name)})" for place, name in enumerate(self.indexes)]
+        if every:
+            lines += [
+                f"KEY ({quoted(column.name)} {'(20)' if column.type.declaration.split()[0].endswith(_LONG) else ''})"
+                for column in self.columns
+                if column.type.family is not Family.JSON
+            ]
         return ", ".join(lines)
 
 

@@ -19,7 +19,16 @@ from tests.differential.client import Client
 from tests.differential.layouts import LAYOUTS, Layout
 from tests.differential.schema import Table, make_tables, quoted
 from tests.differential.values import Value
-from tests.differential.witnesses import ANALYZED, COUNTED, OUTDATED, PARTITIONED, SHUFFLED
+from tests.differential.witnesses import (
+    ANALYZED,
+    COUNTED,
+    INDEXED,
+    KEYLESS,
+    OUTDATED,
+    PARTITIONED,
+    SHUFFLED,
+    SPREAD,
+)
 from tests.plugins import mysql
 from tests.plugins.database_server import DatabaseServer, chosen_product, start_all
 from tests.plugins.mariadb import MariaDb, make_template
@@ -32,6 +41,22 @@ def _insert(table: str, rows: Sequence[Sequence[Value]]) -> str:
     lines = ",".join(f"({','.join(value.sql for value in row)})" for row in rows)
     return f"INSERT INTO {table} VALUES {lines}"
 
+
+def _inserts_by_node(scene: Scene, name: str, table: Table) -> Iterator[str]:
+    """Fill a table with the rows of the plain one, those of each data node by themselves and in the order of its key."""
+    key = ", ".join(map(quoted, table.key))
+    rest = f"INSERT INTO {name} SELECT * FROM {scene.name}.{table.name}"
+    if table.name not in scene.layout.keys:
+        yield f"{rest} ORDER BY {key}"
+        return
+    for node in scene.layout.nodes_of(table.name):
+        rows = [row for row in table.rows if node in scene.layout.places(table, row)]
+        keys = ", ".join(f"({', '.join(row[table.index(one)].sql for one in table.key)})" for row in rows)
+        if rows:
+            yield f"{rest} WHERE ({key}) IN ({keys}) ORDER BY {key}"
+
+
+_SUFFIXES = (SHUFFLED, SPREAD, PARTITIONED, INDEXED, ANALYZED, COUNTED, *OUTDATED.values())
 
 _VIEWS = {
     "seen": ("part", "SELECT * FROM part WHERE id <> 4"),
@@ -118,8 +143,8 @@ class Stage:
             for table in scene.tables:
                 self._run(self.plain_server, f"CREATE TABLE {scene.name}.{table.name} ({table.definition()})")
             self._create_views(self._connection(self.plain_server), scene.name)
-            self._create_witnesses(scene)
             self.fill(scene)
+            self._create_witnesses(scene)
 
     def create_views(self) -> None:
         """Makes the views of every layout, through the mesh."""
@@ -139,31 +164,35 @@ class Stage:
     def _create_witnesses(self, scene: Scene) -> None:
         """The same tables as other plain servers may have them. See `witnesses`."""
         on_mysql = self.plain_server.product == mysql.MySql.product
-        for suffix in (SHUFFLED, PARTITIONED, ANALYZED, COUNTED, *OUTDATED.values()):
+        for suffix in _SUFFIXES:
             schema = f"{scene.name}{suffix}"
             self._run(self.plain_server, f"CREATE DATABASE {schema}")
             for table in scene.tables:
-                name = f"{schema}.{table.name}"
-                rest = " ENGINE=Aria" if suffix == COUNTED and not on_mysql else ""
-                if suffix == PARTITIONED and table.name in scene.layout.keys:
-                    columns = ", ".join(map(quoted, scene.layout.keys[table.name]))
-                    rest = f" PARTITION BY KEY ({columns}) PARTITIONS 4"
-                rows = table.rows[::-1] if suffix == SHUFFLED else table.rows
-                self._run(
-                    self.plain_server,
-                    f"CREATE TABLE {name} ({table.definition(keys=suffix != SHUFFLED)}){rest}",
-                )
-                if suffix == OUTDATED.get(table.name) and not on_mysql:
-                    # Of columns nothing: their statistics would say what no row has.
-                    self._run(self.plain_server, f"ANALYZE TABLE {name} PERSISTENT FOR COLUMNS () INDEXES ()")
-                self._run(self.plain_server, _insert(name, rows))
-                if suffix == ANALYZED:
-                    self._run(
-                        self.plain_server, f"ANALYZE TABLE {name}{'' if on_mysql else ' PERSISTENT FOR ALL'}"
-                    )
+                self._create_witness(scene, suffix, table, on_mysql=on_mysql)
             # Views whose own conditions are looked at first.
             algorithm = "ALGORITHM=TEMPTABLE" if suffix == ANALYZED else ""
             self._create_views(self._connection(self.plain_server), schema, algorithm)
+
+    def _create_witness(self, scene: Scene, suffix: str, table: Table, *, on_mysql: bool) -> None:
+        name = f"{scene.name}{suffix}.{table.name}"
+        analyze = f"ANALYZE TABLE {name}"
+        options, empty, filled = "", "", ""
+        if suffix == COUNTED and not on_mysql:
+            options = " ENGINE=Aria"
+        elif suffix == PARTITIONED and table.name in scene.layout.keys:
+            columns = ", ".join(map(quoted, scene.layout.keys[table.name]))
+            options = f" PARTITION BY KEY ({columns}) PARTITIONS 4"
+        elif suffix == ANALYZED:
+            filled = analyze if on_mysql else f"{analyze} PERSISTENT FOR ALL"
+        elif suffix == OUTDATED.get(table.name) and not on_mysql:
+            # Of columns nothing: their statistics would say what no row has.
+            empty = f"{analyze} PERSISTENT FOR COLUMNS () INDEXES ()"
+        definition = table.definition(keys=suffix not in KEYLESS, every=suffix == INDEXED)
+        rows = [_insert(name, table.rows[::-1] if suffix == SHUFFLED else table.rows)]
+        if suffix == SPREAD:
+            rows = list(_inserts_by_node(scene, name, table))
+        statements = (f"CREATE TABLE {name} ({definition}){options}", empty, *rows, filled)
+        self._run(self.plain_server, *filter(None, statements))
 
     def _create(self, server: DatabaseServer, scene: Scene, source: int) -> None:
         schema = scene.shard_schema(source)

@@ -30,7 +30,17 @@ from tests.differential.plans import (
     unlimited,
     unplanned,
 )
-from tests.differential.tree import Executed, Insert, Part, Script, Write, write, write_prepared
+from tests.differential.tree import (
+    Compound,
+    Executed,
+    Insert,
+    Part,
+    Script,
+    Select,
+    Write,
+    write,
+    write_prepared,
+)
 from tests.differential.values import Value
 
 
@@ -55,7 +65,10 @@ class Plain:
     rolls_back: bool = True
 
 
-SHUFFLED, PARTITIONED, ANALYZED, COUNTED = "_shuffled", "_partitioned", "_analyzed", "_counted"
+SHUFFLED, SPREAD = "_shuffled", "_spread"
+KEYLESS = (SHUFFLED, SPREAD)
+"""Without keys and indexes: rows come in the order in which they were stored."""
+PARTITIONED, INDEXED, ANALYZED, COUNTED = "_partitioned", "_indexed", "_analyzed", "_counted"
 OUTDATED = {table: f"_outdated_{table}" for table in SHARDED}
 """Whose statistics say that this table is empty."""
 
@@ -66,9 +79,13 @@ _NO_REWRITING = (
 
 SERVERS = (
     Plain(),
-    # Without keys and backwards: other rows come first, and nothing is found by an index.
+    # Backwards: other rows come first, and nothing is found by an index.
     Plain(SHUFFLED, tells=Tells.VALUES | Tells.WARNINGS),
+    # Those of one data node after those of another.
+    Plain(SPREAD, tells=Tells.VALUES | Tells.WARNINGS),
     Plain(PARTITIONED),
+    # By every column: fewer rows are looked at. A column's flags tell of its index.
+    Plain(INDEXED, tells=Tells.VALUES | Tells.WARNINGS),
     Plain(ANALYZED),
     # An engine that knows how many rows it has: tables of one row are constants, and subqueries on them.
     Plain(COUNTED, rolls_back=False),
@@ -134,7 +151,7 @@ class Asked:
         inserts = isinstance(self.statement, Script) or (
             isinstance(self.statement, Write) and isinstance(self.statement.body, Insert)
         )
-        return not self.tables or (server.rolls_back and not (inserts and server.suffix == SHUFFLED))
+        return not self.tables or (server.rolls_back and not (inserts and server.suffix in KEYLESS))
 
 
 class Witnesses:
@@ -156,16 +173,15 @@ class Witnesses:
             if asked.is_fair_to(server):
                 client = self._client(server)
                 fair = asked
-                if server.suffix == SHUFFLED and not isinstance(asked.statement, Script):
+                if server.suffix in KEYLESS and not isinstance(asked.statement, Script):
                     # It has no indexes to hint at.
                     fair = replace(asked, statement=next(unhinted(asked.statement), asked.statement))
                 for answer, stored in self._run(client, fair):
                     yield Reply(_renamed(answer, server.suffix), stored, server.tells)
         if not isinstance(asked.statement, Script):
             yield from self._rewritten(asked)
-        elif isinstance(step := asked.statement.steps[asked.step], Executed):
+        elif (alone := _alone(asked.statement.steps[asked.step])) is not None:
             # The query in other spellings, without the session that came before.
-            alone = Asked(step.query, prepared=True, other=step.other)
             yield from (replace(reply, tells=reply.tells & ~Tells.VALUES) for reply in self._rewritten(alone))
 
     def _client(self, server: Plain) -> Client:
@@ -228,6 +244,13 @@ class Witnesses:
                         yield Reply(
                             _renamed(answer, server.suffix), stored, tells & (server.tells | Tells.SAME_ROWS)
                         )
+
+
+def _alone(step: Part) -> Asked | None:
+    """The query of a script's step that needs nothing of the steps before; None where there is none."""
+    if isinstance(step, Executed):
+        return Asked(step.query, prepared=True, other=step.other)
+    return Asked(step) if isinstance(step, Select | Compound) and "@" not in write(step) else None
 
 
 def _renamed(answer: Answer, suffix: str) -> Answer:
