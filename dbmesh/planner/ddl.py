@@ -45,7 +45,7 @@ from dbmesh.planner.triggers import plan_create_trigger
 from dbmesh.planner.views import NamesView
 from dbmesh.rules.declared_keys import without_tables
 from dbmesh.rules.joint import schemas_of
-from dbmesh.rules.ruleset import RuleChange, ShardedTable
+from dbmesh.rules.ruleset import BroadcastTable, RuleChange, ShardedTable
 
 
 def plan_ddl(context: PlanContext) -> Plan | None:
@@ -69,8 +69,10 @@ def plan_ddl(context: PlanContext) -> Plan | None:
         return replace(plan_everywhere(context, table, place), change=RuleChange(numbering=numbering))
     if word == "RENAME":
         return _plan_rename(context, reader)
-    if word in ("ANALYZE", "OPTIMIZE", "CHECK"):
+    if word in ("ANALYZE", "OPTIMIZE", "CHECK", "REPAIR"):
         return _plan_maintenance(context, reader)
+    if word == "CHECKSUM":
+        return _plan_checksum(context, reader)
     return None
 
 
@@ -284,6 +286,25 @@ def _list_edits(context: PlanContext, read: TableList) -> Callable[[int], Edits]
 def _plan_maintenance(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     read = read_maintenance(reader)
     tables = [table_at(context, place) for place in read.tables]
+    plan = _plan_reports(context, read, tables, Verb.DDL)
+    return replace(plan, opens_transaction=False, implicit_commit=True)
+
+
+def _plan_checksum(context: PlanContext, reader: LexemeReader) -> ShardPlan:
+    """A table's checksum is a sum over its rows (MySQL manual, "CHECKSUM TABLE Statement"), whatever data node has them. All
+    data nodes of a broadcast table have the same."""
+    read = read_maintenance(reader)
+    found = [table_at(context, place) for place in read.tables]
+    tables = [
+        replace(table, nodes=table.nodes[:1]) if isinstance(table.rule, BroadcastTable) else table
+        for table in found
+    ]
+    return replace(_plan_reports(context, read, tables, Verb.SHOW, sums=True), reads_only=True)
+
+
+def _plan_reports(
+    context: PlanContext, read: TableList, tables: Sequence[DdlTable], verb: Verb, *, sums: bool = False
+) -> TextPlan:
     edits_for = _list_edits(context, read)
     shots = tuple(
         TextShot(source, edits_for(len(names)).build().frame(names))
@@ -291,15 +312,8 @@ def _plan_maintenance(context: PlanContext, reader: LexemeReader) -> ShardPlan:
     )
     logic = names_of_tables(context, tables)
     logic = replace(logic, schemas=schemas_of((context.rule_set, *context.databases.values())))
-    return TextPlan(
-        Verb.DDL,
-        tuple(table.name for table in tables),
-        shots,
-        TableReports(tuple(_qualified(context, *pair) for pair in zip(read.tables, tables, strict=True))),
-        logic,
-        opens_transaction=False,
-        implicit_commit=True,
-    )
+    titles = tuple(_qualified(context, *pair) for pair in zip(read.tables, tables, strict=True))
+    return TextPlan(verb, tuple(table.name for table in tables), shots, TableReports(titles, sums), logic)
 
 
 def _qualified(context: PlanContext, place: NamePlace, table: DdlTable) -> str:

@@ -278,7 +278,7 @@ def read_index_table(reader: LexemeReader) -> NamePlace:
 
 
 def read_maintenance(reader: LexemeReader) -> TableList:
-    """Reads ANALYZE | OPTIMIZE | CHECK [LOCAL | NO_WRITE_TO_BINLOG] TABLE a, b …"""
+    """Reads ANALYZE | OPTIMIZE | CHECK | REPAIR | CHECKSUM [LOCAL | NO_WRITE_TO_BINLOG] TABLE a, b …"""
     reader.take()
     reader.accept_any("LOCAL", "NO_WRITE_TO_BINLOG")
     if reader.accept_any("TABLE", "TABLES") is None:

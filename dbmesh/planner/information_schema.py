@@ -15,7 +15,7 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.names import session_answers
-from dbmesh.planner.one_server import DESCRIBES_ONE, SERVER_SCHEMAS, only_server
+from dbmesh.planner.one_server import DESCRIBES_ONE, INFORMATION_SCHEMA, SERVER_SCHEMAS, only_server
 from dbmesh.planner.plan import (
     BoundStatement,
     Call,
@@ -36,8 +36,6 @@ from dbmesh.planner.template import Edits, Frame, quote_name, slot_value
 from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import Slot, SlotKind
-
-INFORMATION_SCHEMA = "information_schema"
 
 _HARMLESS = (
     "mysql.help_*",
@@ -81,7 +79,7 @@ class SystemPlan:
     flags: LexerFlags
     titles: Mapping[str, str] = field(default_factory=dict)
     verb: Verb = Verb.SELECT
-    tables: tuple[str, ...] = ()
+    tables: tuple[str, ...] = (INFORMATION_SCHEMA,)
     reads_only: bool = True
     from_replica: bool = False
     opens_transaction: bool = False
@@ -127,7 +125,7 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
         names = Names(INFORMATION_SCHEMA, {})
         return TextPlan(
             Verb.SELECT,
-            (),
+            (INFORMATION_SCHEMA,),
             (shot,),
             Relay(),
             names,

@@ -16,14 +16,14 @@ from dbmesh.planner.ddl_reading import NamePlace, read_place
 from dbmesh.planner.explain import explain
 from dbmesh.planner.explained import ExplainForm, plan_explain, read_form
 from dbmesh.planner.foreign_keys import constraint_line
-from dbmesh.planner.information_schema import INFORMATION_SCHEMA
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.metadata_filter import ShowFilter, read_filter, read_text
-from dbmesh.planner.one_server import SERVER_SCHEMAS, SHOWN, plan_of_server
+from dbmesh.planner.one_server import INFORMATION_SCHEMA, SERVER_SCHEMAS, SHOWN, plan_of_server
 from dbmesh.planner.plan import (
     Answer,
     BoundStatement,
     LinkStatus,
+    Names,
     Plan,
     Relay,
     RenameValues,
@@ -44,7 +44,7 @@ from dbmesh.planner.show_tables import (
     tables_query,
 )
 from dbmesh.planner.system_tables import name_suffix
-from dbmesh.planner.template import TableName
+from dbmesh.planner.template import TableName, quote_name
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.rules.joint import schemas_of
 
@@ -104,7 +104,9 @@ def _as_it_is(context: PlanContext, answer: Answer | None = None) -> ShardPlan:
 def _one_shot(context: PlanContext, source: str, answer: Answer) -> ShardPlan:
     shot = TextShot(source, context.edits().build().frame(()))
     names = names_of(context.rule_set, ())
-    return TextPlan(Verb.SHOW, (), (shot,), answer, names, reads_only=True, opens_transaction=False)
+    return TextPlan(
+        Verb.SHOW, (INFORMATION_SCHEMA,), (shot,), answer, names, reads_only=True, opens_transaction=False
+    )
 
 
 class _Shows:
@@ -210,7 +212,7 @@ class _Shows:
     def _index(self) -> Plan:
         """Several data nodes' cardinalities add up; of one node the server's own answer is as good."""
         place = self._place()
-        if _is_servers(place):
+        if _is_servers(place) or _is_described_by_any(place):
             return _of_table(self.context, place, Relay())
         table = table_at(self.context, place)
         if len(table.nodes) == 1 or any(
@@ -242,12 +244,19 @@ class _Shows:
     def _create_database(self) -> Plan:
         reader = self.reader
         reader.accept("IF", "NOT", "EXISTS")
-        name = reader.expect_name().value
+        name = reader.expect_name()
         reader.expect_end()
-        known = self._known(name)
-        own = known.replace("`", "``")
-        rows = ((known, f"CREATE DATABASE `{own}`"),)
-        return LocalRows(("Database", "Create Database"), rows, origins=(("", 64), ("", 1024)))
+        known = self._known(name.value)
+        first = next(iter(self.context.rule_set.data_sources.values()))
+        if first.kind != "mysql" or known != self.context.rule_set.database:
+            rows = ((known, f"CREATE DATABASE {quote_name(known, quoted=True)}"),)
+            return LocalRows(("Database", "Create Database"), rows, origins=(("", 64), ("", 1024)))
+        edits = self.context.edits()
+        edits.replace(name.start, name.end, quote_name(first.database, quoted=True))
+        shot = TextShot(first.name, edits.build().frame(()))
+        names = Names(known, {first.database: known})
+        plan = TextPlan(Verb.SHOW, (), (shot,), RenameValues((0, 1)), names, reads_only=True)
+        return replace(plan, opens_transaction=False)
 
 
 def _listed(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], kept: ShowFilter | None) -> LocalRows:
@@ -262,10 +271,16 @@ def _is_servers(place: NamePlace) -> bool:
     return place.database is not None and place.database.lower() in SERVER_SCHEMAS
 
 
+def _is_described_by_any(place: NamePlace) -> bool:
+    return place.database is not None and place.database.lower() == INFORMATION_SCHEMA
+
+
 def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPlan:
     """The client's text for the first data node of one table."""
     if _is_servers(place):
         return plan_of_server(context, f"{place.database}.{place.name}")
+    if _is_described_by_any(place):
+        return _as_it_is(context)
     table = table_at(context, place)
     edits = context.edits()
     edits.replace(place.start, place.end, TableName(0, quoted=True))

@@ -35,14 +35,21 @@ def rename_tables(context: PlanContext, edits: Edits, references: Iterable[Table
         if not has_own_names(reference.table, reference.node.name):
             edits.replace(reference.start, reference.end, written)
             continue
-        if reference.node.args.get("partition") is not None:
-            raise not_supported(
-                "PARTITION (…) of a sharded table", "leave it out; conditions choose the partitions"
-            )
-        name = TableName(reference.index, reference.quoted)
-        edits.replace(
-            reference.start, reference.end, name, *(() if reference.aliased else (f" AS {written}",))
-        )
+        name, alias = TableName(reference.index, reference.quoted), f" AS {written}"
+        partition = reference.node.args.get("partition")
+        if reference.aliased or partition is not None:
+            edits.replace(reference.start, reference.end, name)
+        else:
+            edits.replace(reference.start, reference.end, name, alias)
+        if partition is not None and not reference.aliased:
+            edits.insert(_end_of_partitions(context, partition), alias)
+
+
+def _end_of_partitions(context: PlanContext, partition: exp.Expr) -> int:
+    """Where PARTITION (…) ends, which stands between a table's name and its alias."""
+    last = max(node.meta["end"] for node in partition.find_all(exp.Identifier))
+    tokens = context.statement.tokens
+    return next(token.end + 1 for token in tokens if token.start > last and token.text == ")")
 
 
 def replace_names(context: PlanContext, edits: Edits, references: Iterable[TableReference]) -> None:

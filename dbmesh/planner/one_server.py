@@ -11,6 +11,7 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.plan import Relay, Verb
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 
+INFORMATION_SCHEMA = "information_schema"
 SERVER_SCHEMAS = frozenset(("mysql", "performance_schema", "sys"))
 """System schemas whose tables are about the server, not about its schemas."""
 
@@ -51,7 +52,7 @@ def plan_of_server(context: PlanContext, what: str, instead: str = DESCRIBES_ONE
     names = names_of(context.rule_set, ())
     return TextPlan(
         Verb.SHOW,
-        (),
+        (INFORMATION_SCHEMA,),
         (shot,),
         Relay(),
         names,

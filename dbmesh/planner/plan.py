@@ -229,9 +229,11 @@ class RenameValues:
 
 @dataclass(frozen=True, slots=True)
 class TableReports:
-    """Lines that data sources say of their tables (CHECK TABLE …), to be told of logic `tables` (with their databases)."""
+    """Lines that data sources say of their tables (CHECK TABLE …), to be told of logic `tables` (with their databases). With
+    `sums` each is a number, and a table's that of its data nodes together (CHECKSUM TABLE)."""
 
     tables: tuple[str, ...]
+    sums: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ class RepeatedText:
 
 
 def repeated_text(context: PlanContext, edits: Edits, scopes: Scopes) -> RepeatedText | None:
-    """The text; None where table names carry schemas. `edits` are those of the single shot."""
-    if context.rule_set.joined:
+    """The text; None where table names carry schemas or partitions. `edits` are those of the single shot."""
+    if context.rule_set.joined or any(one.node.args.get("partition") for one in scopes.sharded):
         return None
     return RepeatedText(*(Frames(_repeated(context, edits, scopes, times).build()) for times in (1, 2)))
 

@@ -22,6 +22,7 @@ from dbmesh.planner.template import Edits
 from dbmesh.rules.ruleset import ShardedTable
 from dbmesh.rules.values import places_equals_together
 from dbmesh.sql.clauses import find_clauses
+from dbmesh.sql.server_forms import server_forms
 
 _UNMERGED_FUNCTIONS = frozenset(
     ("GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "IS_USED_LOCK", "MASTER_POS_WAIT", "SLEEP",
@@ -32,6 +33,8 @@ _UNMERGED_FUNCTIONS = frozenset(
 def plan_scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Edits) -> Scatter:
     """How several nodes answer this SELECT. `edits` are those of the single shot. Raises MeshError(NOT_SUPPORTED)."""
     select = context.statement.tree
+    for form in server_forms(select):
+        raise refusal(form)
     combined = _counted_derived_table(context, scopes, router, edits) or _existence(
         scopes, router, edits, select
     )

@@ -40,8 +40,6 @@ REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("SIGNAL",), "SIGNAL", "raise the error in the application"),
     (("RESIGNAL",), "RESIGNAL", "raise the error in the application"),
     (("GET",), "GET DIAGNOSTICS", "use SHOW WARNINGS"),
-    (("CHECKSUM",), "CHECKSUM TABLE", _ADMINISTRATOR),
-    (("REPAIR",), "REPAIR TABLE", _ADMINISTRATOR),
     (("GRANT",), "GRANT", _ACCOUNTS),
     (("REVOKE",), "REVOKE", _ACCOUNTS),
     (("SET", "PASSWORD"), "SET PASSWORD", _ACCOUNTS),

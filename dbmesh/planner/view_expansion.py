@@ -19,6 +19,8 @@ from dbmesh.planner.view_writes import ThroughView, add_condition
 from dbmesh.planner.views import Expansion, NamesView
 from dbmesh.sql.lexer import LexerFlags
 
+_OF_THE_CACHE = frozenset(("SQL_CACHE", "SQL_NO_CACHE"))
+"""Words that stand in a statement's first SELECT only."""
 _EXPLAINING = frozenset(("EXPLAIN", "DESCRIBE", "DESC", "ANALYZE"))
 
 
@@ -76,17 +78,21 @@ def _definition(context: PlanContext, view: exp.Table, key: str) -> tuple[TableS
 
 
 def _readable(definition: str, flags: LexerFlags) -> str:
-    """The definition as a session with these flags reads it. A server writes it with back quotes and backslashes."""
+    """The definition as a session with these flags reads it, where a derived table stands. A server writes it with back quotes
+    and backslashes, and with words about the query cache."""
     if flags.no_backslash_escapes and "\\" in definition:
         raise not_supported(
             "a view with a backslash in its definition under NO_BACKSLASH_ESCAPES", "unset it"
         )
-    if not flags.ansi_quotes:
+    if not flags.ansi_quotes and "cache" not in definition.lower():
         return definition
     pieces: list[str] = []
     position = 0
     for lexeme in split_lexemes(definition):
-        if lexeme.kind is Kind.QUOTED:
+        if lexeme.word in _OF_THE_CACHE:
+            pieces.append(definition[position : lexeme.start])
+            position = lexeme.end
+        elif lexeme.kind is Kind.QUOTED and flags.ansi_quotes:
             own = lexeme.value.replace('"', '""')
             pieces += (definition[position : lexeme.start], f'"{own}"')
             position = lexeme.end

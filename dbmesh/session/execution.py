@@ -19,7 +19,7 @@ from dbmesh.engine.exchange import Exchange, Outcome, Sink
 from dbmesh.engine.failed_row import BEFORE_ROWS
 from dbmesh.engine.once import Trial
 from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
-from dbmesh.engine.warnings import DEPRECATED, CountedWarnings, ShardWarning, count_of
+from dbmesh.engine.warnings import DEPRECATED, ShardWarning, count_of
 from dbmesh.errors import (
     INTERNAL,
     NOT_SUPPORTED,
@@ -52,6 +52,7 @@ from dbmesh.session.connections import Loan, free_after_error
 from dbmesh.session.ddl import run_ddl
 from dbmesh.session.definitions import corrected
 from dbmesh.session.derived import RowsInMemory, run_derived, run_part
+from dbmesh.session.diagnostics import remember_warnings, warnings_of
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
 from dbmesh.session.link_status import LinkStatusSink
@@ -152,7 +153,7 @@ async def run(
     outcome.warnings += told
     _remember(session, plan, bound, outcome)
     status = session.status | further
-    warnings = min(count_of(session.warnings), 65535)
+    warnings = min(count_of(warnings_of(outcome)), 65535)
     if outcome.row_count is not None:
         sink.end_rows(status, warnings)
     else:
@@ -223,7 +224,7 @@ async def run_relayed(session: Session, database: Database, plan: ShardPlan, bou
         raise MeshError(INTERNAL, reason="a data source that cannot be relayed was to be")
     packet = query_packet(lane.shots[0].sql)
     keeps = loan.keeps(lane.connection)
-    session.relay.start(lane.connection, packet, bound.names, keeps, bound.gives_id, bound.skips)
+    session.relay.start(lane.connection, packet, bound.names, keeps, bound.gives_id, bound.skips, plan.tables)
     return True
 
 
@@ -478,7 +479,7 @@ def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshE
 
 def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome: Outcome) -> None:
     """What FOUND_ROWS(), ROW_COUNT(), LAST_INSERT_ID() and SHOW WARNINGS will answer."""
-    session.warnings = CountedWarnings(outcome.warnings, outcome.ok.warnings)
+    remember_warnings(session, warnings_of(outcome), plan.tables)
     insert_id = session_insert_id(bound, outcome.ok)
     if insert_id and not outcome.gives_id:
         session.last_insert_id = insert_id

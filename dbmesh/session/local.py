@@ -31,7 +31,7 @@ from dbmesh.errors import (
     not_supported,
 )
 from dbmesh.model import SqlValue
-from dbmesh.planner.information_schema import INFORMATION_SCHEMA
+from dbmesh.planner.one_server import INFORMATION_SCHEMA
 from dbmesh.planner.plan import Call, Plan, Verb
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.session_plan import (
@@ -70,10 +70,18 @@ from dbmesh.planner.template import quote_name
 from dbmesh.session import administration, execution, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan, is_found_out_later
+from dbmesh.session.diagnostics import remember_warnings
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import RuleKeeper
 from dbmesh.session.outer_xa import outer_xa
-from dbmesh.session.overviews import may_see, own_rows, show_process_list, show_replicas, show_sessions
+from dbmesh.session.overviews import (
+    may_see,
+    own_rows,
+    process_columns,
+    show_process_list,
+    show_replicas,
+    show_sessions,
+)
 from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, system_column, text_column
@@ -119,16 +127,24 @@ def use(session: Session, name: str) -> None:
 
 
 def _ok(
-    session: Session, sink: ResultSink, more: int, session_state: bytes = b"", *, info: bytes = b""
+    session: Session,
+    sink: ResultSink,
+    more: int,
+    session_state: bytes = b"",
+    *,
+    info: bytes = b"",
+    warnings: list[ShardWarning] | None = None,
 ) -> None:
-    warnings = len(session.warnings)
+    """The end of a statement that uses no table."""
+    told = warnings or []
+    remember_warnings(session, told)
     status = session.status | more
-    sink.ok(OkPacket(status=status, warnings=warnings, info=info, session_state=session_state))
+    sink.ok(OkPacket(status=status, warnings=len(told), info=info, session_state=session_state))
 
 
 async def _begin(session: Session, statement: Begin, sink: ResultSink, more: int) -> None:
     isolation = session.transaction.isolation
-    session.warnings = await session.end_transaction(commit=True)
+    told = await session.end_transaction(commit=True)
     begin_hinted(session, statement.characteristics)
     session.transaction.isolation = isolation
     if "SNAPSHOT" in statement.characteristics.upper():
@@ -139,7 +155,7 @@ async def _begin(session: Session, statement: Begin, sink: ResultSink, more: int
                 "add READ ONLY, or use type XA",
             )
         await _open_snapshot(session)
-    _ok(session, sink, more)
+    _ok(session, sink, more, warnings=told)
 
 
 async def _open_snapshot(session: Session) -> None:
@@ -155,13 +171,14 @@ async def _open_snapshot(session: Session) -> None:
 
 
 async def _commit(session: Session, statement: Commit, sink: ResultSink, more: int) -> None:
-    await _end(session, commit=True, chain=statement.chain)
-    _ok(session, sink, more)
+    told = await _end(session, commit=True, chain=statement.chain)
+    _ok(session, sink, more, warnings=told)
     if statement.release:
         session.client.close()
 
 
 async def _rollback(session: Session, statement: Rollback, sink: ResultSink, more: int) -> None:
+    told: list[ShardWarning] = []
     if statement.savepoint is not None:
         session.refuse_in_broken_transaction()
         try:
@@ -173,24 +190,24 @@ async def _rollback(session: Session, statement: Rollback, sink: ResultSink, mor
             raise
         if not known:
             raise MeshError(SAVEPOINT_UNKNOWN, name=statement.savepoint)
-        session.warnings = []
     else:
-        await _end(session, commit=False, chain=statement.chain)
-    _ok(session, sink, more)
+        told = await _end(session, commit=False, chain=statement.chain)
+    _ok(session, sink, more, warnings=told)
     if statement.release:
         session.client.close()
 
 
-async def _end(session: Session, *, commit: bool, chain: bool) -> None:
+async def _end(session: Session, *, commit: bool, chain: bool) -> list[ShardWarning]:
     if session.transaction.outer is not None and session.broken_transaction is None:
         raise MeshError(XA_WRONG_STATE, state="ACTIVE")
     characteristics = session.transaction.characteristics
     isolation = session.transaction.isolation
-    session.warnings = await session.end_transaction(commit=commit)
+    told = await session.end_transaction(commit=commit)
     if chain:
         session.transaction.begin(characteristics)
         session.transaction.isolation = isolation
     session.row_count = 0
+    return told
 
 
 async def _savepoint(session: Session, statement: Savepoint, sink: ResultSink, more: int) -> None:
@@ -201,14 +218,13 @@ async def _savepoint(session: Session, statement: Savepoint, sink: ResultSink, m
     elif transaction.open or not session.autocommit:
         # Outside a transaction a savepoint is gone at once, as on one server.
         await transaction.savepoint(statement.name)
-    session.warnings = []
     _ok(session, sink, more)
 
 
 async def _set(session: Session, statement: SetVariables, sink: ResultSink, more: int) -> None:
-    changes = await set_variables(session, statement)
+    changes, told = await set_variables(session, statement)
     session.row_count = 0
-    _ok(session, sink, more, changes)
+    _ok(session, sink, more, changes, warnings=told)
 
 
 async def _set_for_statement(
@@ -220,7 +236,6 @@ async def _set_for_statement(
 
 async def _use(session: Session, statement: Use, sink: ResultSink, more: int) -> None:
     use(session, statement.database)
-    session.warnings = []
     _ok(session, sink, more, schema_changed(session.database or ""))
 
 
@@ -264,7 +279,6 @@ async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSi
         if not answers(plan):
             await describe_plan(session, database, plan, literals, count)
     session.text_statements[statement.name.lower()] = PreparedStatement(0, sql, text, count)
-    session.warnings = []
     _ok(session, sink, more, info=b"Statement prepared")
 
 
@@ -318,26 +332,30 @@ def _value_of(literal: str | None) -> SqlValue:
 async def _text_deallocate(session: Session, statement: TextDeallocate, sink: ResultSink, more: int) -> None:
     if session.text_statements.pop(statement.name.lower(), None) is None:
         raise MeshError(UNKNOWN_STATEMENT, id=statement.name, command="DEALLOCATE PREPARE")
-    session.warnings = []
     _ok(session, sink, more)
 
 
 async def _show_warnings(session: Session, statement: ShowWarnings, sink: ResultSink, more: int) -> None:
     found = [w for w in session.warnings if not statement.errors_only or w.level == "Error"]
+    columns = _warning_columns(statement)
     if statement.count:
-        name = "@@session.error_count" if statement.errors_only else "@@session.warning_count"
         count = session.error_count if statement.errors_only else session.warning_count
-        column = replace(number_column(name), flags=ColumnFlag.UNSIGNED | ColumnFlag.BINARY)
-        own_rows(session, sink, [column], [[str(count)]], more)
+        own_rows(session, sink, columns, [[str(count)]], more)
         return
     end = None if statement.limit is None else statement.offset + statement.limit
     shown = _shown(session, found)[statement.offset : end]
-    columns = [
+    own_rows(session, sink, columns, [[w.level, str(w.number), w.message] for w in shown], more)
+
+
+def _warning_columns(statement: ShowWarnings) -> list[ColumnDefinition]:
+    if statement.count:
+        name = "@@session.error_count" if statement.errors_only else "@@session.warning_count"
+        return [replace(number_column(name), flags=ColumnFlag.UNSIGNED | ColumnFlag.BINARY)]
+    return [
         text_column("Level", 7, nullable=False),
         _code_column(),
         text_column("Message", 512, nullable=False),
     ]
-    own_rows(session, sink, columns, [[w.level, str(w.number), w.message] for w in shown], more)
 
 
 def _shown(session: Session, warnings: list[ShardWarning]) -> list[ShardWarning]:
@@ -356,6 +374,19 @@ async def _local_rows(session: Session, statement: LocalRows, sink: ResultSink, 
     session.warnings = []
     session.found_rows = len(statement.rows)
     own_rows(session, sink, local_columns(statement), statement.rows, more)
+
+
+def told_columns(session: Session, statement: SessionStatement) -> list[ColumnDefinition]:
+    """The columns that a statement of the session's own answers with, as far as they are known before it runs."""
+    if isinstance(statement, ShowGrants):
+        statement = administration.grants(session)
+    if isinstance(statement, LocalRows):
+        return local_columns(statement)
+    if isinstance(statement, ShowWarnings):
+        return _warning_columns(statement)
+    if isinstance(statement, ShowCreate):
+        return routines.show_create_columns(statement.kind)
+    return process_columns(statement) if isinstance(statement, ShowProcessList) else []
 
 
 def local_columns(statement: LocalRows) -> list[ColumnDefinition]:
@@ -414,14 +445,13 @@ async def _drop_database(session: Session, statement: DropDatabase, sink: Result
     else:
         raise absent
     session.row_count = 0
-    _ok(session, sink, more)
+    _ok(session, sink, more, warnings=session.warnings)
 
 
 async def _nothing(session: Session, statement: Nothing, sink: ResultSink, more: int) -> None:
     del statement
     if not session.command_text.strip():
         raise MeshError(EMPTY_QUERY)
-    session.warnings = []
     _ok(session, sink, more)
 
 

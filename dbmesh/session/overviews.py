@@ -48,8 +48,13 @@ async def show_process_list(
                 (text if statement.full else text[:100]) or None,
             ]
         )
+    own_rows(session, sink, process_columns(statement), rows, more)
+
+
+def process_columns(statement: ShowProcessList) -> list[ColumnDefinition]:
+    """The columns of SHOW PROCESSLIST."""
     signed = ColumnFlag.NOT_NULL | ColumnFlag.BINARY
-    columns = [
+    return [
         replace(number_column("Id"), length=11, flags=signed),
         text_column("User", 128, nullable=False),
         text_column("Host", 64, nullable=False),
@@ -59,7 +64,6 @@ async def show_process_list(
         text_column("State", 30),
         text_column("Info", 65_535 if statement.full else 100),
     ]
-    own_rows(session, sink, columns, rows, more)
 
 
 async def show_sessions(session: Session, statement: ShowSessions, sink: ResultSink, more: int) -> None:

@@ -7,7 +7,7 @@ this is the work of `engine.exchange`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from dbmesh.engine.warnings import CountedWarnings, ShardWarning, fetch_warnings
 from dbmesh.errors import READ_ONLY, MeshError, ShardError
 from dbmesh.planner.plan import Names
 from dbmesh.session.connections import free_after_error, may_hide_deadlock
+from dbmesh.session.diagnostics import remember_warnings
 from dbmesh.session.errors import logic_error, logic_text
 from dbmesh.session.failover import again, may_wait
 from dbmesh.session.result_sink import rename
@@ -52,6 +53,7 @@ class RelayReceiver:
         "_rows_seen",
         "_session",
         "_skips",
+        "_tables",
     )
 
     def __init__(self, session: Session) -> None:
@@ -62,6 +64,7 @@ class RelayReceiver:
         self._pinned = False
         self._gives_id = False
         self._skips = 0
+        self._tables: Sequence[str] = ()
         self._rows_seen = False
         # What the client has of the result under way: the id of the packet before it, and its header block.
         self._last_id = 0
@@ -75,13 +78,15 @@ class RelayReceiver:
         pinned: bool,
         gives_id: bool = False,
         skips: int = 0,
+        tables: Sequence[str] = (),
     ) -> None:
         """Send a query or execute packet and pass its answer on. A connection that is not `pinned` goes back to its
-        pool at the end. `gives_id` and `skips` as in `BoundStatement`."""
+        pool at the end. `gives_id` and `skips` as in `BoundStatement`; `tables` are those the statement uses."""
         self._connection = connection
         self._names = names
         self._pinned = pinned
         self._gives_id = gives_id
+        self._tables = tables
         # What is no server counts the rows it returns.
         self._skips = skips if skips and connection.product is not Product.OTHER else 0
         self._rows_seen = False
@@ -244,7 +249,7 @@ class RelayReceiver:
             return
         self._connection = None
         if session.warnings:
-            session.warnings = []
+            remember_warnings(session, [], self._tables)
         if not self._pinned:
             connection.home.release(connection, session.now())
         session.finish()

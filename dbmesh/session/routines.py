@@ -40,6 +40,7 @@ from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.session import execution
 from dbmesh.session.connections import Loan
 from dbmesh.session.derived import RowsInMemory
+from dbmesh.session.diagnostics import remember_warnings
 from dbmesh.session.errors import logic_text
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
@@ -65,7 +66,7 @@ async def do(session: Session, statement: Do, sink: ResultSink, more: int) -> No
     bound = plan.bind(execution.make_call(session, database, literals))
     await execution.fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits))
     session.row_count = 0
-    session.warnings = []
+    remember_warnings(session, [], plan.tables)
     sink.ok(OkPacket(status=session.status | more))
 
 

@@ -19,7 +19,8 @@ from dbmesh.errors import CATALOG_UNREAD, INTERNAL, MERGE_LIMIT, MeshError, not_
 from dbmesh.merge.declared_rows import DECLARED_TABLES, declared_rows
 from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows
 from dbmesh.planner.catalog import is_single
-from dbmesh.planner.information_schema import INFORMATION_SCHEMA, same_name
+from dbmesh.planner.information_schema import same_name
+from dbmesh.planner.one_server import INFORMATION_SCHEMA
 from dbmesh.planner.plan import BoundStatement, Relay, Shot, SystemFederation, SystemScan
 from dbmesh.planner.routines import has_one_place
 from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes

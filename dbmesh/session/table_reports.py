@@ -1,6 +1,6 @@
-"""What CHECK, ANALYZE and OPTIMIZE TABLE say of tables that lie on several data nodes, as one server says it of one table.
+"""What CHECK, ANALYZE, OPTIMIZE, REPAIR and CHECKSUM TABLE say of tables that lie on several data nodes, as one server says it of one table.
 
-Decides which of the nodes' lines stay: each thing is said once for a table, and of its states the worst.
+Decides which of the nodes' lines stay: each thing is said once for a table, and of its states the worst; checksums are added.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ class TableReportsSink:
     def __init__(self, sink: Sink, answer: TableReports, names: Names) -> None:
         self._sink = sink
         self._names = names
+        self._sums = answer.sums
         # In the client's order, whatever the order of the data nodes.
-        self._lines: dict[bytes | None, dict[Line, None]] = {
-            table.encode("utf-8", "surrogateescape"): {} for table in answer.tables
+        self._lines: dict[bytes | None, list[Line]] = {
+            table.encode("utf-8", "surrogateescape"): [] for table in answer.tables
         }
         self.columns = sink.columns
 
@@ -35,7 +36,7 @@ class TableReportsSink:
             table, *rest = decode_text_row(row)
             name = (table or b"").decode("utf-8", "surrogateescape")
             logic = logic_text(name, self._names, "").encode("utf-8", "surrogateescape")
-            self._lines.setdefault(logic, {})[tuple(rest)] = None
+            self._lines.setdefault(logic, []).append(tuple(rest))
 
     def end(self) -> None:
         """All data nodes have told theirs."""
@@ -43,9 +44,16 @@ class TableReportsSink:
             [
                 encode_text_row([table, *line])
                 for table, lines in self._lines.items()
-                for line in _as_one(lines)
+                for line in (_added(lines) if self._sums else _as_one(dict.fromkeys(lines)))
             ]
         )
+
+
+def _added(lines: Iterable[Line]) -> list[Line]:
+    """Servers count rows' checksums in 32 bits. There is none where one is missing (QUICK)."""
+    numbers = [line[0] for line in lines]
+    known = [int(number) for number in numbers if number is not None]
+    return [(b"%d" % (sum(known) % 2**32) if len(known) == len(numbers) else None,)] if numbers else []
 
 
 def _as_one(lines: Iterable[Line]) -> list[Line]:

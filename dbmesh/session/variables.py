@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
 from dbmesh.engine.collect import collect
+from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import TRANSACTION_UNDER_WAY, UNKNOWN_CHARSET, WRONG_VALUE, MeshError, not_supported
 from dbmesh.planner.derived.literals import literal_writers, row_literals, unrounded
 from dbmesh.planner.session_plan import Assignment, Scope, SessionStatement, SetVariables
@@ -63,9 +64,9 @@ _TRUE = frozenset({"1", "on", "true"})
 _FALSE = frozenset({"0", "off", "false"})
 
 
-async def set_variables(session: Session, statement: SetVariables) -> bytes:
-    """Perform a SET. Nothing changes unless all of it can. Returns what the OK packet tells of it (`session_track`).
-    Raises MeshError or ShardError."""
+async def set_variables(session: Session, statement: SetVariables) -> tuple[bytes, list[ShardWarning]]:
+    """Perform a SET. Nothing changes unless all of it can. Returns what the OK packet tells of it (`session_track`), and
+    the warnings. Raises MeshError or ShardError."""
     state, autocommit = session.state, session.autocommit
     next_isolation: str | None = None
     transaction_type: TransactionType | None = None
@@ -106,9 +107,9 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
         await _prove(session, state, tracked)
     if everywhere:
         state = with_values(state, await set_everywhere(session, everywhere))
-    session.warnings = []
+    told: list[ShardWarning] = []
     if autocommit and not session.autocommit:
-        session.warnings = await session.end_transaction(commit=True)
+        told = await session.end_transaction(commit=True)
     if next_isolation is not None:
         session.transaction.isolation = next_isolation
     if transaction_type is not None:
@@ -116,7 +117,7 @@ async def set_variables(session: Session, statement: SetVariables) -> bytes:
     session.autocommit = autocommit
     session.state = state
     session.lexer_flags = lexer_flags(state)
-    return b"".join(variable_changed(name, value or b"") for name, value in tracked.items())
+    return b"".join(variable_changed(name, value or b"") for name, value in tracked.items()), told
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ from dbmesh.errors import INVALID_TEXT, PARSE_ERROR, MeshError, not_supported
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.row_values import in_brackets, value_queries, without_brackets
 from dbmesh.sql.sequences import as_operators, name_sequences
+from dbmesh.sql.server_forms import marked, without_server_forms
 from dbmesh.sql.shape import Shape
 from dbmesh.sql.stand_ins import give_names_back, stand_in
 from dbmesh.sql.typed_literals import mark_typed_literals
@@ -123,6 +124,9 @@ def _parse_any(text: str) -> exp.Expression:
         simpler = readable(text)
         if simpler != text:
             return _parse_any(simpler)
+        general, forms = without_server_forms(text, tokenize(text))
+        if forms:
+            return marked(_parse_any(general), forms)
         tree = _parse_value_queries(text) if _VALUES.search(text) else None
         if tree is None:
             raise

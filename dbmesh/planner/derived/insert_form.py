@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from dbmesh.errors import COLUMN_COUNT, COLUMN_TWICE, UNKNOWN_COLUMN, MeshError
+from dbmesh.errors import COLUMN_COUNT, COLUMN_TWICE, UNKNOWN_COLUMN, MeshError, not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.columns import is_star
 from dbmesh.planner.resolve import Scopes, TableReference
@@ -25,6 +25,15 @@ def check_columns(schema: TableSchema | None, columns: Sequence[str]) -> None:
         if name.lower() in seen:
             raise MeshError(COLUMN_TWICE, column=name)
         seen.add(name.lower())
+
+
+def refuse_partitions(target: TableReference) -> None:
+    """Statements of the mesh's own do not name partitions. Raises MeshError(NOT_SUPPORTED)."""
+    if target.node.args.get("partition") is not None:
+        raise not_supported(
+            "PARTITION (…) of a table whose rows come from several data nodes or move between them",
+            "leave it out",
+        )
 
 
 def check_width(tree: exp.Expr, scopes: Scopes, columns: Sequence[str]) -> None:

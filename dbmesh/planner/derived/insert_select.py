@@ -15,7 +15,12 @@ from sqlglot import exp
 from dbmesh.errors import AMBIGUOUS_COLUMN, MeshError, not_supported
 from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
-from dbmesh.planner.derived.insert_form import check_columns, check_width, column_without_value
+from dbmesh.planner.derived.insert_form import (
+    check_columns,
+    check_width,
+    column_without_value,
+    refuse_partitions,
+)
 from dbmesh.planner.derived.keyed import outside_brackets, render
 from dbmesh.planner.derived.plan import DerivedPlan
 from dbmesh.planner.derived.upsert import Upsert, moves_row, read_upsert
@@ -151,6 +156,7 @@ def _derive(
                 "INSERT … SELECT without a column list into a table whose columns are unknown", "list them"
             )
         columns = tuple(column.name for column in schema.columns)
+    refuse_partitions(target)
     check_columns(schema, columns)
     if not reading.rows:
         check_width(tree, scopes, columns)

@@ -16,6 +16,7 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.derived.insert_form import refuse_partitions
 from dbmesh.planner.derived.writers import Key, KeyedWriter, MovingWriter
 from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.lexemes import Kind, Lexeme
@@ -294,6 +295,7 @@ def _moving_update(
     placing: Sequence[str],
 ) -> KeyedStep:
     schema, rule = _schema(reference), reference.table
+    refuse_partitions(reference)
     if schema.guarded:
         raise not_supported(
             f"UPDATE of the sharding column of '{schema.name}', which has triggers or is the parent of foreign keys "

@@ -18,6 +18,7 @@ from dbmesh.planner.resolve import Scopes, TableReference
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.template import Template
 from dbmesh.planner.written_clauses import LockClause, index_hints, word
+from dbmesh.sql.server_forms import ROWS_EXAMINED, server_forms
 
 
 def temporary_name(reference: TableReference) -> str:
@@ -26,11 +27,14 @@ def temporary_name(reference: TableReference) -> str:
 
 
 def final_template(context: PlanContext, scopes: Scopes, locks: Sequence[LockClause]) -> Template:
-    """The template of the final statement. Raises MeshError(NOT_SUPPORTED) for PARTITION (…)."""
+    """The template of the final statement. Raises MeshError(NOT_SUPPORTED) for PARTITION (…) and
+    LIMIT … ROWS EXAMINED."""
     tokens = context.statement.tokens
     edits = context.edits()
     bare = _table_statements(tokens)
     _refuse_equal_names(scopes)
+    if ROWS_EXAMINED in server_forms(context.statement.tree):
+        raise not_supported(f"{ROWS_EXAMINED} in a statement over several data nodes", "leave it out")
     for reference in scopes.references:
         if reference.node.args.get("partition") is not None:
             raise not_supported(

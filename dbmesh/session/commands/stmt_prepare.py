@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError
-from dbmesh.planner.session_plan import LocalRows, ShowCreate, ShowGrants
-from dbmesh.session import administration, local, routines
+from dbmesh.session import local
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.recoding import recoded
@@ -45,13 +44,9 @@ async def _prepare(session: Session, sql: bytes) -> None:
         if not is_found_out_later(error, text):
             raise
     else:
-        if isinstance(plan, ShowGrants):
-            plan = administration.grants(session)
-        if isinstance(plan, LocalRows):
-            columns = local.local_columns(plan)
-        elif isinstance(plan, ShowCreate):
-            columns = routines.show_create_columns(plan.kind)
-        elif not local.answers(plan):
+        if local.answers(plan):
+            columns = local.told_columns(session, plan)
+        else:
             parameters, columns = await describe_plan(session, database, plan, literals, count)
     prepared = session.statements.add(sql, text, count)
     session.client.write(

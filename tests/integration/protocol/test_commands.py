@@ -258,6 +258,17 @@ def test_prepare_describes_parameters_and_columns(raw: RawClient) -> None:
     assert reply.number == 1243
 
 
+@pytest.mark.parametrize("statement", ["SHOW WARNINGS", "SHOW COUNT(*) ERRORS", "SHOW PROCESSLIST"])
+def test_prepare_tells_the_columns_of_what_the_session_answers(raw: RawClient, statement: str) -> None:
+    prepared = raw.prepare(statement)
+    assert not isinstance(prepared, Failure), prepared
+    reply = raw.execute(prepared[0], [])
+    assert isinstance(reply, ResultSet), reply
+    # A plain server tells more of its processes.
+    assert prepared[2][:3] == reply.names[:3]
+    assert prepared[2]
+
+
 def test_prepare_of_nonsense_is_an_error(raw: RawClient) -> None:
     for statement, number in (("SELEKT ?", 1064), ("SELECT * FROM nothing WHERE a = ?", 1146)):
         reply = raw.prepare(statement)

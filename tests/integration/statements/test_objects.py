@@ -166,6 +166,46 @@ def test_a_table_is_made_of_a_query(pair: Pair) -> None:
         pair.same(statement)
 
 
+def test_partitions_and_checksums(pair: Pair) -> None:
+    for statement in (
+        (
+            "CREATE TABLE parted (id BIGINT NOT NULL PRIMARY KEY, word VARCHAR(9), n INT) PARTITION BY RANGE (id) "
+            "(PARTITION p0 VALUES LESS THAN (100), PARTITION p1 VALUES LESS THAN MAXVALUE)"
+        ),
+        "INSERT INTO parted VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', NULL), (104, 'd', 4), (205, 'e', 5)",
+        "CHECKSUM TABLE parted",
+        "CHECKSUM TABLE parted QUICK",
+        "REPAIR TABLE parted",
+        "SELECT * FROM parted PARTITION (p0) ORDER BY id",
+        "SELECT * FROM parted PARTITION (p0, p1) AS a ORDER BY a.id DESC",
+        "SELECT parted.id FROM parted PARTITION (`p1`) WHERE parted.id > 2 ORDER BY id",
+        "SELECT COUNT(*), MAX(word) FROM parted PARTITION(p1)",
+        "SELECT * FROM parted PARTITION (p1) WHERE id = 3",
+        "SELECT * FROM parted PARTITION (p9) ORDER BY id",
+        "UPDATE parted PARTITION (p0) SET n = n + 10",
+        "UPDATE parted PARTITION (p0) SET n = n + 10 ORDER BY id LIMIT 2",
+        "INSERT INTO parted PARTITION (p0) (id, n) VALUES (5, 1), (6, 2)",
+        "INSERT INTO parted PARTITION (p0) (id, n) VALUES (500, 1), (6, 2)",
+        "DELETE FROM parted PARTITION (p1)",
+        "DELETE FROM parted PARTITION (p0) ORDER BY id LIMIT 1",
+        "SELECT * FROM parted ORDER BY id",
+        "CHECKSUM TABLE parted EXTENDED",
+        "DROP TABLE parted",
+    ):
+        pair.same(statement)
+
+
+def test_what_tells_of_schemas(pair: Pair) -> None:
+    for statement in (
+        "SHOW CREATE DATABASE here",
+        "SHOW CREATE SCHEMA IF NOT EXISTS here",
+        "SHOW COLUMNS FROM information_schema.ENGINES",
+        "SHOW INDEX FROM ENGINES FROM information_schema",
+        "SHOW CREATE TABLE information_schema.ENGINES",
+    ):
+        pair.same(statement)
+
+
 def test_views_of_sharded_tables(pair: Pair) -> None:
     # To MySQL a view's columns are the view's own, to the mesh as to MariaDB those of its table.
     same = pair.same_rows if chosen_product() == "MySQL" else pair.same
@@ -175,6 +215,9 @@ def test_views_of_sharded_tables(pair: Pair) -> None:
         "INSERT INTO account VALUES (1, 'a', 10), (2, 'b', 20), (3, 'it''s', 30), (4, 'd', 40), (5, 'e', NULL)",
         "INSERT INTO single VALUES ('a', 1), ('it''s', 2)",
         r"CREATE VIEW old AS SELECT id, age, UPPER(name) FROM account WHERE name <> 'it''s \\ x' AND age > 15",
+        "CREATE VIEW uncached AS SELECT SQL_NO_CACHE id, name FROM account",
+        "SELECT * FROM uncached WHERE id > 2 ORDER BY id",
+        "DROP VIEW uncached",
         "CREATE VIEW old AS SELECT 1",
         "CREATE VIEW joined (id, label, n) AS SELECT a.id, a.name, s.n FROM account a LEFT JOIN single s ON s.k = a.name",
         "CREATE VIEW ages AS SELECT age DIV 20 AS twenties, COUNT(*) FROM account GROUP BY 1",

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 ONE_SHARD = """
+SELECT user_id FROM t_user WHERE user_id = 3 LIMIT 5 ROWS EXAMINED 100
+SELECT name FROM t_config ORDER BY name LIMIT 1, 2 ROWS EXAMINED 100
+SELECT name, COUNT(*) FROM t_config GROUP BY name DESC
 SELECT * FROM t_user WHERE user_id = 7
 SELECT * FROM t_user WHERE user_id = '7'
 SELECT * FROM t_user WHERE 7 = user_id
@@ -127,6 +130,9 @@ SELECT * FROM t_types ORDER BY id
 """
 
 AGGREGATES = """
+SELECT country, COUNT(*) FROM t_user GROUP BY country DESC
+SELECT country, born, SUM(balance) FROM t_user GROUP BY country DESC, born ASC HAVING COUNT(*) > 1
+SELECT country FROM t_user GROUP BY country DESC LIMIT 2
 SELECT COUNT(*) FROM t_order
 SELECT COUNT(*) AS n, COUNT(note), COUNT(qty) FROM t_order
 SELECT SUM(amount), SUM(qty), SUM(amount * qty) FROM t_order

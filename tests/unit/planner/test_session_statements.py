@@ -134,8 +134,6 @@ def test_a_syntax_error_names_the_line() -> None:
         "CALL p(@@version)",
         "CALL p((SELECT id FROM t_order))",
         "CALL p(LAST_INSERT_ID())",
-        "CHECKSUM TABLE t",
-        "REPAIR TABLE t",
         "GRANT ALL ON *.* TO u",
         "REVOKE ALL ON *.* FROM u",
         "SET PASSWORD = 'x'",
