@@ -15,6 +15,8 @@ ACCESS_MODE = "transaction access mode"
 CHARACTERISTICS = (ISOLATION, ACCESS_MODE)
 """Pseudo-variables whose value is the text after SET SESSION TRANSACTION: their variables have other names on other
 servers, their statement is the same everywhere."""
+WITHOUT_DEFAULT = ("rand_seed1", "rand_seed2")
+"""Session variables that no server sets to DEFAULT (error 1230)."""
 
 
 CHARACTER_SETS = frozenset(
@@ -55,15 +57,15 @@ class SessionState:
         variables = tuple(pair for pair in self.variables if pair[0] not in CHARACTER_SETS)
         return replace(self, names=names, variables=variables, client=client)
 
-    def with_user_variable(self, name: str, literal: str) -> SessionState:
-        """This state with one user variable set."""
+    def with_user_variable(self, name: str, literal: str | None) -> SessionState:
+        """This state with one user variable set, or unset for None."""
         return replace(self, user_variables=_with(self.user_variables, name.lower(), literal))
 
 
 def keeping_characteristics(current: SessionState, wanted: SessionState) -> SessionState:
-    """`wanted`, with the transaction characteristics `current` has and `wanted` gave up: as near as a connection can be
-    brought that must not be reset. They mean the next transaction, never the one under way. O(1)."""
-    for name in CHARACTERISTICS:
+    """`wanted`, with what `current` has and `wanted` gave up that only a reset takes back: as near as a connection can be
+    brought that must not be reset. Transaction characteristics mean the next transaction, never the one under way; O(1)."""
+    for name in (*CHARACTERISTICS, *WITHOUT_DEFAULT):
         kept = current.variable(name)
         if kept is not None and wanted.variable(name) is None:
             wanted = wanted.with_variable(name, kept)
@@ -95,11 +97,11 @@ def transition(current: SessionState, wanted: SessionState) -> Transition:
     """The shortest way from `current` to `wanted`. O(number of variables).
 
     A connection nothing is known of (no `names`) is told the `KNOWN` defaults too. Any other variable that must return to
-    its default is SET to DEFAULT; transaction characteristics have no portable DEFAULT, so
-    giving one up resets the connection (manual: COM_RESET_CONNECTION).
+    its default is SET to DEFAULT; transaction characteristics have no portable DEFAULT, and others have none at all, so
+    giving one of these up resets the connection (manual: COM_RESET_CONNECTION).
     """
     before, after = dict(current.variables), dict(wanted.variables)
-    reset = any(name in before and name not in after for name in CHARACTERISTICS)
+    reset = any(name in before and name not in after for name in (*CHARACTERISTICS, *WITHOUT_DEFAULT))
     if reset:
         before, current = {}, SessionState(names="")
     given_up = [name for name in (before if current.names else {**before, **KNOWN}) if name not in after]

@@ -120,19 +120,24 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class TextPrepare:
-    """PREPARE name FROM 'text' | @variable (`variable` names it, then `text` is '')."""
+    """PREPARE name FROM 'text' | @variable (`variable` names it, then `text` is ''). For another expression (MariaDB)
+    `variable` is one of the statement's own, `assigned` gives it its value."""
 
     name: str
     text: str
     variable: str | None = None
+    assigned: tuple[Assignment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TextExecute:
-    """EXECUTE name USING @a, @b."""
+    """EXECUTE name USING @a, @b; of EXECUTE IMMEDIATE `immediate` is the statement. `assigned`: variables of the statement's
+    own, for what is another expression (MariaDB)."""
 
     name: str
     variables: tuple[str, ...]
+    assigned: tuple[Assignment, ...] = ()
+    immediate: TextPrepare | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from dbmesh.errors import not_supported
-from dbmesh.planner.lexemes import Kind, LexemeReader, decode_string, split_lexemes
+from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader, decode_string, split_lexemes
 from dbmesh.planner.load_data import read_load_data
 from dbmesh.planner.routines import (
     read_call,
@@ -19,6 +19,7 @@ from dbmesh.planner.routines import (
     read_show_create,
 )
 from dbmesh.planner.session_plan import (
+    Assignment,
     Begin,
     Commit,
     Flush,
@@ -26,6 +27,7 @@ from dbmesh.planner.session_plan import (
     Nothing,
     Rollback,
     Savepoint,
+    Scope,
     SessionStatement,
     ShowGrants,
     ShowProcessList,
@@ -37,7 +39,7 @@ from dbmesh.planner.session_plan import (
     TextPrepare,
     Use,
 )
-from dbmesh.planner.set_statement import read_set
+from dbmesh.planner.set_statement import is_literal, read_expression, read_set
 from dbmesh.planner.unsupported import refuse_unsupported
 from dbmesh.planner.xa_statements import read_xa
 
@@ -143,33 +145,44 @@ def _read_prepare(reader: LexemeReader) -> SessionStatement:
     reader.expect("PREPARE")
     name = reader.expect_name().value
     reader.expect("FROM")
-    source = reader.take()
-    if source.kind is Kind.STRING:
-        text = source.value
-        while reader.peek().kind is Kind.STRING:
-            text += decode_string(reader.take().text)
-        reader.expect_end()
-        return TextPrepare(name, text)
-    if source.kind is not Kind.USER_VARIABLE:
-        reader.position -= 1
-        raise reader.error()
+    source = _read_source(reader, name)
     reader.expect_end()
-    return TextPrepare(name, "", source.value)
+    return source
+
+
+def _read_source(reader: LexemeReader, name: str) -> TextPrepare:
+    """The text of PREPARE and EXECUTE IMMEDIATE."""
+    lexemes = read_expression(reader, "USING")
+    if all(lexeme.kind is Kind.STRING for lexeme in lexemes):
+        return TextPrepare(name, "".join(decode_string(lexeme.text) for lexeme in lexemes))
+    variable, assigned = _operand(reader, lexemes, "text")
+    return TextPrepare(name, "", variable, assigned)
+
+
+def _operand(reader: LexemeReader, lexemes: list[Lexeme], name: str) -> tuple[str, tuple[Assignment, ...]]:
+    """A user variable, or one of the statement's own and what gives it its value."""
+    if len(lexemes) == 1 and lexemes[0].kind is Kind.USER_VARIABLE:
+        return lexemes[0].value, ()
+    name = f"dbmesh_{name}"
+    expression = reader.statement[lexemes[0].start : lexemes[-1].end]
+    return name, (Assignment(Scope.USER, name, expression, is_literal(lexemes, Scope.USER)),)
 
 
 def _read_execute(reader: LexemeReader) -> SessionStatement:
     reader.expect("EXECUTE")
-    name = reader.expect_name().value
+    immediate = _read_source(reader, "") if reader.accept("IMMEDIATE") else None
+    name = reader.expect_name().value if immediate is None else ""
     variables: list[str] = []
+    assigned = () if immediate is None else immediate.assigned
     if reader.accept("USING"):
         while True:
-            if reader.peek().kind is not Kind.USER_VARIABLE:
-                raise reader.error()
-            variables.append(reader.take().value)
+            variable, own = _operand(reader, read_expression(reader), f"using_{len(variables)}")
+            variables.append(variable)
+            assigned += own
             if not reader.accept(","):
                 break
     reader.expect_end()
-    return TextExecute(name, tuple(variables))
+    return TextExecute(name, tuple(variables), assigned, immediate)
 
 
 def _read_deallocate(reader: LexemeReader) -> SessionStatement | None:

@@ -54,9 +54,9 @@ def _read_set_for_statement(reader: LexemeReader) -> SetForStatement:
     while True:
         name = reader.expect_name().value.lower()
         reader.expect("=")
-        lexemes = _read_expression(reader, end="FOR")
+        lexemes = read_expression(reader, end="FOR")
         expression = reader.statement[lexemes[0].start : lexemes[-1].end]
-        assignments.append(Assignment(Scope.SESSION, name, expression, _is_literal(lexemes, Scope.SESSION)))
+        assignments.append(Assignment(Scope.SESSION, name, expression, is_literal(lexemes, Scope.SESSION)))
         if not reader.accept(","):
             reader.expect("FOR")
             return SetForStatement(tuple(assignments), reader.rest())
@@ -145,18 +145,18 @@ def _read_assignment(reader: LexemeReader, scope: Scope) -> Assignment:
             raise _structured_refused(name)
     if reader.accept_any("=", ":=") is None:
         raise reader.error()
-    lexemes = _read_expression(reader)
+    lexemes = read_expression(reader)
     expression = reader.statement[lexemes[0].start : lexemes[-1].end]
     if scope is Scope.TRANSACTION:
         return _next_transaction(name, lexemes)
-    return Assignment(scope, name, expression, _is_literal(lexemes, scope))
+    return Assignment(scope, name, expression, is_literal(lexemes, scope))
 
 
 def _structured_refused(name: str) -> MeshError:
     return not_supported(f"SET of the structured variable '{name}'", "set it on each data source itself")
 
 
-def _read_expression(reader: LexemeReader, end: str = ",") -> list[Lexeme]:
+def read_expression(reader: LexemeReader, end: str = ",") -> list[Lexeme]:
     """The lexemes up to the next comma, or the word `end`, outside parentheses, at least one."""
     lexemes: list[Lexeme] = []
     depth = 0
@@ -170,7 +170,8 @@ def _read_expression(reader: LexemeReader, end: str = ",") -> list[Lexeme]:
     return lexemes
 
 
-def _is_literal(lexemes: list[Lexeme], scope: Scope) -> bool:
+def is_literal(lexemes: list[Lexeme], scope: Scope) -> bool:
+    """Whether an expression is an `Assignment.literal`."""
     first = lexemes[0]
     if len(lexemes) == 2:
         introduced = first.text.startswith("_") and lexemes[1].kind is Kind.STRING

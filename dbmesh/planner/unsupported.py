@@ -46,7 +46,6 @@ REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("SET", "ROLE"), "SET ROLE", _ACCOUNTS),
     (("SET", "DEFAULT", "ROLE"), "SET DEFAULT ROLE", _ACCOUNTS),
     (("SET", "RESOURCE"), "SET RESOURCE GROUP", _ADMINISTRATOR),
-    (("EXECUTE", "IMMEDIATE"), "EXECUTE IMMEDIATE", "use PREPARE and EXECUTE, or send the statement itself"),
     (("KILL", "USER"), "KILL USER", "kill each connection by its id (SHOW PROCESSLIST)"),
     (("KILL", "QUERY", "ID"), "KILL QUERY ID", "kill the connection by its id (SHOW PROCESSLIST)"),
     (("KILL", "HARD"), "KILL HARD", "write KILL without HARD"),

@@ -87,7 +87,12 @@ from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, number_column, system_column, text_column
 from dbmesh.session.select_into import select_into
 from dbmesh.session.session_track import schema_changed
-from dbmesh.session.variables import begin_hinted, set_variables, variables_for_statement
+from dbmesh.session.variables import (
+    begin_hinted,
+    operands_for_statement,
+    set_variables,
+    variables_for_statement,
+)
 from dbmesh.sql.literals import decode_literal
 from dbmesh.sql.user_values import plain_literal
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
@@ -259,13 +264,8 @@ def kill(session: Session, connection_id: int, *, query: bool) -> None:
 
 
 async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSink, more: int) -> None:
-    text = statement.text
-    if statement.variable is not None:
-        literal = session.state.user_variable(statement.variable)
-        value = _value_of(literal)
-        if not isinstance(value, str):
-            raise MeshError(WRONG_ARGUMENTS, command="PREPARE")
-        text = value
+    async with operands_for_statement(session, statement.assigned):
+        text = _prepared_text(session, statement)
     sql = text.encode("utf-8", "surrogateescape")
     # A name that cannot be given to the new statement has lost the old one too.
     session.text_statements.pop(statement.name.lower(), None)
@@ -282,15 +282,30 @@ async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSi
     _ok(session, sink, more, info=b"Statement prepared")
 
 
+def _prepared_text(session: Session, statement: TextPrepare) -> str:
+    text: SqlValue = statement.text
+    if statement.variable is not None:
+        text = _value_of(session.state.user_variable(statement.variable))
+    if not isinstance(text, str):
+        raise MeshError(WRONG_ARGUMENTS, command="PREPARE")
+    if not text.strip():
+        raise MeshError(EMPTY_QUERY)
+    return text
+
+
 async def _text_execute(session: Session, statement: TextExecute, sink: ResultSink, more: int) -> None:
     prepared = session.text_statements.get(statement.name.lower())
-    if prepared is None:
-        raise MeshError(UNKNOWN_STATEMENT, id=statement.name, command="EXECUTE")
-    if len(statement.variables) != prepared.parameter_count:
-        raise MeshError(WRONG_ARGUMENTS, command="EXECUTE")
-    await _run_with_variables(
-        session, prepared.text, statement.variables, sink, more=bool(more), prepared=True
-    )
+    async with operands_for_statement(session, statement.assigned):
+        if statement.immediate is not None:
+            text = _prepared_text(session, statement.immediate)
+            count = count_parameters(session, text)
+        elif prepared is not None:
+            text, count = prepared.text, prepared.parameter_count
+        else:
+            raise MeshError(UNKNOWN_STATEMENT, id=statement.name, command="EXECUTE")
+        if len(statement.variables) != count:
+            raise MeshError(WRONG_ARGUMENTS, command="EXECUTE")
+        await _run_with_variables(session, text, statement.variables, sink, more=bool(more), prepared=True)
 
 
 async def _run_with_variables(

@@ -140,6 +140,21 @@ async def variables_for_statement(session: Session, assignments: Sequence[Assign
         session.lexer_flags = flags
 
 
+@contextlib.asynccontextmanager
+async def operands_for_statement(session: Session, assignments: Sequence[Assignment]) -> AsyncIterator[None]:
+    """The session with these user variables while one statement runs, which nobody else names. Raises MeshError or
+    ShardError."""
+    state = session.state
+    for assignment in assignments:
+        state = assigned(state, assignment.name, await _value(session, assignment, typed=True))
+    session.state = state
+    try:
+        yield
+    finally:
+        for assignment in assignments:
+            session.state = session.state.with_user_variable(assignment.name, None)
+
+
 def recoded_client(names: str) -> str:
     """The character set of SET NAMES where the mesh makes the client's text UTF-8, else ''."""
     charset = names.split(" ", 1)[0]

@@ -17,6 +17,21 @@ pytestmark = pytest.mark.integration
 
 _SHOWN = [] if chosen_product() == "MySQL" else ["SHOW WARNINGS"]
 
+# Only MariaDB's PREPARE and EXECUTE take other expressions than variables.
+_EXPRESSIONS_IN_PREPARE = [
+    [
+        "PREPARE p FROM CONCAT('SELECT user_id FROM t_user WHERE name <> ? AND user_id > ? ORDER BY user_id LIMIT ', '2')",
+        "EXECUTE p USING 'x', 3",
+        "EXECUTE p USING NULL, '1' + 2",
+        "SET @n = 7",
+        "EXECUTE p USING CURDATE() < NOW(), @n",
+        "EXECUTE p USING 1",
+    ],
+    ["EXECUTE IMMEDIATE 'SELECT user_id FROM t_user ORDER BY user_id LIMIT ?' USING 1 + 1", "EXECUTE p"],
+    ["SET @q = 'SELECT COUNT(*) FROM t_user'", "EXECUTE IMMEDIATE @q", "EXECUTE IMMEDIATE 'SELECT ?'"],
+    ["PREPARE p FROM ''", "EXECUTE p"],
+]
+
 SCRIPTS = [
     ["SET @a = 1", "SELECT @a"],
     ["SET @a = 'x', @b = 2.5, @c = NULL", "SELECT @a, @b, @c, @never"],
@@ -64,6 +79,7 @@ SCRIPTS = [
         "EXECUTE p USING @n",
         "SELECT @@max_error_count",
     ],
+    *([] if chosen_product() == "MySQL" else _EXPRESSIONS_IN_PREPARE),
     ["UPDATE t_user SET name = 'user 05' WHERE user_id = 5", "SELECT ROW_COUNT()"],
     ["SELECT 1 / 0", "SHOW WARNINGS", "SHOW COUNT(*) WARNINGS", "SELECT @@warning_count"],
     ["SELECT user_id FROM t_user WHERE 'a'", "SHOW WARNINGS", "SELECT @@warning_count"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,9 +85,12 @@ def test_one_statement_brings_a_new_connection_to_a_state() -> None:
     )
 
 
-def test_giving_up_an_isolation_level_resets_the_connection() -> None:
-    serializable = SessionState().with_variable(ISOLATION, "ISOLATION LEVEL SERIALIZABLE")
-    assert transition(serializable, SessionState()) == Transition(True, (f"SET NAMES utf8mb4, {FRESH}",))
+@pytest.mark.parametrize(
+    ("variable", "value"), [(ISOLATION, "ISOLATION LEVEL SERIALIZABLE"), ("rand_seed1", "5")]
+)
+def test_giving_up_what_has_no_default_resets_the_connection(variable: str, value: str) -> None:
+    told = SessionState().with_variable(variable, value)
+    assert transition(told, SessionState()) == Transition(True, (f"SET NAMES utf8mb4, {FRESH}",))
 
 
 def test_defaults_the_mesh_relies_on_are_the_same_on_every_server() -> None:
