@@ -8,6 +8,7 @@ sessions and no DDL.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,10 @@ from dbmesh.planner.plan import Call
 from dbmesh.planner.session_view import SessionValues
 from dbmesh.planner.template import Frame, quote_name
 from dbmesh.rules.ruleset import DataSourceConfig
+
+
+_HEAD = re.compile(r"\A(select (?:[a-z_]+ )*?)sql_(?:no_)?cache ")
+"""MariaDB keeps these words in a definition, and takes them at the head of a statement alone. They are about no row."""
 
 
 class NamesView(MeshError):
@@ -58,6 +63,7 @@ def logic_definition(definition: str, names: Mapping[str, Mapping[str, str]], da
     """A view's query as its server tells it, in logic names. `names` are the actual tables the view can reach, by schema,
     and what they are called in the logic `database`. None where it names another table: a server writes every table
     with its schema. O(length)."""
+    definition = _HEAD.sub(r"\1", definition, count=1)
     pieces: list[str] = []
     position = 0
     for first, second, is_table in _names(definition):

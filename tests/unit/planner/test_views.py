@@ -26,6 +26,8 @@ _NAMES = {"shop_0": {"t_0": "t", "dbmesh_v_w": "w", "o`k": "o`k"}, "shop_1": {"f
     ("told", "logic"),
     [
         ("select 1 AS `1`", "select 1 AS `1`"),
+        ("select sql_no_cache 'sql_cache ' AS `1`", "select 'sql_cache ' AS `1`"),
+        ("select distinct sql_cache `a` AS `1`", "select distinct `a` AS `1`"),
         ("select `shop_0`.`t_0`.`id` AS `t_0` from `shop_0`.`t_0`", "select `shop`.`t`.`id` AS `t_0` from `shop`.`t`"),
         ("select `a`.`t_0` AS `x` from `shop_0`.`t_0` `a`", "select `a`.`t_0` AS `x` from `shop`.`t` `a`"),
         ("select '`shop_0`.`t_0`' AS `x` from `shop_1`.`far`", "select '`shop_0`.`t_0`' AS `x` from `shop`.`far`"),
