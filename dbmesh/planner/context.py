@@ -29,7 +29,8 @@ class PlannerSettings:
 
 class PlanContext:
     """One statement being planned. `database` is the session's current logic database, None when none was chosen;
-    `databases` are the rule sets of all logic databases by lower-case name."""
+    `databases` are the rule sets of all logic databases by lower-case name. `system_schema` is what names without a database are
+    of where it is the current one instead."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class PlanContext:
         database: str | None = None,
         settings: PlannerSettings | None = None,
         databases: Mapping[str, RuleSet] | None = None,
+        system_schema: str | None = None,
     ) -> None:
         self.statement = statement
         self.rule_set = rule_set
@@ -48,6 +50,7 @@ class PlanContext:
         self.database = database
         self.settings = settings or PlannerSettings()
         self.databases: Mapping[str, RuleSet] = databases or {}
+        self.system_schema = system_schema
         self._literals = literals
         self._pinned: set[int] = set()
 
@@ -134,6 +137,7 @@ class PlanContext:
             database=self.database,
             settings=self.settings,
             databases=self.databases,
+            system_schema=self.system_schema,
         )
 
     def edits(self) -> Edits:

@@ -28,6 +28,7 @@ from dbmesh.planner.plan import (
     SystemScan,
     Verb,
 )
+from dbmesh.planner.resolve import system_tables
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.session_values import SESSION_FUNCTIONS, SessionValue
 from dbmesh.planner.session_view import require_administrator
@@ -117,9 +118,12 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
     Raises MeshError(NOT_SUPPORTED): tables of the user's beside them, system tables that tell of one data source.
     """
     places = tuple(_places(context))
-    edits = context.edits()
-    session_answers(context, edits)
-    as_written = edits.build().frame(())
+    unqualified = [
+        (table.this.meta["start"], f"{schema}.")
+        for table, schema in system_tables(context, context.statement.tree)
+        if not table.db
+    ]
+    as_written = _as_written(context, unqualified)
     if not places:
         shot = TextShot(merge_node(context), as_written)
         names = Names(INFORMATION_SCHEMA, {})
@@ -133,8 +137,14 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
             opens_transaction=False,
             for_administrators=_tells_of_server(context),
         )
+    edits = context.edits()
+    session_answers(context, edits)
+    loaded = {table.this.meta["start"] for table in places}
+    for start, prefix in unqualified:
+        if start not in loaded:
+            edits.insert(start, prefix)
     for number, table in enumerate(places):
-        start, end = table.args["db"].meta["start"], table.this.meta["end"] + 1
+        start, end = (table.args.get("db") or table.this).meta["start"], table.this.meta["end"] + 1
         written = context.statement.text[table.this.meta["start"] : end]
         edits.replace(start, end, temporary_name(number) + ("" if table.alias else f" AS {written}"))
     for column in context.statement.tree.find_all(exp.Column):
@@ -154,6 +164,15 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
     )
 
 
+def _as_written(context: PlanContext, unqualified: Sequence[tuple[int, str]]) -> Frame:
+    """The statement over one data source, where no system schema is the current one."""
+    edits = context.edits()
+    session_answers(context, edits)
+    for start, prefix in unqualified:
+        edits.insert(start, prefix)
+    return edits.build().frame(())
+
+
 def _keep_capitals(context: PlanContext, edits: Edits) -> None:
     """MySQL titles a column of information_schema in capitals, MariaDB as the client spells it. A temporary table's columns are titled
     as they are spelled on both, so MySQL alone is told: MariaDB skips this kind of comment."""
@@ -162,7 +181,9 @@ def _keep_capitals(context: PlanContext, edits: Edits) -> None:
         joins: Sequence[exp.Join] = select.args.get("joins") or ()
         tables = [part.this for part in (source, *joins) if part is not None]
         if not tables or any(
-            not isinstance(table, exp.Table) or table.db.lower() != INFORMATION_SCHEMA for table in tables
+            not isinstance(table, exp.Table)
+            or (table.db or context.system_schema or "").lower() != INFORMATION_SCHEMA
+            for table in tables
         ):
             continue
         for item in select.expressions:
@@ -189,7 +210,7 @@ def _places(context: PlanContext) -> Iterator[exp.Table]:
     for table in tree.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier) or (not table.db and table.name.lower() in common):
             continue
-        schema, name = table.db.lower(), table.name.upper()
+        schema, name = (table.db or context.system_schema or "").lower(), table.name.upper()
         if schema == INFORMATION_SCHEMA and name in SYSTEM_TABLES:
             yield table
         elif schema == INFORMATION_SCHEMA and name not in SHARED_TABLES:
@@ -207,8 +228,8 @@ def _places(context: PlanContext) -> Iterator[exp.Table]:
 def _tells_of_server(context: PlanContext) -> bool:
     """Whether a statement names a table that tells more of its server than those that anybody may read."""
     return any(
-        table.db.lower() in SERVER_SCHEMAS and not _harmless(f"{table.db.lower()}.{table.name.lower()}")
-        for table in context.statement.tree.find_all(exp.Table)
+        schema in SERVER_SCHEMAS and not _harmless(f"{schema}.{table.name.lower()}")
+        for table, schema in system_tables(context, context.statement.tree)
     )
 
 

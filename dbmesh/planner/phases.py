@@ -19,7 +19,7 @@ from dbmesh.planner.information_schema import plan_information_schema
 from dbmesh.planner.insert import plan_insert
 from dbmesh.planner.metadata import plan_metadata
 from dbmesh.planner.plan import Plan
-from dbmesh.planner.resolve import reads_system_schema
+from dbmesh.planner.resolve import system_tables
 from dbmesh.planner.select import plan_select
 from dbmesh.planner.select_into import read_select_into
 from dbmesh.planner.session_plan import Nothing
@@ -96,7 +96,7 @@ def _without_data_source(context: PlanContext, plan: Plan | None) -> Plan | None
 
 def _plan_system_schema(context: PlanContext) -> Plan | None:
     tree = context.statement.tree
-    if not isinstance(tree, exp.Query) or not reads_system_schema(tree):
+    if not isinstance(tree, exp.Query) or not any(system_tables(context, tree)):
         return None
     return plan_information_schema(context)
 

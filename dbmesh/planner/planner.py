@@ -14,6 +14,7 @@ from dbmesh.model import Catalog
 from dbmesh.planner.context import PlanContext, PlannerSettings
 from dbmesh.planner.phases import PHASES, unread
 from dbmesh.planner.plan import Plan
+from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.view_expansion import expand
 from dbmesh.planner.views import NamesView
 from dbmesh.rules.ruleset import RuleSet
@@ -48,7 +49,7 @@ class Planner:
         self.settings = settings or PlannerSettings()
 
     def plan(self, fingerprint: Fingerprint, flags: LexerFlags, database: str | None) -> Planned:
-        """The plan of one statement for a session whose current database is `database`.
+        """The plan of one statement for a session whose current database is `database`, a logic one or a system schema.
 
         Raises MeshError: PARSE_ERROR, INVALID_TEXT, NOT_SUPPORTED, UNKNOWN_TABLE, NO_DATABASE and those of rules; NamesView with
         what to plan instead.
@@ -77,9 +78,10 @@ class Planner:
             self.rule_set,
             self.catalog,
             literals=literals,
-            database=database,
+            database=None if database in SYSTEM_SCHEMAS else database,
             settings=self.settings,
             databases=self.databases,
+            system_schema=database if database in SYSTEM_SCHEMAS else None,
         )
 
 

@@ -279,6 +279,11 @@ def _numbers(rule_set: RuleSet, name: str) -> DataNode | None:
     return None if chosen is None else DataNode(chosen, name)
 
 
-def reads_system_schema(tree: exp.Expr) -> bool:
-    """Whether a statement names a table of a system schema (information_schema, mysql …)."""
-    return any(table.db.lower() in SYSTEM_SCHEMAS for table in tree.find_all(exp.Table) if table.db)
+def system_tables(context: PlanContext, tree: exp.Expr) -> Iterator[tuple[exp.Table, str]]:
+    """The tables of system schemas (information_schema, mysql …) that a statement names, each with its schema."""
+    for table in tree.find_all(exp.Table):
+        if not isinstance(table.this, exp.Identifier) or (not table.db and is_common_table(table)):
+            continue
+        schema = (table.db or context.system_schema or "").lower()
+        if schema in SYSTEM_SCHEMAS:
+            yield table, schema

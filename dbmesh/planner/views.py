@@ -23,7 +23,6 @@ from dbmesh.planner.session_view import SessionValues
 from dbmesh.planner.template import Frame, quote_name
 from dbmesh.rules.ruleset import DataSourceConfig
 
-
 _HEAD = re.compile(r"\A(select (?:[a-z_]+ )*?)sql_(?:no_)?cache ")
 """MariaDB keeps these words in a definition, and takes them at the head of a statement alone. They are about no row."""
 

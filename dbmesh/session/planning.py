@@ -66,7 +66,7 @@ def as_seen(session: Session, database: Database) -> Database:
 
 def _planned(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:
     try:
-        return database.plans.lookup(text, session.logic_database, session.lexer_flags)
+        return database.plans.lookup(text, session.database, session.lexer_flags)
     except MeshError as error:
         if error.kind is UNKNOWN_TABLE and database.unread:
             # "Doesn't exist" would be a guess: the table may be on the data source that did not answer.

@@ -72,6 +72,15 @@ SCRIPTS = [
     ],
     ["SELECT @@autocommit, @@tx_isolation", "SET autocommit = 0", "SELECT @@autocommit", "ROLLBACK"],
     ["SELECT @@version_comment LIMIT 0"],
+    [
+        "USE information_schema",
+        "SELECT COUNT(*) FROM tables WHERE table_schema = 'shop' AND table_name = 't_user'",
+        "SELECT engine FROM `TABLES` WHERE table_schema = 'shop' AND table_name = 't_config'",
+        "SELECT COUNT(*) FROM tables AS t JOIN columns AS c ON c.table_name = t.table_name WHERE c.table_name = 't_user'",
+        "WITH tables AS (SELECT 1 AS n) SELECT n FROM tables",
+        "SELECT name FROM shop.t_user WHERE user_id = 3",
+        "SELECT character_set_name FROM character_sets WHERE maxlen = 4 ORDER BY 1 LIMIT 1",
+    ],
     ["SELECT @@max_allowed_packet > 0, @@auto_increment_increment"],
     [
         "SET @n = 31",

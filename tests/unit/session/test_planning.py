@@ -24,7 +24,7 @@ def _session(*databases: Any, now: float = 0.0, allowed: tuple[str, ...] | None 
         "Any",
         SimpleNamespace(
             now=lambda: now,
-            logic_database="shop",
+            database="shop",
             lexer_flags=DEFAULT,
             current_database=lambda: databases[0],
             mesh=SimpleNamespace(database=by_name.get),
