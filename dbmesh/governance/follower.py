@@ -73,6 +73,8 @@ async def follow(store: Store, here: Changing) -> None:
 async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> None:
     """Make this process's databases and rules those of the store."""
     mesh = here.mesh
+    # Looked at before the store is: what this process makes and drops meanwhile is not taken for another's change.
+    present = tuple(mesh.databases.items())
     made = {one.name.lower(): one for one in await read_databases(store)}
     for name, one in made.items():
         beside = mesh.configuration.databases.get(one.beside.lower())
@@ -84,15 +86,17 @@ async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> N
         for write in writes
         if write.value is None and write.key.startswith(layout.ddl_prefix()) and not here.began(write.key)
     ]
-    for name, database in tuple(mesh.databases.items()):
+    for name, database in present:
         if name not in made and name not in mesh.configuration.databases:
-            if not here.is_changing(name):
+            if name in mesh.databases and not here.is_changing(name):
                 await here.remove(database)
             continue
         stored = {table.name.lower(): table for table in await read_made(store, database.name)}
         declared = {one.table.lower(): one for one in await read_declared(store, database.name)}
         made_here, gone_here = _difference(here, database, stored)
         keys = _other_keys(here, database, declared)
+        if name not in mesh.databases:
+            continue
         if made_here or gone_here or keys:
 
             def changed(

@@ -284,4 +284,6 @@ class Mesh:
         key = name.lower()
         async with self._reloading[key]:
             database = self.databases[key]
-            self.databases[key] = await self._reload(replace(database, rule_set=change(database.rule_set)))
+            following = await self._reload(replace(database, rule_set=change(database.rule_set)))
+            if key in self.databases:
+                self.databases[key] = following

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +32,22 @@ def auto(
     request: pytest.FixtureRequest, auto_servers: list[DatabaseServer], tmp_path: Path
 ) -> Iterator[AutoMesh]:
     """The mesh, with no table yet; with the parameter "etcd" its store is there."""
-    member = EtcdMember("etcd", tmp_path) if getattr(request, "param", "") == "etcd" else None
-    if member is not None:
-        member.start([member])
-        member.wait_ready()
-    made = AutoMesh(auto_servers, tmp_path, "" if member is None else etcd_mode(member))
-    try:
-        yield made
-        if made.mesh.running:
-            made.mesh.stop_cleanly()
-    finally:
-        if made.mesh.running:
-            made.mesh.stop()
-        if member is not None:
-            member.stop()
+    with ExitStack() as ends:
+        mode = ""
+        if getattr(request, "param", "") == "etcd":
+            member = EtcdMember("etcd", tmp_path)
+            member.start([member])
+            ends.callback(member.stop)
+            member.wait_ready()
+            mode = etcd_mode(member)
+        made = AutoMesh(auto_servers, tmp_path, mode)
+        try:
+            yield made
+            if made.mesh.running:
+                made.mesh.stop_cleanly()
+        finally:
+            if made.mesh.running:
+                made.mesh.stop()
 
 
 Run = Callable[..., list[Any]]
