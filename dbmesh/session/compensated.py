@@ -104,10 +104,14 @@ def _lock_wait(session: Session) -> float:
 
 
 async def _end(session: Session) -> MeshError | ShardError | None:
+    # As a COMMIT it is not interrupted: what is committed must be known.
+    session.committing = True
     try:
         return await session.transaction.end_write()
     except (MeshError, ShardError) as error:
         raise await free_after_error(session, error) from error
+    finally:
+        session.committing = False
 
 
 def _readable(session: Session, database: Database, bound: BoundStatement) -> BoundStatement:

@@ -70,7 +70,6 @@ class Session:
     __slots__ = (
         "_answered",
         "_begun",
-        "_committing",
         "_ended",
         "_killed",
         "_sink",
@@ -86,6 +85,7 @@ class Session:
         "command_since",
         "command_text",
         "commands",
+        "committing",
         "connection_id",
         "database",
         "exchange",
@@ -142,7 +142,7 @@ class Session:
         self.relay = RelayReceiver(self)
         self.exchange: UnderWay | None = None
         self._sink: ResultSink | None = None
-        self._committing = False
+        self.committing = False
         self.client_paused = False
         self._tasks = tasks
         self.now = asyncio.get_running_loop().time
@@ -354,13 +354,13 @@ class Session:
         remember_writes(self)
         try:
             if commit:
-                self._committing = True
+                self.committing = True
                 warning = await self.transaction.commit()
                 return [] if warning is None else [ShardWarning("Warning", NOT_ATOMIC_WARNING, warning)]
             warning = await self.transaction.roll_back()
             return [] if warning is None else [ShardWarning("Warning", NOT_ATOMIC_WARNING, warning)]
         finally:
-            self._committing = False
+            self.committing = False
             self.release_branches(branches)
 
     def release_branches(self, branches: Iterable[Branch]) -> None:
@@ -430,7 +430,7 @@ class Session:
     def kill_query(self) -> None:
         """KILL QUERY: stop what runs, on the shards too; the client gets error 1317."""
         connections = self._busy_connections()
-        if self._committing or self._answered:
+        if self.committing or self._answered:
             # As on one server: a commit that has begun is not interrupted, its outcome must be known.
             return
         if connections:
@@ -460,7 +460,7 @@ class Session:
             await _interrupt(busy)
         work = self._work
         if work is not None and not work.done():
-            if not self._committing:
+            if not self.committing:
                 work.cancel()
             await asyncio.gather(work, return_exceptions=True)
         self.relay.drop()

@@ -65,12 +65,15 @@ class Ownership:
     async def keep(self) -> None:
         """See that the locks are still held: one that was lost is taken again."""
         for place in list(self._coordinator.places()):
-            held = self._held.get((place.host, place.port))
+            server = (place.host, place.port)
+            held = self._held.get(server)
             if held is None:
                 continue
             try:
-                if not (held.usable and await held.ping()):
-                    held.abort()
+                # While it is asked it is not usable, and nobody may take it for lost.
+                async with self._taking[server]:
+                    if not (held.usable and await held.ping()):
+                        held.abort()
                 await self.hold(place)
             except (MeshError, ShardError) as error:
                 _log.warning("the lock of this process at %s is lost: %s", place, error)

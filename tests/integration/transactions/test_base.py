@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+import mysql.connector
 import pymysql
 import pytest
 
@@ -158,6 +160,30 @@ def test_a_prepared_write_is_undone_as_well(fresh_shop: Shop) -> None:
         assert ask(client, "SELECT n FROM t_auto").rows == ((6,),)
         _ok(client, "ROLLBACK")
         assert ask(client, "SELECT n FROM t_auto").rows == ((1,),)
+
+
+def test_writes_that_are_prepared_on_shards_are_undone_as_well(fresh_shop: Shop) -> None:
+    target = fresh_shop.target
+    with target.connect() as plain:
+        _ok(plain, "INSERT INTO t_auto VALUES (1, 'a', 1), (2, 'b', 2)")
+    connection = mysql.connector.connect(
+        host=target.host,
+        port=target.port,
+        user=target.user,
+        password=target.password,
+        database="shop",
+        use_pure=True,
+    )
+    with contextlib.closing(connection), contextlib.closing(connection.cursor(prepared=True)) as cursor:
+        cursor.execute("SET dbmesh_transaction_type = 'BASE'")
+        for number in (1, 2, 1):
+            cursor.execute("UPDATE t_auto SET n = n + %s WHERE id = %s", (5, number))
+        cursor.execute("INSERT INTO t_auto VALUES (%s, %s, %s)", (3, "it's", 3))
+        cursor.execute("SELECT n FROM t_auto ORDER BY id")
+        assert cursor.fetchall() == [(11,), (7,), (3,)]
+        connection.rollback()
+        cursor.execute("SELECT n FROM t_auto ORDER BY id")
+        assert cursor.fetchall() == [(1,), (2,)]
 
 
 def test_a_row_that_others_changed_meanwhile_is_never_overwritten(
