@@ -11,8 +11,11 @@ from tests.chaos.__main__ import run
 pytestmark = pytest.mark.integration
 
 
-def test_money_is_neither_lost_nor_made_when_sidecars_and_servers_are_killed(tmp_path: Path) -> None:
-    lines, wrong = run(tmp_path, seed=11, kills=3)
+@pytest.mark.parametrize(("kind", "kills"), [("XA", 3), ("BASE", 2)])
+def test_money_is_neither_lost_nor_made_when_sidecars_and_servers_are_killed(
+    tmp_path: Path, kind: str, kills: int
+) -> None:
+    lines, wrong = run(tmp_path, 11, kills, kind)
     told = dict(lines)
     assert wrong == [], lines
     assert told["branches in doubt at the end"] == 0

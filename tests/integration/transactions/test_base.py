@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from threading import Thread
 from typing import Any
 
 import mysql.connector
@@ -15,8 +16,9 @@ import pytest
 
 from dbmesh.transaction.decisions import MAKE_TABLE
 from tests.plugins import shop as shop_data
+from tests.plugins.database_server import DatabaseServer
 from tests.plugins.equivalence import ask
-from tests.plugins.fix_mesh import MeshFactory, Shop
+from tests.plugins.fix_mesh import MeshFactory, Shop, ShopFactory
 from tests.plugins.processes import wait_until
 
 pytestmark = pytest.mark.integration
@@ -160,6 +162,67 @@ def test_a_prepared_write_is_undone_as_well(fresh_shop: Shop) -> None:
         assert ask(client, "SELECT n FROM t_auto").rows == ((6,),)
         _ok(client, "ROLLBACK")
         assert ask(client, "SELECT n FROM t_auto").rows == ((1,),)
+
+
+def test_rows_that_a_server_numbers_are_found_by_their_numbers(
+    fresh_shop: Shop, mesh_with: MeshFactory
+) -> None:
+    mesh = mesh_with(start=False)
+    file = mesh.configuration / "database-shop.yaml"
+    file.write_text(file.read_text().replace('"ds_0.t_config"', '"ds_0.t_config", "ds_0.t_numbered"'))
+    mesh.start()
+    with mesh.connect() as client:
+        _ok(client, "CREATE TABLE t_numbered (id INT AUTO_INCREMENT PRIMARY KEY, v INT UNIQUE)")
+        try:
+            _ok(
+                client,
+                "INSERT INTO t_numbered (v) VALUES (1), (2)",
+                "SET dbmesh_transaction_type = 'BASE'",
+                "BEGIN",
+            )
+            _ok(
+                client,
+                "INSERT INTO t_numbered (v) VALUES (3), (4)",
+                "INSERT IGNORE INTO t_numbered (v) VALUES (1)",
+            )
+            _ok(client, "UPDATE t_numbered SET v = v + 10 ORDER BY v DESC")
+            _ok(client, "INSERT INTO t_numbered (v) VALUES (11) ON DUPLICATE KEY UPDATE v = 7")
+            _ok(client, "REPLACE INTO t_numbered (v) VALUES (7)")
+            assert ask(client, "SELECT v FROM t_numbered ORDER BY v").rows == ((7,), (12,), (13,), (14,))
+            _ok(client, "ROLLBACK")
+            assert ask(client, "SELECT * FROM t_numbered ORDER BY id").rows == ((1, 1), (2, 2))
+        finally:
+            _ok(client, "DROP TABLE t_numbered")
+
+
+def test_a_write_that_cannot_commit_everywhere_ends_its_transaction(own_shop: ShopFactory) -> None:
+    shop = own_shop()
+    with shop.target.connect() as client:
+        _ok(
+            client,
+            "SET dbmesh_transaction_type = 'BASE'",
+            "INSERT INTO t_auto VALUES (1, 'a', 1), (2, 'b', 2)",
+        )
+        _ok(client, "BEGIN", "UPDATE t_auto SET n = 10 WHERE id = 2")
+        with shop.sources[1].connect(shop_data.shard_schema(1), autocommit=False) as holder:
+            with holder.cursor() as cursor:
+                cursor.execute("SELECT * FROM t_auto_1 FOR UPDATE")
+            answers: list[Any] = []
+            write = "UPDATE t_auto SET n = 20"
+            writing = Thread(target=lambda: answers.append(ask(client, write)))
+            writing.start()
+            wait_until(lambda: _waits(shop.sources[1]), 10, "the write to wait")
+            shop.links[1].cut()
+            writing.join()
+        assert [answer.error for answer in answers] == [1105]
+        assert ask(client, "SELECT 1").error == 1105, "only ROLLBACK may follow"
+        _ok(client, "ROLLBACK")
+        rows = ask(client, "SELECT id, n FROM t_auto ORDER BY id").rows
+        assert rows == ((1, 1), (2, 2)), "the write before it is undone too"
+
+
+def _waits(server: DatabaseServer) -> bool:
+    return bool(server.execute("SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
 
 
 def test_writes_that_are_prepared_on_shards_are_undone_as_well(fresh_shop: Shop) -> None:
