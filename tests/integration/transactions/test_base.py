@@ -19,6 +19,7 @@ from tests.plugins import shop as shop_data
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import MeshFactory, Shop, ShopFactory
+from tests.plugins.mysql import MySql
 from tests.plugins.processes import wait_until
 
 pytestmark = pytest.mark.integration
@@ -73,6 +74,15 @@ def client(fresh_shop: Shop) -> Iterator[pymysql.Connection[Any]]:
         yield connection
 
 
+NO_CHANGE = {"update that changes nothing"}
+
+
+def _writes(shop: Shop) -> dict[str, str]:
+    """Those the product knows."""
+    on_mysql = shop.plain_server.product == MySql.product
+    return {name: write for name, write in WRITES.items() if not (on_mysql and "RETURNING" in write)}
+
+
 def _all(client: pymysql.Connection[Any]) -> list[Any]:
     return [
         ask(client, f"SELECT * FROM {table} ORDER BY {key}").rows
@@ -107,31 +117,40 @@ def _command(configuration: Any, *arguments: str) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_what_is_written_is_seen_at_once_and_undone_by_rollback(
-    fresh_shop: Shop, client: pymysql.Connection[Any], write: str
+    fresh_shop: Shop, client: pymysql.Connection[Any]
 ) -> None:
     before = _all(client)
-    _ok(client, "BEGIN", write)
-    during = _all(client)
     with fresh_shop.target.connect() as other:
-        assert _all(other) == during, "committed at once"
-    answer = ask(client, "ROLLBACK")
-    assert (answer.error, answer.warnings) == (None, 0)
-    assert _all(client) == before
-    assert _undo_rows(fresh_shop) == []
-    _ok(client, "BEGIN", write, "COMMIT")
-    assert "NOW" in write or "RAND" in write or _all(client) == during
+        for name, write in _writes(fresh_shop).items():
+            _ok(client, "BEGIN", write)
+            during = _all(client)
+            assert (during != before) is (name not in NO_CHANGE), name
+            assert _all(other) == during, f"{name}: committed at once"
+            answer = ask(client, "ROLLBACK")
+            assert (answer.error, answer.warnings) == (None, 0), name
+            assert _all(client) == before, name
+            assert _undo_rows(fresh_shop) == [], name
+
+
+def test_what_is_committed_stays_and_its_images_go(fresh_shop: Shop, client: pymysql.Connection[Any]) -> None:
+    _ok(client, "BEGIN", *_writes(fresh_shop).values())
+    during = _all(client)
+    _ok(client, "COMMIT")
+    assert _all(client) == during
     wait_until(lambda: not _undo_rows(fresh_shop), 10, "what would undo it to be deleted")
+    _ok(client, "ROLLBACK")
+    assert _all(client) == during
 
 
 def test_all_writes_of_a_transaction_are_undone_last_one_first(
     fresh_shop: Shop, client: pymysql.Connection[Any]
 ) -> None:
     before = _all(client)
-    _ok(client, "BEGIN", *WRITES.values(), "ROLLBACK")
+    writes = _writes(fresh_shop).values()
+    _ok(client, "BEGIN", *writes, "ROLLBACK")
     assert _all(client) == before
-    _ok(client, "SET autocommit = 0", *WRITES.values(), "ROLLBACK", "SET autocommit = 1")
+    _ok(client, "SET autocommit = 0", *writes, "ROLLBACK", "SET autocommit = 1")
     assert _all(client) == before
 
 
@@ -335,15 +354,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("statement", REFUSED.values(), ids=REFUSED)
-def test_what_could_not_be_undone_is_refused(
-    fresh_shop: Shop, client: pymysql.Connection[Any], statement: str
-) -> None:
+def test_what_could_not_be_undone_is_refused(fresh_shop: Shop, client: pymysql.Connection[Any]) -> None:
     before = _all(client)
-    _ok(client, "BEGIN")
-    assert ask(client, statement).error == 1235
-    _ok(client, "COMMIT")
-    assert _all(client) == before
+    for reason, statement in REFUSED.items():
+        _ok(client, "BEGIN")
+        assert ask(client, statement).error == 1235, reason
+        _ok(client, "COMMIT")
+        assert _all(client) == before, reason
 
 
 def test_a_snapshot_is_refused_and_a_read_only_transaction_holds_one(
