@@ -75,7 +75,7 @@ class ColumnSchema:
 
     `declared_type` is COLUMN_TYPE in lower case (`bigint(20) unsigned`); `collation` is None where text rules do
     not apply. `generated`: computed from other columns; `renewed`: ON UPDATE CURRENT_TIMESTAMP; `reads_clock`: DEFAULT or
-    ON UPDATE takes the current time.
+    ON UPDATE takes the current time; `invisible`: only statements that name it speak of it.
     """
 
     name: str
@@ -89,6 +89,7 @@ class ColumnSchema:
     reads_clock: bool = False
     generated: bool = False
     renewed: bool = False
+    invisible: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,11 @@ class TableSchema:
     foreign_keys: tuple[str, ...] = field(default=(), repr=False)
     definition: str | None = None
     checked: bool = False
+
+    @property
+    def visible_columns(self) -> tuple[ColumnSchema, ...]:
+        """The columns that `*` means, and an INSERT that names none."""
+        return tuple(column for column in self.columns if not column.invisible)
 
     def column(self, name: str) -> ColumnSchema | None:
         """The column of that name, compared as MySQL compares column names: without case."""

@@ -84,6 +84,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
                 reads_clock="on update" in extra.lower() or _CLOCK.search(default) is not None,
                 generated="generated" in extra.lower().replace("default_generated", ""),
                 renewed="on update" in extra.lower(),
+                invisible="invisible" in extra.lower(),
             )
         )
     keys: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))

@@ -296,7 +296,9 @@ class _Rows:
         self._sql = sql
         self._rows = reading.rows
         self._schema = schema
-        names = reading.columns if reading.columns is not None else [one.name for one in schema.columns]
+        names = (
+            reading.columns if reading.columns is not None else [one.name for one in schema.visible_columns]
+        )
         self._places = {name.lower(): at for at, name in enumerate(names)}
 
     def keys(self) -> tuple[str, int]:

@@ -45,7 +45,9 @@ def given_ids(context: PlanContext, reading: InsertReading, schema: TableSchema 
     )
     if schema is None or automatic is None or not reading.rows:
         return None
-    columns = reading.columns if reading.columns is not None else [column.name for column in schema.columns]
+    columns = reading.columns
+    if columns is None:
+        columns = tuple(column.name for column in schema.visible_columns)
     names = [name.lower() for name in columns]
     if automatic not in names:
         return None

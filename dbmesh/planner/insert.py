@@ -105,7 +105,7 @@ def _column_names(reading: InsertReading, schema: TableSchema | None) -> list[st
         )
     if not any(row.cells for row in reading.rows):
         return []
-    return [column.name.lower() for column in schema.columns]
+    return [column.name.lower() for column in schema.visible_columns]
 
 
 class _Planner:

@@ -72,9 +72,8 @@ def plan_query_table(
     reader = LexemeReader(context.statement.readable)
     start = _query_start(reader, place)
     select = plan_select(context.of_part(start))
-    if isinstance(select.federation, MeshError):
-        raise select.federation
-    assert select.federation is not None
+    if not isinstance(select.federation, FederationTemplate):
+        raise select.federation or why
     edits = context.edits()
     edits.replace(place.start, place.end, TableName(0, quoted=True))
     skipped = sum(not slot.parameter and slot.start < start for slot in context.statement.shape.slots)

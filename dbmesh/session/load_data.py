@@ -181,11 +181,11 @@ class _Loading:
             schema = database.catalog.table(load.table)
             if schema is None:
                 raise MeshError(UNKNOWN_TABLE, database=database.name, table=load.table)
-            if any(column.generated for column in schema.columns):
+            if any(column.generated for column in schema.visible_columns):
                 raise not_supported(
                     "LOAD DATA without a column list into generated columns", "list the columns"
                 )
-            targets = tuple(LoadTarget(column.name) for column in schema.columns)
+            targets = tuple(LoadTarget(column.name) for column in schema.visible_columns)
         return cls(session, database, load, LoadedRows(load, targets), charset)
 
     async def run(self, file: _File) -> Outcome:

@@ -6,13 +6,12 @@ Decides what each does to the session. Statements that reach shards are `session
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeIs
 
 from dbmesh.engine.prepared import TextExecution
-from dbmesh.engine.warnings import MOST_WARNINGS, ShardWarning
+from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import (
     DATABASE_ABSENT,
     DATABASE_DENIED,
@@ -84,9 +83,10 @@ from dbmesh.session.overviews import (
 )
 from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
 from dbmesh.session.prepared import PreparedStatement
-from dbmesh.session.result_sink import ResultSink, number_column, system_column, text_column
+from dbmesh.session.result_sink import ResultSink, system_column, text_column
 from dbmesh.session.select_into import select_into
 from dbmesh.session.session_track import schema_changed
+from dbmesh.session.shown_warnings import show_warnings, warning_columns
 from dbmesh.session.variables import (
     begin_hinted,
     operands_for_statement,
@@ -95,8 +95,7 @@ from dbmesh.session.variables import (
 )
 from dbmesh.sql.literals import decode_literal
 from dbmesh.sql.user_values import plain_literal
-from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
-from dbmesh.wire.constants import ColumnFlag, ColumnType, Status
+from dbmesh.wire.constants import Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
 if TYPE_CHECKING:
@@ -350,41 +349,6 @@ async def _text_deallocate(session: Session, statement: TextDeallocate, sink: Re
     _ok(session, sink, more)
 
 
-async def _show_warnings(session: Session, statement: ShowWarnings, sink: ResultSink, more: int) -> None:
-    found = [w for w in session.warnings if not statement.errors_only or w.level == "Error"]
-    columns = _warning_columns(statement)
-    if statement.count:
-        count = session.error_count if statement.errors_only else session.warning_count
-        own_rows(session, sink, columns, [[str(count)]], more)
-        return
-    end = None if statement.limit is None else statement.offset + statement.limit
-    shown = _shown(session, found)[statement.offset : end]
-    own_rows(session, sink, columns, [[w.level, str(w.number), w.message] for w in shown], more)
-
-
-def _warning_columns(statement: ShowWarnings) -> list[ColumnDefinition]:
-    if statement.count:
-        name = "@@session.error_count" if statement.errors_only else "@@session.warning_count"
-        return [replace(number_column(name), flags=ColumnFlag.UNSIGNED | ColumnFlag.BINARY)]
-    return [
-        text_column("Level", 7, nullable=False),
-        _code_column(),
-        text_column("Message", 512, nullable=False),
-    ]
-
-
-def _shown(session: Session, warnings: list[ShardWarning]) -> list[ShardWarning]:
-    """The first max_error_count of them, as on one server, and what dbmesh itself has to say."""
-    limit = session.state.variable("max_error_count")
-    most = int(limit) if limit is not None and limit.isdigit() else MOST_WARNINGS
-    own = [warning for warning in warnings[most:] if warning.number == NOT_ATOMIC_WARNING]
-    return warnings[:most] + own
-
-
-def _code_column() -> ColumnDefinition:
-    return replace(number_column("Code"), type=ColumnType.LONG, length=4)
-
-
 async def _local_rows(session: Session, statement: LocalRows, sink: ResultSink, more: int) -> None:
     session.warnings = []
     session.found_rows = len(statement.rows)
@@ -398,7 +362,7 @@ def told_columns(session: Session, statement: SessionStatement) -> list[ColumnDe
     if isinstance(statement, LocalRows):
         return local_columns(statement)
     if isinstance(statement, ShowWarnings):
-        return _warning_columns(statement)
+        return warning_columns(statement)
     if isinstance(statement, ShowCreate):
         return routines.show_create_columns(statement.kind)
     return process_columns(statement) if isinstance(statement, ShowProcessList) else []
@@ -483,7 +447,7 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     TextPrepare: _text_prepare,
     TextExecute: _text_execute,
     TextDeallocate: _text_deallocate,
-    ShowWarnings: _show_warnings,
+    ShowWarnings: show_warnings,
     LocalRows: _local_rows,
     ShowProcessList: show_process_list,
     ShowReplicas: show_replicas,

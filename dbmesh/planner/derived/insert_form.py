@@ -55,7 +55,7 @@ def _width(query: exp.Select, scopes: Scopes) -> int | None:
         references = scopes.of(query)
         if len(references) != 1 or references[0].schema is None or query.args.get("joins"):
             return None
-        width += len(references[0].schema.columns)
+        width += len(references[0].schema.visible_columns)
     return width
 
 

@@ -155,7 +155,7 @@ def _derive(
             raise not_supported(
                 "INSERT … SELECT without a column list into a table whose columns are unknown", "list them"
             )
-        columns = tuple(column.name for column in schema.columns)
+        columns = tuple(column.name for column in schema.visible_columns)
     refuse_partitions(target)
     check_columns(schema, columns)
     if not reading.rows:

@@ -107,6 +107,10 @@ INSERT INTO d VALUES (20240131), ('20240201'), ('24-2-2'), ('2024/03/01'), ('202
 INSERT INTO d VALUES ('2024-03-01')
 CREATE TABLE c (k DATETIME PRIMARY KEY)
 INSERT INTO c VALUES (20240131101112), ('240131101113'), ('2024-01-31')
+CREATE TABLE h (k INT PRIMARY KEY, hidden INT DEFAULT 3 INVISIBLE, v INT)
+INSERT INTO h VALUES (1, 2), ('2', 3)
+INSERT INTO h SELECT k + 10, v FROM h
+REPLACE INTO h SELECT * FROM h
 """
 KEYS = {
     "i": ("126", "127", "-128", "5", "7", "9"),
@@ -122,6 +126,8 @@ def test_a_row_lies_where_the_key_it_stores_belongs(auto: AutoMesh) -> None:
     server.execute("DROP DATABASE IF EXISTS converted", "CREATE DATABASE converted")
     asked = [f"SELECT k FROM {name} WHERE k = {key}" for name, keys in KEYS.items() for key in keys]
     asked += [f"SELECT k FROM {name} ORDER BY k" for name in KEYS]
+    asked += ["SELECT * FROM h ORDER BY k", "SELECT k, hidden, v FROM h ORDER BY k"]
+    asked.append("SELECT a.*, b.v FROM h AS a JOIN h AS b ON a.v = b.v AND a.k < b.k ORDER BY a.k, b.k")
     with auto.connect() as mesh, server.connect("converted") as plain:
         for statement in CONVERTED.strip().splitlines():
             answers = [ask(connection, statement) for connection in (mesh, plain)]

@@ -22,9 +22,9 @@ _EXPRESSIONS_IN_PREPARE = [
     [
         "PREPARE p FROM CONCAT('SELECT user_id FROM t_user WHERE name <> ? AND user_id > ? ORDER BY user_id LIMIT ', '2')",
         "EXECUTE p USING 'x', 3",
-        "EXECUTE p USING NULL, '1' + 2",
+        "EXECUTE p USING NULL, 1 + 2",
         "SET @n = 7",
-        "EXECUTE p USING CURDATE() < NOW(), @n",
+        "EXECUTE p USING UPPER('y'), @n",
         "EXECUTE p USING 1",
     ],
     ["EXECUTE IMMEDIATE 'SELECT user_id FROM t_user ORDER BY user_id LIMIT ?' USING 1 + 1", "EXECUTE p"],
