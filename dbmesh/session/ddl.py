@@ -15,7 +15,7 @@ from dbmesh.engine.exchange import Exchange, Outcome
 from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import NOT_SUPPORTED, MeshError, ShardError, not_supported
-from dbmesh.planner.plan import BoundStatement, Relay, ShardPlan, Shot
+from dbmesh.planner.plan import BoundStatement, Relay, ShardPlan, Shot, TableReports
 from dbmesh.planner.text_plan import MadeWhole, TextPlan
 from dbmesh.rules.ruleset import NO_CHANGE
 from dbmesh.session.connections import Loan
@@ -70,7 +70,9 @@ def _remember_temporary(session: Session, database: Database, plan: TextPlan) ->
 
 def _is_recorded(plan: TextPlan, bound: BoundStatement) -> bool:
     """Whether a statement could be left half done, changes rules or what other processes know, or has something to tell
-    of them."""
+    of them. CHECK TABLE and its like define nothing."""
+    if isinstance(bound.answer, TableReports):
+        return False
     changes = plan.change != NO_CHANGE or bool(plan.warnings)
     return len(bound.shots) > 1 or plan.announced or changes
 

@@ -24,6 +24,7 @@ def test_rows_of_a_new_table_are_spread_over_the_shards(auto: AutoMesh, run: Run
     assert [row[0] for row in run("SELECT id FROM customer ORDER BY id")] == list(range(1, 11))
     assert auto.counts("customer") == [2, 3, 3, 2]
     assert run("SELECT name FROM customer WHERE id = 7") == [("name 6",)]
+    assert run("CHECK TABLE customer") == [("app.customer", "check", "status", "OK")]
     assert run("SELECT LAST_INSERT_ID()") == [(10,)]
     run("INSERT INTO customer (name) VALUES ('a'), ('b'), ('c')")
     assert run("SELECT LAST_INSERT_ID()") == [(11,)]
