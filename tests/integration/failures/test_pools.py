@@ -80,7 +80,8 @@ def test_idle_connections_close_down_to_the_minimum(server: DatabaseServer, mesh
     mesh = mesh_with_pool(minPoolSize=2, idleTimeoutMilliseconds=500)
     _occupy(mesh, 6)
     assert len(_pooled(server)) >= 2
-    wait_until(lambda: len(_pooled(server)) == 2, 30, "idle connections were closed")
+    # The third is the one on which the process looks for transactions that others have left.
+    wait_until(lambda: len(_pooled(server)) == 3, 30, "idle connections were closed")
 
 
 def test_connections_are_renewed_at_their_age(server: DatabaseServer, mesh_with_pool: MeshWith) -> None:
