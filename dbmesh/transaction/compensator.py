@@ -54,7 +54,8 @@ class RecordLocked(Exception):
 
 
 class Compensator:
-    """See the module's docstring. `open` are the names of this process's transactions that a session still has. With `locks` no
+    """See the module's docstring. `open` are the names of this process's transactions that it sees to: a session has
+    them, or they are committed and about to be forgotten. With `locks` no
     two transactions write one row before the first of them has ended."""
 
     def __init__(self, coordinator: Coordinator) -> None:
@@ -63,7 +64,7 @@ class Compensator:
         self.ownership = Ownership(coordinator)
         self.open: set[str] = set()
         self._made: set[Place] = set()
-        self._told: deque[Saga] = deque(maxlen=MOST_TOLD)
+        self._told: deque[Saga] = deque()
 
     # ------------------------------------------------------------------ writes
 
@@ -116,11 +117,16 @@ class Compensator:
     async def _end(self, one: Saga, *, unlock: bool = True) -> None:
         """No session has it any more; recovery of this process sees to what is left of it."""
         self.open.discard(one.gtrid)
-        if unlock and self.locks is not None and one.locks:
-            try:
-                await self.locks.release(one.gtrid, one.locks)
-            except MeshError as error:
-                _log.warning("record locks of transaction %s stay for now: %s", one.gtrid, error)
+        if unlock:
+            await self._unlock(one)
+
+    async def _unlock(self, one: Saga) -> None:
+        if self.locks is None or not one.locks:
+            return
+        try:
+            await self.locks.release(one.gtrid, one.locks)
+        except MeshError as error:
+            _log.warning("record locks of transaction %s stay for now: %s", one.gtrid, error)
 
     async def _record(self, one: Saga, changed: Sequence[Branch]) -> None:
         for branch in changed:
@@ -161,15 +167,18 @@ class Compensator:
         """Decide that it is committed. Raises MeshError: NOTHING_COMMITTED when somebody has rolled it back,
         TRANSACTION_UNKNOWN when nobody can tell."""
         run = Run(self, one.gtrid, one.decider, one.places)
-        ended = False
         try:
             ending = await run.drive(saga.commit(one.decider.sign, list(one.places)))
-            ended = ending.end is not End.UNKNOWN and not ending.pending
-        finally:
-            await self._end(one, unlock=ended)
+        except BaseException:
+            await self._end(one, unlock=False)
+            raise
         if ending.end is End.COMMITTED:
+            if len(self._told) >= MOST_TOLD:
+                self.open.discard(self._told.popleft().gtrid)
             self._told.append(one)
+            await self._unlock(one)
             return
+        await self._end(one, unlock=ending.end is End.ROLLED_BACK and not ending.pending)
         if ending.end is End.UNKNOWN:
             raise MeshError(TRANSACTION_UNKNOWN, data_source=one.decider, reason=run.error)
         reason = "another process took this one for dead and undid the writes"
@@ -207,6 +216,7 @@ class Compensator:
         for one in told:
             if not kept.intersection(one.places.values()):
                 decided[one.decider].append(one.gtrid)
+            self.open.discard(one.gtrid)
         await asyncio.gather(*(self.coordinator.delete(place, gtrids) for place, gtrids in decided.items()))
 
     async def close(self) -> None:
