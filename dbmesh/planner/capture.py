@@ -115,6 +115,11 @@ def capture(sql: str, schema_of: SchemaOf, flags: LexerFlags) -> Capture:
             "leave them out of sql_mode",
         )
     reader = LexemeReader(sql)
+    if any(lexeme.kind is Kind.PARAMETER for lexeme in reader.lexemes):
+        raise not_supported(
+            "a prepared write whose hint makes it a BASE transaction",
+            "SET dbmesh_transaction_type = 'BASE' before it is executed",
+        )
     word = reader.peek().word
     if word in ("INSERT", "REPLACE"):
         return _inserting(sql, reader, schema_of)
@@ -199,8 +204,11 @@ class _Clauses:
         return f"SELECT {table.items} FROM {source}{condition} FOR UPDATE"
 
     def _refuse_unrepeatable(self) -> None:
+        """A subquery reads rows that the query of images does not lock."""
         lexemes = self.lexemes("WHERE")
-        found = find_unrepeatable(lexemes) or next((one for one in lexemes if one.text == ":="), None)
+        found = find_unrepeatable(lexemes) or next(
+            (one for one in lexemes if one.text == ":=" or one.word == "SELECT"), None
+        )
         if found is not None:
             raise not_supported(
                 f"a write of a BASE transaction with {found.text} in WHERE, which may mean other rows each time",

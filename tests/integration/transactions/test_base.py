@@ -41,6 +41,8 @@ WRITES = {
     "update of a join": "UPDATE t_auto a JOIN t_country c ON c.code = 'DE' SET a.word = c.name WHERE a.id IN (1, 2)",
     "update with another condition each time": "UPDATE t_auto SET n = n + 1 WHERE n > RAND() * 40",
     "delete with rows that come back": "DELETE FROM t_config WHERE name = 'theme' RETURNING value",
+    "delete by a subquery": "DELETE FROM t_auto WHERE id = 4 AND n IN (SELECT qty * 10 + 40 - qty * 10 FROM t_order)",
+    "update by a subquery": "UPDATE t_auto SET n = 5 WHERE id = 6 AND EXISTS (SELECT 1 FROM t_country WHERE code = 'FR')",
     "update from a subquery": "UPDATE t_auto SET n = (SELECT COUNT(*) FROM t_user) WHERE id IN (4, 5)",
     "delete by key": "DELETE FROM t_auto WHERE id = 5",
     "delete over shards": "DELETE FROM t_auto WHERE n > 20",
