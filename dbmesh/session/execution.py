@@ -163,6 +163,8 @@ async def run(
 
 def _without_deprecations(outcome: Outcome) -> Outcome:
     kept = [warning for warning in outcome.warnings if warning.number != DEPRECATED]
+    if len(kept) == len(outcome.warnings):
+        return outcome
     count = outcome.ok.warnings - (len(outcome.warnings) - len(kept))
     ok = replace(outcome.ok, warnings=count, info=with_warnings(outcome.ok.info, count))
     return replace(outcome, ok=ok, warnings=kept)
