@@ -15,7 +15,7 @@ from dbmesh.model import QualifiedTable
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.plan import Names
 from dbmesh.planner.resolve import AnyTable, Scopes, TableReference, named
-from dbmesh.planner.session_values import SESSION_FUNCTIONS, SESSION_VARIABLES
+from dbmesh.planner.session_values import SESSION_FUNCTIONS, SESSION_VARIABLES, SessionValue
 from dbmesh.planner.template import Edits, SchemaQualifier, TableName
 
 
@@ -117,9 +117,14 @@ def session_answers(context: PlanContext, edits: Edits, start: int = 0) -> None:
     for at, token in enumerate(tokens):
         if token.token_type is TokenType.SESSION_PARAMETER:
             last = at + 3 if _text_at(tokens, at + 1).upper() in ("SESSION", "LOCAL") else at + 1
-            value = SESSION_VARIABLES.get(_text_at(tokens, last).lower())
-            if value is not None:
-                edits.replace(token.start, tokens[last].end + 1, value)
+            name, end = _text_at(tokens, last).lower(), tokens[last].end + 1
+            known = SESSION_VARIABLES.get(name)
+            if known is not None:
+                edits.replace(token.start, end, known)
+            elif name == "character_set_client" and context.flags.recoded:
+                # Data sources get the text in another one.
+                own = SessionValue("", "@@character_set_client").text(f"'{context.flags.recoded}'")
+                edits.replace(token.start, end, own)
 
 
 def _text_at(tokens: list[Token], at: int) -> str:

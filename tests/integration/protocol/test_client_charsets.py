@@ -23,6 +23,7 @@ _STATEMENTS = (
     "SELECT name, COUNT(*) FROM t_user WHERE user_id BETWEEN 3 AND 5 GROUP BY name ORDER BY name",
     "SELECT '{0}', HEX('{0}'), CHARSET('{0}'), COLLATION('{0}') /* {1} */",
     "SELECT 'x' AS `{0}`",
+    "SELECT @@character_set_client, @@SESSION.character_set_client, @@character_set_results",
     "SET @x = '{0}', @y = (SELECT name FROM t_user WHERE user_id = 4)",
     "SELECT @x, HEX(@x), @y",
     "SELECT user_id FROM t_user WHERE name = @x",
