@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError
 from dbmesh.session import local
 from dbmesh.session.describing import describe_plan, is_found_out_later
+from dbmesh.session.diagnostics import remember_warnings
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.recoding import recoded
 from dbmesh.session.result_sink import text_column
@@ -48,6 +49,7 @@ async def _prepare(session: Session, sql: bytes) -> None:
             columns = local.told_columns(session, plan)
         else:
             parameters, columns = await describe_plan(session, database, plan, literals, count)
+            remember_warnings(session, [], plan.tables)
     prepared = session.statements.add(sql, text, count)
     session.client.write(
         make_prepare_answer(

@@ -262,6 +262,19 @@ def test_lists_of_a_database_with_one_place_are_its_servers(server: DatabaseServ
             ask(plain, "DROP TABLE behind_it")
 
 
+def test_prepare_forgets_warnings_where_a_table_is_named(server: DatabaseServer, mesh_to: MeshTo) -> None:
+    mesh = mesh_to(server.port, server.user, password=server.password)
+    told = []
+    for port, user, password in ((mesh.port, "root", "root"), (server.port, server.user, server.password)):
+        with RawClient("127.0.0.1", port) as raw:
+            raw.log_in(user, password, "vault")
+            raw.query("DROP TABLE IF EXISTS missing")
+            for statement in ("SELECT 1", "DROP TABLE IF EXISTS missing"):
+                raw.prepare(statement)
+                told.append((statement, raw.query("SELECT @@warning_count")))
+    assert told[:2] == told[2:]
+
+
 def test_prepare_tells_the_columns_of_show(server: DatabaseServer, mesh_to: MeshTo) -> None:
     mesh = mesh_to(server.port, server.user, password=server.password)
     told = []
