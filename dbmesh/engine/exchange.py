@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from operator import itemgetter
 from typing import Protocol
 
 from dbmesh.backend.connection import Connection, Product
@@ -329,7 +330,8 @@ class Exchange:
 
     def _outcome(self) -> Outcome:
         told = [run.warnings[shot] for run in self._runs for shot in sorted(run.warnings)]
-        oks = [ok for run in self._runs for ok in run.oks]
+        placed = [pair for run in self._runs for pair in zip(run.places, run.oks, strict=False)]
+        oks = [ok for _, ok in sorted(placed, key=itemgetter(0))]
         if self._broadcast:
             # The first one's count is told, and its warnings.
             told, oks = [self._runs[0].warnings.get(0, [])], oks[:1]

@@ -82,7 +82,7 @@ class LaneRun:
         self._warned_before = lane.warned
         self._kept = lane.kept
         self._first_source = first_source
-        self._places = lane.places or range(first_source, first_source + len(lane.shots))
+        self.places = lane.places or range(first_source, first_source + len(lane.shots))
         self._sent = 0
         self._answered = 0
         self._rows_come = False
@@ -108,7 +108,7 @@ class LaneRun:
         MeshError."""
         if not isinstance(self.connection, MySQLConnection) or not self.connection.usable:
             return None
-        return await trial.of_statement(self.connection, self._places[shot], open_)
+        return await trial.of_statement(self.connection, self.places[shot], open_)
 
     def keep_warnings(self, shot: int, warnings: list[ShardWarning]) -> None:
         """Take back those warnings of a shot that are not among these."""
@@ -175,7 +175,7 @@ class LaneRun:
         self._go_on()
 
     def failed(self, error: Exception) -> None:
-        place = self._places[self._answered]
+        place = self.places[self._answered]
         self._answer_ended()
         if self._abandoned:
             self._go_on()
@@ -254,7 +254,7 @@ class LaneRun:
         collector = Collector()
         collector.future.add_done_callback(partial(self._warnings_came, shot))
         own = self._exchange.own_texts
-        text = own[self._places[shot]] if own is not None else None
+        text = own[self.places[shot]] if own is not None else None
         if text is None and shot in self._warned_before:
             text = self._shots[shot].sql
         if text is None and shot == self._answered - 1 and not self._repeats:
@@ -279,7 +279,7 @@ class LaneRun:
     def _warnings_came(self, shot: int, future: asyncio.Future[Result]) -> None:
         try:
             self.warnings[shot] = [
-                replace(one, message=self._exchange.row_numbers.corrected(self._places[shot], one.message))
+                replace(one, message=self._exchange.row_numbers.corrected(self.places[shot], one.message))
                 for one in warnings_in(future.result())
             ]
         except (MeshError, ShardError) as error:

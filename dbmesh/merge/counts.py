@@ -24,7 +24,9 @@ def merge_counts(merge: CountMerge, oks: Sequence[OkPacket]) -> OkPacket:
     anything to do: an OK of zeros."""
     if not oks:
         return OkPacket(last_insert_id=merge.last_insert_id or 0)
-    shard_id = next((ok.last_insert_id for ok in oks if ok.last_insert_id), 0)
+    # Of rows that bring their numbers, a server tells the last one's (manual, "mysql_insert_id()").
+    ids = [ok.last_insert_id for ok in (*oks[merge.last : merge.last + 1], *oks)]
+    shard_id = next(filter(None, ids), 0)
     counted = list(oks[:1] if merge.broadcast else oks)
     return OkPacket(
         affected_rows=sum(ok.affected_rows for ok in counted),

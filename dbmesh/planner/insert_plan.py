@@ -67,7 +67,7 @@ class InsertPlan:
         """
         keep = call.keep_parameters and self._has_one_text
         placed = self._place(call, keep)
-        nodes = self._nodes(placed, self.table) if isinstance(self.table, ShardedTable) else ()
+        nodes = self._nodes(placed, self.table) if isinstance(self.table, ShardedTable) else []
         by_node = self._by_node(placed, nodes)
         shots = tuple(self._shot(node, texts, call, keep) for node, texts in by_node.items())
         first = placed.first_generated if isinstance(placed.first_generated, int) else None
@@ -80,7 +80,8 @@ class InsertPlan:
             answer = Relay()
         else:
             numbers = partial(_row_numbers, nodes, tuple(by_node))
-            answer = CountMerge(last_insert_id=first, inserts=True, numbers=numbers)
+            last = list(by_node).index(nodes[-1])
+            answer = CountMerge(last_insert_id=first, last=last, inserts=True, numbers=numbers)
         if self.effects is not None and len(shots) > 1:
             raise not_supported("assigning variables on several data nodes", "use SET @variable = …")
         written_in = call.keep_parameters and self.returning and not keep

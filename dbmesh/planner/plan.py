@@ -179,12 +179,13 @@ class CountMerge:
     """How the OK packets of several shards become one.
 
     Affected rows and warnings add up; with `broadcast` every node holds the same rows, so the first node's count is
-    the answer. `last_insert_id` is what the mesh generated, else the first shard's non-zero id. `inserts`: the shots are
-    INSERTs of one statement with several rows; `numbers` tells where in the statement the rows of each shot stand.
+    the answer. `last_insert_id` is what the mesh generated, else that of the shot with the statement's `last` row. `inserts`:
+    the shots are INSERTs of one statement with several rows; `numbers` tells where in the statement the rows of each shot stand.
     """
 
     broadcast: bool = False
     last_insert_id: int | None = None
+    last: int = field(default=0, repr=False)
     inserts: bool = field(default=False, repr=False)
     numbers: Callable[[], Sequence[Sequence[int]]] | None = field(default=None, repr=False, compare=False)
 

@@ -39,6 +39,8 @@ _ENDED = frozenset({1028, 3024})
 _INTERRUPTED = 1317
 """What MySQL says instead when the time is over inside a subquery, and what KILL QUERY says."""
 
+_SYNTAX = 1064
+
 _MOMENTS = (10, 100, 1000)
 """Milliseconds MySQL is given, the next when it was too busy to tell even the columns."""
 
@@ -94,10 +96,15 @@ async def corrected(
             return sink
         asking = _Asking(connection)
         session.announce(asking)
-        if connection.product is Product.MARIADB:
-            told = await _columns_of(asking, bound.own.statement(True), way)
-        else:
-            told = await _columns_in_time(asking, bound.own.statement(False), way)
+        try:
+            if connection.product is Product.MARIADB:
+                told = await _columns_of(asking, bound.own.statement(True), way)
+            else:
+                told = await _columns_in_time(asking, bound.own.statement(False), way)
+        except ShardError as error:
+            # What cannot be read has no columns; the client is told by its own text.
+            if error.number != _SYNTAX:
+                raise
         session.announce(None)
     return CorrectedSink(sink, plan, cache, told, empty=empty)
 

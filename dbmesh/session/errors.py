@@ -10,6 +10,7 @@ import re
 from dbmesh.errors import INTERNAL, MeshError, ShardError
 from dbmesh.model import VIEW_PREFIX
 from dbmesh.planner.plan import Names
+from dbmesh.planner.template import quote_name
 from dbmesh.wire.packets import ErrPacket
 
 
@@ -32,6 +33,8 @@ def logic_text(text: str, names: Names, schema: str) -> str:
     for actual, logic in names.tables.items():
         if actual != logic and actual in text:
             text = re.sub(rf"(?<![\w$]){re.escape(actual)}(?![\w$])", _escaped(logic), text)
+        if "`" in actual:
+            text = text.replace(quote_name(actual, quoted=True), quote_name(logic, quoted=True))
     for actual, logic in (names.schemas or {schema: names.database}).items():
         if actual and actual != logic and actual in text:
             text = re.sub(rf"(?<![\w$]){re.escape(actual)}(?=[`'\"]?\.)", _escaped(logic), text)

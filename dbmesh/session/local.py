@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypeIs
 
+from dbmesh.backend.connection import Product
 from dbmesh.engine.prepared import TextExecution
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import (
@@ -399,14 +400,16 @@ async def _create_database(session: Session, statement: CreateDatabase, sink: Re
     await session.end_transaction(commit=True)
     session.warnings = []
     exists = MeshError(DATABASE_EXISTS, database=statement.name)
+    affected = 1
     if session.mesh.database(statement.name) is None:
         await keeper.create_database(session.current_database(), statement.name, statement.options)
     elif statement.if_not_exists:
         session.warnings = [ShardWarning("Note", exists.number, str(exists))]
+        affected = int(session.mesh.product is Product.MYSQL)
     else:
         raise exists
-    session.row_count = 1
-    sink.ok(OkPacket(affected_rows=1, status=session.status | more, warnings=len(session.warnings)))
+    session.row_count = affected
+    sink.ok(OkPacket(affected_rows=affected, status=session.status | more, warnings=len(session.warnings)))
 
 
 async def _drop_database(session: Session, statement: DropDatabase, sink: ResultSink, more: int) -> None:
@@ -415,7 +418,9 @@ async def _drop_database(session: Session, statement: DropDatabase, sink: Result
     session.warnings = []
     absent = MeshError(DATABASE_ABSENT, database=statement.name)
     database = session.mesh.database(statement.name)
+    tables = 0
     if database is not None:
+        tables = len(database.catalog.tables)
         await keeper.drop_database(database)
         if (session.database or "").lower() == statement.name.lower():
             session.database = None
@@ -423,8 +428,8 @@ async def _drop_database(session: Session, statement: DropDatabase, sink: Result
         session.warnings = [ShardWarning("Note", absent.number, str(absent))]
     else:
         raise absent
-    session.row_count = 0
-    _ok(session, sink, more, warnings=session.warnings)
+    session.row_count = tables
+    sink.ok(OkPacket(affected_rows=tables, status=session.status | more, warnings=len(session.warnings)))
 
 
 async def _nothing(session: Session, statement: Nothing, sink: ResultSink, more: int) -> None:

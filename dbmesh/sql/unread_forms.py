@@ -23,13 +23,26 @@ _SEARCH_MODE: Final = re.compile(
 _NESTED: Final = re.compile(rf"\bNESTED\s+(?:PATH\s+)?{_STRING}\s*COLUMNS\s*\(", re.IGNORECASE)
 
 
+_DELETED: Final = re.compile(
+    r"\s*DELETE\b.*?(?:\bUSING\b|\bJOIN\b|\bWHERE\b|\(|\Z)", re.IGNORECASE | re.DOTALL
+)
+_CREATED: Final = re.compile(r"\s*CREATE\b", re.IGNORECASE)
+_DUPLICATES: Final = re.compile(r"\b(?:IGNORE|REPLACE)(?=\s+(?:AS\s+)?(?:SELECT|WITH)\b)", re.IGNORECASE)
+_ALL_COLUMNS: Final = re.compile(r"\.\s*\*")
+
+
 def readable(text: str) -> str:
     """The text with `{d '…'}` as its string, MATCH … AGAINST of anything but a string as a comparison of the same columns,
-    and the columns of JSON_TABLE without what happens to missing values and without nesting."""
+    the columns of JSON_TABLE without what happens to missing values and without nesting, the tables of DELETE without `.*`, and CREATE TABLE … AS SELECT without what becomes of duplicates."""
     if "{" in text:
         text = _ESCAPE.sub(_string_alone, text)
     if _MATCH.search(text):
         text = _SEARCH_MODE.sub(_blank, _MATCH.sub(r"FIELD\1(\2)\3<      \4", text))
+    if "*" in text and (deleted := _DELETED.match(text)) is not None:
+        # DELETE t.* FROM …: the tables' names alone say which rows go.
+        text = _ALL_COLUMNS.sub(_blank, deleted[0]) + text[deleted.end() :]
+    if _CREATED.match(text) is not None:
+        text = _DUPLICATES.sub(_blank, text)
     position = 0
     while (found := _JSON_TABLE.search(text, position)) is not None:
         end = _closing(text, found.end())

@@ -473,6 +473,32 @@ def test_values_of_a_client_that_speaks_latin1_are_the_same_text(auto: AutoMesh,
     latin.close()
 
 
+def test_columns_that_are_invisible_are_meant_where_they_are_named(run: Run) -> None:
+    run("CREATE TABLE t (id INT PRIMARY KEY, v INT, h INT DEFAULT 5 INVISIBLE)")
+    run("INSERT INTO t VALUES (1, 2), (2, 3), (3, 4)")
+    run("INSERT INTO t (id, v, h) VALUES (4, 5, 7)")
+    run("INSERT INTO t SELECT id + 10, v FROM t")
+    assert run("SELECT * FROM t WHERE id < 5 ORDER BY id") == [(1, 2), (2, 3), (3, 4), (4, 5)]
+    assert run("SELECT id, h FROM t WHERE v = 5 ORDER BY id") == [(4, 7), (14, 5)]
+    joined = "SELECT a.*, b.h FROM t a JOIN (SELECT * FROM t) c ON c.v = a.id JOIN t b ON b.id = c.id WHERE a.id = 4"
+    assert run(joined) == [(4, 5, 5), (4, 5, 5)]
+
+
+def test_names_with_back_quotes(run: Run) -> None:
+    run("CREATE TABLE `a``b` (id INT PRIMARY KEY, `c``d` INT)")
+    run("INSERT INTO `a``b` VALUES (1, 1), (2, 2), (3, 3)")
+    assert run("SELECT SUM(`c``d`) FROM `a``b`") == [(6,)]
+    assert run("SHOW CREATE TABLE `a``b`")[0][1].startswith("CREATE TABLE `a``b` (\n  `id` int")
+
+
+def test_the_insert_id_of_given_numbers_is_the_last_rows(run: Run) -> None:
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+    with run.connection.cursor() as cursor:  # type: ignore[attr-defined]
+        for numbers in ((910, 908), (920, 921, 922, 923, 930, 926), (941, 942, 943)):
+            cursor.execute("INSERT INTO t VALUES " + ", ".join(f"({number}, 1)" for number in numbers))
+            assert cursor.lastrowid == numbers[-1]
+
+
 @pytest.mark.parametrize("auto", ["embedded", "etcd"], indirect=True)
 def test_a_second_process_sees_what_the_first_changes(auto: AutoMesh, run: Run, tmp_path: Path) -> None:
     run("CREATE TABLE old (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")

@@ -22,6 +22,12 @@ def test_generated_id_outranks_the_shards() -> None:
     assert merge_counts(CountMerge(last_insert_id=0), [OkPacket(1, 7)]).last_insert_id == 0
 
 
+def test_of_given_ids_the_last_rows_is_told() -> None:
+    oks = [OkPacket(1, 7), OkPacket(1, 9), OkPacket(1, 8)]
+    assert merge_counts(CountMerge(last=2), oks).last_insert_id == 8
+    assert merge_counts(CountMerge(last=2), [*oks[:2], OkPacket(1, 0)]).last_insert_id == 7
+
+
 def test_no_packets_are_an_ok_of_zeros() -> None:
     assert merge_counts(CountMerge(), []) == OkPacket()
 

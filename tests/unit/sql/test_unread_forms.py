@@ -23,6 +23,12 @@ from dbmesh.sql.unread_forms import readable
             "SELECT 1 FROM JSON_TABLE('', '' COLUMNS (a INT        PATH '',                         b INT PATH '$' )) t",
         ),
         ("SELECT NULL ON EMPTY", "SELECT NULL ON EMPTY"),
+        (
+            "DELETE a.*, s.b . * FROM a JOIN s.b WHERE a.x IN (SELECT a.* FROM a)",
+            "DELETE a  , s.b     FROM a JOIN s.b WHERE a.x IN (SELECT a.* FROM a)",
+        ),
+        ("CREATE TABLE t (a INT) IGNORE SELECT 1", "CREATE TABLE t (a INT)        SELECT 1"),
+        ("CREATE OR REPLACE VIEW v AS SELECT 1", "CREATE OR REPLACE VIEW v AS SELECT 1"),
         ("MATCH (a, b) AGAINST (0 IN BOOLEAN MODE) > 1", "FIELD (a, b) <       (0                ) > 1"),
         ("match(a)against(@x with query expansion)", "FIELD(a)<      (@x                     )"),
     ],
