@@ -6,12 +6,15 @@ Decides how a callback answer becomes an awaited value. Not for clients' rows: t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from dbmesh.backend.connection import Connection, Pipeline
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row, text_rows_encoder
+
+Done = TypeVar("Done")
 
 
 @dataclass(slots=True)
@@ -62,6 +65,17 @@ async def collect(connection: Connection, sql: bytes) -> Result:
     except asyncio.CancelledError:
         connection.abort()
         raise
+
+
+async def all_of(works: Iterable[Awaitable[Done]]) -> list[Done]:
+    """Wait for all of them, then raise the first error: none is still under way on its connection when this returns."""
+    results = await asyncio.gather(*works, return_exceptions=True)
+    done: list[Done] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        done.append(result)
+    return done
 
 
 async def found_rows(connection: Connection) -> int:

@@ -1,7 +1,7 @@
 """Which rows a write changes on the data node it is for: the query that finds them first, and the keys an INSERT names.
 
-Decides from the text a data source gets, edited at positions: WHERE, ORDER BY and LIMIT of an UPDATE or DELETE stand in the
-query as the client wrote them. What cannot be told beforehand is refused with its reason. What has been told is checked afterwards
+Decides from the text a data source gets, edited at positions: WHERE of an UPDATE or DELETE stands in the query as the client
+wrote it. What cannot be told beforehand is refused with its reason. What has been told is checked afterwards
 against what the server counted (`Capture.agrees`). Knows nothing of who keeps the images.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dbmesh.errors import not_supported
-from dbmesh.model import TableSchema
+from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.derived.keyed import outside_brackets
 from dbmesh.planner.images import ImageTable, Row, image_table
 from dbmesh.planner.insert_reading import CellPlace, InsertReading, read_insert
@@ -25,7 +25,7 @@ from dbmesh.sql.lexer import LexerFlags
 from dbmesh.wire.packets import OkPacket
 
 _MODIFIERS = frozenset(("LOW_PRIORITY", "QUICK", "IGNORE"))
-_MATCHED = re.compile(rb"Rows matched: (\d+)")
+_MATCHED = re.compile(rb"Rows matched: (\d+)  Changed: (\d+)")
 _XA = "use type XA"
 
 KEYS_PER_QUERY = 500
@@ -95,7 +95,9 @@ class Capture:
         affected, unchanged = ok.affected_rows, found.before - found.changed
         if self.effect is Effect.UPDATES:
             matched = _MATCHED.match(ok.info)
-            return found.before == (int(matched[1]) if matched else affected)
+            if matched is None:
+                return found.before == affected
+            return (found.before, found.changed) == (int(matched[1]), int(matched[2]))
         if self.effect is Effect.DELETES:
             return affected == found.before == found.changed
         if self.effect in (Effect.INSERTS, Effect.KEEPS):
@@ -356,16 +358,22 @@ class _Rows:
             column = self._schema.column(name)
             default = column is not None and column.has_default and not column.auto_increment
             return f"DEFAULT({quote_name(name, quoted=True)})" if default else None
-        if cell.word == "NULL" or (self._numbered(name) and self._sql[cell.start : cell.end] in ("0", "'0'")):
+        if cell.word == "NULL":
             return None
-        unfit = next((one for one in cell.lexemes if not _is_literal(one)), None)
-        if unfit is not None:
+        column = self._schema.column(name)
+        # A text is stored in a BIT column by its bytes, and compared with it as a number.
+        bits = column is not None and column.family is ColumnFamily.BIT
+        if any(not _is_literal(one) or (bits and one.kind is Kind.STRING) for one in cell.lexemes):
             raise not_supported(
                 f"a write of a BASE transaction with an expression for the key column '{name}'",
                 "send the value as a literal",
             )
-        return self._sql[cell.start : cell.end]
+        text = self._sql[cell.start : cell.end]
+        return None if self._numbered(name) and _SOME_DIGIT.search(text) is None else text
 
+
+_SOME_DIGIT = re.compile("[1-9]|TRUE", re.IGNORECASE)
+"""In every literal but those of zero, for which a column may get a number."""
 
 _LITERAL_WORDS = frozenset(("TRUE", "FALSE", "DATE", "TIME", "TIMESTAMP"))
 

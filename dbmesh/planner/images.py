@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbmesh.errors import not_supported
-from dbmesh.model import TableSchema
+from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.federation.values import loaded, scanned
 from dbmesh.planner.plan import LiteralForm
 from dbmesh.planner.template import quote_name
@@ -129,7 +129,10 @@ def image_table(name: str, schema: TableSchema) -> ImageTable:
         if column.generated:
             continue
         carried = loaded(column)
-        item = scanned(column, quote_name(column.name, quoted=True))
+        quoted = quote_name(column.name, quoted=True)
+        # Under sql_mode PAD_CHAR_TO_FULL_LENGTH a CHAR is read with spaces that are not stored.
+        fixed = column.family is ColumnFamily.TEXT and column.declared_type.startswith("char")
+        item = scanned(column, f"RTRIM({quoted})" if fixed else quoted)
         columns.append(ImageColumn(column.name, item, carried.form, carried.introducer, column.renewed))
     names = [column.name.lower() for column in columns]
     missing = next((name for name in schema.primary_key if name.lower() not in names), None)

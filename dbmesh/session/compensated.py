@@ -12,10 +12,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
-from dbmesh.engine.collect import Result, collect
+from dbmesh.engine.collect import Result, all_of, collect
 from dbmesh.engine.exchange import Exchange, Outcome
 from dbmesh.engine.lane import Lane
-from dbmesh.errors import DEADLOCK, MERGE_LIMIT, NOT_SUPPORTED, MeshError, ShardError, not_supported
+from dbmesh.errors import (
+    DEADLOCK,
+    MERGE_LIMIT,
+    NOT_SUPPORTED,
+    TABLE_CHANGED,
+    MeshError,
+    ShardError,
+    not_supported,
+)
 from dbmesh.planner.capture import Capture, Effect, Found, capture
 from dbmesh.planner.images import Row
 from dbmesh.planner.plan import BoundStatement, DerivedWrite, ShardPlan, Shot
@@ -59,7 +67,7 @@ async def compensated(
     pause = FIRST_PAUSE
     while True:
         try:
-            return await _once(session, plan, bound, run)
+            return await _once(session, database, plan, bound, run)
         except RecordLocked as locked:
             # What has been told already cannot be told again.
             told = isinstance(bound.answer, DerivedWrite) and bound.answer.returning
@@ -69,7 +77,9 @@ async def compensated(
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-async def _once(session: Session, plan: ShardPlan, bound: BoundStatement, run: Runner) -> Outcome:
+async def _once(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, run: Runner
+) -> Outcome:
     """Run the write and commit it. Raises RecordLocked, and nothing has happened then."""
     transaction, state = session.transaction, session.state
     # What a query of images finds is what the write finds, however often it asks for the time.
@@ -86,7 +96,7 @@ async def _once(session: Session, plan: ShardPlan, bound: BoundStatement, run: R
             raise
         branches = list(transaction.branches.values())
         remember_writes(session)
-        error = await _end(session)
+        error = await _end(session, database)
     finally:
         session.state = replace(state, user_variables=session.state.user_variables)
         session.release_branches(branches)
@@ -103,12 +113,14 @@ def _lock_wait(session: Session) -> float:
     return float(written) if written is not None and written.isdecimal() else DEFAULT_LOCK_WAIT
 
 
-async def _end(session: Session) -> MeshError | ShardError | None:
+async def _end(session: Session, database: Database) -> MeshError | ShardError | None:
     # As a COMMIT it is not interrupted: what is committed must be known.
     session.committing = True
     try:
         return await session.transaction.end_write()
     except (MeshError, ShardError) as error:
+        if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
+            await session.mesh.reload(database)
         raise await free_after_error(session, error) from error
     finally:
         session.committing = False
@@ -170,7 +182,7 @@ class Images:
 
     async def before(self) -> None:
         """Read and lock the rows that will change. Raises MeshError or ShardError."""
-        await asyncio.gather(*(self._before(connection, shots) for connection, shots in self._lanes))
+        await all_of(self._before(connection, shots) for connection, shots in self._lanes)
 
     async def _before(self, connection: Connection, shots: Sequence[_Shot]) -> None:
         for shot in shots:
@@ -180,7 +192,7 @@ class Images:
     async def after(self, exchange: Exchange) -> None:
         """Read the rows again, and give both images to the branches they are of. Raises MeshError or ShardError."""
         pairs = zip(self._lanes, exchange.oks(), strict=True)
-        await asyncio.gather(*(self._after(connection, shots, oks) for (connection, shots), oks in pairs))
+        await all_of(self._after(connection, shots, oks) for (connection, shots), oks in pairs)
 
     async def _after(self, connection: Connection, shots: Sequence[_Shot], oks: Sequence[OkPacket]) -> None:
         for shot, ok in zip(shots, oks, strict=True):

@@ -186,6 +186,8 @@ async def _rollback(session: Session, statement: Rollback, sink: ResultSink, mor
     told: list[ShardWarning] = []
     if statement.savepoint is not None:
         session.refuse_in_broken_transaction()
+        # Writes that are committed already must be undone on all data sources or on none.
+        session.committing = True
         try:
             known = await session.transaction.roll_back_to(statement.savepoint)
         except MeshError as error:
@@ -193,6 +195,8 @@ async def _rollback(session: Session, statement: Rollback, sink: ResultSink, mor
             await session.end_transaction(commit=False)
             session.broken_transaction = str(error)
             raise
+        finally:
+            session.committing = False
         if not known:
             raise MeshError(SAVEPOINT_UNKNOWN, name=statement.savepoint)
     else:

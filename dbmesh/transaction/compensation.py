@@ -27,6 +27,8 @@ STATE = SessionState(
 )
 """Nothing is refused, rounded or filled in that a table already held."""
 
+_DUPLICATE = 1062
+
 _AGAIN = frozenset({1205, 1213})
 """A lock was not to be had: the row is not dirty, somebody is at it."""
 
@@ -90,7 +92,8 @@ async def _undo(connection: Connection, images: str) -> str:
 
 
 async def _put_back(connection: Connection, changed: TableChanges) -> None:
-    """Rows that were made go first and those that were deleted come last: they may share unique keys."""
+    """Rows that were made go first and those that were deleted come last: they may share unique keys. So may those that were
+    changed: one whose former value another row still has goes first and comes last too."""
     table = changed.table
     keys = [table.key_of(change.after or change.before or ()) for change in changed.changes]
     current = await _current(connection, table, keys)
@@ -105,9 +108,33 @@ async def _put_back(connection: Connection, changed: TableChanges) -> None:
     made = [change for change in wanted if change.before is None]
     gone = [change for change in wanted if change.after is None]
     rest = [change for change in wanted if change.before is not None and change.after is not None]
-    for change in (*made, *reversed(rest), *gone):
-        statement = table.put_back(change.before, change.after)
-        await collect(connection, statement.encode("utf-8", "surrogateescape"))
+    for change in made:
+        await _run(connection, table.put_back(None, change.after))
+    for change in reversed(rest):
+        try:
+            await _run(connection, table.put_back(change.before, change.after))
+        except ShardError as error:
+            if error.number != _DUPLICATE:
+                raise
+            await _run(connection, table.put_back(None, change.after))
+            gone.append(change)
+    for change in gone:
+        await _run(connection, table.put_back(change.before, None))
+    await _check(connection, table, wanted)
+
+
+async def _check(connection: Connection, table: ImageTable, wanted: Sequence[Change]) -> None:
+    """Raises Dirty unless the rows are what they were: the table itself may have been altered, and a server cuts a value that
+    does not fit any more without an error."""
+    keys = [table.key_of(change.after or change.before or ()) for change in wanted]
+    current = await _current(connection, table, keys)
+    for key, change in zip(keys, wanted, strict=True):
+        if current.get(key) != change.before:
+            raise Dirty(f"row {_named(table, key)} of {table.name} cannot become what it was")
+
+
+async def _run(connection: Connection, statement: str) -> None:
+    await collect(connection, statement.encode("utf-8", "surrogateescape"))
 
 
 async def _current(connection: Connection, table: ImageTable, keys: Sequence[Row]) -> dict[Row, Row]:

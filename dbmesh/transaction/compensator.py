@@ -12,10 +12,11 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dbmesh.engine.collect import collect
+from dbmesh.engine.collect import all_of, collect
 from dbmesh.errors import (
     NO_DECISIONS,
     NOTHING_COMMITTED,
+    TABLE_CHANGED,
     TRANSACTION_UNKNOWN,
     MeshError,
     ShardError,
@@ -132,19 +133,21 @@ class Compensator:
         for branch in changed:
             assert branch.place is not None
             await self.make_table(branch.place)
-        await asyncio.gather(*(self._record_one(one, branch) for branch in changed))
+        await all_of(self._record_one(one, branch) for branch in changed)
 
     async def _record_one(self, one: Saga, branch: Branch) -> None:
         place = branch.place
         assert place is not None
         statement = undo.record(
-            place.schema, one.gtrid, one.sequence, place.sign, one.decider.sign, undo.encode(branch.changes)
+            place.schema, one.gtrid, one.sequence, place.sign, one.decider.sign, branch.changes
         )
         try:
-            await collect(branch.connection, statement.encode("utf-8", "surrogateescape"))
+            result = await collect(branch.connection, statement.encode("utf-8", "surrogateescape"))
         except ShardError:
             self.doubt_table(place)
             raise
+        if result.ok is None or not result.ok.affected_rows:
+            raise MeshError(TABLE_CHANGED, table=", ".join(sorted({c.table.name for c in branch.changes})))
 
     async def make_table(self, place: Place) -> None:
         """Make the undo table unless it is known to be there. Raises MeshError NO_DECISIONS."""

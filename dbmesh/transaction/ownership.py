@@ -53,14 +53,23 @@ class Ownership:
         if pool is not None:
             try:
                 connection = await pool.open_apart()
-                statement = f"SELECT GET_LOCK('{_lock(self._coordinator.names.instance)}', {_WAIT})"
-                if (await collect(connection, statement.encode())).rows == [[b"1"]]:
+                if await self._lock_by(connection):
                     return connection
-                connection.abort()
                 reason = "its server does not give the lock of this process free"
             except (MeshError, ShardError) as error:
                 reason = error
         raise MeshError(NO_DECISIONS, data_source=place, table=UNDO_TABLE, reason=reason)
+
+    async def _lock_by(self, connection: Connection) -> bool:
+        """Take the lock. A connection nobody knows must not hold it."""
+        statement = f"SELECT GET_LOCK('{_lock(self._coordinator.names.instance)}', {_WAIT})"
+        taken = False
+        try:
+            taken = (await collect(connection, statement.encode())).rows == [[b"1"]]
+        finally:
+            if not taken:
+                connection.abort()
+        return taken
 
     async def keep(self) -> None:
         """See that the locks are still held: one that was lost is taken again."""

@@ -47,13 +47,31 @@ class TableChanges:
     changes: tuple[Change, ...]
 
 
-def record(schema: str, gtrid: str, sequence: int, own: str, decider: str, images: str) -> str:
-    """Part of a write's local transaction, whose connection may be in another schema."""
+def record(
+    schema: str, gtrid: str, sequence: int, own: str, decider: str, changes: Sequence[TableChanges]
+) -> str:
+    """Part of a write's local transaction, whose connection may be in another schema. Nothing is inserted where a table has other
+    columns than its images."""
     # Hexadecimal digits read the same under every sql_mode and character set.
     return (
-        f"INSERT INTO {quoted(schema)}.{TABLE} VALUES "
-        f"('{gtrid}', {sequence}, '{own}', '{decider}', x'{images.encode().hex()}', NULL, {NOW})"
+        f"INSERT INTO {quoted(schema)}.{TABLE} SELECT "
+        f"'{gtrid}', {sequence}, '{own}', '{decider}', x'{encode(changes).encode().hex()}', NULL, {NOW} FROM DUAL "
+        f"WHERE {' AND '.join(_has_columns(schema, table) for table in dict.fromkeys(one.table for one in changes))}"
     )
+
+
+def _has_columns(schema: str, table: ImageTable) -> str:
+    """Whether a table stores as many columns as its images: others may have added one since its columns were read. One that
+    is missing is an error of the query of images."""
+    return (
+        f"{len(table.columns)} IN (SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {_text(schema)} "
+        f"AND TABLE_NAME = {_text(table.name)} AND COALESCE(GENERATION_EXPRESSION, '') = '' "
+        "GROUP BY CAST(TABLE_NAME AS BINARY))"
+    )
+
+
+def _text(name: str) -> str:
+    return ImageColumn("", "", LiteralForm.QUOTED).literal(name.encode("utf-8", "surrogateescape"))
 
 
 def last(gtrid: str, own: str, above: int) -> str:

@@ -347,6 +347,87 @@ def test_who_was_taken_for_dead_cannot_commit_any_more(
     assert ask(client, "SELECT n FROM t_auto WHERE id < 3 ORDER BY id").rows == ((10,), (20,))
 
 
+@pytest.fixture
+def numbered(client: pymysql.Connection[Any]) -> Iterator[None]:
+    """The table t_config, which is on the first data source alone, with a unique number for each row."""
+    _ok(client, "ALTER TABLE t_config ADD COLUMN u INT UNIQUE")
+    rows = enumerate(("empty", "limit", "theme"))
+    _ok(client, *(f"UPDATE t_config SET u = {u} WHERE name = '{name}'" for u, name in rows))
+    yield
+    _ok(client, "ROLLBACK", "ALTER TABLE t_config DROP COLUMN u")
+
+
+def _behind(shop: Shop, number: int, *statements: str) -> None:
+    for statement in statements:
+        shop.sources[number].execute(statement, database=shop_data.shard_schema(number))
+
+
+def _config(client: pymysql.Connection[Any], columns: str = "name, u") -> Any:
+    return ask(client, f"SELECT {columns} FROM t_config ORDER BY name").rows
+
+
+@pytest.mark.usefixtures("numbered")
+@pytest.mark.parametrize("write", ["u = u + 1 ORDER BY u DESC", "u = u - 1 ORDER BY u"])
+def test_rows_that_hand_on_a_unique_value_get_theirs_back(
+    client: pymysql.Connection[Any], write: str
+) -> None:
+    before = _config(client)
+    _ok(client, "BEGIN", f"UPDATE t_config SET {write}")
+    assert _config(client) != before
+    answer = ask(client, "ROLLBACK")
+    assert (answer.error, answer.warnings) == (None, 0)
+    assert _config(client) == before
+
+
+def test_a_column_that_others_have_added_is_not_forgotten(
+    fresh_shop: Shop, client: pymysql.Connection[Any]
+) -> None:
+    _behind(fresh_shop, 0, "ALTER TABLE t_config ADD COLUMN extra INT", "UPDATE t_config SET extra = 7")
+    try:
+        _ok(client, "BEGIN")
+        assert ask(client, "DELETE FROM t_config WHERE name = 'theme'").error == 1412
+        assert len(_config(client, "name")) == 3
+        _ok(client, "DELETE FROM t_config WHERE name = 'theme'", "UPDATE t_config SET extra = 0", "ROLLBACK")
+        assert _config(client, "extra") == ((7,), (7,), (7,))
+    finally:
+        _ok(client, "ALTER TABLE t_config DROP COLUMN extra")
+
+
+def test_what_does_not_fit_any_more_is_not_cut(fresh_shop: Shop, client: pymysql.Connection[Any]) -> None:
+    before = _config(client, "name, value")
+    [(_, made)] = fresh_shop.sources[0].execute(f"SHOW CREATE TABLE {shop_data.shard_schema(0)}.t_config")
+    [as_it_was] = [line.strip(" ,") for line in made.splitlines() if line.strip().startswith("`value`")]
+    _ok(client, "BEGIN", "UPDATE t_config SET value = 'x'")
+    _behind(fresh_shop, 0, "ALTER TABLE t_config MODIFY value VARCHAR(2)")
+    answer = ask(client, "ROLLBACK")
+    assert (answer.error, answer.warnings) == (None, 1)
+    assert _config(client, "value") == (("x",), ("x",), ("x",))
+    _behind(fresh_shop, 0, f"ALTER TABLE t_config MODIFY {as_it_was}")
+    assert _command(fresh_shop.mesh.configuration, "resolve", "--retry").returncode == 0
+    assert _config(client, "name, value") == before
+
+
+def test_spaces_that_are_not_stored_are_in_no_image(client: pymysql.Connection[Any]) -> None:
+    before = ask(client, "SELECT * FROM t_types ORDER BY id").rows
+    _ok(client, "SET sql_mode = 'PAD_CHAR_TO_FULL_LENGTH'", "BEGIN", "UPDATE t_types SET fixed = 'a'")
+    assert ask(client, "ROLLBACK").warnings == 0
+    _ok(client, "SET sql_mode = DEFAULT")
+    assert ask(client, "SELECT * FROM t_types ORDER BY id").rows == before
+
+
+def test_a_write_whose_undo_row_cannot_be_made_leaves_nothing(
+    fresh_shop: Shop, client: pymysql.Connection[Any]
+) -> None:
+    before = _all(client)
+    _ok(client, "BEGIN", "UPDATE t_auto SET n = 1")
+    _behind(fresh_shop, 1, "RENAME TABLE dbmesh_undo TO away")
+    assert ask(client, "UPDATE t_auto SET n = 2").error == 1146
+    assert ask(client, "SELECT DISTINCT n FROM t_auto").rows == ((1,),)
+    _behind(fresh_shop, 1, "RENAME TABLE away TO dbmesh_undo")
+    _ok(client, "ROLLBACK")
+    assert _all(client) == before
+
+
 REFUSED = {
     "the primary key of a table without shards": "UPDATE t_config SET name = 'x' WHERE name = 'theme'",
     "an expression for a key": "INSERT INTO t_config VALUES (CONCAT('a', 'b'), 'x')",

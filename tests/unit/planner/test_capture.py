@@ -32,6 +32,7 @@ PAIR = TableSchema(
 SCHEMAS = {
     "t_1": T,
     "pair": PAIR,
+    "bits": TableSchema("bits", (ColumnSchema("id", "bit(8)", ColumnFamily.BIT),), ("id",)),
     "keyless": TableSchema("keyless", T.columns),
     "guarded": TableSchema("guarded", T.columns, ("id",), guarded=True),
 }
@@ -77,6 +78,10 @@ def test_an_insert_finds_its_rows_by_the_keys_it_names() -> None:
     numbered = _capture("INSERT INTO t_1 (word) VALUES ('a'), ('b')")
     assert numbered.named(0) == ""
     assert "`id` IN (7+0*@@auto_increment_increment,7+1*@@auto_increment_increment)" in numbered.named(7)
+    for zero in ("0", "'0'", "00", "-0", "0.0", "FALSE"):
+        assert _capture(f"INSERT INTO t_1 (id) VALUES ({zero})").generated == 1, (
+            "another row may have that key"
+        )
     pair = _capture("INSERT INTO pair (a) VALUES (1)")
     assert "WHERE (`a`=1 AND `b`=DEFAULT(`b`)) FOR UPDATE" in pair.named(0)
 
@@ -114,6 +119,7 @@ def test_rows_are_named_and_put_back_by_literals_of_no_session() -> None:
         ("INSERT INTO t_1 (id) VALUES (ABS(1))", "expression"),
         ("INSERT INTO t_1 (id) VALUES (?)", "prepared"),
         ("UPDATE t_1 SET word = 'a' WHERE id IN (SELECT a FROM pair)", "SELECT"),
+        ("INSERT INTO bits VALUES ('5')", "expression"),
         ("INSERT INTO t_1 (id) VALUES (1), (NULL)", "some of whose rows"),
         ("INSERT INTO pair (b) VALUES ('x')", "no primary key"),
         ("INSERT INTO t_1 (id) VALUES (1) ON DUPLICATE KEY UPDATE id = 5", "primary key"),
@@ -168,6 +174,7 @@ def test_an_update_is_compared_by_the_rows_it_matched() -> None:
     taken = _capture("UPDATE t_1 SET word = 'x'")
     assert taken.agrees(ok, Found(2, 1, 0, 0), counts_found=False)
     assert not taken.agrees(ok, Found(1, 1, 0, 0), counts_found=False)
+    assert not taken.agrees(ok, Found(2, 0, 0, 0), counts_found=False), "a column nobody knows has changed"
 
 
 def test_rows_that_stay_count_where_the_client_asks_for_rows_found() -> None:

@@ -13,8 +13,9 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.exchange import Exchange
 from dbmesh.errors import QUERY_INTERRUPTED, MeshError, ShardError
 from dbmesh.rules.ruleset import TransactionType
+from dbmesh.session.compensated import _end
 from dbmesh.session.session import Session
-from dbmesh.transaction.transaction import Branch
+from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.constants import Capability, ColumnType, Status
 from dbmesh.wire.packets import parse_ok
 from tests.plugins import canned
@@ -89,6 +90,21 @@ async def test_a_killed_command_is_answered_whether_it_had_begun_or_not(steps: i
     (packet,) = await killed.ended()
     assert _is_interrupted(packet)
     assert killed.client.commands == 1
+
+
+async def test_a_write_that_has_begun_to_commit_everywhere_is_not_interrupted() -> None:
+    killed = Killed()
+
+    class Slow(Transaction):
+        async def end_write(self) -> None:
+            await killed.work()
+
+    killed.session.transaction = Slow()
+    killed.session.run(cast("Any", _end(killed.session, cast("Any", None))))
+    await asyncio.sleep(0)
+    killed.session.kill_query()
+    (packet,) = await killed.ended()
+    assert packet[0] == 0
 
 
 @pytest.mark.parametrize("perseveres", [False, True])

@@ -36,7 +36,9 @@ def test_what_is_no_image_is_told(text: str) -> None:
 
 
 def test_a_record_depends_on_no_quotes() -> None:
-    statement = record("s`", "ab-1", 3, "0" * 16, "1" * 16, '["it\'s"]')
-    assert statement.startswith("INSERT INTO `s```.dbmesh_undo VALUES ('ab-1', 3, ")
+    changes = [TableChanges(_TABLE, (Change(None, (b"1", b"it's")),))]
+    statement = record("s`", "ab-1", 3, "0" * 16, "1" * 16, changes)
+    assert statement.startswith("INSERT INTO `s```.dbmesh_undo SELECT 'ab-1', 3, ")
+    assert "WHERE 2 IN (SELECT COUNT(*) " in statement
     assert "it's" not in statement
     assert "it's" not in mark("ab-1", "0" * 16, 3, "it's")
