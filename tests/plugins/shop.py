@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.plugins.database_server import DatabaseServer
+from tests.plugins.processes import wait_until
 
 DATABASE = "shop"
 USER = "root"
@@ -333,3 +334,24 @@ def write_configuration(
     text = _DATABASE_YAML.format(database=DATABASE, sources="".join(sources).rstrip("\n"))
     (directory / f"database-{DATABASE}.yaml").write_text(text)
     return directory
+
+
+def forget_decisions(sources: Sequence[DatabaseServer]) -> None:
+    """Deletes what processes that were killed, and those that rolled back, have left in the tables of decisions, once no write may be
+    undone any more: other tests count rows."""
+    schemas = [(server, shard_schema(number)) for number, server in enumerate(sources)]
+
+    def has(server: DatabaseServer, schema: str, table: str) -> bool:
+        return bool(server.execute(f"SHOW TABLES FROM {schema} LIKE '{table}'"))
+
+    def settled() -> bool:
+        return not any(
+            has(server, schema, "dbmesh_undo")
+            and server.execute(f"SELECT 1 FROM {schema}.dbmesh_undo LIMIT 1")
+            for server, schema in schemas
+        )
+
+    wait_until(settled, 30, "writes to be settled")
+    for server, schema in schemas:
+        if has(server, schema, "dbmesh_txn"):
+            server.execute(f"DELETE FROM {schema}.dbmesh_txn")

@@ -61,10 +61,7 @@ WRITES = {
 def _no_old_decisions(fresh_shop: Shop) -> Iterator[None]:
     """Rows that say "rolled back" stay two days; other tests count rows."""
     yield
-    for number, server in enumerate(fresh_shop.sources):
-        schema = shop_data.shard_schema(number)
-        if server.execute(f"SHOW TABLES FROM {schema} LIKE 'dbmesh_txn'"):
-            server.execute(f"DELETE FROM {schema}.dbmesh_txn WHERE NOT committed")
+    shop_data.forget_decisions(fresh_shop.sources)
 
 
 @pytest.fixture

@@ -42,8 +42,7 @@ def _rows(fresh_shop: Shop, meshes: list[Mesh]) -> Iterator[None]:
     with meshes[0].connect() as client:
         _ok(client, "INSERT INTO t_auto VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)")
     yield
-    for number, server in enumerate(fresh_shop.sources):
-        server.execute(f"DELETE FROM {shop_data.shard_schema(number)}.dbmesh_txn WHERE NOT committed")
+    shop_data.forget_decisions(fresh_shop.sources)
 
 
 def _ok(client: pymysql.Connection[object], *statements: str) -> None:
