@@ -22,7 +22,7 @@ from dbmesh.server.client_connection import ClientConnection
 from dbmesh.session.mesh import Mesh
 from dbmesh.session.variables import wait_timeout
 from dbmesh.wire.auth import NATIVE
-from dbmesh.wire.constants import Capability
+from dbmesh.wire.constants import Capability, Status
 from dbmesh.wire.handshake import MARIADB_CAPABILITIES, SERVER_CAPABILITIES, ServerHandshake
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ class Listener:
             server_version=self._version,
             collation=UTF8MB4_GENERAL_CI,
             host=host,
+            status=Status.AUTOCOMMIT.value if self.mesh.autocommit else 0,
             capabilities=self._capabilities,
             plugin=NATIVE,
             tls_available=self.tls is not None,

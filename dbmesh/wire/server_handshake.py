@@ -40,7 +40,7 @@ from dbmesh.wire.auth import (
     verify_password,
     verify_sha2_fast,
 )
-from dbmesh.wire.constants import Capability
+from dbmesh.wire.constants import Capability, Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.handshake_packets import (
     SSL_REQUEST_LENGTH,
@@ -143,7 +143,8 @@ ServerEvent = Send | StartTls | LookUpSecret | Authenticated | Denied
 
 class ServerHandshake:
     """See the module's docstring. `nonce` is 20 random bytes without zero bytes; `host` is the client's address as
-    it appears in error texts; `secure` tells that nobody can listen even without TLS (a Unix socket)."""
+    it appears in error texts; `status` is that of the session to be (`Status`); `secure` tells that nobody can listen even without
+    TLS (a Unix socket)."""
 
     def __init__(
         self,
@@ -153,6 +154,7 @@ class ServerHandshake:
         server_version: str,
         collation: int,
         host: str,
+        status: int = Status.AUTOCOMMIT.value,
         capabilities: int = SERVER_CAPABILITIES,
         plugin: str = CACHING_SHA2,
         tls_available: bool = False,
@@ -162,7 +164,7 @@ class ServerHandshake:
         self._nonce = nonce
         self._capabilities = capabilities | (Capability.SSL.value if tls_available else 0)
         self._greeting = Greeting(
-            server_version, connection_id, nonce, self._capabilities, collation, plugin=plugin
+            server_version, connection_id, nonce, self._capabilities, collation, status, plugin
         )
         self._host = host
         self._default_plugin = plugin

@@ -128,7 +128,8 @@ def test_sessions_share_connections_between_statements(
     clients = [mesh.connect("pooled") for _ in range(20)]
     for client in clients * 2:
         assert ask(client, "SELECT id FROM t").rows == ((1,),)
-    assert len(_pooled(server)) <= 2
+    # The third looks for transactions that others have left, see above.
+    assert len(_pooled(server)) <= 3
     for client in clients:
         client.close()
 
