@@ -180,7 +180,8 @@ async def _read(session: Session, database: Database, source: str, scan: SystemS
 
 class SystemColumnSink:
     """A sink in front of another: columns of temporary tables become those of the system tables. A temporary table cannot
-    have a LONGTEXT as short as theirs, and what a SHOW calls a column is not its own name."""
+    have a LONGTEXT as short as theirs, MySQL tells other decimals of its texts, and what a SHOW calls a column is not its own
+    name."""
 
     def __init__(
         self, sink: Sink, told: Mapping[str, Sequence[ColumnDefinition]], titles: Mapping[str, str]
@@ -201,8 +202,9 @@ class SystemColumnSink:
     def _shown(self, column: ColumnDefinition) -> ColumnDefinition:
         name = self._titles.get(column.org_name, column.org_name)
         own = self._told.get((column.org_table, name.upper()))
-        length = column.length if own is None or own.type != column.type else own.length
-        return replace(column, org_name=name, length=length)
+        if own is None or own.type != column.type:
+            return replace(column, org_name=name)
+        return replace(column, org_name=name, length=own.length, decimals=own.decimals)
 
 
 async def _merged(
