@@ -187,4 +187,6 @@ class _Login(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if not self.connection.done():
             self.connection.set_exception(error)
+            # Whoever wanted the connection may have given up: then the error is nobody's, and none to log.
+            self.connection.exception()
         self.abort()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -152,6 +154,32 @@ async def test_a_server_that_is_full_says_so_instead_of_greeting() -> None:
 
     async with far_end(serve) as config:
         assert "Too many connections" in await _refusal(config)
+
+
+async def test_a_refusal_that_nobody_waits_for_any_more_is_not_logged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(frame(make_err(ErrPacket(1040, "08004", b"Too many connections")), 0))
+        await reader.read()
+
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+
+    async def cancelled_late(make: Callable[[], Any], host: str, port: int) -> Any:
+        transport, protocol = await connect(make, host, port)
+        await asyncio.wait([protocol.connection])
+        transport.close()
+        raise asyncio.CancelledError
+
+    logged: list[object] = []
+    loop.set_exception_handler(lambda _, context: logged.append(context))
+    monkeypatch.setattr(loop, "create_connection", cancelled_late)
+    async with far_end(serve) as config:
+        with pytest.raises(asyncio.CancelledError):
+            await open_mysql(config, Flavour())
+    gc.collect()
+    assert not logged
 
 
 async def test_a_server_that_hangs_up() -> None:
