@@ -369,7 +369,7 @@ def told_columns(session: Session, statement: SessionStatement) -> list[ColumnDe
     if isinstance(statement, ShowWarnings):
         return warning_columns(statement)
     if isinstance(statement, ShowCreate):
-        return routines.show_create_columns(statement.kind)
+        return routines.show_create_columns(session.mesh.product, statement.kind)
     return process_columns(statement) if isinstance(statement, ShowProcessList) else []
 
 

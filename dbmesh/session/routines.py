@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dbmesh.backend.connection import Connection
+from dbmesh.backend.connection import Connection, Product
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.collect import Result, collect
 from dbmesh.engine.prepared import BinaryExecution
@@ -91,9 +91,9 @@ async def show_create(session: Session, statement: ShowCreate, sink: ResultSink,
     sink.end_rows(session.status | more, 0)
 
 
-def show_create_columns(kind: str) -> list[ColumnDefinition]:
-    """What PREPARE tells of SHOW CREATE: servers know its columns beforehand for PROCEDURE and FUNCTION alone."""
-    if kind not in ("PROCEDURE", "FUNCTION"):
+def show_create_columns(product: Product, kind: str) -> list[ColumnDefinition]:
+    """What PREPARE tells of SHOW CREATE: MariaDB knows its columns beforehand for PROCEDURE and FUNCTION alone, MySQL for none."""
+    if product is Product.MYSQL or kind not in ("PROCEDURE", "FUNCTION"):
         return []
     kind = kind.capitalize()
     return [
