@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -62,7 +62,8 @@ class Found:
 class Capture:
     """One write on one data node. `before` is the query of the rows that are there and may change, '' for none. `made`
     is the condition for rows it makes by the keys it names, '' for none; `generated` is the number of rows whose key the server
-    counts, `rows` that of all rows it writes in VALUES. `unique`: the table has unique keys beside the primary one."""
+    counts, `rows` that of all rows it writes in VALUES. `unique`: the table has unique keys beside the primary one.
+    `outdated`: it assigns a column nobody knew when the schema was read, which the images do not show."""
 
     table: ImageTable
     effect: Effect
@@ -71,6 +72,7 @@ class Capture:
     generated: int = 0
     rows: int = 0
     unique: bool = False
+    outdated: bool = False
 
     def named(self, first_id: int) -> str:
         """The query of the rows with the keys an INSERT names; `first_id` is the first number the server counted. '' for
@@ -140,15 +142,19 @@ def _updating(sql: str, reader: LexemeReader, schema_of: SchemaOf) -> Capture:
     while reader.accept_any(*_MODIFIERS):
         pass
     clauses = _Clauses(sql, reader.lexemes[reader.position :], ("SET", "WHERE", "ORDER", "LIMIT"))
-    table = image_table(*_one_table(clauses.head, schema_of))
+    name, schema = _one_table(clauses.head, schema_of)
+    table = image_table(name, schema)
     keys = {table.columns[index].name.lower() for index in table.key}
-    moved = next((name for name in _assigned(clauses.lexemes("SET")) if name.lower() in keys), None)
+    assigned = _assigned(clauses.lexemes("SET"))
+    moved = next((name for name in assigned if name.lower() in keys), None)
     if moved is not None:
         raise not_supported(
             f"a write of a BASE transaction that assigns '{moved}' of the primary key",
             "delete the row and insert it again",
         )
-    return Capture(table, Effect.UPDATES, clauses.query(table))
+    return Capture(
+        table, Effect.UPDATES, clauses.query(table), outdated=_names_unknown_columns(assigned, schema)
+    )
 
 
 def _deleting(sql: str, reader: LexemeReader, schema_of: SchemaOf) -> Capture:
@@ -244,6 +250,10 @@ def _known(name: str, schema_of: SchemaOf) -> TableSchema:
     return schema
 
 
+def _names_unknown_columns(names: Iterable[str], schema: TableSchema) -> bool:
+    return any(schema.column(name) is None for name in names)
+
+
 def _assigned(lexemes: Sequence[Lexeme]) -> list[str]:
     """The columns a list of assignments names."""
     names: list[str] = []
@@ -288,7 +298,16 @@ def _inserting(sql: str, reader: LexemeReader, schema_of: SchemaOf) -> Capture:
     if effect is not Effect.INSERTS:
         conditions = [made, *rows.unique_keys()] if made else rows.unique_keys()
         before = table.query(" OR ".join(conditions)) if conditions else ""
-    return Capture(table, effect, before, made, generated, len(reading.rows), bool(schema.unique_keys))
+    return Capture(
+        table,
+        effect,
+        before,
+        made,
+        generated,
+        len(reading.rows),
+        unique=bool(schema.unique_keys),
+        outdated=_names_unknown_columns(updated, schema),
+    )
 
 
 def _effect(reading: InsertReading) -> Effect:

@@ -89,10 +89,11 @@ async def _once(
     try:
         try:
             outcome = await run(bound)
-        except BaseException:
+        except BaseException as failure:
             branches = list(transaction.branches.values())
             if transaction.writing:
                 await transaction.undo_write()
+            await _learn_from(session, database, failure)
             raise
         branches = list(transaction.branches.values())
         remember_writes(session)
@@ -119,11 +120,15 @@ async def _end(session: Session, database: Database) -> MeshError | ShardError |
     try:
         return await session.transaction.end_write()
     except (MeshError, ShardError) as error:
-        if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
-            await session.mesh.reload(database)
+        await _learn_from(session, database, error)
         raise await free_after_error(session, error) from error
     finally:
         session.committing = False
+
+
+async def _learn_from(session: Session, database: Database, error: BaseException) -> None:
+    if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
+        await session.mesh.reload(database)
 
 
 def _readable(session: Session, database: Database, bound: BoundStatement) -> BoundStatement:
@@ -228,7 +233,9 @@ def _changes(before: dict[Row, Row], after: dict[Row, Row]) -> tuple[Change, ...
 
 
 def _differs(taken: Capture) -> Exception:
-    """Rows of a write that finds its rows by WHERE can only differ because others came in between."""
+    """Rows of a write that finds its rows by WHERE, and assigns what they show, can only differ because others came in between."""
+    if taken.outdated:
+        return MeshError(TABLE_CHANGED, table=taken.table.name)
     if taken.effect in (Effect.UPDATES, Effect.DELETES):
         return ShardError(*DEADLOCK)
     return not_supported(

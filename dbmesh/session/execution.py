@@ -391,6 +391,7 @@ async def _exchange(
     way: Execution | None = None,
 ) -> Outcome:
     exchange: Exchange | None = None
+    images: Images | None = None
     loan = Loan(session, _state_for(session, plan, bound))
     undoable = False
     target = _target(session, bound, sink)
@@ -410,7 +411,6 @@ async def _exchange(
         exchange = Exchange(lanes, answer, target, session.mesh.limits, own=own, trial=trial)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
-        images = None
         if session.transaction.writing and plan.verb.changes_rows:
             images = Images(session, database, bound, lanes)
             await images.before()
@@ -443,7 +443,7 @@ async def _exchange(
             await session.transaction.undo_statement()
         loan.free()
         settled_error = await settled(session, database, bound, error)
-        if exchange is not None and not (plan.reads_only or undoable):
+        if exchange is not None and images is None and not (plan.reads_only or undoable):
             settled_error = _half_done(settled_error, exchange.completed())
         raise settled_error from error
     finally:

@@ -181,3 +181,17 @@ def test_rows_that_stay_count_where_the_client_asks_for_rows_found() -> None:
     taken = _capture("INSERT INTO t_1 (id) VALUES (1) ON DUPLICATE KEY UPDATE word = 'x'")
     assert taken.agrees(OkPacket(affected_rows=1), Found(1, 0, 0, 1), counts_found=True)
     assert not taken.agrees(OkPacket(affected_rows=1), Found(1, 0, 0, 1), counts_found=False)
+
+
+@pytest.mark.parametrize(
+    ("sql", "outdated"),
+    [
+        ("UPDATE t_1 AS t SET t.Word = 'a', twice = DEFAULT", False),
+        ("UPDATE t_1 AS t SET word = 'a', t.extra = 1", True),
+        ("INSERT INTO t_1 VALUES (1, 'a', DEFAULT) ON DUPLICATE KEY UPDATE word = 'b'", False),
+        ("INSERT INTO t_1 VALUES (1, 'a', DEFAULT) ON DUPLICATE KEY UPDATE extra = 1", True),
+        ("DELETE FROM t_1 WHERE extra = 1", False),
+    ],
+)
+def test_an_assigned_column_that_was_not_there_is_noticed(sql: str, outdated: bool) -> None:
+    assert _capture(sql).outdated is outdated
