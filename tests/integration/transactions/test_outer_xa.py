@@ -8,6 +8,7 @@ import pytest
 
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import Shop
+from tests.plugins.processes import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -59,7 +60,8 @@ def test_another_session_ends_what_is_prepared(fresh_shop: Shop, verb: str, name
     with fresh_shop.target.connect() as client:
         before = ask(client, NAME).rows
         prepare(fresh_shop)
-        assert ask(client, f"XA {verb} {XID}").error is None
+        # A server knows the branch as prepared, and as nobody's, once it has noticed that its session is gone.
+        wait_until(lambda: ask(client, f"XA {verb} {XID}").error is None, 20, f"XA {verb}", interval=0.1)
         assert ask(client, NAME).rows == (before if name is None else ((name,),))
 
 
