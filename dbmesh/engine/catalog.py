@@ -1,13 +1,15 @@
-"""Reads the schemas of every table of a MySQL or MariaDB data source, in four queries however many tables it has.
+"""Reads the schemas of a MySQL or MariaDB data source's tables, in four queries however many tables it has.
 
-Decides how information_schema rows become `TableSchema` values. Knows no rules.
+Decides how information_schema rows become `TableSchema` values, and what is read again after a statement that defines tables:
+those it names, views, and who refers to whom. Knows no rules.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from sqlglot import exp
@@ -16,7 +18,9 @@ from dbmesh.backend.connection import Connection, Product
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError
 from dbmesh.model import OWN_TABLES, ColumnFamily, ColumnSchema, TableSchema
+from dbmesh.planner.lexemes import Kind, split_lexemes
 from dbmesh.planner.template import quote_name
+from dbmesh.sql.literals import literal_text
 from dbmesh.sql.parse import parse
 
 
@@ -28,6 +32,8 @@ class Cataloguing(Protocol):
         """Actual table name → schema. Raises ShardError or MeshError."""
         ...
 
+
+_NAMES = frozenset((Kind.WORD, Kind.QUOTED, Kind.STRING))
 
 _FAMILIES: Mapping[str, ColumnFamily] = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "year"), ColumnFamily.INTEGER),
@@ -49,11 +55,11 @@ _CLOCK = re.compile(
     r"(current_|utc_|local)time|(current|utc|cur)_?date|curtime|timestamp|now\b", re.IGNORECASE
 )
 
-_COLUMNS = b"""SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLLATION_NAME, EXTRA,
- COLUMN_DEFAULT IS NOT NULL, COLUMN_DEFAULT FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()
+_COLUMNS = """SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLLATION_NAME, EXTRA,
+ COLUMN_DEFAULT IS NOT NULL, COLUMN_DEFAULT FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()%s
  ORDER BY TABLE_NAME, ORDINAL_POSITION"""
-_KEYS = b"""SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS
- WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
+_KEYS = """SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, NON_UNIQUE FROM information_schema.STATISTICS
+ WHERE TABLE_SCHEMA = DATABASE()%s ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
 _GUARDED = b"""SELECT EVENT_OBJECT_TABLE, NULL, NULL, ACTION_STATEMENT FROM information_schema.TRIGGERS
  WHERE EVENT_OBJECT_SCHEMA = DATABASE()
  UNION ALL SELECT IF(UNIQUE_CONSTRAINT_SCHEMA = DATABASE(), REFERENCED_TABLE_NAME, NULL),
@@ -64,10 +70,39 @@ _GUARDED = b"""SELECT EVENT_OBJECT_TABLE, NULL, NULL, ACTION_STATEMENT FROM info
 _VIEWS = b"""SELECT TABLE_NAME, VIEW_DEFINITION, CHECK_OPTION FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()"""
 
 
-async def load_tables(connection: Connection) -> dict[str, TableSchema]:
-    """Actual table name → schema, of the connection's own schema. Raises ShardError or MeshError."""
+def touched_by(statements: Iterable[str]) -> frozenset[str]:
+    """What statements may have changed: every name in them. O(their text)."""
+    return frozenset(
+        lexeme.value for text in statements for lexeme in split_lexemes(text) if lexeme.kind in _NAMES
+    )
+
+
+async def load_tables(
+    connection: Connection,
+    known: Mapping[str, TableSchema] | None = None,
+    touched: frozenset[str] = frozenset(),
+) -> dict[str, TableSchema]:
+    """Actual table name → schema, of the connection's own schema. Where its tables are `known`, only those `touched` and
+    views are read again, and which tables others refer to. Raises ShardError or MeshError."""
+    views = (await collect(connection, _VIEWS)).rows
+    if known is None:
+        return await _read(connection, "", views, {})
+    again = {name.lower() for name in touched}
+    again.update((row[0] or b"").decode("utf-8", "surrogateescape").lower() for row in views)
+    again.update(name.lower() for name, table in known.items() if table.definition is not None)
+    names = ", ".join([literal_text(name) for name in sorted(again)]) or "NULL"
+    kept = {name: table for name, table in known.items() if name.lower() not in again}
+    return await _read(connection, f" AND TABLE_NAME IN ({names})", views, kept)
+
+
+async def _read(
+    connection: Connection,
+    condition: str,
+    views: Sequence[list[bytes | None]],
+    kept: Mapping[str, TableSchema],
+) -> dict[str, TableSchema]:
     columns: dict[str, list[ColumnSchema]] = defaultdict(list)
-    for row in (await collect(connection, _COLUMNS)).rows:
+    for row in (await collect(connection, _asked(_COLUMNS, condition))).rows:
         table, name, data_type, column_type, nullable, collation, extra, has_default, default = (
             (value or b"").decode("utf-8", "surrogateescape") for value in row
         )
@@ -89,7 +124,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
         )
     keys: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     indexes: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for row in (await collect(connection, _KEYS)).rows:
+    for row in (await collect(connection, _asked(_KEYS, condition))).rows:
         table, index, column, repeats = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
         (indexes if repeats == "1" else keys)[table][index].append(column)
     guarded: set[str] = set()
@@ -103,7 +138,7 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
             timed.add(parent)
     definitions: dict[str, str] = {}
     checked: set[str] = set()
-    for row in (await collect(connection, _VIEWS)).rows:
+    for row in views:
         view, definition, option = ((value or b"").decode("utf-8", "surrogateescape") for value in row)
         if option != "NONE":
             checked.add(view)
@@ -113,7 +148,11 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
         definitions[view] = _with_names(view, definition, names) if mysql and names else definition
     for own in OWN_TABLES:
         columns.pop(own, None)
-    return {
+    others = {
+        name: _referred(table, name in guarded, name in timed, tuple(foreign.get(name, ())))
+        for name, table in kept.items()
+    }
+    return others | {
         table: TableSchema(
             name=table,
             columns=tuple(found),
@@ -128,6 +167,18 @@ async def load_tables(connection: Connection) -> dict[str, TableSchema]:
         )
         for table, found in columns.items()
     }
+
+
+def _referred(
+    table: TableSchema, guarded: bool, reads_clock: bool, foreign_keys: tuple[str, ...]
+) -> TableSchema:
+    if (table.guarded, table.reads_clock, table.foreign_keys) == (guarded, reads_clock, foreign_keys):
+        return table
+    return replace(table, guarded=guarded, reads_clock=reads_clock, foreign_keys=foreign_keys)
+
+
+def _asked(query: str, condition: str) -> bytes:
+    return (query % condition).encode("utf-8", "surrogateescape")
 
 
 def _with_names(view: str, definition: str, columns: Sequence[str]) -> str:

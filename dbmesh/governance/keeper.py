@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Flavour
+from dbmesh.engine.catalog import touched_by
 from dbmesh.engine.collect import collect
 from dbmesh.errors import DATABASE_EXISTS, STORE, TABLE_EXISTS, MeshError, ShardError, not_supported
 from dbmesh.governance import counters, databases, ddl_journal, layout
@@ -25,7 +26,7 @@ from dbmesh.rules.auto_tables import MOST_NAME, with_made
 from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.keygen.auto_increment import AutoIncrement, KeysNeeded
 from dbmesh.rules.loader import RESERVED
-from dbmesh.rules.ruleset import RuleChange, RuleSet
+from dbmesh.rules.ruleset import RuleSet
 from dbmesh.session.mesh import Database, DdlStatement, Mesh
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Keeper:
                 await ddl_journal.stop(self._store, begun, nodes)
             _log.warning("a DDL statement is half done: dbmesh ddl resume %s: %s", begun.id, begun.text)
             if begun.creates:
-                await self._change_rules(begun.database, begun.change)
+                await self._change_rules(begun)
         finally:
             del self._records[record]
         return True
@@ -158,7 +159,7 @@ class Keeper:
                 for generator in _generators(database, table):
                     generator.lease(1, 1)
             if change.made or change.gone or change.declared:
-                await self._change_rules(begun.database, change)
+                await self._change_rules(begun)
         finally:
             del self._records[record]
 
@@ -234,11 +235,14 @@ class Keeper:
                 if isinstance(generator, AutoIncrement) and generator.table:
                     await counters.give_back(self._store, database.name, generator)
 
-    async def _change_rules(self, database: str, change: RuleChange) -> None:
+    async def _change_rules(self, record: DdlRecord) -> None:
+        change = record.change
+
         def changed(rule_set: RuleSet) -> RuleSet:
             return with_declared(with_made(rule_set, change.made, change.gone), change.declared)
 
-        await self._mesh.change_rules(database, changed)
+        touched = touched_by(node.sql for node in record.nodes)
+        await self._mesh.change_rules(record.database, changed, touched)
 
 
 async def greatest_number(database: Database, table: str) -> int:

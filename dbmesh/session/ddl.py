@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.state import SessionState
+from dbmesh.engine.catalog import touched_by
 from dbmesh.engine.collect import collect
 from dbmesh.engine.exchange import Exchange, Outcome
 from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import NOT_SUPPORTED, MeshError, ShardError, not_supported
-from dbmesh.planner.plan import BoundStatement, Relay, ShardPlan, Shot, TableReports
+from dbmesh.planner.plan import BoundStatement, CountMerge, Relay, ShardPlan, Shot, TableReports
 from dbmesh.planner.text_plan import MadeWhole, TextPlan
 from dbmesh.rules.ruleset import NO_CHANGE
 from dbmesh.session.connections import Loan
@@ -51,12 +52,23 @@ async def run_ddl(
             outcome = await plainly()
     except ShardError:
         # DROP of several drops those that are there.
-        await session.mesh.reload(database)
+        await session.mesh.reload(database, _touched(session, plan, bound))
         raise
     if isinstance(plan, TextPlan):
         _remember_temporary(session, database, plan)
-    await session.mesh.reload(database)
+    await session.mesh.reload(database, _touched(session, plan, bound))
     return outcome
+
+
+def _touched(session: Session, plan: ShardPlan, bound: BoundStatement) -> frozenset[str] | None:
+    """What has to be read again, None for all there is: the texts of its shots name every table that a statement changes,
+    where they are all it does and can be read as UTF-8."""
+    whole = bound.shots and isinstance(bound.answer, Relay | CountMerge | TableReports)
+    if session.lexer_flags.encoding is not None or not whole or bound.alternative is not None:
+        return None
+    if isinstance(plan, TextPlan) and plan.whole is not None:
+        return None
+    return touched_by(shot.sql.decode("utf-8", "surrogateescape") for shot in bound.shots)
 
 
 def _remember_temporary(session: Session, database: Database, plan: TextPlan) -> None:

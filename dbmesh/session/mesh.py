@@ -165,7 +165,7 @@ class Mesh:
         self,
         configuration: Configuration,
         databases: Mapping[str, Database],
-        reload: Callable[[Database], Awaitable[Database]],
+        reload: Callable[[Database, frozenset[str] | None], Awaitable[Database]],
         started_at: float,
         instance: bytes,
     ) -> None:
@@ -268,22 +268,25 @@ class Mesh:
             if (alias := place_of(config)) is not None
         }
 
-    async def reload(self, database: Database) -> None:
-        """Read the catalog of a database again, after DDL or when a table was not found. One reading at a time: of two
-        that overlap, the one that began first must not have the last word."""
+    async def reload(self, database: Database, touched: frozenset[str] | None = None) -> None:
+        """Read the catalog of a database again: after DDL what that has `touched`, all of it when a table was not found.
+        One reading at a time: of two that overlap, the one that began first must not have the last word."""
         name = database.name.lower()
         async with self._reloading[name]:
             current = self.databases.get(name)
-            following = None if current is None else await self._reload(current)
+            following = None if current is None else await self._reload(current, touched)
             # A database that was dropped in the meantime stays dropped.
             if following is not None and name in self.databases:
                 self.databases[name] = following
 
-    async def change_rules(self, name: str, change: Callable[[RuleSet], RuleSet]) -> None:
-        """Give a database another rule set; statements that have begun keep the one they began with."""
+    async def change_rules(
+        self, name: str, change: Callable[[RuleSet], RuleSet], touched: frozenset[str] | None = None
+    ) -> None:
+        """Give a database another rule set, its catalog read as by `reload`; statements that have begun keep the one they began with."""
         key = name.lower()
         async with self._reloading[key]:
             database = self.databases[key]
-            following = await self._reload(replace(database, rule_set=change(database.rule_set)))
+            following = replace(database, rule_set=change(database.rule_set))
+            following = await self._reload(following, touched)
             if key in self.databases:
                 self.databases[key] = following

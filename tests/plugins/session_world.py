@@ -160,7 +160,8 @@ class SessionWorld:
 
         return open_connection
 
-    async def _reload(self, database: Database) -> Database:
+    async def _reload(self, database: Database, touched: frozenset[str] | None) -> Database:
+        del touched
         self.reloaded += 1
         return database
 

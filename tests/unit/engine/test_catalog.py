@@ -8,7 +8,8 @@ import pytest
 
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.mysql_connect import open_mysql
-from dbmesh.engine.catalog import load_tables
+from dbmesh.engine.catalog import load_tables, touched_by
+from dbmesh.engine.collect import collect
 from dbmesh.model import ColumnFamily
 from dbmesh.rules.ruleset import DataSourceConfig
 from tests.plugins.fix_mysql import ServerFactory
@@ -56,3 +57,32 @@ async def test_columns_and_keys_are_those_of_the_server(mariadb_server: ServerFa
     assert table.columns[2].has_default
     assert table.columns[4].collation == "utf8mb4_bin"
     assert [c.name for c in tables["clocks"].columns if c.reads_clock] == ["a", "b", "c", "e"]
+
+
+async def test_what_a_statement_names_is_read_again(mariadb_server: ServerFactory) -> None:
+    (server,) = mariadb_server("catalog_again")
+    server.execute("CREATE OR REPLACE DATABASE catalog_again")
+    for name in ("one", "two", "three"):
+        server.execute(f"CREATE TABLE catalog_again.{name} (id INT PRIMARY KEY, a INT UNIQUE)")
+    server.execute("CREATE VIEW catalog_again.seen AS SELECT * FROM catalog_again.one")
+    config = DataSourceConfig(
+        "ds", "mysql", server.host, server.port, "catalog_again", server.user, server.password
+    )
+    connection = await open_mysql(config, Flavour())
+    try:
+        known = await load_tables(connection)
+        for statement in (
+            "ALTER TABLE `one` ADD b VARCHAR(5), DROP COLUMN a",
+            "CREATE TABLE four (id INT PRIMARY KEY, CONSTRAINT f FOREIGN KEY (id) REFERENCES two (id))",
+            "CREATE OR REPLACE VIEW four_seen AS SELECT id FROM four",
+            "CREATE TRIGGER t BEFORE INSERT ON three FOR EACH ROW SET NEW.a = UNIX_TIMESTAMP()",
+            "RENAME TABLE three TO five",
+            "DROP TABLE four",
+            "DROP VIEW seen, four_seen",
+        ):
+            await collect(connection, statement.encode())
+            touched = touched_by([statement])
+            known = await load_tables(connection, known, touched)
+            assert known == await load_tables(connection), statement
+    finally:
+        await connection.close()

@@ -61,7 +61,8 @@ async def test_catalogs_are_read_one_at_a_time_and_the_last_reading_stays() -> N
     running = 0
     finished: list[float] = []
 
-    async def reload(database: Database) -> Database:
+    async def reload(database: Database, touched: frozenset[str] | None) -> Database:
+        del touched
         nonlocal running
         running += 1
         assert running == 1, "two readings at once"
@@ -81,7 +82,8 @@ async def test_decisions_of_a_group_stay_where_they_are_called_when_the_primary_
     async def open_connection(flavour: Flavour) -> Connection:
         raise AssertionError("nobody connects")
 
-    async def reload(database: Database) -> Database:
+    async def reload(database: Database, touched: frozenset[str] | None) -> Database:
+        del touched
         return database
 
     config = DataSourceConfig("ds", "mysql", "p", 3306, "shop", "mesh")
