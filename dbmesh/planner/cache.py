@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.planner import Planner
 from dbmesh.planner.views import Expansion, NamesView
+from dbmesh.sql.digest import Digest, digest_of
 from dbmesh.sql.fingerprint import Fingerprint, ends_in_its_literal, take_out_literals
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
@@ -115,6 +116,7 @@ class PlanCache:
         self._size = size
         self._text_bytes = text_bytes
         self._scopes: dict[str | None, _Scope] = {}
+        self._digests: Generations[int, tuple[Plan, Digest]] = Generations(size)
         self._unusual: dict[tuple[str | None, LexerFlags], _Scope] = {}
 
     def lookup(
@@ -140,6 +142,15 @@ class PlanCache:
             return self._look_closer(scope, text, head, Fingerprint(shape, literals), database, flags)
         self.hits += 1
         return plan, literals
+
+    def digest(self, plan: Plan, text: str, flags: LexerFlags = DEFAULT) -> Digest:
+        """The digest of a statement with this plan and text. O(1) where the plan is known, else O(text)."""
+        # The plan is kept beside, so that nothing else can get its id meanwhile.
+        known = self._digests.get(id(plan))
+        if known is None:
+            known = plan, digest_of(take_out_literals(text, flags)[0], flags)
+            self._digests.put(id(plan), known)
+        return known[1]
 
     def _look_closer(
         self,

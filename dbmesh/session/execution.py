@@ -130,6 +130,8 @@ async def run(
     that keeps its parameters is run in this `way`. `prepared`: the client has prepared it, and been told then what is wrong
     with its text. Raises MeshError or ShardError (in logic names)."""
     session.refuse_in_broken_transaction()
+    if session.running is not None:
+        session.running.bound(bound)
     told: list[ShardWarning] = []
     if plan.implicit_commit:
         told = await session.end_transaction(commit=True)

@@ -67,12 +67,12 @@ from dbmesh.planner.session_plan import (
     Use,
 )
 from dbmesh.planner.template import quote_name
-from dbmesh.session import administration, execution, routines
+from dbmesh.session import administration, execution, filtering, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.diagnostics import remember_warnings
 from dbmesh.session.load_data import load_data
-from dbmesh.session.mesh import RuleKeeper
+from dbmesh.session.mesh import Database, RuleKeeper
 from dbmesh.session.outer_xa import outer_xa
 from dbmesh.session.overviews import (
     may_see,
@@ -318,6 +318,22 @@ async def _run_with_variables(
     """Run a statement with user variables for its `?`. Where it can be, it is executed with these variables on the data
     sources too, so that its columns are those of an EXECUTE; else their values are written in."""
     database, plan, literals = look_up(session, text)
+    async with filtering.within(session, database, plan, text):
+        await _run_planned(session, database, plan, literals, text, names, sink, more=more, prepared=prepared)
+
+
+async def _run_planned(
+    session: Session,
+    database: Database,
+    plan: Plan,
+    literals: Sequence[object],
+    text: str,
+    names: Sequence[str],
+    sink: ResultSink,
+    *,
+    more: bool,
+    prepared: bool,
+) -> None:
     if answers(plan):
         if names:
             if isinstance(plan, CallProcedure):

@@ -30,6 +30,7 @@ from dbmesh.transaction.coordinator import Coordinator
 from dbmesh.transaction.xid import Place
 
 if TYPE_CHECKING:
+    from dbmesh.session.filtering import StatementFilter
     from dbmesh.session.session import Session
 
 MOST_JOINTS = 64
@@ -159,7 +160,7 @@ class Mesh:
     """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
     other process has. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
-    at statements that one shard answers."""
+    at statements that one shard answers. `filters` look at every statement, the first one first."""
 
     def __init__(
         self,
@@ -184,6 +185,7 @@ class Mesh:
         )
         self.max_allowed_packet = int(configuration.properties["max-allowed-packet"])
         self.shows_statements = bool(configuration.properties["sql-show"])
+        self.filters: tuple[StatementFilter, ...] = ()
         self.relays_directly = not (self.shows_statements or configuration.record_locks)
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None

@@ -37,7 +37,7 @@ from dbmesh.planner.session_plan import (
 )
 from dbmesh.planner.template import Template, quote_name
 from dbmesh.planner.text_plan import TextPlan, TextShot
-from dbmesh.session import execution
+from dbmesh.session import execution, filtering
 from dbmesh.session.connections import Loan
 from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.diagnostics import remember_warnings
@@ -60,11 +60,13 @@ if TYPE_CHECKING:
 
 async def do(session: Session, statement: Do, sink: ResultSink, more: int) -> None:
     """DO: the expressions as a SELECT whose row nobody sees. Raises MeshError or ShardError."""
-    database, plan, literals = look_up(session, f"SELECT {statement.expressions}")
+    query = f"SELECT {statement.expressions}"
+    database, plan, literals = look_up(session, query)
     if isinstance(plan, SessionStatement):
         raise not_supported("this expression in DO", "run it as a SELECT")
     bound = plan.bind(execution.make_call(session, database, literals))
-    await execution.fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits))
+    async with filtering.within(session, database, plan, query):
+        await execution.fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits))
     session.row_count = 0
     remember_warnings(session, [], plan.tables)
     sink.ok(OkPacket(status=session.status | more))

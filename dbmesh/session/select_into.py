@@ -13,7 +13,7 @@ from dbmesh.engine.warnings import CountedWarnings, ShardWarning, count_of
 from dbmesh.errors import INTERNAL, INTO_COLUMNS, TOO_MANY_ROWS, MeshError
 from dbmesh.planner.derived.literals import unrounded
 from dbmesh.planner.session_plan import SelectInto, SessionStatement
-from dbmesh.session import execution
+from dbmesh.session import execution, filtering
 from dbmesh.session.planning import look_up
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.user_variables import assigned, variable_values
@@ -39,9 +39,12 @@ async def select_into(session: Session, statement: SelectInto, sink: ResultSink,
     database, plan, literals = look_up(session, statement.query)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="SELECT … INTO is no statement for data sources")
-    bound = await execution.bind(session, database, plan, execution.make_call(session, database, literals))
     found = _FirstRow()
-    outcome = await execution.fetch(session, database, plan, bound, found, exact=True)
+    async with filtering.within(session, database, plan, statement.query):
+        bound = await execution.bind(
+            session, database, plan, execution.make_call(session, database, literals)
+        )
+        outcome = await execution.fetch(session, database, plan, bound, found, exact=True)
     if len(found.definitions) != len(statement.variables):
         raise MeshError(INTO_COLUMNS)
     before = [BEHIND] if statement.behind and outcome.product is Product.MARIADB else []

@@ -31,6 +31,7 @@ from dbmesh.errors import (
 from dbmesh.planner.plan import Names, PinReason
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.rules.ruleset import TransactionType
+from dbmesh.session import filtering
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet
@@ -102,6 +103,7 @@ class Session:
         "pins",
         "relay",
         "row_count",
+        "running",
         "state",
         "statements",
         "temporary",
@@ -151,6 +153,7 @@ class Session:
         self.command_text = b""
         self.command_since = self.now()
         self.given: tuple[bytes, int] | None = None
+        self.running: filtering.RunningStatement | None = None
         self.reset()
         mesh.sessions[connection_id] = self
 
@@ -284,6 +287,8 @@ class Session:
 
     def finish(self) -> None:
         """The command has been answered in full."""
+        if self.running is not None:
+            filtering.end(self, answered=True)
         self.command_text = b""
         self.given = None
         if not self._ended:
@@ -328,6 +333,8 @@ class Session:
     def report(self, error: Exception, sink: ResultSink) -> None:
         """Write an error packet to `sink` and remember it for SHOW WARNINGS."""
         packet = as_packet(error)
+        if self.running is not None:
+            self.running.error = packet
         self.row_count = -1
         self.warnings = [
             ShardWarning("Error", packet.number, packet.message.decode("utf-8", "surrogateescape"))
@@ -464,6 +471,7 @@ class Session:
                 work.cancel()
             await asyncio.gather(work, return_exceptions=True)
         self.relay.drop()
+        filtering.end(self, answered=False)
         await self.give_up_connections()
 
     def _busy_connections(self) -> Sequence[Connection]:

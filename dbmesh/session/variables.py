@@ -22,7 +22,7 @@ from dbmesh.planner.derived.literals import literal_writers, row_literals, unrou
 from dbmesh.planner.session_plan import Assignment, Scope, SessionStatement, SetVariables
 from dbmesh.planner.session_values import TRANSACTION_TYPE
 from dbmesh.rules.ruleset import TransactionType
-from dbmesh.session import execution
+from dbmesh.session import execution, filtering
 from dbmesh.session.administration import set_everywhere, with_values
 from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.planning import look_up
@@ -266,12 +266,14 @@ async def _value(session: Session, assignment: Assignment, *, typed: bool = Fals
     this session would be, so that every connection gets the same value, and tables are found where their rows are."""
     if assignment.literal:
         return assignment.expression
-    database, plan, literals = look_up(session, f"SELECT ({assignment.expression}) LIMIT 1")
+    query = f"SELECT ({assignment.expression}) LIMIT 1"
+    database, plan, literals = look_up(session, query)
     if isinstance(plan, SessionStatement):
         raise not_supported("this expression in SET", "run it as a SELECT and SET its value")
     bound = plan.bind(execution.make_call(session, database, literals))
     found = RowsInMemory(session.mesh.limits)
-    outcome = await execution.fetch(session, database, plan, bound, found, exact=bool(plan.tables))
+    async with filtering.within(session, database, plan, query):
+        outcome = await execution.fetch(session, database, plan, bound, found, exact=bool(plan.tables))
     if not found.values:
         return "NULL"
     definitions = unrounded(found.definitions) if outcome.exact else found.definitions

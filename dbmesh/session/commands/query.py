@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
 from dbmesh.planner.metadata import preview_rows, preview_text
+from dbmesh.planner.plan import Plan
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session import execution, local, relaying
+from dbmesh.session import execution, filtering, local, relaying
+from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up, stale
 from dbmesh.session.recoding import recoded
 from dbmesh.session.result_sink import ResultSink
@@ -52,6 +55,11 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
         if stale(session, error) is not None:
             return _run_one(session, text, session.sink(sequence=sequence), more=False)
         raise
+    if session.mesh.filters:
+        waiting = filtering.begin(session, database, plan, text)
+        if waiting is not None:
+            sink = session.sink(sequence=sequence)
+            return _run_planned(session, database, plan, literals, sink, more=False, waiting=waiting)
     if local.answers(plan):
         return local.answer(session, plan, session.sink(sequence=sequence))
     if plan.direct is not None and sequence == 1 and session.mesh.relays_directly:
@@ -94,6 +102,22 @@ async def _run_one(session: Session, text: str, sink: ResultSink, *, more: bool)
             raise
         await session.mesh.reload(outdated)
         database, plan, literals = look_up(session, text)
+    waiting = filtering.begin(session, database, plan, text) if session.mesh.filters else None
+    await _run_planned(session, database, plan, literals, sink, more=more, waiting=waiting)
+
+
+async def _run_planned(
+    session: Session,
+    database: Database,
+    plan: Plan,
+    literals: Sequence[object],
+    sink: ResultSink,
+    *,
+    more: bool,
+    waiting: Awaitable[None] | None,
+) -> None:
+    if waiting is not None:
+        await waiting
     if local.answers(plan):
         await local.answer(session, plan, sink, more=more)
         return
@@ -109,6 +133,7 @@ async def _run_several(session: Session, statements: list[str], sequence: int) -
             if not text.strip():
                 raise MeshError(EMPTY_QUERY)
             await _run_one(session, text, sink, more=position < len(statements) - 1)
+            filtering.end(session, answered=True)
         except (MeshError, ShardError) as error:
             session.report(error, sink)
             return

@@ -21,7 +21,7 @@ from dbmesh.errors import (
 from dbmesh.merge.counts import merge_counts
 from dbmesh.planner.bulk import assigned_columns, insert_form, is_query
 from dbmesh.planner.plan import CountMerge, Names, Verb
-from dbmesh.session import execution, local
+from dbmesh.session import execution, filtering, local
 from dbmesh.session.planning import look_up, with_texts
 from dbmesh.session.recoding import check_values
 from dbmesh.session.result_sink import ResultSink
@@ -90,8 +90,11 @@ async def _run_one(session: Session, text: str, sink: _OneAnswer) -> None:
     database, plan, literals = look_up(session, text)
     if local.answers(plan):
         raise MeshError(NOT_IN_PREPARED)
-    bound = await execution.bind(session, database, plan, execution.make_call(session, database, literals))
-    await execution.run(session, database, plan, bound, sink)
+    async with filtering.within(session, database, plan, text):
+        call = execution.make_call(session, database, literals)
+        await execution.run(
+            session, database, plan, await execution.bind(session, database, plan, call), sink
+        )
     sink.warnings += session.warnings
 
 

@@ -9,7 +9,7 @@ its own; what several answer, the mesh keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,14 +24,15 @@ from dbmesh.planner.plan import (
     Federation,
     Names,
     PinReason,
+    Plan,
     Relay,
     ReturnedRows,
     RowMerge,
     ShardPlan,
 )
-from dbmesh.planner.session_plan import CallProcedure, LocalRows, SelectInto
+from dbmesh.planner.session_plan import CallProcedure, LocalRows, SelectInto, SessionStatement
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session import execution, local, relaying, routines
+from dbmesh.session import execution, filtering, local, relaying, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.cursor_sink import CursorSink
 from dbmesh.session.mesh import Database
@@ -85,18 +86,12 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     if prepared.cursor is not None:
         session.close_cursor(prepared)
     database, plan, literals = look_up(session, prepared.text)
+    if session.mesh.filters:
+        waiting = filtering.begin(session, database, plan, prepared.text)
+        if waiting is not None:
+            return _run_after(waiting, session, database, plan, literals, prepared, execute, sequence)
     if local.answers(plan):
-        if isinstance(plan, CallProcedure):
-            session.refuse_in_broken_transaction()
-            return routines.call(session, plan, session.sink(sequence=sequence), 0, _way(session, execute))
-        if prepared.parameter_count:
-            _, plan, _ = look_up(session, with_values(session, prepared.text, execute.values))
-            if not local.answers(plan):
-                raise MeshError(INTERNAL, reason="a parameter changed the kind of a statement")
-        if isinstance(plan, SelectInto) and execute.cursor_flags & _READ_ONLY:
-            raise MeshError(CURSOR_INTO)
-        opens_cursor = isinstance(plan, LocalRows) and execute.cursor_flags & _READ_ONLY != 0
-        return local.answer(session, plan, _sink(session, prepared if opens_cursor else None, sequence))
+        return _answer_locally(session, plan, prepared, execute, sequence)
     opens_cursor = _opens_cursor(execute, plan)
     if native and plan.direct is not None and session.mesh.relays_directly and not opens_cursor:
         found = plan.direct.prepared(literals, execute.values)
@@ -121,6 +116,45 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     ):
         return None
     return _execute_on_shard(session, database, plan, bound, execute, prepared)
+
+
+def _answer_locally(
+    session: Session, plan: SessionStatement, prepared: PreparedStatement, execute: Execute, sequence: int
+) -> Work:
+    if isinstance(plan, CallProcedure):
+        session.refuse_in_broken_transaction()
+        return routines.call(session, plan, session.sink(sequence=sequence), 0, _way(session, execute))
+    if prepared.parameter_count:
+        _, found, _ = look_up(session, with_values(session, prepared.text, execute.values))
+        if not local.answers(found):
+            raise MeshError(INTERNAL, reason="a parameter changed the kind of a statement")
+        plan = found
+    if isinstance(plan, SelectInto) and execute.cursor_flags & _READ_ONLY:
+        raise MeshError(CURSOR_INTO)
+    opens_cursor = isinstance(plan, LocalRows) and execute.cursor_flags & _READ_ONLY != 0
+    return local.answer(session, plan, _sink(session, prepared if opens_cursor else None, sequence))
+
+
+async def _run_after(
+    waiting: Awaitable[None],
+    session: Session,
+    database: Database,
+    plan: Plan,
+    literals: Sequence[object],
+    prepared: PreparedStatement,
+    execute: Execute,
+    sequence: int,
+) -> None:
+    """A statement that a filter lets wait. Its rows are not relayed, and the mesh keeps those of a cursor."""
+    await waiting
+    if local.answers(plan):
+        await _answer_locally(session, plan, prepared, execute, sequence)
+        return
+    keeps = session.transaction.compensator is None or not plan.verb.changes_rows
+    call = Call(literals, session, execute.values, keeps, database.key_generators)
+    cursor_of = prepared if _opens_cursor(execute, plan) else None
+    make_sink = partial(_sink, session, cursor_of, sequence)
+    await _run_numbered(session, database, plan, call, execute, make_sink)
 
 
 def _sink(

@@ -1,0 +1,164 @@
+"""Filters around statements: each may refuse one, let it wait, and learns how it ended.
+
+Decides when filters are asked and in which order: once per statement of the client, after it has been planned and
+before anything of it reaches a data source; the end is told in reverse order. What they protect or measure is
+`governance`'s. Without filters a statement costs one look at an empty tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.planner.plan import BoundStatement, Plan, Verb
+from dbmesh.planner.session_plan import SessionStatement
+from dbmesh.session.errors import as_packet
+from dbmesh.sql.digest import Digest
+from dbmesh.wire.packets import ErrPacket
+
+if TYPE_CHECKING:
+    from dbmesh.session.mesh import Database
+    from dbmesh.session.session import Session
+
+
+class RunningStatement:
+    """One statement of a client, from its plan to its end. Times are monotonic seconds.
+
+    * `plan`: what will be done; a statement the session answers by itself is no `ShardPlan` and has no `tables`.
+    * `shots`: how many it sends to data sources, and `answer`, how theirs become one; 1 and 'Relay' until it is known.
+    * `error`: the packet it was answered with; None also for one whose client was lost (`answered` is False then).
+    """
+
+    __slots__ = (
+        "answer",
+        "answered",
+        "begun",
+        "database",
+        "entered",
+        "error",
+        "filters",
+        "outer",
+        "plan",
+        "session",
+        "shots",
+        "text",
+    )
+
+    def __init__(self, session: Session, database: Database, plan: Plan, text: str) -> None:
+        self.session = session
+        self.database = database
+        self.plan = plan
+        self.text = text
+        self.filters = session.mesh.filters
+        self.entered = 0
+        self.outer = session.running
+        self.begun = session.command_since if self.outer is None else session.now()
+        self.shots = 1
+        self.answer = "Relay"
+        self.error: ErrPacket | None = None
+        self.answered = False
+
+    @property
+    def verb(self) -> Verb:
+        """What it does; OTHER for what the session answers by itself."""
+        plan = self.plan
+        return Verb.OTHER if isinstance(plan, SessionStatement) else plan.verb
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The logic tables it names."""
+        plan = self.plan
+        return () if isinstance(plan, SessionStatement) else plan.tables
+
+    @property
+    def digest(self) -> Digest:
+        """What it has in common with others. O(1) where the plan was met before."""
+        return self.database.plans.digest(self.plan, self.text, self.session.lexer_flags)
+
+    @property
+    def rows(self) -> int:
+        """Rows returned, or affected; known when it has ended."""
+        session = self.session
+        return session.row_count if session.row_count >= 0 else session.found_rows
+
+    def bound(self, bound: BoundStatement) -> None:
+        """It is known what it sends. Statements made of it come later and count as its own."""
+        if self.answer == "Relay":
+            self.shots = len(bound.shots)
+            self.answer = type(bound.answer).__name__
+
+
+class StatementFilter(Protocol):
+    """What looks at every statement. Filters are shared by all sessions of a process."""
+
+    def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
+        """A statement is about to run. An awaitable lets it wait. Raises MeshError, at once or when awaited, to refuse it:
+        this filter's `end` is not called then."""
+        ...
+
+    def end(self, statement: RunningStatement) -> None:
+        """A statement that has passed `begin` is over: answered, failed, or its client was lost. Must not raise."""
+        ...
+
+
+def begin(session: Session, database: Database, plan: Plan, text: str) -> Awaitable[None] | None:
+    """Ask every filter; what is returned must be awaited before the statement may run. A command that is given again
+    (`session.failover`) has been let in. Raises MeshError."""
+    return None if session.running is not None else _enter(RunningStatement(session, database, plan, text))
+
+
+def end(session: Session, *, answered: bool) -> None:
+    """The statement under way, if there is one, is over, with those it is a part of."""
+    while session.running is not None:
+        _leave(session.running, answered=answered)
+
+
+@asynccontextmanager
+async def within(session: Session, database: Database, plan: Plan, text: str) -> AsyncIterator[None]:
+    """A statement inside another one of the client: the one EXECUTE names, the query of SET or INTO. Raises MeshError."""
+    if not session.mesh.filters:
+        yield
+        return
+    inner = RunningStatement(session, database, plan, text)
+    try:
+        waiting = _enter(inner)
+        if waiting is not None:
+            await waiting
+        yield
+        inner.answered = True
+    except (MeshError, ShardError) as error:
+        inner.error = as_packet(error)
+        raise
+    finally:
+        # `end` has left it already when the client was lost.
+        if session.running is inner:
+            _leave(inner, answered=inner.answered or inner.error is not None)
+
+
+def _enter(statement: RunningStatement) -> Awaitable[None] | None:
+    statement.session.running = statement
+    for position, one in enumerate(statement.filters):
+        waiting = one.begin(statement)
+        if waiting is not None:
+            return _wait(statement, position, waiting)
+        statement.entered = position + 1
+    return None
+
+
+async def _wait(statement: RunningStatement, position: int, waiting: Awaitable[None]) -> None:
+    await waiting
+    statement.entered = position + 1
+    for one in statement.filters[position + 1 :]:
+        following = one.begin(statement)
+        if following is not None:
+            await following
+        statement.entered += 1
+
+
+def _leave(statement: RunningStatement, *, answered: bool) -> None:
+    statement.session.running = statement.outer
+    statement.answered = answered
+    for one in reversed(statement.filters[: statement.entered]):
+        one.end(statement)
