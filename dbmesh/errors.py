@@ -128,7 +128,10 @@ ADMINISTRATOR_NEEDED = _client(
     "ADMINISTRATOR_NEEDED",
     1227,
     "42000",
-    "Access denied; you need an account that may use every database for this operation",
+    "Access denied; you need an account with admin: true for this operation",
+)
+TABLE_DENIED = _client(
+    "TABLE_DENIED", 1142, "42000", "{verb} command denied to user '{user}'@'{host}' for table '{table}'"
 )
 NOT_IN_PREPARED = _client(
     "NOT_IN_PREPARED", 1295, "HY000", "This command is not supported in the prepared statement protocol yet"

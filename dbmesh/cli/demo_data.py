@@ -182,6 +182,7 @@ authority:
   users:
   - user: root@%
     password: root
+    admin: true
 """
 
 

@@ -31,7 +31,7 @@ from dbmesh.planner.plan import (
 from dbmesh.planner.resolve import system_tables
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.session_values import SESSION_FUNCTIONS, SessionValue
-from dbmesh.planner.session_view import require_administrator
+from dbmesh.planner.session_view import ServersOwn, require_administrator
 from dbmesh.planner.system_tables import SHARED_TABLES, SYSTEM_TABLES
 from dbmesh.planner.template import Edits, Frame, quote_name, slot_value
 from dbmesh.planner.text_plan import TextPlan, TextShot
@@ -89,12 +89,12 @@ class SystemPlan:
     calculates_found_rows: bool = False
     reads_clock: bool = False
     direct: None = None
-    for_administrators: bool = False
+    servers_own: ServersOwn | None = None
 
     def bind(self, call: Call) -> BoundStatement:
-        """Scans and final statement. Raises MeshError for values out of range, or ADMINISTRATOR_NEEDED."""
-        if self.for_administrators:
-            require_administrator(call.session)
+        """Scans and final statement. Raises MeshError for values out of range, and for who may not see what is the servers' own."""
+        if self.servers_own is not None:
+            require_administrator(call.session, self.servers_own)
         scans = tuple(
             reference.bind(number, call, self.flags) for number, reference in enumerate(self.references)
         )
@@ -135,7 +135,7 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
             names,
             reads_only=True,
             opens_transaction=False,
-            for_administrators=_tells_of_server(context),
+            servers_own=_servers_own(context),
         )
     edits = context.edits()
     session_answers(context, edits)
@@ -160,7 +160,7 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
         edits.build().frame(()),
         as_written,
         context.flags,
-        for_administrators=_tells_of_server(context),
+        servers_own=_servers_own(context),
     )
 
 
@@ -225,12 +225,12 @@ def _places(context: PlanContext) -> Iterator[exp.Table]:
                 raise not_supported(f"{schema}.{table.name}", DESCRIBES_ONE)
 
 
-def _tells_of_server(context: PlanContext) -> bool:
-    """Whether a statement names a table that tells more of its server than those that anybody may read."""
-    return any(
-        schema in SERVER_SCHEMAS and not _harmless(f"{schema}.{table.name.lower()}")
-        for table, schema in system_tables(context, context.statement.tree)
-    )
+def _servers_own(context: PlanContext) -> ServersOwn | None:
+    """The first table a statement names that tells more of its server than those that anybody may read."""
+    for table, schema in system_tables(context, context.statement.tree):
+        if schema in SERVER_SCHEMAS and not _harmless(f"{schema}.{table.name.lower()}"):
+            return ServersOwn(schema, table.name)
+    return None
 
 
 def _harmless(name: str) -> bool:

@@ -32,6 +32,7 @@ from dbmesh.planner.plan import (
     WithOwnVariables,
 )
 from dbmesh.planner.session_plan import LocalRows
+from dbmesh.planner.session_view import ServersOwn
 from dbmesh.planner.show_tables import (
     EVENTS,
     FUNCTIONS,
@@ -159,12 +160,12 @@ class _Shows:
 
     def _tables(self, *, full: bool) -> Plan:
         """The catalog's names where that is all that is asked for; types and conditions are the server's."""
-        if self._names_server_schema():
-            return plan_of_server(self.context, "SHOW TABLES of the server's own schemas")
+        if (own := self._server_schema()) is not None:
+            return plan_of_server(self.context, "SHOW TABLES of the server's own schemas", about=own)
         database = self._database()
-        own = database == self.context.rule_set.database
+        current = database == self.context.rule_set.database
         by_mesh = any(config.kind != "mysql" for config in self.context.rule_set.data_sources.values())
-        if own and (by_mesh or not (full or self.reader.looks_at("WHERE"))):
+        if current and (by_mesh or not (full or self.reader.looks_at("WHERE"))):
             kept = read_filter(self.context, self.reader)
             title = f"Tables_in_{database}"
             titles = (title, "Table_type") if full else (title,)
@@ -188,10 +189,11 @@ class _Shows:
             raise MeshError(NO_DATABASE)
         return self.context.rule_set.database
 
-    def _names_server_schema(self) -> bool:
-        """Whether FROM | IN a schema of the server itself follows."""
+    def _server_schema(self) -> ServersOwn | None:
+        """The schema of the server itself that follows behind FROM | IN."""
         reader = self.reader
-        return reader.peek().word in ("FROM", "IN") and reader.peek(1).value.lower() in SERVER_SCHEMAS
+        name = reader.peek(1).value.lower() if reader.peek().word in ("FROM", "IN") else ""
+        return ServersOwn(name) if name in SERVER_SCHEMAS else None
 
     def _known(self, name: str) -> str:
         """The database's name as configured. Raises MeshError(UNKNOWN_DATABASE)."""
@@ -202,8 +204,8 @@ class _Shows:
 
     def _listed_by_server(self, query: ShowQuery) -> Plan:
         """[FROM | IN database] [LIKE | WHERE] over information_schema."""
-        if self._names_server_schema():
-            return plan_of_server(self.context, "this SHOW of the server's own schemas")
+        if (own := self._server_schema()) is not None:
+            return plan_of_server(self.context, "this SHOW of the server's own schemas", about=own)
         return plan_show(self.context, self.reader, query, self._database())
 
     def _routines(self, query: ShowQuery) -> Plan:
@@ -278,7 +280,9 @@ def _is_described_by_any(place: NamePlace) -> bool:
 def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPlan:
     """The client's text for the first data node of one table."""
     if _is_servers(place):
-        return plan_of_server(context, f"{place.database}.{place.name}")
+        return plan_of_server(
+            context, f"{place.database}.{place.name}", about=ServersOwn(place.database, place.name)
+        )
     if _is_described_by_any(place):
         return _as_it_is(context)
     table = table_at(context, place)

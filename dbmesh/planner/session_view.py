@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from dbmesh.errors import ADMINISTRATOR_NEEDED, MeshError
+from dbmesh.errors import ADMINISTRATOR_NEEDED, DATABASE_DENIED, TABLE_DENIED, MeshError
 
 
 class SessionView(Protocol):
@@ -49,7 +49,12 @@ class SessionView(Protocol):
 
     @property
     def allowed_databases(self) -> tuple[str, ...] | None:
-        """The logic databases the account may use, None for all, which makes it an administrator."""
+        """The logic databases the account may use, None for all."""
+        ...
+
+    @property
+    def administrator(self) -> bool:
+        """Whether the account may reach what is no logic database: the servers themselves, others' sessions."""
         ...
 
 
@@ -70,9 +75,24 @@ class SessionValues:
     numbers_zero: bool = True
     numbering: tuple[int, int] = (1, 1)
     allowed_databases: tuple[str, ...] | None = None
+    administrator: bool = False
 
 
-def require_administrator(session: SessionView) -> None:
-    """Raise MeshError(ADMINISTRATOR_NEEDED) unless the account may use every logic database."""
-    if session.allowed_databases is not None:
-        raise MeshError(ADMINISTRATOR_NEEDED)
+@dataclass(frozen=True, slots=True)
+class ServersOwn:
+    """What of the servers themselves a statement is about: a table of theirs, a schema, or neither."""
+
+    schema: str | None = None
+    table: str | None = None
+
+
+def require_administrator(session: SessionView, about: ServersOwn | None = None) -> None:
+    """Raise MeshError for an account that is none, as a server would: TABLE_DENIED, DATABASE_DENIED or ADMINISTRATOR_NEEDED."""
+    if session.administrator:
+        return
+    name, _, host = session.current_user.rpartition("@")
+    if about is not None and about.table is not None:
+        raise MeshError(TABLE_DENIED, verb="SELECT", user=name, host=host, table=about.table)
+    if about is not None and about.schema is not None:
+        raise MeshError(DATABASE_DENIED, user=name, host=host, database=about.schema)
+    raise MeshError(ADMINISTRATOR_NEEDED)

@@ -49,9 +49,9 @@ def build_users(source: SourceFile, section: AuthoritySection, secrets: Secrets)
             source, (*entry_path, "authenticationMethodName"), entry.authentication_method_name, section
         )
         databases = None if mappings is None or entry.admin else mappings.get((name, host), ())
-        users.append(
-            User(name, host, password, plugin, None if databases and "*" in databases else databases)
-        )
+        if databases and "*" in databases:
+            databases = None
+        users.append(User(name, host, password, plugin, databases, entry.admin))
     if mappings is not None:
         known = {(user.name, user.host) for user in users}
         for name, host in mappings:

@@ -274,7 +274,7 @@ class UserSection(Section):
 
     user: str = Field(description="name or name@host; % and _ match as in MySQL.")
     password: str = Field(default="", description="Plain text, *<40 hex digits> or $A$005$….")
-    admin: bool = Field(default=False, description="Accepted for ShardingSphere's files.")
+    admin: bool = Field(default=False, description="Opens every database, and the servers behind the mesh.")
     authentication_method_name: str | None = Field(
         None, description="mysql_native_password or caching_sha2_password; the client's choice when missing."
     )
@@ -316,7 +316,9 @@ class TransactionSection(Section):
         description="XA: as one, by two-phase commit. LOCAL: one data source after another, with a warning. "
         "BASE: each write at once, undone by its images if the whole is rolled back.",
     )
-    provider_type: str | None = Field(default=None, description="Accepted for ShardingSphere's files.")
+    provider_type: str | None = Field(
+        default=None, description="Opens every database, and the servers behind the mesh."
+    )
     props: Properties = Field(
         default_factory=dict,
         description="isolation: NONE or RECORD_LOCKS, of type BASE. Others are accepted for ShardingSphere's files.",

@@ -448,13 +448,15 @@ class RuleSet:
 @dataclass(frozen=True, slots=True)
 class User:
     """A client account: `name`@`host` pattern ('%' and '_' as in MySQL). `password` is plain text, a native hash
-    (`*` and 40 hex digits) or a caching_sha2 hash (`$A$005$…`)."""
+    (`*` and 40 hex digits) or a caching_sha2 hash (`$A$005$…`). An `administrator` reaches what is no logic database: the servers
+    behind the mesh and others' sessions."""
 
     name: str
     host: str
     password: str = field(repr=False)
     plugin: str | None = None
     databases: tuple[str, ...] | None = None  # None: every database
+    administrator: bool = False
 
 
 class TransactionType(Enum):

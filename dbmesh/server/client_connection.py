@@ -362,6 +362,7 @@ class ClientConnection(asyncio.Protocol):
         session.user_name = event.user
         session.account = f"{account.name}@{account.host}"
         session.allowed_databases = account.databases
+        session.administrator = account.administrator
         session.database = None
         try:
             session.handshake_state = state_of(event.collation, session.mesh.product)

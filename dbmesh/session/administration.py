@@ -14,9 +14,10 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import collect
-from dbmesh.errors import ADMINISTRATOR_NEEDED, MeshError, ShardError, not_supported
+from dbmesh.errors import ShardError, not_supported
 from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.session_plan import Flush, LocalRows
+from dbmesh.planner.session_view import require_administrator
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.wire.packets import OkPacket
 
@@ -57,7 +58,7 @@ _OF_THE_MESH = frozenset(
 async def set_everywhere(session: Session, values: Mapping[str, str]) -> Mapping[str, str]:
     """SET GLOBAL on every server: names and SQL literals. Returns the values that sessions had so far, which the others
     keep from here on. Raises MeshError or ShardError."""
-    _require_administrator(session)
+    require_administrator(session)
     for name in values:
         if name in _OF_THE_MESH:
             raise not_supported(
@@ -90,7 +91,7 @@ def with_values(state: SessionState, values: Mapping[str, str]) -> SessionState:
 
 async def flush(session: Session, statement: Flush, sink: ResultSink, more: int) -> None:
     """FLUSH, which commits as on one server. Raises MeshError or ShardError."""
-    _require_administrator(session)
+    require_administrator(session)
     session.warnings = await session.end_transaction(commit=True)
     for text in statement.texts:
         await _run_everywhere(session, text)
@@ -108,11 +109,6 @@ def grants(session: Session) -> LocalRows:
         rows = [f"GRANT USAGE ON *.* TO {to}"]
         rows += [f"GRANT ALL PRIVILEGES ON `{database}`.* TO {to}" for database in session.allowed_databases]
     return LocalRows((f"Grants for {session.account}",), tuple((row,) for row in rows))
-
-
-def _require_administrator(session: Session) -> None:
-    if session.allowed_databases is not None:
-        raise MeshError(ADMINISTRATOR_NEEDED)
 
 
 def _pools(session: Session) -> Iterator[Pool]:

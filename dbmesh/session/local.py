@@ -66,6 +66,7 @@ from dbmesh.planner.session_plan import (
     TextPrepare,
     Use,
 )
+from dbmesh.planner.session_view import ServersOwn, require_administrator
 from dbmesh.planner.template import quote_name
 from dbmesh.session import administration, execution, filtering, routines
 from dbmesh.session.connections import Loan
@@ -119,10 +120,12 @@ async def answer(
 
 
 def use(session: Session, name: str) -> None:
-    """Make a logic database or a system schema the current one. Raises MeshError UNKNOWN_DATABASE, also when the account
-    may not see it: what one may not use, one need not know of."""
+    """Make a logic database or a system schema the current one. Raises MeshError: DATABASE_DENIED for a schema of the
+    servers', UNKNOWN_DATABASE also when the account may not see it: what one may not use, one need not know of."""
     allowed = session.allowed_databases
-    if name.lower() in SYSTEM_SCHEMAS and (allowed is None or name.lower() == INFORMATION_SCHEMA):
+    if name.lower() in SYSTEM_SCHEMAS:
+        if name.lower() != INFORMATION_SCHEMA:
+            require_administrator(session, ServersOwn(name.lower()))
         session.database = name.lower()
         return
     database = session.mesh.database(name)

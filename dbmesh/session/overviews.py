@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def may_see(session: Session, other: Session) -> bool:
-    """Whether an account may know of a session: of any when it may use every database, else of its own."""
-    return session.allowed_databases is None or other.account == session.account
+    """Whether an account may know of a session: an administrator of any, others of their own."""
+    return session.administrator or other.account == session.account
 
 
 def _visible_sessions(session: Session) -> list[Session]:

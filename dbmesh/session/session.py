@@ -77,6 +77,7 @@ class Session:
         "_tasks",
         "_work",
         "account",
+        "administrator",
         "allowed_databases",
         "autocommit",
         "broken_transaction",
@@ -134,6 +135,7 @@ class Session:
         self.host = host
         self.user_name = self.account = ""
         self.allowed_databases: tuple[str, ...] | None = None
+        self.administrator = False
         self.database: str | None = None
         self.handshake_state = SessionState()
         self.flavour = Flavour(

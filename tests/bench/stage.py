@@ -147,7 +147,9 @@ class Stage:
     def _write_rules(self) -> Path:
         directory = self.directory / "rules"
         directory.mkdir()
-        (directory / "global.yaml").write_text("authority:\n  users:\n  - {user: root@%, password: root}\n")
+        (directory / "global.yaml").write_text(
+            "authority:\n  users:\n  - {user: root@%, password: root, admin: true}\n"
+        )
         first = self.servers[0]
         (directory / "database-single.yaml").write_text(
             f"databaseName: single\ndataSources:\n{_source('ds_0', first, 'sbtest')}"

@@ -30,7 +30,7 @@ READ_SECONDS = 40
 _GLOBAL = """\
 authority:
   users:
-  - {{user: root@%, password: root}}
+  - {{user: root@%, password: root, admin: true}}
 transaction: {{defaultType: {kind}, props: {{isolation: {isolation}}}}}
 """
 _SOURCE = """\

@@ -85,7 +85,7 @@ def _configuration(
         rule += f"- !MESH\n  autoShard: {{by: primaryKey, shards: {SHARDS}}}\n"
     (directory / "global.yaml").write_text(
         f"mode:\n  type: Standalone\n  repository: {{type: SQLite, props: {{path: {directory.parent / 'store.db'}}}}}\n"
-        "authority:\n  users:\n  - {user: root@%, password: root}\n"
+        "authority:\n  users:\n  - {user: root@%, password: root, admin: true}\n"
         f"props:\n  proxy-frontend-ssl-enabled: true\n"
         f"  proxy-frontend-ssl-cert: {certificate.server}\n  proxy-frontend-ssl-key: {certificate.key}\n"
     )

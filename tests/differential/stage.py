@@ -126,7 +126,7 @@ class Stage:
         rules = directory / "rules"
         rules.mkdir()
         (rules / "global.yaml").write_text(
-            f"authority:\n  users:\n  - {{user: {USER}@%, password: {PASSWORD}}}\n"
+            f"authority:\n  users:\n  - {{user: {USER}@%, password: {PASSWORD}, admin: true}}\n"
         )
         for scene in scenes:
             (rules / f"database-{scene.name}.yaml").write_text(scene.configuration(servers))

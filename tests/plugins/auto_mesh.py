@@ -16,7 +16,7 @@ from tests.plugins.database_server import DatabaseServer
 from tests.plugins.mesh import Mesh
 from tests.plugins.processes import wait_until
 
-_GLOBAL = "authority:\n  users:\n  - {user: root@%, password: root}\n"
+_GLOBAL = "authority:\n  users:\n  - {user: root@%, password: root, admin: true}\n"
 SHARDS = 4
 """Actual tables of every table."""
 

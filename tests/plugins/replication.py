@@ -121,7 +121,9 @@ class Replication:
         `options` are keys of the group, `rules` more items, `parameters` those of the URLs, `databases` the schema of each
         logic database where there are others."""
         directory.mkdir(parents=True)
-        (directory / "global.yaml").write_text("authority:\n  users:\n  - {user: root@%, password: root}\n")
+        (directory / "global.yaml").write_text(
+            "authority:\n  users:\n  - {user: root@%, password: root, admin: true}\n"
+        )
         settings = {"checkIntervalMilliseconds": 50, "causalReads": "none", **options}
         lines = "".join(f"      {key}: {value}\n" for key, value in settings.items())
         replicas = ", ".join(name for name in self.servers if name != primary)

@@ -318,7 +318,7 @@ def source_yaml(
 
 def global_yaml(props: dict[str, Any] | None = None, users: str = "") -> str:
     """global.yaml with the user of the tests, further `users` lines and properties."""
-    lines = ["authority:", "  users:", f"  - {{user: {USER}@%, password: {PASSWORD}}}"]
+    lines = ["authority:", "  users:", f"  - {{user: {USER}@%, password: {PASSWORD}, admin: true}}"]
     lines += [f"  {line}" for line in users.splitlines()]
     if props:
         lines += ["props:", *(f"  {name}: {value}" for name, value in props.items())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from dbmesh.errors import ADMINISTRATOR_NEEDED, MeshError
+from dbmesh.planner.session_view import require_administrator
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import EofPacket, make_eof
 
@@ -18,8 +18,7 @@ _log = logging.getLogger(__name__)
 def debug(session: Session, payload: bytes, sequence: int) -> Work | None:
     """See the manual, COM_DEBUG: answered by EOF, whatever the client knows."""
     del payload
-    if session.allowed_databases is not None:
-        raise MeshError(ADMINISTRATOR_NEEDED)
+    require_administrator(session)
     mesh = session.mesh
     lent = sum(
         pool.size - pool.idle for database in mesh.databases.values() for pool in database.pools.values()

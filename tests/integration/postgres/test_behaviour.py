@@ -50,7 +50,9 @@ def own(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     postgres.execute("CREATE DATABASE own")
     postgres.execute(_TABLES, "own")
     directory = tmp_path_factory.mktemp("own")
-    (directory / "global.yaml").write_text("authority: {users: [{user: root@%, password: root}]}\n")
+    (directory / "global.yaml").write_text(
+        "authority: {users: [{user: root@%, password: root, admin: true}]}\n"
+    )
     (directory / "database-own.yaml").write_text(
         _DATABASE.format(
             host=postgres.host, port=postgres.port, user=postgres.user, password=postgres.password

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 
 from tests.plugins.certificates import make_certificate
@@ -176,25 +177,40 @@ def test_a_mesh_behind_a_mesh(server: DatabaseServer, mesh_to: MeshTo, user: str
         _works(outer)
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT COUNT(*) FROM mysql.user",
-        "SELECT u.user, `db`.db FROM `user` AS u LEFT JOIN db USING (user, host) ORDER BY u.user, u.host",
-        "SELECT user FROM mysql.user ORDER BY user, host LIMIT 1",
-        "SHOW TABLES FROM mysql LIKE 'u%'",
-        "SHOW FULL TABLES IN sys",
-        "SHOW COLUMNS FROM mysql.user",
-        "SHOW BINARY LOGS",
-        "SHOW ENGINE nope STATUS",
-    ],
+_SERVERS_OWN = (
+    "SELECT COUNT(*) FROM mysql.user",
+    "SELECT u.user, `db`.db FROM `user` AS u LEFT JOIN db USING (user, host) ORDER BY u.user, u.host",
+    "SELECT user FROM mysql.user ORDER BY user, host LIMIT 1",
+    "SHOW TABLES FROM mysql LIKE 'u%'",
+    "SHOW FULL TABLES IN sys",
+    "SHOW COLUMNS FROM mysql.user",
+    "SHOW BINARY LOGS",
+    "SHOW ENGINE nope STATUS",
 )
-def test_the_only_server_tells_administrators_of_itself(
-    server: DatabaseServer, mesh_to: MeshTo, statement: str
-) -> None:
+_DENIED = {
+    "SELECT COUNT(*) FROM mysql.user": "1142: SELECT command denied to user 'native'@'%' for table 'user'",
+    "SELECT 1 FROM information_schema.tables JOIN mysql.db LIMIT 1": "1142: SELECT command denied to user 'native'@'%' for table 'db'",
+    "DESCRIBE mysql.user": "1142: SELECT command denied to user 'native'@'%' for table 'user'",
+    "USE mysql": "1044: Access denied for user 'native'@'%' to database 'mysql'",
+    "SHOW TABLES FROM sys": "1044: Access denied for user 'native'@'%' to database 'sys'",
+    "SHOW MASTER STATUS": "1227: Access denied; you need an account with admin: true for this operation",
+    "SHOW BINARY LOGS": "1227: Access denied; you need an account with admin: true for this operation",
+    "SET GLOBAL max_connections = 10": "1227: Access denied; you need an account with admin: true for this operation",
+    "FLUSH STATUS": "1227: Access denied; you need an account with admin: true for this operation",
+}
+
+
+def test_the_only_server_tells_administrators_of_itself(server: DatabaseServer, mesh_to: MeshTo) -> None:
+    """And nobody else, though every account may use every database."""
     mesh = mesh_to(server.port, server.user, schema="vault", password=server.password)
     with mesh.connect("mysql") as session, server.connect("mysql") as plain:
-        assert ask(session, statement) == ask(plain, statement)
+        for statement in _SERVERS_OWN:
+            assert ask(session, statement) == ask(plain, statement), statement
+    with mesh.connect("vault", user="native", password="secret") as session:
+        for statement, error in _DENIED.items():
+            with pytest.raises(pymysql.MySQLError) as denied:
+                session.cursor().execute(statement)
+            assert "{}: {}".format(*denied.value.args) == error
 
 
 _PROCEDURES = (

@@ -17,11 +17,11 @@ from tests.plugins.session_world import SessionWorld
 ENDING = (b"COMMIT", b"ROLLBACK")
 
 
-def _session(account: str, databases: tuple[str, ...] | None, sessions: dict[int, object]) -> SimpleNamespace:
+def _session(account: str, sessions: dict[int, object], *, administrator: bool = False) -> SimpleNamespace:
     killed: list[str] = []
     made = SimpleNamespace(
         account=account,
-        allowed_databases=databases,
+        administrator=administrator,
         mesh=SimpleNamespace(sessions=sessions),
         killed=killed,
         kill_query=lambda: killed.append("query"),
@@ -31,11 +31,11 @@ def _session(account: str, databases: tuple[str, ...] | None, sessions: dict[int
     return made
 
 
-def test_an_account_kills_its_own_sessions_and_an_unbounded_one_any() -> None:
+def test_an_account_kills_its_own_sessions_and_an_administrator_any() -> None:
     sessions: dict[int, object] = {}
-    root = _session("root@%", None, sessions)
-    app = _session("app@%", ("shop",), sessions)
-    other = _session("app@%", ("shop",), sessions)
+    root = _session("root@%", sessions, administrator=True)
+    app = _session("app@%", sessions)
+    other = _session("app@%", sessions)
     kill(app, 3, query=True)  # type: ignore[arg-type]
     kill(root, 3, query=False)  # type: ignore[arg-type]
     assert other.killed == ["query", "connection"]

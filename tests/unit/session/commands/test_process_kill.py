@@ -16,7 +16,7 @@ def _session(said: list[str]) -> Any:
     victim = SimpleNamespace(account="a@%", kill_connection=lambda: said.append("killed"))
     return SimpleNamespace(
         account="root@%",
-        allowed_databases=None,
+        administrator=True,
         mesh=SimpleNamespace(sessions={70_000: victim}),
         ok=lambda *, sequence: said.append(f"ok {sequence}"),
         finish=lambda: said.append("finished"),
