@@ -12,8 +12,8 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from dbmesh import app
 from dbmesh.backend.connection import Flavour
+from dbmesh.backend.opening import open_data_source
 from dbmesh.cli.loading import counted, load_directory
 from dbmesh.cli.output import Failure, answers
 from dbmesh.cli.stores import opened_store
@@ -89,7 +89,7 @@ def _rule_set(configuration: Configuration, record: DdlRecord) -> RuleSet:
 
 async def run_directly(rule_set: RuleSet, data_source: str, sql: str) -> None:
     """One statement on a data source. Raises MeshError or ShardError."""
-    connection = await app.open_data_source(rule_set.data_sources[data_source], Flavour())
+    connection = await open_data_source(rule_set.data_sources[data_source], Flavour())
     try:
         await collect(connection, sql.encode("utf-8", "surrogateescape"))
     finally:

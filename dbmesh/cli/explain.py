@@ -13,10 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from dbmesh import app
 from dbmesh.backend.connection import Flavour
+from dbmesh.backend.opening import open_data_source
 from dbmesh.cli.loading import load_directory
 from dbmesh.cli.output import Failure, answers
+from dbmesh.engine.catalog_loading import read_tables
 from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
 from dbmesh.model import Catalog, TableSchema
 from dbmesh.planner.cache import PlanCache
@@ -86,9 +87,9 @@ async def read_catalog(rule_set: RuleSet) -> Catalog:
 
 
 async def _read_tables(config: DataSourceConfig) -> dict[str, TableSchema]:
-    connection = await app.open_data_source(config, Flavour())
+    connection = await open_data_source(config, Flavour())
     try:
-        return await app.read_tables(connection)
+        return await read_tables(connection)
     finally:
         await connection.close()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 
 from dbmesh import app
+from dbmesh.assembly import StartError
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.cli.loading import counted, load_directory
@@ -96,7 +97,7 @@ async def _through_a_mesh(
         await app.serve(own, _HOST, 0, ready, directory)
     except _Finished:
         return
-    except app.StartError as error:
+    except StartError as error:
         raise Failure(str(error)) from error
 
 

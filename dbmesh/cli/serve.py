@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from dbmesh import __version__, app
+from dbmesh.assembly import StartError
 from dbmesh.cli.loading import load_directory
 from dbmesh.cli.output import Failure, answers, log_to_stderr
 from dbmesh.rules.ruleset import Configuration
@@ -40,5 +41,5 @@ def run_mesh(
     """Runs the mesh until a signal ends it and returns its exit code. Raises Failure when it cannot start."""
     try:
         return app.run(configuration, host, port, on_ready, directory)
-    except app.StartError as error:
+    except StartError as error:
         raise Failure(str(error)) from error

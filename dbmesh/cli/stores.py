@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from dbmesh import app
+from dbmesh.assembly import StartError
 from dbmesh.cli.output import Failure
 from dbmesh.governance.opening import open_store
 from dbmesh.governance.store import Store, StoreError
@@ -25,7 +25,7 @@ async def opened_store(configuration: Configuration, directory: Path) -> AsyncIt
         raise Failure(str(error)) from error
     try:
         yield store
-    except (StoreError, app.StartError) as error:
+    except (StoreError, StartError) as error:
         raise Failure(str(error)) from error
     finally:
         if store is not None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from dbmesh import app
+from dbmesh.assembly import build_mesh
 from dbmesh.backend.pool import Pool
 from dbmesh.cli.loading import counted, load_directory
 from dbmesh.cli.output import Failure, answers
@@ -148,7 +148,7 @@ async def _recovery(directory: Path) -> AsyncIterator[Recovery]:
     pools: list[Pool] = []
     try:
         async with opened_store(configuration, directory) as store:
-            mesh = await app.build_mesh(configuration, pools, store)
+            mesh = await build_mesh(configuration, pools, store)
             yield Recovery(mesh.compensator)
     finally:
         for pool in pools:

@@ -15,6 +15,7 @@ import pymysql
 import pytest
 
 from dbmesh import __version__, app
+from dbmesh.assembly import StartError, build_mesh
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
@@ -71,7 +72,7 @@ async def _create(file: Path, *statements: str) -> None:
 async def _built(configuration: Configuration) -> AsyncIterator[Mesh]:
     pools: list[Pool] = []
     try:
-        yield await app.build_mesh(configuration, pools)
+        yield await build_mesh(configuration, pools)
     finally:
         for pool in pools:
             await pool.close()
@@ -126,14 +127,14 @@ async def test_a_data_source_that_is_away_stops_nothing_and_is_named(tmp_path: P
 async def test_a_table_of_two_data_sources_keeps_the_mesh_from_starting(tmp_path: Path) -> None:
     for name in ("left", "right"):
         await _create(tmp_path / f"{name}.db", "CREATE TABLE t_twice (id INT)")
-    with pytest.raises(app.StartError, match=r"'t_twice' has no rule and exists on both 'left' and 'right'"):
+    with pytest.raises(StartError, match=r"'t_twice' has no rule and exists on both 'left' and 'right'"):
         async with _built(_configuration(tmp_path)):
             pass
 
 
 async def test_a_mesh_without_databases_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(app.StartError, match="no logic database"):
-        await app.build_mesh(replace(_configuration(tmp_path), databases={}), [])
+    with pytest.raises(StartError, match="no logic database"):
+        await build_mesh(replace(_configuration(tmp_path), databases={}), [])
 
 
 async def test_it_serves_until_what_it_was_started_for_fails(tmp_path: Path) -> None:
@@ -156,12 +157,10 @@ async def test_it_serves_until_what_it_was_started_for_fails(tmp_path: Path) -> 
 async def test_a_taken_port_and_a_missing_certificate_are_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(
-            app.StartError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"
-        ):
+        with pytest.raises(StartError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
             await app.serve(_configuration(tmp_path), "127.0.0.1", port)
     props = f"{{proxy-frontend-ssl-enabled: true, proxy-frontend-ssl-cert: {tmp_path}/none.pem}}"
-    with pytest.raises(app.StartError, match="proxy-frontend-ssl-cert: "):
+    with pytest.raises(StartError, match="proxy-frontend-ssl-cert: "):
         await app.serve(_configuration(tmp_path, props), "127.0.0.1", 0)
 
 
