@@ -11,6 +11,9 @@ PYTHON := $(VENV)/bin/python
 UV := tests/tools/uv.sh
 # A test may not outlive this; a hanging server then costs minutes, not a CI hour.
 PYTEST := $(PYTHON) -X dev -X faulthandler -m pytest
+# Test processes side by side, each with servers of its own; a file's tests stay in one.
+JOBS ?= 2
+BESIDE := --dist loadfile --tx '$(JOBS)*popen//python=$(PYTHON) -X dev -X faulthandler'
 T ?=
 ARGS ?=
 # The data sources of the integration tests: mariadb, or mysql (9, unpacked by tests/tools/mysql_tree.sh; needs root).
@@ -34,7 +37,7 @@ demo: setup  ## a sharded shop on 127.0.0.1:3307, no server needed (ARGS="--engi
 
 test: setup-dev  ## everything: lint, types, layers, unit and integration tests (DB=mysql: against MySQL 9)
 	@$(MAKE) --no-print-directory check
-	$(PYTEST) $(ARGS)
+	$(PYTEST) $(BESIDE) $(ARGS)
 
 check:  ## lint, format, types, layers (after `make test` has installed the tools once)
 	$(PYTHON) -m ruff check .

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import time
@@ -15,13 +16,19 @@ from pathlib import Path
 from typing import TypeVar
 
 _Result = TypeVar("_Result")
+_PORTS = range(10_000, 32_000)
+_PORTS_EACH = 5_500
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port nobody listens on right now: none of those the system gives to clients, and any of a range that no
+    other process of this run of tests draws from, so that it is still free when the server gets there."""
+    first = _PORTS.start + _PORTS_EACH * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    while True:
+        port = random.randrange(first, first + _PORTS_EACH)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(question: Callable[[], _Result], seconds: float, what: str, interval: float = 0.02) -> _Result:
