@@ -22,7 +22,7 @@ class Fault(Enum):
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
     """One row of the table. `message` is a `str.format` template; `retryable` says whether the very same
-    statement may succeed when it is sent again."""
+    statement may succeed when it is sent again, `unhealthy` that a data source does badly: circuit breakers count it."""
 
     name: str
     number: int
@@ -30,6 +30,7 @@ class ErrorKind:
     fault: Fault
     retryable: bool
     message: str
+    unhealthy: bool = False
 
 
 class MeshError(Exception):
@@ -69,8 +70,10 @@ def _client(name: str, number: int, sqlstate: str, message: str, *, retryable: b
     return ErrorKind(name, number, sqlstate, Fault.CLIENT, retryable, message)
 
 
-def _shard(name: str, number: int, sqlstate: str, message: str, *, retryable: bool = False) -> ErrorKind:
-    return ErrorKind(name, number, sqlstate, Fault.SHARD, retryable, message)
+def _shard(
+    name: str, number: int, sqlstate: str, message: str, *, retryable: bool = False, unhealthy: bool = False
+) -> ErrorKind:
+    return ErrorKind(name, number, sqlstate, Fault.SHARD, retryable, message, unhealthy)
 
 
 def _mesh(name: str, number: int, sqlstate: str, message: str, *, retryable: bool = False) -> ErrorKind:
@@ -199,6 +202,7 @@ DATA_SOURCE_UNREACHABLE = _shard(
     "08S01",
     "dbmesh: data source '{data_source}' cannot be reached: {reason}",
     retryable=True,
+    unhealthy=True,
 )
 TABLES_UNREAD = _shard(
     "TABLES_UNREAD",
@@ -219,6 +223,7 @@ DATA_SOURCE_LOST = _shard(
     1105,
     "08S01",
     "dbmesh: data source '{data_source}' closed the connection during the statement: {reason}",
+    unhealthy=True,
 )
 TRANSACTION_BROKEN = _shard(
     "TRANSACTION_BROKEN",
@@ -285,6 +290,7 @@ POOL_EXHAUSTED = _shard(
     "08004",
     "dbmesh: no connection to data source '{data_source}' became free within {seconds} s (pool of {size})",
     retryable=True,
+    unhealthy=True,
 )
 NO_PRIMARY = _shard(
     "NO_PRIMARY",
@@ -298,6 +304,13 @@ NO_REPLICA = _shard(
     1105,
     "08S01",
     "dbmesh: data source '{group}' has no replica that can be read: {reason}",
+    retryable=True,
+)
+BREAKER_OPEN = _shard(
+    "BREAKER_OPEN",
+    3168,
+    "HY000",
+    "dbmesh: the circuit breaker of {name} is {state}, the statement was not run; {when}",
     retryable=True,
 )
 MERGE_LIMIT = _mesh(
@@ -326,6 +339,27 @@ DEADLOCK = (1213, "40001", "Deadlock found when trying to get lock; try restarti
 
 READ_ONLY = frozenset({1290, 1836})
 """Errors of a server that has become read-only: nothing of the statement was done."""
+
+
+UNHEALTHY = frozenset(
+    {
+        # The connection broke, or could not be made.
+        *(2002, 2003, 2006, 2012, 2013, 1042, 1129, 1158, 1159, 1160, 1161, 1189, 1190, 1927),
+        # The server stops, has no room, or gives up waiting.
+        *(1021, 1037, 1038, 1040, 1041, 1053, 1135, 1203, 1205, 1969, 3024, 3168),
+        # Its storage fails.
+        *(1015, 1023, 1024, 1026, 1030, 1034, 1194, 1195, 1696, 1877),
+    }
+)
+"""Errors of a server that does badly: circuit breakers count them. Deadlocks, a server that has become read-only, and what is the
+statement's own fault (syntax, constraints, rights) say nothing of its health."""
+
+
+def is_unhealthy(error: Exception | None) -> bool:
+    """Whether how a call ended (None: well) says that a data source does badly."""
+    if isinstance(error, MeshError):
+        return error.kind.unhealthy
+    return isinstance(error, ShardError) and error.number in UNHEALTHY
 
 
 def not_supported(what: str, instead: str) -> MeshError:

@@ -27,6 +27,9 @@ from dbmesh.rules.models import (
     SingleSection,
 )
 from dbmesh.rules.properties import PropertyValue, build_properties
+from dbmesh.rules.protection.build import build_protection
+from dbmesh.rules.protection.sections import ProtectionSection
+from dbmesh.rules.protection.values import NOTHING, Protection
 from dbmesh.rules.readwrite_splitting import DataSources, build_groups
 from dbmesh.rules.repositories import build_repository
 from dbmesh.rules.ruleset import (
@@ -123,9 +126,15 @@ def _load_global(files: Mapping[str, str], secrets: Secrets, mistakes: list[Mist
                 build_repository(source, section.mode, secrets),
                 _transaction_type(source, section.transaction.default_type),
                 _record_locks(source, section.transaction.props),
+                protection=_protection(source, section.protection),
             )
     mistakes.extend(source.mistakes)
     return settings
+
+
+def _protection(source: SourceFile, value: object) -> Protection:
+    section = validate(source, ("protection",), value, ProtectionSection)
+    return NOTHING if section is None else build_protection(source, section)
 
 
 def _transaction_type(source: SourceFile, name: str) -> TransactionType:

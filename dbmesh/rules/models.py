@@ -334,6 +334,9 @@ class GlobalFile(Section):
     )
     authority: AuthoritySection = Field(default_factory=lambda: AuthoritySection())
     transaction: TransactionSection = Field(default_factory=lambda: TransactionSection())
+    protection: Any = Field(
+        default=None, description="What statements, clients and data sources are protected by."
+    )
     sql_parser: Any = Field(default=None, description="Accepted.")
     sql_federation: Any = Field(default=None, description="Accepted.")
     sql_translator: Any = Field(default=None, description="Accepted.")

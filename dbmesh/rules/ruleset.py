@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dbmesh.errors import NO_ROUTE, MeshError
 from dbmesh.model import DataNode, SqlValue
+from dbmesh.rules.protection.values import NOTHING, Protection
 from dbmesh.rules.targets import NoTarget, Targets
 from dbmesh.rules.values import UNKNOWN_KEY, Key
 
@@ -476,6 +477,7 @@ class Configuration:
 
     `repository` is where the store is, None where the configuration names none. `record_locks`: BASE
     transactions wait for rows that others have written and not ended. `fingerprint` is the same for the same files.
+    `protection` is what statements, clients and data sources are protected by.
     `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them).
     """
 
@@ -486,3 +488,4 @@ class Configuration:
     transaction_type: TransactionType = TransactionType.XA
     record_locks: bool = False
     fingerprint: str = ""
+    protection: Protection = NOTHING

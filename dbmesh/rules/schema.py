@@ -16,6 +16,7 @@ from dbmesh.rules.models import (
     SingleSection,
 )
 from dbmesh.rules.properties import ACCEPTED, PROPERTIES
+from dbmesh.rules.protection.sections import ProtectionSection
 
 _RULES = (ShardingSection, BroadcastSection, SingleSection, ReadwriteSplittingSection, MeshSection)
 
@@ -23,7 +24,7 @@ _RULES = (ShardingSection, BroadcastSection, SingleSection, ReadwriteSplittingSe
 def json_schema() -> dict[str, Any]:
     """One schema for `global.yaml` and `database-*.yaml`. Items of `rules` carry YAML tags, which JSON Schema cannot
     express: editors need `!SHARDING mapping` and the like among their custom tags."""
-    models = (DatabaseFile, GlobalFile, *_RULES)
+    models = (DatabaseFile, GlobalFile, ProtectionSection, *_RULES)
     _, schema = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}"
     )
@@ -31,6 +32,7 @@ def json_schema() -> dict[str, Any]:
     rules = definitions["DatabaseFile"]["properties"]["rules"]
     rules["items"] = {"anyOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in _RULES]}
     definitions["GlobalFile"]["properties"]["props"] = _properties_schema()
+    definitions["GlobalFile"]["properties"]["protection"] = {"$ref": "#/$defs/ProtectionSection"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dbmesh configuration",

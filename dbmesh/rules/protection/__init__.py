@@ -1,0 +1,1 @@
+"""The section `protection` of global.yaml: what statements, clients and data sources are protected by."""

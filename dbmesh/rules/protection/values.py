@@ -1,0 +1,65 @@
+"""What the section `protection` says, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dbmesh.rules.protection.selection import ALL, Selection, is_named
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When a circuit breaker opens and closes. The window is the last `window_calls` calls, or those of the last
+    `window_seconds` where that is 0; percentages are of the calls in it, which are at least `minimum_calls`. A call is slow from
+    `slow_seconds` on (0: none is). It stays open for `open_seconds`, twice that each time it opens again, at most
+    `longest_open_seconds`, and up to the part `jitter` (0 to 1) of it less. Then `probes` calls decide."""
+
+    window_calls: int = 0
+    window_seconds: float = 10.0
+    minimum_calls: int = 20
+    failure_percent: float = 50.0
+    slow_seconds: float = 0.0
+    slow_percent: float = 100.0
+    open_seconds: float = 5.0
+    longest_open_seconds: float = 60.0
+    jitter: float = 0.2
+    probes: int = 3
+    enforced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DataSourceBreakers:
+    """Breakers of data sources that these patterns name; no pattern names all."""
+
+    name: str
+    policy: BreakerPolicy
+    databases: tuple[str, ...] = ()
+    data_sources: tuple[str, ...] = ()
+
+    def names(self, database: str, data_source: str) -> bool:
+        """Whether a data source is among them."""
+        return (not self.databases or is_named(database, self.databases)) and (
+            not self.data_sources or is_named(data_source, self.data_sources)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintBreakers:
+    """A breaker for each fingerprint of these statements."""
+
+    name: str
+    policy: BreakerPolicy
+    selection: Selection = ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """The whole section. Of several entries that name the same statement or data source the first one holds."""
+
+    data_source_breakers: Sequence[DataSourceBreakers] = ()
+    fingerprint_breakers: Sequence[FingerprintBreakers] = ()
+
+
+NOTHING = Protection()
+"""Nothing is protected."""
