@@ -26,6 +26,7 @@ from dbmesh.governance.follower import follow
 from dbmesh.governance.instances import Registration, prepared
 from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.opening import open_store
+from dbmesh.governance.protection.decisions import follow_decisions
 from dbmesh.governance.store import Store, StoreError
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.ruleset import Configuration
@@ -91,6 +92,7 @@ async def serve(
         tasks.start(_keep_house(listener, pools), "housekeeping")
         if store is not None and keeper is not None:
             tasks.start(follow(store, keeper), "rules of other processes")
+            tasks.start(follow_decisions(store, assembly.protector.decide), "decisions about breakers")
         if registration is not None:
             await registration.begin(*bound)
             tasks.start(registration.serve(), "registration")

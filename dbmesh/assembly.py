@@ -23,6 +23,8 @@ from dbmesh.engine.replica_monitor import ReplicaMonitor
 from dbmesh.governance.databases import read_databases
 from dbmesh.governance.declared_keys import read_declared
 from dbmesh.governance.made_rules import read_made
+from dbmesh.governance.protection.breakers import Clock
+from dbmesh.governance.protection.protector import Protector
 from dbmesh.governance.record_locks import StoredRecordLocks
 from dbmesh.governance.store import Store, StoreError
 from dbmesh.model import Catalog, TableSchema
@@ -108,8 +110,10 @@ class Assembly:
         self._monitors: dict[str, list[ReplicaMonitor]] = {}
         self._watching: dict[str, list[asyncio.Task[None]]] = {}
         self._tasks: TaskOwner | None = None
+        self.protector = Protector(configuration.protection, Clock(self._loop.time, random.random))
         databases = {name.lower(): self._database(rule_set) for name, rule_set in rule_sets.items()}
         self.mesh = Mesh(configuration, databases, self._reload, self._loop.time(), os.urandom(8))
+        self.protector.protect(self.mesh)
 
     async def add(self, rule_set: RuleSet) -> None:
         """One more logic database, its catalog read."""
@@ -172,6 +176,8 @@ class Assembly:
         own = {name: make_pool(config) for name, config in rule_set.data_sources.items()}
         merging = {name: make_pool(config) for name, config in rule_set.data_sources.items()}
         self._pools.extend((*own.values(), *merging.values()))
+        self.protector.guard_pools(rule_set.database, own)
+        self.protector.guard_pools(rule_set.database, merging)
         replicas = {
             name: Replicas(group, (own[name], merging[name]), make_pool, random.random)
             for name, group in rule_set.groups.items()

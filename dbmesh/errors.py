@@ -310,7 +310,7 @@ BREAKER_OPEN = _shard(
     "BREAKER_OPEN",
     3168,
     "HY000",
-    "dbmesh: the circuit breaker of {name} is {state}, the statement was not run; {when}",
+    "dbmesh: the circuit breaker of {name} is {state}, so the statement was not run; {when}",
     retryable=True,
 )
 MERGE_LIMIT = _mesh(

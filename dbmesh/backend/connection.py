@@ -75,10 +75,29 @@ class Observer(Protocol):
         ...
 
 
+class Guard(Protocol):
+    """Is asked before a connection to a data source is lent, and told how what ran there ended. Who holds a connection
+    already, as a transaction does, asks nobody. Times are loop times."""
+
+    def permits(self, now: float) -> bool:
+        """Whether one may be lent at once. False decides nothing: `admit` is asked then."""
+        ...
+
+    async def admit(self) -> None:
+        """Wait until one may be lent. Raises MeshError to refuse it."""
+        ...
+
+    def ended(self, began: float, now: float, error: Exception | None) -> None:
+        """A call that began then was answered, or failed, now."""
+        ...
+
+
 class Home(Protocol):
-    """Where a connection goes back to: its pool. `observer` wants to know how its server does, if anybody."""
+    """Where a connection goes back to: its pool. `observer` wants to know how its server does, if anybody, and `guard` how
+    what runs there ends."""
 
     observer: Observer | None
+    guard: Guard | None
 
     def release(self, connection: Connection, now: float) -> None:
         """Take the connection back; it is closed when its state is unknown."""

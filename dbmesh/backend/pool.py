@@ -11,7 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from dbmesh.backend.connection import Connection, Flavour, Observer, Product
+from dbmesh.backend.connection import Connection, Flavour, Guard, Observer, Product
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 
@@ -27,6 +27,7 @@ class Pool:
     """
 
     observer: Observer | None = None
+    guard: Guard | None = None
 
     def __init__(
         self,
@@ -69,6 +70,8 @@ class Pool:
         connection, since = stack[-1]
         if now - since > SILENCE_BEFORE_PING or not connection.usable:
             return None
+        if self.guard is not None and not self.guard.permits(now):
+            return None
         stack.pop()
         self._lent.add(connection)
         return connection
@@ -92,11 +95,25 @@ class Pool:
                 raise
         return connections
 
-    async def acquire(self, flavour: Flavour) -> Connection:
-        """A healthy connection, opened if there is room, waited for if not.
+    async def acquire(self, flavour: Flavour, *, guarded: bool = True) -> Connection:
+        """A healthy connection, opened if there is room, waited for if not. Unless `guarded` the data source's guard is not
+        asked: for what ends transactions, and reads what there is.
 
-        Raises MeshError POOL_EXHAUSTED after `connection_timeout`, DATA_SOURCE_UNREACHABLE when opening fails.
+        Raises MeshError POOL_EXHAUSTED after `connection_timeout`, DATA_SOURCE_UNREACHABLE when opening fails, and what the
+        guard raises.
         """
+        guard = self.guard
+        if guard is None or not guarded:
+            return await self._acquire(flavour)
+        await guard.admit()
+        began = asyncio.get_running_loop().time()
+        try:
+            return await self._acquire(flavour)
+        except MeshError as error:
+            guard.ended(began, asyncio.get_running_loop().time(), error)
+            raise
+
+    async def _acquire(self, flavour: Flavour) -> Connection:
         try:
             async with asyncio.timeout(self.config.connection_timeout):
                 while True:

@@ -28,6 +28,16 @@ class Engine(StrEnum):
     MARIADB = "mariadb"
 
 
+class BreakerAction(StrEnum):
+    """What can be done to a circuit breaker."""
+
+    DECISIONS = "decisions"
+    FORCE_OPEN = "force-open"
+    FORCE_CLOSE = "force-close"
+    DISABLE = "disable"
+    RESET = "reset"
+
+
 Config = Annotated[
     Path, typer.Option("--config", metavar="DIR", help="Directory with global.yaml and database-*.yaml.")
 ]
@@ -269,6 +279,30 @@ def mesh_status(config: Config, as_json: Json = False) -> None:
     from dbmesh.cli.mesh import show_instances
 
     show_instances(config, as_json=as_json)
+
+
+@app.command()
+def breaker(
+    action: Annotated[BreakerAction, typer.Argument(help="What to do.", show_default=False)],
+    config: Config,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="database.data_source, or a fingerprint.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Decide about a circuit breaker, on every sidecar of the mesh.
+
+    force-open refuses everything, force-close refuses nothing and counts,
+    disable does not even count; reset takes the decision back.
+
+    \b
+    Examples
+    dbmesh breaker force-open shop.ds_0 --config DIR
+    dbmesh breaker decisions --config DIR
+    """
+    from dbmesh.cli.breaker import run_action
+
+    run_action(config, action.value, name, as_json=as_json)
 
 
 @transactions_app.command("list")

@@ -48,7 +48,7 @@ async def _load_one(
 ) -> dict[str, TableSchema] | str:
     """The tables of a data source, or why they cannot be read."""
     try:
-        connection = await pool.acquire(Flavour())
+        connection = await pool.acquire(Flavour(), guarded=False)
     except MeshError as error:
         _log.warning("%s", error)
         return str(error)

@@ -93,7 +93,8 @@ class Exchange:
     ) -> None:
         self._own = own
         self._trial = trial
-        self._began = asyncio.get_running_loop().time()
+        self.now = asyncio.get_running_loop().time
+        self._began = self.now()
         self._answer = answer
         self._sink = sink
         self._limits = limits
@@ -321,7 +322,7 @@ class Exchange:
     @property
     def _is_quick(self) -> bool:
         """Whether the statement may be run again for its warnings."""
-        return asyncio.get_running_loop().time() - self._began < REPEATED_WITHIN
+        return self.now() - self._began < REPEATED_WITHIN
 
     @property
     def _broadcast(self) -> bool:

@@ -89,6 +89,8 @@ class LaneRun:
         self._abandoned = False
         self._dropped = 0
         self._ended = False
+        self._health = lane.connection.home.guard
+        self._began = 0.0
         self._warned: list[int] = []
         self._repeats = False
 
@@ -120,6 +122,8 @@ class LaneRun:
     def advance(self) -> None:
         """Send the next shot, or all of a pipeline; or end."""
         sent, shots = self._sent, self._shots
+        if self._health is not None:
+            self._began = self._exchange.now()
         if sent == len(shots) or not self._exchange.wants_more():
             self._end()
         elif self._pipeline is not None:
@@ -136,6 +140,7 @@ class LaneRun:
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         self._rows_come = True
+        self._tell(None)
         exchange = self._exchange
         if exchange.merger is None:
             self._guard(exchange.columns_arrived, tuple(columns))
@@ -167,6 +172,8 @@ class LaneRun:
         if ok.warnings or self._answered in self._warned_before:
             self._warned.append(self._answered)
         rows_came = self._rows_come
+        if not rows_came:
+            self._tell(None)
         self._answer_ended()
         if rows_came:
             self._guard(exchange.source_ended, source)
@@ -175,6 +182,7 @@ class LaneRun:
         self._go_on()
 
     def failed(self, error: Exception) -> None:
+        self._tell(error)
         place = self.places[self._answered]
         self._answer_ended()
         if self._abandoned:
@@ -235,6 +243,13 @@ class LaneRun:
             ask_failed_row(self.connection, told)
         else:
             told(None)
+
+    def _tell(self, error: Exception | None) -> None:
+        """The data source's guard learns how a shot was answered; the next of a pipeline is answered from here on."""
+        if self._health is not None:
+            now = self._exchange.now()
+            self._health.ended(self._began, now, error)
+            self._began = now
 
     def _answer_ended(self) -> None:
         self._answered += 1

@@ -92,3 +92,13 @@ def locks_prefix() -> str:
 def lock(key: str) -> str:
     """One such row; its value is who has written it."""
     return f"{locks_prefix()}{key}"
+
+
+def breakers_prefix() -> str:
+    """What somebody has decided about circuit breakers."""
+    return "/protection/breakers/"
+
+
+def breaker(name: str) -> str:
+    """Such a decision about one of them: its value is the state it is to be in."""
+    return f"{breakers_prefix()}{name.lower()}"

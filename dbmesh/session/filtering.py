@@ -7,6 +7,7 @@ before anything of it reaches a data source; the end is told in reverse order. W
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -23,18 +24,23 @@ if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
 
+_FIRST_WORD = re.compile(r"[\s(]*([a-zA-Z]+)")
+
+
 class RunningStatement:
     """One statement of a client, from its plan to its end. Times are monotonic seconds.
 
     * `plan`: what will be done; a statement the session answers by itself is no `ShardPlan` and has no `tables`.
     * `shots`: how many it sends to data sources, and `answer`, how theirs become one; 1 and 'Relay' until it is known.
-    * `error`: the packet it was answered with; None also for one whose client was lost (`answered` is False then).
+    * `error`: the packet it was answered with, and `cause`, what it was made of; None also for one whose client was lost
+      (`answered` is False then).
     """
 
     __slots__ = (
         "answer",
         "answered",
         "begun",
+        "cause",
         "database",
         "entered",
         "error",
@@ -58,7 +64,34 @@ class RunningStatement:
         self.shots = 1
         self.answer = "Relay"
         self.error: ErrPacket | None = None
+        self.cause: Exception | None = None
         self.answered = False
+
+    @property
+    def user(self) -> str:
+        """The name its client logged in with."""
+        return self.session.user_name
+
+    @property
+    def host(self) -> str:
+        """Its client's address."""
+        return self.session.host
+
+    @property
+    def database_name(self) -> str:
+        """The logic database it is planned in."""
+        return self.database.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Its digest's name."""
+        return self.digest.name
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        """What it may be called by, in capitals: its verb and its first word."""
+        word = _FIRST_WORD.match(self.digest.text)
+        return frozenset((self.verb.name,) if word is None else (self.verb.name, word[1].upper()))
 
     @property
     def verb(self) -> Verb:
@@ -82,6 +115,11 @@ class RunningStatement:
         """Rows returned, or affected; known when it has ended."""
         session = self.session
         return session.row_count if session.row_count >= 0 else session.found_rows
+
+    def failed(self, cause: Exception, packet: ErrPacket) -> None:
+        """It is answered with this error."""
+        self.cause = cause
+        self.error = packet
 
     def bound(self, bound: BoundStatement) -> None:
         """It is known what it sends. Statements made of it come later and count as its own."""
@@ -129,7 +167,7 @@ async def within(session: Session, database: Database, plan: Plan, text: str) ->
         yield
         inner.answered = True
     except (MeshError, ShardError) as error:
-        inner.error = as_packet(error)
+        inner.failed(error, as_packet(error))
         raise
     finally:
         # `end` has left it already when the client was lost.

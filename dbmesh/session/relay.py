@@ -43,6 +43,7 @@ class RelayReceiver:
     """One session's relay; it lives as long as the session and serves one command at a time."""
 
     __slots__ = (
+        "_began",
         "_connection",
         "_gives_id",
         "_header",
@@ -66,6 +67,8 @@ class RelayReceiver:
         self._skips = 0
         self._tables: Sequence[str] = ()
         self._rows_seen = False
+        # When it was sent; known where a guard wants to know.
+        self._began = 0.0
         # What the client has of the result under way: the id of the packet before it, and its header block.
         self._last_id = 0
         self._header = b""
@@ -92,6 +95,8 @@ class RelayReceiver:
         self._rows_seen = False
         self._last_id = 0
         self._header = b""
+        if connection.home.guard is not None:
+            self._began = self._session.now()
         connection.relay(packet, self)
 
     def start_fetch(self, connection: MySQLConnection, packet: bytes) -> None:
@@ -136,6 +141,8 @@ class RelayReceiver:
         header = reader.header
         if connection.home.observer is not None and not self._rows_seen:
             connection.home.observer.answered(session.now() - session.command_since)
+        if connection.home.guard is not None and not self._rows_seen and not reader.failed:
+            connection.home.guard.ended(self._began, session.now(), None)
         if header:
             self._rows_seen = True
             self._header = header
@@ -171,6 +178,8 @@ class RelayReceiver:
             sequence = self._next_id(connection)
             if connection.home.observer is not None:
                 connection.home.observer.lost(str(error), self._session.now())
+            if connection.home.guard is not None:
+                connection.home.guard.ended(self._began, self._session.now(), error)
             connection.home.discard(connection)
             self._session.relay_lost(error, sequence)
 
@@ -220,6 +229,8 @@ class RelayReceiver:
         connection, self._connection = self._connection, None
         schema = "" if connection is None else connection.schema
         error = logic_error(shard_error(reader.error()), self._names, schema)
+        if connection is not None and connection.home.guard is not None:
+            connection.home.guard.ended(self._began, session.now(), error)
         if error.number in READ_ONLY and session.mesh.has_groups and may_wait(session, error):
             if connection is not None:
                 connection.home.release(connection, session.now())

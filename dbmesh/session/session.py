@@ -336,7 +336,7 @@ class Session:
         """Write an error packet to `sink` and remember it for SHOW WARNINGS."""
         packet = as_packet(error)
         if self.running is not None:
-            self.running.error = packet
+            self.running.failed(error, packet)
         self.row_count = -1
         self.warnings = [
             ShardWarning("Error", packet.number, packet.message.decode("utf-8", "surrogateescape"))

@@ -160,7 +160,7 @@ class Coordinator:
         pool = self.places().get(place)
         if pool is None:
             raise MeshError(NO_DECISIONS, data_source=place, table=DECISION_TABLE, reason="it was taken away")
-        connection = await pool.acquire(Flavour())
+        connection = await pool.acquire(Flavour(), guarded=False)
         try:
             await connection.bring_to(_OWN_STATE)
             yield connection

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dbmesh.backend.connection import Connection, Flavour, Observer, Product, Receiver
+from dbmesh.backend.connection import Connection, Flavour, Guard, Observer, Product, Receiver
 from dbmesh.backend.state import SessionState
 from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError
 from dbmesh.wire.constants import ColumnType
@@ -59,6 +59,7 @@ class Home:
         self.released: list[Connection] = []
         self.discarded: list[Connection] = []
         self.observer: Observer | None = None
+        self.guard: Guard | None = None
 
     def release(self, connection: Connection, now: float) -> None:
         del now

@@ -63,15 +63,20 @@ class CircuitBreaker:
         self._last_probe = now
         self._times = 0
         self._open_until = now
-        self._since = now
+        # Whatever ends from now on counts.
+        self._since = -math.inf
         self.state = self._unforced = State.CLOSED if policy.enforced else State.METRICS_ONLY
+
+    @property
+    def permits_all(self) -> bool:
+        """Whether every call may be made: it is not open in any way."""
+        return self.state in (State.CLOSED, State.METRICS_ONLY, State.DISABLED)
 
     def permits(self, now: float) -> bool:
         """Whether a call may be made now; a probe is counted as made. O(1)."""
-        state = self.state
-        if state is State.CLOSED or state is State.METRICS_ONLY or state is State.DISABLED:
+        if self.permits_all:
             return True
-        if state is State.OPEN and now >= self._open_until:
+        if self.state is State.OPEN and now >= self._open_until:
             self._half_open(now)
         if self.state is State.HALF_OPEN:
             if self._started == self.policy.probes and now - self._last_probe > self.policy.open_seconds:

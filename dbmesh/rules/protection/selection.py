@@ -14,18 +14,18 @@ from typing import Protocol
 
 class Subject(Protocol):
     """What is known about a statement before it runs: `user` is the account's name, `host` the client's address, `tables`
-    the logic tables it names, `verb` its first word, `fingerprint` the digest of its shape."""
+    the logic tables it names, `verbs` its first word and what it is, in capitals, `fingerprint` the digest of its shape."""
 
     @property
     def user(self) -> str: ...
     @property
     def host(self) -> str: ...
     @property
-    def database(self) -> str | None: ...
+    def database_name(self) -> str: ...
     @property
     def fingerprint(self) -> str: ...
     @property
-    def verb(self) -> str: ...
+    def verbs(self) -> frozenset[str]: ...
     @property
     def tables(self) -> Sequence[str]: ...
 
@@ -45,11 +45,11 @@ class Selection:
         """Whether a statement is among them: of its tables one is enough. O(patterns)."""
         if self.fingerprints and subject.fingerprint not in self.fingerprints:
             return False
-        if self.verbs and subject.verb.upper() not in self.verbs:
+        if self.verbs and self.verbs.isdisjoint(subject.verbs):
             return False
         if self.users and not is_named(subject.user, self.users):
             return False
-        if self.databases and not is_named(subject.database or "", self.databases):
+        if self.databases and not is_named(subject.database_name, self.databases):
             return False
         if self.tables and not any(is_named(table, self.tables) for table in subject.tables):
             return False

@@ -1,0 +1,57 @@
+"""What somebody has decided about circuit breakers, kept in the store for every process of the mesh.
+
+Decides how a decision lies in the store and how a process learns of it. What it does to a breaker is `breakers`'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+
+from dbmesh.governance import layout
+from dbmesh.governance.protection.breaker import FORCED, State
+from dbmesh.governance.store import Compacted, Snapshot, Store, StoreError, Write
+
+_log = logging.getLogger(__name__)
+
+PAUSE = 5.0
+"""Seconds until a store that could not be read is asked again."""
+
+
+async def decide(store: Store, name: str, state: State | None) -> None:
+    """A breaker (`database.data_source`, or a fingerprint) is in this state from now on, on every process; None: it decides by
+    itself again. Raises StoreError, and ValueError for a state that is nobody's to decide."""
+    if state is not None and state not in FORCED:
+        raise ValueError(f"{state} is not somebody's to decide")
+    value = None if state is None else json.dumps({"state": state.value}).encode()
+    await store.commit([Write(layout.breaker(name), value)])
+
+
+async def read_decisions(store: Store) -> dict[str, State]:
+    """Every decision by its breaker's name. Raises StoreError."""
+    return _decisions(await store.range(layout.breakers_prefix()))
+
+
+async def follow_decisions(store: Store, take_over: Callable[[Mapping[str, State]], None]) -> None:
+    """Tell every change of decisions until the store is closed. Never raises for a store that cannot be read: it is asked
+    again."""
+    prefix = layout.breakers_prefix()
+    while True:
+        try:
+            snapshot = await store.range(prefix)
+            take_over(_decisions(snapshot))
+            async for _ in store.watch(prefix, snapshot.revision):
+                take_over(await read_decisions(store))
+            return
+        except Compacted:
+            continue
+        except StoreError as error:
+            _log.warning("decisions about circuit breakers cannot be read: %s", error)
+            await asyncio.sleep(PAUSE)
+
+
+def _decisions(snapshot: Snapshot) -> dict[str, State]:
+    start = len(layout.breakers_prefix())
+    return {entry.key[start:]: State(json.loads(entry.value)["state"]) for entry in snapshot.entries}
