@@ -48,7 +48,7 @@ from dbmesh.session.reading import lexer_flags
 from dbmesh.session.result_sink import ResultSink, text_column
 from dbmesh.session.system_tables import Reading
 from dbmesh.session.triggers import ask, drop_trigger, show_create_trigger
-from dbmesh.session.user_variables import assigned, variable_values
+from dbmesh.session.user_variables import assigned, read_variables
 from dbmesh.sql.literals import literal_text
 from dbmesh.wire.constants import Capability, Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
@@ -405,9 +405,7 @@ async def _send(connection: Connection, sql: bytes, way: BinaryExecution | None,
 
 async def _take_over(session: Session, connection: Connection, names: Sequence[str]) -> None:
     """The session's variables become what the procedure has assigned to them."""
-    listed = ", ".join("@" + quote_name(name, quoted=True) for name in names)
-    shown = await collect(connection, f"SELECT {listed}".encode("utf-8", "surrogateescape"))
-    values = variable_values(shown.columns, shown.rows[0], session.state, session.lexer_flags)
+    values = await read_variables(connection, names, session.lexer_flags)
     for name, value in zip(names, values, strict=True):
         session.state = assigned(session.state, name, value)
     if isinstance(connection, MySQLConnection):

@@ -16,7 +16,8 @@ from dbmesh.planner.session_plan import SelectInto, SessionStatement
 from dbmesh.session import execution, filtering
 from dbmesh.session.planning import look_up
 from dbmesh.session.result_sink import ResultSink
-from dbmesh.session.user_variables import assigned, variable_values
+from dbmesh.session.text_collations import collations
+from dbmesh.session.user_variables import assigned, unconverted, variable_values
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row
 
@@ -44,7 +45,8 @@ async def select_into(session: Session, statement: SelectInto, sink: ResultSink,
         bound = await execution.bind(
             session, database, plan, execution.make_call(session, database, literals)
         )
-        outcome = await execution.fetch(session, database, plan, bound, found, exact=True)
+        with unconverted(session):
+            outcome = await execution.fetch(session, database, plan, bound, found, exact=True)
     if len(found.definitions) != len(statement.variables):
         raise MeshError(INTO_COLUMNS)
     before = [BEHIND] if statement.behind and outcome.product is Product.MARIADB else []
@@ -54,7 +56,8 @@ async def select_into(session: Session, statement: SelectInto, sink: ResultSink,
     session.row_count = session.found_rows = min(found.count, 1)
     if found.first is not None:
         definitions = unrounded(found.definitions) if outcome.exact else found.definitions
-        values = variable_values(definitions, found.first, session.state, session.lexer_flags)
+        own = await collations(session, database, plan, bound, statement.query, definitions)
+        values = variable_values(definitions, own, found.first, session.lexer_flags)
         for name, value in zip(statement.variables, values, strict=True):
             session.state = assigned(session.state, name, value)
     if found.count > 1:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
 from dbmesh.planner.plan import SideEffects
-from dbmesh.planner.template import quote_name
-from dbmesh.session.user_variables import variable_values
+from dbmesh.session.user_variables import read_variables
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -30,15 +29,13 @@ async def take_over(session: Session, connection: Connection, effects: SideEffec
     MeshError."""
     if not connection.usable:
         return
-    items = [f"@{quote_name(name, quoted=True)}" for name in effects.variables]
-    items += ["LAST_INSERT_ID()"] if effects.insert_id else []
-    result = await collect(connection, f"SELECT {', '.join(items)}".encode("utf-8", "surrogateescape"))
-    values = variable_values(result.columns, result.rows[0], session.state, session.lexer_flags)
+    if effects.insert_id:
+        told = await collect(connection, b"SELECT LAST_INSERT_ID()")
+        session.last_insert_id = int(told.rows[0][0] or 0)
     known = connection.state
-    for name, value in zip(effects.variables, values, strict=False):
+    values = await read_variables(connection, effects.variables, session.lexer_flags)
+    for name, value in zip(effects.variables, values, strict=True):
         session.state = session.state.with_user_variable(name, value)
         known = known.with_user_variable(name, value)
     # The variables are there already; said again they are the same on every connection, to the type.
     await connection.bring_to(known)
-    if effects.insert_id:
-        session.last_insert_id = int(result.rows[0][-1] or 0)

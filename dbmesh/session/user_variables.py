@@ -1,18 +1,31 @@
 """What a session's user variables become when results or values are assigned to them.
 
-Decides the type a column's value has in a variable. How it is written is `sql.user_values`'.
+Decides the type a column's value has in a variable; a text keeps its character set and collation, which only data sources
+know. How it is written is `sql.user_values`'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from dbmesh.backend.state import SessionState
-from dbmesh.planner.derived.literals import STRINGS_OF_BYTES, literal_writers, row_literals
+from dbmesh.backend.connection import Connection
+from dbmesh.backend.state import CHARACTER_SETS, SessionState
+from dbmesh.engine.collect import collect
+from dbmesh.errors import not_supported
+from dbmesh.planner.derived.literals import BINARY_CHARSET, STRINGS_OF_BYTES, literal_writers
+from dbmesh.planner.template import quote_name
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.user_values import binary_text, null_like, unsigned
+from dbmesh.sql.literals import unquote
+from dbmesh.sql.user_values import collated, null_like, unsigned
+from dbmesh.wire.collations import encoding
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
 
 _INTEGERS = frozenset(
     (
@@ -25,7 +38,12 @@ _INTEGERS = frozenset(
     )
 )
 _DECIMALS = frozenset((ColumnType.DECIMAL, ColumnType.NEWDECIMAL))
-_BINARY = 63
+_TEMPORAL = frozenset(
+    (ColumnType.DATE, ColumnType.NEWDATE, ColumnType.TIME, ColumnType.DATETIME, ColumnType.TIMESTAMP)
+)
+_OF_MOMENTS = "latin1_swedish_ci"
+"""The collation of dates and times that have become text."""
+_RESULTS = "character_set_results"
 
 
 def assigned(state: SessionState, name: str, text: str) -> SessionState:
@@ -36,50 +54,116 @@ def assigned(state: SessionState, name: str, text: str) -> SessionState:
     return state.with_user_variable(name, text)
 
 
+def written_text(raw: str, state: SessionState, flags: LexerFlags) -> str | None:
+    """A client's literal as the value of a variable: a text has the session's collation, also when that is another since. None
+    where only a data source knows which one."""
+    if raw[0] == "_":
+        return None
+    if raw[0] not in "'\"":
+        return raw
+    if not CHARACTER_SETS.isdisjoint(dict(state.variables)):
+        return None
+    character_set, _, collation = state.names.partition(" COLLATE ")
+    codec = encoding(character_set)
+    text = unquote(raw, flags.no_backslash_escapes)
+    if codec is None:
+        return None
+    value = text.encode(codec) if state.client else text.encode("utf-8", "surrogateescape")
+    try:
+        value.decode(codec)
+    except UnicodeDecodeError:
+        return None
+    return collated(value, character_set, collation)
+
+
+@contextlib.contextmanager
+def unconverted(session: Session) -> Iterator[None]:
+    """The session while queries give `variable_values`: every text comes in its own character set, and columns tell which
+    that is."""
+    state = session.state
+    session.state = state.with_variable(_RESULTS, "NULL")
+    try:
+        yield
+    finally:
+        session.state = replace(state, user_variables=session.state.user_variables)
+
+
 def variable_values(
-    columns: Sequence[ColumnDefinition], row: Sequence[bytes | None], state: SessionState, flags: LexerFlags
+    columns: Sequence[ColumnDefinition],
+    collations: Sequence[str],
+    row: Sequence[bytes | None],
+    flags: LexerFlags,
 ) -> tuple[str, ...]:
-    """A row as values of variables. Raises MeshError(NOT_SUPPORTED) for FLOAT."""
-    literals = row_literals(literal_writers(columns, flags), row)
-    character_set = state.names.split(" ", 1)[0]
+    """A row of an `unconverted` result as values of variables, given the collations of its columns (`text_collations`). Raises
+    MeshError(NOT_SUPPORTED) for FLOAT, and for collations nobody has heard of."""
     return tuple(
-        _typed(column, literal, character_set) for column, literal in zip(columns, literals, strict=True)
+        _typed(column, value, _collation(column, told), flags)
+        for column, told, value in zip(columns, collations, row, strict=True)
     )
 
 
-def _typed(column: ColumnDefinition, literal: str, character_set: str) -> str:
-    if literal == "NULL":
-        return literal if column.type == ColumnType.NULL else null_like(_example(column, character_set))
+async def read_variables(connection: Connection, names: Sequence[str], flags: LexerFlags) -> tuple[str, ...]:
+    """What variables hold on a connection. Raises ShardError or MeshError."""
+    if not names:
+        return ()
+    marked = ["@" + quote_name(name, quoted=True) for name in names]
+    items = ", ".join(f"{name}, CAST({name} AS BINARY), COLLATION({name})" for name in marked)
+    shown = await collect(connection, f"SELECT {items}".encode("utf-8", "surrogateescape"))
+    values: list[str] = []
+    for at in range(0, 3 * len(names), 3):
+        column, (value, own_bytes, collation) = shown.columns[at], shown.rows[0][at : at + 3]
+        known = (collation or b"binary").decode()
+        values.append(_typed(column, own_bytes if _is_text(column) else value, known, flags))
+    return tuple(values)
+
+
+def _typed(column: ColumnDefinition, value: bytes | None, collation: str, flags: LexerFlags) -> str:
+    if value is None:
+        return "NULL" if column.type == ColumnType.NULL else null_like(_example(column, collation))
+    if _is_text(column):
+        return collated(value, *_character_set(collation))
+    if column.type in _TEMPORAL:
+        return collated(value, *_character_set(_OF_MOMENTS))
+    (write,) = literal_writers((column,), flags)
+    literal = write(value)
     if column.type in _INTEGERS and column.flags & ColumnFlag.UNSIGNED:
         return unsigned(literal)
-    if column.type in _DECIMALS and "." not in literal:
-        return f"{literal}."
-    return binary_text(literal, character_set) if _is_binary_text(column) else literal
+    return f"{literal}." if column.type in _DECIMALS and "." not in literal else literal
 
 
-def _is_binary_text(column: ColumnDefinition) -> bool:
-    """Whether a text has a collation of the kind `utf8mb4_bin`; which one exactly, definitions do not tell."""
-    return (
-        column.type in STRINGS_OF_BYTES
-        and column.character_set != _BINARY
-        and column.flags & ColumnFlag.BINARY != 0
+def _is_text(column: ColumnDefinition) -> bool:
+    return column.type == ColumnType.JSON or (
+        column.type in STRINGS_OF_BYTES and column.character_set != BINARY_CHARSET
     )
 
 
-def _example(column: ColumnDefinition, character_set: str) -> str:
+def _collation(column: ColumnDefinition, told: str) -> str:
+    if column.type == ColumnType.JSON:
+        return "utf8mb4_bin"
+    if not told and _is_text(column):
+        raise not_supported(
+            f"a user variable of the collation with the number {column.character_set}",
+            "write CONVERT(… USING utf8mb4)",
+        )
+    return told
+
+
+def _character_set(collation: str) -> tuple[str, str]:
+    """Character set and collation, that '' where only the character set is known."""
+    character_set, _, rest = collation.partition("_")
+    return character_set, collation if rest else ""
+
+
+def _example(column: ColumnDefinition, collation: str) -> str:
     """Some value of the column's type."""
-    if _is_binary_text(column):
-        return binary_text("''", character_set)
+    if _is_text(column):
+        return collated(b"", *_character_set(collation))
+    if column.type in _TEMPORAL:
+        return collated(b"", *_character_set(_OF_MOMENTS))
     if column.type in _INTEGERS:
         return unsigned("1") if column.flags & ColumnFlag.UNSIGNED else "1"
     if column.type in _DECIMALS:
         return "1.0"
     if column.type in (ColumnType.FLOAT, ColumnType.DOUBLE):
         return "1e0"
-    temporal = column.type in _TEMPORAL
-    return "x''" if column.character_set == _BINARY and not temporal else "''"
-
-
-_TEMPORAL = frozenset(
-    (ColumnType.DATE, ColumnType.NEWDATE, ColumnType.TIME, ColumnType.DATETIME, ColumnType.TIMESTAMP)
-)
+    return "x''"

@@ -29,7 +29,8 @@ from dbmesh.session.planning import look_up
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.recoding import RECODED
 from dbmesh.session.session_track import CHARACTER_SETS, TRACKED, variable_changed
-from dbmesh.session.user_variables import assigned, variable_values
+from dbmesh.session.text_collations import collations
+from dbmesh.session.user_variables import assigned, unconverted, variable_values, written_text
 from dbmesh.sql.fingerprint import fingerprint
 from dbmesh.sql.statement import Statement
 from dbmesh.wire.constants import Capability
@@ -265,20 +266,31 @@ async def _value(session: Session, assignment: Assignment, *, typed: bool = Fals
     """The value of an assignment as an SQL literal; `typed` as a user variable has it. An expression is computed once, as the statement `SELECT (…) LIMIT 1` of
     this session would be, so that every connection gets the same value, and tables are found where their rows are."""
     if assignment.literal:
-        return assignment.expression
+        known = (
+            written_text(assignment.expression, session.state, session.lexer_flags)
+            if typed
+            else assignment.expression
+        )
+        if known is not None:
+            return known
     query = f"SELECT ({assignment.expression}) LIMIT 1"
     database, plan, literals = look_up(session, query)
     if isinstance(plan, SessionStatement):
         raise not_supported("this expression in SET", "run it as a SELECT and SET its value")
     bound = plan.bind(execution.make_call(session, database, literals))
     found = RowsInMemory(session.mesh.limits)
+    own_texts = unconverted(session) if typed else contextlib.nullcontext()
     async with filtering.within(session, database, plan, query):
-        outcome = await execution.fetch(session, database, plan, bound, found, exact=bool(plan.tables))
+        with own_texts:
+            outcome = await execution.fetch(
+                session, database, plan, bound, found, exact=bool(plan.tables)
+            )
     if not found.values:
         return "NULL"
     definitions = unrounded(found.definitions) if outcome.exact else found.definitions
     if typed:
-        return variable_values(definitions, found.values[0], session.state, session.lexer_flags)[0]
+        told = await collations(session, database, plan, bound, assignment.expression, definitions)
+        return variable_values(definitions, told, found.values[0], session.lexer_flags)[0]
     return row_literals(literal_writers(definitions, session.lexer_flags), found.values[0])[0]
 
 

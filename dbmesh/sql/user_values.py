@@ -1,19 +1,26 @@
 """User variables as SQL that gives a connection their values and types.
 
-A variable has a type beside its value, which columns and comparisons show: unsigned integers, texts that
-compare letter by letter, and NULLs of the type the variable had before (MariaDB knowledge base, "User-Defined Variables"). Decides how both are written. Knows no columns.
+A variable has a type beside its value, which columns and comparisons show: unsigned integers, texts of a character set and
+collation of their own, whatever the session's are since, and NULLs of the type the variable had before (MariaDB knowledge base,
+"User-Defined Variables"). Decides how both are written. Knows no columns.
 """
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
-from dbmesh.sql.literals import decode_literal
+from dbmesh.sql.literals import decode_literal, literal_text
+from dbmesh.wire.collations import encoding
 
 _UNSIGNED_HEAD, _UNSIGNED_TAIL = "CAST(", " AS UNSIGNED)"
 _NULL_HEAD = "NULLIF("
-_COLLATE = " COLLATE "
 _LARGEST_SIGNED = (1 << 63) - 1
+
+_TEXT = re.compile(r"_(\w+)\s*(?:'((?:[^'\\]|'')*)'|x'([0-9a-f]*)')( COLLATE \w+)?")
+"""What `collated` writes: the character set, the text in letters or in hexadecimal digits, the collation."""
+
+_IN_LETTERS = re.compile(rb"[ -\[\]-~]*")
 
 
 def unsigned(number: str) -> str:
@@ -21,9 +28,14 @@ def unsigned(number: str) -> str:
     return f"{_UNSIGNED_HEAD}{number}{_UNSIGNED_TAIL}"
 
 
-def binary_text(literal: str, character_set: str) -> str:
-    """A text under a collation that compares letter by letter."""
-    return f"{literal}{_COLLATE}{character_set}_bin"
+def collated(value: bytes, character_set: str, collation: str = "") -> str:
+    """A text, given as bytes of its character set; without a collation it has the default one. Every sql_mode and character set
+    of a session read it alike."""
+    if _IN_LETTERS.fullmatch(value) is None:
+        written = f" x'{value.hex()}'"
+    else:
+        written = "'" + value.decode("ascii").replace("'", "''") + "'"
+    return f"_{character_set}{written}{_collate(collation)}"
 
 
 def null_like(text: str) -> str:
@@ -32,8 +44,8 @@ def null_like(text: str) -> str:
         return text
     if text.startswith(_UNSIGNED_HEAD):
         return _null(unsigned("1"))
-    if _is_collated(text):
-        return _null("''" + text[text.rindex(_COLLATE) :])
+    if (found := _TEXT.fullmatch(text)) is not None:
+        return _null(f"_{found[1]}''{found[4] or ''}")
     try:
         value = decode_literal(text)
     except ValueError:
@@ -48,19 +60,27 @@ def null_like(text: str) -> str:
     return _null("x''" if isinstance(value, bytes) else "''")
 
 
-def _null(example: str) -> str:
-    return f"{_NULL_HEAD}{example},{example})"
-
-
 def plain_literal(text: str) -> str:
     """The value alone, as a literal."""
     if text.startswith(_NULL_HEAD):
         return "NULL"
     if text.startswith(_UNSIGNED_HEAD):
         return text[len(_UNSIGNED_HEAD) : -len(_UNSIGNED_TAIL)]
-    return text[: text.rindex(_COLLATE)] if _is_collated(text) else text
+    if (found := _TEXT.fullmatch(text)) is None:
+        return text
+    letters, digits = found[2], found[3]
+    value = (
+        bytes.fromhex(digits)
+        if letters is None
+        else letters.replace("''", "'").encode("utf-8", "surrogateescape")
+    )
+    codec = encoding(found[1])
+    return literal_text(value if codec is None else value.decode(codec, "surrogateescape"))
 
 
-def _is_collated(text: str) -> bool:
-    """A literal alone ends in its quote."""
-    return text[:1] == "'" and text[-1] != "'"
+def _collate(collation: str) -> str:
+    return f" COLLATE {collation}" if collation else ""
+
+
+def _null(example: str) -> str:
+    return f"{_NULL_HEAD}{example},{example})"

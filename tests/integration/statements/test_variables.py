@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pymysql.constants import FIELD_TYPE
 
 from tests.integration.statements.conftest import Twins
 from tests.plugins.database_server import chosen_product
@@ -61,11 +60,37 @@ def test_what_is_assigned_is_read_everywhere(writing_twins: Twins, statement: st
             for answer in answers
             for row in answer.rows[:1]
         ]
-        if chosen_product() == "MySQL":
-            # A date is a text to the mesh, of the longer kind.
-            longer, shorter = (FIELD_TYPE.LONG_BLOB, 0), (FIELD_TYPE.MEDIUM_BLOB, 0)
-            types = [[longer if one == shorter else one for one in row] for row in types]
         assert types[: len(types) // 2] == types[len(types) // 2 :]
+
+
+TEXTS = """
+SELECT latin, exact, word, doc, day INTO @v_latin, @v_exact, @v_word, @v_doc, @v_day FROM t_types WHERE id = 3
+SELECT MAX(latin), GROUP_CONCAT(latin ORDER BY id SEPARATOR 'é') INTO @v_latin, @v_list FROM t_types WHERE id < 9
+SELECT x.latin, y.exact INTO @v_latin, @v_exact FROM t_types x JOIN t_types y ON x.id = y.id + 1 WHERE x.id = 4
+SET @v_word = (SELECT CONVERT(latin USING utf8mb4) COLLATE utf8mb4_unicode_ci FROM t_types WHERE id = 5), @v_day = CURRENT_DATE() + INTERVAL 0 DAY
+SET @v_word = (SELECT latin FROM t_types WHERE id = 9999), @v_list = _latin1'a' COLLATE latin1_german1_ci
+SET @v_word = 'é' COLLATE utf8mb4_bin, @v_list = 'a\\b', @v_exact = ''
+SELECT @v_latin := latin, @v_exact := exact FROM t_types WHERE id = 3
+SET NAMES gbk
+SELECT latin, exact INTO @v_latin, @v_exact FROM t_types WHERE id = 3
+SET @v_list = (SELECT latin FROM t_types WHERE id = 3), @v_doc = CONVERT(x'D6D0' USING gbk)
+SET NAMES latin1
+SET @v_list = 'a', @v_word = (SELECT exact FROM t_types WHERE id = 3)
+"""
+
+
+def test_texts_keep_their_character_set_and_collation(writing_twins: Twins) -> None:
+    update = "UPDATE t_types SET latin = 'Ärmel é', exact = '中 ä' WHERE id IN (3, 4)"
+    mesh, plain = (ask(client, update) for client in (writing_twins.mesh, writing_twins.plain))
+    assert (mesh.error, mesh.affected) == (None, plain.affected)
+    names = ("@v_latin", "@v_exact", "@v_word", "@v_doc", "@v_day", "@v_list")
+    shown = ", ".join(f"COLLATION({name}), HEX({name})" for name in names)
+    for statement in TEXTS.strip().splitlines():
+        writing_twins.same(statement)
+        writing_twins.same(f"SELECT {shown}")
+        writing_twins.same("SELECT id FROM t_types WHERE latin = @v_latin OR exact = @v_exact ORDER BY id")
+    writing_twins.same("SET NAMES utf8mb4")
+    writing_twins.same(f"SELECT {shown}, {', '.join(names)}")
 
 
 def test_a_query_into_variables_has_one_row(twins: Twins) -> None:
