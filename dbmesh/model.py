@@ -97,7 +97,7 @@ class TableSchema:
     """A logic table's columns in order, its primary key, its other unique keys and its other indexes (each a tuple of column
     names). `guarded`: it has triggers, or foreign keys point to it; `reads_clock`: a trigger takes the current time;
     `foreign_keys` are the names of its own. `definition`: the query of a view as the server tells it, None for a table; a
-    view that has become invalid has no columns. `checked`: a view WITH CHECK OPTION."""
+    view that has become invalid has no columns. `checked`: a view WITH CHECK OPTION. `temporary`: only its session sees it."""
 
     name: str
     columns: tuple[ColumnSchema, ...]
@@ -109,6 +109,7 @@ class TableSchema:
     foreign_keys: tuple[str, ...] = field(default=(), repr=False)
     definition: str | None = None
     checked: bool = False
+    temporary: bool = field(default=False, repr=False)
 
     @property
     def visible_columns(self) -> tuple[ColumnSchema, ...]:

@@ -18,6 +18,7 @@ from dbmesh.backend.connection import Connection, Product
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError
 from dbmesh.model import OWN_TABLES, ColumnFamily, ColumnSchema, TableSchema
+from dbmesh.planner.federation.definition import TableDefinition, read_definition
 from dbmesh.planner.lexemes import Kind, split_lexemes
 from dbmesh.planner.template import quote_name
 from dbmesh.sql.literals import literal_text
@@ -107,19 +108,14 @@ async def _read(
             (value or b"").decode("utf-8", "surrogateescape") for value in row
         )
         columns[table].append(
-            ColumnSchema(
-                name=name,
-                declared_type=column_type.lower(),
-                family=_FAMILIES.get(data_type.lower(), ColumnFamily.OTHER),
-                unsigned="unsigned" in column_type.lower(),
-                nullable=nullable == "YES",
-                collation=collation or None,
-                auto_increment="auto_increment" in extra.lower(),
-                has_default=has_default == "1",
-                reads_clock="on update" in extra.lower() or _CLOCK.search(default) is not None,
-                generated="generated" in extra.lower().replace("default_generated", ""),
-                renewed="on update" in extra.lower(),
-                invisible="invisible" in extra.lower(),
+            _column(
+                name,
+                data_type,
+                column_type,
+                nullable,
+                collation,
+                extra,
+                default if has_default == "1" else None,
             )
         )
     keys: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -167,6 +163,63 @@ async def _read(
         )
         for table, found in columns.items()
     }
+
+
+def _column(
+    name: str,
+    data_type: str,
+    column_type: str,
+    nullable: str,
+    collation: str,
+    extra: str,
+    default: str | None,
+) -> ColumnSchema:
+    declared, extra = column_type.lower(), extra.lower()
+    return ColumnSchema(
+        name=name,
+        declared_type=declared,
+        family=_FAMILIES.get(data_type.lower(), ColumnFamily.OTHER),
+        unsigned="unsigned" in declared,
+        nullable=nullable == "YES",
+        collation=collation or None,
+        auto_increment="auto_increment" in extra,
+        has_default=default is not None,
+        reads_clock="on update" in extra or _CLOCK.search(default or "") is not None,
+        generated="generated" in extra.replace("default_generated", ""),
+        renewed="on update" in extra,
+        invisible="invisible" in extra,
+    )
+
+
+async def read_temporary(connection: Connection, name: str) -> tuple[TableSchema, TableDefinition]:
+    """The schema of a temporary table and the definition its twins are made from, which only its own connection can tell.
+    Raises ShardError or MeshError."""
+    table = quote_name(name, quoted=True)
+    columns: list[ColumnSchema] = []
+    for row in await _shown(connection, f"SHOW FULL COLUMNS FROM {table}"):
+        column, declared, collation, nullable, _, default, extra = row[:7]
+        data_type = re.split(r"\W", declared or "", maxsplit=1)[0]
+        columns.append(
+            _column(
+                column or "", data_type, declared or "", nullable or "", collation or "", extra or "", default
+            )
+        )
+    keys: dict[str, list[str]] = defaultdict(list)
+    indexes: dict[str, list[str]] = defaultdict(list)
+    for row in await _shown(connection, f"SHOW INDEX FROM {table}"):
+        (indexes if row[1] == "1" else keys)[row[2] or ""].append(row[4] or "")
+    primary = tuple(keys.pop("PRIMARY", ()))
+    unique, others = tuple(map(tuple, keys.values())), tuple(map(tuple, indexes.values()))
+    schema = TableSchema(name, tuple(columns), primary, unique, others, temporary=True)
+    ((_, created),) = await _shown(connection, f"SHOW CREATE TABLE {table}")
+    return schema, read_definition(created or "")
+
+
+async def _shown(connection: Connection, statement: str) -> list[list[str | None]]:
+    rows = (await collect(connection, statement.encode("utf-8", "surrogateescape"))).rows
+    return [
+        [None if value is None else value.decode("utf-8", "surrogateescape") for value in row] for row in rows
+    ]
 
 
 def _referred(

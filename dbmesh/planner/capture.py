@@ -243,7 +243,7 @@ def _one_table(head: Sequence[Lexeme], schema_of: SchemaOf) -> tuple[str, TableS
 
 def _known(name: str, schema_of: SchemaOf) -> TableSchema:
     schema = schema_of(name)
-    if schema is None:
+    if schema is None or schema.temporary:
         raise not_supported(
             f"a write of a BASE transaction to '{name}', of which nothing is known (a temporary table?)", _XA
         )

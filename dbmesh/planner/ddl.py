@@ -126,7 +126,8 @@ def _plan_create_table(context: PlanContext, reader: LexemeReader) -> ShardPlan:
 
 def _plan_create_temporary(context: PlanContext, read: CreateTable, table: DdlTable) -> ShardPlan:
     """A table of this session alone, on one connection of one data source; the session keeps the connection."""
-    if table.rule is not None or context.catalog.table(table.name) is not None:
+    known = context.catalog.table(table.name)
+    if table.rule is not None or (known is not None and not known.temporary):
         raise not_supported(
             f"a temporary table with the name of the table '{table.name}'", "choose another name"
         )

@@ -169,7 +169,8 @@ class _Shows:
             kept = read_filter(self.context, self.reader)
             title = f"Tables_in_{database}"
             titles = (title, "Table_type") if full else (title,)
-            names = sorted(schema.name for schema in self.context.catalog.tables.values())
+            schemas = self.context.catalog.tables.values()
+            names = sorted(schema.name for schema in schemas if not schema.temporary)
             listed = _listed(titles, [(name, "BASE TABLE") if full else (name,) for name in names], kept)
             return replace(listed, table="TABLE_NAMES", origins=(("TABLE_NAME", 73), ("TABLE_TYPE", 64)))
         pattern = None

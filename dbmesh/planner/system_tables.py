@@ -138,6 +138,8 @@ def system_nodes(rule_set: RuleSet, catalog: Catalog) -> Mapping[str, Mapping[st
     """Data source → actual table → what it is. Tables nobody found are left out. O(data nodes)."""
     found: dict[str, dict[str, SystemNode]] = {source: {} for source in rule_set.data_sources}
     for key, schema in catalog.tables.items():
+        if schema.temporary:
+            continue
         rule = rule_set.table(key)
         nodes = rule.nodes if rule is not None else (catalog.single_nodes[key],)
         for number, node in enumerate(nodes):

@@ -54,9 +54,10 @@ async def run_ddl(
         # DROP of several drops those that are there.
         await session.mesh.reload(database, _touched(session, plan, bound))
         raise
+    touched = _touched(session, plan, bound)
     if isinstance(plan, TextPlan):
-        _remember_temporary(session, database, plan)
-    await session.mesh.reload(database, _touched(session, plan, bound))
+        await _remember_temporary(session, database, plan, touched)
+    await session.mesh.reload(database, touched)
     return outcome
 
 
@@ -71,13 +72,21 @@ def _touched(session: Session, plan: ShardPlan, bound: BoundStatement) -> frozen
     return touched_by(shot.sql.decode("utf-8", "surrogateescape") for shot in bound.shots)
 
 
-def _remember_temporary(session: Session, database: Database, plan: TextPlan) -> None:
-    """Which temporary tables the session has after CREATE and DROP TABLE."""
+async def _remember_temporary(
+    session: Session, database: Database, plan: TextPlan, touched: frozenset[str] | None
+) -> None:
+    """Which temporary tables the session has after a statement, and what those it `touched` (None: all) are like. Raises
+    ShardError or MeshError."""
     if plan.makes_temporary is not None:
         session.temporary = session.temporary or TemporaryTables()
         session.temporary.add(database, plan.makes_temporary)
-    elif session.temporary is not None:
-        session.temporary.remove(database, plan.drops)
+    if session.temporary is None:
+        return
+    session.temporary.remove(database, plan.drops)
+    for source in {shot.data_source for shot in plan.shots}:
+        pinned = session.pins.get(database.connection_key(source))
+        if pinned is not None and session.temporary.on(database, source):
+            await session.temporary.read(database, source, pinned[0], touched)
 
 
 def _is_recorded(plan: TextPlan, bound: BoundStatement) -> bool:

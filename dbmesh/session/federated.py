@@ -122,11 +122,15 @@ async def _make_tables(
 async def _foreign_definitions(
     session: Session, database: Database, federation: Federation
 ) -> dict[str, TableDefinition]:
-    """Definitions of tables the merge node does not hold, read before anything is held: temporary table → definition."""
+    """Definitions of tables that the merge connection does not see, read before anything is held: temporary table →
+    definition."""
     found: dict[str, TableDefinition] = {}
     by_source: dict[str, list[Scan]] = {}
     for scan in federation.scans:
-        if scan.node.data_source != federation.merge_node:
+        own = None if session.temporary is None else session.temporary.definition(database, scan.node)
+        if own is not None:
+            found[scan.table] = own
+        elif scan.node.data_source != federation.merge_node:
             by_source.setdefault(scan.node.data_source, []).append(scan)
     for source, scans in by_source.items():
         connection = await _borrow(session, database, source)

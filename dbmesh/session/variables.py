@@ -282,9 +282,7 @@ async def _value(session: Session, assignment: Assignment, *, typed: bool = Fals
     own_texts = unconverted(session) if typed else contextlib.nullcontext()
     async with filtering.within(session, database, plan, query):
         with own_texts:
-            outcome = await execution.fetch(
-                session, database, plan, bound, found, exact=bool(plan.tables)
-            )
+            outcome = await execution.fetch(session, database, plan, bound, found, exact=bool(plan.tables))
     if not found.values:
         return "NULL"
     definitions = unrounded(found.definitions) if outcome.exact else found.definitions

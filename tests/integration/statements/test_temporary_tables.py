@@ -79,6 +79,30 @@ def test_it_is_used_in_a_transaction_over_data_sources(
         assert run(connection, f"SELECT word FROM mine WHERE id = {first}") == ([("more",)] if kept else [])
 
 
+def test_it_meets_rows_of_several_data_nodes(connection: pymysql.Connection[Any], fresh_shop: Shop) -> None:
+    """In joins, subqueries and writes both ways, inside a transaction too; also after it was changed."""
+    joined = "SELECT u.user_id, m.word FROM t_user u JOIN mine m ON u.user_id = m.id WHERE u.user_id < %s ORDER BY 1"
+    assert run(connection, joined, (9,)) == [(1, "one"), (2, "two"), (3, "three")]
+    assert run(connection, "SELECT COUNT(*) FROM t_user WHERE user_id IN (SELECT id FROM mine)") == [(3,)]
+    run(connection, "ALTER TABLE mine MODIFY word VARCHAR(80) COLLATE utf8mb4_bin, ADD COLUMN name CHAR(60)")
+    connection.begin()
+    run(connection, "UPDATE t_user u JOIN mine m ON u.user_id = m.id SET u.name = CONCAT(m.word, '!')")
+    run(connection, "INSERT INTO mine SELECT user_id + 100, name, 'made' FROM t_user WHERE user_id < 3")
+    run(connection, "DELETE FROM t_user WHERE user_id IN (SELECT id FROM mine WHERE word = 'three')")
+    connection.commit()
+    assert run(connection, "SELECT * FROM mine WHERE id > 100 ORDER BY id") == [
+        (101, "one!", "made"),
+        (102, "two!", "made"),
+    ]
+    assert run(connection, "SELECT user_id, name FROM t_user WHERE user_id < 4 ORDER BY 1") == [
+        (1, "one!"),
+        (2, "two!"),
+    ]
+    run(connection, "CREATE TEMPORARY TABLE other (id INT)")
+    run(connection, "SET @s = (SELECT MAX(m.word) FROM mine m LEFT JOIN other o ON m.id = o.id, t_user u)")
+    assert run(connection, "SELECT @s, COLLATION(@s)") == [("two!", "utf8mb4_bin")]
+
+
 def test_nobody_else_sees_it(connection: pymysql.Connection[Any], target: Target) -> None:
     with target.connect() as other:
         assert error_of(other, "SELECT * FROM mine") == 1146
