@@ -27,11 +27,15 @@ from dbmesh.governance.instances import Registration, prepared
 from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.opening import open_store
 from dbmesh.governance.protection.decisions import follow_decisions
+from dbmesh.governance.rule_follower import RuleFollower, stored_configuration
 from dbmesh.governance.store import Store, StoreError
+from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.keygen.snowflake import Worker
+from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.listener import SERVER_VERSION, Listener
+from dbmesh.switching import Switching
 from dbmesh.transaction.compensator import Compensator
 from dbmesh.transaction.recovery import Recovery
 
@@ -50,9 +54,10 @@ def run(
     port: int,
     on_ready: OnReady | None = None,
     directory: Path | None = None,
+    secrets: Secrets | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit code. Raises StartError."""
-    return uvloop.run(serve(configuration, host, port, on_ready, directory))
+    return uvloop.run(serve(configuration, host, port, on_ready, directory, secrets))
 
 
 async def serve(
@@ -61,9 +66,11 @@ async def serve(
     port: int,
     on_ready: OnReady | None = None,
     directory: Path | None = None,
+    secrets: Secrets | None = None,
 ) -> int:
     """Build the mesh, listen, tell `on_ready` the bound address, wait for a signal, drain. `directory` is where the
-    store's file is when it is not named with its whole path. Raises StartError."""
+    store's file is when it is not named with its whole path. With `secrets`, which resolves those of its files, the
+    store's rules are served where it has any, and followed. Raises StartError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -77,18 +84,19 @@ async def serve(
     try:
         store = await open_store(configuration, directory or Path(), remembering=True)
         worker = Worker() if store is None else Worker(clock=loop.time)
+        own = configuration
+        configuration, revision = await _rules(store, own, secrets)
         assembly = await assemble(configuration, pools, store, worker)
         mesh = assembly.mesh
         compensator = mesh.compensator
         if store is not None:
             keeper = mesh.keeper = Keeper(store, assembly, time.time, os.urandom)
-            registration = await prepared(store, configuration, mesh.instance, loop.time, worker)
+            registration = await prepared(store, configuration, mesh.instance, loop.time, worker, revision)
         version = _announced_version(pools)
         accounts = Accounts(configuration.users)
         listener = Listener(mesh, accounts, tasks, _tls(configuration), version)
         bound = await _listen(listener, host, port)
-        if accounts.need_full_login:
-            tasks.start(_make_rsa_key(listener), "rsa key")
+        listener.make_rsa_key()
         tasks.start(_keep_house(listener, pools), "housekeeping")
         if store is not None and keeper is not None:
             tasks.start(follow(store, keeper), "rules of other processes")
@@ -97,18 +105,15 @@ async def serve(
             await registration.begin(*bound)
             tasks.start(registration.serve(), "registration")
         assembly.watch(tasks)
+        if store is not None and registration is not None and secrets is not None:
+            switching = Switching(assembly, listener, float(own.properties["rules-drain-timeout-seconds"]))
+            follower = RuleFollower(store, switching, registration, own, secrets, revision, loop.time)
+            tasks.start(follower.serve(), "revisions of the rules")
         tasks.start(Recovery(mesh.compensator).serve(), "recovery of transactions")
         # What was made by now lives until the end: the collector need never look at it again.
         gc.collect()
         gc.freeze()
-        ready = None if on_ready is None else on_ready(*bound)
-        failures: list[Exception] = []
-        if ready is not None:
-            work = tasks.start(_ready(ready, stop, failures), "on ready")
-            await stop.wait()
-            await _settle(work)
-        else:
-            await stop.wait()
+        failures = await _until_stopped(on_ready, bound, tasks, stop)
         _log.info("stopping: no new clients; waiting for running statements")
         if registration is not None:
             await registration.drain()
@@ -133,6 +138,33 @@ async def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
     return 0
+
+
+async def _until_stopped(
+    on_ready: OnReady | None, bound: tuple[str, int], tasks: TaskOwner, stop: asyncio.Event
+) -> list[Exception]:
+    """Tell that the mesh serves, and wait for the signal; what failed of that the caller does then."""
+    ready = None if on_ready is None else on_ready(*bound)
+    failures: list[Exception] = []
+    work = None if ready is None else tasks.start(_ready(ready, stop, failures), "on ready")
+    await stop.wait()
+    if work is not None:
+        await _settle(work)
+    return failures
+
+
+async def _rules(
+    store: Store | None, own: Configuration, secrets: Secrets | None
+) -> tuple[Configuration, int]:
+    """The configuration with the store's rules where it has any, and the number of their revision. Raises StartError and
+    StoreError."""
+    if store is None or secrets is None:
+        return own, 0
+    try:
+        return await stored_configuration(store, own, secrets)
+    except ConfigurationError as error:
+        reason = "; ".join(map(str, error.mistakes))
+        raise StartError(f"the rules in the store cannot be run here: {reason}") from error
 
 
 async def _listen(listener: Listener, host: str, port: int) -> tuple[str, int]:
@@ -170,13 +202,6 @@ def _tls(configuration: Configuration) -> ssl.SSLContext | None:
         )
     except OSError as error:
         raise StartError(f"TLS cannot be set up with proxy-frontend-ssl-cert: {error}") from error
-
-
-async def _make_rsa_key(listener: Listener) -> None:
-    """The key pair for caching_sha2 logins without TLS takes a while to make: not before the first client."""
-    from dbmesh.wire.rsa import make_rsa_key
-
-    listener.rsa_key = await asyncio.to_thread(make_rsa_key)
 
 
 async def _keep_house(listener: Listener, pools: list[Pool]) -> None:

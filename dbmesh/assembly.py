@@ -10,8 +10,8 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from dbmesh.backend.opening import make_pool
@@ -75,14 +75,8 @@ async def assemble(
     """As `build_mesh`, with what it takes to change the mesh while it runs."""
     if not configuration.databases:
         raise StartError("the configuration has no logic database")
-    rule_sets = dict(configuration.databases)
-    if store is not None:
-        for made in await read_databases(store):
-            beside = configuration.databases.get(made.beside.lower())
-            if beside is not None:
-                rule_sets.setdefault(made.name.lower(), made.rule_set(beside))
-        rule_sets = {name: await stored_rules(store, rule_set) for name, rule_set in rule_sets.items()}
-    assembly = Assembly(configuration, pools, rule_sets, worker)
+    rule_sets = await all_rules(store, configuration)
+    assembly = Assembly(configuration, pools, rule_sets, worker, store)
     mesh = assembly.mesh
     if store is not None and configuration.record_locks:
         mesh.compensator.locks = StoredRecordLocks(store)
@@ -94,47 +88,68 @@ async def assemble(
     return assembly
 
 
+async def all_rules(store: Store | None, configuration: Configuration) -> dict[str, RuleSet]:
+    """The rule sets of a configuration, and those of databases and tables made while the mesh ran. Raises StartError."""
+    rule_sets = dict(configuration.databases)
+    if store is None:
+        return rule_sets
+    for made in await read_databases(store):
+        beside = configuration.databases.get(made.beside.lower())
+        if beside is not None:
+            rule_sets.setdefault(made.name.lower(), made.rule_set(beside))
+    return {name: await stored_rules(store, rule_set) for name, rule_set in rule_sets.items()}
+
+
+@dataclass(slots=True)
+class Served:
+    """What is known of logic databases beside what their statements see, each by its name in lower case. `tables` is what each data
+    source had when it was last read, `monitors` are those of replica groups."""
+
+    rule_sets: dict[str, RuleSet]
+    tables: dict[str, dict[str, Mapping[str, TableSchema]]] = field(default_factory=dict)
+    monitors: dict[str, dict[str, ReplicaMonitor]] = field(default_factory=dict)
+
+
 class Assembly:
     """Builds logic databases: those of the configuration, and those made and dropped while the mesh runs."""
 
     def __init__(
-        self, configuration: Configuration, pools: list[Pool], rule_sets: dict[str, RuleSet], worker: Worker
+        self,
+        configuration: Configuration,
+        pools: list[Pool],
+        rule_sets: dict[str, RuleSet],
+        worker: Worker,
+        store: Store | None = None,
     ) -> None:
-        self._pools = pools
-        self._rule_sets = rule_sets
+        self.store = store
+        self.pools = pools
+        self.served = Served(rule_sets)
         self._plan_cache_size = int(configuration.properties["plan-cache-size"])
         self._worker = worker
         self._loop = asyncio.get_running_loop()
-        self._tables_known: dict[str, dict[str, Mapping[str, TableSchema]]] = {}
         self._keys: dict[Place, str] = {}
-        self._monitors: dict[str, list[ReplicaMonitor]] = {}
-        self._watching: dict[str, list[asyncio.Task[None]]] = {}
-        self._tasks: TaskOwner | None = None
+        self._watching: dict[ReplicaMonitor, asyncio.Task[None]] = {}
+        self.tasks: TaskOwner | None = None
         self.protector = Protector(configuration.protection, Clock(self._loop.time, random.random))
-        databases = {name.lower(): self._database(rule_set) for name, rule_set in rule_sets.items()}
+        databases = {name.lower(): self.build(rule_set, self.served) for name, rule_set in rule_sets.items()}
         self.mesh = Mesh(configuration, databases, self._reload, self._loop.time(), os.urandom(8))
         self.protector.protect(self.mesh)
 
     async def add(self, rule_set: RuleSet) -> None:
         """One more logic database, its catalog read."""
-        self._rule_sets[rule_set.database.lower()] = rule_set
-        database = self._database(rule_set)
+        self.served.rule_sets[rule_set.database.lower()] = rule_set
+        database = self.build(rule_set, self.served)
         self.mesh.add_database(database)
         await self.look()
         await self.mesh.reload(database)
         self._plan_anew()
-        if self._tasks is not None:
-            self.watch(self._tasks)
+        if self.tasks is not None:
+            self.watch(self.tasks)
 
-    async def look(self) -> None:
+    async def look(self, served: Served | None = None) -> None:
         """Look once at replica groups nobody looks at yet: which server is the primary is known before it is asked
         anything."""
-        monitors = [
-            monitor
-            for key, monitors in self._monitors.items()
-            if key not in self._watching
-            for monitor in monitors
-        ]
+        monitors = [one for one in _monitors(served or self.served) if one not in self._watching]
         try:
             await asyncio.gather(*(monitor.look() for monitor in monitors))
         finally:
@@ -143,85 +158,144 @@ class Assembly:
 
     def watch(self, tasks: TaskOwner) -> None:
         """From now on look at replica groups again and again."""
-        self._tasks = tasks
-        for key, monitors in self._monitors.items():
-            if key not in self._watching:
-                self._watching[key] = [tasks.start(monitor.serve(), "replicas") for monitor in monitors]
+        self.tasks = tasks
+        for monitor in _monitors(self.served):
+            if monitor not in self._watching:
+                self._watching[monitor] = tasks.start(monitor.serve(), "replicas")
+
+    def unwatch(self, monitors: Iterable[ReplicaMonitor]) -> None:
+        """Look at these replica groups no longer."""
+        for monitor in monitors:
+            task = self._watching.pop(monitor, None)
+            if task is not None:
+                task.cancel()
 
     async def remove(self, database: Database) -> None:
         """Take a logic database out; its connections are closed."""
-        del self._rule_sets[database.name.lower()]
+        key = database.name.lower()
+        del self.served.rule_sets[key]
         self.mesh.remove_database(database.name)
         self._plan_anew()
-        del self._monitors[database.name.lower()]
-        for task in self._watching.pop(database.name.lower(), ()):
-            task.cancel()
-        reading = [pool for replicas in database.replicas.values() for pool in replicas.pools]
-        for pool in (*database.pools.values(), *database.merge_pools.values(), *reading):
-            self._pools.remove(pool)
+        self.unwatch(self.served.monitors.pop(key).values())
+        for pool in pools_of(database):
+            self.pools.remove(pool)
             await pool.close()
 
     def _plan_anew(self) -> None:
         """What has been planned knows the logic databases there were."""
         for key, database in self.mesh.databases.items():
-            self.mesh.databases[key] = replace(
-                database, plans=self._plans(database.rule_set, database.catalog)
-            )
+            self.mesh.databases[key] = self.planned(database, self.served)
 
-    def _plans(self, rule_set: RuleSet, catalog: Catalog) -> PlanCache:
-        return PlanCache(Planner(rule_set, catalog, self._rule_sets), self._plan_cache_size)
+    def planned(self, database: Database, served: Served) -> Database:
+        """The same database with nothing planned yet, for statements that may name any of those served."""
+        planner = Planner(database.rule_set, database.catalog, served.rule_sets)
+        return replace(database, plans=PlanCache(planner, self._plan_cache_size))
 
-    def _database(self, rule_set: RuleSet) -> Database:
-        """A logic database whose catalog has not been read."""
-        own = {name: make_pool(config) for name, config in rule_set.data_sources.items()}
-        merging = {name: make_pool(config) for name, config in rule_set.data_sources.items()}
-        self._pools.extend((*own.values(), *merging.values()))
-        self.protector.guard_pools(rule_set.database, own)
-        self.protector.guard_pools(rule_set.database, merging)
-        replicas = {
-            name: Replicas(group, (own[name], merging[name]), make_pool, random.random)
-            for name, group in rule_set.groups.items()
+    def build(self, rule_set: RuleSet, served: Served, before: Database | None = None) -> Database:
+        """A logic database whose catalog has not been read. Data sources and groups that are as they were `before` keep
+        their pools."""
+        key, known = rule_set.database.lower(), self.served
+        kept = {
+            name
+            for name in rule_set.data_sources
+            if before is not None and _is_same(rule_set, before.rule_set, name)
         }
-        self._pools.extend(pool for group in replicas.values() for pool in group.pools)
-        self._monitors[rule_set.database.lower()] = [ReplicaMonitor(group) for group in replicas.values()]
-        self._tables_known[rule_set.database.lower()] = {}
+        own: dict[str, Pool] = {}
+        merging: dict[str, Pool] = {}
+        replicas: dict[str, Replicas] = {}
+        monitors = served.monitors[key] = {}
+        tables = served.tables[key] = {}
+        for name, config in rule_set.data_sources.items():
+            if before is not None and name in kept:
+                own[name], merging[name] = before.pools[name], before.merge_pools[name]
+                if name in before.replicas:
+                    replicas[name], monitors[name] = before.replicas[name], known.monitors[key][name]
+                if name in known.tables[key]:
+                    tables[name] = known.tables[key][name]
+                continue
+            own[name], merging[name] = make_pool(config), make_pool(config)
+            self.pools.extend((own[name], merging[name]))
+            self.protector.guard_pools(rule_set.database, {name: own[name]})
+            self.protector.guard_pools(rule_set.database, {name: merging[name]})
+            if name in rule_set.groups:
+                group = rule_set.groups[name]
+                replicas[name] = Replicas(group, (own[name], merging[name]), make_pool, random.random)
+                self.pools.extend(replicas[name].pools)
+                monitors[name] = ReplicaMonitor(replicas[name])
         nothing = Catalog({}, {})
+        generators = {} if before is None else _same_generators(rule_set, before)
         return Database(
             rule_set.database,
             rule_set,
             nothing,
-            self._plans(rule_set, nothing),
+            PlanCache(Planner(rule_set, nothing, served.rule_sets), self._plan_cache_size),
             MappingProxyType(own),
-            {},
+            generators,
             self._loop.time(),
             merge_pools=MappingProxyType(merging),
             replicas=MappingProxyType(replicas),
             connection_keys=MappingProxyType(
                 {
-                    name: self._keys.setdefault(place, f"{rule_set.database}.{name}")
+                    name: self._connection_key(place, f"{rule_set.database}.{name}")
                     for name, place in places(rule_set.data_sources).items()
                 }
             ),
         )
 
+    def _connection_key(self, place: Place, name: str) -> str:
+        """One for each place: a data source that has moved is another."""
+        if place not in self._keys:
+            taken = set(self._keys.values())
+            while name in taken:
+                name += "'"
+            self._keys[place] = name
+        return self._keys[place]
+
     async def _reload(self, database: Database, touched: frozenset[str] | None) -> Database:
-        key, rule_set = database.name.lower(), database.rule_set
         # What could not be read last time is looked at as a whole.
-        touched = None if database.unread else touched
-        catalog, unread, unseen = await load_catalog(
-            rule_set, database.pools, self._tables_known[key], touched
-        )
-        self._rule_sets[key] = rule_set
-        return replace(
+        return await self.read(database, self.served, None if database.unread else touched)
+
+    async def read(self, database: Database, served: Served, touched: frozenset[str] | None) -> Database:
+        """The same database with its catalog read, as `load_catalog` does, and nothing planned yet. Raises AmbiguousTable."""
+        key, rule_set = database.name.lower(), database.rule_set
+        catalog, unread, unseen = await load_catalog(rule_set, database.pools, served.tables[key], touched)
+        served.rule_sets[key] = rule_set
+        read = replace(
             database,
             catalog=catalog,
-            plans=self._plans(rule_set, catalog),
             key_generators=MappingProxyType(_generators(rule_set, database.key_generators, self._worker)),
             loaded_at=self._loop.time(),
             unread=unread,
             unseen=unseen,
             definitions=DefinitionCache(),
         )
+        return self.planned(read, served)
+
+
+def pools_of(database: Database) -> list[Pool]:
+    """Every pool of a logic database."""
+    reading = [pool for replicas in database.replicas.values() for pool in replicas.pools]
+    return [*database.pools.values(), *database.merge_pools.values(), *reading]
+
+
+def _monitors(served: Served) -> list[ReplicaMonitor]:
+    return [monitor for monitors in served.monitors.values() for monitor in monitors.values()]
+
+
+def _is_same(rule_set: RuleSet, before: RuleSet, name: str) -> bool:
+    """Whether a data source is where it was, and reached as it was."""
+    return before.data_sources.get(name) == rule_set.data_sources[name] and before.groups.get(
+        name
+    ) == rule_set.groups.get(name)
+
+
+def _same_generators(rule_set: RuleSet, before: Database) -> dict[str, KeyGenerator]:
+    """Generators that go on: those whose rule is as it was."""
+    return {
+        name: generator
+        for name, generator in before.key_generators.items()
+        if before.rule_set.key_generators.get(name) == rule_set.key_generators.get(name)
+    }
 
 
 def _generators(

@@ -328,6 +328,9 @@ TABLE_CHANGED = _mesh(
 )
 STORE = _mesh("STORE", 1105, "HY000", "dbmesh: the store failed: {reason}", retryable=True)
 SERVER_SHUTDOWN = _mesh("SERVER_SHUTDOWN", 1053, "08S01", "Server shutdown in progress", retryable=True)
+NOT_SERVING = _mesh(
+    "NOT_SERVING", 1053, "08S01", "dbmesh: this sidecar serves no clients: {reason}", retryable=True
+)
 INTERNAL = _mesh("INTERNAL", 1105, "HY000", "dbmesh: internal error ({reason}); the session goes on")
 
 ROLLED_BACK_BY_SERVER = frozenset({1020, 1206, 1213})

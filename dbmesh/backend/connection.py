@@ -6,6 +6,7 @@ answers come out through a receiver, in order, one at a time. Knows nothing of p
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -208,3 +209,8 @@ class Pipeline(Protocol):
     def execute_all(self, payloads: Sequence[bytes], receiver: Receiver) -> None:
         """As `query_all`, for COM_STMT_EXECUTEs of statements prepared here; rows come in binary form."""
         ...
+
+
+async def interrupt_all(connections: Sequence[Connection]) -> None:
+    """KILL QUERY on every connection's server. A server that cannot be reached has nothing running for us."""
+    await asyncio.gather(*(connection.interrupt() for connection in connections), return_exceptions=True)

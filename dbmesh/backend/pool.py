@@ -211,8 +211,8 @@ class Pool:
                     self._total -= 1
                     await connection.close()
 
-    async def close(self) -> None:
-        """Close every connection, lent ones at once, and keep none that comes back."""
+    async def retire(self) -> None:
+        """Close every connection as soon as it is free, and keep none that comes back. Whoever still needs one gets a new one."""
         self._closing = True
         stacks = list(self._idle.values())
         self._idle.clear()
@@ -220,6 +220,10 @@ class Pool:
             for connection, _ in stack:
                 self._total -= 1
                 await connection.close()
+
+    async def close(self) -> None:
+        """Close every connection, lent ones at once, and keep none that comes back."""
+        await self.retire()
         for connection in tuple(self._lent):
             self.discard(connection)
 

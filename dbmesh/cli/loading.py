@@ -9,15 +9,16 @@ from pathlib import Path
 
 from dbmesh.cli.configuration import read_directory, resolve_secret
 from dbmesh.cli.output import Failure
+from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError, Mistake
 from dbmesh.rules.ruleset import Configuration
 
 
-def load_directory(directory: Path) -> Configuration:
+def load_directory(directory: Path, secrets: Secrets = resolve_secret) -> Configuration:
     """Reads and checks every file of `directory`. Raises Failure that names every mistake at once."""
     try:
-        return load_configuration(read_directory(directory), resolve_secret)
+        return load_configuration(read_directory(directory), secrets)
     except OSError as error:
         raise Failure(f"{directory} cannot be read: {error.strerror or error}") from error
     except ConfigurationError as error:

@@ -45,6 +45,20 @@ Host = Annotated[
     str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for every interface.")
 ]
 
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
+Directory = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Directory with global.yaml and database-*.yaml.")
+]
+Comment = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history.")]
+Moved = Annotated[
+    bool,
+    typer.Option("--rows-are-moved", metavar="", help="Rows are where the new rules look for them."),
+]
+Limit = Annotated[
+    float,
+    typer.Option("--timeout", min=1, metavar="SECONDS", help="How long sidecars may take to make it ready."),
+]
+
 app = typer.Typer(
     name="dbmesh",
     no_args_is_help=True,
@@ -216,6 +230,77 @@ def schema() -> None:
     print_schema()
 
 
+@rules_app.command("diff")
+def diff_rules(directory: Directory, as_json: Json = False) -> None:
+    """Say what applying a directory would change in the rules of the mesh.
+
+    By table, data source and user, in words. Exit code 0: nothing; 3: something.
+
+    \b
+    dbmesh rules diff /etc/dbmesh
+    """
+    from dbmesh.cli.revisions import show_differences
+
+    raise typer.Exit(show_differences(directory, as_json=as_json))
+
+
+@rules_app.command("apply")
+def apply_rules(
+    directory: Directory,
+    comment: Comment = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", metavar="", help="Say what would change; change nothing.")
+    ] = False,
+    moved: Moved = False,
+    limit: Limit = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Roll the rules and users of a directory out to every sidecar of the mesh.
+
+    Each sidecar makes them ready first; when all have, they become active
+    everywhere at once. Where one cannot, nothing changes and it says why.
+
+    \b
+    dbmesh rules apply /etc/dbmesh --comment "t_invoice is sharded"
+    """
+    from dbmesh.cli.revisions import apply_directory
+
+    apply_directory(directory, comment, dry_run=dry_run, moved=moved, limit=limit, as_json=as_json)
+
+
+@rules_app.command("history")
+def rules_history(config: Config, as_json: Json = False) -> None:
+    """List the revisions of the rules: who applied them when and why, and what became of them.
+
+    \b
+    dbmesh rules history --config DIR
+    """
+    from dbmesh.cli.revisions import show_history
+
+    show_history(config, as_json=as_json)
+
+
+@rules_app.command("rollback")
+def roll_back_rules(
+    config: Config,
+    revision: Annotated[
+        int | None, typer.Argument(metavar="REVISION", help="Which one; the one before without it.")
+    ] = None,
+    comment: Comment = "",
+    moved: Moved = False,
+    limit: Limit = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Roll the rules of an earlier revision out again, as a new revision.
+
+    \b
+    dbmesh rules rollback --config DIR 4
+    """
+    from dbmesh.cli.revisions import roll_back
+
+    roll_back(config, revision, comment, moved=moved, limit=limit, as_json=as_json)
+
+
 @rules_app.command()
 def show(
     config: Config,
@@ -261,9 +346,6 @@ def resume(
     from dbmesh.cli.ddl import resume_statement
 
     resume_statement(config, statement)
-
-
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
 
 
 @mesh_app.command("status")

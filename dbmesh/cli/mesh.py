@@ -45,7 +45,7 @@ async def _read(configuration: Configuration, directory: Path) -> list[Instance]
 
 def _described(instances: list[Instance], own: str, now: float) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("instance", "address", "version", "state", "up", "configuration"):
+    for heading in ("instance", "address", "version", "state", "up", "rules", "revision", "configuration"):
         table.add_column(heading, overflow="fold")
     for one in instances:
         same = "as here" if one.configuration == own else "another"
@@ -55,6 +55,8 @@ def _described(instances: list[Instance], own: str, now: float) -> Table:
             one.version,
             one.state.value,
             _duration(now - one.since),
+            one.rules,
+            str(one.revision or "own files"),
             f"{one.configuration} ({same})",
         )
     return table

@@ -13,6 +13,7 @@ from rich.text import Text
 
 EXIT_OK = 0
 EXIT_MISTAKE = 1
+EXIT_DIFFERENT = 3
 EXIT_INTERRUPTED = 130
 
 

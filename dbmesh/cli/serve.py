@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dbmesh import __version__, app
 from dbmesh.assembly import StartError
+from dbmesh.cli.configuration import resolve_secret
 from dbmesh.cli.loading import load_directory
 from dbmesh.cli.output import Failure, answers, log_to_stderr
 from dbmesh.rules.ruleset import Configuration
@@ -40,6 +41,6 @@ def run_mesh(
 ) -> int:
     """Runs the mesh until a signal ends it and returns its exit code. Raises Failure when it cannot start."""
     try:
-        return app.run(configuration, host, port, on_ready, directory)
+        return app.run(configuration, host, port, on_ready, directory, resolve_secret)
     except StartError as error:
         raise Failure(str(error)) from error

@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from dbmesh.governance import declared_keys, layout, made_rules
-from dbmesh.governance.store import ABSENT, Store, Write
+from dbmesh.governance.store import ABSENT, Guard, Store, Write
 from dbmesh.planner.plan import Shot
-from dbmesh.rules.ruleset import MadeTable, RuleChange
+from dbmesh.rules.ruleset import NO_CHANGE, MadeTable, RuleChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,13 @@ def make_record(
 
 
 async def begin(store: Store, record: DdlRecord) -> None:
-    """Keep a record, and the rules of the tables it creates. Raises Conflict when one of these has a rule."""
+    """Keep a record, and the rules of the tables it creates. Raises Conflict when one of these has a rule, or when rules change and a
+    revision of them is being rolled out: what sidecars have prepared must not be outdated when it becomes active."""
     writes = [Write(layout.ddl(record.id), _encode(record), ABSENT)]
     if record.creates:
         writes += made_rules.writes_of(record.database, record.change.made)
-    await store.commit(writes)
+    guards = [] if record.change == NO_CHANGE else [Guard(layout.rollout(), ABSENT)]
+    await store.commit(writes, guards)
 
 
 async def stop(store: Store, record: DdlRecord, done: Collection[NodeWork]) -> DdlRecord:

@@ -47,8 +47,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One sidecar. `address` is host:port for clients, `configuration` the fingerprint of its files, `since` seconds since
-    1970."""
+    """One sidecar. `address` is host:port for clients, `configuration` the fingerprint of the files its rules are from, `since`
+    seconds since 1970. `revision` is the number of its rules in the store, 0 where they are its own files'; `rules` says how far
+    the next ones are: active, preparing N, prepared N, or why N cannot be run."""
 
     id: str
     version: str
@@ -56,6 +57,8 @@ class Instance:
     since: float
     address: str = ""
     state: State = State.SERVING
+    revision: int = 0
+    rules: str = "active"
 
 
 async def read_instances(store: Store) -> list[Instance]:
@@ -119,6 +122,29 @@ class Registration:
         except StoreError as error:
             _log.info("the store does not know that this sidecar stops: %s", error)
 
+    @property
+    def id(self) -> str:
+        """What this sidecar is known by."""
+        return self._instance.id
+
+    async def tell(
+        self, *, rules: str, revision: int | None = None, configuration: str | None = None
+    ) -> None:
+        """Say which rules this sidecar runs. A store that fails is told with the next entry."""
+        one = self._instance
+        self._instance = replace(
+            one,
+            rules=rules,
+            revision=one.revision if revision is None else revision,
+            configuration=one.configuration if configuration is None else configuration,
+        )
+        if not self._lease:
+            return
+        try:
+            await self._write(self._lease)
+        except StoreError as error:
+            _log.info("the store does not know which rules this sidecar runs: %s", error)
+
     async def withdraw(self) -> None:
         """Take the entry away. A store that fails finds out by itself."""
         for lease in filter(None, (self._lease, self._worker_lease)):
@@ -141,12 +167,12 @@ class Registration:
 
     async def _register(self) -> None:
         lease = await self._store.grant(self._seconds)
-        await self._write(lease)
+        await self._write(lease, Write(layout.membership(), self._instance.id.encode(), lease=lease))
         self._lease = lease
 
-    async def _write(self, lease: int) -> None:
+    async def _write(self, lease: int, *others: Write) -> None:
         value = json.dumps(asdict(self._instance)).encode()
-        await self._store.commit([Write(layout.instance(self._instance.id), value, lease=lease)])
+        await self._store.commit([Write(layout.instance(self._instance.id), value, lease=lease), *others])
 
     async def _take_worker(self) -> None:
         """A number nobody has; any of those, so that one that has just been given back rests."""
@@ -183,10 +209,16 @@ class Registration:
 
 
 async def prepared(
-    store: Store, configuration: Configuration, id_: bytes, clock: Callable[[], float], worker: Worker
+    store: Store,
+    configuration: Configuration,
+    id_: bytes,
+    clock: Callable[[], float],
+    worker: Worker,
+    revision: int = 0,
 ) -> Registration:
-    """This process's place among the sidecars, its worker's number taken. Raises StoreError."""
-    instance = Instance(id_.hex(), __version__, configuration.fingerprint, time.time())
+    """This process's place among the sidecars, its worker's number taken; `revision` is the number of its rules. Raises
+    StoreError."""
+    instance = Instance(id_.hex(), __version__, configuration.fingerprint, time.time(), revision=revision)
     repository = configuration.repository
     seconds = repository.lease_seconds if isinstance(repository, EtcdRepository) else EMBEDDED_LEASE
     registration = Registration(store, instance, seconds, clock, worker)

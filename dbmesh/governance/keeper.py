@@ -113,6 +113,11 @@ class Keeper:
                 await ddl_journal.begin(self._store, record)
         except Conflict as conflict:
             del self._records[record.id]
+            async with _reached():
+                rolling = await self._store.get(layout.rollout())
+            if rolling is not None:
+                reason = f"revision {rolling.value.decode()} of the rules is being rolled out; try again in a moment"
+                raise MeshError(STORE, reason=reason) from conflict
             raise MeshError(TABLE_EXISTS, table=statement.change.made[0].name) from conflict
         except BaseException:
             del self._records[record.id]

@@ -102,3 +102,48 @@ def breakers_prefix() -> str:
 def breaker(name: str) -> str:
     """Such a decision about one of them: its value is the state it is to be in."""
     return f"{breakers_prefix()}{name.lower()}"
+
+
+def rules_prefix() -> str:
+    """What is known of revisions of the rules, but for their files."""
+    return "/rules/"
+
+
+def revisions_prefix() -> str:
+    """The revisions there were."""
+    return f"{rules_prefix()}versions/"
+
+
+def revision(number: int) -> str:
+    """One of them: who applied it, and what became of it."""
+    return f"{revisions_prefix()}{number}"
+
+
+def active_revision() -> str:
+    """The number of the one that holds."""
+    return f"{rules_prefix()}active_version"
+
+
+def rollout() -> str:
+    """The number of the one that sidecars make ready."""
+    return f"{rules_prefix()}rollout"
+
+
+def acknowledgements_prefix(number: int) -> str:
+    """What sidecars say of one that is being rolled out."""
+    return f"{rules_prefix()}prepared/{number}/"
+
+
+def acknowledgement(number: int, instance: str) -> str:
+    """What one sidecar says: nothing when it is prepared, else why not."""
+    return f"{acknowledgements_prefix(number)}{instance}"
+
+
+def rule_files(number: int) -> str:
+    """The files of a revision."""
+    return f"/rule_files/{number}"
+
+
+def membership() -> str:
+    """Changes whenever a sidecar joins."""
+    return "/nodes/compute_nodes/membership"

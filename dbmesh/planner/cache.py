@@ -152,6 +152,14 @@ class PlanCache:
             self._digests.put(id(plan), known)
         return known[1]
 
+    def texts(self) -> list[tuple[str, str | None]]:
+        """Statements that were asked lately, each with its current database: those that are found by their text. O(plans)."""
+        return [
+            (text, database)
+            for database, scope in self._scopes.items()
+            for text in (*scope.texts.young, *(f"{head}1" for head in scope.heads.young))
+        ]
+
     def _look_closer(
         self,
         scope: _Scope,

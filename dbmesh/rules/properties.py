@@ -59,6 +59,9 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
             "", "PEM file of the certificate; empty makes a self-signed one."
         ),
         "proxy-frontend-ssl-key": Property("", "PEM file of the certificate's key."),
+        "rules-drain-timeout-seconds": Property(
+            60, "How long transactions begun under former rules may go on when rules change."
+        ),
         "drain-timeout-seconds": Property(10, "How long a stopping process waits for running statements."),
         "client-idle-timeout-seconds": Property(
             28800, "Idle clients are closed after this time; 0 is never."

@@ -17,9 +17,22 @@ class Accounts:
     """The users of `global.yaml`. Remembers what full caching_sha2 logins have shown, one entry per account."""
 
     def __init__(self, users: Sequence[User]) -> None:
+        self._users: list[User] = []
+        self._secrets: dict[tuple[str, str], Secret] = {}
+        self.replace(users)
+
+    def replace(self, users: Sequence[User]) -> None:
+        """These and no others from here on; what logins have shown of a password that is as it was stays known."""
+        passwords = {(user.name, user.host): user.password for user in self._users}
+        kept = self._secrets
         # A host without wildcards is more specific than one with; of two patterns the longer.
         self._users = sorted(users, key=lambda user: (_is_pattern(user.host), -len(user.host)))
-        self._secrets = {(user.name, user.host): parse_secret(user.password) for user in users}
+        self._secrets = {}
+        for user in users:
+            key = user.name, user.host
+            self._secrets[key] = (
+                kept[key] if passwords.get(key) == user.password else parse_secret(user.password)
+            )
 
     @property
     def need_full_login(self) -> bool:

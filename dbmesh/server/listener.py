@@ -12,11 +12,13 @@ import logging
 import math
 import secrets
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh import __version__
 from dbmesh.backend.tasks import TaskOwner
-from dbmesh.errors import SERVER_SHUTDOWN, TOO_MANY_CONNECTIONS, MeshError
+from dbmesh.errors import NOT_SERVING, SERVER_SHUTDOWN, TOO_MANY_CONNECTIONS, MeshError
+from dbmesh.rules.ruleset import User
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.client_connection import ClientConnection
 from dbmesh.session.mesh import Mesh
@@ -61,6 +63,7 @@ class Listener:
         self._connections: set[ClientConnection] = set()
         self._server: asyncio.Server | None = None
         self._stopping = False
+        self._refusal = ""
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -97,9 +100,36 @@ class Listener:
             connection.abort()
         await self._empty.wait()
 
+    def take_users(self, users: Sequence[User]) -> None:
+        """Accounts that may log in from here on; clients that are in stay."""
+        self.accounts.replace(users)
+        self.make_rsa_key()
+
+    def make_rsa_key(self) -> None:
+        """The key pair for caching_sha2 logins without TLS takes a while to make: not before the first client."""
+        if self.accounts.need_full_login and self.rsa_key is None:
+            self.tasks.start(self._make_rsa_key(), "rsa key")
+
+    async def _make_rsa_key(self) -> None:
+        from dbmesh.wire.rsa import make_rsa_key
+
+        self.rsa_key = await asyncio.to_thread(make_rsa_key)
+
+    def refuse(self, reason: str) -> None:
+        """Serve nobody from here on, and say why: clients between two statements outside transactions are closed at once, others by
+        `close_quiet` when they are so far. '' serves everybody again."""
+        self._refusal = reason
+        self._close_refused()
+
+    def _close_refused(self) -> None:
+        for connection in tuple(self._connections) if self._refusal else ():
+            if connection.idle:
+                connection.shut_down()
+
     def close_quiet(self, now: float) -> None:
         """Close clients that have been silent beyond the idle timeout or their wait_timeout, or do not log in. Called now
         and then."""
+        self._close_refused()
         for connection in tuple(self._connections):
             began = connection.logging_in_since()
             if began is not None and now - began > LOGIN_TIMEOUT:
@@ -118,6 +148,8 @@ class Listener:
         self._empty.clear()
         if self._stopping:
             return MeshError(SERVER_SHUTDOWN)
+        if self._refusal:
+            return MeshError(NOT_SERVING, reason=self._refusal)
         return MeshError(TOO_MANY_CONNECTIONS) if full else None
 
     def leave(self, connection: ClientConnection) -> None:

@@ -262,7 +262,7 @@ async def perform(
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`, with `exact` (where data
     sources can) no number rounded. What an error leaves behind is the larger statement's to undo. Raises MeshError or
     ShardError (in logic names)."""
-    current = session.mesh.database(database.name) or database
+    current = session.find_database(database.name) or database
     database, plan, literals = look_up_from(session, current, sql)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")

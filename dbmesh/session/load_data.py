@@ -106,7 +106,7 @@ def _database(session: Session, load: LoadData) -> Database:
         if session.logic_database is None:
             raise MeshError(NO_DATABASE)
         return session.current_database()
-    found = session.mesh.database(load.database)
+    found = session.find_database(load.database)
     allowed = session.allowed_databases
     if found is None or (allowed is not None and found.name.lower() not in allowed):
         raise MeshError(UNKNOWN_TABLE, database=load.database, table=load.table)

@@ -128,7 +128,7 @@ def use(session: Session, name: str) -> None:
             require_administrator(session, ServersOwn(name.lower()))
         session.database = name.lower()
         return
-    database = session.mesh.database(name)
+    database = session.find_database(name)
     if database is None or (allowed is not None and database.name.lower() not in allowed):
         raise MeshError(UNKNOWN_DATABASE, database=name)
     session.database = database.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -189,6 +190,7 @@ class Mesh:
         self.relays_directly = not (self.shows_statements or configuration.record_locks)
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None
+        self._former: list[Mapping[str, Database]] = []
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
         self.instance = instance
         self.coordinator = Coordinator(self._decision_places, instance, self._servers_of_groups)
@@ -245,16 +247,39 @@ class Mesh:
             known = self._joints[names] = (databases, join_databases(databases))
         return known[1]
 
-    @property
-    def default_database(self) -> Database:
-        """Serves sessions that have not chosen a database: any will do for SELECT 1."""
-        return next(iter(self.databases.values()))
+    async def switch(
+        self, following: Callable[[], Awaitable[tuple[Configuration, Mapping[str, Database]]]]
+    ) -> Mapping[str, Database]:
+        """Serve other logic databases from here on. `following` gives them, with their configuration, while no catalog is read and no
+        rule changes. Returns those served so far, which sessions keep until `rule_view.follow_rules` lets them go on;
+        `forget` them when nobody has them any more."""
+        async with AsyncExitStack() as held:
+            for _, lock in sorted(self._reloading.items()):
+                await held.enter_async_context(lock)
+            configuration, databases = await following()
+            before = dict(self.databases)
+            for session in self.sessions.values():
+                if session.databases is self.databases:
+                    session.databases = before
+            self._former.append(before)
+            self.configuration = configuration
+            self.databases.clear()
+            self.databases.update(databases)
+            self.has_groups = any(database.replicas for database in databases.values())
+            for name in databases:
+                self._reloading.setdefault(name, asyncio.Lock())
+        return before
+
+    def forget(self, former: Mapping[str, Database]) -> None:
+        """Nobody has these logic databases any more."""
+        self._former = [one for one in self._former if one is not former]
 
     def _decision_places(self) -> dict[Place, Pool]:
         """Where a distributed transaction can have branches."""
+        served = [*(one for former in self._former for one in former.values()), *self.databases.values()]
         return {
             place: pool
-            for database in self.databases.values()
+            for database in served
             for name, pool in database.merge_pools.items()
             if (place := place_of(database.rule_set.data_sources[name])) is not None
         }
@@ -274,7 +299,7 @@ class Mesh:
         """Read the catalog of a database again: after DDL what that has `touched`, all of it when a table was not found.
         One reading at a time: of two that overlap, the one that began first must not have the last word."""
         name = database.name.lower()
-        async with self._reloading[name]:
+        async with self._reloading.setdefault(name, asyncio.Lock()):
             current = self.databases.get(name)
             following = None if current is None else await self._reload(current, touched)
             # A database that was dropped in the meantime stays dropped.

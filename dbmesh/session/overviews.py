@@ -83,7 +83,7 @@ async def show_replicas(session: Session, statement: ShowReplicas, sink: ResultS
     del statement
     rows: list[list[str | None]] = []
     allowed = session.allowed_databases
-    for name, database in sorted(session.mesh.databases.items()):
+    for name, database in sorted(session.databases.items()):
         if allowed is not None and name not in allowed:
             continue
         for group, replicas in database.replicas.items():

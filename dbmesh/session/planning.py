@@ -82,7 +82,7 @@ def _another(session: Session, error: InAnotherDatabase, text: str) -> Database:
     name = error.database.lower()
     if name in SYSTEM_SCHEMAS:
         raise error
-    found = session.mesh.database(name)
+    found = session.find_database(name)
     if found is not None and (session.allowed_databases is None or name in session.allowed_databases):
         return found
     if text.lstrip()[:6].upper() == "CREATE" or session.mesh.product is Product.MYSQL:
@@ -95,7 +95,7 @@ def stale(session: Session, error: MeshError) -> Database | None:
     data source behind the mesh's back. At most once in `RELOAD_INTERVAL`, so that a wrong name costs nothing."""
     if error.kind not in (UNKNOWN_TABLE, UNKNOWN_SEQUENCE, TABLES_UNREAD):
         return None
-    database = session.mesh.database(str(error.values.get("database")))
+    database = session.find_database(str(error.values.get("database")))
     return database if database is not None and may_reload(session, database) else None
 
 

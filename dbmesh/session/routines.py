@@ -257,7 +257,7 @@ def _database(session: Session, name: str | None) -> Database:
     """The logic database named, or the current one. Raises MeshError(UNKNOWN_DATABASE)."""
     if name is None:
         return session.current_database()
-    found = session.mesh.database(name)
+    found = session.find_database(name)
     allowed = session.allowed_databases
     if found is None or (allowed is not None and found.name not in allowed):
         raise MeshError(UNKNOWN_DATABASE, database=name)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
-from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.connection import Connection, Flavour, interrupt_all
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.federation import UnderWay
@@ -38,16 +38,16 @@ from dbmesh.session.errors import as_packet
 from dbmesh.session.failover import persevering
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.numbering import numbering, numbers_zero
-from dbmesh.session.prepared import Cursor, PreparedStatement, Statements
+from dbmesh.session.prepared import PreparedStatement, Statements
 from dbmesh.session.reading import client_encoding, lexer_flags
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.replica_reads import Written, remember_writes
 from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.rule_view import follow_rules
 from dbmesh.session.temporary import TemporaryTables
 from dbmesh.transaction.coordinator import Branch
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING, Transaction
-from dbmesh.wire.commands import make_statement_command
-from dbmesh.wire.constants import Capability, Command, Status
+from dbmesh.wire.constants import Capability, Status
 from dbmesh.wire.packets import OkPacket
 
 _log = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ class Session:
         "committing",
         "connection_id",
         "database",
+        "databases",
         "exchange",
         "flavour",
         "found_rows",
@@ -137,6 +138,7 @@ class Session:
         self.allowed_databases: tuple[str, ...] | None = None
         self.administrator = False
         self.database: str | None = None
+        self.databases = mesh.databases
         self.handshake_state = SessionState()
         self.flavour = Flavour(
             found_rows=bool(capabilities & Capability.FOUND_ROWS),
@@ -229,17 +231,21 @@ class Session:
         if self.logic_database is None:
             allowed = self.allowed_databases
             if allowed is None:
-                return self.mesh.default_database
-            for name, database in self.mesh.databases.items():
+                return next(iter(self.databases.values()))
+            for name, database in self.databases.items():
                 if name in allowed:
                     return database
             raise MeshError(NO_DATABASE)
-        found = self.mesh.databases.get(self.logic_database.lower())
+        found = self.databases.get(self.logic_database.lower())
         if found is None:
             # Another session has dropped it.
             self.database = None
             return self.current_database()
         return found
+
+    def find_database(self, name: str) -> Database | None:
+        """A logic database as this session sees it, its name compared without case."""
+        return self.databases.get(name.lower())
 
     def encoding(self) -> str:
         """How the client's character set is read in Python; Latin-1 stands in for sets Python does not know, because
@@ -264,6 +270,8 @@ class Session:
         self.command_since = self.now()
         self._sink = None
         self._answered = False
+        if self.databases is not self.mesh.databases:
+            follow_rules(self)
         if self.mesh.has_groups:
             self.given = payload, sequence
         try:
@@ -371,6 +379,8 @@ class Session:
         finally:
             self.committing = False
             self.release_branches(branches)
+            if self.databases is not self.mesh.databases:
+                follow_rules(self)
 
     def release_branches(self, branches: Iterable[Branch]) -> None:
         """Give back the connections of a transaction that has ended, but for pinned ones."""
@@ -405,24 +415,6 @@ class Session:
     async def _free_after(self, error: MeshError | ShardError) -> None:
         await free_after_error(self, error)
 
-    def close_cursor(self, prepared: PreparedStatement) -> None:
-        """Close a statement's cursor on its shard, and with it the shard's statement, which was the cursor's alone; the
-        connection is free again unless something else holds it."""
-        cursor, prepared.cursor = prepared.cursor, None
-        if not isinstance(cursor, Cursor):
-            return
-        connection = cursor.connection
-        if connection.usable:
-            connection.send_only(make_statement_command(Command.STMT_CLOSE, cursor.statement_id))
-        pinned = self.pins.get(cursor.key)
-        if pinned is not None and pinned[1] is PinReason.CURSOR:
-            others = (found.cursor for found in self.statements.values())
-            if any(isinstance(other, Cursor) and other.connection is connection for other in others):
-                return
-            del self.pins[cursor.key]
-            if not any(held is connection for held in self.held_connections()):
-                connection.home.release(connection, self.now())
-
     async def give_up_connections(self) -> None:
         """Roll back and free every connection this session still holds. Pinned ones carry state of their own (temporary
         tables, locks) and are closed."""
@@ -443,7 +435,7 @@ class Session:
             # As on one server: a commit that has begun is not interrupted, its outcome must be known.
             return
         if connections:
-            self._tasks.start(_interrupt(connections), f"kill query of session {self.connection_id}")
+            self._tasks.start(interrupt_all(connections), f"kill query of session {self.connection_id}")
         elif self.exchange is None and self._work is not None and not self._work.done():
             # An exchange without busy connections has ended: what it did would be reported as not done.
             self._killed = True
@@ -459,6 +451,11 @@ class Session:
         """KILL CONNECTION: close the client's connection; `end` does the rest."""
         self.client.abort()
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no command is under way."""
+        return not self.command_text and (self._work is None or self._work.done())
+
     async def end(self) -> None:
         """The client is gone: its running statement is killed on the shards, its transaction rolled back, its
         connections given back or closed. Called once."""
@@ -466,7 +463,7 @@ class Session:
         self.mesh.sessions.pop(self.connection_id, None)
         busy = self._busy_connections()
         if busy:
-            await _interrupt(busy)
+            await interrupt_all(busy)
         work = self._work
         if work is not None and not work.done():
             if not self.committing:
@@ -501,8 +498,3 @@ class Session:
         finally:
             self._killed = False
         self.finish()
-
-
-async def _interrupt(connections: Sequence[Connection]) -> None:
-    """KILL QUERY on every connection's server. A server that cannot be reached has nothing running for us."""
-    await asyncio.gather(*(connection.interrupt() for connection in connections), return_exceptions=True)

@@ -74,7 +74,7 @@ async def _rows(
     columns: tuple[str, ...] = ()
     sources: list[SourceRows] = []
     own: list[Row] = []
-    schemas = schemas_of(one.rule_set for one in session.mesh.databases.values())
+    schemas = schemas_of(one.rule_set for one in session.databases.values())
     for known in _databases(session, scan):
         logic = await _seen(session, known)
         nodes = system_nodes(logic.rule_set, logic.catalog)
@@ -108,7 +108,7 @@ async def _seen(session: Session, database: Database) -> Database:
     Raises MeshError(CATALOG_UNREAD)."""
     if database.unseen and may_reload(session, database):
         await session.mesh.reload(database)
-        database = session.mesh.database(database.name) or database
+        database = session.find_database(database.name) or database
     if database.unseen:
         raise MeshError(CATALOG_UNREAD, database=database.name, reason=database.unseen)
     return database
@@ -118,7 +118,7 @@ def _databases(session: Session, scan: SystemScan) -> list[Database]:
     """The logic databases rows may be about, of those the account may use."""
     return [
         database
-        for database in session.mesh.databases.values()
+        for database in session.databases.values()
         if same_name(database.name, scan.schema)
         and (session.allowed_databases is None or database.name in session.allowed_databases)
     ]

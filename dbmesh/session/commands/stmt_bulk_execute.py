@@ -22,6 +22,7 @@ from dbmesh.merge.counts import merge_counts
 from dbmesh.planner.bulk import assigned_columns, insert_form, is_query
 from dbmesh.planner.plan import CountMerge, Names, Verb
 from dbmesh.session import execution, filtering, local
+from dbmesh.session.cursors import close_cursor
 from dbmesh.session.planning import look_up, with_texts
 from dbmesh.session.recoding import check_values
 from dbmesh.session.result_sink import ResultSink
@@ -50,7 +51,7 @@ def stmt_bulk_execute(session: Session, payload: bytes, sequence: int) -> Work |
     prepared.parameter_types = bulk.types
     for row in bulk.rows:
         check_values(payload, bulk.types, row, session.lexer_flags)
-    session.close_cursor(prepared)
+    close_cursor(session, prepared)
     if not bulk.rows:
         raise MeshError(MALFORMED_PACKET)
     _, plan, _ = look_up(session, prepared.text)

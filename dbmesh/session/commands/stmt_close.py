@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dbmesh.session.cursors import close_cursor
 from dbmesh.wire.commands import parse_statement_id
 
 if TYPE_CHECKING:
@@ -15,6 +16,6 @@ def stmt_close(session: Session, payload: bytes, sequence: int) -> Work | None:
     del sequence
     prepared = session.statements.pop(parse_statement_id(payload), None)
     if prepared is not None:
-        session.close_cursor(prepared)
+        close_cursor(session, prepared)
     session.finish()
     return None

@@ -35,6 +35,7 @@ from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, filtering, local, relaying, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.cursor_sink import CursorSink
+from dbmesh.session.cursors import close_cursor
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up, with_values
 from dbmesh.session.prepared import Cursor, PreparedStatement
@@ -84,7 +85,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         session.given = None
         native = False
     if prepared.cursor is not None:
-        session.close_cursor(prepared)
+        close_cursor(session, prepared)
     database, plan, literals = look_up(session, prepared.text)
     if session.mesh.filters:
         waiting = filtering.begin(session, database, plan, prepared.text)

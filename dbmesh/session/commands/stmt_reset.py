@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dbmesh.session.cursors import close_cursor
 from dbmesh.wire.commands import parse_statement_id
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ def stmt_reset(session: Session, payload: bytes, sequence: int) -> Work | None:
     prepared = session.statements.find(parse_statement_id(payload), "mysqld_stmt_reset")
     prepared.long_data.clear()
     prepared.long_data_too_large = False
-    session.close_cursor(prepared)
+    close_cursor(session, prepared)
     session.ok(sequence=sequence)
     session.finish()
     return None

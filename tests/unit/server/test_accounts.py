@@ -60,3 +60,14 @@ def test_nobody_has_an_empty_secret_and_logins_are_remembered_per_account() -> N
     assert accounts.secret("app", "10.0.0.8").cached_sha2 != b"\x01" * 32
     accounts.remember("nobody", "h", b"\x02" * 32)
     assert accounts.secret("nobody", "h") == Secret()
+
+
+def test_other_accounts_from_here_on() -> None:
+    accounts = Accounts((User("app", "%", "one"), User("ops", "%", "two")))
+    accounts.remember("app", "h", b"seen")
+    accounts.remember("ops", "h", b"seen")
+    accounts.replace((User("app", "%", "one"), User("ops", "%", "another"), User("new", "%", "three")))
+    assert accounts.secret("app", "h").cached_sha2 == b"seen"
+    assert accounts.secret("ops", "h").cached_sha2 is None
+    accounts.replace(())
+    assert accounts.account("new", "h") is None

@@ -46,7 +46,6 @@ def test_databases_are_found_without_case() -> None:
     mesh = _mesh(None, _database("Shop"), _database("hr"))
     assert mesh.database("SHOP") is mesh.databases["shop"]
     assert mesh.database("other") is None
-    assert mesh.default_database.name == "Shop"
     assert mesh.connections_per_query == 1, "0 connections would never answer"
 
 

@@ -26,8 +26,9 @@ from tests.plugins.session_world import SessionWorld
 
 def _current(allowed: tuple[str, ...] | None, chosen: str | None = None) -> object:
     databases = {"hr": "the HR database", "shop": "the shop"}
-    mesh = SimpleNamespace(databases=databases, default_database=databases["hr"])
-    made = SimpleNamespace(mesh=mesh, database=chosen, logic_database=chosen, allowed_databases=allowed)
+    made = SimpleNamespace(
+        databases=databases, database=chosen, logic_database=chosen, allowed_databases=allowed
+    )
     return Session.current_database(made)  # type: ignore[arg-type]
 
 
@@ -51,7 +52,7 @@ class Killed:
         self.failures: list[BaseException] = []
         self.tasks = TaskOwner(self.failures.append)
         world = SimpleNamespace(
-            sessions={}, autocommit=True, configuration=_LOCAL, ends_by=lambda _: (None, None)
+            sessions={}, databases={}, autocommit=True, configuration=_LOCAL, ends_by=lambda _: (None, None)
         )
         mesh = cast("Any", world)
         capabilities = int(Capability.PROTOCOL_41)

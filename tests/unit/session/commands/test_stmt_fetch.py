@@ -8,6 +8,7 @@ import pytest
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.planner.plan import PinReason
+from dbmesh.session.cursors import close_cursor
 from dbmesh.session.prepared import Cursor, PreparedStatement
 from dbmesh.wire.commands import make_fetch
 from dbmesh.wire.constants import Status
@@ -41,7 +42,7 @@ async def test_rows_come_from_the_cursors_connection(world: SessionWorld) -> Non
 
 
 async def test_a_statement_without_cursor_is_an_error(world: SessionWorld) -> None:
-    world.session.close_cursor(world.session.statements[1])
+    close_cursor(world.session, world.session.statements[1])
     ((_, packet),) = await world.command(make_fetch(1, 2))
     assert parse_err(packet).number == 1421
 

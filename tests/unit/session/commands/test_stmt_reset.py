@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from dbmesh.errors import UNKNOWN_STATEMENT, MeshError
 from dbmesh.session.commands.stmt_reset import stmt_reset
-from dbmesh.session.prepared import Statements
+from dbmesh.session.prepared import HeldRows, Statements
 
 
 def test_nothing_sent_ahead_survives() -> None:
@@ -18,14 +19,15 @@ def test_nothing_sent_ahead_survives() -> None:
     statements = Statements()
     prepared = statements.add(b"SELECT ?", "SELECT ?", 1)
     prepared.long_data, prepared.long_data_too_large = {0: b"x"}, True
+    prepared.cursor = HeldRows(deque())
     session: Any = SimpleNamespace(
         statements=statements,
-        close_cursor=lambda one: said.append(f"closed {one.statement_id}"),
         ok=lambda *, sequence: said.append("ok"),
         finish=lambda: said.append("finished"),
     )
     assert stmt_reset(session, b"\x1a" + struct.pack("<I", 1), 1) is None
-    assert said == ["closed 1", "ok", "finished"]
+    assert said == ["ok", "finished"]
+    assert prepared.cursor is None
     assert (prepared.long_data, prepared.long_data_too_large) == ({}, False)
     assert statements == {1: prepared}
 

@@ -1,0 +1,217 @@
+"""Revisions of the rules as they lie in the store: the files of a configuration directory, who applied them, when and why.
+
+Decides their form and how they become active or are refused: each step is one compare-and-set, so that of several processes that
+carry out the same roll-out one does, and the others learn of it. What the files mean, `rules.loader` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+
+from dbmesh.governance import layout
+from dbmesh.governance.rollout import Acknowledgement, Activate, Refuse, Situation, Step, next_step
+from dbmesh.governance.store import ABSENT, MOST_CHANGES, Conflict, Guard, Store, StoreError, Write
+
+LIMIT = 30.0
+"""Seconds a roll-out waits for sidecars to answer."""
+
+LOOK = 0.2
+"""Seconds between two looks at a roll-out under way."""
+
+MOST_FILES = 1_000_000
+"""Bytes of all files together; etcd takes 1.5 MB in one request."""
+
+KEPT = 100
+"""Revisions whose files are kept to go back to."""
+
+
+class RolloutUnderWay(StoreError):
+    """Another revision is being rolled out."""
+
+
+class Outcome(StrEnum):
+    """What became of a revision."""
+
+    ROLLING = "rolling out"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision without its files. `at` is seconds since 1970, `fingerprint` that of the files, `reason` why it was refused.
+    `moves`: whoever applied it says that rows are where its rules look for them."""
+
+    number: int
+    by: str
+    at: float
+    comment: str
+    fingerprint: str
+    moves: bool = False
+    outcome: Outcome = Outcome.ROLLING
+    reason: str = ""
+    limit: float = LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that the store says of revisions at one moment, but for their files. `active` is the number of the one that holds, 0 while
+    there is none; `rolling` that of the one being rolled out."""
+
+    revision: int
+    active: int = 0
+    rolling: int | None = None
+    revisions: Mapping[int, Revision] = field(default_factory=dict)
+    acknowledgements: tuple[Acknowledgement, ...] = ()
+    active_key: int = ABSENT
+    rolling_key: int = ABSENT
+
+
+async def read_known(store: Store) -> Known:
+    """The state of revisions. Raises StoreError."""
+    snapshot = await store.range(layout.rules_prefix())
+    entries = {entry.key: entry for entry in snapshot.entries}
+    active, rolling = entries.get(layout.active_revision()), entries.get(layout.rollout())
+    found = [
+        _decode(entry.value) for key, entry in entries.items() if key.startswith(layout.revisions_prefix())
+    ]
+    number = None if rolling is None else int(rolling.value)
+    prefix = "" if number is None else layout.acknowledgements_prefix(number)
+    return Known(
+        snapshot.revision,
+        0 if active is None else int(active.value),
+        number,
+        {one.number: one for one in found},
+        tuple(
+            Acknowledgement(key.removeprefix(prefix), entry.value.decode())
+            for key, entry in entries.items()
+            if prefix and key.startswith(prefix)
+        ),
+        ABSENT if active is None else active.revision,
+        ABSENT if rolling is None else rolling.revision,
+    )
+
+
+async def read_files(store: Store, number: int) -> dict[str, str]:
+    """The files of a revision, name → text. Raises StoreError."""
+    entry = await store.get(layout.rule_files(number))
+    if entry is None:
+        raise StoreError(f"the files of revision {number} are not kept any more")
+    files: dict[str, str] = json.loads(entry.value)
+    return files
+
+
+async def propose(store: Store, known: Known, revision: Revision, files: Mapping[str, str]) -> Revision:
+    """Begin the roll-out of files, as they were compared with what is `known`; the revision, with its number. Raises
+    RolloutUnderWay, StoreError."""
+    if known.rolling is not None:
+        raise RolloutUnderWay(_under_way(known))
+    value = json.dumps(dict(files)).encode()
+    if len(value) > MOST_FILES:
+        raise StoreError(f"the files are {len(value)} bytes, {MOST_FILES} are the most the store takes")
+    proposed = replace(revision, number=max(known.revisions, default=0) + 1)
+    writes = [
+        Write(layout.rule_files(proposed.number), value, ABSENT),
+        Write(layout.revision(proposed.number), _encode(proposed), ABSENT),
+        Write(layout.rollout(), str(proposed.number).encode(), ABSENT),
+    ]
+    oldest = sorted(number for number in known.revisions if number != known.active)[: -KEPT or None]
+    for number in oldest[: MOST_CHANGES // 4]:
+        writes += [Write(layout.rule_files(number), None), Write(layout.revision(number), None)]
+    try:
+        await store.commit(writes, [Guard(layout.active_revision(), known.active_key)])
+    except Conflict as conflict:
+        raise RolloutUnderWay(
+            "the rules in the store have changed meanwhile; look at the difference again"
+        ) from conflict
+    return proposed
+
+
+def _under_way(known: Known) -> str:
+    assert known.rolling is not None
+    one = known.revisions.get(known.rolling)
+    by = f" by {one.by}" if one is not None else ""
+    return f"revision {known.rolling} is being rolled out{by}; try again when it has ended"
+
+
+async def acknowledge(store: Store, number: int, instance: str, reason: str) -> None:
+    """Say of the revision being rolled out that it is prepared, or why it cannot be. Nothing happens when it is no longer. Raises
+    StoreError."""
+    rolling = await store.get(layout.rollout())
+    if rolling is None or int(rolling.value) != number:
+        return
+    write = Write(layout.acknowledgement(number, instance), reason.encode())
+    try:
+        await store.commit([write], [Guard(layout.rollout(), rolling.revision)])
+    except Conflict:
+        return
+
+
+async def advance(store: Store, waited: float) -> Step | None:
+    """Carry out the next step of the roll-out under way, None where there is none or another process was first. `waited` is for
+    how many seconds the caller has seen it. Raises StoreError."""
+    # Whoever joins changes this key, so nobody is overlooked.
+    joined = await store.get(layout.membership())
+    live = await _live(store)
+    known = await read_known(store)
+    if known.rolling is None:
+        return None
+    revision = known.revisions[known.rolling]
+    step = next_step(Situation(live, known.acknowledgements, waited, revision.limit))
+    outcome = revision
+    writes = [Write(layout.rollout(), None, known.rolling_key)]
+    guards = [Guard(layout.membership(), ABSENT if joined is None else joined.revision)]
+    if isinstance(step, Activate):
+        outcome = replace(revision, outcome=Outcome.ACCEPTED)
+        writes.append(Write(layout.active_revision(), str(known.rolling).encode(), known.active_key))
+    elif isinstance(step, Refuse):
+        outcome = replace(revision, outcome=Outcome.REFUSED, reason=step.reason)
+        guards = []
+    else:
+        return step
+    writes.append(Write(layout.revision(known.rolling), _encode(outcome)))
+    try:
+        await store.commit(writes, guards)
+    except Conflict:
+        return None
+    await _forget(store, known.rolling, known.acknowledgements)
+    return step
+
+
+async def _live(store: Store) -> dict[str, str]:
+    """Sidecars that are alive: id → address."""
+    prefix = layout.instances_prefix()
+    entries = (await store.range(prefix)).entries
+    return {entry.key.removeprefix(prefix): str(json.loads(entry.value)["address"]) for entry in entries}
+
+
+async def _forget(store: Store, number: int, said: Iterable[Acknowledgement]) -> None:
+    keys = [layout.acknowledgement(number, one.instance) for one in said]
+    for start in range(0, len(keys), MOST_CHANGES):
+        await store.commit([Write(key, None) for key in keys[start : start + MOST_CHANGES]])
+
+
+def _encode(revision: Revision) -> bytes:
+    return json.dumps(asdict(revision)).encode()
+
+
+def _decode(value: bytes) -> Revision:
+    fields = json.loads(value)
+    return Revision(**{**fields, "outcome": Outcome(fields["outcome"])})
+
+
+async def carry_out(store: Store, number: int, clock: Callable[[], float]) -> Revision:
+    """Carry a roll-out out until it has ended, whoever ends it. `clock` gives monotonic seconds. Raises StoreError."""
+    began = clock()
+    while True:
+        await advance(store, clock() - began)
+        revision = (await read_known(store)).revisions.get(number)
+        if revision is None:
+            raise StoreError(f"revision {number} is not known any more")
+        if revision.outcome is not Outcome.ROLLING:
+            return revision
+        await asyncio.sleep(LOOK)

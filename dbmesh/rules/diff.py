@@ -1,0 +1,262 @@
+"""What changes from one configuration to another, by table, data source and user, in words.
+
+Decides what a difference is called, and which of them make rows be looked for where they may not be. Shows no secrets: of a
+password it says that it is another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import TypeVar
+
+from dbmesh.rules.ruleset import (
+    BroadcastTable,
+    Configuration,
+    DataSourceConfig,
+    RuleSet,
+    ShardedTable,
+    Strategy,
+    TableRule,
+    User,
+)
+
+T = TypeVar("T")
+
+
+class Change(StrEnum):
+    """What becomes of a thing."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that changes. `database` is '' for users. `details` say how, `moves` that rows which are there may be looked for
+    on other data nodes."""
+
+    database: str
+    kind: str
+    name: str
+    change: Change
+    details: tuple[str, ...] = ()
+    moves: bool = False
+
+
+def differences(before: Configuration, after: Configuration) -> tuple[Difference, ...]:
+    """Everything that changes in rules, data sources and users, in the order of databases and names."""
+    found: list[Difference] = []
+    for name in _union(before.databases, after.databases):
+        old, new = before.databases.get(name), after.databases.get(name)
+        shown = (new or old or _NOBODY).database
+        if old is None or new is None:
+            change = Change.ADDED if old is None else Change.REMOVED
+            found.append(Difference(shown, "database", shown, change))
+        if new is not None:
+            found += _of_database(shown, old, new)
+    found += _users(before.users, after.users)
+    return tuple(found)
+
+
+_NOBODY = RuleSet("", 0, {}, {})
+
+
+def _of_database(database: str, old: RuleSet | None, new: RuleSet) -> Iterator[Difference]:
+    before = _NOBODY if old is None else old
+    yield from _compared(
+        database, "data source", before.data_sources, new.data_sources, _source_details, _is_elsewhere
+    )
+    yield from _compared(database, "replica group", before.groups, new.groups, _group_details)
+    yield from _compared(
+        database, "table", _by_name(before.tables), _by_name(new.tables), _table_details, _is_placed_otherwise
+    )
+    yield from _compared(
+        database,
+        "key generator",
+        before.key_generators,
+        new.key_generators,
+        lambda old, new: (f"{old} → {new}",),
+    )
+    for kind, of in _SETTINGS:
+        if old is not None and of(before) != of(new):
+            details = (f"{of(before)} → {of(new)}",)
+            yield Difference(database, "setting", kind, Change.CHANGED, details)
+
+
+_SETTINGS: Sequence[tuple[str, Callable[[RuleSet], str]]] = (
+    ("binding tables", lambda rules: "; ".join(",".join(group) for group in rules.binding_groups) or "none"),
+    ("single tables", lambda rules: ", ".join(rules.single_tables) or "none"),
+    ("default data source of single tables", lambda rules: rules.default_single_source or "none"),
+    ("autoShard", lambda rules: f"{rules.auto_shards} shards" if rules.auto_shards else "off"),
+    ("text-sharding-keys", lambda rules: "exact" if rules.exact_text_keys else "by-collation"),
+    ("federation-merge-node", lambda rules: rules.merge_node or "the one with most rows"),
+)
+
+
+def _compared(
+    database: str,
+    kind: str,
+    before: Mapping[str, T],
+    after: Mapping[str, T],
+    details: Callable[[T, T], tuple[str, ...]],
+    moves: Callable[[T, T], bool] = lambda old, new: False,
+) -> Iterator[Difference]:
+    for name in _union(before, after):
+        if name not in before:
+            yield Difference(database, kind, name, Change.ADDED)
+        elif name not in after:
+            yield Difference(database, kind, name, Change.REMOVED)
+        elif before[name] != after[name]:
+            old, new = before[name], after[name]
+            yield Difference(database, kind, name, Change.CHANGED, details(old, new), moves(old, new))
+
+
+def _union(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    return list(dict.fromkeys((*before, *after)))
+
+
+def _by_name(tables: Mapping[str, TableRule]) -> dict[str, TableRule]:
+    return {rule.name: rule for rule in tables.values()}
+
+
+# ---------------------------------------------------------------------------------------------- data sources
+
+
+def _source_details(old: DataSourceConfig, new: DataSourceConfig) -> tuple[str, ...]:
+    found = []
+    for field in fields(DataSourceConfig):
+        was, becomes = getattr(old, field.name), getattr(new, field.name)
+        if was == becomes:
+            continue
+        word = field.name.replace("_", " ")
+        found.append(
+            "another password" if word == "password" else f"{word} {_shown(was)} → {_shown(becomes)}"
+        )
+    return tuple(found)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={one}" for name, one in sorted(value.items())) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_elsewhere(old: DataSourceConfig, new: DataSourceConfig) -> bool:
+    return (old.kind, old.host, old.port, old.database) != (new.kind, new.host, new.port, new.database)
+
+
+def _group_details(old: object, new: object) -> tuple[str, ...]:
+    found = []
+    for field in fields(old):  # type: ignore[arg-type]
+        was, becomes = getattr(old, field.name), getattr(new, field.name)
+        if was != becomes:
+            found.append(f"{field.name.replace('_', ' ')} {_server(was)} → {_server(becomes)}")
+    return tuple(found)
+
+
+def _server(value: object) -> str:
+    if isinstance(value, DataSourceConfig):
+        return value.name
+    if isinstance(value, tuple):
+        return ", ".join(_server(one) for one in value)
+    return _shown(value)
+
+
+# ---------------------------------------------------------------------------------------------- tables
+
+
+def _table_details(old: TableRule, new: TableRule) -> tuple[str, ...]:
+    found = []
+    if type(old) is not type(new):
+        found.append(f"{_kind(old)} → {_kind(new)}")
+    if old.nodes != new.nodes:
+        found.append(f"data nodes {_nodes(old)} → {_nodes(new)}")
+    if isinstance(old, ShardedTable) and isinstance(new, ShardedTable):
+        found += _strategy_details("database strategy", old.database_strategy, new.database_strategy)
+        found += _strategy_details("table strategy", old.table_strategy, new.table_strategy)
+        if (old.key_column, old.key_generator) != (new.key_column, new.key_generator):
+            found.append(f"generated key {_key(old)} → {_key(new)}")
+        if (old.auditors, old.allow_hint_disable) != (new.auditors, new.allow_hint_disable):
+            found.append(
+                f"auditors {', '.join(old.auditors) or 'none'} → {', '.join(new.auditors) or 'none'}"
+            )
+    return tuple(found)
+
+
+def _kind(rule: TableRule) -> str:
+    return "broadcast" if isinstance(rule, BroadcastTable) else "sharded"
+
+
+def _nodes(rule: TableRule, shown: int = 4) -> str:
+    names = [str(node) for node in rule.nodes]
+    if len(names) > shown:
+        names = [*names[: shown - 1], f"… {names[-1]}"]
+    return f"{len(rule.nodes)} ({', '.join(names)})"
+
+
+def _key(rule: ShardedTable) -> str:
+    return "none" if rule.key_column is None else f"{rule.key_column} by {rule.key_generator}"
+
+
+def _strategy_details(what: str, old: Strategy, new: Strategy) -> list[str]:
+    if _strategy(old) != _strategy(new):
+        return [f"{what} {_strategy(old)} → {_strategy(new)}"]
+    return (
+        [f"{what}: properties of algorithm '{new.algorithm_name}'"] if old.algorithm != new.algorithm else []
+    )
+
+
+def _strategy(strategy: Strategy) -> str:
+    if strategy.algorithm is None:
+        return "none"
+    by = f" of {', '.join(strategy.columns)}" if strategy.columns else ""
+    return f"{strategy.kind}{by} by {strategy.algorithm_name or type(strategy.algorithm).__name__}"
+
+
+def _is_placed_otherwise(old: TableRule, new: TableRule) -> bool:
+    if type(old) is not type(new) or set(old.nodes) - set(new.nodes):
+        return True
+    if isinstance(old, ShardedTable) and isinstance(new, ShardedTable):
+        decides = [
+            (
+                rule.database_strategy.columns,
+                rule.database_strategy.algorithm,
+                rule.table_strategy.columns,
+                rule.table_strategy.algorithm,
+                rule.nodes,
+            )
+            for rule in (old, new)
+        ]
+        return decides[0] != decides[1]
+    # A broadcast table has the same rows on each data source, so a new one must get them first.
+    return old.nodes != new.nodes
+
+
+# ---------------------------------------------------------------------------------------------- users
+
+
+def _users(before: Sequence[User], after: Sequence[User]) -> Iterator[Difference]:
+    old, new = ({f"{user.name}@{user.host}": user for user in users} for users in (before, after))
+    yield from _compared("", "user", old, new, _user_details)
+
+
+def _user_details(old: User, new: User) -> tuple[str, ...]:
+    found = []
+    for field in fields(User):
+        was, becomes = getattr(old, field.name), getattr(new, field.name)
+        if was == becomes:
+            continue
+        if field.name == "password":
+            found.append("another password")
+        else:
+            found.append(f"{field.name.replace('_', ' ')} {_may(was)} → {_may(becomes)}")
+    return tuple(found)
+
+
+def _may(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "any" if value is None else str(value)

@@ -1,0 +1,66 @@
+"""Secrets that stand in a configuration's files in clear text, where they should be references.
+
+Decides what counts as one. Files that are kept where others read them, in the store of a mesh, must have none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+from dbmesh.rules.mistakes import Mistake
+from dbmesh.rules.source import Path, SourceFile, key_path, read_source
+
+_REFERENCE: Final = re.compile(r"(\$\{(env|file):[^}]*\})*")
+_HASH: Final = re.compile(r"\*[0-9A-Fa-f]{40}|\$A\$\d{3}\$.+", re.DOTALL)
+_FIX: Final = "write ${env:NAME} or ${file:path}"
+
+
+def clear_secrets(files: Mapping[str, str]) -> tuple[Mistake, ...]:
+    """Every password of these files (name → text) that is neither a reference nor, for accounts of clients, a hash. The files
+    have been validated."""
+    found: list[Mistake] = []
+    for name in sorted(files):
+        source = read_source(name, files[name])
+        for path, fix in _clear(source):
+            text = "a password in clear text would be kept in the store"
+            found.append(Mistake(name, source.line(path), key_path(path), text, fix))
+    return tuple(found)
+
+
+def _clear(source: SourceFile) -> Iterator[tuple[Path, str]]:
+    value = source.value
+    for name, section in _items(value, "dataSources"):
+        if not _is_reference(str(section.get("password") or "")):
+            yield ("dataSources", name, "password"), _FIX
+        if not _is_reference(_password_of(str(section.get("url") or ""))):
+            yield ("dataSources", name, "url"), "name the account by username and password"
+    authority = _at(value, "authority")
+    users = authority.get("users")
+    for index, user in enumerate(users if isinstance(users, list) else ()):
+        password = str(user.get("password") or "") if isinstance(user, dict) else ""
+        if not _is_reference(password) and not _HASH.fullmatch(password):
+            yield ("authority", "users", index, "password"), f"{_FIX}, or a hash: * and 40 hex digits"
+    for name, text in _at(_at(_at(value, "mode"), "repository"), "props").items():
+        if "password" in name.lower() and not _is_reference(str(text or "")):
+            yield ("mode", "repository", "props", name), _FIX
+
+
+def _is_reference(password: str) -> bool:
+    return _REFERENCE.fullmatch(password) is not None
+
+
+def _password_of(url: str) -> str:
+    split = urlsplit(url.removeprefix("jdbc:"))
+    return split.password or dict(parse_qsl(split.query, keep_blank_values=True)).get("password", "")
+
+
+def _at(value: Any, key: str) -> dict[str, Any]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _items(value: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield from ((name, section) for name, section in _at(value, key).items() if isinstance(section, dict))

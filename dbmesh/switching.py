@@ -1,0 +1,213 @@
+"""Makes a revision of the rules ready beside the one that is served, and switches to it.
+
+Decides what a revision takes before it may be served, what is kept of what there is (pools of data sources that stay, catalogs),
+and that what only the former rules used is closed when nobody uses it any more. When that happens, `governance.rule_follower` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from dbmesh.assembly import Assembly, Served, StartError, all_rules, pools_of
+from dbmesh.backend.connection import Flavour
+from dbmesh.backend.pool import Pool
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.governance.rule_follower import NotPrepared
+from dbmesh.planner.catalog import AmbiguousTable
+from dbmesh.rules.auto_tables import with_made
+from dbmesh.rules.declared_keys import with_declared
+from dbmesh.rules.mistakes import ConfigurationError
+from dbmesh.rules.ruleset import Configuration, DeclaredKeys, RuleSet, User
+from dbmesh.session.mesh import Database
+from dbmesh.session.rule_view import retire
+
+MOST_PLANS = 500
+"""Statements of a logic database that are planned before they are asked for."""
+
+_AT_ONCE = 20
+"""Plans made before others get their turn."""
+
+
+class Door(Protocol):
+    """Where clients come in."""
+
+    def take_users(self, users: tuple[User, ...]) -> None:
+        """Accounts that may log in from here on."""
+        ...
+
+    def refuse(self, reason: str) -> None:
+        """Serve nobody from here on, '' everybody again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A revision that could be served at once. `opened` are pools that only it has; `began` is loop time: what has changed since
+    must be looked at again."""
+
+    configuration: Configuration
+    served: Served
+    databases: dict[str, Database]
+    opened: list[Pool]
+    began: float
+
+
+class Switching:
+    """See `governance.rule_follower.Serving`. `patience`: seconds that transactions begun under former rules may go on."""
+
+    def __init__(self, assembly: Assembly, door: Door, patience: float) -> None:
+        self._assembly = assembly
+        self._door = door
+        self._patience = patience
+        self._now = asyncio.get_running_loop().time
+
+    async def prepare(self, configuration: Configuration, *, moves: bool) -> Prepared:
+        """See `Serving`."""
+        began = self._now()
+        try:
+            rule_sets = await all_rules(self._assembly.store, configuration)
+        except StartError as error:
+            raise NotPrepared(str(error)) from error
+        made = Prepared(configuration, Served(rule_sets), {}, [], began)
+        try:
+            await self._fill(made, moves=moves)
+        except (MeshError, ShardError, AmbiguousTable) as error:
+            await self.discard(made)
+            raise NotPrepared(str(error)) from error
+        except BaseException:
+            await self.discard(made)
+            raise
+        return made
+
+    async def _fill(self, made: Prepared, *, moves: bool) -> None:
+        assembly, served = self._assembly, made.served
+        present = len(assembly.pools)
+        for key, rule_set in served.rule_sets.items():
+            before = assembly.mesh.databases.get(key)
+            made.databases[key] = assembly.build(rule_set, served, before)
+            made.opened.extend(assembly.pools[present:])
+            present = len(assembly.pools)
+            if before is not None and not moves:
+                _refuse_hidden_rows(before, rule_set)
+        await assembly.look(served)
+        own = [pool for one in made.databases.values() for pool in one.pools.values() if pool in made.opened]
+        await asyncio.gather(*(self._warm(pool) for pool in own))
+        for key, database in made.databases.items():
+            # What is known of data sources that stay need not be read again.
+            made.databases[key] = await assembly.read(database, served, frozenset())
+            before = assembly.mesh.databases.get(key)
+            if before is not None:
+                await _plan_ahead(before, made.databases[key])
+
+    async def _warm(self, pool: Pool) -> None:
+        """One connection waits; an account or an address that is wrong shows here. Raises MeshError."""
+        pool.release(await pool.acquire(Flavour()), self._now())
+
+    async def run(self, prepared: Prepared) -> None:
+        """See `Serving`."""
+        assembly, former = self._assembly, self._assembly.served
+
+        async def following() -> tuple[Configuration, Mapping[str, Database]]:
+            await self._catch_up(prepared)
+            assembly.served = prepared.served
+            return prepared.configuration, prepared.databases
+
+        try:
+            before = await assembly.mesh.switch(following)
+        except (ConfigurationError, AmbiguousTable) as error:
+            await self.discard(prepared)
+            raise NotPrepared(str(error)) from error
+        self._door.take_users(prepared.configuration.users)
+        used = {id(pool) for one in prepared.databases.values() for pool in pools_of(one)}
+        unused = [pool for one in before.values() for pool in pools_of(one) if id(pool) not in used]
+        watched = {id(one) for own in prepared.served.monitors.values() for one in own.values()}
+        gone = [one for own in former.monitors.values() for one in own.values() if id(one) not in watched]
+        assert assembly.tasks is not None
+        assembly.watch(assembly.tasks)
+
+        async def end_former() -> None:
+            try:
+                await retire(assembly.mesh, before, unused, self._patience, self._now)
+            finally:
+                assembly.unwatch(gone)
+                for pool in unused:
+                    assembly.pools.remove(pool)
+
+        assembly.tasks.start(end_former(), "former rules")
+
+    async def _catch_up(self, prepared: Prepared) -> None:
+        """Tables and databases have come and gone since it was prepared. Raises ConfigurationError and AmbiguousTable."""
+        assembly, databases, served = self._assembly, prepared.databases, prepared.served
+        present = assembly.mesh.databases
+        for key in [
+            key for key in databases if key not in present and key not in prepared.configuration.databases
+        ]:
+            del databases[key], served.rule_sets[key], served.monitors[key]
+        for key, database in list(databases.items()):
+            current = present.get(key)
+            if current is None:
+                continue
+            rule_set = _with_changes_of(current.rule_set, database.rule_set)
+            if rule_set is not database.rule_set or current.loaded_at > prepared.began:
+                changed = replace(database, rule_set=rule_set)
+                databases[key] = await assembly.read(changed, served, None)
+        for key, database in present.items():
+            if key not in databases and key not in assembly.mesh.configuration.databases:
+                served.rule_sets[key] = database.rule_set
+                served.tables[key], served.monitors[key] = (
+                    assembly.served.tables[key],
+                    assembly.served.monitors[key],
+                )
+                databases[key] = assembly.planned(database, served)
+
+    async def discard(self, prepared: Prepared) -> None:
+        """See `Serving`."""
+        for pool in prepared.opened:
+            self._assembly.pools.remove(pool)
+            await pool.close()
+
+    def refuse_clients(self, reason: str) -> None:
+        """See `Serving`."""
+        self._door.refuse(reason)
+
+
+def _with_changes_of(current: RuleSet, rule_set: RuleSet) -> RuleSet:
+    """A rule set with the tables and foreign keys that statements have made in another. Raises ConfigurationError."""
+    if current.made != rule_set.made:
+        gone = [name for name, table in rule_set.made.items() if current.made.get(name) != table]
+        made = [table for name, table in current.made.items() if rule_set.made.get(name) != table]
+        rule_set = with_made(rule_set, made, gone)
+    if current.declared != rule_set.declared:
+        names = {*current.declared, *rule_set.declared}
+        rule_set = with_declared(
+            rule_set, [current.declared.get(name, DeclaredKeys(name)) for name in sorted(names)]
+        )
+    return rule_set
+
+
+def _refuse_hidden_rows(before: Database, rule_set: RuleSet) -> None:
+    """A table that is in one place now would be looked for elsewhere. Raises NotPrepared."""
+    for name, rule in rule_set.tables.items():
+        node = before.catalog.single_nodes.get(name)
+        if node is not None and before.rule_set.table(name) is None and node not in rule.nodes:
+            raise NotPrepared(
+                f"table '{rule.name}' of database '{before.name}' is on {node.data_source} without a rule, "
+                f"and the new rule does not look there; move its rows first, then apply with --rows-are-moved"
+            )
+
+
+async def _plan_ahead(before: Database, after: Database) -> None:
+    """Plan what has been asked lately."""
+    for number, (text, database) in enumerate(before.plans.texts()):
+        if number >= MOST_PLANS:
+            return
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        try:
+            after.plans.lookup(text, database)
+        except MeshError:
+            # Whoever asks it again is told.
+            continue

@@ -1,0 +1,337 @@
+"""Rules in the store: three sidecars change them under load as one, or not at all, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TypeVar
+
+import pymysql
+import pytest
+
+from dbmesh.cli.main import run as cli
+from dbmesh.governance.instances import Instance, read_instances
+from dbmesh.governance.opening import open_store
+from dbmesh.governance.revisions import Revision, propose, read_known
+from dbmesh.governance.store import Store, StoreError
+from dbmesh.rules.loader import load_configuration
+from tests.plugins.database_server import DatabaseServer
+from tests.plugins.etcd import EtcdMember
+from tests.plugins.mesh import Mesh
+from tests.plugins.processes import free_port, wait_until
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.integration
+
+_ROOT = "'*81F5E21E35407D884A6CD4A731AEBFB6AF209E1B'"  # root
+_TABLE = """\
+    {name}:
+      actualDataNodes: {nodes}
+      tableStrategy: {{standard: {{shardingColumn: id, shardingAlgorithmName: two}}}}
+"""
+_ACCOUNTS = 8
+_SUM = _ACCOUNTS * 100
+
+
+class RuledMesh:
+    """etcd, two servers with a schema `ruled` each, and three sidecars with the same files."""
+
+    def __init__(self, member: EtcdMember, servers: list[DatabaseServer], directory: Path) -> None:
+        self.member = member
+        self.servers = servers
+        self.files = directory / "rules"
+        self.files.mkdir()
+        self.number = 0
+        for number, server in enumerate(servers):
+            server.execute("DROP DATABASE IF EXISTS ruled", "CREATE DATABASE ruled CHARACTER SET utf8mb4")
+            names = (f"t_{number}", f"u_{number}", "w")
+            server.execute(
+                *(f"CREATE TABLE {name} (id INT PRIMARY KEY, v INT)" for name in names), database="ruled"
+            )
+        self.write()
+        self.sidecars = [Mesh(self.files, directory / f"{number}.log") for number in range(3)]
+        with ThreadPoolExecutor() as together:
+            list(together.map(Mesh.start, self.sidecars))
+
+    def write(self, tables: str = "t", users: str = "", port: int | None = None, w: str = "ds_0") -> None:
+        """The files of the next revision: sharded tables, further users, another port of the second server, and where the
+        table `w` is."""
+        props = (
+            f"{{namespace: ruled, server-lists: 'http://{self.member.address}', connectionTimeout: 2, "
+            "timeToLiveSeconds: 4}"
+        )
+        (self.files / "global.yaml").write_text(
+            f"mode: {{type: Cluster, repository: {{type: etcd, props: {props}}}}}\n"
+            f"authority:\n  users:\n  - {{user: root@%, password: {_ROOT}, admin: true}}\n{users}"
+            "props: {rules-drain-timeout-seconds: 2}\n"
+        )
+        sources = "".join(
+            f"  ds_{number}: {{url: 'mysql://{server.host}:{(number and port) or server.port}/ruled', "
+            f"username: {server.user}, password: '${{env:RULED_PASSWORD}}', "
+            f"maxPoolSize: {50 + len(tables)}, connectionTimeoutMilliseconds: 5000}}\n"
+            for number, server in enumerate(self.servers)
+        )
+        sharded = "".join(
+            _TABLE.format(name=one, nodes=f"ds_0.{one}_0,ds_1.{one}_1") for one in tables.split(",")
+        )
+        (self.files / "database-app.yaml").write_text(
+            f"databaseName: app\ndataSources:\n{sources}rules:\n- !SHARDING\n  tables:\n{sharded}"
+            f"  shardingAlgorithms:\n    two: {{type: MOD, props: {{sharding-count: 2}}}}\n"
+            f"- !SINGLE\n  tables: [{w}.w]\n"
+        )
+
+    def apply(self, *options: str) -> None:
+        """Rolls the files out; they are what every sidecar runs afterwards."""
+        assert cli(["rules", "apply", str(self.files), *options]) == 0
+        self.expect(self.number + 1)
+
+    def expect(self, number: int) -> None:
+        """Wait until every sidecar runs this revision."""
+        self.number = number
+        wait_until(lambda: {one.revision for one in self.instances()} == {number}, 30, f"revision {number}")
+
+    def propose(self) -> None:
+        """As `apply` by a process that dies at once."""
+
+        async def write(store: Store) -> None:
+            known = await read_known(store)
+            files = {path.name: path.read_text() for path in self.files.glob("*.yaml")}
+            await propose(store, known, Revision(0, "nobody", time.time(), "", ""), files)
+
+        self.ask(write)
+
+    def instances(self) -> list[Instance]:
+        """The sidecars that are alive; none while the store cannot be asked."""
+        try:
+            return self.ask(read_instances)
+        except StoreError:
+            return []
+
+    def prepared(self) -> int:
+        """How many sidecars have the next revision ready."""
+        return sum(one.ready for one in self.ask(read_known).acknowledgements)
+
+    def ask(self, question: Callable[[Store], Awaitable[T]]) -> T:
+        """What the store answers."""
+
+        async def answer() -> T:
+            files = {path.name: path.read_text() for path in self.files.glob("*.yaml")}
+            store = await open_store(load_configuration(files, lambda kind, name: "secret"), self.files)
+            assert store is not None
+            try:
+                return await question(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(answer())
+
+
+@pytest.fixture(scope="module")
+def ruled(
+    auto_servers: list[DatabaseServer], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RuledMesh]:
+    directory = tmp_path_factory.mktemp("ruled")
+    with ExitStack() as ends:
+        patched = ends.enter_context(pytest.MonkeyPatch.context())
+        patched.setenv("RULED_PASSWORD", auto_servers[0].password)
+        patched.setenv("COLUMNS", "200")
+        member = EtcdMember("etcd", directory)
+        member.start([member])
+        ends.callback(member.stop)
+        member.wait_ready()
+        made = RuledMesh(member, auto_servers, directory)
+        try:
+            made.apply("--comment", "the first")
+            yield made
+            for sidecar in made.sidecars:
+                sidecar.stop_cleanly()
+        finally:
+            for sidecar in made.sidecars:
+                if sidecar.running:
+                    os.kill(sidecar.pid, signal.SIGCONT)
+                    sidecar.stop()
+
+
+class Load(threading.Thread):
+    """Moves amounts between accounts of its own on both shards in transactions, and reads their sum, which never changes."""
+
+    def __init__(self, mesh: Mesh, seed: int) -> None:
+        super().__init__()
+        self._mesh = mesh
+        self._first = seed * _ACCOUNTS
+        self._stopping = threading.Event()
+        self.done = 0
+        self.wrong: list[object] = []
+
+    def run(self) -> None:
+        """Until told to end."""
+        with closing(self._mesh.connect("app")) as connection, connection.cursor() as cursor:
+            while not self._stopping.is_set():
+                one = self._first + self.done % _ACCOUNTS
+                other = self._first + (self.done + 1) % _ACCOUNTS
+                asked = f"SELECT COUNT(*), SUM(v) FROM t WHERE id >= {self._first} AND id < {self._first + _ACCOUNTS}"
+                try:
+                    connection.begin()
+                    for account, amount in ((one, -1), (other, 1)):
+                        cursor.execute("UPDATE t SET v = v + %s WHERE id = %s", (amount, account))
+                    cursor.execute(asked)
+                    found = [cursor.fetchone()]
+                    connection.commit()
+                    cursor.execute(asked)
+                    found.append(cursor.fetchone())
+                    self.wrong += [rows for rows in found if rows != (_ACCOUNTS, _SUM)]
+                except pymysql.err.MySQLError as error:
+                    self.wrong.append(error)
+                    connection.rollback()
+                self.done += 1
+
+    def end(self) -> None:
+        """Wait until it has ended."""
+        self._stopping.set()
+        self.join(30)
+
+
+def test_rules_change_under_load(ruled: RuledMesh, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, _ = ruled.sidecars
+    with closing(first.connect("app")) as connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO t VALUES " + ", ".join(f"({id_}, 100)" for id_ in range(3 * _ACCOUNTS)))
+    for number, server in enumerate(ruled.servers):
+        server.execute(f"INSERT INTO w VALUES (1, {10 + number})", database="ruled")
+    assert cli(["rules", "diff", str(ruled.files)]) == 0
+    load = [Load(sidecar, seed) for seed, sidecar in enumerate(ruled.sidecars)]
+    for one in load:
+        one.start()
+    try:
+        held = second.connect("app")
+        cursor = held.cursor()
+        held.begin()
+        cursor.execute("SELECT COUNT(*) FROM t")
+        cursor.execute("PREPARE one FROM 'SELECT v FROM w WHERE id = ?'")
+        # Another table, another user, other pools.
+        ruled.write("t,u", f"  - {{user: guest@%, password: {_ROOT}}}\n")
+        assert cli(["rules", "diff", str(ruled.files)]) == 3
+        ruled.apply()
+        for sidecar in ruled.sidecars:
+            with closing(sidecar.connect("app", user="guest")) as connection, connection.cursor() as other:
+                other.execute("SELECT COUNT(*) FROM u")
+                assert other.fetchone() == (0,)
+        # The transaction goes on under the rules it began with.
+        with pytest.raises(pymysql.err.ProgrammingError, match="doesn't exist"):
+            cursor.execute("SELECT COUNT(*) FROM u")
+        cursor.execute("SELECT COUNT(*) FROM t")
+        assert cursor.fetchone() == (3 * _ACCOUNTS,)
+        held.commit()
+        cursor.execute("INSERT INTO u VALUES (1, 1), (2, 2)")
+        cursor.execute("SET @id = 1")
+        cursor.execute("EXECUTE one USING @id")
+        assert cursor.fetchone() == (10,)
+        ruled.write("t,u", w="ds_1")
+        ruled.apply()
+        cursor.execute("EXECUTE one USING @id")
+        assert cursor.fetchone() == (11,), "planned again under the new rules"
+        with pytest.raises(pymysql.err.OperationalError):
+            first.connect("app", user="guest")
+        # A transaction that does not end.
+        held.begin()
+        cursor.execute("UPDATE u SET v = 7 WHERE id = 1")
+        assert cli(["rules", "rollback", "--config", str(ruled.files)]) == 0
+        ruled.expect(ruled.number + 1)
+
+        def refused() -> str:
+            try:
+                cursor.execute("SELECT v FROM u WHERE id = 1")
+            except pymysql.err.MySQLError as error:
+                return str(error)
+            return ""
+
+        assert "the rules it began with were replaced" in (
+            wait_until(refused, 10, "the end of patience") or ""
+        )
+        held.rollback()
+        cursor.execute("SELECT v FROM u WHERE id = 1")
+        assert cursor.fetchone() == (1,)
+        cursor.execute("EXECUTE one USING @id")
+        assert cursor.fetchone() == (10,)
+        held.close()
+    finally:
+        for one in load:
+            one.end()
+    assert not [one.wrong for one in load if one.wrong]
+    assert all(one.done > 5 for one in load)
+    capsys.readouterr()
+    assert cli(["rules", "history", "--config", str(ruled.files), "--json"]) == 0
+    history = json.loads(capsys.readouterr().out)
+    assert [(one["number"], one["outcome"]) for one in history] == [
+        (number, "accepted") for number in (4, 3, 2, 1)
+    ]
+    assert (history[0]["active"], history[0]["comment"]) == (True, "back to revision 2")
+    assert history[3]["comment"] == "the first"
+
+
+def test_a_revision_that_cannot_be_run_changes_nothing(
+    ruled: RuledMesh, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*options: str) -> str:
+        capsys.readouterr()
+        assert cli(["rules", "apply", str(ruled.files), *options]) == 1
+        return capsys.readouterr().err
+
+    ruled.write("t,u,t2", port=free_port())
+    assert "--rows-are-moved" in refused()
+    said = refused("--rows-are-moved")
+    assert f"revision {ruled.number + 1} is refused, and nothing has changed" in said
+    assert "data source 'ds_1' cannot be reached" in said
+    rules = ruled.files / "database-app.yaml"
+    good = rules.read_text()
+    rules.write_text(good.replace("${env:RULED_PASSWORD}", "open"))
+    assert "a password in clear text" in refused()
+    rules.write_text(good.replace("sharding-count", "sharding-number"))
+    assert "database-app.yaml:" in refused()
+    rules.write_text(good)
+    ruled.expect(ruled.number)
+    capsys.readouterr()
+    assert cli(["mesh", "status", "--config", str(ruled.files), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [(one["revision"], one["rules"]) for one in shown] == [(ruled.number, "active")] * 3
+    ruled.number += 1
+
+
+def test_a_roll_out_survives_those_who_carry_it_out(ruled: RuledMesh) -> None:
+    first, second, third = ruled.sidecars
+    # A sidecar does not answer, and dies; so does whoever applied.
+    os.kill(third.pid, signal.SIGSTOP)
+    ruled.write("t")
+    ruled.propose()
+    wait_until(lambda: ruled.prepared() == 2, 10, "two prepared sidecars")
+    third.kill()
+    ruled.expect(ruled.number + 1)
+    third.start()
+    ruled.expect(ruled.number)
+    # The store is away between both phases.
+    os.kill(second.pid, signal.SIGSTOP)
+    ruled.write("t,u")
+    ruled.propose()
+    wait_until(lambda: ruled.prepared() == 2, 10, "two prepared sidecars")
+    ruled.member.kill()
+    os.kill(second.pid, signal.SIGCONT)
+    with closing(first.connect("app")) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM t")
+        assert cursor.fetchone() == (3 * _ACCOUNTS,)
+        with pytest.raises(pymysql.err.ProgrammingError):
+            cursor.execute("SELECT COUNT(*) FROM u")
+    ruled.member.start([ruled.member])
+    ruled.member.wait_ready()
+    ruled.expect(ruled.number + 1)
+    for sidecar in ruled.sidecars:
+        with closing(sidecar.connect("app")) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*) FROM u")
+            assert cursor.fetchone() == (2,)

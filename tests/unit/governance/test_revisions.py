@@ -1,0 +1,153 @@
+"""Revisions in the store: proposed once, decided once, and never past a sidecar that has just joined."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dbmesh.governance import layout, revisions
+from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.revisions import (
+    Outcome,
+    Revision,
+    RolloutUnderWay,
+    acknowledge,
+    advance,
+    carry_out,
+    propose,
+    read_files,
+    read_known,
+)
+from dbmesh.governance.rollout import Acknowledgement, Activate, Refuse, Wait
+from dbmesh.governance.store import Store, StoreError, Write
+
+_FILES = {"global.yaml": "a: 1\n", "database-shop.yaml": "b: 2\n"}
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    made = await EmbeddedStore.open(tmp_path / "store.db", time.time)
+    yield made
+    await made.close()
+
+
+async def _propose(store: Store, comment: str = "") -> Revision:
+    revision = Revision(0, "me@here", 5.0, comment, "abc")
+    return await propose(store, await read_known(store), revision, _FILES)
+
+
+async def _join(store: Store, name: str) -> None:
+    value = json.dumps({"address": f"{name}:3307"}).encode()
+    await store.commit([Write(layout.instance(name), value), Write(layout.membership(), name.encode())])
+
+
+async def test_without_sidecars_a_revision_holds_at_once(store: EmbeddedStore) -> None:
+    assert (await read_known(store)).active == 0
+    proposed = await _propose(store, "why")
+    assert proposed.number == 1
+    assert await advance(store, 0.0) == Activate()
+    known = await read_known(store)
+    assert (known.active, known.rolling) == (1, None)
+    assert known.revisions[1].outcome is Outcome.ACCEPTED
+    assert (known.revisions[1].by, known.revisions[1].comment) == ("me@here", "why")
+    assert await read_files(store, 1) == _FILES
+    assert await advance(store, 0.0) is None, "there is none under way"
+
+
+async def test_all_must_be_prepared(store: EmbeddedStore) -> None:
+    await _join(store, "a")
+    await _join(store, "b")
+    await _propose(store)
+    assert await advance(store, 0.0) == Wait(("a:3307", "b:3307"))
+    await acknowledge(store, 1, "a", "")
+    assert await advance(store, 0.0) == Wait(("b:3307",))
+    await acknowledge(store, 1, "b", "")
+    assert await advance(store, 0.0) == Activate()
+    assert not (await store.range(layout.acknowledgements_prefix(1))).entries
+
+
+async def test_one_that_cannot_refuses_it_for_all(store: EmbeddedStore) -> None:
+    await _join(store, "a")
+    await _propose(store)
+    await acknowledge(store, 1, "a", "no such file")
+    assert (await read_known(store)).acknowledgements == (Acknowledgement("a", "no such file"),)
+    assert await advance(store, 0.0) == Refuse("a:3307: no such file")
+    known = await read_known(store)
+    assert (known.active, known.rolling) == (0, None)
+    assert (known.revisions[1].outcome, known.revisions[1].reason) == (
+        Outcome.REFUSED,
+        "a:3307: no such file",
+    )
+    await acknowledge(store, 1, "a", "")
+    assert not (await store.range(layout.acknowledgements_prefix(1))).entries, "said too late"
+    assert (await _propose(store)).number == 2
+
+
+async def test_time_is_over(store: EmbeddedStore) -> None:
+    await _join(store, "a")
+    await _propose(store)
+    assert isinstance(await advance(store, 29.0), Wait)
+    assert await advance(store, 30.0) == Refuse("no answer within 30 s from a:3307")
+
+
+async def test_one_at_a_time(store: EmbeddedStore) -> None:
+    await _join(store, "a")
+    before = await read_known(store)
+    await _propose(store)
+    with pytest.raises(RolloutUnderWay, match="revision 1 is being rolled out by me@here"):
+        await _propose(store)
+    with pytest.raises(RolloutUnderWay, match="have changed meanwhile"):
+        await propose(store, before, Revision(0, "you", 6.0, "", "d"), _FILES)
+
+
+async def test_files_have_a_size(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revisions, "MOST_FILES", 10)
+    with pytest.raises(StoreError, match="10 are the most the store takes"):
+        await _propose(store)
+    with pytest.raises(StoreError, match="not kept any more"):
+        await read_files(store, 1)
+
+
+async def test_old_ones_are_forgotten(store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revisions, "KEPT", 2)
+    for _ in range(5):
+        await _propose(store)
+        await advance(store, 0.0)
+    assert sorted((await read_known(store)).revisions) == [2, 3, 4, 5], "the active one, the newest, and two"
+
+
+class _Joining:
+    """A store into which a sidecar comes just before the first commit."""
+
+    def __init__(self, store: EmbeddedStore) -> None:
+        self._store = store
+        self.get, self.range = store.get, store.range
+        self.joined = False
+
+    async def commit(self, *arguments: object) -> int:
+        if not self.joined:
+            self.joined = True
+            await _join(self._store, "late")
+        return await self._store.commit(*arguments)  # type: ignore[arg-type]
+
+
+async def test_nobody_is_overlooked(store: EmbeddedStore) -> None:
+    await _propose(store)
+    joining = _Joining(store)
+    assert await advance(joining, 0.0) is None  # type: ignore[arg-type]
+    assert (await read_known(store)).active == 0
+    assert await advance(store, 0.0) == Wait(("late:3307",))
+
+
+async def test_several_carry_it_out(store: EmbeddedStore) -> None:
+    await _propose(store)
+    ended = await asyncio.gather(*(carry_out(store, 1, time.monotonic) for _ in range(4)))
+    assert {one.outcome for one in ended} == {Outcome.ACCEPTED}
+    assert (await read_known(store)).active == 1
+    with pytest.raises(StoreError, match="not known"):
+        await carry_out(store, 9, time.monotonic)

@@ -1,0 +1,166 @@
+"""Sidecars follow the store's revisions: together, or not at all, and serve nobody with other rules than the mesh's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.governance import layout, rule_follower
+from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.instances import Instance, Registration, read_instances
+from dbmesh.governance.revisions import Outcome, Revision, carry_out, propose, read_known
+from dbmesh.governance.rule_follower import NotPrepared, RuleFollower, stored_configuration
+from dbmesh.rules.keygen.snowflake import Worker
+from dbmesh.rules.loader import load_configuration
+from dbmesh.rules.mistakes import ConfigurationError
+from dbmesh.rules.ruleset import Configuration
+
+_FILES = {
+    "global.yaml": "authority: {users: [{user: root, password: '${env:PW}'}]}\n",
+    "database-shop.yaml": "databaseName: shop\ndataSources: {ds: {url: 'sqlite:x'}}\n",
+}
+_MORE = _FILES | {"database-hr.yaml": "databaseName: hr\ndataSources: {ds: {url: 'sqlite:y'}}\n"}
+
+
+def _secrets(kind: str, name: str) -> str | None:
+    return {"PW": "geheim"}.get(name)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    made = await EmbeddedStore.open(tmp_path / "store.db", time.time)
+    yield made
+    await made.close()
+
+
+class Sidecar:
+    """What one serves, in words."""
+
+    def __init__(self, store: EmbeddedStore, name: str) -> None:
+        self.store = store
+        self.own = load_configuration(_FILES, _secrets)
+        self.unable = ""
+        self.running: tuple[str, ...] = ("shop",)
+        self.users: tuple[str, ...] = ()
+        self.discarded: list[str] = []
+        self.refusal = ""
+        entry = Instance(name, "1.0", "abc", 5.0)
+        self.registration = Registration(store, entry, 30.0, time.monotonic, Worker(clock=time.monotonic))
+        self.failures: list[BaseException] = []
+        self.tasks = TaskOwner(self.failures.append)
+        self.news = asyncio.Event()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait until something is so, looking whenever this sidecar has done anything."""
+        async with asyncio.timeout(20):
+            while not true():
+                self.news.clear()
+                await self.news.wait()
+
+    async def start(self, running: int = 0) -> None:
+        await self.registration.begin("127.0.0.1", 3307)
+        follower = RuleFollower(
+            self.store, self, self.registration, self.own, _secrets, running, time.monotonic
+        )
+        self.tasks.start(follower.serve(), "follower")
+
+    async def prepare(self, configuration: Configuration, *, moves: bool) -> Configuration:
+        del moves
+        if self.unable:
+            raise NotPrepared(self.unable)
+        return configuration
+
+    async def run(self, prepared: Configuration) -> None:
+        if self.unable:
+            raise NotPrepared(self.unable)
+        self.running = tuple(sorted(prepared.databases))
+        self.users = tuple(user.password for user in prepared.users)
+        self.news.set()
+
+    async def discard(self, prepared: Configuration) -> None:
+        self.discarded.append(", ".join(sorted(prepared.databases)))
+        self.news.set()
+
+    def refuse_clients(self, reason: str) -> None:
+        self.refusal = reason
+        self.news.set()
+
+
+@pytest.fixture
+async def sidecars(store: EmbeddedStore) -> AsyncIterator[list[Sidecar]]:
+    made = [Sidecar(store, name) for name in ("a", "b")]
+    yield made
+    for one in made:
+        await one.tasks.close()
+        assert not one.failures
+
+
+async def _apply(store: EmbeddedStore, files: dict[str, str] = _MORE) -> Revision:
+    revision = Revision(0, "me", 5.0, "", "", limit=5.0)
+    proposed = await propose(store, await read_known(store), revision, files)
+    return await asyncio.wait_for(carry_out(store, proposed.number, time.monotonic), 20)
+
+
+async def test_all_switch(store: EmbeddedStore, sidecars: list[Sidecar]) -> None:
+    for one in sidecars:
+        await one.start()
+    assert (await _apply(store)).outcome is Outcome.ACCEPTED
+    for one in sidecars:
+        await one.until(lambda one=one: one.running == ("hr", "shop"))  # type: ignore[misc]
+    assert sidecars[0].users == ("geheim",), "resolved where it is served"
+
+    async with asyncio.timeout(20):
+        async for _ in store.watch(layout.instances_prefix(), 0):
+            if {(one.revision, one.rules) for one in await read_instances(store)} == {(1, "active")}:
+                break
+
+
+async def test_one_that_cannot(store: EmbeddedStore, sidecars: list[Sidecar]) -> None:
+    sidecars[1].unable = "ds cannot be reached"
+    for one in sidecars:
+        await one.start()
+    ended = await _apply(store)
+    assert (ended.outcome, ended.reason) == (Outcome.REFUSED, "127.0.0.1:3307: ds cannot be reached")
+    await sidecars[0].until(lambda: sidecars[0].discarded == ["hr, shop"])
+    assert {one.running for one in sidecars} == {("shop",)}
+
+
+async def test_files_that_cannot_be_loaded(store: EmbeddedStore, sidecars: list[Sidecar]) -> None:
+    await sidecars[0].start()
+    secret = _MORE | {"global.yaml": _FILES["global.yaml"].replace("PW", "OTHER")}
+    ended = await _apply(store, secret)
+    assert ended.outcome is Outcome.REFUSED
+    assert (
+        "global.yaml:1: authority.users[0].password: environment variable 'OTHER' is not set" in ended.reason
+    )
+
+
+async def test_what_holds_and_cannot_be_run_is_not_replaced_by_what_was(
+    store: EmbeddedStore, sidecars: list[Sidecar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule_follower, "PAUSE", 0.05)
+    assert (await _apply(store)).outcome is Outcome.ACCEPTED
+    late = sidecars[0]
+    late.unable = "ds cannot be reached"
+    await late.start()
+    await late.until(lambda: bool(late.refusal))
+    assert late.refusal == "revision 1 of the rules cannot be run here: ds cannot be reached"
+    late.unable = ""
+    await late.until(lambda: late.running == ("hr", "shop") and not late.refusal)
+
+
+async def test_the_configuration_of_the_store(store: EmbeddedStore) -> None:
+    own = replace(load_configuration(_FILES, _secrets), record_locks=True)
+    assert await stored_configuration(store, own, _secrets) == (own, 0)
+    await _apply(store)
+    found, number = await stored_configuration(store, own, _secrets)
+    assert (sorted(found.databases), number, found.record_locks) == (["hr", "shop"], 1, True)
+    assert found.fingerprint != own.fingerprint
+    with pytest.raises(ConfigurationError):
+        await stored_configuration(store, own, lambda kind, name: None)

@@ -1,0 +1,153 @@
+"""A revision made ready beside the one that is served: what is kept, what is opened, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dbmesh.assembly import Assembly, assemble
+from dbmesh.backend.connection import Flavour
+from dbmesh.backend.pool import Pool
+from dbmesh.backend.sqlite.connection import SQLiteConnection
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.engine.collect import collect
+from dbmesh.governance.rule_follower import NotPrepared
+from dbmesh.rules.keygen.snowflake import Worker
+from dbmesh.rules.loader import load_configuration
+from dbmesh.rules.ruleset import Configuration, User
+from dbmesh.switching import Switching
+
+_SHARDED = """
+- !SHARDING
+  tables:
+    t_user:
+      actualDataNodes: left.t_user_0,right.t_user_1
+      tableStrategy: {standard: {shardingColumn: id, shardingAlgorithmName: two}}
+  shardingAlgorithms:
+    two: {type: MOD, props: {sharding-count: 2}}
+"""
+
+
+def _configuration(directory: Path, rules: str = " []", right: str = "right.db") -> Configuration:
+    database = (
+        f"databaseName: shop\ndataSources:\n  left: {{url: 'sqlite:{directory}/left.db'}}\n"
+        f"  right: {{url: 'sqlite:{directory}/{right}'}}\nrules:{rules}\n"
+    )
+    users = "authority: {users: [{user: root, password: root}]}\n"
+    return load_configuration({"global.yaml": users, "database-shop.yaml": database}, lambda kind, name: None)
+
+
+class Door:
+    """What the door was told."""
+
+    def __init__(self) -> None:
+        self.users: tuple[User, ...] = ()
+        self.refusal = ""
+
+    def take_users(self, users: tuple[User, ...]) -> None:
+        self.users = users
+
+    def refuse(self, reason: str) -> None:
+        self.refusal = reason
+
+
+class World:
+    """A mesh over two files."""
+
+    def __init__(self, assembly: Assembly, door: Door, tasks: TaskOwner) -> None:
+        self.assembly = assembly
+        self.door = door
+        self.tasks = tasks
+        self.switching = Switching(assembly, door, 1.0)
+
+    async def switch(self, configuration: Configuration) -> None:
+        await self.switching.run(await self.switching.prepare(configuration, moves=False))
+
+
+@asynccontextmanager
+async def _world(directory: Path, configuration: Configuration) -> AsyncIterator[World]:
+    for name, statement in (
+        ("left.db", "CREATE TABLE t_user_0 (id INT PRIMARY KEY)"),
+        ("right.db", "CREATE TABLE t_user_1 (id INT PRIMARY KEY)"),
+        ("third.db", "CREATE TABLE t_user_1 (id INT PRIMARY KEY)"),
+        ("left.db", "CREATE TABLE t_config (id INT PRIMARY KEY)"),
+    ):
+        connection = await SQLiteConnection.open(str(directory / name), data_source="any", flavour=Flavour())
+        await collect(connection, statement.encode())
+        await connection.close()
+    failures: list[BaseException] = []
+    tasks = TaskOwner(failures.append)
+    pools: list[Pool] = []
+    try:
+        assembly = await assemble(configuration, pools, None, Worker())
+        assembly.watch(tasks)
+        yield World(assembly, Door(), tasks)
+    finally:
+        await tasks.close()
+        for pool in pools:
+            await pool.close()
+    assert not failures
+
+
+async def test_data_sources_that_stay_keep_their_pools(tmp_path: Path) -> None:
+    async with _world(tmp_path, _configuration(tmp_path)) as world:
+        mesh = world.assembly.mesh
+        before = mesh.databases["shop"]
+        before.plans.lookup("SELECT * FROM t_config WHERE id = 1", "shop")
+        await world.switch(_configuration(tmp_path, _SHARDED, "third.db"))
+        after = mesh.databases["shop"]
+        assert after.pools["left"] is before.pools["left"]
+        assert after.pools["right"] is not before.pools["right"]
+        assert after.pools["right"].idle == 1, "warm"
+        assert set(after.catalog.tables) == {"t_user", "t_config"}
+        assert after.plans.misses == 1, "planned ahead"
+        after.plans.lookup("SELECT * FROM t_config WHERE id = 2", "shop")
+        assert after.plans.misses == 1
+        assert after.connection_key("left") == before.connection_key("left")
+        assert after.connection_key("right") != before.connection_key("right"), "another place"
+        assert [user.name for user in world.door.users] == ["root"]
+        await asyncio.gather(*(one for one in asyncio.all_tasks() if one.get_name() == "former rules"))
+        assert before.pools["right"] not in world.assembly.pools
+        await world.switch(_configuration(tmp_path))
+        assert "t_user_0" in mesh.databases["shop"].catalog.tables
+
+
+async def test_a_data_source_that_cannot_be_opened(tmp_path: Path) -> None:
+    async with _world(tmp_path, _configuration(tmp_path)) as world:
+        served, pools = world.assembly.mesh.databases["shop"], list(world.assembly.pools)
+        with pytest.raises(NotPrepared, match="right"):
+            await world.switching.prepare(_configuration(tmp_path, right="no/such/file.db"), moves=True)
+        assert world.assembly.mesh.databases["shop"] is served
+        assert world.assembly.pools == pools
+
+
+async def test_a_rule_that_does_not_look_where_a_table_is(tmp_path: Path) -> None:
+    rules = _SHARDED.replace("t_user", "t_config")
+    async with _world(tmp_path, _configuration(tmp_path)) as world:
+        with pytest.raises(
+            NotPrepared, match="table 't_config' of database 'shop' is on left without a rule"
+        ):
+            await world.switching.prepare(_configuration(tmp_path, rules), moves=False)
+        await world.switching.discard(
+            await world.switching.prepare(_configuration(tmp_path, rules), moves=True)
+        )
+
+
+async def test_what_was_changed_since_is_not_lost(tmp_path: Path) -> None:
+    async with _world(tmp_path, _configuration(tmp_path)) as world:
+        prepared = await world.switching.prepare(_configuration(tmp_path, _SHARDED), moves=False)
+        connection = await SQLiteConnection.open(
+            str(tmp_path / "left.db"), data_source="any", flavour=Flavour()
+        )
+        await collect(connection, b"CREATE TABLE t_late (id INT PRIMARY KEY)")
+        await connection.close()
+        mesh = world.assembly.mesh
+        await mesh.reload(mesh.databases["shop"])
+        await world.switching.run(prepared)
+        assert set(mesh.databases["shop"].catalog.tables) == {"t_user", "t_config", "t_late"}
+        world.switching.refuse_clients("why")
+        assert world.door.refusal == "why"
