@@ -13,7 +13,9 @@ import signal
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -28,16 +30,23 @@ from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.opening import open_store
 from dbmesh.governance.protection.decisions import follow_decisions
 from dbmesh.governance.rule_follower import RuleFollower, stored_configuration
+from dbmesh.governance.slow_statements import SlowStatements
+from dbmesh.governance.statistics import Statistics
 from dbmesh.governance.store import Store, StoreError
+from dbmesh.rules.administration import AdminSettings
 from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.listener import SERVER_VERSION, Listener
+from dbmesh.session.filtering import StatementFilter
+from dbmesh.session.mesh import Mesh
 from dbmesh.switching import Switching
-from dbmesh.transaction.compensator import Compensator
 from dbmesh.transaction.recovery import Recovery
+
+if TYPE_CHECKING:
+    from dbmesh.admin.serving import AdminPorts
 
 _log = logging.getLogger(__name__)
 
@@ -73,84 +82,72 @@ async def serve(
     store's rules are served where it has any, and followed. Raises StartError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     tasks = TaskOwner(_task_failed)
     pools: list[Pool] = []
-    store: Store | None = None
-    keeper: Keeper | None = None
-    registration: Registration | None = None
-    compensator: Compensator | None = None
     try:
-        store = await open_store(configuration, directory or Path(), remembering=True)
-        worker = Worker() if store is None else Worker(clock=loop.time)
-        own = configuration
-        configuration, revision = await _rules(store, own, secrets)
-        assembly = await assemble(configuration, pools, store, worker)
-        mesh = assembly.mesh
-        compensator = mesh.compensator
-        if store is not None:
-            keeper = mesh.keeper = Keeper(store, assembly, time.time, os.urandom)
-            registration = await prepared(store, configuration, mesh.instance, loop.time, worker, revision)
-        version = _announced_version(pools)
-        accounts = Accounts(configuration.users)
-        listener = Listener(mesh, accounts, tasks, _tls(configuration), version)
-        bound = await _listen(listener, host, port)
-        listener.make_rsa_key()
-        tasks.start(_keep_house(listener, pools), "housekeeping")
-        if store is not None and keeper is not None:
-            tasks.start(follow(store, keeper), "rules of other processes")
-            tasks.start(follow_decisions(store, assembly.protector.decide), "decisions about breakers")
-        if registration is not None:
-            await registration.begin(*bound)
-            tasks.start(registration.serve(), "registration")
-        assembly.watch(tasks)
-        if store is not None and registration is not None and secrets is not None:
-            switching = Switching(assembly, listener, float(own.properties["rules-drain-timeout-seconds"]))
-            follower = RuleFollower(store, switching, registration, own, secrets, revision, loop.time)
-            tasks.start(follower.serve(), "revisions of the rules")
-        tasks.start(Recovery(mesh.compensator).serve(), "recovery of transactions")
-        # What was made by now lives until the end: the collector need never look at it again.
-        gc.collect()
-        gc.freeze()
-        failures = await _until_stopped(on_ready, bound, tasks, stop)
-        _log.info("stopping: no new clients; waiting for running statements")
-        if registration is not None:
-            await registration.drain()
-        await listener.drain(float(configuration.properties["drain-timeout-seconds"]))
-        if failures:
-            raise failures[0]
+        # What is built last is taken down first.
+        async with AsyncExitStack() as down:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
+                down.callback(loop.remove_signal_handler, number)
+            store = await open_store(configuration, directory or Path(), remembering=True)
+            if store is not None:
+                down.push_async_callback(store.close)
+            down.push_async_callback(_close_all, pools)
+            worker = Worker() if store is None else Worker(clock=loop.time)
+            own = configuration
+            configuration, revision = await _rules(store, own, secrets)
+            assembly = await assemble(configuration, pools, store, worker)
+            mesh = assembly.mesh
+            down.push_async_callback(mesh.compensator.close)
+            down.push_async_callback(mesh.compensator.coordinator.forget)
+            keeper: Keeper | None = None
+            registration: Registration | None = None
+            if store is not None:
+                keeper = mesh.keeper = Keeper(store, assembly, time.time, os.urandom)
+                down.push_async_callback(keeper.close)
+                registration = await prepared(
+                    store, configuration, mesh.instance, loop.time, worker, revision
+                )
+                down.push_async_callback(registration.withdraw)
+            _watch_statements(configuration, mesh)
+            accounts = Accounts(configuration.users)
+            listener = Listener(mesh, accounts, tasks, _tls(configuration), _announced_version(pools))
+            down.push_async_callback(tasks.close)
+            bound = await _listen(listener, host, port)
+            listener.make_rsa_key()
+            tasks.start(_keep_house(listener, pools), "housekeeping")
+            if store is not None and keeper is not None:
+                tasks.start(follow(store, keeper), "rules of other processes")
+                tasks.start(follow_decisions(store, assembly.protector.decide), "decisions about breakers")
+            if registration is not None:
+                await registration.begin(*bound)
+                tasks.start(registration.serve(), "registration")
+            if configuration.admin is not None:
+                ports = await _open_admin(configuration.admin, mesh, stop, directory or Path())
+                down.push_async_callback(ports.close)
+                tasks.start(ports.serve(), "admin API")
+            assembly.watch(tasks)
+            if store is not None and registration is not None and secrets is not None:
+                switching = Switching(
+                    assembly, listener, float(own.properties["rules-drain-timeout-seconds"])
+                )
+                follower = RuleFollower(store, switching, registration, own, secrets, revision, loop.time)
+                tasks.start(follower.serve(), "revisions of the rules")
+            tasks.start(Recovery(mesh.compensator).serve(), "recovery of transactions")
+            # What was made by now lives until the end: the collector need never look at it again.
+            gc.collect()
+            gc.freeze()
+            failure = await _serve_until(stop, tasks, None if on_ready is None else on_ready(*bound))
+            _log.info("stopping: no new clients; waiting for running statements")
+            if registration is not None:
+                await registration.drain()
+            await listener.drain(float(configuration.properties["drain-timeout-seconds"]))
+            if failure is not None:
+                raise failure
     except StoreError as error:
         raise StartError(str(error)) from error
-    finally:
-        await tasks.close()
-        if registration is not None:
-            await registration.withdraw()
-        if compensator is not None:
-            await compensator.coordinator.forget()
-            await compensator.close()
-        for pool in pools:
-            await pool.close()
-        if keeper is not None:
-            await keeper.close()
-        if store is not None:
-            await store.close()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
     return 0
-
-
-async def _until_stopped(
-    on_ready: OnReady | None, bound: tuple[str, int], tasks: TaskOwner, stop: asyncio.Event
-) -> list[Exception]:
-    """Tell that the mesh serves, and wait for the signal; what failed of that the caller does then."""
-    ready = None if on_ready is None else on_ready(*bound)
-    failures: list[Exception] = []
-    work = None if ready is None else tasks.start(_ready(ready, stop, failures), "on ready")
-    await stop.wait()
-    if work is not None:
-        await _settle(work)
-    return failures
 
 
 async def _rules(
@@ -165,6 +162,47 @@ async def _rules(
     except ConfigurationError as error:
         reason = "; ".join(map(str, error.mistakes))
         raise StartError(f"the rules in the store cannot be run here: {reason}") from error
+
+
+async def _close_all(pools: list[Pool]) -> None:
+    for pool in pools:
+        await pool.close()
+
+
+def _watch_statements(configuration: Configuration, mesh: Mesh) -> None:
+    """The filters that only look at statements."""
+    watching: list[StatementFilter] = []
+    if configuration.admin is not None:
+        watching.append(Statistics(time.perf_counter, time.time))
+    slow = float(configuration.properties["slow-statement-milliseconds"]) / 1000
+    if slow:
+        watching.append(SlowStatements(slow, time.perf_counter))
+    # They see what others refuse.
+    mesh.filters = (*watching, *mesh.filters)
+
+
+async def _open_admin(
+    settings: AdminSettings, mesh: Mesh, stop: asyncio.Event, directory: Path
+) -> AdminPorts:
+    """The operators' ports, listening. Raises StartError."""
+    # Imported where it is used: a mesh without them starts faster and is smaller.
+    from dbmesh.admin.serving import AdminPorts
+    from dbmesh.admin.tables import Operated
+
+    [statistics] = [one for one in mesh.filters if isinstance(one, Statistics)]
+    clock = asyncio.get_running_loop().time
+    operated = Operated(mesh, statistics, __version__, clock, lambda: not stop.is_set())
+    ports = AdminPorts(settings, operated, directory)
+    try:
+        await ports.start()
+    except OSError as error:
+        await ports.close()
+        raise StartError(
+            f"cannot open the admin ports on {settings.host}: {error.strerror or error}"
+        ) from error
+    sql = "" if ports.sql_port is None else f", MySQL clients on port {ports.sql_port}"
+    _log.info("admin API on %s:%d%s", settings.host, ports.port, sql)
+    return ports
 
 
 async def _listen(listener: Listener, host: str, port: int) -> tuple[str, int]:
@@ -212,6 +250,21 @@ async def _keep_house(listener: Listener, pools: list[Pool]) -> None:
         for pool in tuple(pools):
             await pool.close_idle(now)
         listener.close_quiet(now)
+
+
+async def _serve_until(
+    stop: asyncio.Event, tasks: TaskOwner, ready: Awaitable[None] | None
+) -> Exception | None:
+    """Wait for `stop`, with what the caller does once the mesh serves. When that fails the mesh stops, and its error is
+    returned."""
+    if ready is None:
+        await stop.wait()
+        return None
+    failures: list[Exception] = []
+    work = tasks.start(_ready(ready, stop, failures), "on ready")
+    await stop.wait()
+    await _settle(work)
+    return failures[0] if failures else None
 
 
 async def _ready(work: Awaitable[None], stop: asyncio.Event, failures: list[Exception]) -> None:

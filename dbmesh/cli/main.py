@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from dbmesh import __version__
+from dbmesh.cli.admin_verbs import admin_app
 from dbmesh.cli.output import EXIT_MISTAKE, EXIT_OK, Failure, answers, report
 
 
@@ -78,6 +79,7 @@ app.add_typer(transactions_app, name="transactions")
 
 mesh_app = typer.Typer(no_args_is_help=True, help="See the sidecars of the mesh.")
 app.add_typer(mesh_app, name="mesh")
+app.add_typer(admin_app, name="admin")
 
 
 def _print_version(wanted: bool) -> None:

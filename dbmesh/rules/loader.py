@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dbmesh.model import DataNode
+from dbmesh.rules.administration import build_admin
 from dbmesh.rules.authority import build_users
 from dbmesh.rules.data_sources import Secrets, build_data_source
 from dbmesh.rules.mistakes import ConfigurationError, Mistake
@@ -127,6 +128,7 @@ def _load_global(files: Mapping[str, str], secrets: Secrets, mistakes: list[Mist
                 _transaction_type(source, section.transaction.default_type),
                 _record_locks(source, section.transaction.props),
                 protection=_protection(source, section.protection),
+                admin=build_admin(source, section.admin, secrets),
             )
     mistakes.extend(source.mistakes)
     return settings

@@ -325,6 +325,27 @@ class TransactionSection(Section):
     )
 
 
+class AdminSection(Section):
+    """The section `admin` of global.yaml: the ports for operators. Without it there are none, and nothing is counted."""
+
+    host: str = Field(default="127.0.0.1", description="Address both ports listen on.")
+    port: int = Field(default=9307, ge=0, le=65535, description="HTTP port; 0 takes a free one.")
+    sql_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port for MySQL clients; none when missing, 0 takes a free one.",
+    )
+    token: str = Field(
+        default="", description="What a request must bear, at least 16 characters; take it from ${env:NAME}."
+    )
+    certificate: str | None = Field(default=None, description="PEM file: both ports use TLS.")
+    key: str | None = Field(default=None, description="PEM file with the certificate's key.")
+    client_ca: str | None = Field(
+        default=None, description="PEM file: clients must show a certificate that one of these has signed."
+    )
+
+
 class GlobalFile(Section):
     """The file `global.yaml`. Sections of ShardingSphere that mean nothing here are accepted as they are."""
 
@@ -342,3 +363,4 @@ class GlobalFile(Section):
     sql_translator: Any = Field(default=None, description="Accepted.")
     logging: Any = Field(default=None, description="Accepted.")
     props: Properties = Field(default_factory=dict, description="Properties, see docs/CONFIGURATION.md.")
+    admin: AdminSection | None = Field(default=None, description="The ports for operators.")

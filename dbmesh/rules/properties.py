@@ -36,6 +36,9 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
             1, "Connections one statement may use per data source at the same time.", 1
         ),
         "sql-show": Property(False, "Logs every statement and what each data source receives."),
+        "slow-statement-milliseconds": Property(
+            0, "Logs statements that take so long or longer, without their values; 0 logs none."
+        ),
         "max-allowed-packet": Property(67108864, "Longest statement or row, in bytes.", 1024),
         "plan-cache-size": Property(4096, "Plans kept; the least recently used one makes room.", 1),
         "merge-max-rows": Property(1000000, "Rows a merge that cannot stream may hold.", 1),

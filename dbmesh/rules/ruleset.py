@@ -18,6 +18,7 @@ from dbmesh.rules.targets import NoTarget, Targets
 from dbmesh.rules.values import UNKNOWN_KEY, Key
 
 if TYPE_CHECKING:
+    from dbmesh.rules.administration import AdminSettings
     from dbmesh.rules.replica_groups import ReplicaGroup
     from dbmesh.rules.repositories import Repository
 
@@ -477,7 +478,7 @@ class Configuration:
 
     `repository` is where the store is, None where the configuration names none. `record_locks`: BASE
     transactions wait for rows that others have written and not ended. `fingerprint` is the same for the same files.
-    `protection` is what statements, clients and data sources are protected by.
+    `protection` is what statements, clients and data sources are protected by. `admin` are the operators' ports, None for none.
     `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them).
     """
 
@@ -489,3 +490,4 @@ class Configuration:
     record_locks: bool = False
     fingerprint: str = ""
     protection: Protection = NOTHING
+    admin: AdminSettings | None = None

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import BoundStatement, Plan, Verb
@@ -25,13 +26,16 @@ if TYPE_CHECKING:
 
 
 _FIRST_WORD = re.compile(r"[\s(]*([a-zA-Z]+)")
+_SESSION_STATEMENTS = frozenset(get_args(SessionStatement))
 
 
 class RunningStatement:
-    """One statement of a client, from its plan to its end. Times are monotonic seconds.
+    """One statement of a client, from its arrival to its end. `begun` is in seconds of `time.perf_counter`: the event loop's
+    own clock stands still while it works.
 
     * `plan`: what will be done; a statement the session answers by itself is no `ShardPlan` and has no `tables`.
-    * `shots`: how many it sends to data sources, and `answer`, how theirs become one; 1 and 'Relay' until it is known.
+    * `shots`: how many it sends to data sources, and `answer`, how theirs become one; 1 and 'Relay' until it is known, 0 and
+      'Session' for what the session answers by itself.
     * `error`: the packet it was answered with, and `cause`, what it was made of; None also for one whose client was lost
       (`answered` is False then).
     """
@@ -60,9 +64,10 @@ class RunningStatement:
         self.filters = session.mesh.filters
         self.entered = 0
         self.outer = session.running
-        self.begun = session.command_since if self.outer is None else session.now()
-        self.shots = 1
-        self.answer = "Relay"
+        self.begun = session.arrived if self.outer is None else perf_counter()
+        local = type(plan) in _SESSION_STATEMENTS
+        self.shots = 0 if local else 1
+        self.answer = "Session" if local else "Relay"
         self.error: ErrPacket | None = None
         self.cause: Exception | None = None
         self.answered = False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from time import perf_counter
 
 from dbmesh.backend.connection import Connection, Flavour, interrupt_all
 from dbmesh.backend.state import SessionState
@@ -79,6 +80,7 @@ class Session:
         "account",
         "administrator",
         "allowed_databases",
+        "arrived",
         "autocommit",
         "broken_transaction",
         "capabilities",
@@ -156,6 +158,7 @@ class Session:
         self._begun = self._answered = self._killed = self._ended = False
         self.command_text = b""
         self.command_since = self.now()
+        self.arrived = 0.0
         self.given: tuple[bytes, int] | None = None
         self.running: filtering.RunningStatement | None = None
         self.reset()
@@ -272,6 +275,8 @@ class Session:
         self._answered = False
         if self.databases is not self.mesh.databases:
             follow_rules(self)
+        if self.mesh.filters:
+            self.arrived = perf_counter()
         if self.mesh.has_groups:
             self.given = payload, sequence
         try:

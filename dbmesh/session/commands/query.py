@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
@@ -134,6 +135,7 @@ async def _run_several(session: Session, statements: list[str], sequence: int) -
                 raise MeshError(EMPTY_QUERY)
             await _run_one(session, text, sink, more=position < len(statements) - 1)
             filtering.end(session, answered=True)
+            session.arrived = perf_counter()
         except (MeshError, ShardError) as error:
             session.report(error, sink)
             return

@@ -80,7 +80,7 @@ def _both(text: str, end: str = "") -> list[str]:
         ("SELECT user_id FROM t_order WHERE user_id = 5", "SELECT user_id FROM t_order WHERE user_id = ?", "SELECT", 1),
         ("SELECT user_id FROM t_order ORDER BY 1", "SELECT user_id FROM t_order ORDER BY ?", "SELECT", 4),
         ("DELETE FROM t_order WHERE user_id IN (1, 2)", "DELETE FROM t_order WHERE user_id IN (?)", "DELETE", 2),
-        ("SET @a = 'x'", "SET @a = ?", "OTHER", 1),
+        ("SET @a = 'x'", "SET @a = ?", "OTHER", 0),
     ],
 )  # fmt: skip
 async def test_a_statement_is_seen_once_by_each(sql: str, text: str, verb: str, shots: int) -> None:

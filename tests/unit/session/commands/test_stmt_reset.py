@@ -18,6 +18,7 @@ def test_nothing_sent_ahead_survives() -> None:
     said: list[str] = []
     statements = Statements()
     prepared = statements.add(b"SELECT ?", "SELECT ?", 1)
+    prepared.cursor = HeldRows(deque([b"row"]))
     prepared.long_data, prepared.long_data_too_large = {0: b"x"}, True
     prepared.cursor = HeldRows(deque())
     session: Any = SimpleNamespace(

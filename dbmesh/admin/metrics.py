@@ -1,0 +1,138 @@
+"""Metrics in Prometheus's text format, made from the mesh's own counts when somebody asks.
+
+Decides names, labels and units (docs/OPERATIONS.md lists them). Counts nothing itself: a scrape costs O(series), a
+statement nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from dbmesh.admin.tables import Operated
+from dbmesh.governance.statistics import BOUNDS, Histogram
+
+
+class Metrics:
+    """The page of metrics."""
+
+    def __init__(self, operated: Operated) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_MeshCollector(operated))
+        ProcessCollector(registry=self._registry)
+
+    def page(self) -> bytes:
+        """The page as it is now. O(series)."""
+        return generate_latest(self._registry)
+
+
+class _MeshCollector(Collector):
+    def __init__(self, operated: Operated) -> None:
+        self._operated = operated
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("dbmesh", "The running version.", {"version": self._operated.version})
+        yield from self._statements()
+        yield from self._sessions()
+        yield from self._pools()
+        yield from self._plans()
+        yield from self._replicas()
+
+    def _statements(self) -> Iterator[Metric]:
+        statistics = self._operated.statistics
+        durations = HistogramMetricFamily(
+            "dbmesh_statement_duration_seconds",
+            "From a statement's arrival to the end of its answer.",
+            labels=("database", "verb", "shots", "answer"),
+        )
+        for kind, histogram in list(statistics.durations.items()):
+            durations.add_metric(kind, _buckets(histogram), histogram.total)
+        yield durations
+        errors = CounterMetricFamily(
+            "dbmesh_statement_errors", "Errors that clients were answered with.", labels=("database", "errno")
+        )
+        for (database, number), count in list(statistics.errors.items()):
+            errors.add_metric((database, str(number)), count)
+        yield errors
+
+    def _sessions(self) -> Iterator[Metric]:
+        sessions = list(self._operated.mesh.sessions.values())
+        yield GaugeMetricFamily("dbmesh_client_connections", "Clients that are logged in.", len(sessions))
+        yield GaugeMetricFamily(
+            "dbmesh_statements_running",
+            "Clients whose statement is under way.",
+            sum(bool(one.command_text) for one in sessions),
+        )
+        yield GaugeMetricFamily(
+            "dbmesh_transactions_open",
+            "Clients inside a transaction.",
+            sum(one.transaction.open for one in sessions),
+        )
+        pinned = GaugeMetricFamily(
+            "dbmesh_pinned_connections",
+            "Connections that clients keep between transactions.",
+            labels=("reason",),
+        )
+        reasons = Counter(reason.value for one in sessions for _, reason in one.pins.values())
+        for reason, count in sorted(reasons.items()):
+            pinned.add_metric((reason,), count)
+        yield pinned
+
+    def _pools(self) -> Iterator[Metric]:
+        labels = ("database", "data_source")
+        connections = GaugeMetricFamily(
+            "dbmesh_pool_connections", "Connections to a data source.", labels=(*labels, "state")
+        )
+        limits = GaugeMetricFamily("dbmesh_pool_connections_max", "The most there may be.", labels=labels)
+        for database in list(self._operated.mesh.databases.values()):
+            for name, pool in database.pools.items():
+                idle = pool.idle
+                connections.add_metric((database.name, name, "idle"), idle)
+                connections.add_metric((database.name, name, "used"), pool.size - idle)
+                limits.add_metric((database.name, name), pool.config.max_pool_size)
+        yield connections
+        yield limits
+
+    def _plans(self) -> Iterator[Metric]:
+        looked_up = CounterMetricFamily(
+            "dbmesh_plan_lookups", "Statements whose plan was known, or not.", labels=("database", "result")
+        )
+        for database in list(self._operated.mesh.databases.values()):
+            looked_up.add_metric((database.name, "hit"), database.plans.hits)
+            looked_up.add_metric((database.name, "miss"), database.plans.misses)
+        yield looked_up
+
+    def _replicas(self) -> Iterator[Metric]:
+        labels = ("database", "group", "server")
+        used = GaugeMetricFamily("dbmesh_replica_used", "Whether a server is asked.", labels=labels)
+        lag = GaugeMetricFamily("dbmesh_replica_lag_seconds", "How far a replica is behind.", labels=labels)
+        for database in list(self._operated.mesh.databases.values()):
+            for group, replicas in database.replicas.items():
+                for server in replicas.servers.values():
+                    names = (database.name, group, server.name)
+                    primary = server is replicas.primary
+                    used.add_metric(names, replicas.has_primary if primary else not server.health.reason)
+                    if server.seen.lag is not None:
+                        lag.add_metric(names, server.seen.lag)
+        yield used
+        yield lag
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """Prometheus's buckets: how many took at most so long."""
+    total = 0
+    found: list[tuple[str, float]] = []
+    for bound, count in zip((*map(str, BOUNDS), "+Inf"), histogram.counts, strict=True):
+        total += count
+        found.append((bound, total))
+    return found

@@ -1,0 +1,222 @@
+"""What a running mesh tells of itself: one class per table, the same over HTTP, MySQL's protocol and the command line.
+
+Decides columns and rows. Names and units are those of ProxySQL's `stats` schema where it has such a table: times are
+microseconds, moments seconds since 1970. Changes nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from dbmesh.governance.statistics import Statistics
+from dbmesh.session.mesh import Mesh
+
+Value = str | int | float | None
+
+_MICROSECONDS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """The running mesh as operators see it. `clock` gives monotonic seconds, `ready` tells whether new clients are served."""
+
+    mesh: Mesh
+    statistics: Statistics
+    version: str
+    clock: Callable[[], float]
+    ready: Callable[[], bool]
+
+
+class Table(ABC):
+    """Rows that are made when somebody asks. `name` is the one in addresses and on the command line, `sql_name` the one
+    for MySQL clients; `columns` are names with their SQL types."""
+
+    name: ClassVar[str]
+    sql_name: ClassVar[str]
+    title: ClassVar[str]
+    columns: ClassVar[Sequence[tuple[str, str]]]
+
+    @abstractmethod
+    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
+        """One tuple per row. O(rows)."""
+
+
+class Statements(Table):
+    """Statements by digest, account and logic database."""
+
+    name = "statements"
+    sql_name = "stats_mysql_query_digest"
+    title = "What statements cost, by digest"
+    columns = (
+        ("schemaname", "TEXT"),
+        ("username", "TEXT"),
+        ("digest", "TEXT"),
+        ("digest_text", "TEXT"),
+        ("count_star", "BIGINT"),
+        ("count_errors", "BIGINT"),
+        ("first_seen", "BIGINT"),
+        ("last_seen", "BIGINT"),
+        ("sum_time", "BIGINT"),
+        ("min_time", "BIGINT"),
+        ("max_time", "BIGINT"),
+        ("sum_rows_affected", "BIGINT"),
+        ("sum_rows_sent", "BIGINT"),
+    )
+
+    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
+        """See `Table`."""
+        for key, counts in list(operated.statistics.digests.items()):
+            yield (
+                key.database,
+                key.account,
+                key.digest,
+                counts.text,
+                counts.count,
+                counts.errors,
+                int(counts.first_seen),
+                int(counts.last_seen),
+                round(counts.seconds * _MICROSECONDS),
+                round(counts.least * _MICROSECONDS) if counts.count else 0,
+                round(counts.most * _MICROSECONDS),
+                counts.rows_affected,
+                counts.rows_sent,
+            )
+
+
+class Sessions(Table):
+    """The clients of this sidecar and what each holds."""
+
+    name = "sessions"
+    sql_name = "stats_mysql_processlist"
+    title = "Clients, what they run and what they hold"
+    columns = (
+        ("SessionID", "BIGINT"),
+        ("user", "TEXT"),
+        ("db", "TEXT"),
+        ("cli_host", "TEXT"),
+        ("command", "TEXT"),
+        ("time_ms", "BIGINT"),
+        ("info", "TEXT"),
+        ("pins", "TEXT"),
+    )
+
+    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
+        """See `Table`."""
+        now = operated.clock()
+        for session in sorted(operated.mesh.sessions.values(), key=lambda one: one.connection_id):
+            text = session.command_text.decode("utf-8", "replace")
+            pins = [f"{source}: {reason.value}" for source, (_, reason) in sorted(session.pins.items())]
+            pins += [f"{branch.data_source}: transaction" for branch in session.transaction.branches.values()]
+            yield (
+                session.connection_id,
+                session.user_name,
+                session.database,
+                session.host,
+                "Query" if text else "Sleep",
+                round((now - session.command_since) * 1000),
+                text or None,
+                "; ".join(pins),
+            )
+
+
+class Connections(Table):
+    """The pools of the data sources."""
+
+    name = "connections"
+    sql_name = "stats_mysql_connection_pool"
+    title = "Connections to data sources"
+    columns = (
+        ("schemaname", "TEXT"),
+        ("data_source", "TEXT"),
+        ("srv_host", "TEXT"),
+        ("srv_port", "BIGINT"),
+        ("ConnUsed", "BIGINT"),
+        ("ConnFree", "BIGINT"),
+        ("ConnMax", "BIGINT"),
+    )
+
+    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
+        """See `Table`."""
+        for database in list(operated.mesh.databases.values()):
+            for name, pool in database.pools.items():
+                config, idle = pool.config, pool.idle
+                used = pool.size - idle
+                yield (database.name, name, config.host, config.port, used, idle, config.max_pool_size)
+
+
+class Errors(Table):
+    """Errors that clients were answered with."""
+
+    name = "errors"
+    sql_name = "stats_mysql_errors"
+    title = "Errors that clients got"
+    columns = (("schemaname", "TEXT"), ("errno", "BIGINT"), ("count_star", "BIGINT"))
+
+    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
+        """See `Table`."""
+        for (database, number), count in sorted(operated.statistics.errors.items()):
+            yield database, number, count
+
+
+class Plans(Table):
+    """The plan caches."""
+
+    name = "plans"
+    sql_name = "stats_dbmesh_plan_cache"
+    title = "How often a statement's plan was known"
+    columns = (("schemaname", "TEXT"), ("hits", "BIGINT"), ("misses", "BIGINT"))
+
+    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
+        """See `Table`."""
+        for database in list(operated.mesh.databases.values()):
+            yield database.name, database.plans.hits, database.plans.misses
+
+
+class ReplicaServers(Table):
+    """The servers of replica groups."""
+
+    name = "replicas"
+    sql_name = "stats_dbmesh_replicas"
+    title = "Servers of replica groups and whether they are used"
+    columns = (
+        ("schemaname", "TEXT"),
+        ("replica_group", "TEXT"),
+        ("server", "TEXT"),
+        ("role", "TEXT"),
+        ("status", "TEXT"),
+        ("lag_ms", "BIGINT"),
+        ("latency_us", "BIGINT"),
+        ("reads", "BIGINT"),
+    )
+
+    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
+        """See `Table`."""
+        for database in list(operated.mesh.databases.values()):
+            for group, replicas in database.replicas.items():
+                for server in replicas.servers.values():
+                    primary = server is replicas.primary
+                    problem = "" if replicas.has_primary else server.seen.problem or "it is read-only"
+                    lag = server.seen.lag
+                    yield (
+                        database.name,
+                        group,
+                        server.name,
+                        "primary" if primary else "replica",
+                        (problem if primary else server.health.reason) or "in use",
+                        None if lag is None else round(lag * 1000),
+                        round(server.latency * _MICROSECONDS),
+                        server.reads,
+                    )
+
+
+TABLES: Final[tuple[Table, ...]] = (
+    Statements(),
+    Sessions(),
+    Connections(),
+    Errors(),
+    Plans(),
+    ReplicaServers(),
+)

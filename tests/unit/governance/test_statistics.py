@@ -1,0 +1,111 @@
+"""Statements are counted by what they have in common, in bounded room, and the slow ones are written down."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbmesh.governance import statistics
+from dbmesh.governance.slow_statements import SlowStatements
+from dbmesh.governance.statistics import BOUNDS, Histogram, Kind, Statistics
+from dbmesh.planner.plan import Verb
+from dbmesh.sql.digest import digest_of
+from dbmesh.sql.lexer import DEFAULT
+from dbmesh.wire.packets import ErrPacket
+
+
+def _statement(text: str = "SELECT a FROM t WHERE b = 0", **changes: Any) -> Any:
+    """One that began at 10."""
+    error = changes.pop("error", None)
+    session = SimpleNamespace(
+        account="app@%", connection_id=7, row_count=changes.pop("affected", -1), found_rows=3
+    )
+    made = SimpleNamespace(
+        session=session,
+        database=SimpleNamespace(name="shop"),
+        verb=Verb.SELECT,
+        shots=1,
+        answer="Relay",
+        begun=10.0,
+        error=None if error is None else ErrPacket(error, "42000", b"no"),
+        digest=digest_of(text, DEFAULT),
+        rows=3,
+    )
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return cast("Any", made)
+
+
+def _counted(ends: list[float], **changes: Any) -> Statistics:
+    moments = iter(ends)
+    made = Statistics(lambda: next(moments), lambda: 1000.0)
+    for _ in ends:
+        made.end(_statement(**changes))
+    return made
+
+
+def test_a_digest_has_counts_times_and_rows() -> None:
+    [(key, counts)] = _counted([10.5, 10.25]).digests.items()
+    assert key == ("shop", "app@%", digest_of("SELECT a FROM t WHERE b = ?", DEFAULT).name)
+    assert (counts.text, counts.count, counts.errors) == ("SELECT a FROM t WHERE b = ?", 2, 0)
+    assert (counts.seconds, counts.least, counts.most) == (0.75, 0.25, 0.5)
+    assert (counts.rows_sent, counts.rows_affected) == (6, 0)
+
+
+def test_errors_and_affected_rows() -> None:
+    failed = _counted([10.5], error=1054)
+    assert failed.errors == {("shop", 1054): 1}
+    [counts] = failed.digests.values()
+    assert (counts.errors, counts.rows_sent) == (1, 0)
+    [written] = _counted([10.5], affected=5).digests.values()
+    assert (written.rows_affected, written.rows_sent) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("shots", "label"),
+    [(0, "0"), (1, "1"), (2, "2"), (3, "4"), (4, "4"), (5, "8"), (16, "16"), (17, "more"), (4000, "more")],
+)
+def test_kinds_are_few(shots: int, label: str) -> None:
+    found = _counted([10.5], shots=shots)
+    assert list(found.durations) == [Kind("shop", "select", label, "Relay")]
+
+
+def test_different_statements_take_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "MOST_DIGESTS", 2)
+    made = Statistics(lambda: 11.0, lambda: 1000.0)
+    for number in range(5):
+        made.end(_statement(f"SELECT a{number}"))
+    assert [key.digest for key in made.digests][2:] == ["other"]
+    assert [counts.count for counts in made.digests.values()] == [1, 1, 3]
+    made.reset()
+    assert made.digests == {}
+    assert sum(next(iter(made.durations.values())).counts) == 5
+
+
+@given(st.lists(st.floats(0, 100)))
+def test_every_duration_is_in_the_bucket_it_belongs_to(durations: list[float]) -> None:
+    histogram = Histogram()
+    for seconds in durations:
+        histogram.observe(seconds)
+    edges = [-1.0, *BOUNDS, float("inf")]
+    for low, high, count in zip(edges[:-1], edges[1:], histogram.counts, strict=True):
+        assert count == sum(low < seconds <= high for seconds in durations)
+    assert histogram.total == sum(durations)
+
+
+def test_only_slow_statements_are_written_down_and_without_their_values(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    moments = iter([10.05, 10.2, 10.2])
+    log = SlowStatements(0.1, lambda: next(moments))
+    with caplog.at_level(logging.WARNING):
+        for number in (0, 1213, None):
+            log.end(_statement("SELECT a\nFROM t WHERE b = 0", error=number))
+    assert [message.split(", ", 1)[0] for message in caplog.messages] == ["slow statement: 200.0 ms"] * 2
+    assert "error 1213" in caplog.messages[0]
+    assert caplog.messages[1].endswith(": SELECT a FROM t WHERE b = ?")
