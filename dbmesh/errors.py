@@ -313,6 +313,32 @@ BREAKER_OPEN = _shard(
     "dbmesh: the circuit breaker of {name} is {state}, so the statement was not run; {when}",
     retryable=True,
 )
+LIMIT_REACHED = _client(
+    "LIMIT_REACHED",
+    1226,
+    "42000",
+    "dbmesh: the limit '{name}' of {what} is reached ({limit}), {waited}",
+    retryable=True,
+)
+TOO_MANY_OF_USER = _client(
+    "TOO_MANY_OF_USER",
+    1203,
+    "42000",
+    "User {user} already has more than 'max_user_connections' active connections (dbmesh: limit '{name}', {limit})",
+    retryable=True,
+)
+STATEMENT_TIMEOUT = _client(
+    "STATEMENT_TIMEOUT",
+    3024,
+    "HY000",
+    "Query execution was interrupted, maximum statement execution time exceeded (dbmesh: timeout '{name}', {seconds:g} s)",
+)
+ANSWER_TOO_LARGE = _client(
+    "ANSWER_TOO_LARGE",
+    1104,
+    "42000",
+    "dbmesh: the answer has more than {limit} (timeout '{name}'); add conditions or a LIMIT",
+)
 MERGE_LIMIT = _mesh(
     "MERGE_LIMIT",
     1104,

@@ -365,6 +365,8 @@ class ClientConnection(asyncio.Protocol):
         session.administrator = account.administrator
         session.database = None
         try:
+            if door.mesh.doorkeeper is not None:
+                door.mesh.doorkeeper.let_in(session)
             session.handshake_state = state_of(event.collation, session.mesh.product)
             session.reset()
             if event.database:

@@ -138,6 +138,8 @@ async def run(
     further = Status.MORE_RESULTS_EXISTS.value if more else 0
     sink.use_names(bound.names)
     sink.use_status(session.status | further)
+    if session.running is not None:
+        sink.limit = session.running.limit
     if session.mesh.shows_statements:
         log_shots(session, bound)
     own = session.autocommit and not session.transaction.open

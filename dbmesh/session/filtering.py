@@ -17,6 +17,7 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import BoundStatement, Plan, Verb
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.session.errors import as_packet
+from dbmesh.session.result_sink import AnswerLimit
 from dbmesh.sql.digest import Digest
 from dbmesh.wire.packets import ErrPacket
 
@@ -36,6 +37,7 @@ class RunningStatement:
     * `plan`: what will be done; a statement the session answers by itself is no `ShardPlan` and has no `tables`.
     * `shots`: how many it sends to data sources, and `answer`, how theirs become one; 1 and 'Relay' until it is known, 0 and
       'Session' for what the session answers by itself.
+    * `limit`: who counts its rows; None for nobody. What is relayed is not counted.
     * `error`: the packet it was answered with, and `cause`, what it was made of; None also for one whose client was lost
       (`answered` is False then).
     """
@@ -49,6 +51,7 @@ class RunningStatement:
         "entered",
         "error",
         "filters",
+        "limit",
         "outer",
         "plan",
         "session",
@@ -65,6 +68,7 @@ class RunningStatement:
         self.entered = 0
         self.outer = session.running
         self.begun = session.arrived if self.outer is None else perf_counter()
+        self.limit: AnswerLimit | None = None
         local = type(plan) in _SESSION_STATEMENTS
         self.shots = 0 if local else 1
         self.answer = "Session" if local else "Relay"

@@ -157,11 +157,20 @@ class RuleKeeper(Protocol):
         ...
 
 
+class Doorkeeper(Protocol):
+    """Lets clients in."""
+
+    def let_in(self, session: Session) -> None:
+        """A client has shown that it is this session's user. Raises MeshError to refuse it."""
+        ...
+
+
 class Mesh:
     """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
     other process has. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
-    at statements that one shard answers. `filters` look at every statement, the first one first."""
+    at statements that one shard answers. `filters` look at every statement, the first one first. `doorkeeper` is asked about
+    every session when its client has logged in."""
 
     def __init__(
         self,
@@ -187,6 +196,7 @@ class Mesh:
         self.max_allowed_packet = int(configuration.properties["max-allowed-packet"])
         self.shows_statements = bool(configuration.properties["sql-show"])
         self.filters: tuple[StatementFilter, ...] = ()
+        self.doorkeeper: Doorkeeper | None = None
         self.relays_directly = not (self.shows_statements or configuration.record_locks)
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dbmesh.planner.plan import Names
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
@@ -120,6 +120,14 @@ def number_column(name: str) -> ColumnDefinition:
     )
 
 
+class AnswerLimit(Protocol):
+    """Counts the rows of one answer."""
+
+    def count(self, rows: Sequence[bytes]) -> None:
+        """These come too. Raises MeshError."""
+        ...
+
+
 class Mark(NamedTuple):
     """A place in an answer: the next packet's id, how much is held, and how often something was sent."""
 
@@ -130,6 +138,9 @@ class Mark(NamedTuple):
 
 class ResultSink:
     """One command's answer to one client. Several results may follow each other (`more`)."""
+
+    limit: AnswerLimit | None = None
+    """Who counts the rows, if anybody."""
 
     _rows_are_fetched = False
     """Whether rows come by later commands: the definitions are followed by the closing packet at once."""
@@ -198,7 +209,9 @@ class ResultSink:
         return True
 
     def rows(self, rows: list[bytes]) -> None:
-        """Text row payloads, sent in the form the command asked for."""
+        """Text row payloads, sent in the form the command asked for. Raises MeshError where there are too many."""
+        if self.limit is not None:
+            self.limit.count(rows)
         if self._encode is not None:
             rows = self._encode(rows)
         data, self._sequence = frame_rows(rows, self._sequence)

@@ -110,6 +110,7 @@ class Session:
         "running",
         "state",
         "statements",
+        "stopped_by",
         "temporary",
         "text_statements",
         "transaction",
@@ -160,6 +161,7 @@ class Session:
         self.command_since = self.now()
         self.arrived = 0.0
         self.given: tuple[bytes, int] | None = None
+        self.stopped_by: MeshError | None = None
         self.running: filtering.RunningStatement | None = None
         self.reset()
         mesh.sessions[connection_id] = self
@@ -347,6 +349,8 @@ class Session:
 
     def report(self, error: Exception, sink: ResultSink) -> None:
         """Write an error packet to `sink` and remember it for SHOW WARNINGS."""
+        if self.stopped_by is not None and as_packet(error).number == QUERY_INTERRUPTED.number:
+            error = self.stopped_by
         packet = as_packet(error)
         if self.running is not None:
             self.running.failed(error, packet)
@@ -433,12 +437,13 @@ class Session:
 
     # ------------------------------------------------------------------ kill and end
 
-    def kill_query(self) -> None:
-        """KILL QUERY: stop what runs, on the shards too; the client gets error 1317."""
+    def kill_query(self, why: MeshError | None = None) -> None:
+        """KILL QUERY: stop what runs, on the shards too; the client gets error 1317, or `why`."""
         connections = self._busy_connections()
         if self.committing or self._answered:
             # As on one server: a commit that has begun is not interrupted, its outcome must be known.
             return
+        self.stopped_by = why
         if connections:
             self._tasks.start(interrupt_all(connections), f"kill query of session {self.connection_id}")
         elif self.exchange is None and self._work is not None and not self._work.done():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dbmesh.errors import BREAKER_OPEN, MeshError, is_unhealthy
 from dbmesh.governance.protection.breaker import BreakerStatus, CircuitBreaker, State
-from dbmesh.planner.session_plan import SessionStatement
+from dbmesh.governance.protection.statements import reaches_data
 from dbmesh.rules.protection.values import BreakerPolicy, Protection
 from dbmesh.session.filtering import RunningStatement
 
@@ -47,25 +47,25 @@ def refusal(breaker: CircuitBreaker, what: str, now: float) -> MeshError:
 
 
 class DataSourceBreaker:
-    """A data source's breaker: what its `Guard` asks."""
+    """A data source's breaker."""
 
     def __init__(self, name: str, policy: BreakerPolicy, clock: Clock) -> None:
         self.breaker = CircuitBreaker(name, policy, clock.now(), clock.draw)
         self._clock = clock
 
-    def permits(self, now: float) -> bool:
-        """See `backend.connection.Guard`. Probes are `admit`'s."""
-        del now
+    @property
+    def permits_all(self) -> bool:
+        """Whether a call may be made without asking: it is not open in any way."""
         return self.breaker.permits_all
 
-    async def admit(self) -> None:
-        """See `backend.connection.Guard`."""
+    def admit(self) -> None:
+        """A call begins. Raises MeshError when the breaker refuses it."""
         now = self._clock.now()
         if not self.breaker.permits(now):
             raise refusal(self.breaker, f"data source '{self.breaker.name}'", now)
 
     def ended(self, began: float, now: float, error: Exception | None) -> None:
-        """See `backend.connection.Guard`."""
+        """A call has ended."""
         _ended(self.breaker, began, now, error)
 
 
@@ -146,8 +146,7 @@ class Breakers:
             _ended(breaker, began, self._clock.now(), statement.cause)
 
     def _of_statement(self, statement: RunningStatement) -> CircuitBreaker | None:
-        if isinstance(statement.plan, SessionStatement):
-            # BEGIN, COMMIT, SET and the like must always get through.
+        if not reaches_data(statement):
             return None
         name = statement.fingerprint
         known = self._of_fingerprints.get(name)

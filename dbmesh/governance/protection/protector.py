@@ -11,7 +11,11 @@ from dbmesh.backend.connection import Guard
 from dbmesh.backend.pool import Pool
 from dbmesh.governance.protection.breaker import State
 from dbmesh.governance.protection.breakers import Breakers, Clock
-from dbmesh.rules.protection.values import Protection
+from dbmesh.governance.protection.connections import ConnectionLimits
+from dbmesh.governance.protection.guards import DataSourceGuard
+from dbmesh.governance.protection.limits import DataSourceLimits, Limits
+from dbmesh.governance.protection.timeouts import Timeouts
+from dbmesh.rules.protection.values import Per, Protection
 from dbmesh.session.filtering import StatementFilter
 from dbmesh.session.mesh import Mesh
 
@@ -21,12 +25,23 @@ class Protector:
 
     def __init__(self, protection: Protection, clock: Clock) -> None:
         self.breakers = Breakers(protection, clock)
+        self._protection = protection
+        self._limits_of_sources: dict[str, DataSourceLimits] = {}
+        # In the order they are asked, around breakers: what is refused or waits before is no call that a breaker counts.
+        self._before: list[StatementFilter] = []
+        self._behind: list[StatementFilter] = []
+        if any(limit.per is not Per.DATA_SOURCE for limit in protection.limits):
+            self._before.append(Limits(protection.limits))
+        if protection.timeouts:
+            self._behind.append(Timeouts(protection.timeouts))
         self._mesh: Mesh | None = None
         self._filters: tuple[StatementFilter, ...] = ()
 
     def protect(self, mesh: Mesh) -> None:
         """From now on look at its statements and guard its data sources."""
         self._mesh = mesh
+        if self._protection.connections:
+            mesh.doorkeeper = ConnectionLimits(self._protection.connections, mesh)
         self._apply()
 
     def guard_pools(self, database: str, pools: Mapping[str, Pool]) -> None:
@@ -52,8 +67,22 @@ class Protector:
                 self.guard_pools(database.name, pools)
 
     def _wanted(self) -> Iterable[StatementFilter]:
+        yield from self._before
         if self.breakers.watches_statements:
             yield self.breakers
+        yield from self._behind
 
     def _guard(self, database: str, data_source: str) -> Guard | None:
-        return self.breakers.of_data_source(database, data_source)
+        breaker = self.breakers.of_data_source(database, data_source)
+        limits = [
+            limit
+            for limit in self._protection.limits
+            if limit.per is Per.DATA_SOURCE and limit.names_source(database, data_source)
+        ]
+        if breaker is None and not limits:
+            return None
+        name = f"{database}.{data_source}"
+        known = self._limits_of_sources.get(name)
+        if known is None:
+            known = self._limits_of_sources[name] = DataSourceLimits(name, limits)
+        return DataSourceGuard(breaker, known)

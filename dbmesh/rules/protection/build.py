@@ -5,15 +5,26 @@ Decides how entries are read. Statements, clients and data sources are matched b
 
 from __future__ import annotations
 
+import math
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from dbmesh.rules.protection.sections import BreakerSection, ProtectionSection, SelectionSection
+from dbmesh.rules.protection.sections import (
+    BreakerSection,
+    LimitSection,
+    ProtectionSection,
+    SelectionSection,
+    TimeoutSection,
+)
 from dbmesh.rules.protection.selection import Selection
 from dbmesh.rules.protection.values import (
     BreakerPolicy,
+    ConnectionLimit,
     DataSourceBreakers,
     FingerprintBreakers,
+    Limit,
+    Per,
     Protection,
+    Timeout,
 )
 from dbmesh.rules.source import Path, SourceFile
 
@@ -36,11 +47,67 @@ def build_protection(source: SourceFile, section: ProtectionSection) -> Protecti
                 )
             of_fingerprints.append(FingerprintBreakers(name, policy, selection))
             continue
-        for key in _OF_STATEMENTS:
-            if getattr(entry, key):
-                source.report((*path, key), f"a breaker per data source names no {key}", "remove it")
+        _check_of_source(source, path, entry, "breaker")
         of_sources.append(DataSourceBreakers(name, policy, selection.databases, _lowered(entry.data_sources)))
-    return Protection(tuple(of_sources), tuple(of_fingerprints))
+    return Protection(
+        tuple(of_sources),
+        tuple(of_fingerprints),
+        tuple(_limit(source, name, entry) for name, entry in section.limits.items()),
+        tuple(_timeout(source, name, entry) for name, entry in section.timeouts.items()),
+        tuple(
+            ConnectionLimit(name, _lowered(entry.users), entry.per_user)
+            for name, entry in section.connections.items()
+        ),
+    )
+
+
+def _limit(source: SourceFile, name: str, entry: LimitSection) -> Limit:
+    path: Path = (*_PATH, "limits", name)
+    per = Per(entry.per)
+    if per is Per.DATA_SOURCE:
+        _check_of_source(source, path, entry, "limit")
+        if entry.concurrency:
+            source.report(
+                (*path, "concurrency"), "a data source's is that of its pool", "set its maxPoolSize instead"
+            )
+    elif entry.data_sources:
+        source.report(
+            (*path, "dataSources"),
+            f"a limit per {entry.per} names no data sources",
+            "remove it, or write per: dataSource",
+        )
+    if not entry.rate and not entry.concurrency:
+        source.report(path, "it limits nothing", "give rate or concurrency")
+    return Limit(
+        name=name,
+        per=per,
+        selection=build_selection(source, path, entry),
+        data_sources=_lowered(entry.data_sources),
+        rate=entry.rate,
+        burst=entry.burst or max(1, math.ceil(entry.rate)),
+        concurrency=entry.concurrency,
+        waiting=entry.waiting,
+        wait_seconds=entry.wait_milliseconds / 1000,
+    )
+
+
+def _timeout(source: SourceFile, name: str, entry: TimeoutSection) -> Timeout:
+    path: Path = (*_PATH, "timeouts", name)
+    return Timeout(
+        name=name,
+        selection=build_selection(source, path, entry),
+        statement=entry.statement_milliseconds / 1000,
+        transaction=entry.transaction_milliseconds / 1000,
+        idle_in_transaction=entry.idle_in_transaction_milliseconds / 1000,
+        most_rows=entry.most_rows,
+        most_bytes=entry.most_bytes,
+    )
+
+
+def _check_of_source(source: SourceFile, path: Path, entry: SelectionSection, what: str) -> None:
+    for key in _OF_STATEMENTS:
+        if getattr(entry, key):
+            source.report((*path, key), f"a {what} per data source names no {key}", "remove it")
 
 
 def build_selection(source: SourceFile, path: Path, section: SelectionSection) -> Selection:

@@ -64,7 +64,61 @@ class BreakerSection(SelectionSection):
     )
 
 
+class LimitSection(SelectionSection):
+    """How many statements of a kind may run: each user, database, fingerprint or data source by itself, or all together."""
+
+    per: Literal["user", "database", "fingerprint", "dataSource", "all"] = Field(
+        default="all", description="What has a limit of its own."
+    )
+    data_sources: Names = Field(
+        default_factory=list, description="Data sources, of limits per data source; all when missing."
+    )
+    rate: float = Field(default=0, ge=0, description="Statements per second; 0: any number.")
+    burst: int = Field(
+        default=0, ge=0, description="Statements at once after a pause; 0: those of one second."
+    )
+    concurrency: int = Field(default=0, ge=0, description="Statements that run at one time; 0: any number.")
+    waiting: int = Field(
+        default=0,
+        ge=0,
+        description="Statements that may wait for their turn; 0: none, they are refused at once.",
+    )
+    wait_milliseconds: int = Field(default=1000, ge=1, description="How long one waits; then it is refused.")
+
+
+class TimeoutSection(SelectionSection):
+    """How long statements and transactions may take, and how much an answer may be; 0 is no limit."""
+
+    statement_milliseconds: int = Field(
+        default=0, ge=0, description="Time of one statement; then it is killed on its data sources."
+    )
+    transaction_milliseconds: int = Field(
+        default=0, ge=0, description="Time of one transaction; then its client is disconnected."
+    )
+    idle_in_transaction_milliseconds: int = Field(
+        default=0,
+        ge=0,
+        description="Time between two statements of a transaction; then its client is disconnected.",
+    )
+    most_rows: int = Field(default=0, ge=0, description="Rows of one answer.")
+    most_bytes: int = Field(default=0, ge=0, description="Bytes of the rows of one answer.")
+
+
+class ConnectionLimitSection(Section):
+    """How many connections each account may have."""
+
+    users: Names = Field(default_factory=list, description="Accounts' names; * stands for any letters.")
+    per_user: int = Field(ge=0, description="Most connections of one account; 0: none may log in.")
+
+
 class ProtectionSection(Section):
     """The section `protection`."""
 
     breakers: dict[str, BreakerSection] = Field(default_factory=dict, description="Circuit breakers by name.")
+    limits: dict[str, LimitSection] = Field(default_factory=dict, description="Limits by name.")
+    timeouts: dict[str, TimeoutSection] = Field(
+        default_factory=dict, description="Limits of time and of answers by name."
+    )
+    connections: dict[str, ConnectionLimitSection] = Field(
+        default_factory=dict, description="Limits of connections by name."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from dbmesh.rules.protection.selection import ALL, Selection, is_named
 
@@ -53,12 +54,71 @@ class FingerprintBreakers:
     selection: Selection = ALL
 
 
+class Per(Enum):
+    """What has a limit of its own."""
+
+    USER = "user"
+    DATABASE = "database"
+    FINGERPRINT = "fingerprint"
+    DATA_SOURCE = "dataSource"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many statements of a kind may run. 0 is no limit: `rate` in statements per second, of which `burst` may come at once;
+    `concurrency` at one time. Up to `waiting` wait for their turn, each `wait_seconds` at most. Of limits per data source
+    `data_sources` says which (of `selection.databases`)."""
+
+    name: str
+    per: Per = Per.ALL
+    selection: Selection = ALL
+    data_sources: tuple[str, ...] = ()
+    rate: float = 0.0
+    burst: int = 0
+    concurrency: int = 0
+    waiting: int = 0
+    wait_seconds: float = 1.0
+
+    def names_source(self, database: str, data_source: str) -> bool:
+        """Whether a data source is among those of a limit per data source."""
+        databases = self.selection.databases
+        return (not databases or is_named(database, databases)) and (
+            not self.data_sources or is_named(data_source, self.data_sources)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """How long statements and transactions may take, in seconds, and how much an answer may be; 0 is no limit."""
+
+    name: str
+    selection: Selection = ALL
+    statement: float = 0.0
+    transaction: float = 0.0
+    idle_in_transaction: float = 0.0
+    most_rows: int = 0
+    most_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimit:
+    """How many connections each of these accounts may have."""
+
+    name: str
+    users: tuple[str, ...]
+    per_user: int
+
+
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """The whole section. Of several entries that name the same statement or data source the first one holds."""
+    """The whole section. Of several entries that name the same statement or data source the first one holds; of limits all do."""
 
     data_source_breakers: Sequence[DataSourceBreakers] = ()
     fingerprint_breakers: Sequence[FingerprintBreakers] = ()
+    limits: Sequence[Limit] = ()
+    timeouts: Sequence[Timeout] = ()
+    connections: Sequence[ConnectionLimit] = ()
 
 
 NOTHING = Protection()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,16 @@ protection:
   breakers:
     sources: {per: dataSource}
     slow: {per: fingerprint, users: slow, minimumCalls: 2, slowCallMilliseconds: 50, openMilliseconds: 300, probes: 1}
+  limits:
+    calm: {per: user, users: calm, rate: 0.01, burst: 2}
+    one: {users: queued, concurrency: 1, waiting: 1, waitMilliseconds: 5000}
+  timeouts:
+    short: {users: short, statementMilliseconds: 100, mostRows: 3}
+    idle: {users: idle, idleInTransactionMilliseconds: 200}
+  connections:
+    two: {users: calm, perUser: 2}
 """
-USERS = ("slow",)
+USERS = ("slow", "calm", "queued", "short", "idle")
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +56,8 @@ def auto(auto_servers: list[DatabaseServer], tmp_path_factory: pytest.TempPathFa
 
 
 def add_users(file: Path) -> None:
-    line = "  - {user: root@%, password: root}\n"
     more = "".join(f"  - {{user: {name}@%, password: root}}\n" for name in USERS)
-    file.write_text(file.read_text().replace(line, line + more))
+    file.write_text(file.read_text().replace("  users:\n", f"  users:\n{more}"))
 
 
 class Client:
@@ -110,3 +118,53 @@ def test_a_data_source_is_closed_by_decision_and_transactions_under_way_commit(a
     wrong = auto.command("breaker", "disable", "app.ds_7")
     assert wrong.returncode == 1
     assert "did you mean 'app.ds_" in wrong.stderr or "use one of app.ds_0, app.ds_1" in wrong.stderr
+
+
+def test_limits_of_rate_and_connections(auto: AutoMesh) -> None:
+    with client(auto, "calm") as first, client(auto, "calm") as second:
+        assert first.ask("SELECT v FROM t WHERE id = 1") == [(1,)]
+        assert second.ask("SELECT COUNT(*) FROM t") == [(4,)]
+        refused = first.ask("SELECT v FROM t WHERE id = 1")
+        assert refused[0] == 1226
+        assert "the limit 'calm' of user 'calm' is reached" in str(refused[1])
+        with pytest.raises(pymysql.err.MySQLError) as too_many:
+            Client(auto, "calm")
+        assert too_many.value.args[0] == 1203
+    wait_until(lambda: not isinstance(_connects(auto, "calm"), Exception), 10, "room for another")
+
+
+def _connects(auto: AutoMesh, user: str) -> Exception | None:
+    try:
+        Client(auto, user).connection.close()
+    except pymysql.err.MySQLError as error:
+        return error
+    return None
+
+
+def test_one_statement_waits_for_another(auto: AutoMesh) -> None:
+    with client(auto, "queued") as first, client(auto, "queued") as second, ThreadPoolExecutor(2) as pool:
+        began = time.monotonic()
+        answers = [
+            pool.submit(one.ask, "SELECT v + SLEEP(0.2) FROM t WHERE id = 1") for one in (first, second)
+        ]
+        assert [answer.result(10) for answer in answers] == [[(1,)], [(1,)]]
+        assert time.monotonic() - began > 0.39
+
+
+def test_timeouts_of_statements_and_transactions_and_large_answers(auto: AutoMesh) -> None:
+    with client(auto, "short") as short, client(auto, "idle") as idle, client(auto, "root") as root:
+        root.ask("BEGIN")
+        root.ask("UPDATE t SET v = v WHERE id = 1")
+        for sql in ("SELECT v FROM t WHERE id = 1 FOR UPDATE", "UPDATE t SET v = v + 1"):
+            began = time.monotonic()
+            stopped = short.ask(sql)
+            assert (stopped[0], time.monotonic() - began < 2) == (3024, True), stopped
+        root.ask("COMMIT")
+        assert short.ask("SELECT COUNT(*) FROM t") == [(4,)]
+        assert short.ask("SELECT v FROM t ORDER BY v LIMIT 3") == [(0,), (1,), (2,)]
+        assert short.ask("SELECT v FROM t")[0] == 1104
+        assert root.ask("SELECT SUM(v) FROM t") == [(6,)], "what was stopped was rolled back"
+        idle.ask("BEGIN")
+        idle.ask("UPDATE t SET v = 100 WHERE id = 1")
+        wait_until(lambda: root.ask("SELECT v FROM t WHERE id = 1 FOR UPDATE") == [(1,)], 10, "its end")
+        wait_until(lambda: idle.ask("SELECT 1")[0] in (0, 2006, 2013), 10, "the loss of the client")

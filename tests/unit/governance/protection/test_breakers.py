@@ -21,9 +21,7 @@ from dbmesh.errors import (
 )
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.protection.breaker import State
-from dbmesh.governance.protection.breakers import Clock
 from dbmesh.governance.protection.decisions import decide, follow_decisions, read_decisions
-from dbmesh.governance.protection.protector import Protector
 from dbmesh.rules.protection.selection import Selection
 from dbmesh.rules.protection.values import (
     BreakerPolicy,
@@ -32,8 +30,7 @@ from dbmesh.rules.protection.values import (
     Protection,
 )
 from dbmesh.wire.packets import parse_err
-from tests.plugins import canned
-from tests.plugins.session_world import SessionWorld
+from tests.plugins.protected_world import ProtectedWorld
 
 POLICY = BreakerPolicy(window_calls=10, minimum_calls=3, open_seconds=5.0, jitter=0.0, probes=1)
 OF_SOURCES = Protection(data_source_breakers=(DataSourceBreakers("all", POLICY),))
@@ -46,40 +43,10 @@ OTHER_SHAPE = b"\x03DELETE FROM t_order WHERE user_id = 5"
 ALL = b"\x03UPDATE t_order SET status = 'x'"
 
 
-class World(SessionWorld):
-    """A world that is protected, whose loop's time can be put forward."""
-
-    def __init__(self, protection: Protection) -> None:
-        loop = asyncio.get_running_loop()
-        real = loop.time
-        self.passed = 0.0
-        loop.time = lambda: real() + self.passed  # type: ignore[method-assign]
-        super().__init__()
-        self.protector = Protector(protection, Clock(loop.time, lambda: 0.0))
-        self.protector.protect(self.mesh)
-        self.number = 0
-
-        def reply(name: str, payload: bytes) -> bytes:
-            del name
-            data = payload[:1] == b"\x03" and any(word in payload for word in (b"UPDATE", b"DELETE"))
-            return canned.failure(self.number) if self.number and data else canned.ok(affected=1)
-
-        self.reply = reply
-
-    async def numbers(self, payload: bytes, times: int = 1, *, fails: int = 0) -> list[int]:
-        """The error's number of each of so many answers, 0 for none."""
-        self.number = fails
-        found = []
-        for _ in range(times):
-            [(_, packet), *_] = await self.command(payload)
-            found.append(parse_err(packet).number if packet[0] == 0xFF else 0)
-        return found
-
-
 @pytest.mark.parametrize("payload", [POINT, ALL], ids=["one shard", "several"])
 @pytest.mark.parametrize("protection", [OF_SOURCES, OF_FINGERPRINTS], ids=["source", "fingerprint"])
 async def test_it_opens_refuses_and_closes_again(protection: Protection, payload: bytes) -> None:
-    world = World(protection)
+    world = ProtectedWorld(protection)
     assert await world.numbers(payload, 3, fails=OVERLOADED) == [OVERLOADED] * 3
     sent = len(world.sent)
     assert await world.numbers(payload) == [BREAKER_OPEN.number]
@@ -99,14 +66,14 @@ async def test_it_opens_refuses_and_closes_again(protection: Protection, payload
 @pytest.mark.parametrize("number", [DEADLOCK, DUPLICATE, 1290, 1064, 1142, 1317])
 @pytest.mark.parametrize("protection", [OF_SOURCES, OF_FINGERPRINTS], ids=["source", "fingerprint"])
 async def test_what_is_no_matter_of_health_opens_nothing(protection: Protection, number: int) -> None:
-    world = World(protection)
+    world = ProtectedWorld(protection)
     assert await world.numbers(POINT, 9, fails=number) == [number] * 9
     assert await world.numbers(POINT) == [0]
     await world.end()
 
 
 async def test_other_statements_go_on_and_other_data_sources_too() -> None:
-    world = World(OF_FINGERPRINTS)
+    world = ProtectedWorld(OF_FINGERPRINTS)
     await world.numbers(POINT, 3, fails=OVERLOADED)
     assert await world.numbers(OTHER_SHAPE) == [0]
     assert await world.numbers(b"\x03UPDATE t_order SET status = 'y' WHERE user_id = 6") == [
@@ -114,14 +81,14 @@ async def test_other_statements_go_on_and_other_data_sources_too() -> None:
     ], "only its values differ"
     assert await world.numbers(b"\x03COMMIT") == [0]
     await world.end()
-    world = World(OF_SOURCES)
+    world = ProtectedWorld(OF_SOURCES)
     await world.numbers(POINT, 3, fails=OVERLOADED)
     assert await world.numbers(POINT.replace(b"5", b"7")) == [0]
     await world.end()
 
 
 async def test_a_transaction_under_way_goes_on_and_commits() -> None:
-    world = World(OF_SOURCES)
+    world = ProtectedWorld(OF_SOURCES)
     await world.numbers(b"\x03BEGIN")
     await world.numbers(POINT)
     assert await world.numbers(POINT, 4, fails=OVERLOADED) == [OVERLOADED] * 4
@@ -135,7 +102,7 @@ async def test_a_transaction_under_way_goes_on_and_commits() -> None:
 
 
 async def test_a_server_that_cannot_be_reached_opens_it() -> None:
-    world = World(OF_SOURCES)
+    world = ProtectedWorld(OF_SOURCES)
     pool = world.pools["ds_0"]
 
     async def refused(flavour: object) -> None:
@@ -149,7 +116,7 @@ async def test_a_server_that_cannot_be_reached_opens_it() -> None:
 
 
 async def test_somebody_decides_and_the_breaker_begins_anew_when_the_decision_is_gone() -> None:
-    world = World(Protection())
+    world = ProtectedWorld(Protection())
     assert world.mesh.filters == ()
     assert await world.numbers(POINT) == [0]
     world.protector.decide({"shop.ds_0": State.FORCED_OPEN})
@@ -157,7 +124,7 @@ async def test_somebody_decides_and_the_breaker_begins_anew_when_the_decision_is
     [(_, packet)] = await world.command(POINT)
     assert b"is forced-open" in parse_err(packet).message
     assert b"until it is reset" in parse_err(packet).message
-    seen = World(OF_FINGERPRINTS)
+    seen = ProtectedWorld(OF_FINGERPRINTS)
     await seen.numbers(POINT)
     [status] = seen.protector.breakers.statuses()
     await seen.end()

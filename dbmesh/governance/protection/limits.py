@@ -1,0 +1,165 @@
+"""Limits of statements and data sources: who is counted together, and what is said to those who are too many.
+
+Decides which limiters a statement passes: all that name it. Whose turn it is, a `limiter` decides.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Sequence
+from functools import partial
+
+from dbmesh.errors import LIMIT_REACHED, MeshError
+from dbmesh.governance.protection.limiter import Limiter
+from dbmesh.governance.protection.statements import Later, reaches_data
+from dbmesh.rules.protection.values import Limit, Per
+from dbmesh.session.filtering import RunningStatement
+
+MOST_LIMITERS = 8192
+"""Users, databases and fingerprints whose limits are kept; those where nothing runs make room."""
+
+
+def refusal(limit: Limit, what: str, *, waited: bool) -> MeshError:
+    """Why a call does not run: which limit, of whom, and what it is."""
+    parts = [f"{limit.rate:g} statements per second"] if limit.rate else []
+    parts += [f"{limit.concurrency} at one time"] if limit.concurrency else []
+    return MeshError(
+        LIMIT_REACHED,
+        name=limit.name,
+        what=what,
+        limit=", ".join(parts),
+        waited=f"and its turn did not come within {limit.wait_seconds:g} s" if waited else "try again later",
+    )
+
+
+class Limits:
+    """A `StatementFilter`: a statement enters all limits that name it, in their order, and leaves them when it ends. One that is a
+    part of another of the client enters none that this one is in."""
+
+    def __init__(self, limits: Sequence[Limit]) -> None:
+        self._limits = [limit for limit in limits if limit.per is not Per.DATA_SOURCE]
+        self._limiters: OrderedDict[tuple[str, str], Limiter] = OrderedDict()
+        self._held: dict[RunningStatement, list[Limiter]] = {}
+
+    def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
+        """See `StatementFilter`."""
+        if not reaches_data(statement):
+            return None
+        wanted = self._wanted(statement)
+        if not wanted:
+            return None
+        held: list[Limiter] = []
+        for limiter in wanted:
+            if not limiter.enter():
+                break
+            held.append(limiter)
+        else:
+            self._held[statement] = held
+            return None
+        # Nothing is held before somebody waits.
+        for entered in held:
+            entered.take_back()
+        if not limiter.has_room:
+            limiter.refused += 1
+            raise refusal(limiter.limit, _whom(limiter.limit, statement), waited=False)
+        return Later(partial(self._wait, statement, wanted))
+
+    async def _wait(self, statement: RunningStatement, wanted: Sequence[Limiter]) -> None:
+        held = self._held[statement] = []
+        try:
+            for limiter in wanted:
+                if not limiter.enter():
+                    may_wait = limiter.has_room
+                    if not may_wait or not await limiter.wait():
+                        limiter.refused += 1
+                        raise refusal(limiter.limit, _whom(limiter.limit, statement), waited=may_wait)
+                held.append(limiter)
+        except BaseException:
+            self.end(statement)
+            raise
+
+    def end(self, statement: RunningStatement) -> None:
+        """See `StatementFilter`."""
+        for limiter in reversed(self._held.pop(statement, ())):
+            limiter.leave()
+
+    def _wanted(self, statement: RunningStatement) -> list[Limiter]:
+        outer: set[int] = set()
+        around = statement.outer
+        while around is not None:
+            outer.update(map(id, self._held.get(around, ())))
+            around = around.outer
+        found = [
+            self._limiter(limit, statement) for limit in self._limits if limit.selection.names(statement)
+        ]
+        return [limiter for limiter in found if id(limiter) not in outer] if outer else found
+
+    def _limiter(self, limit: Limit, statement: RunningStatement) -> Limiter:
+        key = limit.name, _key(limit, statement)
+        known = self._limiters.get(key)
+        if known is None:
+            if len(self._limiters) >= MOST_LIMITERS:
+                self._make_room()
+            known = self._limiters[key] = Limiter(limit)
+        self._limiters.move_to_end(key)
+        return known
+
+    def _make_room(self) -> None:
+        """Forget the least recently used one where nothing runs."""
+        for key, limiter in self._limiters.items():
+            if limiter.idle:
+                del self._limiters[key]
+                return
+
+
+def _key(limit: Limit, statement: RunningStatement) -> str:
+    match limit.per:
+        case Per.USER:
+            return statement.user
+        case Per.DATABASE:
+            return statement.database_name
+        case Per.FINGERPRINT:
+            return statement.fingerprint
+        case _:
+            return ""
+
+
+def _whom(limit: Limit, statement: RunningStatement) -> str:
+    match limit.per:
+        case Per.USER:
+            return f"user '{statement.user}'"
+        case Per.DATABASE:
+            return f"database '{statement.database_name}'"
+        case Per.FINGERPRINT:
+            return f"statements like this one ({statement.fingerprint})"
+        case _:
+            return "all statements"
+
+
+class DataSourceLimits:
+    """All limits of one data source: how many statements per second are given connections."""
+
+    def __init__(self, name: str, limits: Sequence[Limit]) -> None:
+        self._name = name
+        self._limiters = [Limiter(limit) for limit in limits]
+
+    def permits(self) -> bool:
+        """Whether a statement may begin at once. It has begun then, and ended for the limit: these know rates only."""
+        for position, limiter in enumerate(self._limiters):
+            if not limiter.enter():
+                for entered in self._limiters[:position]:
+                    entered.take_back()
+                return False
+        for limiter in self._limiters:
+            limiter.leave()
+        return True
+
+    async def admit(self) -> None:
+        """Wait for a turn with each. Raises MeshError."""
+        for limiter in self._limiters:
+            if not limiter.enter():
+                may_wait = limiter.has_room
+                if not may_wait or not await limiter.wait():
+                    limiter.refused += 1
+                    raise refusal(limiter.limit, f"data source '{self._name}'", waited=may_wait)
+            limiter.leave()

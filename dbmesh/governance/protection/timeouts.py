@@ -1,0 +1,136 @@
+"""How long statements and transactions may take, and how much they may answer.
+
+Decides who is stopped: a statement is killed on its data sources and answered with error 3024; the client of a transaction is
+disconnected, which rolls it back; an answer that is too large ends in an error. A commit that has begun is never stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from dbmesh.errors import ANSWER_TOO_LARGE, STATEMENT_TIMEOUT, MeshError
+from dbmesh.governance.protection.statements import Later, reaches_data
+from dbmesh.rules.protection.values import Timeout
+from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.session import Session
+
+_log = logging.getLogger(__name__)
+
+
+class AnswerLimit:
+    """Counts the rows of one answer. `size` is 0, or the most bytes; `rows` likewise."""
+
+    def __init__(self, timeout: Timeout) -> None:
+        self._timeout = timeout
+        self._rows = self._bytes = 0
+
+    def count(self, rows: Sequence[bytes]) -> None:
+        """These come too. Raises MeshError ANSWER_TOO_LARGE."""
+        timeout = self._timeout
+        self._rows += len(rows)
+        if timeout.most_rows and self._rows > timeout.most_rows:
+            raise MeshError(ANSWER_TOO_LARGE, name=timeout.name, limit=f"{timeout.most_rows} rows")
+        if timeout.most_bytes:
+            self._bytes += sum(map(len, rows))
+            if self._bytes > timeout.most_bytes:
+                raise MeshError(ANSWER_TOO_LARGE, name=timeout.name, limit=f"{timeout.most_bytes} bytes")
+
+
+@dataclass(slots=True)
+class _OpenTransaction:
+    """A session's transaction: the entry that limits it, and what waits for its end."""
+
+    timeout: Timeout
+    whole: asyncio.TimerHandle | None = None
+    idle: asyncio.TimerHandle | None = None
+
+    def end(self) -> None:
+        for timer in (self.whole, self.idle):
+            if timer is not None:
+                timer.cancel()
+
+
+class Timeouts:
+    """A `StatementFilter`. The first entry that names a statement limits it, and the transaction it begins."""
+
+    def __init__(self, timeouts: Sequence[Timeout]) -> None:
+        self._timeouts = timeouts
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[RunningStatement, asyncio.TimerHandle] = {}
+        self._transactions: dict[Session, _OpenTransaction] = {}
+
+    def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
+        """See `StatementFilter`."""
+        under_way = self._transactions.get(statement.session)
+        if under_way is not None and under_way.idle is not None:
+            under_way.idle.cancel()
+            under_way.idle = None
+        timeout = self._of(statement)
+        if timeout is None or not reaches_data(statement):
+            return None
+        if timeout.statement:
+            self._timers[statement] = self._loop.call_later(
+                timeout.statement, self._statement_takes_too_long, statement, timeout
+            )
+        if not timeout.most_rows and not timeout.most_bytes:
+            return None
+        statement.limit = AnswerLimit(timeout)
+        # What is relayed is not looked at: rows that are counted take the other way.
+        return Later(_at_once)
+
+    def end(self, statement: RunningStatement) -> None:
+        """See `StatementFilter`."""
+        timer = self._timers.pop(statement, None)
+        if timer is not None:
+            timer.cancel()
+        session = statement.session
+        if session.stopped_by is not None and statement.outer is None:
+            session.stopped_by = None
+        if statement.outer is None:
+            self._look_at_transaction(statement, session)
+
+    def _of(self, statement: RunningStatement) -> Timeout | None:
+        return next((one for one in self._timeouts if one.selection.names(statement)), None)
+
+    def _statement_takes_too_long(self, statement: RunningStatement, timeout: Timeout) -> None:
+        self._timers.pop(statement, None)
+        error = MeshError(STATEMENT_TIMEOUT, name=timeout.name, seconds=timeout.statement)
+        statement.session.kill_query(error)
+
+    def _look_at_transaction(self, statement: RunningStatement, session: Session) -> None:
+        under_way = self._transactions.get(session)
+        if not session.transaction.open or not statement.answered:
+            if under_way is not None:
+                under_way.end()
+                del self._transactions[session]
+            return
+        if under_way is None:
+            timeout = self._of(statement)
+            if timeout is None or not (timeout.transaction or timeout.idle_in_transaction):
+                return
+            under_way = self._transactions[session] = _OpenTransaction(timeout)
+            if timeout.transaction:
+                under_way.whole = self._loop.call_later(
+                    timeout.transaction, self._disconnect, session, f"open for {timeout.transaction:g} s"
+                )
+        seconds = under_way.timeout.idle_in_transaction
+        if seconds:
+            under_way.idle = self._loop.call_later(
+                seconds, self._disconnect, session, f"without a statement for {seconds:g} s"
+            )
+
+    def _disconnect(self, session: Session, why: str) -> None:
+        under_way = self._transactions.pop(session, None)
+        if under_way is None or session.committing:
+            return
+        under_way.end()
+        name = under_way.timeout.name
+        _log.warning("session %d: its transaction is %s (timeout '%s')", session.connection_id, why, name)
+        session.kill_connection()
+
+
+async def _at_once() -> None:
+    """Nothing to wait for."""
