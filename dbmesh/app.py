@@ -14,18 +14,19 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
 
 from dbmesh import __version__
-from dbmesh.assembly import StartError, assemble
+from dbmesh.assembly import Assembly, StartError, assemble
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance.follower import follow
-from dbmesh.governance.instances import Registration, prepared
+from dbmesh.governance.instances import Registration, State, prepared
 from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.opening import open_store
 from dbmesh.governance.protection.decisions import follow_decisions
@@ -33,6 +34,7 @@ from dbmesh.governance.rule_follower import RuleFollower, stored_configuration
 from dbmesh.governance.slow_statements import SlowStatements
 from dbmesh.governance.statistics import Statistics
 from dbmesh.governance.store import Store, StoreError
+from dbmesh.governance.switches import Switches, follow_switches
 from dbmesh.rules.administration import AdminSettings
 from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.keygen.snowflake import Worker
@@ -117,12 +119,10 @@ async def serve(
             bound = await _listen(listener, host, port)
             listener.make_rsa_key()
             tasks.start(_keep_house(listener, pools), "housekeeping")
-            if store is not None and keeper is not None:
-                tasks.start(follow(store, keeper), "rules of other processes")
-                tasks.start(follow_decisions(store, assembly.protector.decide), "decisions about breakers")
-            if registration is not None:
+            if store is not None and keeper is not None and registration is not None:
                 await registration.begin(*bound)
                 tasks.start(registration.serve(), "registration")
+                _follow_others(store, keeper, assembly, listener, registration, tasks)
             if configuration.admin is not None:
                 ports = await _open_admin(configuration.admin, mesh, stop, directory or Path())
                 down.push_async_callback(ports.close)
@@ -148,6 +148,35 @@ async def serve(
     except StoreError as error:
         raise StartError(str(error)) from error
     return 0
+
+
+def _follow_others(
+    store: Store,
+    keeper: Keeper,
+    assembly: Assembly,
+    listener: Listener,
+    registration: Registration,
+    tasks: TaskOwner,
+) -> None:
+    """From now on obey what others write into the store."""
+    tasks.start(follow(store, keeper), "rules of other processes")
+    tasks.start(follow_decisions(store, assembly.protector.decide), "decisions about breakers")
+    tasks.start(_follow_switches(store, assembly, listener, registration), "what is out of service")
+
+
+async def _follow_switches(
+    store: Store, assembly: Assembly, listener: Listener, registration: Registration
+) -> None:
+    """Obey what somebody takes out of service, and puts back."""
+
+    async def take_over(switches: Switches) -> None:
+        assembly.switch_off(switches.data_sources)
+        off = registration.id in switches.instances
+        listener.refuse("operator", "it is disabled" if off else "")
+        state = State.DISABLED if off else State.SERVING
+        await registration.tell(lambda one: replace(one, state=state))
+
+    await follow_switches(store, take_over)
 
 
 async def _rules(

@@ -130,10 +130,32 @@ class Assembly:
         self._keys: dict[Place, str] = {}
         self._watching: dict[ReplicaMonitor, asyncio.Task[None]] = {}
         self.tasks: TaskOwner | None = None
+        self._off: frozenset[str] = frozenset()
         self.protector = Protector(configuration.protection, Clock(self._loop.time, random.random))
         databases = {name.lower(): self.build(rule_set, self.served) for name, rule_set in rule_sets.items()}
         self.mesh = Mesh(configuration, databases, self._reload, self._loop.time(), os.urandom(8))
         self.protector.protect(self.mesh)
+
+    def switch_off(self, names: frozenset[str]) -> None:
+        """These data sources and replicas, as database.name in lower case, answer no statements from here on; all others do."""
+        self._off = names
+        for database in self.mesh.databases.values():
+            self._obey(database)
+
+    def _obey(self, database: Database) -> None:
+        """What is out of service."""
+        for name in database.pools:
+            group = database.replicas.get(name)
+            pools = [database.pools[name], database.merge_pools[name], *(group.pools if group else ())]
+            off = f"{database.name}.{name}".lower() in self._off
+            for pool in pools:
+                if off:
+                    pool.disable()
+                else:
+                    pool.enable()
+            if group is not None:
+                servers = (one for one in group.servers if f"{database.name}.{one}".lower() in self._off)
+                group.switch_off(frozenset(servers))
 
     async def add(self, rule_set: RuleSet) -> None:
         """One more logic database, its catalog read."""
@@ -224,7 +246,7 @@ class Assembly:
                 monitors[name] = ReplicaMonitor(replicas[name])
         nothing = Catalog({}, {})
         generators = {} if before is None else _same_generators(rule_set, before)
-        return Database(
+        database = Database(
             rule_set.database,
             rule_set,
             nothing,
@@ -241,6 +263,8 @@ class Assembly:
                 }
             ),
         )
+        self._obey(database)
+        return database
 
     def _connection_key(self, place: Place, name: str) -> str:
         """One for each place: a data source that has moved is another."""

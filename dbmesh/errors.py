@@ -354,6 +354,12 @@ TABLE_CHANGED = _mesh(
 )
 STORE = _mesh("STORE", 1105, "HY000", "dbmesh: the store failed: {reason}", retryable=True)
 SERVER_SHUTDOWN = _mesh("SERVER_SHUTDOWN", 1053, "08S01", "Server shutdown in progress", retryable=True)
+DATA_SOURCE_DISABLED = _mesh(
+    "DATA_SOURCE_DISABLED",
+    3168,
+    "HY000",
+    "dbmesh: data source '{data_source}' is disabled; dbmesh data-sources enable puts it back into service",
+)
 NOT_SERVING = _mesh(
     "NOT_SERVING", 1053, "08S01", "dbmesh: this sidecar serves no clients: {reason}", retryable=True
 )

@@ -38,8 +38,8 @@ class Door(Protocol):
         """Accounts that may log in from here on."""
         ...
 
-    def refuse(self, reason: str) -> None:
-        """Serve nobody from here on, '' everybody again."""
+    def refuse(self, by: str, reason: str) -> None:
+        """Serve nobody from here on, '' everybody again as far as this is the only reason."""
         ...
 
 
@@ -93,7 +93,12 @@ class Switching:
             if before is not None and not moves:
                 _refuse_hidden_rows(before, rule_set)
         await assembly.look(served)
-        own = [pool for one in made.databases.values() for pool in one.pools.values() if pool in made.opened]
+        own = [
+            pool
+            for one in made.databases.values()
+            for pool in one.pools.values()
+            if pool in made.opened and not pool.disabled
+        ]
         await asyncio.gather(*(self._warm(pool) for pool in own))
         for key, database in made.databases.items():
             # What is known of data sources that stay need not be read again.
@@ -171,7 +176,7 @@ class Switching:
 
     def refuse_clients(self, reason: str) -> None:
         """See `Serving`."""
-        self._door.refuse(reason)
+        self._door.refuse("rules", reason)
 
 
 def _with_changes_of(current: RuleSet, rule_set: RuleSet) -> RuleSet:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dbmesh.backend.connection import Connection, Flavour, Guard, Observer, Product
-from dbmesh.errors import DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
+from dbmesh.errors import DATA_SOURCE_DISABLED, DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 
 SILENCE_BEFORE_PING = 20.0
@@ -47,6 +47,8 @@ class Pool:
         self.autocommit = True
         """Whether its sessions begin with autocommit."""
         self._closing = False
+        self.disabled = False
+        """Whether it is out of service: statements get no connection."""
 
     @property
     def size(self) -> int:
@@ -100,8 +102,10 @@ class Pool:
         asked: for what ends transactions, and reads what there is.
 
         Raises MeshError POOL_EXHAUSTED after `connection_timeout`, DATA_SOURCE_UNREACHABLE when opening fails, and what the
-        guard raises.
+        guard raises; DATA_SOURCE_DISABLED while it is out of service, unless not `guarded`.
         """
+        if self.disabled and guarded:
+            raise MeshError(DATA_SOURCE_DISABLED, data_source=self.config.name)
         guard = self.guard
         if guard is None or not guarded:
             return await self._acquire(flavour)
@@ -148,6 +152,7 @@ class Pool:
         moved = connection.relays and connection.schema != self.config.database
         if (
             self._closing
+            or self.disabled
             or too_old
             or unknown
             or moved
@@ -186,6 +191,19 @@ class Pool:
         self._left_behind |= self._lent
         if abandon:
             self.abandon()
+        self._hang_up()
+
+    def disable(self) -> None:
+        """Give statements no connection from here on; those that are lent are closed when they come back."""
+        self.disabled = True
+        self._hang_up()
+
+    def enable(self) -> None:
+        """Back into service."""
+        self.disabled = False
+
+    def _hang_up(self) -> None:
+        """Close what is idle."""
         for stack in self._idle.values():
             for connection, _ in stack:
                 connection.abort()

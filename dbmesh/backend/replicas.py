@@ -84,6 +84,7 @@ class Replicas:
         }
         self.primary = self.servers[group.primary.name]
         self.readable: tuple[Server, ...] = ()
+        self.off: frozenset[str] = frozenset()
         self.look_now: Callable[[], Awaitable[None]] | None = None
         self._put_back: Server | None = None
         self._writable = asyncio.Event()
@@ -111,13 +112,18 @@ class Replicas:
             raise MeshError(NO_REPLICA, group=self.group.name, reason=self._why())
         return candidates[self._balancer.choose(candidates)]
 
+    def switch_off(self, names: frozenset[str]) -> None:
+        """These servers are not read from here on, whatever is seen of them; all others may be."""
+        self.off = names
+        self._find_readable()
+
     def put_back(self, server: Server) -> None:
         """The choice was made too early: the next one is this again, so that turns stay turns."""
         self._put_back = server
 
     def _why(self) -> str:
         return "; ".join(
-            f"{server.name}: {server.health.reason}"
+            f"{server.name}: {'it is disabled' if server.name in self.off else server.health.reason}"
             for server in self.servers.values()
             if server is not self.primary
         )
@@ -170,10 +176,13 @@ class Replicas:
             if server is not self.primary and before.readable != server.health.readable:
                 state = "is read" if server.health.readable else f"is not read: {server.health.reason}"
                 _log.info("replica '%s' of '%s' %s", name, self.group.name, state)
+        self._find_readable()
+
+    def _find_readable(self) -> None:
         self.readable = tuple(
             server
             for server in self.servers.values()
-            if server is not self.primary and server.health.readable
+            if server is not self.primary and server.health.readable and server.name not in self.off
         )
 
     def _former_primaries(self) -> frozenset[int]:

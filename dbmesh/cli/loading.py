@@ -29,6 +29,11 @@ def load_directory(directory: Path, secrets: Secrets = resolve_secret) -> Config
         ) from error
 
 
+def secret_or_name(kind: str, name: str) -> str | None:
+    """Secrets are the sidecars'; where this machine has none, their names stand for them."""
+    return resolve_secret(kind, name) or f"{kind}:{name}"
+
+
 def describe(directory: Path, mistake: Mistake) -> str:
     """`file:line: key: what is wrong` and, indented below it, the fix. No line where the whole file is meant."""
     place = f"{directory / mistake.file}:{mistake.line}" if mistake.line else f"{directory / mistake.file}"

@@ -19,7 +19,9 @@ import typer
 
 from dbmesh import __version__
 from dbmesh.cli.admin_verbs import admin_app
+from dbmesh.cli.options import Config, Json
 from dbmesh.cli.output import EXIT_MISTAKE, EXIT_OK, Failure, answers, report
+from dbmesh.cli.rules_verbs import rules_app
 
 
 class Engine(StrEnum):
@@ -39,26 +41,10 @@ class BreakerAction(StrEnum):
     RESET = "reset"
 
 
-Config = Annotated[
-    Path, typer.Option("--config", metavar="DIR", help="Directory with global.yaml and database-*.yaml.")
-]
 Host = Annotated[
     str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for every interface.")
 ]
 
-Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
-Directory = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Directory with global.yaml and database-*.yaml.")
-]
-Comment = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the history.")]
-Moved = Annotated[
-    bool,
-    typer.Option("--rows-are-moved", metavar="", help="Rows are where the new rules look for them."),
-]
-Limit = Annotated[
-    float,
-    typer.Option("--timeout", min=1, metavar="SECONDS", help="How long sidecars may take to make it ready."),
-]
 
 app = typer.Typer(
     name="dbmesh",
@@ -68,7 +54,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-rules_app = typer.Typer(no_args_is_help=True, help="Check rules and print their schema.")
 app.add_typer(rules_app, name="rules")
 ddl_app = typer.Typer(no_args_is_help=True, help="See and finish DDL that stopped half-way.")
 app.add_typer(ddl_app, name="ddl")
@@ -77,9 +62,13 @@ transactions_app = typer.Typer(
 )
 app.add_typer(transactions_app, name="transactions")
 
-mesh_app = typer.Typer(no_args_is_help=True, help="See the sidecars of the mesh.")
+mesh_app = typer.Typer(
+    no_args_is_help=True, help="See the sidecars of the mesh and take them out of service."
+)
 app.add_typer(mesh_app, name="mesh")
 app.add_typer(admin_app, name="admin")
+sources_app = typer.Typer(no_args_is_help=True, help="See data sources and take them out of service.")
+app.add_typer(sources_app, name="data-sources")
 
 
 def _print_version(wanted: bool) -> None:
@@ -201,123 +190,6 @@ def explain(
     explain_statement(statement, config, database, connect=connect)
 
 
-@rules_app.command()
-def validate(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Directory with global.yaml and database-*.yaml.")
-    ],
-) -> None:
-    """Check every file of a configuration directory and report every mistake at once.
-
-    Connects to nothing. Each mistake names the file, the line, the key, what
-    is wrong and how to fix it.
-
-    \b
-    dbmesh rules validate sharding_rules
-    """
-    from dbmesh.cli.rules import validate_directory
-
-    validate_directory(directory)
-
-
-@rules_app.command()
-def schema() -> None:
-    """Print the JSON Schema of the configuration files, for editors.
-
-    \b
-    dbmesh rules schema > dbmesh.schema.json
-    """
-    from dbmesh.cli.rules import print_schema
-
-    print_schema()
-
-
-@rules_app.command("diff")
-def diff_rules(directory: Directory, as_json: Json = False) -> None:
-    """Say what applying a directory would change in the rules of the mesh.
-
-    By table, data source and user, in words. Exit code 0: nothing; 3: something.
-
-    \b
-    dbmesh rules diff /etc/dbmesh
-    """
-    from dbmesh.cli.revisions import show_differences
-
-    raise typer.Exit(show_differences(directory, as_json=as_json))
-
-
-@rules_app.command("apply")
-def apply_rules(
-    directory: Directory,
-    comment: Comment = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", metavar="", help="Say what would change; change nothing.")
-    ] = False,
-    moved: Moved = False,
-    limit: Limit = 30.0,
-    as_json: Json = False,
-) -> None:
-    """Roll the rules and users of a directory out to every sidecar of the mesh.
-
-    Each sidecar makes them ready first; when all have, they become active
-    everywhere at once. Where one cannot, nothing changes and it says why.
-
-    \b
-    dbmesh rules apply /etc/dbmesh --comment "t_invoice is sharded"
-    """
-    from dbmesh.cli.revisions import apply_directory
-
-    apply_directory(directory, comment, dry_run=dry_run, moved=moved, limit=limit, as_json=as_json)
-
-
-@rules_app.command("history")
-def rules_history(config: Config, as_json: Json = False) -> None:
-    """List the revisions of the rules: who applied them when and why, and what became of them.
-
-    \b
-    dbmesh rules history --config DIR
-    """
-    from dbmesh.cli.revisions import show_history
-
-    show_history(config, as_json=as_json)
-
-
-@rules_app.command("rollback")
-def roll_back_rules(
-    config: Config,
-    revision: Annotated[
-        int | None, typer.Argument(metavar="REVISION", help="Which one; the one before without it.")
-    ] = None,
-    comment: Comment = "",
-    moved: Moved = False,
-    limit: Limit = 30.0,
-    as_json: Json = False,
-) -> None:
-    """Roll the rules of an earlier revision out again, as a new revision.
-
-    \b
-    dbmesh rules rollback --config DIR 4
-    """
-    from dbmesh.cli.revisions import roll_back
-
-    roll_back(config, revision, comment, moved=moved, limit=limit, as_json=as_json)
-
-
-@rules_app.command()
-def show(
-    config: Config,
-    database: Annotated[str | None, typer.Option(metavar="DB", help="Only this logic database.")] = None,
-) -> None:
-    """Print the rules that hold, those of the files and those that CREATE TABLE made, as YAML.
-
-    \b
-    dbmesh rules show --config DIR --database shop
-    """
-    from dbmesh.cli.rules import show_rules
-
-    show_rules(config, database)
-
-
 @ddl_app.command()
 def status(config: Config) -> None:
     """List the DDL statements that have begun and not ended, with the state of each node.
@@ -348,6 +220,75 @@ def resume(
     from dbmesh.cli.ddl import resume_statement
 
     resume_statement(config, statement)
+
+
+@mesh_app.command("disable-instance")
+def disable_instance(
+    instance: Annotated[str, typer.Argument(metavar="ID", help="The id that mesh status shows.")],
+    config: Config,
+) -> None:
+    """Take a sidecar out of service: it refuses new clients and closes those between two statements; it stays registered.
+
+    \b
+    dbmesh mesh disable-instance 5f3a9c01b2d4e6f8 --config DIR
+    """
+    from dbmesh.cli.mesh import switch_on_or_off
+
+    switch_on_or_off(config, instance, on=False)
+
+
+@mesh_app.command("enable-instance")
+def enable_instance(
+    instance: Annotated[str, typer.Argument(metavar="ID", help="The id that mesh status shows.")],
+    config: Config,
+) -> None:
+    """Put a sidecar back into service.
+
+    \b
+    dbmesh mesh enable-instance 5f3a9c01b2d4e6f8 --config DIR
+    """
+    from dbmesh.cli.mesh import switch_on_or_off
+
+    switch_on_or_off(config, instance, on=True)
+
+
+DataSourceName = Annotated[str, typer.Argument(metavar="DB.NAME", help="A data source or a replica.")]
+
+
+@sources_app.command("list")
+def list_sources(config: Config, as_json: Json = False) -> None:
+    """List data sources and the servers of replica groups, and whether they are in service.
+
+    \b
+    dbmesh data-sources list --config DIR
+    """
+    from dbmesh.cli.data_sources import list_data_sources
+
+    list_data_sources(config, as_json=as_json)
+
+
+@sources_app.command("disable")
+def disable_source(name: DataSourceName, config: Config) -> None:
+    """Take a data source out of service on every sidecar: statements that need it are refused. A replica is no longer read.
+
+    \b
+    dbmesh data-sources disable shop.ds_1 --config DIR
+    """
+    from dbmesh.cli.data_sources import switch
+
+    switch(config, name, on=False)
+
+
+@sources_app.command("enable")
+def enable_source(name: DataSourceName, config: Config) -> None:
+    """Put a data source or a replica back into service.
+
+    \b
+    dbmesh data-sources enable shop.ds_1 --config DIR
+    """
+    from dbmesh.cli.data_sources import switch
+
+    switch(config, name, on=True)
 
 
 @mesh_app.command("status")

@@ -14,11 +14,18 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from dbmesh.cli.loading import load_directory
+from dbmesh.cli.loading import load_directory, secret_or_name
 from dbmesh.cli.output import Failure, answers
 from dbmesh.cli.stores import opened_store
 from dbmesh.governance.instances import Instance, read_instances
+from dbmesh.governance.switches import switch_instance
 from dbmesh.rules.ruleset import Configuration
+from dbmesh.rules.sections import suggestion
+
+_NO_STORE = (
+    "this configuration has no store, so its sidecars do not know of each other; "
+    "name one in mode.repository of global.yaml"
+)
 
 
 def show_instances(directory: Path, *, as_json: bool) -> None:
@@ -33,13 +40,26 @@ def show_instances(directory: Path, *, as_json: bool) -> None:
         answers().print("no sidecar is alive")
 
 
+def switch_on_or_off(directory: Path, id_: str, *, on: bool) -> None:
+    """Takes a sidecar out of service, or back. Raises Failure."""
+    asyncio.run(_switch(load_directory(directory, secret_or_name), directory, id_, on=on))
+    answers().print(f"{id_} is {'enabled' if on else 'disabled'}")
+
+
+async def _switch(configuration: Configuration, directory: Path, id_: str, *, on: bool) -> None:
+    async with opened_store(configuration, directory) as store:
+        if store is None:
+            raise Failure(_NO_STORE)
+        known = [one.id for one in await read_instances(store)]
+        if id_ not in known and not on:
+            raise Failure(f"no sidecar has the id '{id_}'; {suggestion(id_, known)}")
+        await switch_instance(store, id_, on=on)
+
+
 async def _read(configuration: Configuration, directory: Path) -> list[Instance]:
     async with opened_store(configuration, directory) as store:
         if store is None:
-            raise Failure(
-                "this configuration has no store, so its sidecars do not know of each other; "
-                "name one in mode.repository of global.yaml"
-            )
+            raise Failure(_NO_STORE)
         return await read_instances(store)
 
 

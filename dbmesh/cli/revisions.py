@@ -20,8 +20,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from dbmesh.cli.configuration import read_directory, resolve_secret
-from dbmesh.cli.loading import counted, describe, load_directory
+from dbmesh.cli.configuration import read_directory
+from dbmesh.cli.loading import counted, describe, load_directory, secret_or_name
 from dbmesh.cli.output import EXIT_DIFFERENT, EXIT_OK, Failure, answers
 from dbmesh.cli.stores import opened_store
 from dbmesh.governance.revisions import Known, Outcome, Revision, carry_out, propose, read_files, read_known
@@ -37,7 +37,7 @@ _NOTHING = Configuration({}, (), {})
 
 def show_differences(directory: Path, *, as_json: bool) -> int:
     """Prints what applying a directory would change. Returns the exit code. Raises Failure."""
-    after = load_directory(directory, _secret_or_name)
+    after = load_directory(directory, secret_or_name)
     found = asyncio.run(_differences(after, directory))
     _print_differences(found, as_json=as_json)
     return EXIT_DIFFERENT if found else EXIT_OK
@@ -47,7 +47,7 @@ def apply_directory(
     directory: Path, comment: str, *, dry_run: bool, moved: bool, limit: float, as_json: bool
 ) -> None:
     """Rolls a directory's rules and users out to the mesh. Raises Failure with the reason when nothing has changed."""
-    after = load_directory(directory, _secret_or_name)
+    after = load_directory(directory, secret_or_name)
     files = {
         name: text
         for name, text in read_directory(directory).items()
@@ -62,7 +62,7 @@ def apply_directory(
 
 def show_history(directory: Path, *, as_json: bool) -> None:
     """Prints the revisions that are known, newest first. Raises Failure."""
-    configuration = load_directory(directory, _secret_or_name)
+    configuration = load_directory(directory, secret_or_name)
     known = asyncio.run(_known(configuration, directory))
     revisions = sorted(known.revisions.values(), key=lambda one: -one.number)
     if as_json:
@@ -78,7 +78,7 @@ def roll_back(
     directory: Path, number: int | None, comment: str, *, moved: bool, limit: float, as_json: bool
 ) -> None:
     """Rolls the rules of an earlier revision out again, as a new one. Raises Failure."""
-    configuration = load_directory(directory, _secret_or_name)
+    configuration = load_directory(directory, secret_or_name)
     asyncio.run(_roll_back(configuration, directory, number, comment, moved, limit, as_json=as_json))
 
 
@@ -185,7 +185,7 @@ async def _active(store: Store, known: Known) -> Configuration:
 
 def _loaded(files: Mapping[str, str], number: int) -> Configuration:
     try:
-        return load_configuration(files, _secret_or_name)
+        return load_configuration(files, secret_or_name)
     except ConfigurationError as error:
         notes = tuple(map(str, error.mistakes))
         raise Failure(f"revision {number} cannot be read by this version", notes) from error
@@ -208,11 +208,6 @@ def _there(store: Store | None) -> Store:
             "this configuration has no store to keep rules in; name one in mode.repository of global.yaml"
         )
     return store
-
-
-def _secret_or_name(kind: str, name: str) -> str | None:
-    """Secrets are the sidecars'; where this machine has none, their names stand for them."""
-    return resolve_secret(kind, name) or f"{kind}:{name}"
 
 
 def _refuse_moves(found: Sequence[Difference], *, moved: bool) -> None:

@@ -43,6 +43,7 @@ class State(StrEnum):
 
     SERVING = "serving"
     DRAINING = "draining"
+    DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +128,15 @@ class Registration:
         """What this sidecar is known by."""
         return self._instance.id
 
-    async def tell(
-        self, *, rules: str, revision: int | None = None, configuration: str | None = None
-    ) -> None:
-        """Say which rules this sidecar runs. A store that fails is told with the next entry."""
-        one = self._instance
-        self._instance = replace(
-            one,
-            rules=rules,
-            revision=one.revision if revision is None else revision,
-            configuration=one.configuration if configuration is None else configuration,
-        )
-        if not self._lease:
+    async def tell(self, change: Callable[[Instance], Instance]) -> None:
+        """Say something else of this sidecar. A store that fails is told with the next entry."""
+        before, self._instance = self._instance, change(self._instance)
+        if not self._lease or self._instance == before:
             return
         try:
             await self._write(self._lease)
         except StoreError as error:
-            _log.info("the store does not know which rules this sidecar runs: %s", error)
+            _log.info("the store does not know how this sidecar does: %s", error)
 
     async def withdraw(self) -> None:
         """Take the entry away. A store that fails finds out by itself."""

@@ -144,6 +144,31 @@ def rule_files(number: int) -> str:
     return f"/rule_files/{number}"
 
 
+def nodes_prefix() -> str:
+    """Sidecars, and what is out of service."""
+    return "/nodes/"
+
+
+def disabled_instances_prefix() -> str:
+    """Sidecars that are out of service, by their ids."""
+    return "/nodes/compute_nodes/status/"
+
+
+def disabled_instance(id_: str) -> str:
+    """One of them."""
+    return f"{disabled_instances_prefix()}{id_}"
+
+
+def disabled_sources_prefix() -> str:
+    """Data sources and replicas that are out of service."""
+    return "/nodes/qualified_data_sources/"
+
+
+def disabled_source(name: str) -> str:
+    """One of them, as database.name."""
+    return f"{disabled_sources_prefix()}{name.lower()}"
+
+
 def membership() -> str:
     """Changes whenever a sidecar joins."""
     return "/nodes/compute_nodes/membership"

@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from dbmesh.governance import layout
+from dbmesh.governance.following import follow
 from dbmesh.governance.instances import Registration
 from dbmesh.governance.revisions import LOOK, Known, acknowledge, advance, read_files, read_known
 from dbmesh.governance.rollout import Duty, duties
-from dbmesh.governance.store import Compacted, Store, StoreError
+from dbmesh.governance.store import Store, StoreError
 from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError
@@ -129,20 +130,12 @@ class RuleFollower(Generic[P]):
 
     async def _watch(self) -> None:
         """Tell of every change, until the store is closed."""
-        while True:
-            try:
-                after = (await self._store.range(layout.rules_prefix())).revision
-                self._changed.set()
-                async for _ in self._store.watch(layout.rules_prefix(), after):
-                    self._changed.set()
-            except Compacted:
-                continue
-            except StoreError:
-                # Whoever reads what there is complains.
-                await asyncio.sleep(PAUSE)
-                continue
+
+        async def look() -> None:
             self._changed.set()
-            return
+
+        await follow(self._store, layout.rules_prefix(), look, "revisions of the rules")
+        self._changed.set()
 
     async def _look(self, known: Known) -> bool:
         """Do what there is to do; whether a roll-out is under way."""
@@ -163,7 +156,7 @@ class RuleFollower(Generic[P]):
                 await self._serving.discard(prepared)
         if known.rolling is None:
             if self._answered and not self._failing:
-                await self._registration.tell(rules="active")
+                await self._tell("active")
             self._answered.clear()
             return False
         if self._seen[0] != known.rolling:
@@ -172,7 +165,7 @@ class RuleFollower(Generic[P]):
         return True
 
     async def _prepare(self, known: Known, number: int) -> None:
-        await self._registration.tell(rules=f"preparing {number}")
+        await self._tell(f"preparing {number}")
         try:
             self._prepared[number] = await self._made_ready(known, number)
             reason = ""
@@ -180,9 +173,7 @@ class RuleFollower(Generic[P]):
             reason = str(error) or "unknown"
             _log.warning("revision %d of the rules cannot be run: %s", number, reason)
         self._answered.add(number)
-        await self._registration.tell(
-            rules=f"cannot run {number}: {reason}" if reason else f"prepared {number}"
-        )
+        await self._tell(f"cannot run {number}: {reason}" if reason else f"prepared {number}")
         await acknowledge(self._store, number, self._registration.id, reason)
 
     async def _made_ready(self, known: Known, number: int) -> tuple[P, Configuration]:
@@ -203,7 +194,7 @@ class RuleFollower(Generic[P]):
         except NotPrepared as error:
             _log.error("revision %d of the rules holds for the mesh and cannot be run: %s", number, error)
             self._serving.refuse_clients(f"revision {number} of the rules cannot be run here: {error}")
-            await self._registration.tell(rules=f"cannot run {number}: {error}")
+            await self._tell(f"cannot run {number}: {error}")
             self._failing = True
             return
         if self._failing:
@@ -212,5 +203,8 @@ class RuleFollower(Generic[P]):
         self._running = number
         _log.info("revision %d of the rules is active", number)
         await self._registration.tell(
-            rules="active", revision=number, configuration=configuration.fingerprint
+            lambda one: replace(one, rules="active", revision=number, configuration=configuration.fingerprint)
         )
+
+    async def _tell(self, rules: str) -> None:
+        await self._registration.tell(lambda one: replace(one, rules=rules))

@@ -63,7 +63,7 @@ class Listener:
         self._connections: set[ClientConnection] = set()
         self._server: asyncio.Server | None = None
         self._stopping = False
-        self._refusal = ""
+        self._refusals: dict[str, str] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -115,14 +115,17 @@ class Listener:
 
         self.rsa_key = await asyncio.to_thread(make_rsa_key)
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, by: str, reason: str) -> None:
         """Serve nobody from here on, and say why: clients between two statements outside transactions are closed at once, others by
-        `close_quiet` when they are so far. '' serves everybody again."""
-        self._refusal = reason
+        `close_quiet` when they are so far. '' takes back what the same has said (`by`); without a reason everybody is served."""
+        if reason:
+            self._refusals[by] = reason
+        else:
+            self._refusals.pop(by, None)
         self._close_refused()
 
     def _close_refused(self) -> None:
-        for connection in tuple(self._connections) if self._refusal else ():
+        for connection in tuple(self._connections) if self._refusals else ():
             if connection.idle:
                 connection.shut_down()
 
@@ -148,8 +151,8 @@ class Listener:
         self._empty.clear()
         if self._stopping:
             return MeshError(SERVER_SHUTDOWN)
-        if self._refusal:
-            return MeshError(NOT_SERVING, reason=self._refusal)
+        if self._refusals:
+            return MeshError(NOT_SERVING, reason="; ".join(self._refusals.values()))
         return MeshError(TOO_MANY_CONNECTIONS) if full else None
 
     def leave(self, connection: ClientConnection) -> None:

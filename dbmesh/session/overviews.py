@@ -90,6 +90,7 @@ async def show_replicas(session: Session, statement: ShowReplicas, sink: ResultS
             for server in replicas.servers.values():
                 primary = server is replicas.primary
                 state = "" if replicas.has_primary else server.seen.problem or "it is read-only"
+                health = "disabled" if server.name in replicas.off else server.health.reason
                 lag = server.seen.lag
                 rows.append(
                     [
@@ -97,7 +98,7 @@ async def show_replicas(session: Session, statement: ShowReplicas, sink: ResultS
                         group,
                         server.name,
                         "primary" if primary else "replica",
-                        (state if primary else server.health.reason) or "in use",
+                        (state if primary else health) or "in use",
                         None if lag is None else f"{lag:g}",
                         f"{server.latency * 1000:.3f}" if server.latency else None,
                         str(server.reads),

@@ -46,13 +46,13 @@ class Door:
 
     def __init__(self) -> None:
         self.users: tuple[User, ...] = ()
-        self.refusal = ""
+        self.refusals: dict[str, str] = {}
 
     def take_users(self, users: tuple[User, ...]) -> None:
         self.users = users
 
-    def refuse(self, reason: str) -> None:
-        self.refusal = reason
+    def refuse(self, by: str, reason: str) -> None:
+        self.refusals[by] = reason
 
 
 class World:
@@ -150,4 +150,4 @@ async def test_what_was_changed_since_is_not_lost(tmp_path: Path) -> None:
         await world.switching.run(prepared)
         assert set(mesh.databases["shop"].catalog.tables) == {"t_user", "t_config", "t_late"}
         world.switching.refuse_clients("why")
-        assert world.door.refusal == "why"
+        assert world.door.refusals == {"rules": "why"}

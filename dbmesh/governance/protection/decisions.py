@@ -5,19 +5,13 @@ Decides how a decision lies in the store and how a process learns of it. What it
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from collections.abc import Callable, Mapping
 
 from dbmesh.governance import layout
+from dbmesh.governance.following import follow
 from dbmesh.governance.protection.breaker import FORCED, State
-from dbmesh.governance.store import Compacted, Snapshot, Store, StoreError, Write
-
-_log = logging.getLogger(__name__)
-
-PAUSE = 5.0
-"""Seconds until a store that could not be read is asked again."""
+from dbmesh.governance.store import Snapshot, Store, Write
 
 
 async def decide(store: Store, name: str, state: State | None) -> None:
@@ -35,21 +29,12 @@ async def read_decisions(store: Store) -> dict[str, State]:
 
 
 async def follow_decisions(store: Store, take_over: Callable[[Mapping[str, State]], None]) -> None:
-    """Tell every change of decisions until the store is closed. Never raises for a store that cannot be read: it is asked
-    again."""
-    prefix = layout.breakers_prefix()
-    while True:
-        try:
-            snapshot = await store.range(prefix)
-            take_over(_decisions(snapshot))
-            async for _ in store.watch(prefix, snapshot.revision):
-                take_over(await read_decisions(store))
-            return
-        except Compacted:
-            continue
-        except StoreError as error:
-            _log.warning("decisions about circuit breakers cannot be read: %s", error)
-            await asyncio.sleep(PAUSE)
+    """Tell every change of decisions until the store is closed; see `following.follow`."""
+
+    async def look() -> None:
+        take_over(await read_decisions(store))
+
+    await follow(store, layout.breakers_prefix(), look, "decisions about circuit breakers")
 
 
 def _decisions(snapshot: Snapshot) -> dict[str, State]:

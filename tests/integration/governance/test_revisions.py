@@ -18,7 +18,7 @@ import pymysql
 import pytest
 
 from dbmesh.cli.main import run as cli
-from dbmesh.governance.instances import Instance, read_instances
+from dbmesh.governance.instances import Instance, State, read_instances
 from dbmesh.governance.opening import open_store
 from dbmesh.governance.revisions import Revision, propose, read_known
 from dbmesh.governance.store import Store, StoreError
@@ -335,3 +335,41 @@ def test_a_roll_out_survives_those_who_carry_it_out(ruled: RuledMesh) -> None:
         with closing(sidecar.connect("app")) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT COUNT(*) FROM u")
             assert cursor.fetchone() == (2,)
+
+
+def test_out_of_service_and_back(ruled: RuledMesh) -> None:
+    first, second, third = ruled.sidecars
+    configured = ["--config", str(ruled.files)]
+
+    def asked(mesh: Mesh, sql: str) -> object:
+        try:
+            with closing(mesh.connect("app")) as connection, connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchone()
+        except pymysql.err.MySQLError as error:
+            return error.args[0]
+
+    everything, one_shard = "SELECT COUNT(*) FROM t", "SELECT id FROM t WHERE id = 2"
+    assert cli(["data-sources", "disable", "app.ds_1", *configured]) == 0
+    for sidecar in (first, second):
+        wait_until(lambda one=sidecar: asked(one, everything) == 3168, 10, "the refusal")  # type: ignore[misc]
+        assert asked(sidecar, one_shard) == (2,)
+    ruled.write("t")
+    ruled.apply()
+    assert asked(first, everything) == 3168, "also under other rules"
+    assert cli(["data-sources", "enable", "app.ds_1", *configured]) == 0
+    wait_until(lambda: asked(second, everything) == (3 * _ACCOUNTS,), 10, "the data source")
+    assert cli(["data-sources", "disable", "app.ds_7", *configured]) == 1
+    address = f"127.0.0.1:{third.port}"
+    [id_] = [one.id for one in ruled.instances() if one.address == address]
+    with closing(third.connect("app")) as held, held.cursor() as cursor:
+        held.begin()
+        cursor.execute(everything)
+        assert cli(["mesh", "disable-instance", id_, *configured]) == 0
+        wait_until(lambda: asked(third, everything) == 1053, 10, "the refusal")
+        cursor.execute(everything)
+        held.commit()
+    assert asked(first, everything) == (3 * _ACCOUNTS,)
+    assert {one.state for one in ruled.instances() if one.id == id_} == {State.DISABLED}
+    assert cli(["mesh", "enable-instance", id_, *configured]) == 0
+    wait_until(lambda: asked(third, everything) == (3 * _ACCOUNTS,), 10, "the sidecar")

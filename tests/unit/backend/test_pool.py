@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.pool import SILENCE_BEFORE_PING, Pool
-from dbmesh.errors import DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
+from dbmesh.errors import DATA_SOURCE_DISABLED, DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 from tests.plugins.scripted import ScriptedConnection, silence
 
@@ -297,3 +297,32 @@ class _Nobody:
     def rows(self, rows: list[bytes]) -> None: ...
     def done(self, ok: object, *, more: bool) -> None: ...
     def failed(self, error: Exception) -> None: ...
+
+
+async def test_out_of_service_statements_get_nothing() -> None:
+    pool, opener = make_pool()
+    lent, idle = await pool.acquire(Flavour()), await pool.acquire(Flavour())
+    pool.release(idle, now())
+    pool.disable()
+    assert pool.try_acquire(Flavour(), now()) is None
+    with pytest.raises(MeshError) as refused:
+        await pool.acquire(Flavour())
+    assert refused.value.kind is DATA_SOURCE_DISABLED
+    ending = await pool.acquire(Flavour(), guarded=False)
+    pool.release(ending, now())
+    pool.release(lent, now())
+    assert (pool.size, opener.alive) == (0, 0)
+    pool.enable()
+    pool.release(await pool.acquire(Flavour()), now())
+    assert pool.idle == 1
+
+
+async def test_a_retired_pool_lends_and_keeps_nothing() -> None:
+    pool, opener = make_pool()
+    lent = await pool.acquire(Flavour())
+    await pool.retire()
+    late = await pool.acquire(Flavour())
+    assert late is not lent
+    pool.release(lent, now())
+    pool.release(late, now())
+    assert (pool.size, opener.alive) == (0, 0)

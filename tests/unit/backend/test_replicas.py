@@ -75,3 +75,13 @@ async def test_a_replica_of_a_former_primary_is_not_read() -> None:
 async def test_a_replica_of_a_replica_is_read() -> None:
     group = Group()
     assert group.look(r2=replace(group.seen["r2"], sources=frozenset({2}))) == ("p", ["r1", "r2"])
+
+
+async def test_a_replica_that_is_switched_off_is_not_read() -> None:
+    group = Group()
+    group.look()
+    group.replicas.switch_off(frozenset({"r1"}))
+    assert [server.name for server in group.replicas.readable] == ["r2"]
+    assert group.look() == ("p", ["r2"])
+    group.replicas.switch_off(frozenset())
+    assert [server.name for server in group.replicas.readable] == ["r1", "r2"]

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from dbmesh.backend.state import SessionState
-from dbmesh.errors import SERVER_SHUTDOWN, TOO_MANY_CONNECTIONS
+from dbmesh.errors import NOT_SERVING, SERVER_SHUTDOWN, TOO_MANY_CONNECTIONS
 from dbmesh.server.listener import LOGIN_TIMEOUT, Listener
 
 
@@ -126,3 +126,23 @@ def test_nonces_hold_no_zero_byte() -> None:
     nonces = [listener.make_nonce() for _ in range(50)]
     assert all(len(nonce) == 20 and 0 not in nonce for nonce in nonces)
     assert len(set(nonces)) == 50
+
+
+async def test_refusing_closes_who_is_idle_and_says_why() -> None:
+    listener = _listener()
+    idle, busy = _enter(listener), _enter(listener, idle=False)
+    listener.refuse("rules", "no rules")
+    listener.refuse("operator", "it is disabled")
+    assert (idle.ended, busy.ended) == ("shut down", "")
+    refusal = listener.admit(cast("Any", Connection(listener)))
+    assert refusal is not None
+    assert refusal.kind is NOT_SERVING
+    assert "no rules; it is disabled" in str(refusal)
+    busy.idle = True
+    listener.close_quiet(0.0)
+    assert busy.ended == "shut down"
+    listener.refuse("rules", "")
+    assert listener.admit(cast("Any", Connection(listener))) is not None
+    listener.refuse("operator", "")
+    listener.refuse("operator", "")
+    assert listener.admit(cast("Any", Connection(listener))) is None
