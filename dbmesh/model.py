@@ -16,6 +16,18 @@ SqlValue = int | float | Decimal | str | bytes | datetime.date | datetime.dateti
 """A decoded SQL value: of a literal, of a bound parameter, of a sharding key."""
 
 
+class UnsignedInteger(int):
+    """A bound integer whose type is unsigned: what is computed with it is unsigned too."""
+
+    __slots__ = ()
+
+
+class IncompleteDate(str):
+    """A bound date or datetime that no calendar knows (a zero date, a month of 0), as servers print it."""
+
+    __slots__ = ()
+
+
 DECISION_TABLE = "dbmesh_txn"
 """The mesh's own table on data sources, which no client sees (`transaction.decisions`)."""
 

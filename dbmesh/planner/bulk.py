@@ -13,11 +13,13 @@ from dbmesh.planner.lexemes import Kind, Lexeme, split_lexemes
 
 @dataclass(frozen=True, slots=True)
 class InsertForm:
-    """INSERT … VALUES (…) …: the text before its row, the row with its brackets, the text behind it."""
+    """INSERT … VALUES (…) …: the text before its row, the row with its brackets, the text behind it. `cells` says of each `?`
+    whether it is a cell by itself."""
 
     head: str
     row: str
     tail: str
+    cells: tuple[bool, ...] = ()
 
 
 def insert_form(statement: str) -> InsertForm | None:
@@ -54,7 +56,19 @@ def _with_row(statement: str, lexemes: tuple[Lexeme, ...], first: int) -> Insert
     if any(lexeme.kind is Kind.PARAMETER for lexeme in behind) or (behind[:1] and behind[0].text == ","):
         return None
     start, end = lexemes[first].start, lexemes[place].end
-    return InsertForm(statement[:start], statement[start:end], statement[end:])
+    cells = _cells(lexemes[first : place + 1])
+    return InsertForm(statement[:start], statement[start:end], statement[end:], cells)
+
+
+def _cells(row: tuple[Lexeme, ...]) -> tuple[bool, ...]:
+    depth = 0
+    found: list[bool] = []
+    for place, lexeme in enumerate(row):
+        depth += {"(": 1, ")": -1}.get(lexeme.text, 0)
+        if lexeme.kind is Kind.PARAMETER:
+            around = row[place - 1].text in ("(", ",") and row[place + 1].text in (",", ")")
+            found.append(around and depth == 1)
+    return tuple(found)
 
 
 def assigned_columns(statement: str) -> tuple[str | None, ...]:

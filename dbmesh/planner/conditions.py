@@ -290,6 +290,9 @@ class _Reader:
             node = node.this
         if is_typed_literal(node) and not node.args["to"].is_type("time"):
             node = node.this
+        elif not negated and isinstance(node, exp.Cast) and node.args["to"].is_type("ubigint"):
+            # A bound integer that was written in.
+            node = node.this if isinstance(node.this, exp.Literal) and node.this.is_int else node
         if isinstance(node, exp.Null):
             return Operand(None)
         if isinstance(node, exp.Boolean):

@@ -19,7 +19,7 @@ from dbmesh.rules.stored_values import most_integer
 from dbmesh.rules.values import Key, stored_key
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import literal_value, value_text
+from dbmesh.sql.literals import literal_value, stored_text, value_text
 from dbmesh.sql.shape import Slot, SlotKind
 
 
@@ -250,7 +250,7 @@ class WrittenRows:
         if key is None and isinstance(source, Slot) and not source.parameter:
             return str(call.literals[source.index])
         value = self._value(source, call) if key is None else key
-        return value_text(value, self.flags)
+        return stored_text(value, self.flags)
 
 
 def _negated(value: SqlValue) -> SqlValue:

@@ -43,6 +43,11 @@ class SessionView(Protocol):
         ...
 
     @property
+    def takes_zero_dates(self) -> bool:
+        """Whether sql_mode is known to let a zero date, or a month of 0, be a literal."""
+        ...
+
+    @property
     def numbering(self) -> tuple[int, int]:
         """The step and the first of AUTO_INCREMENT numbers (auto_increment_increment, auto_increment_offset)."""
         ...
@@ -73,6 +78,7 @@ class SessionValues:
     error_count: int = 0
     transaction_type: str = "XA"
     numbers_zero: bool = True
+    takes_zero_dates: bool = False
     numbering: tuple[int, int] = (1, 1)
     allowed_databases: tuple[str, ...] | None = None
     administrator: bool = False

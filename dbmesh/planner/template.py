@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dbmesh.errors import INTERNAL, PARSE_ERROR, MeshError
-from dbmesh.model import QualifiedTable, SqlValue
+from dbmesh.model import IncompleteDate, QualifiedTable, SqlValue, UnsignedInteger
 from dbmesh.planner.plan import Call
 from dbmesh.planner.session_values import SessionValue
 from dbmesh.planner.session_view import SessionView
 from dbmesh.sql.fingerprint import RowSet
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import literal_value, value_text
+from dbmesh.sql.literals import incomplete_date, literal_value, value_text
 from dbmesh.sql.shape import Shape, Slot, SlotKind
 
 _MOST_ROWS = (1 << 64) - 1
@@ -92,6 +92,15 @@ def row_count(slot: Slot, call: Call, flags: LexerFlags) -> int:
     return value
 
 
+def parameter_text(slot: Slot, value: SqlValue, session: SessionView, flags: LexerFlags) -> str:
+    """SQL text of a bound value at its place: of its type, as far as text can say that."""
+    if isinstance(value, UnsignedInteger) and slot.counts:
+        return str(int(value))
+    if isinstance(value, IncompleteDate) and session.takes_zero_dates:
+        return incomplete_date(value)
+    return value_text(value, flags)
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A template whose tables are known: a `%` format and what goes into its gaps."""
@@ -119,7 +128,9 @@ class Frame:
         if isinstance(gap, Slot):
             if not gap.parameter:
                 return str(literals[gap.index])
-            return "?" if keep_parameters else self._literal(call.parameters[gap.index])
+            if keep_parameters:
+                return "?"
+            return parameter_text(gap, call.parameters[gap.index], call.session, self.flags)
         if isinstance(gap, Rows):
             return rows_text(gap.filled(lambda inside: self._answer(inside, call)), literals[gap.index])
         if isinstance(gap, SessionValue):
@@ -130,10 +141,7 @@ class Frame:
 
     def _answer(self, gap: Segment, call: Call) -> str:
         assert isinstance(gap, SessionValue)
-        return gap.text(self._literal(_session_value(gap.field, call.session)))
-
-    def _literal(self, value: SqlValue) -> str:
-        return value_text(value, self.flags)
+        return gap.text(value_text(_session_value(gap.field, call.session), self.flags))
 
     @property
     def only_parameters(self) -> bool:

@@ -95,8 +95,7 @@ from dbmesh.session.variables import (
     set_variables,
     variables_for_statement,
 )
-from dbmesh.sql.literals import decode_literal
-from dbmesh.sql.user_values import plain_literal
+from dbmesh.sql.user_values import value_of
 from dbmesh.wire.constants import Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 
@@ -364,7 +363,7 @@ async def _run_planned(
 
 
 def _value_of(literal: str | None) -> SqlValue:
-    return None if literal is None else decode_literal(plain_literal(literal))
+    return None if literal is None else value_of(literal)
 
 
 async def _text_deallocate(session: Session, statement: TextDeallocate, sink: ResultSink, more: int) -> None:

@@ -16,10 +16,10 @@ from dbmesh.model import SqlValue
 from dbmesh.planner.elsewhere import InAnotherDatabase
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
+from dbmesh.planner.template import parameter_text
 from dbmesh.session.mesh import Database
 from dbmesh.sql.fingerprint import fingerprint
 from dbmesh.sql.lexer import pattern
-from dbmesh.sql.literals import value_text
 from dbmesh.sql.shape import cut
 
 if TYPE_CHECKING:
@@ -112,7 +112,13 @@ def count_parameters(session: Session, text: str) -> int:
 
 def with_values(session: Session, text: str, values: Sequence[SqlValue]) -> str:
     """A statement with values written in place of its `?`."""
-    return with_texts(session, text, [value_text(value, session.lexer_flags) for value in values])
+    slots = cut(fingerprint(text, session.lexer_flags).shape, session.lexer_flags).slots
+    places = [slot for slot in slots if slot.parameter]
+    written = [
+        parameter_text(slot, value, session, session.lexer_flags)
+        for slot, value in zip(places, values, strict=True)
+    ]
+    return with_texts(session, text, written)
 
 
 def with_texts(session: Session, text: str, written: Sequence[str]) -> str:

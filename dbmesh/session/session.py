@@ -40,7 +40,7 @@ from dbmesh.session.failover import persevering
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.numbering import numbering, numbers_zero
 from dbmesh.session.prepared import PreparedStatement, Statements
-from dbmesh.session.reading import client_encoding, lexer_flags
+from dbmesh.session.reading import client_encoding, lexer_flags, takes_zero_dates
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.replica_reads import Written, remember_writes
 from dbmesh.session.result_sink import ResultSink
@@ -224,6 +224,11 @@ class Session:
     def numbers_zero(self) -> bool:
         """See `SessionView`."""
         return numbers_zero(self.state)
+
+    @property
+    def takes_zero_dates(self) -> bool:
+        """See `SessionView`."""
+        return takes_zero_dates(self.state, self.mesh.product)
 
     @property
     def numbering(self) -> tuple[int, int]:

@@ -18,8 +18,8 @@ from dbmesh.errors import not_supported
 from dbmesh.planner.derived.literals import BINARY_CHARSET, STRINGS_OF_BYTES, literal_writers
 from dbmesh.planner.template import quote_name
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import unquote
-from dbmesh.sql.user_values import collated, null_like, unsigned
+from dbmesh.sql.literals import unquote, unsigned
+from dbmesh.sql.user_values import collated, null_like
 from dbmesh.wire.collations import encoding
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition

@@ -10,7 +10,7 @@ import datetime
 import re
 from decimal import Decimal
 
-from dbmesh.model import SqlValue
+from dbmesh.model import IncompleteDate, SqlValue, UnsignedInteger
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.shape import SlotKind
 
@@ -86,7 +86,7 @@ def literal_text(value: SqlValue, *, no_backslash_escapes: bool = False) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, int):
-        return str(value)
+        return unsigned(str(value)) if isinstance(value, UnsignedInteger) else str(value)
     if isinstance(value, bytes):
         return f"x'{value.hex()}'"
     if isinstance(value, float):
@@ -101,6 +101,20 @@ def literal_text(value: SqlValue, *, no_backslash_escapes: bool = False) -> str:
         return f"DATE'{value.isoformat()}'"
     # A longer one is none that a server reads as TIME.
     return f"{'TIME' if abs(value) < _NO_TIME else ''}'{_duration(value)}'"
+
+
+UNSIGNED_HEAD, UNSIGNED_TAIL = "CAST(", " AS UNSIGNED)"
+
+
+def unsigned(number: str) -> str:
+    """An unsigned integer."""
+    return f"{UNSIGNED_HEAD}{number}{UNSIGNED_TAIL}"
+
+
+def incomplete_date(value: IncompleteDate) -> str:
+    """A date that is none as a literal of its type, which servers read unless sql_mode has NO_ZERO_DATE or NO_ZERO_IN_DATE;
+    as any other value it is written as a text."""
+    return f"{'TIMESTAMP' if ' ' in value else 'DATE'}'{value}'"
 
 
 def literal_value(raw: str, kind: SlotKind, flags: LexerFlags) -> SqlValue:
@@ -120,6 +134,11 @@ def value_text(value: SqlValue, flags: LexerFlags) -> str:
         except UnicodeEncodeError:
             return f"_utf8mb4 x'{value.encode('utf-8', 'surrogateescape').hex()}'"
     return literal_text(value, no_backslash_escapes=flags.no_backslash_escapes)
+
+
+def stored_text(value: SqlValue, flags: LexerFlags) -> str:
+    """`value_text` of what is stored as it is: an unsigned integer is a number like any other then."""
+    return value_text(int(value) if isinstance(value, UnsignedInteger) else value, flags)
 
 
 def encode_literal(value: SqlValue, *, no_backslash_escapes: bool = False) -> bytes:

@@ -6,12 +6,18 @@ trees; their literals are found here by position.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
 from dbmesh.sql import lexer
 from dbmesh.sql.fingerprint import HINT_COMMENT, LIST_HEAD, LIST_TAIL, NEXT_ROW, ROWS_HEAD, row_end
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
+
+_COUNT_HEAD = re.compile(r"\b(?:LIMIT|OFFSET|FIRST|NEXT|EXAMINED)\s+(?:[0-9?]+\s*,\s*)?\Z", re.IGNORECASE)
+_COUNT_TAIL = re.compile(r"\s+(?:PRECEDING|FOLLOWING)\b", re.IGNORECASE)
+_MOST_HEAD = 100
+"""Letters before a `?` that are looked at."""
 
 
 class SlotKind(Enum):
@@ -34,7 +40,8 @@ class Slot:
 
     `start` and `end` are its span in the shape, end exclusive (of `''` alone for `x''`). `index` counts the literals
     of the fingerprint, or for a `parameter` the `?` of the statement. A slot with `members` may hold a `ListLiteral`.
-    A slot of a row set has the row set's `index` and its own `cell` number within a row.
+    A slot of a row set has the row set's `index` and its own `cell` number within a row. A parameter that `counts` rows
+    (LIMIT, a window's frame) stands where a server takes digits alone.
     """
 
     index: int
@@ -44,6 +51,7 @@ class Slot:
     parameter: bool = False
     members: bool = False
     cell: int | None = None
+    counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ def cut(text: str, flags: LexerFlags = DEFAULT) -> Shape:
             for offset, character in enumerate(piece):
                 if character == "?":
                     span = start + offset
-                    slots.append(Slot(parameters, SlotKind.PARAMETER, span, span + 1, parameter=True))
+                    slots.append(_parameter(text, span, parameters))
                     parameters += 1
             continue
         if row is not None and row[0] < start < row[1]:
@@ -93,6 +101,11 @@ def cut(text: str, flags: LexerFlags = DEFAULT) -> Shape:
             slots.append(_slot(pieces, at, start, literals, None))
             literals += 1
     return Shape(text, _hints_end(text), tuple(slots), row)
+
+
+def _parameter(text: str, at: int, index: int) -> Slot:
+    counts = _COUNT_HEAD.search(text, max(0, at - _MOST_HEAD), at) or _COUNT_TAIL.match(text, at + 1)
+    return Slot(index, SlotKind.PARAMETER, at, at + 1, parameter=True, counts=counts is not None)
 
 
 def _is_foreign(token: str, flags: LexerFlags) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from dbmesh.sql.literals import decode_literal, literal_text
+from dbmesh.model import SqlValue, UnsignedInteger
+from dbmesh.sql.literals import UNSIGNED_HEAD, UNSIGNED_TAIL, decode_literal, literal_text, unsigned
 from dbmesh.wire.collations import encoding
 
-_UNSIGNED_HEAD, _UNSIGNED_TAIL = "CAST(", " AS UNSIGNED)"
 _NULL_HEAD = "NULLIF("
 _LARGEST_SIGNED = (1 << 63) - 1
 
@@ -21,11 +21,6 @@ _TEXT = re.compile(r"_(\w+)\s*(?:'((?:[^'\\]|'')*)'|x'([0-9a-f]*)')( COLLATE \w+
 """What `collated` writes: the character set, the text in letters or in hexadecimal digits, the collation."""
 
 _IN_LETTERS = re.compile(rb"[ -\[\]-~]*")
-
-
-def unsigned(number: str) -> str:
-    """An unsigned integer."""
-    return f"{_UNSIGNED_HEAD}{number}{_UNSIGNED_TAIL}"
 
 
 def collated(value: bytes, character_set: str, collation: str = "") -> str:
@@ -42,7 +37,7 @@ def null_like(text: str) -> str:
     """NULL in a variable that held this before: as servers do, it keeps its type."""
     if text.upper() == "NULL" or text.startswith(_NULL_HEAD):
         return text
-    if text.startswith(_UNSIGNED_HEAD):
+    if text.startswith(UNSIGNED_HEAD):
         return _null(unsigned("1"))
     if (found := _TEXT.fullmatch(text)) is not None:
         return _null(f"_{found[1]}''{found[4] or ''}")
@@ -64,8 +59,8 @@ def plain_literal(text: str) -> str:
     """The value alone, as a literal."""
     if text.startswith(_NULL_HEAD):
         return "NULL"
-    if text.startswith(_UNSIGNED_HEAD):
-        return text[len(_UNSIGNED_HEAD) : -len(_UNSIGNED_TAIL)]
+    if text.startswith(UNSIGNED_HEAD):
+        return text[len(UNSIGNED_HEAD) : -len(UNSIGNED_TAIL)]
     if (found := _TEXT.fullmatch(text)) is None:
         return text
     letters, digits = found[2], found[3]
@@ -76,6 +71,12 @@ def plain_literal(text: str) -> str:
     )
     codec = encoding(found[1])
     return literal_text(value if codec is None else value.decode(codec, "surrogateescape"))
+
+
+def value_of(text: str) -> SqlValue:
+    """The value. Raises ValueError for what is no literal."""
+    value = decode_literal(plain_literal(text))
+    return UnsignedInteger(value) if isinstance(value, int) and text.startswith(UNSIGNED_HEAD) else value
 
 
 def _collate(collation: str) -> str:

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dbmesh.errors import ProtocolError
-from dbmesh.model import SqlValue
+from dbmesh.model import IncompleteDate, SqlValue, UnsignedInteger
 from dbmesh.wire.constants import ColumnType
 from dbmesh.wire.primitives import pack_lenenc_bytes, unpack_lenenc_bytes
 from dbmesh.wire.temporal import (
@@ -51,6 +51,21 @@ def _fixed_kinds() -> Mapping[int, struct.Struct]:
 
 FIXED: Final = _fixed_kinds()
 """Kinds whose values have one size, each with its layout."""
+
+
+class _UnsignedLayout(struct.Struct):
+    """A layout whose values know that they are unsigned."""
+
+    def unpack_from(self, buffer: bytes, offset: int = 0) -> tuple[UnsignedInteger]:  # type: ignore[override]
+        return (UnsignedInteger(super().unpack_from(buffer, offset)[0]),)
+
+
+_BOUND: Final = MappingProxyType(
+    {
+        kind: _UnsignedLayout(layout.format) if kind & UNSIGNED and layout.format[-1].isupper() else layout
+        for kind, layout in FIXED.items()
+    }
+)
 
 _DECIMALS: Final = frozenset((ColumnType.DECIMAL.value, ColumnType.NEWDECIMAL.value))
 _TEXTS: Final = frozenset(
@@ -88,7 +103,7 @@ def decode_value(buffer: bytes, position: int, kind: int, encoding: str) -> tupl
     Text that is no text in `encoding` stays bytes: many clients bind binary data with a string type, and MySQL takes
     the bytes as they are. Raises ProtocolError, and MeshError for a date with a displacement."""
     kind &= KIND_BITS
-    fixed = FIXED.get(kind)
+    fixed = _BOUND.get(kind)
     if fixed is not None:
         try:
             value: int | float = fixed.unpack_from(buffer, position)[0]
@@ -134,7 +149,8 @@ def encode_value(value: SqlValue, encoding: str) -> tuple[int, bytes]:
     if value is None:
         return ColumnType.NULL, b""
     if isinstance(value, int):
-        kind = ColumnType.LONGLONG | UNSIGNED if value > 0x7FFFFFFFFFFFFFFF else ColumnType.LONGLONG
+        unsigned = value > 0x7FFFFFFFFFFFFFFF or isinstance(value, UnsignedInteger)
+        kind = ColumnType.LONGLONG | UNSIGNED if unsigned else ColumnType.LONGLONG
         return kind, FIXED[kind].pack(value)
     if isinstance(value, float):
         return ColumnType.DOUBLE, FIXED[ColumnType.DOUBLE].pack(value)
@@ -146,6 +162,10 @@ def encode_value(value: SqlValue, encoding: str) -> tuple[int, bytes]:
         return ColumnType.DATE, datetime_text_to_binary(date_text(value).encode("ascii"))
     if isinstance(value, datetime.timedelta):
         return ColumnType.TIME, time_text_to_binary(time_text(value).encode("ascii"))
+    if isinstance(value, IncompleteDate):
+        return ColumnType.DATETIME if " " in value else ColumnType.DATE, datetime_text_to_binary(
+            value.encode("ascii")
+        )
     if isinstance(value, str):
         return ColumnType.VAR_STRING, pack_lenenc_bytes(value.encode(encoding))
     return ColumnType.BLOB, pack_lenenc_bytes(value)

@@ -1,7 +1,7 @@
 """Dates and times between MySQL's text form, its binary form and Python's values.
 
-Decides digits and bytes. Values Python cannot hold (zero dates, a month of 0) stay text, as MySQL compares them
-with text too. Source: manual, "Binary Protocol Value".
+Decides digits and bytes. Values Python cannot hold (zero dates, a month of 0) stay text that knows it is a
+date. Source: manual, "Binary Protocol Value".
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import struct
 from collections.abc import Mapping
 
 from dbmesh.errors import ProtocolError, not_supported
+from dbmesh.model import IncompleteDate
 from dbmesh.wire.primitives import truncated
 
 _DATE = re.compile(rb"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?)?")
@@ -90,8 +91,10 @@ def _fraction(microsecond: int, digits: int) -> bytes:
     return (b".%06d" % microsecond)[: digits + 1] if digits else b""
 
 
-def decode_datetime(buffer: bytes, position: int, *, date_only: bool) -> tuple[datetime.date | str, int]:
-    """A binary DATE (`date_only`), DATETIME or TIMESTAMP and the position behind it; text where Python's types end."""
+def decode_datetime(
+    buffer: bytes, position: int, *, date_only: bool
+) -> tuple[datetime.date | IncompleteDate, int]:
+    """A binary DATE (`date_only`), DATETIME or TIMESTAMP and the position behind it."""
     length, position = _length(buffer, position)
     end = position + length
     hour = minute = second = microsecond = 0
@@ -118,7 +121,7 @@ def decode_datetime(buffer: bytes, position: int, *, date_only: bool) -> tuple[d
     text = f"{year:04}-{month:02}-{day:02}"
     if not date_only or hour or minute or second or microsecond:
         text += f" {hour:02}:{minute:02}:{second:02}"
-    return (f"{text}.{microsecond:06}" if microsecond else text), end
+    return IncompleteDate(f"{text}.{microsecond:06}" if microsecond else text), end
 
 
 def decode_time(buffer: bytes, position: int) -> tuple[datetime.timedelta, int]:

@@ -27,7 +27,7 @@ from dbmesh.session.planning import look_up, with_texts
 from dbmesh.session.recoding import check_values
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command
-from dbmesh.sql.literals import value_text
+from dbmesh.sql.literals import stored_text, value_text
 from dbmesh.wire.bulk import BulkValue, LeftOut, parse_bulk_execute
 from dbmesh.wire.commands import parse_statement_id
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
@@ -71,7 +71,9 @@ async def _run(
 ) -> None:
     form = insert_form(prepared.text)
     if form is not None:
-        listed = ", ".join([with_texts(session, form.row, _inserted(session, row)) for row in rows])
+        listed = ", ".join(
+            [with_texts(session, form.row, _inserted(session, row, form.cells)) for row in rows]
+        )
         await _run_one(session, form.head + listed + form.tail, sink)
     elif verb in _INSERTS:
         await _run_together(
@@ -122,10 +124,13 @@ async def _run_together(session: Session, texts: Sequence[str], sink: _OneAnswer
         await transaction.release_savepoint(_UNDO)
 
 
-def _inserted(session: Session, row: Sequence[BulkValue]) -> list[str]:
-    """In a new row there is nothing that could be left as it is: its default it becomes."""
+def _inserted(session: Session, row: Sequence[BulkValue], cells: Sequence[bool] = ()) -> list[str]:
+    """In a new row there is nothing that could be left as it is: its default it becomes. For `cells` see `InsertForm`."""
     return [
-        "DEFAULT" if isinstance(value, LeftOut) else value_text(value, session.lexer_flags) for value in row
+        "DEFAULT"
+        if isinstance(value, LeftOut)
+        else (stored_text if alone else value_text)(value, session.lexer_flags)
+        for value, alone in zip(row, cells or [False] * len(row), strict=True)
     ]
 
 

@@ -30,6 +30,7 @@ CASES: list[tuple[str, tuple[int, ...]]] = [
 
 
 UNSIGNED_3 = Value("3", 0x8008, (3).to_bytes(8, "little"))
+ZERO_DATE = Value("'0000-00-00'", 0x0A, b"\0")
 
 WRITES: list[tuple[str, tuple[Value, ...]]] = [
     ("INSERT INTO t_auto (id, word) SELECT id + 100, fixed FROM t_types WHERE ?", (time("10:00:00"),)),
@@ -57,8 +58,21 @@ WRITES: list[tuple[str, tuple[Value, ...]]] = [
     ("INSERT INTO t_auto (id, n) VALUES (1, ?), (2, 2), (1, 3) ON DUPLICATE KEY UPDATE n = VALUES(n)", (integer(1),)),
     ("INSERT INTO t_country (code, name) VALUES ('XX', 'x'), ('YY', ?) ON DUPLICATE KEY UPDATE name = VALUES(name)", (text("y"),)),
     ("INSERT INTO t_auto (id, word) SELECT id, JSON_VALUE(doc, '$.a') FROM t_types WHERE id > ?", (integer(1),)),
+    ("INSERT INTO t_auto (id, n, word) VALUES (1, ?, ?), (2, ?, ?)", (ZERO_DATE, ZERO_DATE, date("2024-00-00"), date("2024-00-00"))),
+    ("INSERT INTO t_auto (id, n) SELECT id + ?, ? + 0 FROM t_types WHERE id < ? ORDER BY id LIMIT ?",
+     (UNSIGNED_3, date("2024-00-00"), UNSIGNED_3, UNSIGNED_3)),
+    ("INSERT INTO t_auto (id, n) VALUES (?, ?), (2, ?)", (UNSIGNED_3, UNSIGNED_3, UNSIGNED_3)),
+    ("UPDATE t_types SET number = ?, id = id + 100 WHERE id <= ? AND number < ? ORDER BY id DESC LIMIT ?",
+     (UNSIGNED_3, UNSIGNED_3, UNSIGNED_3, UNSIGNED_3)),
     ("DELETE FROM t_types WHERE moment >= ? AND number <> 7", (datetime("1999-12-31 23:59:10.000000"),)),
 ]  # fmt: skip
+
+UNSIGNED: list[tuple[str, int]] = [
+    ("INSERT INTO t_auto (id, n) VALUES (1, ? - 5), (2, 2)", 1),
+    ("INSERT INTO t_auto (id, n) SELECT id, ? - 5 FROM t_types", 1),
+    ("UPDATE t_types SET id = id + 100, number = ? - 5 WHERE id > ?", 2),
+    ("SET @x = ? - 5", 1),
+]
 
 RETURNING: list[tuple[str, tuple[Value, ...]]] = [
     ("INSERT INTO t_types (id, f, d) VALUES (101, 4096.125, 0.1), (102, ?, ?) RETURNING id, f, d", (double(1e20 / 3), NULL)),
@@ -120,3 +134,17 @@ def test_values_keep_their_types_in_writes(
         told.append((answer.error, sorted(answer.rows), answer.affected, answer.info, stored))
     mesh, plain = told
     assert mesh == plain
+
+
+@pytest.mark.parametrize(("sql", "count"), UNSIGNED)
+def test_an_unsigned_value_stays_unsigned_where_it_is_written_into_text(
+    clients: tuple[Client, Client], sql: str, count: int
+) -> None:
+    for client in clients:
+        prepared = client.prepare_statement(sql)
+        assert isinstance(prepared, Prepared)
+        error = client.run(prepared, (UNSIGNED_3,) * count).error
+        # 3 - 5 is no unsigned number.
+        assert error is not None
+        assert error[:2] == (1690, "22003")
+        client.close_statement(prepared)

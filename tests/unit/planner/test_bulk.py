@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dbmesh.planner.bulk import InsertForm, assigned_columns, insert_form, is_query
+from dbmesh.planner.bulk import assigned_columns, insert_form, is_query
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,15 @@ from dbmesh.planner.bulk import InsertForm, assigned_columns, insert_form, is_qu
     ],
 )
 def test_the_row_of_an_insert_is_found(head: str, row: str, tail: str) -> None:
-    assert insert_form(head + row + tail) == InsertForm(head, row, tail)
+    form = insert_form(head + row + tail)
+    assert form is not None
+    assert (form.head, form.row, form.tail) == (head, row, tail)
+
+
+def test_parameters_that_are_cells() -> None:
+    form = insert_form("INSERT INTO t VALUES (?, f(?), 1, (?), ? - 1 , ?)")
+    assert form is not None
+    assert form.cells == (True, False, False, False, True)
 
 
 @pytest.mark.parametrize(

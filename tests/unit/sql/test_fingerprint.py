@@ -103,6 +103,22 @@ def test_strings_that_touch_stay_two(sql: str, shape: str) -> None:
     assert {slot.index for slot in cut(shape).slots} == set(range(len(found[1])))
 
 
+@pytest.mark.parametrize(
+    ("sql", "counts"),
+    [
+        ("SELECT ? FROM t LIMIT ?", [False, True]),
+        ("SELECT ? FROM t LIMIT 5, ?", [False, True]),
+        ("SELECT 1 FROM t limit ? offset ?", [True, True]),
+        ("SELECT 1 FROM t LIMIT ? , ?", [True, True]),
+        ("SELECT f(?, ?), g(a, ?)", [False, False, False]),
+        ("SELECT SUM(a) OVER (ROWS BETWEEN ? PRECEDING AND ? FOLLOWING) + ?", [True, True, False]),
+        ("SELECT 1 OFFSET ? ROWS FETCH FIRST ? ROWS ONLY", [True, True]),
+    ],
+)
+def test_parameters_that_count_rows(sql: str, counts: list[bool]) -> None:
+    assert [slot.counts for slot in cut(fingerprint(sql).shape).slots if slot.parameter] == counts
+
+
 def test_a_thousand_rows_have_the_shape_of_one() -> None:
     rows = ",".join(f"({n},'{n}')" for n in range(1000))
     assert fingerprint(f"INSERT INTO t VALUES {rows}").shape == "INSERT INTO t VALUES (0,'')"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbmesh.model import SqlValue
+from dbmesh.model import IncompleteDate, SqlValue, UnsignedInteger
 from dbmesh.sql.literals import decode_literal, encode_literal, literal_text
 from dbmesh.sql.shape import SlotKind
 
@@ -42,6 +42,8 @@ def test_decode(raw: str, kind: SlotKind | None, value: SqlValue) -> None:
         (None, "NULL"),
         (True, "1"),
         (5, "5"),
+        (UnsignedInteger(5), "CAST(5 AS UNSIGNED)"),
+        (IncompleteDate("0000-00-00"), "'0000-00-00'"),
         (0.1, "0.1e0"),
         (1e300, "1e+300"),
         (Decimal("1E+3"), "1000."),

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbmesh.sql.user_values import collated, null_like, plain_literal, unsigned
+from dbmesh.model import UnsignedInteger
+from dbmesh.sql.literals import unsigned
+from dbmesh.sql.user_values import collated, null_like, plain_literal, value_of
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,9 @@ def test_letters_that_a_session_could_read_otherwise_are_digits(value: bytes, wr
 @given(st.binary())
 def test_every_text_is_its_value_again(value: bytes) -> None:
     assert plain_literal(collated(value, "binary")) == f"x'{value.hex()}'"
+
+
+def test_an_unsigned_variable_has_an_unsigned_value() -> None:
+    assert type(value_of(unsigned("5"))) is UnsignedInteger
+    assert type(value_of("5")) is int
+    assert value_of("NULLIF(1,1)") is None

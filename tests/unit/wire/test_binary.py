@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmesh.errors import MeshError, ProtocolError
-from dbmesh.model import SqlValue
+from dbmesh.model import IncompleteDate, SqlValue, UnsignedInteger
 from dbmesh.wire.binary import UNSIGNED, decode_bytes, decode_value, encode_value, text_to_binary
 from dbmesh.wire.constants import ColumnType
 
 values = st.one_of(
     st.none(),
-    st.integers(-(2**63), 2**64 - 1),
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(0, 2**64 - 1).map(UnsignedInteger),
+    st.sampled_from(["0000-00-00", "2024-00-00", "0000-00-00 01:00:00"]).map(IncompleteDate),
     st.floats(allow_nan=False),
     st.decimals(allow_nan=False, allow_infinity=False, places=6),
     st.text(max_size=300),
