@@ -38,7 +38,7 @@ _IMPOSSIBLE = (b"Impossible WHERE", b"Zero limit")
 DEPRECATED = 1287
 """ER_WARN_DEPRECATED_SYNTAX: what a server says when it reads a text, at PREPARE and not at EXECUTE."""
 
-_OF_INSERT = frozenset({DEPRECATED, 1364})
+OF_INSERT = frozenset({DEPRECATED, 1364})
 """What an INSERT is told of its form and not of a row: deprecated syntax, columns without a default that it leaves out."""
 
 _VALUE = re.compile(r" value: '(.*)'\Z", re.DOTALL)
@@ -143,7 +143,7 @@ async def _before_rows(connection: Connection, sql: bytes, execute: bytes | None
 
 def of_insert(warnings: Sequence[ShardWarning]) -> list[ShardWarning]:
     """Those of a shard's warnings that an INSERT gives whatever its rows are."""
-    return [one for one in warnings if one.number in _OF_INSERT and not _ROW.search(one.message)]
+    return [one for one in warnings if one.number in OF_INSERT and not _ROW.search(one.message)]
 
 
 def renumbered(text: str, number: Callable[[int], int]) -> str:
@@ -190,7 +190,7 @@ def in_order_of_rows(warnings: Iterable[ShardWarning], product: Product) -> list
         found = _ROW.search(warning.message)
         if found is not None:
             row = float(found[0])
-        elif warning.number in _OF_INSERT:
+        elif warning.number in OF_INSERT:
             row = 1.5 if product is Product.MYSQL else 0.0
         placed.append((row, warning))
     return [warning for _, warning in sorted(placed, key=itemgetter(0))]

@@ -176,7 +176,14 @@ class _Planner:
             effects=SideEffects(effects.variables) if effects is not None and effects.variables else None,
             gives_id=self.key_column is not None and not (effects is not None and effects.insert_id),
             reads_clock=self._reads_clock(),
+            ignores=self.reading.ignore,
+            selectable=self._selectable(),
         )
+
+    def _selectable(self) -> bool:
+        """Whether the rows' values mean the same in a query: a query knows no DEFAULT, and no column of the table."""
+        lexemes = (lexeme for row in self.reading.rows for cell in row.cells for lexeme in cell.lexemes)
+        return not any(lexeme.word == "DEFAULT" or self._names_column(lexeme) for lexeme in lexemes)
 
     def _reads_clock(self) -> bool:
         """By its text, by a column left to its default, or by ON UPDATE in a row that is there already."""

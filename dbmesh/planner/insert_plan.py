@@ -5,8 +5,9 @@ Decides nothing any more: tables, columns and keys were settled when it was plan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from dbmesh.errors import MeshError, not_supported
@@ -31,12 +32,14 @@ from dbmesh.rules.keygen.auto_increment import AutoIncrement
 from dbmesh.rules.ruleset import BroadcastTable, Hints, ShardedTable
 from dbmesh.rules.values import Key
 
+_VALUES = re.compile(rb"\bVALUES?\s*\Z", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class InsertPlan:
     """A `ShardPlan`. `heads` and `tails` are the texts before and after the rows, per data node; `generator` names the
     key generator that fills in missing keys; `unnumbered` the AUTO_INCREMENT column that has none; `gives_id`: no data
-    source numbers rows."""
+    source numbers rows; `selectable`: a row may be written as a query."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -58,6 +61,8 @@ class InsertPlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    ignores: bool = field(default=False, repr=False)
+    selectable: bool = field(default=False, repr=False)
     direct: None = None
 
     def bind(self, call: Call) -> BoundStatement:
@@ -69,7 +74,12 @@ class InsertPlan:
         placed = self._place(call, keep)
         nodes = self._nodes(placed, self.table) if isinstance(self.table, ShardedTable) else []
         by_node = self._by_node(placed, nodes)
-        shots = tuple(self._shot(node, texts, call, keep) for node, texts in by_node.items())
+        among = self.selectable and (len(placed.texts) > 1 or call.among_rows)
+        queries = among and call.session.singles_out(ignores=self.ignores)
+        shots = tuple(
+            self._shot(node, texts, call, keep, queries and len(texts) == 1)
+            for node, texts in by_node.items()
+        )
         first = placed.first_generated if isinstance(placed.first_generated, int) else None
         answer: Answer
         if self.returning:
@@ -167,15 +177,14 @@ class InsertPlan:
         rows: zip[tuple[Key, ...]] = zip(*placed.keys, strict=True)
         return [sharded.place(dict(zip(columns, row, strict=True)), self.hints) for row in rows]
 
-    def _shot(self, node: DataNode, texts: list[str], call: Call, keep: bool) -> Shot:
-        sql = b"".join(
-            (
-                self.heads[node].render(call.literals, call, keep_parameters=keep),
-                ",".join(texts).encode("utf-8", "surrogateescape"),
-                self.tails[node].render(call.literals, call, keep_parameters=keep),
-            )
-        )
-        return Shot(node.data_source, sql)
+    def _shot(self, node: DataNode, texts: list[str], call: Call, keep: bool, as_query: bool) -> Shot:
+        head = self.heads[node].render(call.literals, call, keep_parameters=keep)
+        rows = ",".join(texts)
+        if as_query and (values := _VALUES.search(head)) is not None and rows[0] == "(":
+            # What a query gives is never a row alone, however many there are.
+            head, rows = head[: values.start()] + b"SELECT ", f"{rows[1:-1]} "
+        tail = self.tails[node].render(call.literals, call, keep_parameters=keep)
+        return Shot(node.data_source, b"".join((head, rows.encode("utf-8", "surrogateescape"), tail)))
 
 
 def _returned(nodes: Sequence[DataNode], by_node: Mapping[DataNode, object]) -> ReturnedRows:

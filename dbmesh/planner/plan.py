@@ -252,12 +252,14 @@ class WithOwnVariables:
 class DerivedStatement(NamedTuple):
     """A statement in logic names that the mesh makes for a client's. `counts`: its affected rows are the client's.
     `otherwise`: it runs only when the one before has written nothing. `on_duplicate`: the UPDATE that runs in place of an
-    INSERT which finds its row there already, together they count as one INSERT."""
+    INSERT which finds its row there already, together they count as one INSERT. `rows`: how many of the client's rows it
+    inserts."""
 
     sql: str
     counts: bool = True
     otherwise: bool = False
     on_duplicate: str = ""
+    rows: int = 0
 
 
 class RowWriter(Protocol):
@@ -506,13 +508,15 @@ class KeyGenerator(Protocol):
 class Call:
     """Everything `bind` may look at. `literals` are the raw SQL texts of the statement's literal slots in order (a
     folded list or row set is one slot: a list of its members' texts); `parameters` are the decoded `?` values.
-    `keep_parameters` asks for a shot that can be prepared on the shard, where the plan allows it."""
+    `keep_parameters` asks for a shot that can be prepared on the shard, where the plan allows it. `among_rows`: a row that is
+    inserted is one of several of the client's statement."""
 
     literals: Sequence[object]
     session: SessionView
     parameters: Sequence[SqlValue] = ()
     keep_parameters: bool = False
     key_generators: Mapping[str, KeyGenerator] = field(default_factory=dict)
+    among_rows: bool = False
 
 
 class DirectWay(Protocol):

@@ -47,6 +47,11 @@ class SessionView(Protocol):
         """Whether sql_mode is known to let a zero date, or a month of 0, be a literal."""
         ...
 
+    def singles_out(self, *, ignores: bool) -> bool:
+        """Whether data sources take a row that is inserted alone otherwise than the same row among others, with IGNORE or
+        without."""
+        ...
+
     @property
     def numbering(self) -> tuple[int, int]:
         """The step and the first of AUTO_INCREMENT numbers (auto_increment_increment, auto_increment_offset)."""
@@ -82,6 +87,10 @@ class SessionValues:
     numbering: tuple[int, int] = (1, 1)
     allowed_databases: tuple[str, ...] | None = None
     administrator: bool = False
+
+    def singles_out(self, *, ignores: bool) -> bool:
+        """See `SessionView`."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Product
 from dbmesh.engine.exchange import Outcome, Sink
-from dbmesh.engine.warnings import DEPRECATED, Explained, ShardWarning, of_literals, read_explained
+from dbmesh.engine.warnings import (
+    DEPRECATED,
+    OF_INSERT,
+    Explained,
+    ShardWarning,
+    of_literals,
+    read_explained,
+    renumbered,
+)
 from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.merge.counts import info_of_one_row, merge_counts, rows_updated, with_warnings
 from dbmesh.merge.rows import MergeLimits
@@ -64,9 +72,12 @@ _OFF = frozenset({"0", "off", "false"})
 
 
 class Perform(Protocol):
-    """Plans and runs one statement of the logic database; its rows go to the sink, with `exact` no number rounded."""
+    """Plans and runs one statement of the logic database; its rows go to the sink, with `exact` no number rounded. For
+    `among_rows` see `Call`."""
 
-    async def __call__(self, sql: str, sink: RowsInMemory, *, exact: bool = False) -> Outcome: ...
+    async def __call__(
+        self, sql: str, sink: RowsInMemory, *, exact: bool = False, among_rows: bool = False
+    ) -> Outcome: ...
 
 
 Ask = Callable[[BoundStatement, "RowsInMemory"], Awaitable[Outcome]]
@@ -177,6 +188,7 @@ async def _run_steps(
     returned = RowsInMemory(session.mesh.limits)
     written = 0
     gives_id = True
+    inserted = 0
     moves_if_free = write.ignores and verb is Verb.UPDATE
     for step, one in zip(write.steps, found, strict=True):
         rows, width = one.rows, step.returned
@@ -185,7 +197,15 @@ async def _run_steps(
         ):
             if statement.otherwise and written:
                 continue
-            outcome = await _write(statement, perform, returned, exact=binary and bool(write.returning))
+            outcome = await _write(
+                statement,
+                perform,
+                returned,
+                exact=binary and bool(write.returning),
+                among_rows=bool(write.info),
+                rows_before=inserted,
+            )
+            inserted += statement.rows
             written = outcome.ok.affected_rows
             if moves_if_free and outcome.product is not Product.MYSQL:
                 # A row that stays since its new place is taken is nothing MariaDB's UPDATE IGNORE tells of.
@@ -222,13 +242,26 @@ async def _run_steps(
 
 
 async def _write(
-    statement: DerivedStatement, perform: Perform, returned: RowsInMemory, *, exact: bool
+    statement: DerivedStatement,
+    perform: Perform,
+    returned: RowsInMemory,
+    *,
+    exact: bool,
+    among_rows: bool,
+    rows_before: int,
 ) -> Outcome:
-    """One statement of a writer. An INSERT whose row is there becomes its UPDATE: two rows where that has changed one."""
+    """One statement of a writer, its rows numbered behind `rows_before`. An INSERT whose row is there becomes its UPDATE: two
+    rows where that has changed one."""
     try:
-        return await perform(statement.sql, returned, exact=exact)
+        outcome = await perform(statement.sql, returned, exact=exact, among_rows=among_rows)
+        if rows_before and statement.rows:
+            _number_behind(outcome, rows_before)
+        return outcome
     except ShardError as error:
         if error.number != DUPLICATE or not statement.on_duplicate:
+            if statement.rows:
+                text = renumbered(error.message, lambda row: row + rows_before)
+                raise ShardError(error.number, error.sqlstate, text) from error
             raise
         outcome = await perform(statement.on_duplicate, returned)
         matched, changed = rows_updated(outcome.ok)
@@ -236,6 +269,17 @@ async def _write(
             raise
     outcome.ok = replace(outcome.ok, affected_rows=2 * changed or outcome.ok.affected_rows, info=b"")
     return outcome
+
+
+def _number_behind(outcome: Outcome, rows_before: int) -> None:
+    """The warnings of a part of an INSERT: its rows are behind those of other parts, and its form has been spoken of."""
+    kept = [one for one in outcome.warnings if one.number not in OF_INSERT]
+    dropped = len(outcome.warnings) - len(kept)
+    if dropped:
+        outcome.ok = replace(outcome.ok, warnings=outcome.ok.warnings - dropped)
+    outcome.warnings[:] = [
+        replace(one, message=renumbered(one.message, lambda row: row + rows_before)) for one in kept
+    ]
 
 
 def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:

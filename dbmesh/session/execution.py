@@ -36,14 +36,10 @@ from dbmesh.planner.plan import (
     Call,
     DerivedWrite,
     Federation,
-    LinkStatus,
-    RenameValues,
     RowMerge,
     ShardPlan,
     SystemFederation,
-    TableReports,
     Verb,
-    WithOwnVariables,
 )
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
@@ -55,21 +51,18 @@ from dbmesh.session.derived import RowsInMemory, run_derived, run_part
 from dbmesh.session.diagnostics import remember_warnings, warnings_of
 from dbmesh.session.errors import logic_text
 from dbmesh.session.federated import run_federated
-from dbmesh.session.link_status import LinkStatusSink
+from dbmesh.session.front_sinks import Attempt, end_of_rows, front_sink
 from dbmesh.session.mesh import Database
 from dbmesh.session.moment import at_one_moment
-from dbmesh.session.own_variables import OwnVariablesSink, own_variables
 from dbmesh.session.planning import look_up_from
 from dbmesh.session.relaying import needs_images, query_packet
-from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
-from dbmesh.session.table_reports import TableReportsSink
 from dbmesh.session.variables import begin_hinted
-from dbmesh.wire.constants import Capability, Status
+from dbmesh.wire.constants import Status
 from dbmesh.wire.packets import OkPacket
 
 if TYPE_CHECKING:
@@ -259,16 +252,24 @@ def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
 
 
 async def perform(
-    session: Session, database: Database, sql: str, sink: RowsInMemory, *, exact: bool = False
+    session: Session,
+    database: Database,
+    sql: str,
+    sink: RowsInMemory,
+    *,
+    exact: bool = False,
+    among_rows: bool = False,
 ) -> Outcome:
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`, with `exact` (where data
-    sources can) no number rounded. What an error leaves behind is the larger statement's to undo. Raises MeshError or
+    sources can) no number rounded. For `among_rows` see `Call`. What an error leaves behind is the larger statement's to undo. Raises MeshError or
     ShardError (in logic names)."""
     current = session.find_database(database.name) or database
     database, plan, literals = look_up_from(session, current, sql)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
-    bound = await bind(session, database, plan, make_call(session, database, literals))
+    call = make_call(session, database, literals)
+    call.among_rows = among_rows
+    bound = await bind(session, database, plan, call)
     sink.use_names(bound.names)
     if isinstance(bound.answer, DerivedWrite):
         part, ask = partial(perform, session, database), partial(fetch, session, database, plan)
@@ -297,26 +298,6 @@ async def in_own_transaction(session: Session, work: Coroutine[None, None, Outco
     return outcome
 
 
-class _Attempt:
-    """A sink whose answer may have to be taken back for another."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._mark = sink.mark() if isinstance(sink, ResultSink) else None
-        self._has_rows = False
-        self.columns = sink.columns
-
-    def rows(self, rows: list[bytes]) -> None:
-        self._has_rows = True
-        self._sink.rows(rows)
-
-    def taken_back(self) -> bool:
-        """Whether nobody has seen anything. A sink of the mesh's own forgets columns when it gets others."""
-        if self._mark is not None and isinstance(self._sink, ResultSink):
-            return self._sink.take_back(self._mark)
-        return not self._has_rows
-
-
 async def _merged_or_federated(
     session: Session,
     database: Database,
@@ -333,7 +314,7 @@ async def _merged_or_federated(
         return await _federated(session, database, plan, bound, sink, way)
     if bound.alternative is None:
         return await _exchange(session, database, plan, bound, sink, undo=undo, way=way)
-    attempt = _Attempt(sink)
+    attempt = Attempt(sink)
     try:
         return await _exchange(session, database, plan, bound, attempt, undo=undo, way=way)
     except MeshError as refusal:
@@ -370,20 +351,6 @@ async def _federated(
         raise await settled(session, database, bound, error) from error
 
 
-def _target(session: Session, bound: BoundStatement, sink: Sink) -> Sink:
-    """Where rows go that say what only a shard would say."""
-    if isinstance(bound.answer, RenameValues):
-        return RenamingSink(sink, bound.answer, bound.names)
-    if isinstance(bound.answer, TableReports):
-        return TableReportsSink(sink, bound.answer, bound.names)
-    if isinstance(bound.answer, LinkStatus):
-        compresses = bool(session.capabilities & Capability.COMPRESS)
-        return LinkStatusSink(sink, session.client.encryption(), compresses=compresses)
-    if isinstance(bound.answer, WithOwnVariables):
-        return OwnVariablesSink(sink, own_variables(session, bound.answer))
-    return sink
-
-
 async def _exchange(
     session: Session,
     database: Database,
@@ -398,7 +365,7 @@ async def _exchange(
     images: Images | None = None
     loan = Loan(session, _state_for(session, plan, bound))
     undoable = False
-    target = _target(session, bound, sink)
+    target = front_sink(session, bound, sink)
     try:
         answer = limited(bound, plan.verb, session.state)
         await loan.take(database, plan, bound.shots, answer)
@@ -427,8 +394,7 @@ async def _exchange(
                 await take_over(session, lanes[0].connection, bound.effects)
         if images is not None:
             await images.after(exchange)
-        if isinstance(target, TableReportsSink | OwnVariablesSink):
-            target.end()
+        end_of_rows(target)
         if plan.calculates_found_rows or _skips_all(bound, outcome):
             # More than were returned: only the one data source that ran it knows.
             outcome.row_count = await found_rows(lanes[0].connection)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from dbmesh.backend.connection import Product
 from dbmesh.backend.state import SessionState
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 from dbmesh.wire.collations import encoding
@@ -27,14 +26,6 @@ def lexer_flags(state: SessionState) -> LexerFlags:
     charset = (state.variable("character_set_client") or state.names).split(" ", 1)[0].strip("'\"").lower()
     codec = None if charset in _READ_AS_UTF8 else encoding(charset) or "latin-1"
     return LexerFlags(ansi, plain, codec) if ansi or plain or codec else DEFAULT
-
-
-def takes_zero_dates(state: SessionState, product: Product) -> bool:
-    """Whether dates that are none are literals: by the sql_mode the session has set, or by the product's own default."""
-    mode = state.variable("sql_mode")
-    if mode is None:
-        return product is Product.MARIADB
-    return not any(word in mode.upper() for word in ("NO_ZERO_", "TRADITIONAL"))
 
 
 def client_encoding(flags: LexerFlags) -> str:

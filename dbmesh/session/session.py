@@ -38,14 +38,14 @@ from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet
 from dbmesh.session.failover import persevering
 from dbmesh.session.mesh import Database, Mesh
-from dbmesh.session.numbering import numbering, numbers_zero
 from dbmesh.session.prepared import PreparedStatement, Statements
-from dbmesh.session.reading import client_encoding, lexer_flags, takes_zero_dates
+from dbmesh.session.reading import client_encoding, lexer_flags
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.replica_reads import Written, remember_writes
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.rule_view import follow_rules
 from dbmesh.session.temporary import TemporaryTables
+from dbmesh.session.writing_modes import WritingModes
 from dbmesh.transaction.coordinator import Branch
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING, Transaction
 from dbmesh.wire.constants import Capability, Status
@@ -64,7 +64,7 @@ with. It returns None when the command has been answered or is being relayed (so
 the coroutine that does the rest."""
 
 
-class Session:
+class Session(WritingModes):
     """See the module's docstring. Created when the client has authenticated; `end` must be awaited when it is gone."""
 
     # With more than thirty attributes an instance's dictionary is no longer shared with its class, and every access
@@ -219,21 +219,6 @@ class Session:
     def error_count(self) -> int:
         """What @@error_count answers."""
         return sum(warning.level == "Error" for warning in self.warnings)
-
-    @property
-    def numbers_zero(self) -> bool:
-        """See `SessionView`."""
-        return numbers_zero(self.state)
-
-    @property
-    def takes_zero_dates(self) -> bool:
-        """See `SessionView`."""
-        return takes_zero_dates(self.state, self.mesh.product)
-
-    @property
-    def numbering(self) -> tuple[int, int]:
-        """See `SessionView`."""
-        return numbering(self.state)
 
     def current_database(self) -> Database:
         """The logic database statements are planned in: without a chosen one the first that the account may use, because

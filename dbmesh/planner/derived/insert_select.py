@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from dbmesh.errors import AMBIGUOUS_COLUMN, MeshError, not_supported
-from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
+from dbmesh.model import ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.insert_form import (
     check_columns,
@@ -22,6 +22,7 @@ from dbmesh.planner.derived.insert_form import (
     refuse_partitions,
 )
 from dbmesh.planner.derived.keyed import outside_brackets, render
+from dbmesh.planner.derived.literals import carried_as
 from dbmesh.planner.derived.plan import DerivedPlan
 from dbmesh.planner.derived.upsert import Upsert, moves_row, read_upsert
 from dbmesh.planner.derived.writers import InsertWriter
@@ -162,7 +163,9 @@ def _derive(
         check_width(tree, scopes, columns)
     end = lexemes[-1].end
     start = end if tail is None else tail.start
-    edits = _exact_floats(context, tree, scopes)
+    edits = _carried_columns(
+        context, tree, scopes, [None if schema is None else schema.column(name) for name in columns]
+    )
     _refuse_tail(reading, tail, lexemes)
     _refuse_columns_of_query(tree, scopes, schema)
     shape = context.statement.shape
@@ -341,13 +344,17 @@ def _refusal_of(name: str) -> MeshError:
     )
 
 
-def _exact_floats(context: PlanContext, tree: exp.Expr, scopes: Scopes) -> Edits:
-    """Edits that read FLOAT columns of the select list as DOUBLE, whose text has all digits."""
+def _carried_columns(
+    context: PlanContext, tree: exp.Expr, scopes: Scopes, targets: Sequence[ColumnSchema | None]
+) -> Edits:
+    """Edits that read columns of the select list so that their text can be stored, see `carried_as`."""
     edits = context.edits()
     query = tree.expression if isinstance(tree, exp.Insert) else None
-    for item in query.expressions if isinstance(query, exp.Select) else ():
+    items = query.expressions if isinstance(query, exp.Select) else []
+    for item, target in zip(items, targets, strict=False) if len(items) == len(targets) else ():
         column = item.unalias()
-        found = scopes.column(column) if isinstance(column, exp.Column) else None
-        if found is not None and found[1] is not None and found[1].family is ColumnFamily.FLOAT:
-            edits.insert(column.this.meta["end"] + 1, " + 0e0")
+        found = scopes.through(column) if isinstance(column, exp.Column) else None
+        suffix = carried_as(None if found is None else found[1], target)
+        if suffix:
+            edits.insert(column.this.meta["end"] + 1, suffix)
     return edits

@@ -17,6 +17,7 @@ from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.insert_form import refuse_partitions
+from dbmesh.planner.derived.literals import carried_as
 from dbmesh.planner.derived.writers import Key, KeyedWriter, MovingWriter
 from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.lexemes import Kind, Lexeme
@@ -92,13 +93,15 @@ def render(frame: Frame, call: Call) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One assignment of SET as spans of the text. `computed`: its value must come from the query."""
+    """One assignment of SET as spans of the text. `computed`: its value must come from the query, `carried_as` what it
+    says."""
 
     column: str
     start: int
     value: int
     end: int
     computed: bool
+    carried_as: str = ""
 
 
 def plan_keyed_write(
@@ -305,9 +308,7 @@ def _moving_update(
     stored = [column for column in schema.columns if not column.generated]
     names = [column.name.lower() for column in stored]
     columns: list[Segment] = list(_key_columns(key, reference))
-    for column in stored:
-        exact = " + 0e0" if column.declared_type.startswith("float") else ""
-        columns.append(f", {_qualified(reference, column.name)}{exact}")
+    columns += [f", {_qualified(reference, column.name)}{carried_as(column, column)}" for column in stored]
     given = [one for one in assignments if one.column in placing or not text.is_default(one)]
     for position, assignment in enumerate(given):
         columns += (", ", *_value(text, assignment, given[:position]))
@@ -352,7 +353,7 @@ def _value(text: _Text, assignment: Assignment, earlier: Sequence[Assignment]) -
             f"'{assignment.column}' = DEFAULT in an UPDATE that moves rows or looks at other tables",
             "write the value",
         )
-    return ("(", *text.between(assignment.value, assignment.end), ")")
+    return ("(", *text.between(assignment.value, assignment.end), f"){assignment.carried_as}")
 
 
 def _assignments(
@@ -380,7 +381,10 @@ def _assignments(
                 for column in node.expression.find_all(exp.Column)
             )
         )
-        found.append((owner, Assignment(node.this.name.lower(), start, value, end, computed)))
+        target = owner.schema.column(node.this.name) if owner.schema else None
+        source = scopes.column(node.expression) if isinstance(node.expression, exp.Column) else None
+        suffix = carried_as(None if source is None else source[1], target)
+        found.append((owner, Assignment(node.this.name.lower(), start, value, end, computed, suffix)))
     return tuple(found)
 
 

@@ -17,7 +17,7 @@ from dbmesh.model import ColumnFamily, ColumnSchema
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import literal_text
 from dbmesh.wire.collations import encoding
-from dbmesh.wire.constants import ColumnType
+from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 
 BINARY_CHARSET = 63
@@ -55,6 +55,11 @@ _TEMPORAL = MappingProxyType(
         ColumnType.TIMESTAMP: "TIMESTAMP",
     }
 )
+_BY_NUMBER = frozenset((ColumnFamily.ENUM, ColumnFamily.SET))
+_NUMBER_FAMILIES = frozenset(
+    (ColumnFamily.INTEGER, ColumnFamily.DECIMAL, ColumnFamily.FLOAT, ColumnFamily.BIT)
+)
+_NUMBERED = ColumnFlag.ENUM | ColumnFlag.SET
 _NO_MOMENT = re.compile(rb"\d{4}-(?:00|\d\d-00)|0000-")
 """Dates that are values of columns, but no literals under NO_ZERO_DATE and NO_ZERO_IN_DATE."""
 
@@ -86,6 +91,31 @@ def needs_type(column: ColumnDefinition, target: ColumnSchema | None) -> bool:
     if column.type == ColumnType.TIME:
         return re.match(r"time\b", target.declared_type) is None
     return column.type in _TEMPORAL and re.match(r"date|timestamp", target.declared_type) is None
+
+
+def carried_as(source: ColumnSchema | None, target: ColumnSchema | None) -> str:
+    """What a query writes behind a column whose values another statement carries to a column: the text of a FLOAT has fewer
+    digits than its value, and numbers take an ENUM or SET by its number."""
+    if source is None:
+        return ""
+    if source.family is ColumnFamily.FLOAT and source.declared_type.startswith("float"):
+        return " + 0e0"
+    return " + 0" if source.family in _BY_NUMBER and _is_number(target) else ""
+
+
+def refuse_numbered(column: ColumnDefinition, target: ColumnSchema | None) -> None:
+    """Raise MeshError(NOT_SUPPORTED) for a text that a server would have stored by its number."""
+    if column.flags & _NUMBERED and _is_number(target):
+        raise not_supported(
+            f"ENUM or SET values ('{column.name.decode('utf-8', 'replace')}') carried to a column of numbers",
+            "write column + 0 in the query",
+        )
+
+
+def _is_number(target: ColumnSchema | None) -> bool:
+    return target is not None and (
+        target.family in _NUMBER_FAMILIES or target.declared_type.lower().startswith("year")
+    )
 
 
 def typed_columns(

@@ -146,7 +146,7 @@ class UpsertWriter:
         for row in rows:
             literals = row_literals(writers, row)
             update = self._update(dict(zip(names, literals, strict=True)))
-            yield DerivedStatement(f"{self.head} VALUES ({','.join(literals)})", on_duplicate=update)
+            yield DerivedStatement(f"{self.head} VALUES ({','.join(literals)})", on_duplicate=update, rows=1)
 
     def _update(self, row: Mapping[str, str]) -> str:
         """'' where the row has no key that a row of the table could have."""

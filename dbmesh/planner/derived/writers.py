@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from dbmesh.errors import COLUMN_COUNT, NULL_REFUSED, MeshError, not_supported
 from dbmesh.model import ColumnSchema
-from dbmesh.planner.derived.literals import literal_writers, row_literals, typed_columns
+from dbmesh.planner.derived.literals import literal_writers, refuse_numbered, row_literals, typed_columns
 from dbmesh.planner.plan import DerivedStatement
 from dbmesh.planner.template import quote_name
 from dbmesh.sql.lexer import LexerFlags
@@ -182,6 +182,8 @@ class InsertWriter:
         """See `RowWriter`."""
         if len(columns) != len(self.columns):
             raise MeshError(COLUMN_COUNT, row=1)
+        for column, target in zip(columns, self.columns, strict=True):
+            refuse_numbered(column, target)
         writers = literal_writers(columns, self.flags, typed_columns(columns, self.columns))
         yield from insert_statements(self.head, [row_literals(writers, row) for row in rows], self.tail)
 
@@ -190,7 +192,7 @@ def insert_statements(head: str, rows: Sequence[Literals], tail: str) -> Iterato
     """INSERTs of these rows."""
     for chunk in chunks(rows):
         values = ",".join([f"({','.join(row)})" for row in chunk])
-        yield DerivedStatement(f"{head} VALUES {values}{tail}")
+        yield DerivedStatement(f"{head} VALUES {values}{tail}", rows=len(chunk))
 
 
 def distinct_rows(

@@ -87,6 +87,11 @@ INSERT INTO t_country (code, name) SELECT 'X1', name FROM t_user WHERE user_id =
 INSERT INTO t_config SELECT CONCAT('c', user_id), email FROM t_user
 INSERT INTO t_types SELECT id + 1000, tiny, utiny, small, medium, number, unumber, big, ubig, money, f, d, flag, day, clock, moment, stamp, y, fixed, word, bin, body, data, doc, kind, tags, latin, exact FROM t_types
 INSERT INTO t_auto SET id = 8002, n = (SELECT user_id FROM t_user WHERE user_id = 9)
+INSERT INTO t_auto (id, n, word) SELECT id + 100, kind, kind FROM t_types
+INSERT INTO t_types (id, d, money, kind, flag) SELECT x.id + 100, tags, x.kind, kind, tags FROM t_types x
+INSERT INTO t_auto (id, n) SELECT id, chosen FROM (SELECT id, kind AS chosen FROM t_types) x
+UPDATE t_types SET id = id + 100, number = kind, big = tags, word = kind
+UPDATE t_types x JOIN t_types y ON x.id = y.id + 1 SET x.number = y.kind, x.d = y.tags, x.tags = y.tags
 """
 
 COMMITTED = """
@@ -176,6 +181,31 @@ def test_the_form_of_a_write_is_looked_at_before_any_row(sessions: Twins, statem
         "INSERT INTO t_user (user_id) SELECT order_id + 1000"
     )
     assert (sessions.same(statement).error is not None) is fails
+
+
+@pytest.mark.parametrize("mode", ["", "STRICT_ALL_TABLES"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        (
+            "INSERT INTO t_auto (id, n) WITH RECURSIVE c (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM c WHERE k < 800) "
+            "SELECT k, IF(k = 700, 99999999999, 1) FROM c"
+        ),
+        "INSERT INTO t_auto (id, n) VALUES (1, 1), (1 + 1, 2), (1 + 2, 99999999999)",
+    ],
+)
+def test_rows_are_numbered_as_one_server_does(sessions: Twins, statement: str, mode: str) -> None:
+    for connection in (sessions.mesh, sessions.plain):
+        ask(connection, f"SET sql_mode = '{mode}'")
+        ask(connection, "BEGIN")
+    try:
+        answer = sessions.same(statement)
+        assert (answer.error is not None) is bool(mode)
+        sessions.same("SHOW WARNINGS")
+    finally:
+        for connection in (sessions.mesh, sessions.plain):
+            ask(connection, "ROLLBACK")
+            ask(connection, "SET sql_mode = DEFAULT")
 
 
 @pytest.mark.parametrize("opening", ["SELECT 1", "BEGIN"])

@@ -142,6 +142,21 @@ SCRIPTS = [
     ["SHOW COLLATION LIKE 'utf8mb4_bin'"],
     ["SHOW CHARACTER SET LIKE 'latin1'"],
     ["SELECT CONNECTION_ID() > 0, USER() LIKE 'root@%', VERSION() <> ''"],
+    [
+        # A row that its data node gets alone is one of several all the same.
+        "SET sql_mode = ''",
+        "BEGIN",
+        "INSERT INTO t_user (user_id, name) VALUES (901, NULL), (902, NULL), (903, 'x')",
+        "INSERT INTO t_user (user_id, name) VALUES (904, NULL)",
+        "INSERT INTO t_user (user_id, name) SELECT 905, NULL",
+        "UPDATE t_user SET user_id = 906, name = NULL WHERE user_id = 903",
+        "REPLACE INTO t_user (user_id, name, balance) VALUES (901, NULLIF(1, 1), 1), (902, 'y', NULL)",
+        "INSERT INTO t_user (user_id, name) VALUES (901, NULL), (907, NULL) ON DUPLICATE KEY UPDATE name = 'met'",
+        "INSERT IGNORE INTO t_types (id, doc, number) VALUES (901, 'none', 1), (902, '{}', 2), (903, 'none', 3)",
+        "SELECT user_id, name, balance FROM t_user WHERE user_id > 900 ORDER BY user_id",
+        "SELECT id, doc, number FROM t_types WHERE id > 900 ORDER BY id",
+        "ROLLBACK",
+    ],
     ["/* only a comment */"],
     [""],
 ]

@@ -1,9 +1,11 @@
 """INSERT: no row is lost, repeated or misplaced, whatever the rows look like."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbmesh.planner.insert import plan_insert
+from dbmesh.planner.session_view import SessionValues
 from tests.plugins.planner_world import call_of, context_of
 
 _WORDS = st.text(alphabet="ab%',();\\? -", max_size=6)
@@ -68,3 +70,39 @@ def test_a_thousand_rows_plan_as_one() -> None:
     )
     assert context_of(sql).statement.text.count("(") == 2
     assert sum(shot.sql.count(b"),(") + 1 for shot in one.bind(call_of(sql)).shots) == 1000
+
+
+class _Lenient(SessionValues):
+    """A session whose servers take a row alone otherwise."""
+
+    def singles_out(self, *, ignores: bool) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("sql", "shots"),
+    [
+        (
+            "INSERT INTO t_order_item (user_id, item_id) VALUES (1, NULL), (2, f(1, 'a,)')), (5, 3)",
+            {
+                "INSERT INTO t_order_item_1 (user_id, item_id) VALUES (1, NULL),(5, 3)",
+                "INSERT INTO t_order_item_2 (user_id, item_id) SELECT 2, f(1, 'a,)') ",
+            },
+        ),
+        (
+            "INSERT INTO t_order_item (user_id, item_id) VALUES (1, NULL)",
+            {"INSERT INTO t_order_item_1 (user_id, item_id) VALUES (1, NULL)"},
+        ),
+        (
+            "INSERT INTO t_order_item (user_id, item_id) VALUES (1, DEFAULT), (2, 2)",
+            {
+                "INSERT INTO t_order_item_1 (user_id, item_id) VALUES (1, DEFAULT)",
+                "INSERT INTO t_order_item_2 (user_id, item_id) VALUES (2, 2)",
+            },
+        ),
+    ],
+)
+def test_a_row_alone_is_sent_as_one_of_several(sql: str, shots: set[str]) -> None:
+    call = call_of(sql)
+    call.session = _Lenient()
+    assert {shot.sql.decode() for shot in plan_insert(context_of(sql)).bind(call).shots} == shots

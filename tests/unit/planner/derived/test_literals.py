@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from dbmesh.errors import MeshError
-from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.model import ColumnFamily, ColumnSchema
+from dbmesh.planner.derived.literals import carried_as, literal_writers, refuse_numbered, row_literals
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
-from dbmesh.wire.constants import ColumnType
+from dbmesh.wire.constants import ColumnFlag, ColumnType
 from tests.plugins.merging import binary, decimal, double, integer, text
 
 
@@ -41,3 +42,40 @@ def test_without_backslash_escapes_a_backslash_is_itself() -> None:
 def test_float_text_has_too_few_digits_to_be_carried() -> None:
     with pytest.raises(MeshError, match="FLOAT values"):
         literal_writers([replace(double("f"), type=ColumnType.FLOAT)], DEFAULT)
+
+
+def _column(family: ColumnFamily, declared: str) -> ColumnSchema:
+    return ColumnSchema("c", declared, family)
+
+
+ENUM = _column(ColumnFamily.ENUM, "enum('a')")
+NUMBER = _column(ColumnFamily.INTEGER, "int(11)")
+WORD = _column(ColumnFamily.TEXT, "varchar(9)")
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "suffix"),
+    [
+        (ENUM, NUMBER, " + 0"),
+        (_column(ColumnFamily.SET, "set('a')"), _column(ColumnFamily.BIT, "bit(8)"), " + 0"),
+        (ENUM, _column(ColumnFamily.TEMPORAL, "year(4)"), " + 0"),
+        (ENUM, WORD, ""),
+        (ENUM, ENUM, ""),
+        (ENUM, None, ""),
+        (None, NUMBER, ""),
+        (NUMBER, NUMBER, ""),
+        (_column(ColumnFamily.FLOAT, "float"), WORD, " + 0e0"),
+        (_column(ColumnFamily.FLOAT, "double"), NUMBER, ""),
+    ],
+)
+def test_what_a_query_reads_of_a_column(
+    source: ColumnSchema | None, target: ColumnSchema | None, suffix: str
+) -> None:
+    assert carried_as(source, target) == suffix
+
+
+def test_an_enum_is_not_carried_to_numbers_as_text() -> None:
+    column = replace(text("k"), flags=ColumnFlag.ENUM)
+    refuse_numbered(column, WORD)
+    with pytest.raises(MeshError, match="ENUM or SET values"):
+        refuse_numbered(column, NUMBER)
