@@ -11,8 +11,11 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
+from dbmesh.sql.stand_ins import DEFAULT_OF
+
 _NATIVE = frozenset(
     [
+        DEFAULT_OF,
         "ABS",
         "ACOS",
         "ADDDATE",

@@ -169,11 +169,7 @@ async def _run_steps(
     binary: bool,
 ) -> Outcome:
     insert_id = session.last_insert_id
-    # MySQL misses the value at the first row it writes: the INSERT of that row says so.
-    before_rows = session.mesh.product is not Product.MYSQL
-    if before_rows and write.without_value and not write.ignores and await _is_strict(session, perform):
-        text = f"Field '{write.without_value}' doesn't have a default value"
-        raise ShardError(NO_DEFAULT, "HY000", text)
+    await _refuse_missing_value(session, write, perform)
     # What text clients see of rows is rounded as servers do it.
     found = [
         await _read(session, step.query, perform, write, foresight, exact=binary or step.returned is None)
@@ -239,6 +235,15 @@ async def _run_steps(
     sink.columns(returned.definitions)
     sink.rows([encode_text_row(row) for row in returned.values])
     return Outcome(ok, len(returned.values), warnings, gives_id)
+
+
+async def _refuse_missing_value(session: Session, write: DerivedWrite, perform: Perform) -> None:
+    """In strict mode a column without a default needs a value, whatever rows there are. MySQL misses it at the first row it
+    writes: the INSERT of that row says so. Raises ShardError."""
+    before_rows = session.mesh.product is not Product.MYSQL
+    if before_rows and write.without_value and not write.ignores and await _is_strict(session, perform):
+        text = f"Field '{write.without_value}' doesn't have a default value"
+        raise ShardError(NO_DEFAULT, "HY000", text)
 
 
 async def _write(

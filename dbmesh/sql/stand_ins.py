@@ -24,6 +24,10 @@ _HINT_OF_UPDATE = re.compile(
     re.IGNORECASE,
 )
 _UPDATE = re.compile(r"\s*UPDATE\b", re.IGNORECASE)
+_DEFAULT_OF = re.compile(r"\bDEFAULT\s*\(", re.IGNORECASE)
+_DEFINITION = re.compile(r"\s*(?:CREATE|ALTER)\b", re.IGNORECASE)
+DEFAULT_OF = "_EFAULT"
+"""What the function DEFAULT(column) is called in trees: sqlglot takes the word for a column, or for nothing."""
 _ANY_NAME = "_alue"
 """Stands for a column called `value`."""
 
@@ -37,6 +41,8 @@ def stand_in(text: str) -> tuple[str, list[int]]:
             text = text[:place] + _ANY_NAME + text[place + len(_ANY_NAME) :]
     if _GROUP_CONCAT.search(text):
         text = _without_inner_limits(text, _tokens(text))
+    if _DEFAULT_OF.search(text) and not _DEFINITION.match(text):
+        text = _with_function_default(text, _tokens(text))
     if _UPDATE.match(text):
         text = _HINT_OF_UPDATE.sub(lambda hint: " " * len(hint[0]), text)
     return _MODIFIERS_FIRST.sub(r"\3\2\1", text), places
@@ -52,6 +58,18 @@ def give_names_back(tree: exp.Expression, text: str, places: Sequence[int]) -> N
 
 def _tokens(text: str) -> list[Token]:
     return sqlglot.tokenize(text, dialect="mysql")
+
+
+def is_default_of(node: exp.Expr) -> bool:
+    """Whether a node of a tree is DEFAULT(column)."""
+    return isinstance(node, exp.Anonymous) and node.name == DEFAULT_OF
+
+
+def _with_function_default(text: str, tokens: Sequence[Token]) -> str:
+    for token, following in pairwise(tokens):
+        if token.token_type is TokenType.DEFAULT and following.token_type is TokenType.L_PAREN:
+            text = text[: token.start] + DEFAULT_OF + text[token.end + 1 :]
+    return text
 
 
 def _columns_called_value(tokens: Sequence[Token]) -> list[int]:

@@ -33,6 +33,7 @@ from dbmesh.planner.template import Edits, Frame, Segment, TableName, Template, 
 from dbmesh.planner.written_clauses import LockClause, lock_clauses
 from dbmesh.rules.ruleset import BroadcastTable
 from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.stand_ins import is_default_of
 
 _EVERY_ROW = " LIMIT 18446744073709551615"
 """Overrides the session's sql_select_limit, which is for the client's rows."""
@@ -165,6 +166,12 @@ def _refuse(context: PlanContext, scopes: Scopes, tree: exp.Expr) -> None:
                 "add conditions on the sharding columns so that one data node holds all rows",
             )
     for function in tree.find_all(exp.Anonymous):
+        if is_default_of(function):
+            # Temporary tables have no defaults of their own.
+            raise not_supported(
+                "DEFAULT(column) in a statement that brings rows of several data nodes together",
+                "write the default value",
+            )
         if function.name.upper() in _OF_ONE_CONNECTION:
             raise not_supported(
                 f"{function.name.upper()} in a statement over several data nodes",

@@ -143,6 +143,19 @@ SCRIPTS = [
     ["SHOW CHARACTER SET LIKE 'latin1'"],
     ["SELECT CONNECTION_ID() > 0, USER() LIKE 'root@%', VERSION() <> ''"],
     [
+        "BEGIN",
+        "UPDATE t_user SET balance = DEFAULT(balance) + 5 WHERE user_id < 9",
+        "UPDATE t_user SET user_id = user_id + 900, balance = default ( balance ) - 1 WHERE user_id = 1",
+        "INSERT INTO t_user (user_id, name, balance) VALUES (951, 'a', DEFAULT(balance) + 3), (952, 'b', DEFAULT)",
+        "SELECT user_id, DEFAULT(balance), DEFAULT(created) FROM t_user WHERE balance = DEFAULT(balance) - 1",
+        "SELECT COUNT(DISTINCT DEFAULT(t_user.balance)) FROM t_user",
+        "DELETE FROM t_user WHERE balance = DEFAULT(balance) ORDER BY user_id LIMIT 3",
+        "SELECT DEFAULT(name) FROM t_user",
+        "SELECT DEFAULT(nothing) FROM t_user",
+        "SELECT user_id, name, balance FROM t_user WHERE user_id < 9 OR user_id > 900 ORDER BY user_id",
+        "ROLLBACK",
+    ],
+    [
         # A row that its data node gets alone is one of several all the same.
         "SET sql_mode = ''",
         "BEGIN",

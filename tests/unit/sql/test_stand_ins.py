@@ -6,6 +6,7 @@ import pytest
 from sqlglot import exp
 
 from dbmesh.sql.parse import parse
+from dbmesh.sql.stand_ins import is_default_of, stand_in
 
 
 @pytest.mark.parametrize("name", ["value", "Value", "`value`"])
@@ -52,3 +53,23 @@ def test_an_update_may_have_index_hints() -> None:
     assert isinstance(tree, exp.Update)
     for column in tree.find_all(exp.Column):
         assert text[column.this.meta["start"] : column.this.meta["end"] + 1] == column.name
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("SELECT DEFAULT(a), b FROM t WHERE t.c = default (t.d) + 0", 2),
+        ("UPDATE t SET a = DEFAULT(b) + 0, c = DEFAULT WHERE d = 0", 1),
+        ("DELETE FROM t WHERE a IN (SELECT DEFAULT(b) FROM t)", 1),
+        ("SELECT `DEFAULT`(a), `x DEFAULT(b)` FROM t", 0),
+    ],
+)
+def test_default_of_a_column_is_a_function(text: str, count: int) -> None:
+    tree = parse(text)
+    assert len([node for node in tree.walk() if is_default_of(node)]) == count
+    for name in tree.find_all(exp.Identifier):
+        assert text[name.meta["start"] : name.meta["end"] + 1].strip("`") == name.name
+
+
+def test_a_definition_may_have_a_default_in_brackets() -> None:
+    assert "_EFAULT" not in stand_in("CREATE TABLE t (a INT DEFAULT (1 + 1))")[0]
