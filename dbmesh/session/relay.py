@@ -245,7 +245,7 @@ class RelayReceiver:
         # An error in place of a column definition comes behind packets the client never got.
         begun = self._rows_seen
         if begun and connection is not None and connection.product is not Product.MYSQL:
-            session.found_rows = 0
+            session.found_rows = reader.row_count + self._skips
         session.error(error, sequence=reader.terminal[3] if begun else (self._last_id + 1) & 0xFF)
         if self._pinned or connection is None:
             session.settle(error)

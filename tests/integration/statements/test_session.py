@@ -196,6 +196,7 @@ def test_found_rows_equals_one_server(twins: Twins) -> None:
         "SELECT name FROM t_config UNION SELECT 'b' UNION SELECT 'c' ORDER BY 1 LIMIT 1 OFFSET 1",
         "SELECT 18446744073709551615 + user_id FROM t_user",
         "SELECT 18446744073709551615 + user_id FROM t_user WHERE user_id = 3",
+        "SELECT 18446744073709551614 + user_id FROM t_user WHERE user_id IN (1, 5) ORDER BY user_id",
         "SELECT (SELECT 1 UNION SELECT 2) FROM t_user",
         "SELECT nothing FROM t_user",
     ],
