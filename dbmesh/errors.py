@@ -124,6 +124,8 @@ SAVEPOINT_UNKNOWN = _client("SAVEPOINT_UNKNOWN", 1305, "42000", "SAVEPOINT {name
 AMBIGUOUS_COLUMN = _client("AMBIGUOUS_COLUMN", 1052, "23000", "Column '{column}' in {clause} is ambiguous")
 UNKNOWN_COLUMN = _client("UNKNOWN_COLUMN", 1054, "42S22", "Unknown column '{column}' in '{clause}'")
 COLUMN_TWICE = _client("COLUMN_TWICE", 1110, "42000", "Column '{column}' specified twice")
+UNDECLARED_VARIABLE = _client("UNDECLARED_VARIABLE", 1327, "42000", "Undeclared variable: {name}")
+WRONG_CONDITION = _client("WRONG_CONDITION", 1758, "35000", "Invalid condition number")
 UNKNOWN_STATEMENT = _client(
     "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 
@@ -47,11 +47,12 @@ _ROW = re.compile(r"(?<= at row )\d+\Z")
 
 @dataclass(frozen=True, slots=True)
 class ShardWarning:
-    """One row of SHOW WARNINGS: level, number, text."""
+    """One row of SHOW WARNINGS: level, number, text; and of an error the SQLSTATE it came with."""
 
     level: str
     number: int
     message: str
+    sqlstate: str = field(default="", compare=False)
 
 
 class CountedWarnings(list[ShardWarning]):

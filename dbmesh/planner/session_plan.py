@@ -158,6 +158,15 @@ class ShowWarnings:
 
 
 @dataclass(frozen=True, slots=True)
+class GetDiagnostics:
+    """GET DIAGNOSTICS: pairs of a user variable and the item it gets, of the `condition` (a literal as written, or the
+    name of a user variable behind an @) or, where that is empty, of the statement before."""
+
+    condition: str
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LocalRows:
     """A result set the planner already knows (SHOW DATABASES, SHOW TABLES …): text columns named `columns`, each value
     text or NULL. Where a server would tell more of them, `origins` has the name and the width in characters of each, and
@@ -328,6 +337,7 @@ SessionStatement = (
     | CreateRoutine
     | DropRoutine
     | ShowCreate
+    | GetDiagnostics
     | LoadData
     | SelectInto
     | CreateDatabase

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from dbmesh.errors import not_supported
+from dbmesh.planner.get_diagnostics import read_get_diagnostics
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader, decode_string, split_lexemes
 from dbmesh.planner.load_data import read_load_data
 from dbmesh.planner.routines import (
@@ -282,6 +283,7 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "SHOW": _read_show,
     "CALL": read_call,
     "FLUSH": _read_flush,
+    "GET": read_get_diagnostics,
     "DO": read_do,
     "XA": read_xa,
 }

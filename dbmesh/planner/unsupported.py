@@ -39,7 +39,6 @@ REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("HELP",), "HELP", "read the manual of the data sources' server"),
     (("SIGNAL",), "SIGNAL", "raise the error in the application"),
     (("RESIGNAL",), "RESIGNAL", "raise the error in the application"),
-    (("GET",), "GET DIAGNOSTICS", "use SHOW WARNINGS"),
     (("GRANT",), "GRANT", _ACCOUNTS),
     (("REVOKE",), "REVOKE", _ACCOUNTS),
     (("SET", "PASSWORD"), "SET PASSWORD", _ACCOUNTS),

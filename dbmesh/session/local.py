@@ -44,6 +44,7 @@ from dbmesh.planner.session_plan import (
     DropDatabase,
     DropRoutine,
     Flush,
+    GetDiagnostics,
     Kill,
     LoadData,
     LocalRows,
@@ -72,6 +73,7 @@ from dbmesh.session import administration, execution, filtering, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.diagnostics import remember_warnings
+from dbmesh.session.diagnostics_items import get_diagnostics
 from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import Database, RuleKeeper
 from dbmesh.session.outer_xa import outer_xa
@@ -113,7 +115,7 @@ async def answer(
 ) -> None:
     """Perform a session statement and write its answer. Raises MeshError or ShardError."""
     handler = _HANDLERS[type(statement)]
-    if not isinstance(statement, (ShowWarnings, Rollback, Commit, OuterXa)):
+    if not isinstance(statement, (ShowWarnings, GetDiagnostics, Rollback, Commit, OuterXa)):
         session.refuse_in_broken_transaction()
     await handler(session, statement, sink, Status.MORE_RESULTS_EXISTS.value if more else 0)
 
@@ -475,6 +477,7 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     TextExecute: _text_execute,
     TextDeallocate: _text_deallocate,
     ShowWarnings: show_warnings,
+    GetDiagnostics: get_diagnostics,
     LocalRows: _local_rows,
     ShowProcessList: show_process_list,
     ShowReplicas: show_replicas,

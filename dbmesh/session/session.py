@@ -346,7 +346,9 @@ class Session(WritingModes):
             self.running.failed(error, packet)
         self.row_count = -1
         self.warnings = [
-            ShardWarning("Error", packet.number, packet.message.decode("utf-8", "surrogateescape"))
+            ShardWarning(
+                "Error", packet.number, packet.message.decode("utf-8", "surrogateescape"), packet.sqlstate
+            )
         ]
         sink.error(packet)
 

@@ -156,6 +156,18 @@ SCRIPTS = [
         "ROLLBACK",
     ],
     [
+        "SELECT * FROM no_such_table",
+        "GET DIAGNOSTICS @n = NUMBER, @r = ROW_COUNT",
+        "GET CURRENT DIAGNOSTICS CONDITION @n @s = RETURNED_SQLSTATE, @m = MESSAGE_TEXT, @e = MYSQL_ERRNO, @t = TABLE_NAME",
+        "GET DIAGNOSTICS CONDITION 2 @s = MYSQL_ERRNO",
+        "SELECT @n, @r, @s, @m, @e, @t, CHARSET(@m)",
+        "SELECT 1 + 'x', 1 / 0 FROM t_user WHERE user_id = 3",
+        "GET DIAGNOSTICS CONDITION 1 @s = RETURNED_SQLSTATE, @e = MYSQL_ERRNO, @c = CLASS_ORIGIN",
+        "GET DIAGNOSTICS CONDITION '2' @s2 = RETURNED_SQLSTATE, @e2 = MYSQL_ERRNO, @m = MESSAGE_TEXT",
+        "SELECT @s, @e, @c, @s2, @e2, @m",
+        "GET DIAGNOSTICS x = NUMBER",
+    ],
+    [
         # A row that its data node gets alone is one of several all the same.
         "SET sql_mode = ''",
         "BEGIN",
