@@ -29,6 +29,7 @@ from dbmesh.governance.follower import follow
 from dbmesh.governance.instances import Registration, State, prepared
 from dbmesh.governance.keeper import Keeper
 from dbmesh.governance.opening import open_store
+from dbmesh.governance.peers import StorePeers
 from dbmesh.governance.protection.decisions import follow_decisions
 from dbmesh.governance.rule_follower import RuleFollower, stored_configuration
 from dbmesh.governance.slow_statements import SlowStatements
@@ -114,7 +115,8 @@ async def serve(
                 down.push_async_callback(registration.withdraw)
             _watch_statements(configuration, mesh)
             accounts = Accounts(configuration.users)
-            listener = Listener(mesh, accounts, tasks, _tls(configuration), _announced_version(pools))
+            version = _announced_version(pools)
+            listener = Listener(mesh, accounts, tasks, _tls(configuration), version, worker)
             down.push_async_callback(tasks.close)
             bound = await _listen(listener, host, port)
             listener.make_rsa_key()
@@ -162,6 +164,9 @@ def _follow_others(
     tasks.start(follow(store, keeper), "rules of other processes")
     tasks.start(follow_decisions(store, assembly.protector.decide), "decisions about breakers")
     tasks.start(_follow_switches(store, assembly, listener, registration), "what is out of service")
+    peers = StorePeers(store, assembly.mesh, registration.id, os.urandom)
+    assembly.mesh.peers = peers
+    tasks.start(peers.serve(), "requests of other sidecars")
 
 
 async def _follow_switches(

@@ -7,6 +7,7 @@ and that what only the former rules used is closed when nobody uses it any more.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -23,6 +24,8 @@ from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration, DeclaredKeys, RuleSet, User
 from dbmesh.session.mesh import Database
 from dbmesh.session.rule_view import retire
+
+_log = logging.getLogger(__name__)
 
 MOST_PLANS = 500
 """Statements of a logic database that are planned before they are asked for."""
@@ -74,9 +77,14 @@ class Switching:
         made = Prepared(configuration, Served(rule_sets), {}, [], began)
         try:
             await self._fill(made, moves=moves)
-        except (MeshError, ShardError, AmbiguousTable) as error:
+        except (MeshError, ShardError, AmbiguousTable, NotPrepared) as error:
             await self.discard(made)
             raise NotPrepared(str(error)) from error
+        except Exception as error:
+            # Whatever it is, the roll-out must be told.
+            _log.exception("a revision of the rules cannot be prepared")
+            await self.discard(made)
+            raise NotPrepared(f"internal error ({type(error).__name__})") from error
         except BaseException:
             await self.discard(made)
             raise

@@ -47,6 +47,7 @@ class Pool:
         self.autocommit = True
         """Whether its sessions begin with autocommit."""
         self._closing = False
+        self._keeps = True
         self.disabled = False
         """Whether it is out of service: statements get no connection."""
 
@@ -151,8 +152,7 @@ class Pool:
         unknown = not connection.usable or connection.in_transaction or connection.interrupting
         moved = connection.relays and connection.schema != self.config.database
         if (
-            self._closing
-            or self.disabled
+            not self._keeps
             or too_old
             or unknown
             or moved
@@ -195,12 +195,12 @@ class Pool:
 
     def disable(self) -> None:
         """Give statements no connection from here on; those that are lent are closed when they come back."""
-        self.disabled = True
+        self.disabled, self._keeps = True, False
         self._hang_up()
 
     def enable(self) -> None:
         """Back into service."""
-        self.disabled = False
+        self.disabled, self._keeps = False, not self._closing
 
     def _hang_up(self) -> None:
         """Close what is idle."""
@@ -231,7 +231,7 @@ class Pool:
 
     async def retire(self) -> None:
         """Close every connection as soon as it is free, and keep none that comes back. Whoever still needs one gets a new one."""
-        self._closing = True
+        self._closing, self._keeps = True, False
         stacks = list(self._idle.values())
         self._idle.clear()
         for stack in stacks:

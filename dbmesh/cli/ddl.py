@@ -16,7 +16,7 @@ from dbmesh.backend.connection import Flavour
 from dbmesh.backend.opening import open_data_source
 from dbmesh.cli.loading import counted, load_directory
 from dbmesh.cli.output import Failure, answers
-from dbmesh.cli.stores import opened_store
+from dbmesh.cli.stores import in_force, opened_store
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance import ddl_journal
@@ -69,7 +69,7 @@ async def _resume(directory: Path, id_: str) -> int:
         record = records.get(id_)
         if store is None or record is None:
             raise Failure(f"there is no half-done statement '{id_}'; dbmesh ddl status lists them")
-        rule_set = _rule_set(configuration, record)
+        rule_set = _rule_set(await in_force(configuration, store), record)
 
         async def run_on(data_source: str, sql: str) -> None:
             await run_directly(rule_set, data_source, sql)

@@ -18,7 +18,7 @@ from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.cli.loading import counted, load_directory
 from dbmesh.cli.output import Failure, answers
-from dbmesh.cli.stores import opened_store
+from dbmesh.cli.stores import in_force, opened_store
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance import migrations
@@ -74,7 +74,7 @@ async def _migrate(
         if not pending:
             answers().print(f"database {database} is up to date")
         elif not dry_run:
-            await _through_a_mesh(configuration, directory, database, store, pending)
+            await _through_a_mesh(await in_force(configuration, store), directory, database, store, pending)
 
 
 async def _through_a_mesh(

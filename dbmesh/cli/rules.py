@@ -19,8 +19,9 @@ from rich.table import Table
 from dbmesh.cli.configuration import read_directory
 from dbmesh.cli.loading import counted, load_directory
 from dbmesh.cli.output import Failure, answers
-from dbmesh.cli.stores import opened_store
+from dbmesh.cli.stores import in_force, opened_store
 from dbmesh.governance.made_rules import read_made
+from dbmesh.governance.revisions import read_files, read_known
 from dbmesh.rules.auto_tables import sharding_item
 from dbmesh.rules.loader import DATABASE_FILES
 from dbmesh.rules.ruleset import BroadcastTable, Configuration, MadeTable, RuleSet, ShardedTable
@@ -43,14 +44,13 @@ def print_schema() -> None:
 
 
 def show_rules(directory: Path, database: str | None) -> None:
-    """Prints the rules of every database, or of one: the files' items as they are, and what CREATE TABLE made. Raises
-    Failure."""
-    configuration = load_directory(directory)
+    """Prints the rules of every database, or of one: the items of the files (the store's where it has rules) as they are, and what
+    CREATE TABLE made. Raises Failure."""
+    configuration, files, made = asyncio.run(_in_force(load_directory(directory), directory))
     names = [one.database for one in configuration.databases.values()]
     if database is not None and database.lower() not in configuration.databases:
         raise Failure(f"there is no database '{database}'; there are {', '.join(names)}")
-    made = asyncio.run(_made(configuration, directory))
-    written = written_rules(read_directory(directory))
+    written = written_rules(files)
     for name in names:
         if database is None or name.lower() == database.lower():
             print(f"# database {name}")
@@ -82,11 +82,17 @@ def rules_yaml(written: Sequence[tuple[str, object]], made: Sequence[MadeTable])
     return text
 
 
-async def _made(configuration: Configuration, directory: Path) -> dict[str, tuple[MadeTable, ...]]:
-    async with opened_store(configuration, directory) as store:
-        return {
-            name: () if store is None else await read_made(store, name) for name in configuration.databases
-        }
+async def _in_force(
+    own: Configuration, directory: Path
+) -> tuple[Configuration, Mapping[str, str], dict[str, tuple[MadeTable, ...]]]:
+    """What holds, its files, and the tables that statements made, by database."""
+    async with opened_store(own, directory) as store:
+        configuration = await in_force(own, store)
+        if store is None:
+            return configuration, read_directory(directory), dict.fromkeys(configuration.databases, ())
+        active = (await read_known(store)).active
+        files = await read_files(store, active) if active else read_directory(directory)
+        return configuration, files, {name: await read_made(store, name) for name in configuration.databases}
 
 
 def summary(rule_set: RuleSet) -> Table:

@@ -10,9 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from dbmesh.assembly import StartError
+from dbmesh.cli.configuration import resolve_secret
 from dbmesh.cli.output import Failure
 from dbmesh.governance.opening import open_store
+from dbmesh.governance.rule_follower import stored_configuration
 from dbmesh.governance.store import Store, StoreError
+from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration
 
 
@@ -30,3 +33,14 @@ async def opened_store(configuration: Configuration, directory: Path) -> AsyncIt
     finally:
         if store is not None:
             await store.close()
+
+
+async def in_force(configuration: Configuration, store: Store | None) -> Configuration:
+    """A configuration with the rules that hold: the store's where it has any. Raises StoreError and Failure."""
+    if store is None:
+        return configuration
+    try:
+        return (await stored_configuration(store, configuration, resolve_secret))[0]
+    except ConfigurationError as error:
+        notes = tuple(map(str, error.mistakes))
+        raise Failure("the rules in the store cannot be used here", notes) from error

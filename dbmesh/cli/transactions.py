@@ -19,7 +19,7 @@ from dbmesh.assembly import build_mesh
 from dbmesh.backend.pool import Pool
 from dbmesh.cli.loading import counted, load_directory
 from dbmesh.cli.output import Failure, answers
-from dbmesh.cli.stores import opened_store
+from dbmesh.cli.stores import in_force, opened_store
 from dbmesh.transaction.recovery import Findings, InDoubt, Recovery
 from dbmesh.transaction.two_phase import End
 from dbmesh.transaction.undo_recovery import LeftAlone, Writes
@@ -148,7 +148,7 @@ async def _recovery(directory: Path) -> AsyncIterator[Recovery]:
     pools: list[Pool] = []
     try:
         async with opened_store(configuration, directory) as store:
-            mesh = await build_mesh(configuration, pools, store)
+            mesh = await build_mesh(await in_force(configuration, store), pools, store)
             yield Recovery(mesh.compensator)
     finally:
         for pool in pools:

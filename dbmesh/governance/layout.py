@@ -169,6 +169,26 @@ def disabled_source(name: str) -> str:
     return f"{disabled_sources_prefix()}{name.lower()}"
 
 
+def requests_prefix(instance: str) -> str:
+    """What others ask of a sidecar."""
+    return f"/requests/{instance}/"
+
+
+def request(instance: str, name: str) -> str:
+    """One such question."""
+    return f"{requests_prefix(instance)}{name}"
+
+
+def answers_prefix(name: str) -> str:
+    """The answers to a question."""
+    return f"/answers/{name}/"
+
+
+def answer(name: str, instance: str) -> str:
+    """That of one sidecar."""
+    return f"{answers_prefix(name)}{instance}"
+
+
 def membership() -> str:
     """Changes whenever a sidecar joins."""
     return "/nodes/compute_nodes/membership"

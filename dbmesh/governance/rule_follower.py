@@ -59,8 +59,8 @@ class Serving(Protocol[P]):
 async def stored_configuration(
     store: Store, own: Configuration, secrets: Secrets
 ) -> tuple[Configuration, int]:
-    """A sidecar's own configuration with rules and users of the store's active revision, and its number: 0 and all its own while
-    there is none. Raises StoreError and ConfigurationError."""
+    """Rules and users of the store's active revision with what is a sidecar's own (its store, properties, transactions, protection
+    and ports), and the revision's number: 0 and all its own while there is none. Raises StoreError and ConfigurationError."""
     number = (await read_known(store)).active
     return await configured(store, own, number, secrets), number
 
@@ -70,7 +70,15 @@ async def configured(store: Store, own: Configuration, number: int, secrets: Sec
     if not number:
         return own
     stored = load_configuration(await read_files(store, number), secrets)
-    return replace(own, databases=stored.databases, users=stored.users, fingerprint=stored.fingerprint)
+    return replace(
+        stored,
+        properties=own.properties,
+        repository=own.repository,
+        transaction_type=own.transaction_type,
+        record_locks=own.record_locks,
+        protection=own.protection,
+        admin=own.admin,
+    )
 
 
 class RuleFollower(Generic[P]):

@@ -186,6 +186,11 @@ class ShowProcessList:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowMeshProcesses:
+    """SHOW PROXY PROCESSLIST: the sessions of every sidecar of the mesh."""
+
+
+@dataclass(frozen=True, slots=True)
 class ShowSessions:
     """SHOW PROXY SESSIONS: this mesh's sessions, their pins and reasons."""
 
@@ -327,6 +332,7 @@ SessionStatement = (
     | ShowWarnings
     | LocalRows
     | ShowProcessList
+    | ShowMeshProcesses
     | ShowSessions
     | ShowReplicas
     | OuterXa

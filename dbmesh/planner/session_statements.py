@@ -31,6 +31,7 @@ from dbmesh.planner.session_plan import (
     Scope,
     SessionStatement,
     ShowGrants,
+    ShowMeshProcesses,
     ShowProcessList,
     ShowReplicas,
     ShowSessions,
@@ -212,6 +213,9 @@ def _read_show(reader: LexemeReader) -> SessionStatement | None:
     if reader.accept("SHOW", "PROXY", "SESSIONS"):
         reader.expect_end()
         return ShowSessions()
+    if reader.accept("SHOW", "PROXY", "PROCESSLIST"):
+        reader.expect_end()
+        return ShowMeshProcesses()
     if reader.accept("SHOW", "PROXY", "REPLICAS"):
         reader.expect_end()
         return ShowReplicas()

@@ -58,7 +58,46 @@ def differences(before: Configuration, after: Configuration) -> tuple[Difference
         if new is not None:
             found += _of_database(shown, old, new)
     found += _users(before.users, after.users)
+    found += [
+        Difference("", "setting", name.replace("_", " "), Change.CHANGED)
+        for name in _others(Configuration, _TOLD)
+        if getattr(before, name) != getattr(after, name)
+    ]
     return tuple(found)
+
+
+_TOLD = frozenset({"databases", "users"}) | {
+    "properties",
+    "repository",
+    "transaction_type",
+    "record_locks",
+    "fingerprint",
+    "protection",
+    "admin",
+}
+"""What is told of in detail, and what is each sidecar's own."""
+
+_TOLD_OF_RULES = frozenset(
+    {
+        "database",
+        "revision",
+        "data_sources",
+        "tables",
+        "binding_groups",
+        "single_tables",
+        "default_single_source",
+        "key_generators",
+        "exact_text_keys",
+        "merge_node",
+        "auto_shards",
+        "groups",
+    }
+)
+
+
+def _others(kind: type, told: frozenset[str]) -> list[str]:
+    """Fields that nothing more is known of than whether they differ."""
+    return [field.name for field in fields(kind) if field.name not in told]
 
 
 _NOBODY = RuleSet("", 0, {}, {})
@@ -80,6 +119,9 @@ def _of_database(database: str, old: RuleSet | None, new: RuleSet) -> Iterator[D
         new.key_generators,
         lambda old, new: (f"{old} → {new}",),
     )
+    for name in _others(RuleSet, _TOLD_OF_RULES):
+        if old is not None and getattr(old, name) != getattr(new, name):
+            yield Difference(database, "setting", name.replace("_", " "), Change.CHANGED)
     for kind, of in _SETTINGS:
         if old is not None and of(before) != of(new):
             details = (f"{of(before)} → {of(new)}",)

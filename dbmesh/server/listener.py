@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 from dbmesh import __version__
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.errors import NOT_SERVING, SERVER_SHUTDOWN, TOO_MANY_CONNECTIONS, MeshError
+from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.ruleset import User
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.client_connection import ClientConnection
 from dbmesh.session.mesh import Mesh
+from dbmesh.session.peers import connection_id
 from dbmesh.session.variables import wait_timeout
 from dbmesh.wire.auth import NATIVE
 from dbmesh.wire.constants import Capability, Status
@@ -45,8 +47,15 @@ class Listener:
     """See the module's docstring; the `Door` of its connections."""
 
     def __init__(
-        self, mesh: Mesh, accounts: Accounts, tasks: TaskOwner, tls: ssl.SSLContext | None, version: str
+        self,
+        mesh: Mesh,
+        accounts: Accounts,
+        tasks: TaskOwner,
+        tls: ssl.SSLContext | None,
+        version: str,
+        worker: Worker | None = None,
     ) -> None:
+        self._worker = worker or Worker()
         self.mesh = mesh
         self.accounts = accounts
         self.tasks = tasks
@@ -165,12 +174,19 @@ class Listener:
         """See `Door`. No zero bytes: the greeting is zero-terminated for old clients."""
         return bytes(byte or 1 for byte in secrets.token_bytes(20))
 
+    def _next_id(self) -> int:
+        """An id that no connection of the mesh has, as long as the worker's number is this process's own."""
+        while True:
+            id_ = connection_id(self._worker.number, next(self._ids))
+            if id_ and id_ not in self.mesh.sessions:
+                return id_
+
     def make_handshake(self, host: str, *, secure: bool) -> tuple[int, ServerHandshake]:
         """See `Door`."""
-        connection_id = next(self._ids) & 0xFFFFFFFF
-        return connection_id, ServerHandshake(
+        id_ = self._next_id()
+        return id_, ServerHandshake(
             nonce=self.make_nonce(),
-            connection_id=connection_id,
+            connection_id=id_,
             server_version=self._version,
             collation=UTF8MB4_GENERAL_CI,
             host=host,

@@ -19,11 +19,9 @@ from dbmesh.errors import (
     DATABASE_EXISTS,
     EMPTY_QUERY,
     INTERNAL,
-    NOT_THREAD_OWNER,
     SAVEPOINT_UNKNOWN,
     UNKNOWN_DATABASE,
     UNKNOWN_STATEMENT,
-    UNKNOWN_THREAD,
     WRONG_ARGUMENTS,
     XA_WRONG_STATE,
     MeshError,
@@ -58,6 +56,7 @@ from dbmesh.planner.session_plan import (
     SetVariables,
     ShowCreate,
     ShowGrants,
+    ShowMeshProcesses,
     ShowProcessList,
     ShowReplicas,
     ShowSessions,
@@ -78,13 +77,14 @@ from dbmesh.session.load_data import load_data
 from dbmesh.session.mesh import Database, RuleKeeper
 from dbmesh.session.outer_xa import outer_xa
 from dbmesh.session.overviews import (
-    may_see,
     own_rows,
     process_columns,
+    show_mesh_processes,
     show_process_list,
     show_replicas,
     show_sessions,
 )
+from dbmesh.session.peers import kill_anywhere
 from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, system_column, text_column
@@ -253,22 +253,8 @@ async def _use(session: Session, statement: Use, sink: ResultSink, more: int) ->
 
 
 async def _kill(session: Session, statement: Kill, sink: ResultSink, more: int) -> None:
-    kill(session, statement.id, query=statement.query)
+    await kill_anywhere(session, statement.id, query=statement.query)
     _ok(session, sink, more)
-
-
-def kill(session: Session, connection_id: int, *, query: bool) -> None:
-    """KILL QUERY or CONNECTION of a session of this process: of any by an account that may use every database, else
-    of the account's own. Raises MeshError UNKNOWN_THREAD or NOT_THREAD_OWNER."""
-    target = session.mesh.sessions.get(connection_id)
-    if target is None:
-        raise MeshError(UNKNOWN_THREAD, id=connection_id)
-    if not may_see(session, target):
-        raise MeshError(NOT_THREAD_OWNER, id=connection_id)
-    if query:
-        target.kill_query()
-    else:
-        target.kill_connection()
 
 
 async def _text_prepare(session: Session, statement: TextPrepare, sink: ResultSink, more: int) -> None:
@@ -480,6 +466,7 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     GetDiagnostics: get_diagnostics,
     LocalRows: _local_rows,
     ShowProcessList: show_process_list,
+    ShowMeshProcesses: show_mesh_processes,
     ShowReplicas: show_replicas,
     ShowSessions: show_sessions,
     LoadData: load_data,

@@ -32,6 +32,7 @@ from dbmesh.transaction.xid import Place
 
 if TYPE_CHECKING:
     from dbmesh.session.filtering import StatementFilter
+    from dbmesh.session.peers import Peers
     from dbmesh.session.session import Session
 
 MOST_JOINTS = 64
@@ -200,6 +201,7 @@ class Mesh:
         self.relays_directly = not (self.shows_statements or configuration.record_locks)
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None
+        self.peers: Peers | None = None
         self._former: list[Mapping[str, Database]] = []
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
         self.instance = instance

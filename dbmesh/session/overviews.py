@@ -9,18 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbmesh.planner.session_plan import ShowProcessList, ShowReplicas, ShowSessions
+from dbmesh.planner.session_plan import ShowMeshProcesses, ShowProcessList, ShowReplicas, ShowSessions
+from dbmesh.session.peers import Process, may_see, processes
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
-
-
-def may_see(session: Session, other: Session) -> bool:
-    """Whether an account may know of a session: an administrator of any, others of their own."""
-    return session.administrator or other.account == session.account
 
 
 def _visible_sessions(session: Session) -> list[Session]:
@@ -64,6 +60,35 @@ def process_columns(statement: ShowProcessList) -> list[ColumnDefinition]:
         text_column("State", 30),
         text_column("Info", 65_535 if statement.full else 100),
     ]
+
+
+async def show_mesh_processes(
+    session: Session, statement: ShowMeshProcesses, sink: ResultSink, more: int
+) -> None:
+    """SHOW PROXY PROCESSLIST: the sessions of every sidecar, statements without their values. Raises MeshError."""
+    del statement
+    peers = session.mesh.peers
+    found: Sequence[tuple[str, Process]] = (
+        [("", one) for one in processes(session.mesh, session)]
+        if peers is None
+        else await peers.processes(session)
+    )
+    rows = [
+        [
+            address,
+            str(one.id) if one.id else None,
+            one.user,
+            one.host,
+            one.database,
+            one.command,
+            str(one.seconds),
+            one.state,
+            one.text,
+        ]
+        for address, one in found
+    ]
+    names = ("Instance", "Id", "User", "Host", "db", "Command", "Time", "State", "Info")
+    own_rows(session, sink, [text_column(name) for name in names], rows, more)
 
 
 async def show_sessions(session: Session, statement: ShowSessions, sink: ResultSink, more: int) -> None:

@@ -63,8 +63,10 @@ async def retire(
             break
         if now() >= deadline:
             reason = f"the rules it began with were replaced {patience:g} s ago"
-            await asyncio.gather(*(_give_up(session, reason) for session in users if not session.committing))
-            if not any(session.databases is former for session in users):
+            # A statement that runs by itself ends by itself, if its data sources stay.
+            held = [session for session in users if session.transaction.open or session.pins]
+            await asyncio.gather(*(_give_up(session, reason) for session in held if not session.committing))
+            if not any(session.databases is former for session in held):
                 break
         await asyncio.sleep(LOOK)
     mesh.forget(former)

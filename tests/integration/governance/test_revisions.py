@@ -373,3 +373,22 @@ def test_out_of_service_and_back(ruled: RuledMesh) -> None:
     assert {one.state for one in ruled.instances() if one.id == id_} == {State.DISABLED}
     assert cli(["mesh", "enable-instance", id_, *configured]) == 0
     wait_until(lambda: asked(third, everything) == (3 * _ACCOUNTS,), 10, "the sidecar")
+
+
+def test_sessions_of_other_sidecars(ruled: RuledMesh) -> None:
+    first, second, third = ruled.sidecars
+    with closing(second.connect("app")) as victim, closing(first.connect("app")) as other:
+        ids = {victim.thread_id(), other.thread_id()}
+        assert len({id_ >> 22 for id_ in ids}) == 2, "each sidecar's ids are its own"
+        with closing(third.connect("app")) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW PROXY PROCESSLIST")
+            rows = {row[1]: row for row in cursor.fetchall()}
+            assert {str(id_) for id_ in ids} <= set(rows)
+            assert rows[str(victim.thread_id())][0] == f"127.0.0.1:{second.port}"
+            cursor.execute(f"KILL {victim.thread_id()}")
+            with pytest.raises(pymysql.err.OperationalError, match="Unknown thread id"):
+                cursor.execute(f"KILL {other.thread_id() + 1000}")
+            connection.kill(other.thread_id())
+        for gone in (victim, other):
+            with gone.cursor() as asking, pytest.raises(pymysql.err.MySQLError):
+                asking.execute("SELECT 1")

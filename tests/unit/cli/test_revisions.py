@@ -65,7 +65,11 @@ def test_the_life_of_rules(
     ]
     assert run(["rules", "history", "--config", str(rules)]) == 0
     assert "back to revision 1" in capsys.readouterr().out
+    monkeypatch.setenv("NOT_SET_HERE", "geheim")
+    assert run(["rules", "show", "--config", str(rules)]) == 0
+    assert "ds_0.t" in capsys.readouterr().out, "what holds, not what the files say"
     store = (rules / "store.db").read_bytes()
+    assert b"geheim" not in store
     assert b"NOT_SET_HERE" in store
 
 

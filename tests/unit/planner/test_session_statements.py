@@ -13,6 +13,7 @@ from dbmesh.planner.session_plan import (
     Rollback,
     Savepoint,
     SessionStatement,
+    ShowMeshProcesses,
     ShowProcessList,
     ShowSessions,
     ShowWarnings,
@@ -70,6 +71,7 @@ from dbmesh.planner.session_statements import plan_session_statement
         ("SHOW PROCESSLIST", ShowProcessList(full=False)),
         ("SHOW FULL PROCESSLIST", ShowProcessList(full=True)),
         ("SHOW PROXY SESSIONS", ShowSessions()),
+        ("SHOW PROXY PROCESSLIST", ShowMeshProcesses()),
     ],
 )
 def test_reads(statement: str, expected: SessionStatement) -> None:

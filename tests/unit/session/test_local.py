@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from dbmesh.errors import MeshError
-from dbmesh.session.local import kill
+from dbmesh.session.peers import kill
 from dbmesh.wire.packets import parse_ok
 from tests.plugins import canned
 from tests.plugins.canned import MODERN
@@ -36,14 +36,14 @@ def test_an_account_kills_its_own_sessions_and_an_administrator_any() -> None:
     root = _session("root@%", sessions, administrator=True)
     app = _session("app@%", sessions)
     other = _session("app@%", sessions)
-    kill(app, 3, query=True)  # type: ignore[arg-type]
-    kill(root, 3, query=False)  # type: ignore[arg-type]
+    kill(app.mesh, app, 3, query=True)
+    kill(app.mesh, root, 3, query=False)
     assert other.killed == ["query", "connection"]
     with pytest.raises(MeshError) as caught:
-        kill(app, 1, query=True)  # type: ignore[arg-type]
+        kill(app.mesh, app, 1, query=True)
     assert (caught.value.number, root.killed) == (1095, [])
     with pytest.raises(MeshError) as caught:
-        kill(root, 99, query=True)  # type: ignore[arg-type]
+        kill(app.mesh, root, 99, query=True)
     assert caught.value.number == 1094
 
 

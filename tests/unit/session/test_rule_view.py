@@ -94,3 +94,11 @@ async def test_what_is_kept_on_a_data_source_that_stays_goes_on(world: SessionWo
     mesh.databases["shop"] = replace(new, pools=shop.pools)
     follow_rules(session)
     assert cast("object", session.databases) is mesh.databases
+
+
+async def test_a_statement_that_runs_by_itself_is_left_alone(world: SessionWorld) -> None:
+    await world.running(b"\x03SELECT * FROM t_order WHERE user_id = 5")
+    former, _ = await _switch(world)
+    await asyncio.wait_for(retire(world.mesh, former, (), 0.0, asyncio.get_running_loop().time), 20)
+    assert world.session.broken_transaction is None
+    assert world.session.databases is former

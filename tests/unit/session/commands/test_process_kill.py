@@ -17,7 +17,7 @@ def _session(said: list[str]) -> Any:
     return SimpleNamespace(
         account="root@%",
         administrator=True,
-        mesh=SimpleNamespace(sessions={70_000: victim}),
+        mesh=SimpleNamespace(sessions={70_000: victim}, peers=None),
         ok=lambda *, sequence: said.append(f"ok {sequence}"),
         finish=lambda: said.append("finished"),
     )
