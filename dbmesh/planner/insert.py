@@ -6,6 +6,8 @@ tables without a rule get the statement as it is. What cannot be placed exactly 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dbmesh.errors import COLUMN_COUNT, MeshError, not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.context import PlanContext
@@ -33,7 +35,7 @@ from dbmesh.planner.resolve import find_table
 from dbmesh.planner.session_values import SessionValue
 from dbmesh.planner.side_effects import side_effects
 from dbmesh.planner.table_definition import names_sequence
-from dbmesh.planner.template import Edits, Frame, Template, quote_name
+from dbmesh.planner.template import Edits, Frame, Segment, Template, quote_name
 from dbmesh.planner.text_plan import names_of, part_frame
 from dbmesh.planner.unrepeatable import reads_clock, refuse_unrepeatable
 from dbmesh.planner.views import NamesView
@@ -335,8 +337,16 @@ class _Planner:
         return WrittenRows(rows, self._zero_generates(), self.context.flags)
 
     def _written_row(self, edits: Edits, row: RowPlace) -> WrittenRow:
+        cells = {cell.start for cell in row.cells if len(cell.lexemes) == 1}
+
+        def stored(segment: Segment) -> Segment:
+            """What is stored as it is needs no type."""
+            if isinstance(segment, Slot) and segment.parameter and segment.start in cells:
+                return replace(segment, plain=True)
+            return segment
+
         def frame(start: int, end: int, before: str = "", after: str = "") -> Frame:
-            segments = edits.build(start, end).segments
+            segments = [stored(segment) for segment in edits.build(start, end).segments]
             return part_frame(Template((before, *segments, after), self.context.flags))
 
         values = self._values(row)

@@ -94,7 +94,7 @@ def row_count(slot: Slot, call: Call, flags: LexerFlags) -> int:
 
 def parameter_text(slot: Slot, value: SqlValue, session: SessionView, flags: LexerFlags) -> str:
     """SQL text of a bound value at its place: of its type, as far as text can say that."""
-    if isinstance(value, UnsignedInteger) and slot.counts:
+    if isinstance(value, UnsignedInteger) and slot.plain:
         return str(int(value))
     if isinstance(value, IncompleteDate) and session.takes_zero_dates:
         return incomplete_date(value)

@@ -40,8 +40,8 @@ class Slot:
 
     `start` and `end` are its span in the shape, end exclusive (of `''` alone for `x''`). `index` counts the literals
     of the fingerprint, or for a `parameter` the `?` of the statement. A slot with `members` may hold a `ListLiteral`.
-    A slot of a row set has the row set's `index` and its own `cell` number within a row. A parameter that `counts` rows
-    (LIMIT, a window's frame) stands where a server takes digits alone.
+    A slot of a row set has the row set's `index` and its own `cell` number within a row. A `plain` parameter stands where an
+    unsigned integer is a number like any other: a count of rows (LIMIT, a window's frame), which is digits alone to a server.
     """
 
     index: int
@@ -51,7 +51,7 @@ class Slot:
     parameter: bool = False
     members: bool = False
     cell: int | None = None
-    counts: bool = False
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def cut(text: str, flags: LexerFlags = DEFAULT) -> Shape:
 
 def _parameter(text: str, at: int, index: int) -> Slot:
     counts = _COUNT_HEAD.search(text, max(0, at - _MOST_HEAD), at) or _COUNT_TAIL.match(text, at + 1)
-    return Slot(index, SlotKind.PARAMETER, at, at + 1, parameter=True, counts=counts is not None)
+    return Slot(index, SlotKind.PARAMETER, at, at + 1, parameter=True, plain=counts is not None)
 
 
 def _is_foreign(token: str, flags: LexerFlags) -> bool:

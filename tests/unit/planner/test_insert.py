@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dbmesh.model import UnsignedInteger
 from dbmesh.planner.insert import plan_insert
 from dbmesh.planner.session_view import SessionValues
 from tests.plugins.planner_world import call_of, context_of
@@ -106,3 +107,12 @@ def test_a_row_alone_is_sent_as_one_of_several(sql: str, shots: set[str]) -> Non
     call = call_of(sql)
     call.session = _Lenient()
     assert {shot.sql.decode() for shot in plan_insert(context_of(sql)).bind(call).shots} == shots
+
+
+def test_an_unsigned_value_is_written_plainly_where_it_is_stored() -> None:
+    sql = "INSERT INTO t_order_item (user_id, item_id) VALUES (?, ?), (2, ? - 1)"
+    bound = plan_insert(context_of(sql)).bind(call_of(sql, tuple(map(UnsignedInteger, (1, 7, 8)))))
+    assert {shot.sql.decode() for shot in bound.shots} == {
+        "INSERT INTO t_order_item_1 (user_id, item_id) VALUES (1, 7)",
+        "INSERT INTO t_order_item_2 (user_id, item_id) VALUES (2, CAST(8 AS UNSIGNED) - 1)",
+    }
