@@ -19,9 +19,11 @@ from dbmesh.planner.derived.keyed import outside_brackets
 from dbmesh.planner.images import ImageTable, Row, image_table
 from dbmesh.planner.insert_reading import CellPlace, InsertReading, read_insert
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
+from dbmesh.planner.native_functions import calls_stored
 from dbmesh.planner.template import quote_name
 from dbmesh.planner.unrepeatable import find_unrepeatable
 from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.parse import parse
 from dbmesh.wire.packets import OkPacket
 
 _MODIFIERS = frozenset(("LOW_PRIORITY", "QUICK", "IGNORE"))
@@ -212,14 +214,21 @@ class _Clauses:
         return f"SELECT {table.items} FROM {source}{condition} FOR UPDATE"
 
     def _refuse_unrepeatable(self) -> None:
-        """A subquery reads rows that the query of images does not lock."""
+        """A subquery reads rows that the query of images does not lock, and a stored function may tell something else each
+        time."""
         lexemes = self.lexemes("WHERE")
         found = find_unrepeatable(lexemes) or next(
             (one for one in lexemes if one.text == ":=" or one.word == "SELECT"), None
         )
-        if found is not None:
+        what = "" if found is None else found.text
+        if not what and any(one.text == "(" for one in lexemes):
+            start, end = self._spans["WHERE"]
+            what = (
+                "a stored function" if calls_stored(parse(f"SELECT 1 FROM t {self._sql[start:end]}")) else ""
+            )
+        if what:
             raise not_supported(
-                f"a write of a BASE transaction with {found.text} in WHERE, which may mean other rows each time",
+                f"a write of a BASE transaction with {what} in WHERE, which may mean other rows each time",
                 _XA,
             )
 

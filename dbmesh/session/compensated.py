@@ -71,7 +71,8 @@ async def compensated(
         except RecordLocked as locked:
             # What has been told already cannot be told again.
             told = isinstance(bound.answer, DerivedWrite) and bound.answer.returning
-            if told or session.now() + pause > deadline:
+            gone = session.connection_id not in session.mesh.sessions
+            if told or gone or session.now() + pause > deadline:
                 raise ShardError(LOCK_WAIT_TIMEOUT, "HY000", _LOCKED.format(locked)) from locked
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import collect
-from dbmesh.errors import ShardError
+from dbmesh.errors import READ_ONLY, ShardError
 from dbmesh.planner.images import ImageTable, Row
 from dbmesh.transaction import undo
 from dbmesh.transaction.undo import Change, TableChanges
@@ -29,8 +29,9 @@ STATE = SessionState(
 
 _DUPLICATE = 1062
 
-_AGAIN = frozenset({1205, 1213})
-"""A lock was not to be had: the row is not dirty, somebody is at it."""
+_AGAIN = READ_ONLY | {1053, 1205, 1213, 1317, 1969, 3024}
+"""The row is not dirty: a lock was not to be had, somebody has ended the statement (KILL, a time limit), or the server stops or
+takes no writes."""
 
 KEYS_PER_QUERY = 500
 

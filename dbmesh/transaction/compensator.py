@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import all_of, collect
 from dbmesh.errors import (
     NO_DECISIONS,
@@ -20,6 +21,7 @@ from dbmesh.errors import (
     TRANSACTION_UNKNOWN,
     MeshError,
     ShardError,
+    not_supported,
 )
 from dbmesh.model import UNDO_TABLE
 from dbmesh.transaction import decisions, saga, undo
@@ -48,6 +50,22 @@ class Saga:
     def holder(self) -> Holder:
         """Who it is to others that want its locks."""
         return Holder(self.gtrid, self.decider.sign)
+
+
+_SURELY_TAKEN = 64 * 1024
+"""Bytes of a statement that need not be compared with max_allowed_packet."""
+
+
+async def _check_size(connection: Connection, size: int) -> None:
+    """A server closes the connection of a statement that is larger than it takes, and nobody would know why. Raises
+    MeshError(NOT_SUPPORTED)."""
+    [[limit]] = (await collect(connection, b"SELECT @@max_allowed_packet")).rows
+    if size >= int(limit or 0):
+        raise not_supported(
+            f"a write of a BASE transaction whose rows before and after take {size} bytes in {UNDO_TABLE}, where the data "
+            f"source's max_allowed_packet is {(limit or b'').decode()}",
+            "write fewer rows at a time, raise max_allowed_packet, or use type XA",
+        )
 
 
 class RecordLocked(Exception):
@@ -141,8 +159,11 @@ class Compensator:
         statement = undo.record(
             place.schema, one.gtrid, one.sequence, place.sign, one.decider.sign, branch.changes
         )
+        text = statement.encode("utf-8", "surrogateescape")
+        if len(text) > _SURELY_TAKEN:
+            await _check_size(branch.connection, len(text))
         try:
-            result = await collect(branch.connection, statement.encode("utf-8", "surrogateescape"))
+            result = await collect(branch.connection, text)
         except ShardError:
             self.doubt_table(place)
             raise

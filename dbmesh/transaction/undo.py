@@ -113,11 +113,12 @@ def owners(own: str) -> str:
 
 
 def of_owner(instance: str, decider: str, own: str) -> str:
-    """The last write of each transaction of a process on a data source: gtrid, why it is dirty ('' for none)."""
+    """The last write of each transaction of a process on a data source: gtrid, why it is dirty ('' for none). Those that can be
+    ended come first."""
     return (
         f"SELECT gtrid, COALESCE(dirty, '') FROM {TABLE} AS t WHERE gtrid LIKE '{instance}-%' "
         f"AND decider = '{decider}' AND own = '{own}' AND sequence = (SELECT MAX(sequence) FROM {TABLE} AS u "
-        f"WHERE u.gtrid = t.gtrid AND u.own = t.own) ORDER BY gtrid LIMIT 1000"
+        f"WHERE u.gtrid = t.gtrid AND u.own = t.own) ORDER BY dirty IS NOT NULL, gtrid LIMIT 1000"
     )
 
 

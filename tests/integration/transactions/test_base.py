@@ -443,6 +443,32 @@ REFUSED = {
 }
 
 
+def test_images_that_no_statement_can_hold_are_refused_before_anything_is_written(
+    fresh_shop: Shop, mesh_with: MeshFactory
+) -> None:
+    before = fresh_shop.sources[0].execute("SELECT @@GLOBAL.max_allowed_packet")[0][0]
+    try:
+        for server in fresh_shop.sources:
+            server.execute("SET GLOBAL max_allowed_packet = 1048576")
+        with mesh_with().connect() as client:
+            _ok(
+                client,
+                "SET dbmesh_transaction_type = 'BASE'",
+                "BEGIN",
+                "INSERT INTO t_auto VALUES (1, 'a', 1)",
+            )
+            rows = ", ".join(f"({n}, REPEAT('x', 60000))" for n in range(4001, 4041, 4))
+            refused = ask(client, f"INSERT INTO t_types (id, body) VALUES {rows}")
+            assert refused.error == 1235
+            assert "max_allowed_packet" in refused.text
+            _ok(client, "INSERT INTO t_types (id, body) VALUES (4001, REPEAT('x', 60000))", "ROLLBACK")
+            assert ask(client, "SELECT COUNT(*) FROM t_types WHERE id > 4000").rows == ((0,),)
+            assert ask(client, "SELECT COUNT(*) FROM t_auto").rows == ((0,),)
+    finally:
+        for server in fresh_shop.sources:
+            server.execute(f"SET GLOBAL max_allowed_packet = {before}")
+
+
 def test_what_could_not_be_undone_is_refused(fresh_shop: Shop, client: pymysql.Connection[Any]) -> None:
     before = _all(client)
     for reason, statement in REFUSED.items():

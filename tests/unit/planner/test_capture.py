@@ -104,6 +104,8 @@ def test_rows_are_named_and_put_back_by_literals_of_no_session() -> None:
         ("UPDATE t_1 SET word = 'a' WHERE id = 1 LIMIT 1", "LIMIT"),
         ("UPDATE t_1 SET word = 'a' WHERE id > RAND()", "RAND"),
         ("UPDATE t_1 SET word = 'a' WHERE @a := id", ":="),
+        ("UPDATE t_1 SET word = 'a' WHERE (id > ABS(own_function(3)))", "a stored function"),
+        ("DELETE FROM t_1 WHERE word = f('it''s')", "a stored function"),
         ("UPDATE t_1 SET word = 'a', t_1.id = 7", "primary key"),
         ("UPDATE t_1, pair SET word = 'a'", "several tables"),
         ("UPDATE t_1 JOIN pair ON a = id SET word = 'a'", "several tables"),
