@@ -26,7 +26,8 @@ from dbmesh.errors import INTERNAL, MERGE_LIMIT, TABLE_CHANGED, MeshError, not_s
 from dbmesh.merge.inserts import RowsWriter, make_rows_writer
 from dbmesh.merge.limits import MergeLimits
 from dbmesh.planner.federation.definition import TableDefinition, read_definition, temporary_table
-from dbmesh.planner.plan import Federation, Relay, RowMerge, Scan, Shot
+from dbmesh.planner.plan import Relay, RowMerge, Shot
+from dbmesh.planner.scans import Federation, Scan
 from dbmesh.planner.template import quote_name
 from dbmesh.wire.commands import make_statement_command
 from dbmesh.wire.constants import Command

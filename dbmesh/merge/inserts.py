@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dbmesh.errors import ProtocolError
-from dbmesh.planner.plan import LiteralForm, LoadedColumn
+from dbmesh.planner.scans import LiteralForm, LoadedColumn
 from dbmesh.wire.primitives import unpack_lenenc_int
 
 _NULL = 0xFB

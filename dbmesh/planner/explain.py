@@ -9,8 +9,6 @@ from dbmesh.planner.plan import (
     Answer,
     BoundStatement,
     CountMerge,
-    DerivedWrite,
-    Federation,
     LinkStatus,
     Relay,
     RenameValues,
@@ -18,10 +16,11 @@ from dbmesh.planner.plan import (
     RowMerge,
     Shot,
     SortKey,
-    SystemFederation,
     TableReports,
     WithOwnVariables,
 )
+from dbmesh.planner.scans import Federation, SystemFederation
+from dbmesh.planner.steps import DerivedWrite
 
 Row = tuple[str, str, str]
 """Data source, SQL, how its answer is merged."""

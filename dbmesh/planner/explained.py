@@ -17,21 +17,12 @@ from dbmesh.planner.explain import describe, explain
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.names import logic_names
 from dbmesh.planner.one_place import OnePlacePlan
-from dbmesh.planner.plan import (
-    BoundStatement,
-    Call,
-    DerivedWrite,
-    Federation,
-    Names,
-    Relay,
-    RenameValues,
-    ShardPlan,
-    Shot,
-    Verb,
-)
+from dbmesh.planner.plan import BoundStatement, Call, Names, Relay, RenameValues, ShardPlan, Shot, Verb
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.route import build_router
+from dbmesh.planner.scans import Federation
 from dbmesh.planner.select import plan_select
+from dbmesh.planner.steps import DerivedWrite
 from dbmesh.planner.tree_names import rename_references
 from dbmesh.planner.write import plan_write
 from dbmesh.sql.lexer import LexerFlags

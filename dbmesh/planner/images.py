@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, TableSchema
 from dbmesh.planner.federation.values import loaded, scanned
-from dbmesh.planner.plan import LiteralForm
+from dbmesh.planner.scans import LiteralForm
 from dbmesh.planner.template import quote_name
 
 Row = tuple[bytes | None, ...]

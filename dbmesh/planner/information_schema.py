@@ -16,19 +16,9 @@ from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.names import session_answers
 from dbmesh.planner.one_server import DESCRIBES_ONE, INFORMATION_SCHEMA, SERVER_SCHEMAS, only_server
-from dbmesh.planner.plan import (
-    BoundStatement,
-    Call,
-    Names,
-    PinReason,
-    Relay,
-    ShardPlan,
-    Shot,
-    SystemFederation,
-    SystemScan,
-    Verb,
-)
+from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, ShardPlan, Shot, Verb
 from dbmesh.planner.resolve import system_tables
+from dbmesh.planner.scans import SystemFederation, SystemScan
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.session_values import SESSION_FUNCTIONS, SessionValue
 from dbmesh.planner.session_view import ServersOwn, require_administrator

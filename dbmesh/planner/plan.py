@@ -6,16 +6,17 @@ the only thing between a plan-cache hit and the wire. Executing, pooling and mer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from dbmesh.errors import MeshError
-from dbmesh.model import DataNode, SqlValue
+from dbmesh.model import SqlValue
+from dbmesh.planner.scans import Federation, SystemFederation
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.planner.session_view import SessionView
-from dbmesh.wire.packets import ColumnDefinition
+from dbmesh.planner.steps import DerivedWrite
 
 if TYPE_CHECKING:
     from dbmesh.planner.metadata_filter import ShowFilter
@@ -249,77 +250,6 @@ class WithOwnVariables:
     kept: ShowFilter | None
 
 
-class DerivedStatement(NamedTuple):
-    """A statement in logic names that the mesh makes for a client's. `counts`: its affected rows are the client's.
-    `otherwise`: it runs only when the one before has written nothing. `on_duplicate`: the UPDATE that runs in place of an
-    INSERT which finds its row there already, together they count as one INSERT. `rows`: how many of the client's rows it
-    inserts."""
-
-    sql: str
-    counts: bool = True
-    otherwise: bool = False
-    on_duplicate: str = ""
-    rows: int = 0
-
-
-class RowWriter(Protocol):
-    """Turns the rows a query named into the statements that write them."""
-
-    def statements(
-        self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[bytes | None]]
-    ) -> Iterator[DerivedStatement]:
-        """The statements for these rows (text-protocol values), in the order they must run. Raises
-        MeshError(NOT_SUPPORTED) for values that cannot be carried."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class DerivedStep:
-    """A query in logic names, and what its rows become. `returned`: from which column on the rows are themselves what
-    RETURNING gives."""
-
-    query: str
-    writer: RowWriter
-    returned: int | None = field(default=None, repr=False)
-
-
-class Strictness(Enum):
-    """Which values that cannot be converted, met while a write looks for its rows, are errors in strict mode. MariaDB turns
-    warnings into errors from the moment on that a write begins to change rows, which is another one for each."""
-
-    NONE = "none"
-    """All rows are found first: DELETE, UPDATE … ORDER BY, UPDATE of the primary key."""
-    ROWS = "rows"
-    """What is not converted before the first row is read: UPDATE of one table."""
-    ROWS_AND_SUBQUERIES = "rows and subqueries"
-    """The same, but subqueries are strict whenever they run: INSERT … SELECT."""
-    ALL = "all"
-    """What is not converted before the first row is read, and subqueries: UPDATE of a join, and one that looks at its own
-    table in a subquery, which MariaDB runs as that of a join."""
-
-
-@dataclass(frozen=True, slots=True)
-class DerivedWrite:
-    """A write in several steps, all in one transaction: every query first, then every writer's statements. There are no
-    shots: the statements are planned like a client's own. `info` is the OK packet's text when nothing was written. With
-    `ignores` (IGNORE) a value that cannot be converted is only warned of, whatever sql_mode says. `returning` is a query
-    with the columns that RETURNING gives and no rows, '' where nothing is returned. `explained` is EXPLAIN of the client's
-    own statement on one data node, on all where its subqueries read these, on none where none holds all its tables.
-    `without_value` is a column that strict mode does not leave without one, told before anything is read. `looks_row_by_row`:
-    MariaDB 10 runs its subqueries for each row, neither materialized nor as joins, as in any UPDATE or DELETE of one table.
-    `values_calls`: how often the client's text calls VALUES(column), in none of the statements that are sent."""
-
-    steps: tuple[DerivedStep, ...]
-    info: bytes = b""
-    ignores: bool = False
-    returning: str = field(default="", repr=False)
-    strictness: Strictness = field(default=Strictness.ROWS_AND_SUBQUERIES, repr=False)
-    explained: Callable[[], Iterable[BoundStatement]] = field(default=tuple, repr=False, compare=False)
-    looks_row_by_row: bool = field(default=False, repr=False)
-    without_value: str = field(default="", repr=False)
-    values_calls: int = field(default=0, repr=False)
-
-
 class Shot(NamedTuple):
     """One statement for one data source. `sql` is ready bytes in MySQL's dialect and the session's charset."""
 
@@ -343,80 +273,6 @@ class Question(NamedTuple):
     statement: Callable[[bool], OwnStatement]
     empty: bool
     whole: Callable[[], Sequence[bytes]]
-
-
-# ---------------------------------------------------------------------------------------------- federation
-
-
-class LiteralForm(Enum):
-    """How a scanned value is written into the INSERT that loads it."""
-
-    NUMBER = "number"
-    """As it is."""
-    QUOTED = "quoted"
-    """In quotes, UTF-8."""
-    BYTES = "bytes"
-    """As x'…', behind the column's introducer."""
-    MOMENT = "moment"
-    """Seconds since 1970: a TIMESTAMP."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedColumn:
-    """A column of a scan. `introducer` names the character set of its bytes (`_latin1 `), '' for none."""
-
-    name: str
-    form: LiteralForm
-    introducer: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """The rows one table reference of a federated statement may need.
-
-    `table` is the temporary table they are loaded into, `node` the actual table whose definition it takes. `known` are all columns the plan knew: a table that has others by now was planned wrongly.
-    """
-
-    table: str
-    logic_table: str
-    node: DataNode
-    columns: tuple[LoadedColumn, ...]
-    known: frozenset[str]
-    shots: tuple[Shot, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Federation:
-    """Scans are loaded into temporary tables of the data source `merge_node`, and `final`, the client's statement over
-    them, runs there. `reason` is why no shard and no merge could answer."""
-
-    merge_node: str
-    scans: tuple[Scan, ...]
-    final: bytes
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class SystemScan:
-    """A table of information_schema as one place of a statement needs it: loaded into the temporary table `table`. Only
-    rows about the logic database `schema` and the logic table `name` are wanted, where these are not None."""
-
-    table: str
-    system_table: str
-    schema: str | None = None
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SystemFederation:
-    """Rows about every logic database are read from all data sources' information_schema and loaded into temporary
-    tables of the data source `merge_node`, where `final` runs. `titles`: what a SHOW calls a column, and the column's own
-    name."""
-
-    merge_node: str
-    scans: tuple[SystemScan, ...]
-    final: bytes
-    titles: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 Answer = (

@@ -14,7 +14,8 @@ from dbmesh.planner.ddl_places import DdlTable, check_single
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.federation.plan import FederationTemplate
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.plan import BoundStatement, Call, Federation, Verb
+from dbmesh.planner.plan import BoundStatement, Call, Verb
+from dbmesh.planner.scans import Federation
 from dbmesh.planner.select import plan_select
 from dbmesh.planner.template import Frame, TableName
 from dbmesh.planner.text_plan import part_frame

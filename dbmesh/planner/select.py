@@ -23,7 +23,6 @@ from dbmesh.planner.own_text import OwnText, from_the_first_row, own_text
 from dbmesh.planner.plan import (
     BoundStatement,
     Call,
-    Federation,
     Names,
     OwnStatement,
     PinReason,
@@ -36,6 +35,7 @@ from dbmesh.planner.point import Direct, Frames, PointLookup, direct, point_look
 from dbmesh.planner.repeated_text import RepeatedText, repeated_text
 from dbmesh.planner.resolve import Scopes, resolve
 from dbmesh.planner.route import Router, Routing, Target, build_router, literal_slots
+from dbmesh.planner.scans import Federation
 from dbmesh.planner.scatter import plan_scatter
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.side_effects import side_effects

@@ -26,7 +26,8 @@ from dbmesh.errors import (
 )
 from dbmesh.planner.capture import Capture, Effect, Found, capture
 from dbmesh.planner.images import Row
-from dbmesh.planner.plan import BoundStatement, DerivedWrite, ShardPlan, Shot
+from dbmesh.planner.plan import BoundStatement, ShardPlan, Shot
+from dbmesh.planner.steps import DerivedWrite
 from dbmesh.session.connections import LOCK_WAIT_TIMEOUT, free_after_error
 from dbmesh.session.mesh import Database, place_of
 from dbmesh.session.moment import at_one_moment

@@ -28,15 +28,8 @@ from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardEr
 from dbmesh.merge.counts import info_of_one_row, merge_counts, rows_updated, with_warnings
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET, unrounded
-from dbmesh.planner.plan import (
-    BoundStatement,
-    CountMerge,
-    DerivedStatement,
-    DerivedWrite,
-    Names,
-    Strictness,
-    Verb,
-)
+from dbmesh.planner.plan import BoundStatement, CountMerge, Names, Verb
+from dbmesh.planner.steps import DerivedStatement, DerivedWrite, Strictness
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.result_sink import rename
 from dbmesh.session.select_limit import without_limit

@@ -12,7 +12,8 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.describe import describe
 from dbmesh.errors import UNKNOWN_TABLE, MeshError, ShardError
 from dbmesh.planner.lexemes import split_lexemes
-from dbmesh.planner.plan import Federation, ShardPlan
+from dbmesh.planner.plan import ShardPlan
+from dbmesh.planner.scans import Federation
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_error
 from dbmesh.session.federated import describe_federated

@@ -31,17 +31,10 @@ from dbmesh.errors import (
 )
 from dbmesh.merge.counts import with_warnings
 from dbmesh.model import SqlValue
-from dbmesh.planner.plan import (
-    BoundStatement,
-    Call,
-    DerivedWrite,
-    Federation,
-    RowMerge,
-    ShardPlan,
-    SystemFederation,
-    Verb,
-)
+from dbmesh.planner.plan import BoundStatement, Call, RowMerge, ShardPlan, Verb
+from dbmesh.planner.scans import Federation, SystemFederation
 from dbmesh.planner.session_plan import SessionStatement
+from dbmesh.planner.steps import DerivedWrite
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session.compensated import Images, compensated
 from dbmesh.session.connections import Loan, free_after_error

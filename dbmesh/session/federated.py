@@ -16,7 +16,8 @@ from dbmesh.engine.prepared import Execution
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import INTERNAL, MeshError, ShardError, not_supported
 from dbmesh.planner.federation.definition import TableDefinition
-from dbmesh.planner.plan import BoundStatement, Federation, Names, Scan, ShardPlan
+from dbmesh.planner.plan import BoundStatement, Names, ShardPlan
+from dbmesh.planner.scans import Federation, Scan
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_error, logic_text
 from dbmesh.session.mesh import Database

@@ -21,8 +21,9 @@ from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows
 from dbmesh.planner.catalog import is_single
 from dbmesh.planner.information_schema import same_name
 from dbmesh.planner.one_server import INFORMATION_SCHEMA
-from dbmesh.planner.plan import BoundStatement, Relay, Shot, SystemFederation, SystemScan
+from dbmesh.planner.plan import BoundStatement, Relay, Shot
 from dbmesh.planner.routines import has_one_place
+from dbmesh.planner.scans import SystemFederation, SystemScan
 from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes
 from dbmesh.rules.joint import schemas_of
 from dbmesh.session.mesh import Database

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dbmesh.model import UNDO_TABLE as TABLE
 from dbmesh.planner.images import ImageColumn, ImageTable, Row
-from dbmesh.planner.plan import LiteralForm
+from dbmesh.planner.scans import LiteralForm
 from dbmesh.transaction.decisions import NOW, quoted
 
 MAKE_TABLE = f"""CREATE TABLE IF NOT EXISTS {TABLE} (

@@ -30,9 +30,10 @@ from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.insert_reading import InsertReading, Updates, read_tail
 from dbmesh.planner.lexemes import Lexeme, LexemeReader, split_lexemes
 from dbmesh.planner.one_place import OnePlacePlan, effects_of_insert
-from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, RowWriter, Verb
+from dbmesh.planner.plan import Call, Verb
 from dbmesh.planner.resolve import Scopes, TableReference, resolve
 from dbmesh.planner.route import build_router
+from dbmesh.planner.steps import DerivedStep, DerivedWrite, RowWriter
 from dbmesh.planner.subselects import is_aggregated
 from dbmesh.planner.template import Edits, Frame, Rows, Segment, Template, quote_name
 from dbmesh.planner.text_plan import names_of, part_frame

@@ -21,9 +21,10 @@ from dbmesh.planner.derived.literals import carried_as
 from dbmesh.planner.derived.writers import Key, KeyedWriter, MovingWriter
 from dbmesh.planner.elsewhere import logic_name
 from dbmesh.planner.lexemes import Kind, Lexeme
-from dbmesh.planner.plan import Call, DerivedStep, DerivedWrite, RowWriter, Strictness
+from dbmesh.planner.plan import Call
 from dbmesh.planner.resolve import Scopes, TableReference
 from dbmesh.planner.side_effects import side_effects
+from dbmesh.planner.steps import DerivedStep, DerivedWrite, RowWriter, Strictness
 from dbmesh.planner.template import Frame, Segment, Template, quote_name
 from dbmesh.planner.text_plan import part_frame
 from dbmesh.rules.ruleset import ShardedTable

@@ -14,8 +14,9 @@ from sqlglot import exp
 
 from dbmesh.errors import NOT_SUPPORTED, MeshError
 from dbmesh.planner.one_place import OnePlacePlan, first_target
-from dbmesh.planner.plan import BoundStatement, Call, DerivedWrite, Names, PinReason, Relay, Shot, Verb
+from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
 from dbmesh.planner.route import Router, Target
+from dbmesh.planner.steps import DerivedWrite
 from dbmesh.planner.template import Frame, Template
 from dbmesh.planner.text_plan import prototype_shot
 

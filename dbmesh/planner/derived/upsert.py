@@ -18,8 +18,9 @@ from dbmesh.planner.derived.keyed import render
 from dbmesh.planner.derived.literals import literal_writers, row_literals, typed_columns
 from dbmesh.planner.insert_reading import Updates
 from dbmesh.planner.lexemes import Lexeme
-from dbmesh.planner.plan import Call, DerivedStatement
+from dbmesh.planner.plan import Call
 from dbmesh.planner.resolve import TableReference
+from dbmesh.planner.steps import DerivedStatement
 from dbmesh.planner.template import Edits, Frame, Template, quote_name
 from dbmesh.planner.text_plan import part_frame
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable

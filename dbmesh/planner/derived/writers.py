@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from dbmesh.errors import COLUMN_COUNT, NULL_REFUSED, MeshError, not_supported
 from dbmesh.model import ColumnSchema
 from dbmesh.planner.derived.literals import literal_writers, refuse_numbered, row_literals, typed_columns
-from dbmesh.planner.plan import DerivedStatement
+from dbmesh.planner.steps import DerivedStatement
 from dbmesh.planner.template import quote_name
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.wire.packets import ColumnDefinition

@@ -26,9 +26,10 @@ from dbmesh.planner.federation.harmless import Guard
 from dbmesh.planner.federation.pushing import Pushed, pushed_conditions
 from dbmesh.planner.federation.values import loaded, scanned
 from dbmesh.planner.names import drop_schema_qualifiers, logic_names, session_answers
-from dbmesh.planner.plan import BoundStatement, Call, Federation, LoadedColumn, Names, Scan, Shot
+from dbmesh.planner.plan import BoundStatement, Call, Names, Shot
 from dbmesh.planner.resolve import Scopes, TableReference
 from dbmesh.planner.route import Router
+from dbmesh.planner.scans import Federation, LoadedColumn, Scan
 from dbmesh.planner.template import Edits, Frame, Segment, TableName, Template, quote_name
 from dbmesh.planner.written_clauses import LockClause, lock_clauses
 from dbmesh.rules.ruleset import BroadcastTable

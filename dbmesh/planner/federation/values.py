@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, ColumnSchema
-from dbmesh.planner.plan import LiteralForm, LoadedColumn
+from dbmesh.planner.scans import LiteralForm, LoadedColumn
 
 _UTF8 = frozenset(("utf8mb4", "utf8mb3", "utf8", "ascii"))
 _GEOMETRIES = (

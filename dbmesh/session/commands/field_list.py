@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.errors import MALFORMED_PACKET, MeshError, ShardError
-from dbmesh.planner.plan import BoundStatement, Federation, ShardPlan, SystemFederation
+from dbmesh.planner.plan import BoundStatement, ShardPlan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
+from dbmesh.planner.scans import Federation, SystemFederation
 from dbmesh.session import execution, local
 from dbmesh.session.connections import Loan
 from dbmesh.session.derived import RowsInMemory

@@ -21,7 +21,6 @@ from dbmesh.planner.plan import (
     BoundStatement,
     Call,
     CountMerge,
-    Federation,
     Names,
     PinReason,
     Plan,
@@ -30,6 +29,7 @@ from dbmesh.planner.plan import (
     RowMerge,
     ShardPlan,
 )
+from dbmesh.planner.scans import Federation
 from dbmesh.planner.session_plan import CallProcedure, LocalRows, SelectInto, SessionStatement
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, filtering, local, relaying, routines

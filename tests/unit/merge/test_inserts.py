@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dbmesh.errors import ProtocolError
 from dbmesh.merge.inserts import make_rows_writer
-from dbmesh.planner.plan import LiteralForm, LoadedColumn
+from dbmesh.planner.scans import LiteralForm, LoadedColumn
 from dbmesh.wire.values import encode_text_row
 
 _TEXT = LoadedColumn("t", LiteralForm.QUOTED)

@@ -9,7 +9,8 @@ import pytest
 from dbmesh.errors import MeshError
 from dbmesh.planner.information_schema import SystemPlan, plan_information_schema, same_name
 from dbmesh.planner.metadata import plan_metadata
-from dbmesh.planner.plan import Call, ShardPlan, Shot, SystemFederation, SystemScan
+from dbmesh.planner.plan import Call, ShardPlan, Shot
+from dbmesh.planner.scans import SystemFederation, SystemScan
 from dbmesh.planner.session_view import SessionValues
 from dbmesh.planner.text_plan import TextPlan
 from dbmesh.rules.ruleset import RuleSet

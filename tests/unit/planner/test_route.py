@@ -9,8 +9,9 @@ import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, SqlValue, TableSchema
-from dbmesh.planner.plan import BoundStatement, Call, Federation
+from dbmesh.planner.plan import BoundStatement, Call
 from dbmesh.planner.planner import Planner
+from dbmesh.planner.scans import Federation
 from dbmesh.planner.select import SelectPlan
 from dbmesh.planner.session_view import SessionValues
 from dbmesh.planner.write_plan import WritePlan

@@ -10,8 +10,9 @@ from dbmesh.errors import INVALID_VIEW, NOT_SUPPORTED, MeshError
 from dbmesh.model import DataNode, TableSchema
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import build_catalog
-from dbmesh.planner.plan import Call, Federation
+from dbmesh.planner.plan import Call
 from dbmesh.planner.planner import Planner
+from dbmesh.planner.scans import Federation
 from dbmesh.planner.select import SelectPlan
 from dbmesh.planner.session_view import SessionValues
 from dbmesh.planner.views import logic_definition

@@ -3,7 +3,8 @@
 import pytest
 
 from dbmesh.errors import MeshError
-from dbmesh.planner.plan import CountMerge, DerivedWrite, Relay, Verb
+from dbmesh.planner.plan import CountMerge, Relay, Verb
+from dbmesh.planner.steps import DerivedWrite
 from dbmesh.planner.write import plan_write
 from tests.plugins.planner_world import call_of, context_of, shots_of
 

@@ -11,7 +11,7 @@ from dbmesh.backend.pool import Pool
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.errors import TABLE_CHANGED, MeshError, ShardError
 from dbmesh.planner.images import ImageColumn, ImageTable
-from dbmesh.planner.plan import LiteralForm
+from dbmesh.planner.scans import LiteralForm
 from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.transaction.compensator import Compensator, Saga
 from dbmesh.transaction.coordinator import Branch, Coordinator

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmesh.planner.images import ImageColumn, ImageTable
-from dbmesh.planner.plan import LiteralForm
+from dbmesh.planner.scans import LiteralForm
 from dbmesh.transaction.undo import Change, TableChanges, decode, encode, mark, record
 
 _TABLE = ImageTable(

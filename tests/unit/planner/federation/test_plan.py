@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from dbmesh.errors import MeshError
-from dbmesh.planner.plan import BoundStatement, Federation
+from dbmesh.planner.plan import BoundStatement
+from dbmesh.planner.scans import Federation
 from dbmesh.planner.select import plan_select
 from tests.plugins.planner_world import RULES, call_of, context_of
 

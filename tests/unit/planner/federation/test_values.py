@@ -7,7 +7,7 @@ import pytest
 from dbmesh.errors import MeshError
 from dbmesh.model import ColumnFamily, ColumnSchema
 from dbmesh.planner.federation.values import loaded, scanned
-from dbmesh.planner.plan import LiteralForm
+from dbmesh.planner.scans import LiteralForm
 
 
 @pytest.mark.parametrize(
