@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from sqlglot import exp
 
-from dbmesh.backend.postgres import names
+from dbmesh.backend.postgres import aggregates, choices, names
 from dbmesh.backend.postgres import types as postgres_types
 from dbmesh.backend.postgres.functions import FUNCTIONS
 from dbmesh.backend.postgres.place import PLACE
@@ -30,15 +30,13 @@ from dbmesh.backend.postgres.values import (
     moment,
     number,
     quotient,
-    sortable,
-    unified,
 )
 from dbmesh.backend.transpile import types
 from dbmesh.backend.transpile.calls import Call, call_of
 from dbmesh.backend.transpile.coerce import Stored, number_prefix
-from dbmesh.backend.transpile.inference import arithmetic_type, common_type
+from dbmesh.backend.transpile.inference import arithmetic_type
 from dbmesh.backend.transpile.scope import Scope, Typed
-from dbmesh.backend.transpile.types import COUNT, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
+from dbmesh.backend.transpile.types import DOUBLE, LONGLONG, UNSIGNED, Kind
 from dbmesh.errors import ShardError
 from dbmesh.sql.typed_literals import is_typed_literal
 
@@ -304,72 +302,6 @@ class Expressions:
             raise PLACE.refusal(f"COLLATE {node.expression.name}", f"use {postgres_types.COLLATION}")
         return inner
 
-    # ------------------------------------------------------------------ choices
-
-    def _chosen(self, parts: list[Typed]) -> tuple[list[str], types.SqlType]:
-        kind = common_type(parts)
-        if kind.kind is Kind.TEXT:
-            kind = replace(kind, collation=postgres_types.COLLATION)
-        return unified(parts, kind), kind
-
-    def _if(self, node: exp.Expression, scope: Scope) -> Typed:
-        otherwise = node.args.get("false")
-        if otherwise is not None and node.this == exp.Literal.number(0):
-            # How the planner writes what the session answers: the branch left out is a function of MySQL's servers.
-            return self.compile(otherwise, scope)
-        test = self.compile(node.this, scope)
-        branches = [self.value(node.args["true"], scope)]
-        branches.append(self.value(otherwise, scope) if otherwise is not None else Typed("NULL", NULL))
-        sql, kind = self._chosen(branches)
-        return Typed(
-            f"CASE WHEN {as_condition(test)} THEN {sql[0]} ELSE {sql[1]} END",
-            kind,
-            aggregate=any(part.aggregate for part in (test, *branches)),
-        )
-
-    def _case(self, node: exp.Expression, scope: Scope) -> Typed:
-        subject = node.args.get("this")
-        value = None if subject is None else self.compile(subject, scope)
-        tests, results = [], []
-        for branch in node.args["ifs"]:
-            test = self.compile(branch.this, scope)
-            tests.append(test if value is None else compared("=", value, test))
-            results.append(self.value(branch.args["true"], scope))
-        default = node.args.get("default")
-        results.append(Typed("NULL", NULL) if default is None else self.value(default, scope))
-        texts, kind = self._chosen(results)
-        parts = [
-            f"WHEN {as_condition(test)} THEN {text}" for test, text in zip(tests, texts[:-1], strict=True)
-        ]
-        sql = f"CASE {' '.join(parts)} ELSE {texts[-1]} END"
-        return Typed(sql, kind, aggregate=any(part.aggregate for part in (*tests, *results)))
-
-    def _coalesce(self, node: exp.Expression, scope: Scope) -> Typed:
-        parts = [self.value(part, scope) for part in (node.this, *node.expressions)]
-        texts, kind = self._chosen(parts)
-        return Typed(
-            f"coalesce({', '.join(texts)})",
-            replace(kind, not_null=any(part.type.not_null for part in parts)),
-            aggregate=any(part.aggregate for part in parts),
-        )
-
-    def _nullif(self, node: exp.Expression, scope: Scope) -> Typed:
-        left, right = self.value(node.this, scope), self.value(node.expression, scope)
-        sql = f"CASE WHEN {compared('=', left, right).sql} THEN NULL ELSE {left.sql} END"
-        return Typed(sql, replace(left.type, not_null=False), aggregate=left.aggregate)
-
-    def _extreme(self, node: exp.Expression, scope: Scope) -> Typed:
-        parts = [self.value(part, scope) for part in (node.this, *node.expressions)]
-        kinds = {part.type.kind for part in parts}
-        if Kind.NULL in kinds:
-            return known(None)
-        if not kinds <= {Kind.INTEGER, Kind.DECIMAL} and kinds not in ({Kind.DATE}, {Kind.DOUBLE}):
-            raise PLACE.refused(node)
-        name = "greatest" if isinstance(node, exp.Greatest) else "least"
-        nulls = " OR ".join(f"{part.sql} IS NULL" for part in parts)
-        sql = f"CASE WHEN {nulls} THEN NULL ELSE {name}({', '.join(part.sql for part in parts)}) END"
-        return Typed(sql, common_type(parts), aggregate=any(part.aggregate for part in parts))
-
     def _cast(self, node: exp.Expression, scope: Scope) -> Typed:
         inner = self.value(node.this, scope)
         target = node.args["to"]
@@ -425,7 +357,7 @@ class Expressions:
             return Typed(sql, types.datetime_of(decimals), aggregate=inner.aggregate)
         raise PLACE.refused(node)
 
-    # ------------------------------------------------------------------ calls and aggregates
+    # ------------------------------------------------------------------ calls
 
     def _call(self, call: Call, scope: Scope) -> Typed:
         if call.name == "VALUES" and self._values is not None:
@@ -440,60 +372,6 @@ class Expressions:
         arguments = [self.value(argument, scope) for argument in call.arguments]
         typed = function(call, arguments, self._environment.letters)
         return replace(typed, aggregate=any(argument.aggregate for argument in arguments))
-
-    def _count(self, node: exp.Expression, scope: Scope) -> Typed:
-        inner = node.this
-        if isinstance(inner, exp.Star):
-            return Typed("count(*)", COUNT, aggregate=True)
-        if isinstance(inner, exp.Distinct):
-            if len(inner.expressions) != 1:
-                raise PLACE.refusal("COUNT(DISTINCT a, b)", "count the rows of SELECT DISTINCT a, b")
-            return Typed(
-                f"count(DISTINCT {self.value(inner.expressions[0], scope).sql})", COUNT, aggregate=True
-            )
-        return Typed(f"count({self.value(inner, scope).sql})", COUNT, aggregate=True)
-
-    def _sum(self, node: exp.Expression, scope: Scope) -> Typed:
-        argument, distinct = self._aggregated(node, scope)
-        if argument.type.kind is Kind.DOUBLE:
-            return Typed(f"sum({distinct}{argument.sql}::float8)", DOUBLE, aggregate=True)
-        kind = types.decimal(argument.type.length + 22, argument.type.decimals)
-        sql = f"sum({distinct}({argument.sql})::numeric)"
-        return Exact(sql, kind, aggregate=True, fraction=fraction_of(argument))
-
-    def _avg(self, node: exp.Expression, scope: Scope) -> Typed:
-        argument, distinct = self._aggregated(node, scope)
-        if argument.type.kind is Kind.DOUBLE:
-            return Typed(f"avg({distinct}{argument.sql}::float8)", DOUBLE, aggregate=True)
-        decimals = min(argument.type.decimals + 4, 30)
-        total = Exact(
-            f"sum({distinct}({argument.sql})::numeric)",
-            argument.type,
-            aggregate=True,
-            fraction=fraction_of(argument),
-        )
-        kind = types.decimal(argument.type.length + 4, decimals)
-        return quotient(total, known(0), f"count({distinct}{argument.sql})", kind)
-
-    def _min_max(self, node: exp.Expression, scope: Scope) -> Typed:
-        inner = node.this
-        argument = self.value(inner.expressions[0] if isinstance(inner, exp.Distinct) else inner, scope)
-        if node.expressions:
-            raise PLACE.refused(node)
-        name = "min" if isinstance(node, exp.Min) else "max"
-        sql = f"{name}({sortable(argument)})"
-        if argument.type.kind is Kind.BINARY:
-            # PostgreSQL has no least bytes; their hexadecimal digits order as they do.
-            sql = f"decode({name}(encode({argument.sql}, 'hex') COLLATE \"C\"), 'hex')"
-        return Typed(sql, replace(argument.type, not_null=False), aggregate=True)
-
-    def _aggregated(self, node: exp.Expression, scope: Scope) -> tuple[Typed, str]:
-        inner = node.this
-        if isinstance(inner, exp.Distinct):
-            if len(inner.expressions) != 1:
-                raise PLACE.refused(node)
-            return as_number(self.compile(inner.expressions[0], scope)), "DISTINCT "
-        return as_number(self.compile(inner, scope)), ""
 
 
 _Handler = Callable[[Expressions, exp.Expression, Scope], Typed]
@@ -523,16 +401,16 @@ _HANDLERS: Mapping[type, _Handler] = {
     exp.Like: lambda self, node, scope: self._like(node, scope),
     exp.Escape: Expressions._escape,
     exp.Collate: Expressions._collate,
-    exp.If: Expressions._if,
-    exp.Case: Expressions._case,
-    exp.Coalesce: Expressions._coalesce,
-    exp.Nullif: Expressions._nullif,
-    exp.Greatest: Expressions._extreme,
-    exp.Least: Expressions._extreme,
+    exp.If: choices.conditional_value,
+    exp.Case: choices.case,
+    exp.Coalesce: choices.coalesce,
+    exp.Nullif: choices.nullif,
+    exp.Greatest: choices.extreme,
+    exp.Least: choices.extreme,
     exp.Cast: Expressions._cast,
-    exp.Count: Expressions._count,
-    exp.Sum: Expressions._sum,
-    exp.Avg: Expressions._avg,
-    exp.Min: Expressions._min_max,
-    exp.Max: Expressions._min_max,
+    exp.Count: aggregates.count,
+    exp.Sum: aggregates.total,
+    exp.Avg: aggregates.avg,
+    exp.Min: aggregates.min_max,
+    exp.Max: aggregates.min_max,
 }

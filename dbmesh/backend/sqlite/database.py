@@ -34,6 +34,7 @@ from dbmesh.backend.sqlite.insert_template import InsertTemplates
 from dbmesh.backend.sqlite.place import PLACE
 from dbmesh.backend.sqlite.selects import Selects
 from dbmesh.backend.sqlite.table_changes import TableChanges
+from dbmesh.backend.sqlite.transactions import CONTROLS, Atomic, Transactions
 from dbmesh.backend.sqlite.writes import Change, Insert, Writes
 from dbmesh.backend.transcode import Printer, printer_of, rows_payloads
 from dbmesh.backend.transpile import metadata, types, variables
@@ -96,7 +97,7 @@ class Database:
         self._consulted = False
         self._last_insert_id = 0
         self._row_count = -1
-        self._read_only = False
+        self._transactions = Transactions(self._sqlite)
         self.user_variables: dict[str, Stored] = {}
         self.found_rows = False
 
@@ -156,9 +157,8 @@ class Database:
     def _dispatch(self, sql: str) -> Done | Rows:
         words = sql.strip().rstrip(";").split()
         first = words[0].upper() if words else ""
-        control = _CONTROLS.get(first)
-        if control is not None:
-            return control(self, words)
+        if first in CONTROLS:
+            return self._transactions.control(first, words)
         is_replace = first == "REPLACE"
         sql = _SHOW_KEYS.sub("SHOW INDEX", sql)
         tree = parse("INSERT" + sql.lstrip()[len("REPLACE") :] if is_replace else sql)
@@ -258,7 +258,7 @@ class Database:
     # ------------------------------------------------------------------ writes
 
     def _write(self, work: Callable[[Writes], Done]) -> Done:
-        if self._read_only:
+        if self._transactions.read_only:
             raise ShardError(1792, "25006", "Cannot execute statement in a READ ONLY transaction.")
         selects = self._compiler()
         done = work(Writes(self, selects, found_rows=self.found_rows))
@@ -376,71 +376,18 @@ class Database:
         info = f"Rows matched: {matched}  Changed: {changed}  Warnings: 0"
         return Done(matched if self.found_rows else changed, 0, info)
 
-    def _atomic(self) -> _Atomic:
-        return _Atomic(self._sqlite)
+    def _atomic(self) -> Atomic:
+        return Atomic(self._sqlite)
 
     # ------------------------------------------------------------------ DDL
 
     def _ddl(self, tree: exp.Expression) -> Done:
         if self._sqlite.in_transaction:
-            self._sqlite.execute("COMMIT")
-            self._read_only = False
+            self._transactions.control("COMMIT", ())
         with self._atomic():
             TableChanges(self._sqlite, self._tables, self.name).run(tree)
         self._version = -1
         return Done()
-
-    # ------------------------------------------------------------------ transactions
-
-    def _begin(self, words: Sequence[str]) -> Done:
-        if self._sqlite.in_transaction:
-            self._sqlite.execute("COMMIT")
-        text = " ".join(words).upper()
-        self._read_only = "READ ONLY" in text
-        self._sqlite.execute("BEGIN DEFERRED" if self._read_only else "BEGIN IMMEDIATE")
-        return Done()
-
-    def _commit(self, words: Sequence[str]) -> Done:
-        if self._sqlite.in_transaction:
-            self._sqlite.execute("COMMIT")
-        self._read_only = False
-        return self._chained(words)
-
-    def _rollback(self, words: Sequence[str]) -> Done:
-        upper = [word.upper() for word in words]
-        if "TO" in upper:
-            return self._savepoint_command(f"ROLLBACK TO SAVEPOINT {_name(words[-1])}", words[-1])
-        if self._sqlite.in_transaction:
-            self._sqlite.execute("ROLLBACK")
-        self._read_only = False
-        return self._chained(words)
-
-    def _chained(self, words: Sequence[str]) -> Done:
-        upper = " ".join(words).upper()
-        return self._begin(()) if "AND CHAIN" in upper else Done()
-
-    def _savepoint(self, words: Sequence[str]) -> Done:
-        if self._sqlite.in_transaction:
-            self._sqlite.execute(f"SAVEPOINT {_name(words[-1])}")
-        return Done()
-
-    def _release(self, words: Sequence[str]) -> Done:
-        return self._savepoint_command(f"RELEASE SAVEPOINT {_name(words[-1])}", words[-1])
-
-    def _savepoint_command(self, statement: str, name: str) -> Done:
-        try:
-            self._sqlite.execute(statement)
-        except sqlite3.OperationalError as error:
-            if "no such savepoint" in str(error):
-                raise ShardError(1305, "42000", f"SAVEPOINT {name.strip('`')} does not exist") from error
-            raise
-        return Done()
-
-    def _set(self, words: Sequence[str]) -> Done:
-        """SET TRANSACTION …: every transaction here is serializable, which is at least what was asked for."""
-        if "TRANSACTION" in [word.upper() for word in words[1:3]]:
-            return Done()
-        raise PLACE.refusal("this SET", "set it on the session")
 
     # ------------------------------------------------------------------ Environment
 
@@ -486,46 +433,9 @@ class Database:
         return key
 
 
-class _Atomic:
-    """A statement of several steps: all or none of them, inside a transaction or without one."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-        self._inside = False
-
-    def __enter__(self) -> None:
-        self._inside = self._database.in_transaction
-        self._database.execute("SAVEPOINT dbmesh_statement" if self._inside else "BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None:
-            self._database.execute("RELEASE dbmesh_statement" if self._inside else "COMMIT")
-        elif self._inside:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK TO dbmesh_statement")
-                self._database.execute("RELEASE dbmesh_statement")
-        elif self._database.in_transaction:
-            self._database.execute("ROLLBACK")
-
-
 _SHOW_KEYS = re.compile(r"\A\s*SHOW\s+(?:KEYS|INDEXES)\b", re.IGNORECASE)
 
 
 def _refers(change: Change) -> bool:
     """Whether a change writes a column that refers to another table, so that a broken reference is its own."""
     return any(column in change.assigned for key in change.table.foreign_keys for column in key.columns)
-
-
-def _name(word: str) -> str:
-    return names.name(word.strip("`").replace("``", "`"))
-
-
-_CONTROLS: dict[str, Callable[[Database, Sequence[str]], Done]] = {
-    "BEGIN": Database._begin,
-    "START": Database._begin,
-    "COMMIT": Database._commit,
-    "ROLLBACK": Database._rollback,
-    "SAVEPOINT": Database._savepoint,
-    "RELEASE": Database._release,
-    "SET": Database._set,
-}

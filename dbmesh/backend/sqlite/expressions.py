@@ -12,18 +12,18 @@ from typing import Protocol, cast
 
 from sqlglot import exp
 
-from dbmesh.backend.sqlite import names
+from dbmesh.backend.sqlite import aggregates, choices, names
 from dbmesh.backend.sqlite.calls import FUNCTION_READERS
-from dbmesh.backend.sqlite.comparisons import as_number, compared, condition, sortable
+from dbmesh.backend.sqlite.comparisons import as_number, compared, condition
 from dbmesh.backend.sqlite.constants import known, literal
 from dbmesh.backend.sqlite.place import PLACE
 from dbmesh.backend.transpile import types
 from dbmesh.backend.transpile.calls import Call, call_of
 from dbmesh.backend.transpile.coerce import Coercion, Stored
 from dbmesh.backend.transpile.collations import TEXT_COLLATIONS
-from dbmesh.backend.transpile.inference import arithmetic_type, common_collation, common_type
+from dbmesh.backend.transpile.inference import arithmetic_type, common_collation
 from dbmesh.backend.transpile.scope import Scope, Typed
-from dbmesh.backend.transpile.types import BOOLEAN, COUNT, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
+from dbmesh.backend.transpile.types import BOOLEAN, DOUBLE, LONGLONG, NULL, UNSIGNED, Kind
 from dbmesh.errors import ShardError
 from dbmesh.sql.typed_literals import is_typed_literal
 
@@ -332,55 +332,6 @@ class Expressions:
             raise PLACE.refused(node)
         return Typed(f"({inner.sql} COLLATE {collation})", replace(inner.type, collation=collation))
 
-    # ------------------------------------------------------------------ choices
-
-    def _if(self, node: exp.Expression, scope: Scope) -> Typed:
-        otherwise = node.args.get("false")
-        if otherwise is not None and node.this == exp.Literal.number(0):
-            # How the planner writes what the session answers: the branch left out is a function of MySQL's servers.
-            return self.compile(otherwise, scope)
-        branches = [self.compile(node.args["true"], scope)]
-        branches.append(self.compile(otherwise, scope) if otherwise is not None else Typed("NULL", NULL))
-        test = self.compile(node.this, scope)
-        sql = f"CASE WHEN {condition(test)} THEN {branches[0].sql} ELSE {branches[1].sql} END"
-        return Typed(sql, common_type(branches), aggregate=any(part.aggregate for part in (test, *branches)))
-
-    def _case(self, node: exp.Expression, scope: Scope) -> Typed:
-        subject = node.args.get("this")
-        value = None if subject is None else self.compile(subject, scope)
-        results, parts = [], []
-        for branch in node.args["ifs"]:
-            test = self.compile(branch.this, scope)
-            result = self.compile(branch.args["true"], scope)
-            when = condition(test) if value is None else compared("=", value, test).sql
-            parts.append(f"WHEN {when} THEN {result.sql}")
-            results.append(replace(result, aggregate=result.aggregate or test.aggregate))
-        default = node.args.get("default")
-        results.append(Typed("NULL", NULL) if default is None else self.compile(default, scope))
-        sql = f"CASE {' '.join(parts)} ELSE {results[-1].sql} END"
-        return Typed(sql, common_type(results), aggregate=any(result.aggregate for result in results))
-
-    def _coalesce(self, node: exp.Expression, scope: Scope) -> Typed:
-        parts = [self.compile(part, scope) for part in (node.this, *node.expressions)]
-        sql = f"coalesce({', '.join(part.sql for part in parts)})" if len(parts) > 1 else parts[0].sql
-        kind = replace(common_type(parts), not_null=any(part.type.not_null for part in parts))
-        return Typed(sql, kind, aggregate=any(part.aggregate for part in parts))
-
-    def _nullif(self, node: exp.Expression, scope: Scope) -> Typed:
-        left, right = self.compile(node.this, scope), self.compile(node.expression, scope)
-        sql = f"CASE WHEN {compared('=', left, right).sql} THEN NULL ELSE {left.sql} END"
-        return Typed(sql, replace(left.type, not_null=False), aggregate=left.aggregate)
-
-    def _extreme(self, node: exp.Expression, scope: Scope) -> Typed:
-        parts = [self.compile(part, scope) for part in (node.this, *node.expressions)]
-        kinds = {part.type.kind for part in parts}
-        if not kinds <= {Kind.INTEGER, Kind.DOUBLE} and kinds not in ({Kind.DATE}, {Kind.TEXT}):
-            raise PLACE.refused(node)
-        name = "max" if isinstance(node, exp.Greatest) else "min"
-        first = f" COLLATE {common_collation(*parts)}" if kinds == {Kind.TEXT} else ""
-        arguments = ", ".join(part.sql + (first if part is parts[0] else "") for part in parts)
-        return Typed(f"{name}({arguments})", common_type(parts))
-
     def _cast(self, node: exp.Expression, scope: Scope) -> Typed:
         inner = self.compile(node.this, scope)
         target = node.args["to"]
@@ -425,7 +376,7 @@ class Expressions:
             sql = f"mysql_left({sql}, {length})"
         return Typed(sql, types.text(length), aggregate=inner.aggregate)
 
-    # ------------------------------------------------------------------ calls and aggregates
+    # ------------------------------------------------------------------ calls
 
     def _call(self, call: Call, scope: Scope) -> Typed:
         if call.name == "VALUES" and self._values is not None:
@@ -439,57 +390,6 @@ class Expressions:
         arguments = [self.compile(argument, scope) for argument in call.arguments]
         typed = reader(call, arguments)
         return replace(typed, aggregate=any(argument.aggregate for argument in arguments))
-
-    def _count(self, node: exp.Expression, scope: Scope) -> Typed:
-        inner = node.this
-        if isinstance(inner, exp.Star):
-            return Typed("count(*)", COUNT, aggregate=True)
-        if isinstance(inner, exp.Distinct):
-            if len(inner.expressions) != 1:
-                raise PLACE.refusal(
-                    "COUNT(DISTINCT a, b)",
-                    "count the rows of SELECT DISTINCT a, b",
-                )
-            return Typed(
-                f"count(DISTINCT {sortable(self.compile(inner.expressions[0], scope))})",
-                COUNT,
-                aggregate=True,
-            )
-        return Typed(f"count({self.compile(inner, scope).sql})", COUNT, aggregate=True)
-
-    def _sum(self, node: exp.Expression, scope: Scope) -> Typed:
-        argument, distinct = self._aggregated(node, scope)
-        number = as_number(argument)
-        if number.type.kind is Kind.DOUBLE:
-            return Typed(f"sum({distinct}{number.sql})", DOUBLE, aggregate=True)
-        kind = types.decimal(number.type.length + 22, number.type.decimals)
-        return Typed(f"mysql_sum({distinct}{sortable(number)})", kind, aggregate=True)
-
-    def _avg(self, node: exp.Expression, scope: Scope) -> Typed:
-        argument, distinct = self._aggregated(node, scope)
-        number = as_number(argument)
-        if distinct:
-            raise PLACE.refusal("AVG(DISTINCT)", "average a SELECT DISTINCT")
-        if number.type.kind is Kind.DOUBLE:
-            return Typed(f"avg({number.sql})", DOUBLE, aggregate=True)
-        decimals = min(number.type.decimals + 4, 30)
-        kind = types.decimal(number.type.length + 4, decimals)
-        return Typed(f"mysql_avg({number.sql}, {decimals})", kind, aggregate=True)
-
-    def _min_max(self, node: exp.Expression, scope: Scope) -> Typed:
-        if node.expressions:
-            raise PLACE.refused(node)
-        argument, _ = self._aggregated(node, scope)
-        name = "min" if isinstance(node, exp.Min) else "max"
-        return Typed(f"{name}({sortable(argument)})", replace(argument.type, not_null=False), aggregate=True)
-
-    def _aggregated(self, node: exp.Expression, scope: Scope) -> tuple[Typed, str]:
-        inner = node.this
-        if isinstance(inner, exp.Distinct):
-            if len(inner.expressions) != 1:
-                raise PLACE.refused(node)
-            return self.compile(inner.expressions[0], scope), "DISTINCT "
-        return self.compile(inner, scope), ""
 
 
 def _gives_one_row(query: exp.Select) -> bool:
@@ -547,16 +447,16 @@ _HANDLERS: Mapping[type, _Handler] = {
     exp.Escape: Expressions._escape,
     exp.RegexpLike: Expressions._regexp,
     exp.Collate: Expressions._collate,
-    exp.If: Expressions._if,
-    exp.Case: Expressions._case,
-    exp.Coalesce: Expressions._coalesce,
-    exp.Nullif: Expressions._nullif,
-    exp.Greatest: Expressions._extreme,
-    exp.Least: Expressions._extreme,
+    exp.If: choices.conditional_value,
+    exp.Case: choices.case,
+    exp.Coalesce: choices.coalesce,
+    exp.Nullif: choices.nullif,
+    exp.Greatest: choices.extreme,
+    exp.Least: choices.extreme,
     exp.Cast: Expressions._cast,
-    exp.Count: Expressions._count,
-    exp.Sum: Expressions._sum,
-    exp.Avg: Expressions._avg,
-    exp.Min: Expressions._min_max,
-    exp.Max: Expressions._min_max,
+    exp.Count: aggregates.count,
+    exp.Sum: aggregates.total,
+    exp.Avg: aggregates.avg,
+    exp.Min: aggregates.min_max,
+    exp.Max: aggregates.min_max,
 }
