@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from dbmesh.errors import not_supported
+from dbmesh.planner.masked.masks import ReaderMasks, masks_for
+from dbmesh.planner.masked.references import INSTEAD
+from dbmesh.planner.masked.statement import Outcome, Passed, Rewritten
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.planner import Planner
 from dbmesh.planner.views import Expansion, NamesView
 from dbmesh.sql.digest import Digest, digest_of
 from dbmesh.sql.fingerprint import Fingerprint, ends_in_its_literal, take_out_literals
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
+from dbmesh.sql.parse import Unreadable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -25,6 +30,10 @@ _MOST_VARIANTS = 256
 _DIGITS = "0123456789"
 _LONGEST_TEXT = 16_384
 """Longer texts are found by their shape alone, in characters."""
+_MOST_READERS = 256
+"""Sets of names of users whose masked plans are kept."""
+_DEEPEST_VIEWS = 32
+"""Views over views that are put in place one after another."""
 _ENTRY = 200
 """Bytes an entry costs beside its text, roughly."""
 
@@ -118,6 +127,8 @@ class PlanCache:
         self._scopes: dict[str | None, _Scope] = {}
         self._digests: Generations[int, tuple[Plan, Digest]] = Generations(size)
         self._unusual: dict[tuple[str | None, LexerFlags], _Scope] = {}
+        self.masks = planner.rule_set.masks
+        self._seen: dict[frozenset[str], PlanCache | MaskedPlans] = {}
 
     def lookup(
         self, text: str, database: str | None, flags: LexerFlags = DEFAULT
@@ -209,7 +220,55 @@ class PlanCache:
                 scope.heads.put(head, plan, len(head) + _ENTRY)
         return plan, literals
 
+    def seen_by(self, principals: frozenset[str]) -> PlanCache | MaskedPlans:
+        """The plans of statements of users with these names (their own and those of their roles): others where they read some
+        columns masked. O(1) for names seen before."""
+        found = self._seen.get(principals)
+        if found is None:
+            masks = masks_for(self.planner.rule_set, self.planner.catalog, principals)
+            found = self if masks is None else MaskedPlans(self, masks, self._size)
+            if len(self._seen) >= _MOST_READERS:
+                self._seen.clear()
+            self._seen[principals] = found
+        return found
+
     def _scope(self, database: str | None, flags: LexerFlags) -> _Scope:
         if flags == DEFAULT:
             return self._scopes.setdefault(database, _Scope(self._size, self._text_bytes))
         return self._unusual.setdefault((database, flags), _Scope(self._size, self._text_bytes))
+
+
+class MaskedPlans:
+    """Plans for readers with masks: of the statements that theirs stand for, from the cache that everybody shares."""
+
+    def __init__(self, plans: PlanCache, masks: ReaderMasks, size: int) -> None:
+        self._plans = plans
+        self._masks = masks
+        self._known: Generations[tuple[str, str | None, LexerFlags], Outcome] = Generations(size)
+
+    def lookup(
+        self, text: str, database: str | None, flags: LexerFlags = DEFAULT
+    ) -> tuple[Plan, Sequence[object]]:
+        """See `PlanCache`. Raises MeshError(NOT_SUPPORTED) too for what might tell a masked value."""
+        for _ in range(_DEEPEST_VIEWS):
+            shape, literals = take_out_literals(text, flags)
+            outcome = self._known.get((shape, database, flags))
+            if outcome is None:
+                outcome = self._plans.planner.masked(
+                    Fingerprint(shape, literals), flags, database, self._masks
+                )
+                reusable = (
+                    outcome.expansion.reusable if isinstance(outcome, Rewritten) else outcome is Passed.ALWAYS
+                )
+                if reusable and len(shape) <= _LONGEST_TEXT:
+                    self._known.put((shape, database, flags), outcome)
+            if not isinstance(outcome, Rewritten):
+                return self._plans.lookup(text, database, flags)
+            text = outcome.expansion.text(literals)
+            if outcome.complete:
+                try:
+                    return self._plans.lookup(text, database, flags)
+                except Unreadable:
+                    # Its words would show how values are masked.
+                    raise not_supported("a statement of this form over masked columns", INSTEAD) from None
+        raise not_supported("views nested this deep over masked columns", "name their tables")

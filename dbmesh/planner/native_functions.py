@@ -7,10 +7,13 @@ anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from sqlglot import exp
+from sqlglot.parsers.mysql import MySQLParser
 
+from dbmesh.planner.lexemes import Kind, Lexeme
 from dbmesh.sql.stand_ins import DEFAULT_OF
 
 _NATIVE = frozenset(
@@ -347,3 +350,41 @@ def _unknown(tree: exp.Expr) -> Iterator[exp.Expr]:
 def _is_among(function: exp.Expr, names: frozenset[str]) -> bool:
     name = function.name.upper()
     return not isinstance(function.parent, exp.Dot) and (name in names or name.startswith("ST_"))
+
+
+_SYNTAX = frozenset(
+    ("AND", "ANY", "CASE", "CAST", "CHAR", "COLLATE", "COLUMNS", "CONVERT", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP",
+     "DATE", "DEFAULT", "EXISTS", "FIRST", "LAST", "LIKE", "LOCALTIME", "LOCALTIMESTAMP", "MATCH", "NEGATIVE", "OR", "TIME", "TIMESTAMP", "XOR")
+)  # fmt: skip
+"""Names before a bracket that servers read as syntax, or as functions of their own."""
+_BEFORE_BRACKETS = frozenset(
+    ("ALL", "AS", "BETWEEN", "BY", "DISTINCT", "DIV", "ELSE", "EXCEPT", "FROM", "HAVING", "IN", "INDEX", "INTERSECT", "INTERVAL",
+     "INTO", "IS", "JOIN", "KEY", "LATERAL", "LIMIT", "LINES", "NOT", "OFFSET", "ON", "OVER", "ROW", "ROWS", "SELECT", "SET",
+     "SOME", "THEN", "UNION", "USING", "VALUE", "VALUES", "WHEN", "WHERE", "WITH")
+)  # fmt: skip
+"""Words before a bracket that is no call's."""
+_KNOWN_TO_PARSER = frozenset(MySQLParser.FUNCTIONS) | frozenset(MySQLParser.FUNCTION_PARSERS)
+
+
+def may_call_stored(tree: exp.Expr | None, lexemes: Sequence[Lexeme]) -> bool:
+    """Whether a statement may call a stored function, also one with the name of a function that other databases have and
+    the parser knows. Without a tree any name before a bracket counts that may be one. O(length)."""
+    if tree is not None and (calls_stored(tree) or _qualified_calls(tree)):
+        return True
+    for lexeme, following in pairwise(lexemes):
+        if (
+            following.text != "("
+            or following.kind is not Kind.MARK
+            or lexeme.kind not in (Kind.WORD, Kind.QUOTED)
+        ):
+            continue
+        name = lexeme.value.upper()
+        if name in _NATIVE or name in _CHANGE_NO_ROWS or name in _SYNTAX or name.startswith("ST_"):
+            continue
+        if name in _KNOWN_TO_PARSER or (tree is None and name not in _BEFORE_BRACKETS):
+            return True
+    return False
+
+
+def _qualified_calls(tree: exp.Expr) -> bool:
+    return any(isinstance(dot.expression, exp.Func) for dot in tree.find_all(exp.Dot))

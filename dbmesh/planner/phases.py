@@ -63,13 +63,18 @@ def _plan_session(context: PlanContext) -> Plan | None:
     return plan_session_statement(context.original_text)
 
 
-def _plan_select_into(context: PlanContext) -> Plan | None:
+def goes_into_variables(context: PlanContext) -> bool:
+    """Whether a statement is a query whose row goes into user variables."""
     # Any statement that is none of these has its own way with INTO.
     text = context.statement.text
     if first_word(context) not in ("SELECT", "WITH", "TABLE", "VALUES") or "@" not in text:
-        return None
+        return False
+    return read_select_into(text) is not None
+
+
+def _plan_select_into(context: PlanContext) -> Plan | None:
     # The original text is asked for last: whoever reads it cannot share plans.
-    return None if read_select_into(text) is None else read_select_into(context.original_text)
+    return read_select_into(context.original_text) if goes_into_variables(context) else None
 
 
 def _plan_metadata(context: PlanContext) -> Plan | None:

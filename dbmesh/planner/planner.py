@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from dbmesh.errors import PARSE_ERROR, MeshError
 from dbmesh.model import Catalog
 from dbmesh.planner.context import PlanContext, PlannerSettings
+from dbmesh.planner.masked.masks import ReaderMasks
+from dbmesh.planner.masked.statement import MaskedStatement, Outcome
 from dbmesh.planner.phases import PHASES, unread
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.view_expansion import expand
 from dbmesh.planner.views import NamesView
 from dbmesh.rules.ruleset import RuleSet
-from dbmesh.sql.fingerprint import Fingerprint, Literal
+from dbmesh.sql.fingerprint import Fingerprint
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.parse import Unreadable
 from dbmesh.sql.statement import Statement
@@ -54,35 +56,51 @@ class Planner:
         Raises MeshError: PARSE_ERROR, INVALID_TEXT, NOT_SUPPORTED, UNKNOWN_TABLE, NO_DATABASE and those of rules; NamesView with
         what to plan instead.
         """
-        statement = Statement(fingerprint.shape, flags)
-        slots = {slot.index for slot in statement.shape.slots if not slot.parameter}
-        if len(slots) != len(fingerprint.literals):
-            # Literals that touch (`1..2`) read differently once replaced; no valid statement has them.
-            raise MeshError(PARSE_ERROR, near=fingerprint.shape[:80], line=1)
-        context = self._context(statement, fingerprint.literals, database)
+        context = self._context(fingerprint, flags, database)
         try:
             return _first_plan(context)
         except NamesView as found:
             found.expansion = expand(found)
             raise
         except Unreadable as error:
-            if error.length != len(statement.text):
-                raise
-            written = context.original_text
-            rest = context.original_from(max(error.position, statement.shape.start))
-            raise Unreadable(written, len(written) - len(rest)) from None
+            raise _as_written(context, error) from None
 
-    def _context(self, statement: Statement, literals: list[Literal], database: str | None) -> PlanContext:
+    def masked(
+        self, fingerprint: Fingerprint, flags: LexerFlags, database: str | None, masks: ReaderMasks
+    ) -> Outcome:
+        """What becomes of a statement of a session that reads some columns masked, before it is planned. Raises MeshError:
+        NOT_SUPPORTED, PARSE_ERROR, INVALID_TEXT and those of names."""
+        context = self._context(fingerprint, flags, database)
+        try:
+            return MaskedStatement(context, masks).outcome()
+        except Unreadable as error:
+            raise _as_written(context, error) from None
+
+    def _context(self, fingerprint: Fingerprint, flags: LexerFlags, database: str | None) -> PlanContext:
+        statement = Statement(fingerprint.shape, flags)
+        slots = {slot.index for slot in statement.shape.slots if not slot.parameter}
+        if len(slots) != len(fingerprint.literals):
+            # Literals that touch (`1..2`) read differently once replaced; no valid statement has them.
+            raise MeshError(PARSE_ERROR, near=fingerprint.shape[:80], line=1)
         return PlanContext(
             statement,
             self.rule_set,
             self.catalog,
-            literals=literals,
+            literals=fingerprint.literals,
             database=None if database in SYSTEM_SCHEMAS else database,
             settings=self.settings,
             databases=self.databases,
             system_schema=database if database in SYSTEM_SCHEMAS else None,
         )
+
+
+def _as_written(context: PlanContext, error: Unreadable) -> Unreadable:
+    """A syntax error with the statement's literals in its text."""
+    if error.length != len(context.statement.text):
+        return error
+    written = context.original_text
+    rest = context.original_from(max(error.position, context.statement.shape.start))
+    return Unreadable(written, len(written) - len(rest))
 
 
 def _first_plan(context: PlanContext) -> Planned:

@@ -14,7 +14,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.template import Edits
-from dbmesh.sql.clauses import find_clauses
+from dbmesh.sql.clauses import Span, find_clauses
 
 _NO_NAME = re.compile("[\U00010000-\U0010ffff]")
 """Characters no identifier may have; a server too puts a question mark in their place when it names a column."""
@@ -40,16 +40,24 @@ def _is_named(item: exp.Expr) -> bool:
 
 
 def _keep_in(context: PlanContext, edits: Edits, select: exp.Select) -> None:
-    tokens = context.statement.tokens
-    at = _start(tokens, select)
-    clauses = None if at is None else find_clauses(tokens[at : _end(tokens, at)])
-    if clauses is None or len(clauses.items) != len(select.expressions):
+    spans = item_spans(context, select)
+    if spans is None:
         return
-    for item, (start, end) in zip(select.expressions, clauses.items, strict=True):
+    for item, (start, end) in zip(select.expressions, spans, strict=True):
         if _is_named(item) or not edits.touches(start, end):
             continue
         name = _NO_NAME.sub("?", original_text(context, start, end)).replace("`", "``")
         edits.insert(end, f" AS `{name}`")
+
+
+def item_spans(context: PlanContext, select: exp.Select) -> tuple[Span, ...] | None:
+    """Where the items of a SELECT stand, None where that is not certain."""
+    tokens = context.statement.tokens
+    at = _start(tokens, select)
+    clauses = None if at is None else find_clauses(tokens[at : _end(tokens, at)])
+    if clauses is None or len(clauses.items) != len(select.expressions):
+        return None
+    return clauses.items
 
 
 def _start(tokens: Sequence[Token], select: exp.Select) -> int | None:

@@ -38,7 +38,7 @@ def plan_write(context: PlanContext) -> ShardPlan:
     Raises MeshError: PARSE_ERROR, UNKNOWN_TABLE, SHARDING_KEY_REQUIRED (auditor), NOT_SUPPORTED.
     """
     reader = LexemeReader(context.statement.readable)
-    tree = _parsed(context.statement.readable)
+    tree = parse_write(context.statement.readable)
     if not isinstance(tree, exp.Update | exp.Delete):
         raise not_supported(
             f"this form of {reader.peek().text.upper()}", "write it for one table with a plain WHERE"
@@ -122,8 +122,8 @@ def _ties_rows(tree: exp.Update | exp.Delete) -> bool:
     return ordered or tree.args.get("limit") is not None
 
 
-def _parsed(text: str) -> exp.Expr:
-    """The statement as a tree. RETURNING behind ORDER BY or LIMIT, where the parser does not know it, is read by itself."""
+def parse_write(text: str) -> exp.Expr:
+    """An UPDATE or DELETE as a tree. RETURNING behind ORDER BY or LIMIT, where the parser does not know it, is read by itself."""
     text = _for_parser(text)
     outer = {one.word: one.start for one in reversed(tuple(outside_brackets(LexemeReader(text).lexemes)))}
     late = min((outer[word] for word in ("ORDER", "LIMIT") if word in outer), default=None)

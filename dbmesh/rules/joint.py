@@ -157,8 +157,16 @@ def join(databases: Sequence[RuleSet]) -> Joint:
         for database in databases
         for rule in database.tables.values()
     }
+    masks = {
+        named.key(database.database, table): masked
+        for database in databases
+        for table, masked in database.masks.items()
+    }
     rule_set = replace(
-        named, tables=MappingProxyType(tables), binding_groups=tuple(_groups(named, databases))
+        named,
+        tables=MappingProxyType(tables),
+        binding_groups=tuple(_groups(named, databases)),
+        masks=MappingProxyType(masks),
     )
     return replace(joint, rule_set=rule_set)
 

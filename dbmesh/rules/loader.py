@@ -17,11 +17,14 @@ from dbmesh.model import DataNode
 from dbmesh.rules.administration import build_admin
 from dbmesh.rules.authority import build_users
 from dbmesh.rules.data_sources import Secrets, build_data_source
+from dbmesh.rules.masks.building import build_masks
+from dbmesh.rules.masks.rule import MaskedTable
 from dbmesh.rules.mistakes import ConfigurationError, Mistake
 from dbmesh.rules.models import (
     BroadcastSection,
     DatabaseFile,
     GlobalFile,
+    MaskSection,
     MeshSection,
     ReadwriteSplittingSection,
     ShardingSection,
@@ -50,8 +53,8 @@ __all__ = ["ConfigurationError", "Mistake", "Secrets", "load_configuration"]
 GLOBAL_FILE: Final = "global.yaml"
 DATABASE_FILES: Final = "database-*.yaml"
 
-_SUPPORTED: Final = ("!SHARDING", "!BROADCAST", "!SINGLE", "!READWRITE_SPLITTING", "!MESH")
-_LATER: Final = ("!ENCRYPT", "!MASK", "!SHADOW")
+_SUPPORTED: Final = ("!SHARDING", "!BROADCAST", "!SINGLE", "!READWRITE_SPLITTING", "!MASK", "!MESH")
+_LATER: Final = ("!ENCRYPT", "!SHADOW")
 RESERVED: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
@@ -196,6 +199,7 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         key_generators=MappingProxyType(dict(sharding.key_generators)),
         auto_shards=_auto_shards(source, items),
         groups=MappingProxyType(dict(grouped.groups)),
+        masks=MappingProxyType(_masks(source, items)),
     )
 
 
@@ -277,6 +281,12 @@ def _auto_shards(source: SourceFile, items: Mapping[str, tuple[Path, object]]) -
     path, value = items.get("!MESH", ((), None))
     section = validate(source, path, value, MeshSection)
     return section.auto_shard.shards if section is not None and section.auto_shard is not None else 0
+
+
+def _masks(source: SourceFile, items: Mapping[str, tuple[Path, object]]) -> dict[str, MaskedTable]:
+    path, value = items.get("!MASK", ((), None))
+    section = validate(source, path, value, MaskSection)
+    return {} if section is None else build_masks(source, path, section)
 
 
 def _single(

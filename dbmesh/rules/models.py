@@ -236,6 +236,38 @@ class MeshSection(Section):
     )
 
 
+class MaskedColumnSection(Section):
+    """One masked column."""
+
+    mask_algorithm: str = Field(description="A key of maskAlgorithms.")
+    masked_for: Names | None = Field(
+        default=None, description="Users and roles who read masked values; the table's, else everybody."
+    )
+    exempt: Names | None = Field(
+        default=None, description="Users and roles who read the values as they are; the table's when missing."
+    )
+
+
+class MaskedTableSection(Section):
+    """The masked columns of a table."""
+
+    columns: dict[str, MaskedColumnSection] = Field(default_factory=dict)
+    masked_for: Names | None = Field(
+        default=None, description="Users and roles who read masked values; everybody when missing."
+    )
+    exempt: Names | None = Field(default=None, description="Users and roles who read the values as they are.")
+
+
+class MaskSection(Section):
+    """The item `!MASK`."""
+
+    tables: dict[str, MaskedTableSection] = Field(default_factory=dict)
+    mask_algorithms: dict[str, TypeAndProperties] = Field(default_factory=dict)
+    predicates: str = Field(
+        default="masked", description="What WHERE and ON compare: masked values, or real ones."
+    )
+
+
 class DataSourceSection(Section):
     """One data source and its pool."""
 
@@ -265,7 +297,7 @@ class DatabaseFile(Section):
     data_sources: dict[str, DataSourceSection] = Field(min_length=1)
     rules: list[Any] = Field(
         default_factory=list,
-        description="Items tagged !SHARDING, !BROADCAST, !SINGLE, !READWRITE_SPLITTING, !MESH.",
+        description="Items tagged !SHARDING, !BROADCAST, !SINGLE, !READWRITE_SPLITTING, !MASK, !MESH.",
     )
 
 

@@ -19,6 +19,7 @@ from dbmesh.rules.values import UNKNOWN_KEY, Key
 
 if TYPE_CHECKING:
     from dbmesh.rules.administration import AdminSettings
+    from dbmesh.rules.masks.rule import MaskedTable
     from dbmesh.rules.replica_groups import ReplicaGroup
     from dbmesh.rules.repositories import Repository
 
@@ -399,6 +400,7 @@ class RuleSet:
     * `joined`: other logic databases whose tables it knows too, by `key`, and which data sources are theirs alone;
       `schemas`: the schemas of the data sources then → logic database.
     * `groups`: the data sources that are a primary with replicas, by name.
+    * `masks`: tables (in lower case, of `joined` ones by `key`) with columns that some users read masked.
     """
 
     database: str
@@ -417,6 +419,7 @@ class RuleSet:
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     schemas: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, ReplicaGroup] = field(default_factory=dict)
+    masks: Mapping[str, MaskedTable] = field(default_factory=dict)
 
     @property
     def own_sources(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from dbmesh.rules.models import (
     BroadcastSection,
     DatabaseFile,
     GlobalFile,
+    MaskSection,
     MeshSection,
     ReadwriteSplittingSection,
     ShardingSection,
@@ -18,7 +19,14 @@ from dbmesh.rules.models import (
 from dbmesh.rules.properties import ACCEPTED, PROPERTIES
 from dbmesh.rules.protection.sections import ProtectionSection
 
-_RULES = (ShardingSection, BroadcastSection, SingleSection, ReadwriteSplittingSection, MeshSection)
+_RULES = (
+    ShardingSection,
+    BroadcastSection,
+    SingleSection,
+    ReadwriteSplittingSection,
+    MaskSection,
+    MeshSection,
+)
 
 
 def json_schema() -> dict[str, Any]:

@@ -360,6 +360,7 @@ class ClientConnection(asyncio.Protocol):
             )
             self._session = session
         session.user_name = event.user
+        session.principals = frozenset((event.user,))
         session.account = f"{account.name}@{account.host}"
         session.allowed_databases = account.databases
         session.administrator = account.administrator

@@ -15,6 +15,7 @@ from dbmesh.backend.connection import Product
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import WRONG_CONDITION, MeshError
 from dbmesh.planner.session_plan import GetDiagnostics
+from dbmesh.session.masking import veiled_warnings
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.user_variables import assigned
 from dbmesh.sql.literals import decode_literal, unsigned
@@ -56,7 +57,8 @@ async def get_diagnostics(session: Session, statement: GetDiagnostics, sink: Res
     else:
         number = _number(session, statement.condition)
         if 0 < number <= len(session.warnings):
-            values = _items(session.warnings[number - 1], session.mesh.product)
+            [condition] = veiled_warnings(session, [session.warnings[number - 1]])
+            values = _items(condition, session.mesh.product)
         else:
             refusal = MeshError(WRONG_CONDITION)
             session.warnings = [

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Product
 from dbmesh.errors import TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError
 from dbmesh.model import SqlValue
+from dbmesh.planner.cache import MaskedPlans, PlanCache
 from dbmesh.planner.elsewhere import InAnotherDatabase
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
@@ -32,14 +33,17 @@ RELOAD_INTERVAL = 1.0
 def look_up(session: Session, text: str) -> tuple[Database, Plan, Sequence[object]]:
     """The plan of a text, its literals, and the logic database it is a plan of: the current one, the one all its tables
     are of, or those its tables are of as one. Raises MeshError (parse error, refusal, unknown table)."""
-    return look_up_from(session, session.current_database(), text)
+    return look_up_from(session, session.current_database(), text, masked=True)
 
 
-def look_up_from(session: Session, start: Database, text: str) -> tuple[Database, Plan, Sequence[object]]:
-    """As `look_up`, beginning with another database than the current one."""
+def look_up_from(
+    session: Session, start: Database, text: str, *, masked: bool = False
+) -> tuple[Database, Plan, Sequence[object]]:
+    """As `look_up`, beginning with another database than the current one. Parts of a statement that was looked up before are
+    not `masked` again."""
     database = as_seen(session, start)
     try:
-        return database, *_planned(session, database, text)
+        return database, *_planned(session, database, text, masked)
     except InAnotherDatabase as error:
         refusal = error
     # All tables may be of one other database.
@@ -48,7 +52,7 @@ def look_up_from(session: Session, start: Database, text: str) -> tuple[Database
     while True:
         database = named[0] if len(named) == 1 else session.mesh.joint(tuple(named))
         try:
-            return database, *_planned(session, database, text)
+            return database, *_planned(session, database, text, masked)
         except InAnotherDatabase as error:
             led.add(named[0].name)
             found = as_seen(session, _another(session, error, text))
@@ -64,9 +68,12 @@ def as_seen(session: Session, database: Database) -> Database:
     return database if session.temporary is None else session.temporary.seen_from(database)
 
 
-def _planned(session: Session, database: Database, text: str) -> tuple[Plan, Sequence[object]]:
+def _planned(session: Session, database: Database, text: str, masked: bool) -> tuple[Plan, Sequence[object]]:
+    plans: PlanCache | MaskedPlans = database.plans
+    if masked and database.plans.masks:
+        plans = database.plans.seen_by(session.principals)
     try:
-        return database.plans.lookup(text, session.database, session.lexer_flags)
+        return plans.lookup(text, session.database, session.lexer_flags)
     except MeshError as error:
         if error.kind is UNKNOWN_TABLE and database.unread:
             # "Doesn't exist" would be a guess: the table may be on the data source that did not answer.

@@ -37,6 +37,7 @@ from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet
 from dbmesh.session.failover import persevering
+from dbmesh.session.masking import veiled
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.prepared import PreparedStatement, Statements
 from dbmesh.session.reading import client_encoding, lexer_flags
@@ -105,6 +106,7 @@ class Session(WritingModes):
         "multi_statements",
         "now",
         "pins",
+        "principals",
         "relay",
         "row_count",
         "running",
@@ -138,6 +140,8 @@ class Session(WritingModes):
         self.capabilities = int(capabilities)
         self.host = host
         self.user_name = self.account = ""
+        # Whose masks hold: the user's name and those of its roles.
+        self.principals: frozenset[str] = frozenset()
         self.allowed_databases: tuple[str, ...] | None = None
         self.administrator = False
         self.database: str | None = None
@@ -341,7 +345,7 @@ class Session(WritingModes):
         """Write an error packet to `sink` and remember it for SHOW WARNINGS."""
         if self.stopped_by is not None and as_packet(error).number == QUERY_INTERRUPTED.number:
             error = self.stopped_by
-        packet = as_packet(error)
+        packet = as_packet(veiled(self, error))
         if self.running is not None:
             self.running.failed(error, packet)
         self.row_count = -1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.engine.warnings import MOST_WARNINGS, ShardWarning
 from dbmesh.planner.session_plan import ShowWarnings
+from dbmesh.session.masking import veiled_warnings
 from dbmesh.session.overviews import own_rows
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING
@@ -29,7 +30,7 @@ async def show_warnings(session: Session, statement: ShowWarnings, sink: ResultS
         own_rows(session, sink, columns, [[str(count)]], more)
         return
     end = None if statement.limit is None else statement.offset + statement.limit
-    shown = _shown(session, found)[statement.offset : end]
+    shown = veiled_warnings(session, _shown(session, found)[statement.offset : end])
     own_rows(session, sink, columns, [[w.level, str(w.number), w.message] for w in shown], more)
 
 

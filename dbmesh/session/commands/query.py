@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError
+from dbmesh.errors import EMPTY_QUERY, MeshError, ShardError, not_supported
 from dbmesh.planner.metadata import preview_rows, preview_text
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session import execution, filtering, local, relaying
+from dbmesh.session.masking import reads_masked
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up, stale
 from dbmesh.session.recoding import recoded
@@ -84,6 +85,11 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
 
 async def _preview(session: Session, text: str, sink: ResultSink) -> None:
     """PREVIEW: what the statement would send where; nothing is sent."""
+    if reads_masked(session):
+        raise not_supported(
+            "PREVIEW for users who read masked columns, since it shows the masks",
+            "ask for the right to read the columns as they are",
+        )
     database, plan, literals = look_up(session, text)
     if local.answers(plan):
         rows = LocalRows(("data_source_name", "actual_sql"), ())

@@ -7,6 +7,7 @@ import pytest
 
 from dbmesh.rules.algorithms.registry import ALGORITHMS
 from dbmesh.rules.keygen import KEY_GENERATORS
+from dbmesh.rules.masks.registry import MASKS
 from dbmesh.rules.properties import ACCEPTED, PROPERTIES
 from dbmesh.rules.schema import json_schema
 
@@ -40,10 +41,10 @@ def test_every_property_is_described(name: str) -> None:
         assert f"| `{name}` | {shown} |" in text
 
 
-@pytest.mark.parametrize("kind", sorted([*ALGORITHMS, *KEY_GENERATORS]))
+@pytest.mark.parametrize("kind", sorted([*ALGORITHMS, *KEY_GENERATORS, *MASKS]))
 def test_every_algorithm_and_its_properties_are_described(kind: str) -> None:
     text = (DOCS / "RULES.md").read_text()
     assert f"`{kind}`" in text
-    properties = ALGORITHMS[kind].properties if kind in ALGORITHMS else KEY_GENERATORS[kind]
+    properties = KEY_GENERATORS[kind] if kind in KEY_GENERATORS else (ALGORITHMS | MASKS)[kind].properties
     for name in properties or ("strategy", "algorithmClassName"):
         assert f"`{name}`" in text

@@ -1,0 +1,1 @@
+"""Statements of users who read masked columns: rewritten before they are planned, or refused."""
