@@ -100,7 +100,8 @@ async def serve(
             worker = Worker() if store is None else Worker(clock=loop.time)
             own = configuration
             configuration, revision = await _rules(store, own, secrets)
-            assembly = await assemble(configuration, pools, store, worker)
+            assembly = await assemble(configuration, pools, store, worker, directory or Path())
+            down.push_async_callback(asyncio.to_thread, assembly.protector.close)
             mesh = assembly.mesh
             down.push_async_callback(mesh.compensator.close)
             down.push_async_callback(mesh.compensator.coordinator.forget)

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 
 from dbmesh.backend.opening import make_pool
@@ -70,13 +71,17 @@ async def build_mesh(configuration: Configuration, pools: list[Pool], store: Sto
 
 
 async def assemble(
-    configuration: Configuration, pools: list[Pool], store: Store | None, worker: Worker
+    configuration: Configuration,
+    pools: list[Pool],
+    store: Store | None,
+    worker: Worker,
+    directory: Path = Path(),
 ) -> Assembly:
-    """As `build_mesh`, with what it takes to change the mesh while it runs."""
+    """As `build_mesh`, with what it takes to change the mesh while it runs. Files it writes are from `directory`."""
     if not configuration.databases:
         raise StartError("the configuration has no logic database")
     rule_sets = await all_rules(store, configuration)
-    assembly = Assembly(configuration, pools, rule_sets, worker, store)
+    assembly = Assembly(configuration, pools, rule_sets, worker, store, directory)
     mesh = assembly.mesh
     if store is not None and configuration.record_locks:
         mesh.compensator.locks = StoredRecordLocks(store)
@@ -120,6 +125,7 @@ class Assembly:
         rule_sets: dict[str, RuleSet],
         worker: Worker,
         store: Store | None = None,
+        directory: Path = Path(),
     ) -> None:
         self.store = store
         self.pools = pools
@@ -131,7 +137,9 @@ class Assembly:
         self._watching: dict[ReplicaMonitor, asyncio.Task[None]] = {}
         self.tasks: TaskOwner | None = None
         self._off: frozenset[str] = frozenset()
-        self.protector = Protector(configuration.protection, Clock(self._loop.time, random.random))
+        self.protector = Protector(
+            configuration.protection, Clock(self._loop.time, random.random, time.time), directory
+        )
         databases = {name.lower(): self.build(rule_set, self.served) for name, rule_set in rule_sets.items()}
         self.mesh = Mesh(configuration, databases, self._reload, self._loop.time(), os.urandom(8))
         self.protector.protect(self.mesh)

@@ -329,6 +329,12 @@ TOO_MANY_OF_USER = _client(
     "User {user} already has more than 'max_user_connections' active connections (dbmesh: limit '{name}', {limit})",
     retryable=True,
 )
+FIREWALL_DENIED = _client(
+    "FIREWALL_DENIED",
+    1148,
+    "42000",
+    "dbmesh: the firewall stopped this statement ({fingerprint}, rule '{rule}'): {message}",
+)
 STATEMENT_TIMEOUT = _client(
     "STATEMENT_TIMEOUT",
     3024,

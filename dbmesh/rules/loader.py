@@ -130,16 +130,16 @@ def _load_global(files: Mapping[str, str], secrets: Secrets, mistakes: list[Mist
                 build_repository(source, section.mode, secrets),
                 _transaction_type(source, section.transaction.default_type),
                 _record_locks(source, section.transaction.props),
-                protection=_protection(source, section.protection),
+                protection=_protection(source, section.protection, secrets),
                 admin=build_admin(source, section.admin, secrets),
             )
     mistakes.extend(source.mistakes)
     return settings
 
 
-def _protection(source: SourceFile, value: object) -> Protection:
+def _protection(source: SourceFile, value: object, secrets: Secrets) -> Protection:
     section = validate(source, ("protection",), value, ProtectionSection)
-    return NOTHING if section is None else build_protection(source, section)
+    return NOTHING if section is None else build_protection(source, section, secrets)
 
 
 def _transaction_type(source: SourceFile, name: str) -> TransactionType:

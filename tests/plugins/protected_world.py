@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.governance.protection.breakers import Clock
@@ -38,14 +39,17 @@ class ProtectedWorld(SessionWorld):
     """See the module's docstring. `passed` are the seconds the time was put forward; writes are answered with `number`, if it is
     an error's."""
 
-    def __init__(self, protection: Protection, draw: float = 0.0) -> None:
+    def __init__(self, protection: Protection, directory: Path = Path()) -> None:
         loop = asyncio.get_running_loop()
         real = loop.time
         self.passed = 0.0
         loop.time = lambda: real() + self.passed  # type: ignore[method-assign]
         super().__init__()
-        self.draw = draw
-        self.protector = Protector(protection, Clock(loop.time, lambda: self.draw))
+        self.draw = 0.0
+        self.wall = 1000.0
+        self.protector = Protector(
+            protection, Clock(loop.time, lambda: self.draw, lambda: self.wall), directory
+        )
         self.protector.protect(self.mesh)
         self.number = 0
         self.reply = self._reply

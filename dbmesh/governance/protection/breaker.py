@@ -79,9 +79,9 @@ class CircuitBreaker:
         if self.state is State.OPEN and now >= self._open_until:
             self._half_open(now)
         if self.state is State.HALF_OPEN:
-            if self._started == self.policy.probes and now - self._last_probe > self.policy.open_seconds:
-                # Probes whose end nobody told: their callers went away.
-                self._half_open(now)
+            if now - self._last_probe > self.policy.open_seconds:
+                # Probes whose end nobody told, because their callers went away, are made again.
+                self._started = min(self._started, self._probes.totals(now).calls)
             if self._started < self.policy.probes:
                 self._started += 1
                 self._last_probe = now

@@ -28,10 +28,11 @@ _ONLY_COUNTS = BreakerPolicy(enforced=False)
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The time in seconds, steady, and chance: numbers of [0, 1)."""
+    """The time in seconds, steady; chance: numbers of [0, 1); and seconds since 1970."""
 
     now: Callable[[], float]
     draw: Callable[[], float]
+    wall: Callable[[], float]
 
 
 def refusal(breaker: CircuitBreaker, what: str, now: float) -> MeshError:

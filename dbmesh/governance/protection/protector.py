@@ -6,34 +6,61 @@ Decides which protections there are and in which order they are asked. What each
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from dbmesh.backend.connection import Guard
 from dbmesh.backend.pool import Pool
+from dbmesh.governance.protection.audit import AuditLog
 from dbmesh.governance.protection.breaker import State
 from dbmesh.governance.protection.breakers import Breakers, Clock
 from dbmesh.governance.protection.connections import ConnectionLimits
+from dbmesh.governance.protection.faults import DataSourceFaults, StatementFaults
+from dbmesh.governance.protection.firewall import MOST_FINGERPRINTS, Firewall
 from dbmesh.governance.protection.guards import DataSourceGuard
 from dbmesh.governance.protection.limits import DataSourceLimits, Limits
+from dbmesh.governance.protection.line_writer import LineWriter
 from dbmesh.governance.protection.timeouts import Timeouts
+from dbmesh.rules.protection.firewall import FirewallMode
 from dbmesh.rules.protection.values import Per, Protection
 from dbmesh.session.filtering import StatementFilter
 from dbmesh.session.mesh import Mesh
 
+MOST_LEARNED = 1 << 30
+"""Bytes of the file for what is learned: it is never begun anew."""
+
 
 class Protector:
-    """See the module's docstring. One for a process; `mesh` is given once it is there."""
+    """See the module's docstring. One for a process; its mesh is given once it is there. Files are from `directory`. `close` blocks
+    until they are written."""
 
-    def __init__(self, protection: Protection, clock: Clock) -> None:
+    def __init__(self, protection: Protection, clock: Clock, directory: Path = Path()) -> None:
         self.breakers = Breakers(protection, clock)
         self._protection = protection
         self._limits_of_sources: dict[str, DataSourceLimits] = {}
         # In the order they are asked, around breakers: what is refused or waits before is no call that a breaker counts.
         self._before: list[StatementFilter] = []
         self._behind: list[StatementFilter] = []
+        self._clock = clock
+        self._writers: list[LineWriter] = []
+        if protection.audit is not None:
+            audit = protection.audit
+            writer = LineWriter(directory / audit.file, audit.file_bytes, audit.older_files, audit.waiting)
+            self._writers.append(writer)
+            self._before.append(AuditLog(audit, writer, clock))
+        if protection.firewall.mode is not FirewallMode.OFF:
+            learned = None
+            if protection.firewall.learned:
+                learned = LineWriter(
+                    directory / protection.firewall.learned, MOST_LEARNED, 0, MOST_FINGERPRINTS
+                )
+                self._writers.append(learned)
+            self._before.append(Firewall(protection.firewall, learned))
         if any(limit.per is not Per.DATA_SOURCE for limit in protection.limits):
             self._before.append(Limits(protection.limits))
         if protection.timeouts:
             self._behind.append(Timeouts(protection.timeouts))
+        if any(not fault.data_sources for fault in protection.faults):
+            self._behind.append(StatementFaults(protection.faults, clock))
         self._mesh: Mesh | None = None
         self._filters: tuple[StatementFilter, ...] = ()
 
@@ -53,6 +80,11 @@ class Protector:
         """From now on these are all of somebody's decisions about breakers, by their names."""
         self.breakers.decide(forced)
         self._apply()
+
+    def close(self) -> None:
+        """Write what waits to be written. Blocks."""
+        for writer in self._writers:
+            writer.close()
 
     def _apply(self) -> None:
         """Filters other than these keep their places."""
@@ -79,10 +111,11 @@ class Protector:
             for limit in self._protection.limits
             if limit.per is Per.DATA_SOURCE and limit.names_source(database, data_source)
         ]
-        if breaker is None and not limits:
+        faults = [fault for fault in self._protection.faults if fault.names_source(database, data_source)]
+        if breaker is None and not limits and not faults:
             return None
         name = f"{database}.{data_source}"
         known = self._limits_of_sources.get(name)
         if known is None:
             known = self._limits_of_sources[name] = DataSourceLimits(name, limits)
-        return DataSourceGuard(breaker, known)
+        return DataSourceGuard(breaker, known, DataSourceFaults(name, faults, self._clock), self._clock)

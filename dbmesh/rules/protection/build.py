@@ -6,10 +6,20 @@ Decides how entries are read. Statements, clients and data sources are matched b
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
+from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from dbmesh.rules.data_sources import Secrets
+from dbmesh.rules.protection.firewall import NO_FIREWALL, FirewallMode, FirewallPolicy, FirewallRule
+from dbmesh.rules.protection.patterns import why_unsafe
 from dbmesh.rules.protection.sections import (
+    AuditSection,
     BreakerSection,
+    FaultSection,
+    FirewallRuleSection,
+    FirewallSection,
     LimitSection,
     ProtectionSection,
     SelectionSection,
@@ -17,23 +27,28 @@ from dbmesh.rules.protection.sections import (
 )
 from dbmesh.rules.protection.selection import Selection
 from dbmesh.rules.protection.values import (
+    Audit,
+    AuditRule,
     BreakerPolicy,
     ConnectionLimit,
     DataSourceBreakers,
+    Fault,
     FingerprintBreakers,
     Limit,
     Per,
     Protection,
     Timeout,
 )
+from dbmesh.rules.sections import suggestion
 from dbmesh.rules.source import Path, SourceFile
 
 _PATH: Path = ("protection",)
+_OUTCOMES = ("ok", "error", "lost")
 _OF_STATEMENTS = ("users", "tables", "verbs", "fingerprints", "addresses")
 
 
-def build_protection(source: SourceFile, section: ProtectionSection) -> Protection:
-    """What the section says; mistakes are reported."""
+def build_protection(source: SourceFile, section: ProtectionSection, secrets: Secrets) -> Protection:
+    """What the section says; mistakes are reported. Files of fingerprints are read by `secrets`."""
     of_sources: list[DataSourceBreakers] = []
     of_fingerprints: list[FingerprintBreakers] = []
     for name, entry in section.breakers.items():
@@ -58,6 +73,9 @@ def build_protection(source: SourceFile, section: ProtectionSection) -> Protecti
             ConnectionLimit(name, _lowered(entry.users), entry.per_user)
             for name, entry in section.connections.items()
         ),
+        _firewall(source, section.firewall, secrets),
+        tuple(_fault(source, name, entry) for name, entry in section.faults.items()),
+        None if section.audit is None else _audit(source, section.audit),
     )
 
 
@@ -102,6 +120,95 @@ def _timeout(source: SourceFile, name: str, entry: TimeoutSection) -> Timeout:
         most_rows=entry.most_rows,
         most_bytes=entry.most_bytes,
     )
+
+
+def _firewall(source: SourceFile, section: FirewallSection | None, secrets: Secrets) -> FirewallPolicy:
+    if section is None:
+        return NO_FIREWALL
+    if section.mode == "learning" and not section.learned:
+        source.report(
+            (*_PATH, "firewall", "learned"), "'learned' is missing", "name the file for what is learned"
+        )
+    return FirewallPolicy(
+        FirewallMode(section.mode),
+        section.default == "allow",
+        tuple(_firewall_rule(source, name, entry, secrets) for name, entry in section.rules.items()),
+        section.learned,
+    )
+
+
+def _firewall_rule(
+    source: SourceFile, name: str, entry: FirewallRuleSection, secrets: Secrets
+) -> FirewallRule:
+    path: Path = (*_PATH, "firewall", "rules", name)
+    selection = build_selection(source, path, entry)
+    if entry.fingerprints_file:
+        text = secrets("file", entry.fingerprints_file)
+        if text is None:
+            source.report(
+                (*path, "fingerprintsFile"),
+                f"file '{entry.fingerprints_file}' cannot be read",
+                "create it or correct the path",
+            )
+        listed = {line.split()[0].lower() for line in (text or "").splitlines() if line.strip()}
+        # Nothing is named by a file without lines.
+        selection = replace(selection, fingerprints=selection.fingerprints | listed or frozenset(("-",)))
+    problem = why_unsafe(entry.pattern)
+    if problem:
+        source.report((*path, "pattern"), problem, "write it without, or with possessive repetitions (a++)")
+    return FirewallRule(
+        name=name,
+        allows=entry.action == "allow",
+        selection=selection,
+        pattern=re.compile(entry.pattern, re.IGNORECASE) if entry.pattern and not problem else None,
+        without_where=entry.without_where,
+        message=entry.message,
+    )
+
+
+def _fault(source: SourceFile, name: str, entry: FaultSection) -> Fault:
+    path: Path = (*_PATH, "faults", name)
+    if entry.data_sources:
+        _check_of_source(source, path, entry, "fault")
+    if not (entry.delay_milliseconds or entry.error or entry.disconnect):
+        source.report(path, "it does nothing", "give delayMilliseconds, error or disconnect")
+    return Fault(
+        name=name,
+        until=_moment(source, (*path, "until"), entry.until),
+        selection=build_selection(source, path, entry),
+        data_sources=_lowered(entry.data_sources),
+        percent=entry.percent,
+        delay=entry.delay_milliseconds / 1000,
+        number=entry.error,
+        sqlstate=entry.sqlstate,
+        message=entry.message,
+        disconnects=entry.disconnect,
+    )
+
+
+def _moment(source: SourceFile, path: Path, text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        source.report(path, f"'{text}' is no moment with a time zone", "write it like 2030-01-31T18:00:00Z")
+        return 0.0
+    return moment.timestamp()
+
+
+def _audit(source: SourceFile, section: AuditSection) -> Audit:
+    rules: list[AuditRule] = []
+    for name, entry in section.rules.items():
+        path: Path = (*_PATH, "audit", "rules", name)
+        for outcome in entry.outcomes:
+            if outcome not in _OUTCOMES:
+                source.report(
+                    (*path, "outcomes"), f"unknown outcome '{outcome}'", suggestion(outcome, _OUTCOMES)
+                )
+        outcomes = frozenset(entry.outcomes or _OUTCOMES)
+        rules.append(AuditRule(name, build_selection(source, path, entry), outcomes, entry.literals))
+    return Audit(section.file, tuple(rules), section.file_bytes, section.older_files, section.waiting)
 
 
 def _check_of_source(source: SourceFile, path: Path, entry: SelectionSection, what: str) -> None:

@@ -111,6 +111,81 @@ class ConnectionLimitSection(Section):
     per_user: int = Field(ge=0, description="Most connections of one account; 0: none may log in.")
 
 
+class FirewallRuleSection(SelectionSection):
+    """Statements that are stopped, or let through."""
+
+    action: Literal["deny", "allow"] = Field(default="deny", description="What the firewall does with them.")
+    pattern: str = Field(
+        default="",
+        description="A regular expression that is found in the statement without its values, upper or lower case.",
+    )
+    fingerprints_file: str = Field(
+        default="",
+        description="A file whose lines begin with fingerprints, as the firewall writes when it learns.",
+    )
+    without_where: bool = Field(
+        default=False, description="Only UPDATE and DELETE without a WHERE of their own."
+    )
+    message: str = Field(default="", description="What those are told that are stopped.")
+
+
+class FirewallSection(Section):
+    """The firewall: the first rule that is about a statement decides."""
+
+    mode: Literal["off", "detecting", "protecting", "learning"] = Field(
+        default="protecting",
+        description="protecting: statements are stopped. detecting: only the log says so. learning: nothing is stopped, and who runs what is noted.",
+    )
+    default: Literal["allow", "deny"] = Field(
+        default="allow", description="What holds for statements that no rule is about."
+    )
+    learned: str = Field(default="", description="The file for what is learned.")
+    rules: dict[str, FirewallRuleSection] = Field(default_factory=dict, description="Rules by name.")
+
+
+class FaultSection(SelectionSection):
+    """A fault that is made on purpose."""
+
+    data_sources: Names = Field(
+        default_factory=list,
+        description="Hits these when a connection to them is lent, instead of statements.",
+    )
+    percent: float = Field(default=100, gt=0, le=100, description="How many of them it hits.")
+    delay_milliseconds: int = Field(default=0, ge=0, description="How long they wait.")
+    error: int = Field(default=0, ge=0, le=65535, description="The error they end in; 0: none.")
+    sqlstate: str = Field(default="HY000", pattern="^[0-9A-Z]{5}$", description="Its SQLSTATE.")
+    message: str = Field(default="injected fault", description="Its text.")
+    disconnect: bool = Field(
+        default=False, description="Closes the client's connection, or finds the data source unreachable."
+    )
+    until: str = Field(description="When it ends, e.g. 2030-01-31T18:00:00Z.")
+
+
+class AuditRuleSection(SelectionSection):
+    """Statements that are written to the audit log."""
+
+    outcomes: Names = Field(default_factory=list, description="ok, error, lost; all when missing.")
+    literals: bool = Field(default=False, description="Writes statements with their values.")
+
+
+class AuditSection(Section):
+    """The audit log: JSON objects, one a line."""
+
+    file: str = Field(
+        min_length=1, description="Where it is; not whole paths are from the configuration's directory."
+    )
+    file_bytes: int = Field(
+        default=104857600, ge=1024, description="A file as large as this is renamed, and another begun."
+    )
+    older_files: int = Field(default=10, ge=0, description="Renamed files that are kept.")
+    waiting: int = Field(
+        default=10_000, ge=1, description="Lines that may wait for the disk; more are dropped and counted."
+    )
+    rules: dict[str, AuditRuleSection] = Field(
+        min_length=1, description="Rules by name; the first that names a statement holds."
+    )
+
+
 class ProtectionSection(Section):
     """The section `protection`."""
 
@@ -122,3 +197,8 @@ class ProtectionSection(Section):
     connections: dict[str, ConnectionLimitSection] = Field(
         default_factory=dict, description="Limits of connections by name."
     )
+    firewall: FirewallSection | None = Field(default=None, description="Which statements may run.")
+    faults: dict[str, FaultSection] = Field(
+        default_factory=dict, description="Faults made on purpose, by name."
+    )
+    audit: AuditSection | None = Field(default=None, description="The audit log.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from dbmesh.rules.protection.firewall import NO_FIREWALL, FirewallPolicy
 from dbmesh.rules.protection.selection import ALL, Selection, is_named
 
 
@@ -111,6 +112,50 @@ class ConnectionLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault that is made on purpose until a moment, in seconds since 1970. It hits `percent` of the statements of `selection`, or
+    of the connections lent to `data_sources` (of `selection.databases`): they wait `delay` seconds, then end in error `number`
+    (0: none) or lose their connection."""
+
+    name: str
+    until: float
+    selection: Selection = ALL
+    data_sources: tuple[str, ...] = ()
+    percent: float = 100.0
+    delay: float = 0.0
+    number: int = 0
+    sqlstate: str = "HY000"
+    message: str = "injected fault"
+    disconnects: bool = False
+
+    def names_source(self, database: str, data_source: str) -> bool:
+        """Whether it hits a data source."""
+        databases = self.selection.databases
+        return is_named(data_source, self.data_sources) and (not databases or is_named(database, databases))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRule:
+    """Statements that are written to the audit log when they ended so; with `literals`, with their values."""
+
+    name: str
+    selection: Selection
+    outcomes: frozenset[str]
+    literals: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The audit log: its file, how large it may grow and how many older ones are kept, how many lines may wait."""
+
+    file: str
+    rules: tuple[AuditRule, ...]
+    file_bytes: int = 104857600
+    older_files: int = 10
+    waiting: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
 class Protection:
     """The whole section. Of several entries that name the same statement or data source the first one holds; of limits all do."""
 
@@ -119,6 +164,9 @@ class Protection:
     limits: Sequence[Limit] = ()
     timeouts: Sequence[Timeout] = ()
     connections: Sequence[ConnectionLimit] = ()
+    firewall: FirewallPolicy = NO_FIREWALL
+    faults: Sequence[Fault] = ()
+    audit: Audit | None = None
 
 
 NOTHING = Protection()

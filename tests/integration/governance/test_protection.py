@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,8 +33,19 @@ protection:
     idle: {users: idle, idleInTransactionMilliseconds: 200}
   connections:
     two: {users: calm, perUser: 2}
+  firewall:
+    rules:
+      careful: {users: walled, withoutWhere: true, message: add a WHERE}
+      no-ddl: {users: walled, verbs: DDL}
+  faults:
+    late: {users: unlucky, verbs: SELECT, delayMilliseconds: 100, error: 1213, sqlstate: '40001', until: '2999-01-01T00:00:00Z'}
+    lost: {users: unlucky, verbs: UPDATE, disconnect: true, until: '2999-01-01T00:00:00Z'}
+  audit:
+    file: audit.log
+    rules:
+      walled: {users: walled}
 """
-USERS = ("slow", "calm", "queued", "short", "idle")
+USERS = ("slow", "calm", "queued", "short", "idle", "walled", "unlucky")
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +180,34 @@ def test_timeouts_of_statements_and_transactions_and_large_answers(auto: AutoMes
         idle.ask("UPDATE t SET v = 100 WHERE id = 1")
         wait_until(lambda: root.ask("SELECT v FROM t WHERE id = 1 FOR UPDATE") == [(1,)], 10, "its end")
         wait_until(lambda: idle.ask("SELECT 1")[0] in (0, 2006, 2013), 10, "the loss of the client")
+
+
+def test_the_firewall_and_the_audit_log(auto: AutoMesh) -> None:
+    with client(auto, "walled") as walled:
+        refused = walled.ask("UPDATE t SET v = 100")
+        assert refused[0] == 1148
+        assert "rule 'careful'): add a WHERE" in str(refused[1])
+        assert walled.ask("DROP TABLE t")[0] == 1148
+        assert walled.ask("UPDATE t SET v = 3 WHERE id = 3") == []
+        assert walled.ask("SELECT v FROM t WHERE id = 3") == [(3,)]
+    log = auto.mesh.configuration / "audit.log"
+    wait_until(lambda: log.exists() and "SELECT v" in log.read_text(), 10, "the audit log")
+    written = [json.loads(line) for line in log.read_text().splitlines()]
+    seen = [(one["verb"], one["statement"], one["outcome"]) for one in written if one["tables"] == ["t"]]
+    assert seen == [
+        ("UPDATE", "UPDATE t SET v = ?", "error"),
+        ("DDL", "DROP TABLE t", "error"),
+        ("UPDATE", "UPDATE t SET v = ? WHERE id = ?", "ok"),
+        ("SELECT", "SELECT v FROM t WHERE id = ?", "ok"),
+    ]
+    assert {one["host"] for one in written} == {"127.0.0.1"}
+
+
+def test_faults_made_on_purpose(auto: AutoMesh) -> None:
+    with client(auto, "unlucky") as unlucky:
+        began = time.monotonic()
+        assert unlucky.ask("SELECT v FROM t WHERE id = 1") == (1213, "injected fault")
+        assert time.monotonic() - began >= 0.1
+        assert unlucky.ask("UPDATE t SET v = 100 WHERE id = 1")[0] in (0, 2006, 2013)
+    with client(auto, "root") as root:
+        assert root.ask("SELECT v FROM t WHERE id = 1") == [(1,)]

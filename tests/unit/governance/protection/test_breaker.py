@@ -293,8 +293,10 @@ class BreakerMachine(RuleBasedStateMachine):
         self.refusing_since = None
 
 
+FEW = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestTimeWindow = TimeWindowMachine.TestCase
+TestTimeWindow.settings = FEW
 TestCallWindow = CallWindowMachine.TestCase
+TestCallWindow.settings = FEW
 TestBreaker = BreakerMachine.TestCase
-for case in (TestTimeWindow, TestCallWindow, TestBreaker):
-    case.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBreaker.settings = FEW

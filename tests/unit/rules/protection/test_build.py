@@ -8,8 +8,20 @@ import pytest
 
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError
-from dbmesh.rules.protection.selection import Selection
-from dbmesh.rules.protection.values import NOTHING, BreakerPolicy, Protection
+from dbmesh.rules.protection.firewall import FirewallMode
+from dbmesh.rules.protection.selection import ALL, Selection
+from dbmesh.rules.protection.values import (
+    NOTHING,
+    Audit,
+    AuditRule,
+    BreakerPolicy,
+    ConnectionLimit,
+    Fault,
+    Limit,
+    Per,
+    Protection,
+    Timeout,
+)
 
 DATABASE = "databaseName: shop\ndataSources: {ds_0: {url: 'mysql://h/s', username: u}}\n"
 
@@ -18,7 +30,8 @@ def load(section: str) -> Protection:
     """The protection of a configuration whose global.yaml has this section, written in YAML's flow style."""
     text = f"authority: {{users: [{{user: root, password: root}}]}}\nprotection: {section}\n"
     files = {"global.yaml": text, "database-shop.yaml": DATABASE}
-    return load_configuration(files, lambda kind, name: None).protection
+    texts = {"f.txt": "00ff app shop SELECT 1\n\n00FE app shop SELECT 2\n", "empty": ""}
+    return load_configuration(files, lambda kind, name: texts.get(name)).protection
 
 
 def mistakes(section: str) -> list[str]:
@@ -49,9 +62,67 @@ def test_breakers() -> None:
     assert of_fingerprint.selection.users == ("app*",)
 
 
+def test_limits_timeouts_and_connections() -> None:
+    found = load(
+        "{limits: {a: {per: user, users: app, rate: 2.5, waiting: 3, waitMilliseconds: 20},"
+        " b: {concurrency: 4}, c: {per: dataSource, databases: Shop, dataSources: DS_0, rate: 1, burst: 9}},"
+        " timeouts: {t: {statementMilliseconds: 1500, transactionMilliseconds: 20, idleInTransactionMilliseconds: 30,"
+        " mostRows: 4, mostBytes: 5}}, connections: {x: {users: 'A*', perUser: 3}}}"
+    )
+    app = Selection(users=("app",))
+    first, second, third = found.limits
+    assert first == Limit("a", Per.USER, app, rate=2.5, burst=3, waiting=3, wait_seconds=0.02)
+    assert (second.per, second.concurrency, second.rate) == (Per.ALL, 4, 0)
+    assert third.burst == 9
+    assert third.names_source("shop", "ds_0")
+    assert not third.names_source("shop", "ds_1")
+    assert found.timeouts == (Timeout("t", ALL, 1.5, 0.02, 0.03, 4, 5),)
+    assert found.connections == (ConnectionLimit("x", ("a*",), 3),)
+
+
+def test_the_firewall_faults_and_the_audit_log() -> None:
+    found = load(
+        "{firewall: {mode: learning, default: deny, learned: l.txt, rules: {a: {action: allow, pattern: 'x Y'},"
+        " b: {withoutWhere: true, message: m}, c: {fingerprintsFile: f.txt, fingerprints: AA}, d: {fingerprintsFile: empty}}},"
+        " faults: {f: {percent: 2.5, delayMilliseconds: 7, error: 1205, until: '1970-01-01T01:00:00+01:00', users: app},"
+        " g: {dataSources: DS_0, disconnect: true, until: '1970-01-01T00:00:10Z'}},"
+        " audit: {file: a.log, fileBytes: 2000, olderFiles: 0, waiting: 7, rules: {r: {outcomes: 'error, lost', literals: true}}}}"
+    )
+    firewall = found.firewall
+    assert (firewall.mode, firewall.allows_by_default, firewall.learned) == (
+        FirewallMode.LEARNING,
+        False,
+        "l.txt",
+    )
+    first, second, third, fourth = firewall.rules
+    assert first.allows
+    assert first.pattern is not None
+    assert first.pattern.search("an X y")
+    assert (second.allows, second.without_where, second.message) == (False, True, "m")
+    assert third.selection.fingerprints == {"aa", "00ff", "00fe"}
+    assert not fourth.selection.names(Statement())
+    fault, of_source = found.faults
+    assert fault == Fault("f", 0.0, Selection(users=("app",)), (), 2.5, 0.007, 1205)
+    assert of_source.until == 10
+    assert of_source.names_source("shop", "ds_0")
+    rule = AuditRule("r", ALL, frozenset(("error", "lost")), literals=True)
+    assert found.audit == Audit("a.log", (rule,), 2000, 0, 7)
+
+
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
+        ("{limits: {a: {per: user}}}", "protection.limits.a: it limits nothing"),
+        ("{limits: {a: {per: dataSource, rate: 1, users: b}}}", "protection.limits.a.users: a limit per data source"),
+        ("{limits: {a: {per: dataSource, concurrency: 1}}}", "protection.limits.a.concurrency: a data source's is"),
+        ("{limits: {a: {per: user, rate: 1, dataSources: b}}}", "protection.limits.a.dataSources: a limit per user"),
+        ("{firewall: {mode: learning}}", "protection.firewall.learned: 'learned' is missing"),
+        ("{firewall: {rules: {a: {pattern: '(a+)+'}}}}", "protection.firewall.rules.a.pattern: its time could"),
+        ("{firewall: {rules: {a: {fingerprintsFile: gone}}}}", "protection.firewall.rules.a.fingerprintsFile: file 'gone'"),
+        ("{faults: {a: {error: 1, until: tomorrow}}}", "protection.faults.a.until: 'tomorrow' is no moment"),
+        ("{faults: {a: {error: 1, until: '2030-01-01T00:00:00'}}}", "protection.faults.a.until: '2030-01-01T00:00:00' is no"),
+        ("{faults: {a: {until: '2030-01-01T00:00:00Z'}}}", "protection.faults.a: it does nothing"),
+        ("{audit: {file: a, rules: {a: {outcomes: good}}}}", "protection.audit.rules.a.outcomes: unknown outcome 'good'"),
         ("{breaker: {}}", "protection.breaker: unknown key 'breaker'"),
         ("{breakers: {a: {per: statement}}}", "protection.breakers.a.per: input should be"),
         ("{breakers: {a: {per: dataSource, users: app}}}", "protection.breakers.a.users: a breaker per data source"),
