@@ -164,6 +164,7 @@ def _follow_others(
     """From now on obey what others write into the store."""
     tasks.start(follow(store, keeper), "rules of other processes")
     tasks.start(follow_decisions(store, assembly.protector.decide), "decisions about breakers")
+    tasks.start(assembly.protector.budgets.serve(store), "limits of the whole mesh")
     tasks.start(_follow_switches(store, assembly, listener, registration), "what is out of service")
     peers = StorePeers(store, assembly.mesh, registration.id, os.urandom)
     assembly.mesh.peers = peers

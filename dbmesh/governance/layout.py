@@ -192,3 +192,8 @@ def answer(name: str, instance: str) -> str:
 def membership() -> str:
     """Changes whenever a sidecar joins."""
     return "/nodes/compute_nodes/membership"
+
+
+def budget(limit: str, key: str) -> str:
+    """What is left of a limit that holds for the whole mesh, for one user, database or data source."""
+    return f"/protection/budgets/{limit}/{key}"

@@ -71,8 +71,9 @@ async def _open_etcd(repository: EtcdRepository, directory: Path, *, remembering
 
 
 def needs_store(configuration: Configuration) -> bool:
-    """Whether rules, numbers or locks are made while the mesh runs, or a store is asked for."""
-    if configuration.repository is not None or configuration.record_locks:
+    """Whether rules, numbers or locks are made while the mesh runs, limits hold for all of it, or a store is asked for."""
+    shared = any(limit.shared for limit in configuration.protection.limits)
+    if configuration.repository is not None or configuration.record_locks or shared:
         return True
     return any(
         rule_set.auto_shards

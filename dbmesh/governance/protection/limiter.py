@@ -8,19 +8,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from dbmesh.governance.protection.budgets import SharedBucket
 from dbmesh.governance.protection.token_bucket import TokenBucket
 from dbmesh.rules.protection.values import Limit
 
 
 class Limiter:
-    """One limit of one user, database, fingerprint or data source. `enter` and `leave` are called in pairs."""
+    """One limit of one user, database, fingerprint or data source. `enter` and `leave` are called in pairs. `shared` gives the tokens of
+    a rate that holds for the whole mesh."""
 
-    def __init__(self, limit: Limit) -> None:
+    def __init__(self, limit: Limit, shared: SharedBucket | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self.limit = limit
         self.running = 0
         self.refused = 0
-        self._bucket = TokenBucket(limit.rate, limit.burst, self._loop.time())
+        self._bucket = shared or TokenBucket(limit.rate, limit.burst, self._loop.time())
+        if shared is not None:
+            shared.wake = self._go_on
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 

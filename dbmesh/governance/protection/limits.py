@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 
 from dbmesh.errors import LIMIT_REACHED, MeshError
+from dbmesh.governance.protection.budgets import Budgets
 from dbmesh.governance.protection.limiter import Limiter
 from dbmesh.governance.protection.statements import Later, reaches_data
 from dbmesh.rules.protection.values import Limit, Per
@@ -32,11 +33,17 @@ def refusal(limit: Limit, what: str, *, waited: bool) -> MeshError:
     )
 
 
+def make_limiter(limit: Limit, key: str, budgets: Budgets) -> Limiter:
+    """Who decides about a limit of one user, database, fingerprint or data source (`key`)."""
+    return Limiter(limit, budgets.bucket(limit, key) if limit.shared else None)
+
+
 class Limits:
     """A `StatementFilter`: a statement enters all limits that name it, in their order, and leaves them when it ends. One that is a
     part of another of the client enters none that this one is in."""
 
-    def __init__(self, limits: Sequence[Limit]) -> None:
+    def __init__(self, limits: Sequence[Limit], budgets: Budgets) -> None:
+        self._budgets = budgets
         self._limits = [limit for limit in limits if limit.per is not Per.DATA_SOURCE]
         self._limiters: OrderedDict[tuple[str, str], Limiter] = OrderedDict()
         self._held: dict[RunningStatement, list[Limiter]] = {}
@@ -100,7 +107,7 @@ class Limits:
         if known is None:
             if len(self._limiters) >= MOST_LIMITERS:
                 self._make_room()
-            known = self._limiters[key] = Limiter(limit)
+            known = self._limiters[key] = make_limiter(limit, key[1], self._budgets)
         self._limiters.move_to_end(key)
         return known
 
@@ -139,9 +146,9 @@ def _whom(limit: Limit, statement: RunningStatement) -> str:
 class DataSourceLimits:
     """All limits of one data source: how many statements per second are given connections."""
 
-    def __init__(self, name: str, limits: Sequence[Limit]) -> None:
+    def __init__(self, name: str, limits: Sequence[Limit], budgets: Budgets) -> None:
         self._name = name
-        self._limiters = [Limiter(limit) for limit in limits]
+        self._limiters = [make_limiter(limit, name, budgets) for limit in limits]
 
     def permits(self) -> bool:
         """Whether a statement may begin at once. It has begun then, and ended for the limit: these know rates only."""

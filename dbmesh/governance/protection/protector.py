@@ -13,6 +13,7 @@ from dbmesh.backend.pool import Pool
 from dbmesh.governance.protection.audit import AuditLog
 from dbmesh.governance.protection.breaker import State
 from dbmesh.governance.protection.breakers import Breakers, Clock
+from dbmesh.governance.protection.budgets import Budgets
 from dbmesh.governance.protection.connections import ConnectionLimits
 from dbmesh.governance.protection.faults import DataSourceFaults, StatementFaults
 from dbmesh.governance.protection.firewall import MOST_FINGERPRINTS, Firewall
@@ -35,6 +36,7 @@ class Protector:
 
     def __init__(self, protection: Protection, clock: Clock, directory: Path = Path()) -> None:
         self.breakers = Breakers(protection, clock)
+        self.budgets = Budgets(clock.now, clock.wall)
         self._protection = protection
         self._limits_of_sources: dict[str, DataSourceLimits] = {}
         # In the order they are asked, around breakers: what is refused or waits before is no call that a breaker counts.
@@ -56,7 +58,7 @@ class Protector:
                 self._writers.append(learned)
             self._before.append(Firewall(protection.firewall, learned))
         if any(limit.per is not Per.DATA_SOURCE for limit in protection.limits):
-            self._before.append(Limits(protection.limits))
+            self._before.append(Limits(protection.limits, self.budgets))
         if protection.timeouts:
             self._behind.append(Timeouts(protection.timeouts))
         if any(not fault.data_sources for fault in protection.faults):
@@ -117,5 +119,5 @@ class Protector:
         name = f"{database}.{data_source}"
         known = self._limits_of_sources.get(name)
         if known is None:
-            known = self._limits_of_sources[name] = DataSourceLimits(name, limits)
+            known = self._limits_of_sources[name] = DataSourceLimits(name, limits, self.budgets)
         return DataSourceGuard(breaker, known, DataSourceFaults(name, faults, self._clock), self._clock)

@@ -94,6 +94,8 @@ def _limit(source: SourceFile, name: str, entry: LimitSection) -> Limit:
             f"a limit per {entry.per} names no data sources",
             "remove it, or write per: dataSource",
         )
+    if entry.shared:
+        _check_shared(source, path, entry)
     if not entry.rate and not entry.concurrency:
         source.report(path, "it limits nothing", "give rate or concurrency")
     return Limit(
@@ -106,7 +108,19 @@ def _limit(source: SourceFile, name: str, entry: LimitSection) -> Limit:
         concurrency=entry.concurrency,
         waiting=entry.waiting,
         wait_seconds=entry.wait_milliseconds / 1000,
+        shared=entry.shared,
     )
+
+
+def _check_shared(source: SourceFile, path: Path, entry: LimitSection) -> None:
+    if not entry.rate or entry.concurrency:
+        source.report(path, "only a rate can be shared", "give rate, and concurrency in an entry of its own")
+    if entry.per == "fingerprint":
+        source.report((*path, "per"), "there are too many fingerprints for the store", "share another limit")
+    if not entry.waiting:
+        source.report(
+            path, "statements of a shared limit wait for the store's answer", "give waiting, 100 for instance"
+        )
 
 
 def _timeout(source: SourceFile, name: str, entry: TimeoutSection) -> Timeout:

@@ -84,6 +84,7 @@ class LimitSection(SelectionSection):
         description="Statements that may wait for their turn; 0: none, they are refused at once.",
     )
     wait_milliseconds: int = Field(default=1000, ge=1, description="How long one waits; then it is refused.")
+    shared: bool = Field(default=False, description="The rate is that of all sidecars together.")
 
 
 class TimeoutSection(SelectionSection):

@@ -15,6 +15,7 @@ import pytest
 
 from tests.plugins.auto_mesh import AutoMesh
 from tests.plugins.database_server import DatabaseServer
+from tests.plugins.mesh import Mesh
 from tests.plugins.processes import wait_until
 
 pytestmark = pytest.mark.integration
@@ -27,6 +28,7 @@ protection:
     slow: {per: fingerprint, users: slow, minimumCalls: 2, slowCallMilliseconds: 50, openMilliseconds: 300, probes: 1}
   limits:
     calm: {per: user, users: calm, rate: 0.01, burst: 2}
+    whole: {users: shared, rate: 20, burst: 10, waiting: 100, shared: true}
     one: {users: queued, concurrency: 1, waiting: 1, waitMilliseconds: 5000}
   timeouts:
     short: {users: short, statementMilliseconds: 100, mostRows: 3}
@@ -45,7 +47,7 @@ protection:
     rules:
       walled: {users: walled}
 """
-USERS = ("slow", "calm", "queued", "short", "idle", "walled", "unlucky")
+USERS = ("slow", "calm", "queued", "short", "idle", "walled", "unlucky", "shared")
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +213,22 @@ def test_faults_made_on_purpose(auto: AutoMesh) -> None:
         assert unlucky.ask("UPDATE t SET v = 100 WHERE id = 1")[0] in (0, 2006, 2013)
     with client(auto, "root") as root:
         assert root.ask("SELECT v FROM t WHERE id = 1") == [(1,)]
+
+
+def test_a_rate_of_the_whole_mesh(auto: AutoMesh, tmp_path: Path) -> None:
+    second = Mesh(auto.mesh.configuration, tmp_path / "second.log").start()
+    try:
+        with (
+            client(auto, "shared") as here,
+            contextlib.closing(second.connect("app", user="shared")) as there,
+        ):
+            began = time.monotonic()
+            for _ in range(20):
+                assert here.ask("SELECT v FROM t WHERE id = 1") == [(1,)]
+                with there.cursor() as cursor:
+                    cursor.execute("SELECT v FROM t WHERE id = 2")
+            assert time.monotonic() - began > (40 - 10) / 20 - 0.2
+        second.stop_cleanly()
+    finally:
+        if second.running:
+            second.stop()

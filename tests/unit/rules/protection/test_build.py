@@ -113,6 +113,15 @@ def test_the_firewall_faults_and_the_audit_log() -> None:
     ("section", "expected"),
     [
         ("{limits: {a: {per: user}}}", "protection.limits.a: it limits nothing"),
+        ("{limits: {a: {shared: true, rate: 1}}}", "protection.limits.a: statements of a shared limit wait"),
+        (
+            "{limits: {a: {shared: true, rate: 1, concurrency: 1, waiting: 1}}}",
+            "protection.limits.a: only a rate can be shared",
+        ),
+        (
+            "{limits: {a: {shared: true, rate: 1, waiting: 1, per: fingerprint}}}",
+            "protection.limits.a.per: there are too many",
+        ),
         ("{limits: {a: {per: dataSource, rate: 1, users: b}}}", "protection.limits.a.users: a limit per data source"),
         ("{limits: {a: {per: dataSource, concurrency: 1}}}", "protection.limits.a.concurrency: a data source's is"),
         ("{limits: {a: {per: user, rate: 1, dataSources: b}}}", "protection.limits.a.dataSources: a limit per user"),
