@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, get_args
 
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import BoundStatement, Plan, Verb
-from dbmesh.planner.session_plan import SessionStatement
+from dbmesh.planner.session_plan import LoadData, SessionStatement
 from dbmesh.session.errors import as_packet
 from dbmesh.session.result_sink import AnswerLimit
 from dbmesh.sql.digest import Digest
@@ -112,7 +112,9 @@ class RunningStatement:
     def tables(self) -> tuple[str, ...]:
         """The logic tables it names."""
         plan = self.plan
-        return () if isinstance(plan, SessionStatement) else plan.tables
+        if isinstance(plan, SessionStatement):
+            return (plan.table,) if isinstance(plan, LoadData) else ()
+        return plan.tables
 
     @property
     def digest(self) -> Digest:

@@ -6,12 +6,15 @@ Decides how a decision lies in the store and how a process learns of it. What it
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 
 from dbmesh.governance import layout
 from dbmesh.governance.following import follow
 from dbmesh.governance.protection.breaker import FORCED, State
 from dbmesh.governance.store import Snapshot, Store, Write
+
+_log = logging.getLogger(__name__)
 
 
 async def decide(store: Store, name: str, state: State | None) -> None:
@@ -39,4 +42,12 @@ async def follow_decisions(store: Store, take_over: Callable[[Mapping[str, State
 
 def _decisions(snapshot: Snapshot) -> dict[str, State]:
     start = len(layout.breakers_prefix())
-    return {entry.key[start:]: State(json.loads(entry.value)["state"]) for entry in snapshot.entries}
+    found: dict[str, State] = {}
+    for entry in snapshot.entries:
+        state = json.loads(entry.value)["state"]
+        if state in FORCED:
+            found[entry.key[start:]] = State(state)
+        else:
+            # A newer version may know more.
+            _log.warning("circuit breaker %s: a state '%s' is not known here", entry.key[start:], state)
+    return found

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 
 from dbmesh.governance.protection.budgets import SharedBucket
+from dbmesh.governance.protection.gradient import Gradient
 from dbmesh.governance.protection.token_bucket import TokenBucket
 from dbmesh.rules.protection.values import Limit
 
@@ -25,6 +26,7 @@ class Limiter:
         self._bucket = shared or TokenBucket(limit.rate, limit.burst, self._loop.time())
         if shared is not None:
             shared.wake = self._go_on
+        self._gradient = Gradient(limit.least, limit.concurrency) if limit.adaptive else None
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -32,6 +34,16 @@ class Limiter:
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits."""
         return not self.running and not self._waiters
+
+    @property
+    def concurrency(self) -> int:
+        """Calls that may run at one time, as far as is known now; 0 is no limit."""
+        return self.limit.concurrency if self._gradient is None else self._gradient.limit
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many run as may."""
+        return 0 < self.concurrency <= self.running
 
     @property
     def has_room(self) -> bool:
@@ -69,13 +81,15 @@ class Limiter:
         self._bucket.give_back()
         self.leave()
 
-    def leave(self) -> None:
-        """A call has ended."""
+    def leave(self, seconds: float | None = None) -> None:
+        """A call has ended, which took so long; None where that says nothing."""
+        if self._gradient is not None and seconds is not None:
+            self._gradient.ended(seconds, self.running)
         self.running -= 1
         self._go_on()
 
     def _take(self) -> bool:
-        if self.limit.concurrency and self.running >= self.limit.concurrency:
+        if self.is_full:
             return False
         if not self._bucket.take(self._loop.time()):
             return False
@@ -94,6 +108,6 @@ class Limiter:
                 self._waiters.popleft().set_result(None)
             else:
                 break
-        if self._waiters and not (self.limit.concurrency and self.running >= self.limit.concurrency):
+        if self._waiters and not self.is_full:
             seconds = self._bucket.seconds_until_next(self._loop.time())
             self._timer = self._loop.call_later(max(seconds, 0.001), self._go_on)

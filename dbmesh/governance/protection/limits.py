@@ -5,8 +5,10 @@ Decides which limiters a statement passes: all that name it. Whose turn it is, a
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from dbmesh.errors import LIMIT_REACHED, MeshError
@@ -38,6 +40,14 @@ def make_limiter(limit: Limit, key: str, budgets: Budgets) -> Limiter:
     return Limiter(limit, budgets.bucket(limit, key) if limit.shared else None)
 
 
+@dataclass(slots=True)
+class _Held:
+    """The limits a statement has entered, and when it had entered all of them."""
+
+    limiters: list[Limiter]
+    began: float | None
+
+
 class Limits:
     """A `StatementFilter`: a statement enters all limits that name it, in their order, and leaves them when it ends. One that is a
     part of another of the client enters none that this one is in."""
@@ -46,7 +56,8 @@ class Limits:
         self._budgets = budgets
         self._limits = [limit for limit in limits if limit.per is not Per.DATA_SOURCE]
         self._limiters: OrderedDict[tuple[str, str], Limiter] = OrderedDict()
-        self._held: dict[RunningStatement, list[Limiter]] = {}
+        self._held: dict[RunningStatement, _Held] = {}
+        self._now = asyncio.get_running_loop().time
 
     def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
         """See `StatementFilter`."""
@@ -61,7 +72,7 @@ class Limits:
                 break
             held.append(limiter)
         else:
-            self._held[statement] = held
+            self._held[statement] = _Held(held, self._now())
             return None
         # Nothing is held before somebody waits.
         for entered in held:
@@ -72,7 +83,8 @@ class Limits:
         return Later(partial(self._wait, statement, wanted))
 
     async def _wait(self, statement: RunningStatement, wanted: Sequence[Limiter]) -> None:
-        held = self._held[statement] = []
+        held: list[Limiter] = []
+        entry = self._held[statement] = _Held(held, None)
         try:
             for limiter in wanted:
                 if not limiter.enter():
@@ -81,20 +93,30 @@ class Limits:
                         limiter.refused += 1
                         raise refusal(limiter.limit, _whom(limiter.limit, statement), waited=may_wait)
                 held.append(limiter)
+            entry.began = self._now()
         except BaseException:
             self.end(statement)
             raise
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
-        for limiter in reversed(self._held.pop(statement, ())):
-            limiter.leave()
+        held = self._held.pop(statement, None)
+        if held is None:
+            return
+        # How long a failed one took says nothing about the others.
+        seconds = None if held.began is None or statement.cause else self._now() - held.began
+        for limiter in reversed(held.limiters):
+            limiter.leave(seconds)
+
+    def limiters(self) -> list[Limiter]:
+        """Those in use, to be looked at."""
+        return list(self._limiters.values())
 
     def _wanted(self, statement: RunningStatement) -> list[Limiter]:
         outer: set[int] = set()
         around = statement.outer
         while around is not None:
-            outer.update(map(id, self._held.get(around, ())))
+            outer.update(map(id, self._held[around].limiters if around in self._held else ()))
             around = around.outer
         found = [
             self._limiter(limit, statement) for limit in self._limits if limit.selection.names(statement)

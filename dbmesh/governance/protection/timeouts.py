@@ -124,9 +124,12 @@ class Timeouts:
 
     def _disconnect(self, session: Session, why: str) -> None:
         under_way = self._transactions.pop(session, None)
-        if under_way is None or session.committing:
+        if under_way is None:
             return
         under_way.end()
+        gone = session.mesh.sessions.get(session.connection_id) is not session
+        if gone or session.committing or not session.transaction.open:
+            return
         name = under_way.timeout.name
         _log.warning("session %d: its transaction is %s (timeout '%s')", session.connection_id, why, name)
         session.kill_connection()

@@ -94,6 +94,12 @@ def _limit(source: SourceFile, name: str, entry: LimitSection) -> Limit:
             f"a limit per {entry.per} names no data sources",
             "remove it, or write per: dataSource",
         )
+    if entry.adaptive and entry.concurrency < entry.least_concurrency:
+        source.report(
+            (*path, "concurrency"),
+            "it is lower than leastConcurrency",
+            "give the most that may run at one time",
+        )
     if entry.shared:
         _check_shared(source, path, entry)
     if not entry.rate and not entry.concurrency:
@@ -109,6 +115,8 @@ def _limit(source: SourceFile, name: str, entry: LimitSection) -> Limit:
         waiting=entry.waiting,
         wait_seconds=entry.wait_milliseconds / 1000,
         shared=entry.shared,
+        adaptive=entry.adaptive,
+        least=entry.least_concurrency if entry.adaptive else 1,
     )
 
 

@@ -84,6 +84,11 @@ class LimitSection(SelectionSection):
         description="Statements that may wait for their turn; 0: none, they are refused at once.",
     )
     wait_milliseconds: int = Field(default=1000, ge=1, description="How long one waits; then it is refused.")
+    adaptive: bool = Field(
+        default=False,
+        description="Fewer than concurrency may run when statements become slower the more of them run.",
+    )
+    least_concurrency: int = Field(default=4, ge=1, description="The least that may run, if adaptive.")
     shared: bool = Field(default=False, description="The rate is that of all sidecars together.")
 
 

@@ -68,7 +68,7 @@ class Per(Enum):
 @dataclass(frozen=True, slots=True)
 class Limit:
     """How many statements of a kind may run. 0 is no limit: `rate` in statements per second, of which `burst` may come at once;
-    `concurrency` at one time. Up to `waiting` wait for their turn, each `wait_seconds` at most. A `shared` rate is that of the whole mesh. Of limits per data source
+    `concurrency` at one time. Up to `waiting` wait for their turn, each `wait_seconds` at most. A `shared` rate is that of the whole mesh. With `adaptive` the concurrency is between `least` and `concurrency`. Of limits per data source
     `data_sources` says which (of `selection.databases`)."""
 
     name: str
@@ -81,6 +81,8 @@ class Limit:
     waiting: int = 0
     wait_seconds: float = 1.0
     shared: bool = False
+    adaptive: bool = False
+    least: int = 1
 
     def names_source(self, database: str, data_source: str) -> bool:
         """Whether a data source is among those of a limit per data source."""

@@ -15,7 +15,9 @@ from dbmesh.errors import (
     TOO_MANY_OF_USER,
     MeshError,
 )
+from dbmesh.governance.protection.gradient import Gradient
 from dbmesh.governance.protection.limiter import Limiter
+from dbmesh.governance.protection.limits import Limits
 from dbmesh.governance.protection.token_bucket import TokenBucket
 from dbmesh.rules.protection.selection import Selection
 from dbmesh.rules.protection.values import ConnectionLimit, Limit, Per, Protection, Timeout
@@ -205,6 +207,9 @@ async def test_a_transaction_that_takes_too_long_loses_its_client(timeout: Timeo
     world = ProtectedWorld(Protection(timeouts=(timeout,)))
     await world.numbers(b"\x03BEGIN")
     await world.numbers(b"\x03COMMIT")
+    await world.numbers(b"\x03BEGIN")
+    # A transaction that ended without a statement.
+    await world.session.give_up_connections()
     await asyncio.sleep(0.05)
     assert not world.client.aborted
     await world.numbers(b"\x03BEGIN")
@@ -261,4 +266,49 @@ async def test_an_account_may_have_so_many_connections() -> None:
     doorkeeper.let_in(worlds[2].session)
     for one in worlds:
         await one.session.end()
+    await world.end()
+
+
+@given(
+    least=st.integers(1, 20),
+    more=st.integers(0, 100),
+    calls=st.lists(st.tuples(st.floats(0, 10), st.integers(1, 200)), max_size=200),
+)
+def test_an_adaptive_limit_stays_within_its_bounds(
+    least: int, more: int, calls: list[tuple[float, int]]
+) -> None:
+    gradient = Gradient(least, least + more)
+    for seconds, running in calls:
+        gradient.ended(seconds, running)
+        assert least <= gradient.limit <= least + more
+
+
+def simulated(capacity: int, calls: int, gradient: Gradient) -> int:
+    """The limit after so many calls to something that serves `capacity` at a time in 10 ms each: beyond that they queue."""
+    for _ in range(calls):
+        running = gradient.limit
+        gradient.ended(0.01 * max(1.0, running / capacity), running)
+    return gradient.limit
+
+
+def test_an_adaptive_limit_grows_while_there_is_room_and_shrinks_when_there_is_less() -> None:
+    gradient = Gradient(4, 200)
+    at_first = simulated(40, 4000, gradient)
+    assert 40 <= at_first <= 120
+    assert simulated(40, 4000, gradient) == at_first, "also when it was measured again"
+    assert 10 <= simulated(10, 500, gradient) <= 30
+    idle = Gradient(4, 200)
+    for _ in range(100):
+        idle.ended(0.01, 1)
+    assert idle.limit == 4, "nobody was kept waiting"
+
+
+async def test_an_adaptive_limit_lets_more_run_when_all_goes_well() -> None:
+    limit = Limit("a", concurrency=50, adaptive=True, least=1)
+    world = ProtectedWorld(Protection(limits=(limit,)))
+    assert await world.numbers(POINT, 40) == [0] * 40
+    [limits] = [one for one in world.mesh.filters if isinstance(one, Limits)]
+    [limiter] = limits.limiters()
+    assert 1 < limiter.concurrency <= 50
+    assert limiter.idle
     await world.end()

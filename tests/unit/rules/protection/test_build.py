@@ -65,7 +65,7 @@ def test_breakers() -> None:
 def test_limits_timeouts_and_connections() -> None:
     found = load(
         "{limits: {a: {per: user, users: app, rate: 2.5, waiting: 3, waitMilliseconds: 20},"
-        " b: {concurrency: 4}, c: {per: dataSource, databases: Shop, dataSources: DS_0, rate: 1, burst: 9}},"
+        " b: {concurrency: 4, adaptive: true, leastConcurrency: 2}, c: {per: dataSource, databases: Shop, dataSources: DS_0, rate: 1, burst: 9}},"
         " timeouts: {t: {statementMilliseconds: 1500, transactionMilliseconds: 20, idleInTransactionMilliseconds: 30,"
         " mostRows: 4, mostBytes: 5}}, connections: {x: {users: 'A*', perUser: 3}}}"
     )
@@ -73,6 +73,7 @@ def test_limits_timeouts_and_connections() -> None:
     first, second, third = found.limits
     assert first == Limit("a", Per.USER, app, rate=2.5, burst=3, waiting=3, wait_seconds=0.02)
     assert (second.per, second.concurrency, second.rate) == (Per.ALL, 4, 0)
+    assert (second.adaptive, second.least) == (True, 2)
     assert third.burst == 9
     assert third.names_source("shop", "ds_0")
     assert not third.names_source("shop", "ds_1")
@@ -113,6 +114,7 @@ def test_the_firewall_faults_and_the_audit_log() -> None:
     ("section", "expected"),
     [
         ("{limits: {a: {per: user}}}", "protection.limits.a: it limits nothing"),
+        ("{limits: {a: {adaptive: true, concurrency: 2}}}", "protection.limits.a.concurrency: it is lower"),
         ("{limits: {a: {shared: true, rate: 1}}}", "protection.limits.a: statements of a shared limit wait"),
         (
             "{limits: {a: {shared: true, rate: 1, concurrency: 1, waiting: 1}}}",
