@@ -127,7 +127,7 @@ async def serve(
                 tasks.start(registration.serve(), "registration")
                 _follow_others(store, keeper, assembly, listener, registration, tasks)
             if configuration.admin is not None:
-                ports = await _open_admin(configuration.admin, mesh, stop, directory or Path())
+                ports = await _open_admin(configuration.admin, assembly, stop, directory or Path())
                 down.push_async_callback(ports.close)
                 tasks.start(ports.serve(), "admin API")
             assembly.watch(tasks)
@@ -218,16 +218,17 @@ def _watch_statements(configuration: Configuration, mesh: Mesh) -> None:
 
 
 async def _open_admin(
-    settings: AdminSettings, mesh: Mesh, stop: asyncio.Event, directory: Path
+    settings: AdminSettings, assembly: Assembly, stop: asyncio.Event, directory: Path
 ) -> AdminPorts:
     """The operators' ports, listening. Raises StartError."""
     # Imported where it is used: a mesh without them starts faster and is smaller.
     from dbmesh.admin.serving import AdminPorts
     from dbmesh.admin.tables import Operated
 
+    mesh = assembly.mesh
     [statistics] = [one for one in mesh.filters if isinstance(one, Statistics)]
     clock = asyncio.get_running_loop().time
-    operated = Operated(mesh, statistics, __version__, clock, lambda: not stop.is_set())
+    operated = Operated(mesh, statistics, __version__, clock, lambda: not stop.is_set(), assembly.protector)
     ports = AdminPorts(settings, operated, directory)
     try:
         await ports.start()

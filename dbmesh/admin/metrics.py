@@ -47,6 +47,7 @@ class _MeshCollector(Collector):
         yield from self._pools()
         yield from self._plans()
         yield from self._replicas()
+        yield from self._protection()
 
     def _statements(self) -> Iterator[Metric]:
         statistics = self._operated.statistics
@@ -126,6 +127,27 @@ class _MeshCollector(Collector):
                         lag.add_metric(names, server.seen.lag)
         yield used
         yield lag
+
+    def _protection(self) -> Iterator[Metric]:
+        protector = self._operated.protector
+        if protector is None:
+            return
+        closed = GaugeMetricFamily(
+            "dbmesh_breaker_closed", "Whether a circuit breaker lets all through.", labels=("breaker",)
+        )
+        stopped = CounterMetricFamily(
+            "dbmesh_breaker_refused", "Calls that circuit breakers refused.", labels=("breaker",)
+        )
+        for status in protector.breakers.statuses():
+            closed.add_metric((status.name,), status.permits_all)
+            stopped.add_metric((status.name,), status.refused)
+        labels = ("limit", "limited")
+        waiting = GaugeMetricFamily("dbmesh_limit_waiting", "Statements that wait.", labels=labels)
+        refused = CounterMetricFamily("dbmesh_limit_refused", "Statements that were refused.", labels=labels)
+        for key, limiter in protector.limiters():
+            waiting.add_metric((limiter.limit.name, key), limiter.waiting)
+            refused.add_metric((limiter.limit.name, key), limiter.refused)
+        yield from (closed, stopped, waiting, refused)
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from dbmesh.governance.protection.protector import Protector
 from dbmesh.governance.statistics import Statistics
 from dbmesh.session.mesh import Mesh
 
@@ -21,13 +22,15 @@ _MICROSECONDS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Operated:
-    """The running mesh as operators see it. `clock` gives monotonic seconds, `ready` tells whether new clients are served."""
+    """The running mesh as operators see it. `clock` gives monotonic seconds, `ready` tells whether new clients are served; without a
+    `protector` nothing is protected."""
 
     mesh: Mesh
     statistics: Statistics
     version: str
     clock: Callable[[], float]
     ready: Callable[[], bool]
+    protector: Protector | None = None
 
 
 class Table(ABC):
@@ -212,6 +215,70 @@ class ReplicaServers(Table):
                     )
 
 
+class CircuitBreakers(Table):
+    """The circuit breakers of data sources and fingerprints."""
+
+    name = "breakers"
+    sql_name = "stats_dbmesh_breakers"
+    title = "Circuit breakers and what they have counted"
+    columns = (
+        ("breaker", "TEXT"),
+        ("state", "TEXT"),
+        ("calls", "BIGINT"),
+        ("failed", "BIGINT"),
+        ("slow", "BIGINT"),
+        ("closes_in_ms", "BIGINT"),
+        ("refused", "BIGINT"),
+        ("opened", "BIGINT"),
+    )
+
+    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
+        """See `Table`."""
+        protector = operated.protector
+        for status in () if protector is None else protector.breakers.statuses():
+            left = status.seconds
+            yield (
+                status.name,
+                status.state.value,
+                *status.totals,
+                None if left is None else round(left * 1000),
+                status.refused,
+                status.opened,
+            )
+
+
+class LimitsInUse(Table):
+    """The limits that statements have met."""
+
+    name = "limits"
+    sql_name = "stats_dbmesh_limits"
+    title = "Limits, who runs and waits under them"
+    columns = (
+        ("limit_name", "TEXT"),
+        ("limited", "TEXT"),
+        ("running", "BIGINT"),
+        ("waiting", "BIGINT"),
+        ("concurrency", "BIGINT"),
+        ("rate", "DOUBLE"),
+        ("refused", "BIGINT"),
+    )
+
+    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
+        """See `Table`."""
+        protector = operated.protector
+        for key, limiter in () if protector is None else protector.limiters():
+            limit = limiter.limit
+            yield (
+                limit.name,
+                key,
+                limiter.running,
+                limiter.waiting,
+                limiter.concurrency,
+                limit.rate,
+                limiter.refused,
+            )
+
+
 TABLES: Final[tuple[Table, ...]] = (
     Statements(),
     Sessions(),
@@ -219,4 +286,6 @@ TABLES: Final[tuple[Table, ...]] = (
     Errors(),
     Plans(),
     ReplicaServers(),
+    CircuitBreakers(),
+    LimitsInUse(),
 )

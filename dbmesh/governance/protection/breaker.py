@@ -31,6 +31,9 @@ class State(StrEnum):
     METRICS_ONLY = "metrics-only"
 
 
+PERMISSIVE = frozenset({State.CLOSED, State.METRICS_ONLY, State.DISABLED})
+"""States in which every call is made."""
+
 FORCED = frozenset({State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY})
 """States that only somebody's decision begins and ends."""
 
@@ -46,6 +49,11 @@ class BreakerStatus:
     seconds: float | None
     refused: int
     opened: int
+
+    @property
+    def permits_all(self) -> bool:
+        """Whether every call may be made."""
+        return self.state in PERMISSIVE
 
 
 class CircuitBreaker:
@@ -70,7 +78,7 @@ class CircuitBreaker:
     @property
     def permits_all(self) -> bool:
         """Whether every call may be made: it is not open in any way."""
-        return self.state in (State.CLOSED, State.METRICS_ONLY, State.DISABLED)
+        return self.state in PERMISSIVE
 
     def permits(self, now: float) -> bool:
         """Whether a call may be made now; a probe is counted as made. O(1)."""

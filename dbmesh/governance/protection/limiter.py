@@ -46,6 +46,11 @@ class Limiter:
         return 0 < self.concurrency <= self.running
 
     @property
+    def waiting(self) -> int:
+        """Calls that wait for their turn."""
+        return len(self._waiters)
+
+    @property
     def has_room(self) -> bool:
         """Whether a call may wait."""
         return len(self._waiters) < self.limit.waiting

@@ -108,9 +108,9 @@ class Limits:
         for limiter in reversed(held.limiters):
             limiter.leave(seconds)
 
-    def limiters(self) -> list[Limiter]:
-        """Those in use, to be looked at."""
-        return list(self._limiters.values())
+    def limiters(self) -> list[tuple[str, Limiter]]:
+        """Those in use, with whom they limit ('' for all together), to be looked at."""
+        return [(key, limiter) for (_, key), limiter in self._limiters.items()]
 
     def _wanted(self, statement: RunningStatement) -> list[Limiter]:
         outer: set[int] = set()
@@ -171,6 +171,10 @@ class DataSourceLimits:
     def __init__(self, name: str, limits: Sequence[Limit], budgets: Budgets) -> None:
         self._name = name
         self._limiters = [make_limiter(limit, name, budgets) for limit in limits]
+
+    def limiters(self) -> list[tuple[str, Limiter]]:
+        """All of them, with the data source's name."""
+        return [(self._name, limiter) for limiter in self._limiters]
 
     def permits(self) -> bool:
         """Whether a statement may begin at once. It has begun then, and ended for the limit: these know rates only."""

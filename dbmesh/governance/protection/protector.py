@@ -18,6 +18,7 @@ from dbmesh.governance.protection.connections import ConnectionLimits
 from dbmesh.governance.protection.faults import DataSourceFaults, StatementFaults
 from dbmesh.governance.protection.firewall import MOST_FINGERPRINTS, Firewall
 from dbmesh.governance.protection.guards import DataSourceGuard
+from dbmesh.governance.protection.limiter import Limiter
 from dbmesh.governance.protection.limits import DataSourceLimits, Limits
 from dbmesh.governance.protection.line_writer import LineWriter
 from dbmesh.governance.protection.timeouts import Timeouts
@@ -82,6 +83,12 @@ class Protector:
         """From now on these are all of somebody's decisions about breakers, by their names."""
         self.breakers.decide(forced)
         self._apply()
+
+    def limiters(self) -> list[tuple[str, Limiter]]:
+        """The limits in use, with whom each of them limits."""
+        of_statements = [one.limiters() for one in self._before if isinstance(one, Limits)]
+        of_sources = [one.limiters() for one in self._limits_of_sources.values()]
+        return [found for part in (*of_statements, *of_sources) for found in part]
 
     def close(self) -> None:
         """Write what waits to be written. Blocks."""

@@ -308,7 +308,7 @@ async def test_an_adaptive_limit_lets_more_run_when_all_goes_well() -> None:
     world = ProtectedWorld(Protection(limits=(limit,)))
     assert await world.numbers(POINT, 40) == [0] * 40
     [limits] = [one for one in world.mesh.filters if isinstance(one, Limits)]
-    [limiter] = limits.limiters()
+    [(_, limiter)] = limits.limiters()
     assert 1 < limiter.concurrency <= 50
     assert limiter.idle
     await world.end()
