@@ -17,6 +17,7 @@ from dbmesh.planner.plan import Names
 from dbmesh.planner.resolve import AnyTable, Scopes, TableReference, named
 from dbmesh.planner.session_values import SESSION_FUNCTIONS, SESSION_VARIABLES, SessionValue
 from dbmesh.planner.template import Edits, SchemaQualifier, TableName
+from dbmesh.planner.written_clauses import system_time_end
 
 
 def has_own_names(table: AnyTable, written: str) -> bool:
@@ -36,20 +37,23 @@ def rename_tables(context: PlanContext, edits: Edits, references: Iterable[Table
             edits.replace(reference.start, reference.end, written)
             continue
         name, alias = TableName(reference.index, reference.quoted), f" AS {written}"
-        partition = reference.node.args.get("partition")
-        if reference.aliased or partition is not None:
+        end = _alias_place(context, reference)
+        if reference.aliased or end != reference.end:
             edits.replace(reference.start, reference.end, name)
         else:
             edits.replace(reference.start, reference.end, name, alias)
-        if partition is not None and not reference.aliased:
-            edits.insert(_end_of_partitions(context, partition), alias)
+        if end != reference.end and not reference.aliased:
+            edits.insert(end, alias)
 
 
-def _end_of_partitions(context: PlanContext, partition: exp.Expr) -> int:
-    """Where PARTITION (…) ends, which stands between a table's name and its alias."""
-    last = max(node.meta["end"] for node in partition.find_all(exp.Identifier))
-    tokens = context.statement.tokens
-    return next(token.end + 1 for token in tokens if token.start > last and token.text == ")")
+def _alias_place(context: PlanContext, reference: TableReference) -> int:
+    """Where a table's alias stands or would: behind its PARTITION (…) and FOR SYSTEM_TIME …."""
+    tokens, end = context.statement.tokens, reference.end
+    partition = reference.node.args.get("partition")
+    if partition is not None:
+        last = max(node.meta["end"] for node in partition.find_all(exp.Identifier))
+        end = next(token.end + 1 for token in tokens if token.start > last and token.text == ")")
+    return end if reference.node.args.get("version") is None else system_time_end(tokens, end)
 
 
 def replace_names(context: PlanContext, edits: Edits, references: Iterable[TableReference]) -> None:

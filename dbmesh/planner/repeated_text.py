@@ -38,8 +38,10 @@ class RepeatedText:
 
 
 def repeated_text(context: PlanContext, edits: Edits, scopes: Scopes) -> RepeatedText | None:
-    """The text; None where table names carry schemas or partitions. `edits` are those of the single shot."""
-    if context.rule_set.joined or any(one.node.args.get("partition") for one in scopes.sharded):
+    """The text; None where table names carry schemas, partitions or times. `edits` are those of the single shot."""
+    if context.rule_set.joined or any(
+        one.node.args.get("partition") or one.node.args.get("version") for one in scopes.sharded
+    ):
         return None
     return RepeatedText(*(Frames(_repeated(context, edits, scopes, times).build()) for times in (1, 2)))
 

@@ -1,4 +1,4 @@
-"""Clauses of a query that are found by their words: locks and index hints.
+"""Clauses of a query that are found by their words: locks, index hints and the times of versioned tables.
 
 Decides where they begin and end in the text. Knows no tables.
 """
@@ -13,6 +13,26 @@ from sqlglot.tokenizer_core import Token, TokenType
 from dbmesh.sql.clauses import Span
 
 _HINT_WORDS = frozenset(("USE", "FORCE", "IGNORE"))
+_BEHIND_TABLE = frozenset(
+    (
+        *(
+            "JOIN",
+            "INNER",
+            "CROSS",
+            "NATURAL",
+            "STRAIGHT_JOIN",
+            "LEFT",
+            "RIGHT",
+            "ON",
+            "USING",
+            "WHERE",
+            "GROUP BY",
+        ),
+        *("HAVING", "WINDOW", "ORDER BY", "LIMIT", "PROCEDURE", "INTO", "FOR", "LOCK"),
+        *("UNION", "EXCEPT", "INTERSECT"),
+    )
+)
+"""Words that end what is said of a table in FROM; LEFT( and RIGHT( are functions."""
 _WAITS = ("NOWAIT", "SKIP", "WAIT")
 
 
@@ -74,6 +94,29 @@ def index_hints(tokens: Sequence[Token]) -> Iterator[Span]:
             end += 1
         if end < len(tokens):
             yield tokens[at].start, tokens[end].end + 1
+
+
+def system_time_end(tokens: Sequence[Token], position: int) -> int:
+    """Where MariaDB's `FOR SYSTEM_TIME …` behind a table's name that ends at `position` ends, without the alias that may
+    follow it; `position` where there is none."""
+    at = next((at for at, token in enumerate(tokens) if token.start >= position), len(tokens))
+    if not _looks_at(tokens, at, "FOR", "SYSTEM_TIME"):
+        return position
+    at += 3 if word(tokens, at + 2) == "ALL" else 4
+    depth = 0
+    while at < len(tokens) and (depth or not _ends_table(tokens, at)):
+        depth += (tokens[at].token_type is TokenType.L_PAREN) - (tokens[at].token_type is TokenType.R_PAREN)
+        at += 1
+    return tokens[min(at, len(tokens)) - 1].end + 1
+
+
+def _ends_table(tokens: Sequence[Token], at: int) -> bool:
+    token = tokens[at]
+    if token.token_type in (TokenType.COMMA, TokenType.R_PAREN, TokenType.SEMICOLON):
+        return True
+    called = at + 1 < len(tokens) and tokens[at + 1].token_type is TokenType.L_PAREN
+    one = word(tokens, at)
+    return one in _BEHIND_TABLE and not (one in ("LEFT", "RIGHT") and called)
 
 
 def _looks_at(tokens: Sequence[Token], at: int, *words: str) -> bool:

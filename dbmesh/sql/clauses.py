@@ -93,7 +93,9 @@ def _clause_starts(tokens: Sequence[Token]) -> list[tuple[int, str]]:
 
 
 def _is_part_of_another(tokens: Sequence[Token], at: int, word: str) -> bool:
-    """`t.limit` is a column; `INDEX FOR ORDER BY` is an index hint."""
+    """`t.limit` is a column; `INDEX FOR ORDER BY` is an index hint; `FOR SYSTEM_TIME` belongs to a table."""
+    if word == "FOR" and at + 1 < len(tokens) and tokens[at + 1].text.upper() == "SYSTEM_TIME":
+        return True
     if not at or tokens[at - 1].token_type is TokenType.IDENTIFIER:
         return False
     before = tokens[at - 1].text.upper()

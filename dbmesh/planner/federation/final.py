@@ -40,6 +40,11 @@ def final_template(context: PlanContext, scopes: Scopes, locks: Sequence[LockCla
             raise not_supported(
                 "PARTITION (…) in a statement over several data nodes", "leave it out; write conditions"
             )
+        if reference.node.args.get("version") is not None:
+            raise not_supported(
+                "FOR SYSTEM_TIME in a statement over several data nodes that joins or computes",
+                "read the versions in a query of their own",
+            )
         written = context.statement.text[reference.node.this.meta["start"] : reference.end]
         plain = reference.aliased or reference.start in bare
         name = temporary_name(reference) + ("" if plain else f" AS {written}")
