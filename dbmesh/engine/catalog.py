@@ -88,11 +88,13 @@ async def load_tables(
     views = (await collect(connection, _VIEWS)).rows
     if known is None:
         return await _read(connection, "", views, {})
-    again = {name.lower() for name in touched}
-    again.update((row[0] or b"").decode("utf-8", "surrogateescape").lower() for row in views)
-    again.update(name.lower() for name, table in known.items() if table.definition is not None)
-    names = ", ".join([literal_text(name) for name in sorted(again)]) or "NULL"
-    kept = {name: table for name, table in known.items() if name.lower() not in again}
+    # As they are written: servers tell tables by case, or do not.
+    again = set(touched)
+    again.update((row[0] or b"").decode("utf-8", "surrogateescape") for row in views)
+    again.update(name for name, table in known.items() if table.definition is not None)
+    lowered = {name.lower() for name in again}
+    kept = {name: table for name, table in known.items() if name.lower() not in lowered}
+    names = ", ".join([literal_text(name) for name in sorted(again | (known.keys() - kept.keys()))]) or "NULL"
     return await _read(connection, f" AND TABLE_NAME IN ({names})", views, kept)
 
 

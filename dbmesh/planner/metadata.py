@@ -31,6 +31,7 @@ from dbmesh.planner.plan import (
     Verb,
     WithOwnVariables,
 )
+from dbmesh.planner.routines import has_one_place
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.planner.session_view import ServersOwn
 from dbmesh.planner.show_tables import (
@@ -159,13 +160,15 @@ class _Shows:
         return sorted(rule_set.database for rule_set in self.context.databases.values())
 
     def _tables(self, *, full: bool) -> Plan:
-        """The catalog's names where that is all that is asked for; types and conditions are the server's."""
+        """The catalog's names where that is all that is asked for; types and conditions are the server's, and names too where
+        tables may be made without the mesh."""
         if (own := self._server_schema()) is not None:
             return plan_of_server(self.context, "SHOW TABLES of the server's own schemas", about=own)
         database = self._database()
         current = database == self.context.rule_set.database
         by_mesh = any(config.kind != "mysql" for config in self.context.rule_set.data_sources.values())
-        if current and (by_mesh or not (full or self.reader.looks_at("WHERE"))):
+        others = has_one_place(self.context.rule_set, self.context.catalog)
+        if current and (by_mesh or not (full or others or self.reader.looks_at("WHERE"))):
             kept = read_filter(self.context, self.reader)
             title = f"Tables_in_{database}"
             titles = (title, "Table_type") if full else (title,)

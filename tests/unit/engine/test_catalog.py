@@ -77,6 +77,9 @@ async def test_what_a_statement_names_is_read_again(mariadb_server: ServerFactor
             "CREATE OR REPLACE VIEW four_seen AS SELECT id FROM four",
             "CREATE TRIGGER t BEFORE INSERT ON three FOR EACH ROW SET NEW.a = UNIX_TIMESTAMP()",
             "RENAME TABLE three TO five",
+            "CREATE TABLE `İx` (id INT PRIMARY KEY)",
+            "CREATE TABLE Mixed (id INT PRIMARY KEY, `two` INT)",
+            "ALTER TABLE Mixed DROP COLUMN `two`",
             "DROP TABLE four",
             "DROP VIEW seen, four_seen",
         ):
