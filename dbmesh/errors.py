@@ -87,6 +87,12 @@ ACCESS_DENIED = _client(
 UNKNOWN_DATABASE = _client("UNKNOWN_DATABASE", 1049, "42000", "Unknown database '{database}'")
 NO_DATABASE = _client("NO_DATABASE", 1046, "3D000", "No database selected")
 UNKNOWN_TABLE = _client("UNKNOWN_TABLE", 1146, "42S02", "Table '{database}.{table}' doesn't exist")
+NOT_UPDATABLE = _client(
+    "NOT_UPDATABLE", 1288, "HY000", "The target table {view} of the {verb} is not updatable"
+)
+NOT_INSERTABLE = _client(
+    "NOT_INSERTABLE", 1471, "HY000", "The target table {view} of the INSERT is not insertable-into"
+)
 INVALID_VIEW = _client(
     "INVALID_VIEW",
     1356,

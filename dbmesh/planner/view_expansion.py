@@ -15,7 +15,7 @@ from dbmesh.planner.elsewhere import database_of
 from dbmesh.planner.lexemes import Kind, split_lexemes
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.subselects import is_common_table
-from dbmesh.planner.view_writes import ThroughView, add_condition
+from dbmesh.planner.view_writes import ThroughView, add_condition, is_written
 from dbmesh.planner.views import Expansion, NamesView
 from dbmesh.sql.lexer import LexerFlags
 
@@ -36,15 +36,19 @@ def expand(found: NamesView) -> Expansion | None:
     if not views:
         return None
     for table, key in views:
-        if isinstance(table.parent, exp.Insert | exp.Update | exp.Delete | exp.Schema):
-            through = ThroughView(context, tree, table, *_definition(context, table, key))
+        if table in (tree.args.get("tables") or ()):
+            # A target of DELETE, which FROM names again.
+            continue
+        schema, query = _definition(context, table, key)
+        if isinstance(tree, exp.DML) and is_written(tree, table, schema):
+            through = ThroughView(context, tree, table, schema, query)
             condition = through.edit(edits)
             if condition:
                 add_condition(edits, context.statement.tokens, table, _readable(condition, context.flags))
             continue
         start, end = (table.args.get("db") or table.this).meta["start"], table.this.meta["end"] + 1
         own = "" if table.alias else f" AS {context.statement.text[table.this.meta['start'] : end]}"
-        definition = _readable(_definition(context, table, key)[1], context.flags)
+        definition = _readable(query, context.flags)
         edits.replace(start, end, f"({definition}){own}")
         for column in tree.find_all(exp.Column):
             database = column.args.get("db")

@@ -168,7 +168,8 @@ class _Text:
         while outer[at].word in ("LOW_PRIORITY", "QUICK", "IGNORE"):
             self.ignore = self.ignore or outer[at].word == "IGNORE"
             at += 1
-        self.head_end = outer[at].start
+        # A derived table stands in brackets, outside of which its name alone is left.
+        self.head_end = next(one.start for one in lexemes if one.start >= outer[at - 1].end)
         self.clauses: dict[str, Lexeme] = {}
         joins_using = self.verb == "UPDATE" or outer[at].word != "FROM"
         for before, lexeme in itertools.pairwise(outer[at - 1 :]):
