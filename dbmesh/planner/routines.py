@@ -76,18 +76,19 @@ def read_show_create(reader: LexemeReader) -> ShowCreate | None:
 
 
 def read_create_routine(reader: LexemeReader) -> CreateRoutine | None:
-    """CREATE [OR REPLACE] [DEFINER = x] [AGGREGATE] PROCEDURE | FUNCTION | EVENT [IF NOT EXISTS] [database.]name …, None for
-    any other CREATE. Raises MeshError(PARSE_ERROR)."""
+    """CREATE [OR REPLACE] [DEFINER = x] [AGGREGATE] PROCEDURE | FUNCTION | EVENT [IF NOT EXISTS] [database.]name …, and ALTER
+    of these; None for any other CREATE or ALTER. Raises MeshError(PARSE_ERROR)."""
     words = [reader.peek(ahead).word for ahead in range(12)]
     kind = next((word for word in words if word in _OBJECTS), None)
     if kind not in ("PROCEDURE", "FUNCTION", "EVENT"):
         return None
+    alters = reader.looks_at("ALTER")
     while not reader.accept(kind):
         reader.take()
     reader.accept("IF", "NOT", "EXISTS")
     place = read_place(reader)
     text = f"{reader.statement[: place.start]}{quote_name(place.name, quoted=True)}{reader.statement[place.end :]}"
-    return CreateRoutine(kind, place.database, place.name, text, reader.rest())
+    return CreateRoutine(kind, place.database, place.name, text, reader.rest(), alters)
 
 
 _OBJECTS = frozenset(

@@ -255,13 +255,14 @@ class ShowGrants:
 @dataclass(frozen=True, slots=True)
 class CreateRoutine:
     """CREATE PROCEDURE | FUNCTION | EVENT (`kind`) [database.]name. `text` is the statement with the bare name; `body`
-    what stands behind the name."""
+    what stands behind the name. `alters`: ALTER instead of CREATE."""
 
     kind: str
     database: str | None
     name: str
     text: str
     body: str
+    alters: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,6 +282,7 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "EXECUTE": _read_execute,
     "DEALLOCATE": _read_deallocate,
     "CREATE": read_create_routine,
+    "ALTER": read_create_routine,
     "DROP": lambda reader: read_drop_routine(reader) or _read_deallocate(reader),
     "UNLOCK": _read_unlock,
     "SHOW": _read_show,

@@ -81,5 +81,5 @@ def refuse_unsupported(reader: LexemeReader) -> None:
     verb = reader.peek().word
     ahead = 3 if reader.looks_at("CREATE", "OR", "REPLACE") else 1
     word = reader.peek(ahead).word
-    if word in _OBJECTS or (word, verb) == ("EVENT", "ALTER"):
+    if word in _OBJECTS:
         raise not_supported(f"{verb} {word}", _ACCOUNTS if word in ("USER", "ROLE") else _ADMINISTRATOR)

@@ -25,6 +25,7 @@ from dbmesh.errors import (
     not_supported,
 )
 from dbmesh.planner.derived.literals import literal_writers, row_literals
+from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.plan import BoundStatement, Names, PinReason, Relay, Verb
 from dbmesh.planner.routines import ProcedureUse, check_procedure, homes, may_define
 from dbmesh.planner.session_plan import (
@@ -109,13 +110,22 @@ def show_create_columns(product: Product, kind: str) -> list[ColumnDefinition]:
 
 
 async def create(session: Session, statement: CreateRoutine, sink: ResultSink, more: int) -> None:
-    """CREATE PROCEDURE, FUNCTION or EVENT, on every data source it belongs on or on none. Raises MeshError or ShardError."""
+    """CREATE or ALTER PROCEDURE, FUNCTION or EVENT, on every data source it belongs on or on none. Raises MeshError or
+    ShardError."""
     database = _database(session, statement.database)
     there = await _sources(session, database, statement.kind, statement.name)
+    if statement.alters:
+        if not there:
+            raise _unknown(database, statement.kind, statement.name)
+        belongs = homes(statement, database.rule_set, database.catalog)
+        if "DO" in (lexeme.word for lexeme in split_lexemes(statement.body)) and set(belongs) != set(there):
+            raise not_supported(
+                f"the event '{statement.name}' on tables of another data source",
+                "drop it and create it again",
+            )
     wanted = there or homes(statement, database.rule_set, database.catalog)
-    await _define(
-        session, database, wanted, statement.text, DropRoutine(statement.kind, None, statement.name, True)
-    )
+    undo = None if statement.alters else DropRoutine(statement.kind, None, statement.name, True)
+    await _define(session, database, wanted, statement.text, undo)
     sink.ok(OkPacket(status=session.status | more, warnings=len(session.warnings)))
 
 

@@ -101,6 +101,11 @@ def test_routines_and_triggers(pair: Pair) -> None:
             "CREATE EVENT here.f ON SCHEDULE AT '2036-01-01 00:00:00' DO BEGIN DELETE FROM single; "
             "UPDATE single SET name = 'x'; END"
         ),
+        "ALTER EVENT e ON SCHEDULE EVERY 2 HOUR STARTS '2026-01-01 00:00:00' COMMENT 'why' DISABLE",
+        "ALTER EVENT here.f RENAME TO moved",
+        "ALTER EVENT moved DO UPDATE single SET n = 1",
+        "ALTER EVENT f ENABLE",
+        "ALTER EVENT moved RENAME TO f",
         "SHOW EVENTS",
         "SHOW CREATE EVENT e",
         "SELECT EVENT_NAME, EVENT_DEFINITION FROM information_schema.EVENTS WHERE EVENT_SCHEMA = 'here' ORDER BY 1",
@@ -109,6 +114,10 @@ def test_routines_and_triggers(pair: Pair) -> None:
         "DROP EVENT here.f",
         "DROP EVENT f",
         "DROP EVENT IF EXISTS f",
+        "ALTER FUNCTION twice COMMENT 'doubled'",
+        "ALTER PROCEDURE fill SQL SECURITY INVOKER",
+        "ALTER PROCEDURE filled COMMENT 'no'",
+        "SELECT ROUTINE_COMMENT, SECURITY_TYPE FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'here' ORDER BY 1, 2",
         "DROP FUNCTION twice",
         "DROP FUNCTION biggest",
         "DROP FUNCTION biggest",
