@@ -145,7 +145,6 @@ def test_a_syntax_error_names_the_line() -> None:
         "CREATE OR REPLACE USER u",
         "ALTER USER u",
         "DROP ROLE r",
-        "ALTER EVENT e DISABLE",
         "SHOW GRANTS FOR root",
     ],
 )
