@@ -26,6 +26,8 @@ _DELIMITED: Final = re.compile(
     re.ASCII,
 )
 _DIGITS: Final = re.compile(r"\d{6}|\d{8}|\d{12}|\d{14}", re.ASCII)
+_DAY: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{8}", re.ASCII)
+_HALF: Final = 0.5
 _EXACT: Final = Context(prec=400, rounding=ROUND_HALF_UP)
 _MOST_EXPONENT: Final = 100
 
@@ -41,6 +43,33 @@ def as_stored(value: SqlValue, column: ColumnSchema) -> SqlValue:
     if value is None or convert is None or isinstance(value, HexLiteral):
         return value
     return convert(value, column)
+
+
+def holds_already(value: SqlValue, held: SqlValue, column: ColumnSchema) -> bool:
+    """Whether a column that holds `held` stays as it is, without a word of the server's, when this value is written to it."""
+    if isinstance(value, HexLiteral):
+        return False
+    if column.family is ColumnFamily.TEXT:
+        name, length, _ = _declared(column)
+        texts = (
+            isinstance(value, str)
+            and isinstance(held, str)
+            and name == "char"
+            and len(value) <= (length or 0)
+        )
+        return texts and str(value).rstrip(" ") == str(held).rstrip(" ")
+    if value is None or as_stored(value, column) != as_stored(held, column):
+        return False
+    if column.family is ColumnFamily.INTEGER:
+        # A fraction is rounded silently; what is out of range or no number at all is not.
+        return (
+            isinstance(held, int)
+            and isinstance(value, int | float | Decimal)
+            and abs(float(value) - held) < _HALF
+        )
+    if column.family is ColumnFamily.TEMPORAL:
+        return isinstance(value, int) or (isinstance(value, str) and _DAY.fullmatch(value) is not None)
+    return False
 
 
 def _bounds(column: ColumnSchema) -> tuple[int, int] | None:

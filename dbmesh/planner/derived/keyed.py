@@ -333,6 +333,7 @@ def _moving_update(
         reset,
         required,
         text.ignore,
+        tuple(stored),
     )
     # Which row finds its new place taken depends on the order; a server's is mostly that of the key.
     order = f" ORDER BY {_key_columns(key, reference)[0]}" if text.ignore else ""

@@ -14,7 +14,9 @@ from dbmesh.model import ColumnSchema
 from dbmesh.planner.derived.literals import literal_writers, refuse_numbered, row_literals, typed_columns
 from dbmesh.planner.steps import DerivedStatement
 from dbmesh.planner.template import quote_name
+from dbmesh.rules.stored_values import holds_already
 from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.literals import decode_literal
 from dbmesh.wire.packets import ColumnDefinition
 
 ROWS_PER_STATEMENT = 500
@@ -88,7 +90,7 @@ class MovingWriter:
     of `assigned` (indexes into `columns`). A row that stays where it is is updated, another is deleted and inserted with
     its new values; `renewed` are columns that take the time of the change, `reset` those that take their default,
     `required` those of `placing` that a server would number where they were NULL or 0. With `ignores` a row whose new place
-    is taken goes back."""
+    is taken goes back. `schemas` are those of `columns`, where they are known."""
 
     table: str
     key: Key
@@ -100,6 +102,7 @@ class MovingWriter:
     reset: tuple[int, ...] = field(default=(), repr=False)
     required: tuple[int, ...] = field(default=(), repr=False)
     ignores: bool = field(default=False, repr=False)
+    schemas: tuple[ColumnSchema, ...] = field(default=(), repr=False)
 
     def statements(
         self, columns: Sequence[ColumnDefinition], rows: Sequence[Sequence[bytes | None]]
@@ -117,7 +120,7 @@ class MovingWriter:
                 new[index] = value
             for index in self.reset:
                 new[index] = "DEFAULT"
-            if all(new[index] == old[index] for index in self.placing):
+            if all(self._stays(index, new[index], old[index]) for index in self.placing):
                 staying.append((key, tuple(new)))
                 continue
             for index in self.renewed:
@@ -139,6 +142,14 @@ class MovingWriter:
         for chunk in chunks([key for key, _ in leaving]):
             yield self._delete(chunk)
         yield from insert_statements(f"INSERT {target}", arriving, "")
+
+    def _stays(self, index: int, new: str, old: str) -> bool:
+        """Whether a sharding column holds the same afterwards, also where the new value is written in another way."""
+        if new == old or not self.schemas:
+            return new == old
+        plain = self.flags.no_backslash_escapes
+        value, held = (decode_literal(text, no_backslash_escapes=plain) for text in (new, old))
+        return holds_already(value, held, self.schemas[index])
 
     def _check_numbers(self, new: Sequence[str]) -> None:
         """An INSERT would give a new number where the UPDATE gives NULL or 0. Raises MeshError."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmesh.model import ColumnFamily, ColumnSchema
-from dbmesh.rules.stored_values import as_stored, most_integer
+from dbmesh.rules.stored_values import as_stored, holds_already, most_integer
 from dbmesh.rules.values import UNKNOWN_KEY, compared_key, stored_key
 from dbmesh.sql.literals import decode_literal
 
@@ -85,3 +85,29 @@ def test_a_number_in_range_is_stored_as_it_is(value: int, schema: ColumnSchema) 
 @given(st.text(), st.sampled_from([TINY, PRICE, TEXT, LATIN, DAY, MOMENT]))
 def test_any_text_has_a_key_or_none(value: str, schema: ColumnSchema) -> None:
     stored_key(value, schema)
+
+
+@pytest.mark.parametrize(
+    ("value", "held", "kind", "holds"),
+    [
+        (Decimal("1.2"), 1, TINY, True),
+        (Decimal("1.5"), 2, TINY, False),
+        ("1", 1, TINY, False),
+        (128, 127, TINY, False),
+        (None, 1, TINY, False),
+        (20240131, "2024-01-31", DAY, True),
+        ("2024-1-31", "2024-01-31", DAY, True),
+        ("2024-01-31 10:00:00", "2024-01-31", DAY, False),
+        ("2024-02-30", "2024-01-31", DAY, False),
+        ("a ", "a", column("char(3)", ColumnFamily.TEXT), True),
+        ("a   ", "a", column("char(3)", ColumnFamily.TEXT), False),
+        ("a ", "a", TEXT, False),
+        ("A", "a", column("char(3)", ColumnFamily.TEXT), False),
+        (Decimal("1.500"), Decimal("1.50"), PRICE, False),
+    ],
+)
+def test_a_value_that_changes_nothing_is_known(
+    value: object, held: object, kind: ColumnSchema, holds: bool
+) -> None:
+    """And what a server would speak of is left to it."""
+    assert holds_already(value, held, kind) is holds  # type: ignore[arg-type]

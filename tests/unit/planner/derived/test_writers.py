@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dbmesh.errors import MeshError
+from dbmesh.model import ColumnFamily, ColumnSchema
 from dbmesh.planner.derived.writers import (
     ROWS_PER_STATEMENT,
     TEXT_PER_STATEMENT,
@@ -15,6 +18,7 @@ from dbmesh.planner.derived.writers import (
     chunks,
 )
 from dbmesh.sql.lexer import DEFAULT
+from dbmesh.wire.constants import ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 from tests.plugins.merging import integer, text
 
@@ -61,6 +65,18 @@ def test_a_moved_row_is_deleted_and_inserted_and_counts_once() -> None:
         ("UPDATE `t` SET `s` = `s` WHERE `id` IN (2) AND `s` IN (6)", True),
         ("DELETE FROM `t` WHERE `id` IN (1) AND `s` IN (5)", False),
         ("INSERT INTO `t` (`id`,`s`,`at`) VALUES (1,6,CURRENT_TIMESTAMP(6))", True),
+    ]
+
+
+def test_a_row_stays_whose_new_key_only_looks_different() -> None:
+    number = ColumnSchema("id", "int(11)", ColumnFamily.INTEGER)
+    writer = MovingWriter("`t`", Key(("id",)), ("id",), (0,), (0,), (), DEFAULT, schemas=(number,))
+    rows = [[b"1", b"1", b"1.20"], [b"2", b"2", b"1.50"], [b"4", b"4", b"5"]]
+    columns = [integer("id"), integer("id"), replace(integer("new"), type=ColumnType.NEWDECIMAL)]
+    assert [one.sql for one in writer.statements(columns, rows)] == [
+        "UPDATE `t` SET `id` = `id` WHERE `id` IN (1)",
+        "DELETE FROM `t` WHERE `id` IN (2,4)",
+        "INSERT INTO `t` (`id`) VALUES (1.50),(5)",
     ]
 
 
