@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dbmesh.errors import INVALID_VIEW, NOT_SUPPORTED, MeshError
+from dbmesh.errors import INVALID_VIEW, NOT_INSERTABLE, NOT_UPDATABLE, MeshError
 from dbmesh.model import DataNode, TableSchema
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import build_catalog
@@ -91,8 +91,9 @@ def test_a_session_reads_a_definition_as_it_reads_its_own_text(bind: Binder) -> 
 def test_views_without_rows_to_give(bind: Binder) -> None:
     for sql, kind in (
         ("SELECT * FROM v_lost", INVALID_VIEW),
-        ("INSERT INTO v_sums VALUES (1, 2)", NOT_SUPPORTED),
-        ("REPLACE INTO v_sums VALUES (1, 2)", NOT_SUPPORTED),
+        ("INSERT INTO v_sums VALUES (1, 2)", NOT_INSERTABLE),
+        ("REPLACE INTO v_sums VALUES (1, 2)", NOT_INSERTABLE),
+        ("DELETE FROM v_sums", NOT_UPDATABLE),
     ):
         with pytest.raises(MeshError) as refused:
             bind(sql)
