@@ -70,6 +70,7 @@ SELECT x.latin, y.exact INTO @v_latin, @v_exact FROM t_types x JOIN t_types y ON
 SET @v_word = (SELECT CONVERT(latin USING utf8mb4) COLLATE utf8mb4_unicode_ci FROM t_types WHERE id = 5), @v_day = CURRENT_DATE() + INTERVAL 0 DAY
 SET @v_word = (SELECT latin FROM t_types WHERE id = 9999), @v_list = _latin1'a' COLLATE latin1_german1_ci
 SET @v_word = 'é' COLLATE utf8mb4_bin, @v_list = 'a\\b', @v_exact = ''
+SET @v_list = CONCAT(CONVERT('a' USING utf8mb4) COLLATE utf8mb4_uca1400_as_cs, 'b')
 SELECT @v_latin := latin, @v_exact := exact FROM t_types WHERE id = 3
 SET NAMES gbk
 SELECT latin, exact INTO @v_latin, @v_exact FROM t_types WHERE id = 3
