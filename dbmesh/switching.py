@@ -20,6 +20,7 @@ from dbmesh.governance.rule_follower import NotPrepared
 from dbmesh.planner.catalog import AmbiguousTable
 from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared
+from dbmesh.rules.diff import differences
 from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration, DeclaredKeys, RuleSet, User
 from dbmesh.session.mesh import Database
@@ -92,6 +93,8 @@ class Switching:
 
     async def _fill(self, made: Prepared, *, moves: bool) -> None:
         assembly, served = self._assembly, made.served
+        if not moves:
+            _refuse_moves(assembly.mesh.configuration, made.configuration)
         present = len(assembly.pools)
         for key, rule_set in served.rule_sets.items():
             before = assembly.mesh.databases.get(key)
@@ -199,6 +202,17 @@ def _with_changes_of(current: RuleSet, rule_set: RuleSet) -> RuleSet:
             rule_set, [current.declared.get(name, DeclaredKeys(name)) for name in sorted(names)]
         )
     return rule_set
+
+
+def _refuse_moves(before: Configuration, after: Configuration) -> None:
+    """Rows would be looked for where they may not be: whoever applied the rules may have compared them with others than those that
+    run here. Raises NotPrepared."""
+    moving = [one for one in differences(before, after) if one.moves]
+    if moving:
+        named = ", ".join(f"{one.kind} '{one.name}' of database '{one.database}'" for one in moving)
+        raise NotPrepared(
+            f"rows would be looked for where they may not be: {named}; move them first, then apply with --rows-are-moved"
+        )
 
 
 def _refuse_hidden_rows(before: Database, rule_set: RuleSet) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TypeVar
 
+from dbmesh.rules.masks.rule import MaskedTable
 from dbmesh.rules.ruleset import (
     BroadcastTable,
     Configuration,
@@ -90,6 +91,7 @@ _TOLD_OF_RULES = frozenset(
         "exact_text_keys",
         "merge_node",
         "auto_shards",
+        "masks",
         "groups",
     }
 )
@@ -112,6 +114,7 @@ def _of_database(database: str, old: RuleSet | None, new: RuleSet) -> Iterator[D
     yield from _compared(
         database, "table", _by_name(before.tables), _by_name(new.tables), _table_details, _is_placed_otherwise
     )
+    yield from _compared(database, "masked table", before.masks, new.masks, _mask_details)
     yield from _compared(
         database,
         "key generator",
@@ -125,12 +128,30 @@ def _of_database(database: str, old: RuleSet | None, new: RuleSet) -> Iterator[D
     for kind, of in _SETTINGS:
         if old is not None and of(before) != of(new):
             details = (f"{of(before)} → {of(new)}",)
-            yield Difference(database, "setting", kind, Change.CHANGED, details)
+            moves = of is _single_tables and _is_found_elsewhere(before, new)
+            yield Difference(database, "setting", kind, Change.CHANGED, details, moves)
+
+
+def _single_tables(rules: RuleSet) -> str:
+    return ", ".join(rules.single_tables) or "none"
+
+
+def _is_found_elsewhere(old: RuleSet, new: RuleSet) -> bool:
+    """Whether a single table that is named is named on another data source."""
+    was, becomes = (
+        {
+            table: source
+            for source, _, table in (one.rpartition(".") for one in rules.single_tables)
+            if table != "*"
+        }
+        for rules in (old, new)
+    )
+    return any(becomes.get(table, source) != source for table, source in was.items())
 
 
 _SETTINGS: Sequence[tuple[str, Callable[[RuleSet], str]]] = (
     ("binding tables", lambda rules: "; ".join(",".join(group) for group in rules.binding_groups) or "none"),
-    ("single tables", lambda rules: ", ".join(rules.single_tables) or "none"),
+    ("single tables", _single_tables),
     ("default data source of single tables", lambda rules: rules.default_single_source or "none"),
     ("autoShard", lambda rules: f"{rules.auto_shards} shards" if rules.auto_shards else "off"),
     ("text-sharding-keys", lambda rules: "exact" if rules.exact_text_keys else "by-collation"),
@@ -275,6 +296,23 @@ def _is_placed_otherwise(old: TableRule, new: TableRule) -> bool:
         return decides[0] != decides[1]
     # A broadcast table has the same rows on each data source, so a new one must get them first.
     return old.nodes != new.nodes
+
+
+def _mask_details(old: MaskedTable, new: MaskedTable) -> tuple[str, ...]:
+    was, becomes = ({column.name: column for column in table.columns} for table in (old, new))
+    found = []
+    for name in _union(was, becomes):
+        if name not in becomes:
+            found.append(f"column {name} is no longer masked")
+        elif name not in was:
+            found.append(f"column {name} is masked by {becomes[name].written}")
+        elif was[name].written != becomes[name].written:
+            found.append(f"column {name} {was[name].written} → {becomes[name].written}")
+        elif was[name] != becomes[name]:
+            found.append(f"column {name}: other readers")
+    if old.real_predicates != new.real_predicates:
+        found.append(f"predicates compare {'real' if new.real_predicates else 'masked'} values")
+    return tuple(found)
 
 
 # ---------------------------------------------------------------------------------------------- users

@@ -95,7 +95,8 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
         mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, "name one of a logic database's data sources"))
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
-    return replace(settings, databases=MappingProxyType(databases), fingerprint=_fingerprint(files))
+    read = {name: files[name] for name in (GLOBAL_FILE, *names)}
+    return replace(settings, databases=MappingProxyType(databases), fingerprint=_fingerprint(read))
 
 
 def _fingerprint(files: Mapping[str, str]) -> str:

@@ -64,8 +64,8 @@ class World:
         self.tasks = tasks
         self.switching = Switching(assembly, door, 1.0)
 
-    async def switch(self, configuration: Configuration) -> None:
-        await self.switching.run(await self.switching.prepare(configuration, moves=False))
+    async def switch(self, configuration: Configuration, *, moves: bool = False) -> None:
+        await self.switching.run(await self.switching.prepare(configuration, moves=moves))
 
 
 @asynccontextmanager
@@ -98,7 +98,7 @@ async def test_data_sources_that_stay_keep_their_pools(tmp_path: Path) -> None:
         mesh = world.assembly.mesh
         before = mesh.databases["shop"]
         before.plans.lookup("SELECT * FROM t_config WHERE id = 1", "shop")
-        await world.switch(_configuration(tmp_path, _SHARDED, "third.db"))
+        await world.switch(_configuration(tmp_path, _SHARDED, "third.db"), moves=True)
         after = mesh.databases["shop"]
         assert after.pools["left"] is before.pools["left"]
         assert after.pools["right"] is not before.pools["right"]
@@ -112,7 +112,7 @@ async def test_data_sources_that_stay_keep_their_pools(tmp_path: Path) -> None:
         assert [user.name for user in world.door.users] == ["root"]
         await asyncio.gather(*(one for one in asyncio.all_tasks() if one.get_name() == "former rules"))
         assert before.pools["right"] not in world.assembly.pools
-        await world.switch(_configuration(tmp_path))
+        await world.switch(_configuration(tmp_path), moves=True)
         assert "t_user_0" in mesh.databases["shop"].catalog.tables
 
 
@@ -123,6 +123,15 @@ async def test_a_data_source_that_cannot_be_opened(tmp_path: Path) -> None:
             await world.switching.prepare(_configuration(tmp_path, right="no/such/file.db"), moves=True)
         assert world.assembly.mesh.databases["shop"] is served
         assert world.assembly.pools == pools
+
+
+async def test_rows_that_would_not_be_found(tmp_path: Path) -> None:
+    async with _world(tmp_path, _configuration(tmp_path, _SHARDED)) as world:
+        with pytest.raises(NotPrepared, match="may not be: data source 'right' of database 'shop'"):
+            await world.switching.prepare(_configuration(tmp_path, _SHARDED, "third.db"), moves=False)
+        others = _SHARDED.replace("left.t_user_0,right.t_user_1", "right.t_user_0,left.t_user_1")
+        with pytest.raises(NotPrepared, match="may not be: table 't_user'"):
+            await world.switching.prepare(_configuration(tmp_path, others), moves=False)
 
 
 async def test_a_rule_that_does_not_look_where_a_table_is(tmp_path: Path) -> None:

@@ -30,9 +30,10 @@ def build_masks(source: SourceFile, path: Path, section: MaskSection) -> dict[st
             suggestion(section.predicates, _PREDICATES),
         )
     real = section.predicates == "real"
+    written = {name: _as_written(one) for name, one in section.mask_algorithms.items()}
     return {
         name.lower(): MaskedTable(
-            name, _columns(source, (*path, "tables", name), table, algorithms), real_predicates=real
+            name, _columns(source, (*path, "tables", name), table, algorithms, written), real_predicates=real
         )
         for name, table in section.tables.items()
     }
@@ -43,6 +44,7 @@ def _columns(
     path: Path,
     table: MaskedTableSection,
     algorithms: Mapping[str, MaskAlgorithm | None],
+    written: Mapping[str, str],
 ) -> tuple[MaskedColumn, ...]:
     found: list[MaskedColumn] = []
     if not table.columns:
@@ -58,8 +60,13 @@ def _columns(
         exempt = table.exempt if column.exempt is None else column.exempt
         readers = Readers(None if only is None else frozenset(only), frozenset(exempt or ()))
         if algorithm is not None:
-            found.append(MaskedColumn(name, algorithm, readers))
+            found.append(MaskedColumn(name, algorithm, readers, written[column.mask_algorithm]))
     return tuple(found)
+
+
+def _as_written(section: TypeAndProperties) -> str:
+    """`KEEP_FIRST_N_LAST_M(first-n=1, last-m=2)`."""
+    return f"{section.type}({', '.join(f'{name}={value}' for name, value in sorted(section.props.items()))})"
 
 
 def _algorithm(source: SourceFile, path: Path, section: TypeAndProperties) -> MaskAlgorithm | None:

@@ -6,7 +6,7 @@ Decides who reads a column as it is. Knows neither YAML nor statements.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dbmesh.model import ColumnSchema
@@ -36,11 +36,12 @@ class Readers:
 
 @dataclass(frozen=True, slots=True)
 class MaskedColumn:
-    """One masked column."""
+    """One masked column. `written` is the algorithm as the rules write it, by which two are the same."""
 
     name: str
-    algorithm: MaskAlgorithm
+    algorithm: MaskAlgorithm = field(compare=False)
     readers: Readers
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,8 @@ def test_rules_change_under_load(ruled: RuledMesh, capsys: pytest.CaptureFixture
         cursor.execute("EXECUTE one USING @id")
         assert cursor.fetchone() == (10,)
         ruled.write("t,u", w="ds_1")
-        ruled.apply()
+        assert cli(["rules", "apply", str(ruled.files)]) == 1, "its rows are not known to be there"
+        ruled.apply("--rows-are-moved")
         cursor.execute("EXECUTE one USING @id")
         assert cursor.fetchone() == (11,), "planned again under the new rules"
         with pytest.raises(pymysql.err.OperationalError):
@@ -243,7 +244,7 @@ def test_rules_change_under_load(ruled: RuledMesh, capsys: pytest.CaptureFixture
         # A transaction that does not end.
         held.begin()
         cursor.execute("UPDATE u SET v = 7 WHERE id = 1")
-        assert cli(["rules", "rollback", "--config", str(ruled.files)]) == 0
+        assert cli(["rules", "rollback", "--config", str(ruled.files), "--rows-are-moved"]) == 0
         ruled.expect(ruled.number + 1)
 
         def refused() -> str:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dbmesh.cli.configuration import read_directory
+from dbmesh.cli.loading import secret_or_name
 from dbmesh.cli.main import run
+from dbmesh.rules.loader import load_configuration
 
 _HASH = "'*81F5E21E35407D884A6CD4A731AEBFB6AF209E1B'"
 
@@ -32,6 +35,7 @@ def test_the_life_of_rules(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     rules = _write(tmp_path / "rules")
+    (rules / "notes.yaml").write_text("of no matter: 1\n")
     assert run(["rules", "diff", str(rules), "--json"]) == 3
     assert [one["kind"] for one in json.loads(capsys.readouterr().out)] == ["database", "data source", "user"]
     assert run(["rules", "history", "--config", str(rules)]) == 0
@@ -68,6 +72,10 @@ def test_the_life_of_rules(
     monkeypatch.setenv("NOT_SET_HERE", "geheim")
     assert run(["rules", "show", "--config", str(rules)]) == 0
     assert "ds_0.t" in capsys.readouterr().out, "what holds, not what the files say"
+    own = load_configuration(read_directory(rules), secret_or_name)
+    assert history[1]["fingerprint"] == own.fingerprint, "of the files that are read"
+    (rules / "notes.yaml").write_text("others\n")
+    assert load_configuration(read_directory(rules), secret_or_name).fingerprint == own.fingerprint
     store = (rules / "store.db").read_bytes()
     assert b"geheim" not in store
     assert b"NOT_SET_HERE" in store

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dbmesh.governance import layout, revisions
+from dbmesh.governance import ddl_journal, layout, revisions
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.revisions import (
     Outcome,
@@ -24,7 +24,8 @@ from dbmesh.governance.revisions import (
     read_known,
 )
 from dbmesh.governance.rollout import Acknowledgement, Activate, Refuse, Wait
-from dbmesh.governance.store import Store, StoreError, Write
+from dbmesh.governance.store import Conflict, Store, StoreError, Write
+from dbmesh.rules.ruleset import MadeTable, RuleChange
 
 _FILES = {"global.yaml": "a: 1\n", "database-shop.yaml": "b: 2\n"}
 
@@ -151,3 +152,18 @@ async def test_several_carry_it_out(store: EmbeddedStore) -> None:
     assert (await read_known(store)).active == 1
     with pytest.raises(StoreError, match="not known"):
         await carry_out(store, 9, time.monotonic)
+
+
+async def test_rules_are_not_made_while_others_are_rolled_out(store: EmbeddedStore) -> None:
+    await _join(store, "a")
+    await _propose(store)
+    change = RuleChange(made=(MadeTable("t", {}),))
+    making = ddl_journal.make_record("r1", "shop", "CREATE TABLE t (id INT)", 5.0, (), change)
+    with pytest.raises(Conflict):
+        await ddl_journal.begin(store, making)
+    await ddl_journal.begin(
+        store, ddl_journal.make_record("r2", "shop", "ALTER TABLE u ADD c INT", 5.0, (), RuleChange())
+    )
+    await acknowledge(store, 1, "a", "")
+    await advance(store, 0.0)
+    await ddl_journal.begin(store, making)

@@ -113,11 +113,49 @@ def test_everything_is_new_where_there_was_nothing() -> None:
             ("generated key id by snow → none",),
             False,
         ),
+        (
+            "[ds_0.t_config]",
+            "[ds_1.t_config]",
+            "setting",
+            "single tables",
+            ("ds_0.t_config → ds_1.t_config",),
+            True,
+        ),
         ("[ds_0.t_config]", "['*.*']", "setting", "single tables", ("ds_0.t_config → *.*",), False),
     ],
 )
 def test_one_change(old: str, new: str, kind: str, name: str, details: tuple[str, ...], moves: bool) -> None:
     assert _changed(old, new) == (Difference("Shop", kind, name, Change.CHANGED, details, moves),)
+
+
+_MASKS = """\
+- !MASK
+  tables:
+    t_user:
+      columns:
+        phone: {maskAlgorithm: hidden}
+        mail: {maskAlgorithm: hidden, exempt: [boss]}
+  maskAlgorithms:
+    hidden: {type: KEEP_FIRST_N_LAST_M, props: {first-n: 1, last-m: 2, replace-char: '*'}}
+"""
+
+
+def test_masks() -> None:
+    before = _loaded(_DATABASE + _MASKS)
+    assert differences(before, _loaded(_DATABASE + _MASKS)) == ()
+    [added] = differences(_loaded(), before)
+    assert (added.kind, added.name, added.change) == ("masked table", "t_user", Change.ADDED)
+    other = _MASKS.replace("first-n: 1", "first-n: 2").replace("        phone: {maskAlgorithm: hidden}\n", "")
+    [changed] = differences(before, _loaded(_DATABASE + other))
+    assert changed.details == (
+        "column phone is no longer masked",
+        (
+            "column mail KEEP_FIRST_N_LAST_M(first-n=1, last-m=2, replace-char=*) → "
+            "KEEP_FIRST_N_LAST_M(first-n=2, last-m=2, replace-char=*)"
+        ),
+    )
+    [read] = differences(before, _loaded(_DATABASE + _MASKS.replace("[boss]", "[chief]")))
+    assert read.details == ("column mail: other readers",)
 
 
 def test_what_goes() -> None:
