@@ -24,7 +24,8 @@ from dbmesh.wire.blocks import parse_header, parse_prepare_answer
 from dbmesh.wire.constants import Capability, Command, ResponseKind, Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import ColumnDefinition, OkPacket, PrepareOk
-from dbmesh.wire.response import ANSWER_END, NEED_DATA, QUERY, Progress, ResponseReader
+from dbmesh.wire.progress import ANSWER_END, NEED_DATA, Progress
+from dbmesh.wire.response import QUERY, ResponseReader
 
 _ResultT = TypeVar("_ResultT")
 

@@ -9,7 +9,8 @@ import asyncio
 
 from dbmesh.errors import ShardError
 from dbmesh.wire.packets import ErrPacket, OkPacket
-from dbmesh.wire.response import ANSWER_END, Progress, ResponseReader
+from dbmesh.wire.progress import ANSWER_END, Progress
+from dbmesh.wire.response import ResponseReader
 
 
 class OkReceiver:

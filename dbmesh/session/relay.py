@@ -27,7 +27,8 @@ from dbmesh.wire.blocks import rewrite_header
 from dbmesh.wire.constants import Status
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import ColumnDefinition, make_ok
-from dbmesh.wire.response import ANSWER_END, NEED_DATA, Progress, ResponseReader
+from dbmesh.wire.progress import ANSWER_END, NEED_DATA, Progress
+from dbmesh.wire.response import ResponseReader
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session

@@ -38,24 +38,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Final
 
 from dbmesh.errors import ProtocolError
 from dbmesh.wire.constants import MAX_PAYLOAD, Capability, ResponseKind, Status
 from dbmesh.wire.packets import EOF, ERR, OK, ErrPacket, OkPacket, parse_eof, parse_err, parse_ok
 from dbmesh.wire.primitives import unpack_lenenc_int
-
-
-class Progress(IntEnum):
-    """Where a step of the reader stopped."""
-
-    NEED_DATA = 0
-    RESULT_END = 1
-    ANSWER_END = 2
-    LOCAL_INFILE = 3
-    """The server waits for a file (named in `terminal`). Send an empty packet, then `start` with SIMPLE."""
-
+from dbmesh.wire.progress import ANSWER_END, LOCAL_INFILE, NEED_DATA, RESULT_END, Progress
+from dbmesh.wire.row_walk import RowWalk, word_and_first
 
 QUERY: Final = ResponseKind.QUERY
 PREPARE: Final = ResponseKind.PREPARE
@@ -64,54 +54,18 @@ SIMPLE: Final = ResponseKind.SIMPLE
 FIELD_LIST: Final = ResponseKind.FIELD_LIST
 STATISTICS: Final = ResponseKind.STATISTICS
 
-NEED_DATA: Final = Progress.NEED_DATA
-RESULT_END: Final = Progress.RESULT_END
-ANSWER_END: Final = Progress.ANSWER_END
-LOCAL_INFILE: Final = Progress.LOCAL_INFILE
 
 _MORE_RESULTS: Final = Status.MORE_RESULTS_EXISTS.value
 _CURSOR_EXISTS: Final = Status.CURSOR_EXISTS.value
 _EOF_PACKET: Final = 9
 _SHORTEST_OK: Final = 11
 
-_WORTH_A_LOOK: Final = 4096
-"""Bytes of rows from which on looking for a run of equal lengths pays."""
-_ROWS_BETWEEN_LOOKS: Final = 64
 _RECENT_HEADERS: Final = 8
 """Header blocks a reader remembers to find again: a few statements take turns on most connections."""
-_LONGEST_RUN: Final = 1024
-
-_word_and_first = struct.Struct("<IB").unpack_from
 _two_words = struct.Struct("<HH").unpack_from
 
 
-def equal_run(chunk: bytes, position: int, end: int) -> tuple[int, int]:
-    """How many whole rows of one length follow each other at `position`, and their distance; none when the first
-    packet is no row.
-
-    Rows of fixed-width columns have long runs. If the packet at `position` and those one, two … distances behind it
-    all announce the same length, then each of them begins where the one before ends: comparing every distance-th
-    byte is the same walk, done by slices. A run ends before a packet that could be a terminal.
-    """
-    head = chunk[position : position + 3]
-    length = int.from_bytes(head, "little")
-    distance = length + 4
-    count = min((end - position) // distance, _LONGEST_RUN)
-    neighbour = position + distance
-    if count < 2 or not length or length == MAX_PAYLOAD or chunk[neighbour : neighbour + 3] != head:
-        return 0, distance
-    for offset in range(3):
-        column = chunk[position + offset : position + count * distance : distance]
-        count = len(column) - len(column.lstrip(head[offset : offset + 1]))
-    firsts = chunk[position + 4 : position + count * distance : distance]
-    for terminal in (b"\xfe", b"\xff"):
-        found = firsts.find(terminal, 0, count)
-        if found >= 0:
-            count = found
-    return count, distance
-
-
-class ResponseReader:
+class ResponseReader(RowWalk):
     """See the module's docstring. `deprecate_eof` and `session_track` are what the handshake agreed on.
 
     Attributes: `status` of the last OK or EOF packet; `failed`: the terminal is an ERR; `row_count` of the current
@@ -123,28 +77,18 @@ class ResponseReader:
 
     __slots__ = (
         "_capabilities",
-        "_continuations",
-        "_continued",
         "_deprecate_eof",
         "_eof_due",
-        "_held",
         "_later_definitions",
         "_left",
-        "_need",
-        "_pieces",
         "_read_rows",
         "_recent_headers",
-        "_skip",
         "_split",
         "_state",
-        "_torn",
         "_walked",
         "failed",
         "header",
-        "packets",
         "rest",
-        "row_count",
-        "rows",
         "status",
         "terminal",
         "warnings",
@@ -228,21 +172,13 @@ class ResponseReader:
 
     # ------------------------------------------------------------------------------------------ waiting
 
-    def _hold(self, chunk: bytes, position: int, need: int) -> Progress:
-        """Keep what follows `position` until it is `need` bytes long; the state then sees it from its start."""
-        rest = chunk[position:]
-        self._pieces = [rest]
-        self._held = len(rest)
-        self._need = need
-        return NEED_DATA
-
     def _packet_end(self, chunk: bytes, position: int) -> int:
         """End of the whole packet at `position`, or 0 after holding what is there of it."""
         have = len(chunk) - position
         if have < 5:
             self._hold(chunk, position, 5)
             return 0
-        word, _ = _word_and_first(chunk, position)
+        word, _ = word_and_first(chunk, position)
         length: int = word & MAX_PAYLOAD
         if length == 0 or length == MAX_PAYLOAD:
             raise ProtocolError(f"a packet of {length} bytes where one small packet was due")
@@ -366,7 +302,7 @@ class ResponseReader:
         end = len(chunk)
         left = self._left
         while left and at + 5 <= end:
-            word, first = _word_and_first(chunk, at)
+            word, first = word_and_first(chunk, at)
             stop = at + 4 + (word & MAX_PAYLOAD)
             if first >= 0xFB or stop > end:
                 break
@@ -380,7 +316,7 @@ class ResponseReader:
         self._walked = at - position
         if len(chunk) < at + 5:
             return self._hold(chunk, position, self._walked + 5)
-        word, first = _word_and_first(chunk, at)
+        word, first = word_and_first(chunk, at)
         if first == ERR:
             return self._read_terminal(chunk, at)
         length = word & MAX_PAYLOAD
@@ -390,132 +326,10 @@ class ResponseReader:
 
     def _eof_status(self, chunk: bytes, at: int) -> int:
         """Status of the EOF packet behind definitions."""
-        word, first = _word_and_first(chunk, at)
+        word, first = word_and_first(chunk, at)
         if first != EOF or word & MAX_PAYLOAD != 5:
             raise ProtocolError("column definitions without their EOF packet")
         return chunk[at + 7] | chunk[at + 8] << 8
-
-    # ------------------------------------------------------------------------------------------ rows
-
-    def _relay_rows(self, chunk: bytes, position: int) -> Progress:
-        """Pass rows over, whole or not; what is not whole is known by its missing byte count alone."""
-        start = position
-        end = len(chunk)
-        count = 0
-        unpack = _word_and_first
-        while True:
-            if self._skip or self._continued:
-                position = self._pass_torn_row(chunk, position, end)
-                if self._skip or self._continued:
-                    break
-            last = end - 5 if end - position <= MAX_PAYLOAD else position + MAX_PAYLOAD - 1
-            if last - position > _WORTH_A_LOOK:
-                run, distance = equal_run(chunk, position, end)
-                count += run
-                position += run * distance
-                last = min(last, position + _ROWS_BETWEEN_LOOKS * distance)
-            length = 0
-            while position <= last:
-                word, first = unpack(chunk, position)
-                length = word & 0xFFFFFF
-                if first >= 0xFE and (first == 0xFF or length < 0xFFFFFF):
-                    self.row_count += count
-                    self.rows = chunk[start:position]
-                    return self._end_rows(chunk, position, length, first)
-                position += 4 + length
-                count += 1
-            self._continued = length == MAX_PAYLOAD
-            if position > end:
-                self._skip = position - end
-                position = end
-                break
-            if not self._continued and position > end - 5:
-                break
-        self.row_count += count
-        self.rows = chunk[start:position]
-        if position < end:
-            self._hold(chunk, position, 4 if self._continued else 5)
-        return NEED_DATA
-
-    def _pass_torn_row(self, chunk: bytes, position: int, end: int) -> int:
-        """Pass what is left of the packet in progress and of the packets that continue its row."""
-        while True:
-            step = min(self._skip, end - position)
-            position += step
-            self._skip -= step
-            if self._skip or not self._continued or end - position < 4:
-                return position
-            length = int.from_bytes(chunk[position : position + 3], "little")
-            self._continued = length == MAX_PAYLOAD
-            self._skip = length
-            self._continuations += 1
-            position += 4
-
-    def _split_rows(self, chunk: bytes, position: int) -> Progress:
-        """Cut rows into payloads; what is not whole is held."""
-        end = len(chunk)
-        packets = self.packets
-        append = packets.append
-        unpack = _word_and_first
-        while True:
-            if self._continued:
-                position = self._join_torn_row(chunk, position, end)
-                if self._continued:
-                    break
-            limit = min(end, position + MAX_PAYLOAD)
-            last = limit - 5
-            if last - position > _WORTH_A_LOOK:
-                run, distance = equal_run(chunk, position, end)
-                stop = position + run * distance
-                packets += [chunk[at + 4 : at + distance] for at in range(position, stop, distance)]
-                position = stop
-                last = min(last, position + _ROWS_BETWEEN_LOOKS * distance)
-            word = first = stop = 0
-            while position <= last:
-                word, first = unpack(chunk, position)
-                stop = position + 4 + (word & 0xFFFFFF)
-                if first >= 0xFE or stop > limit:
-                    break
-                append(chunk[position + 4 : stop])
-                position = stop
-            else:
-                if end - position >= 5:
-                    continue
-                self._hold(chunk, position, 5)
-                break
-            length = word & MAX_PAYLOAD
-            if first == 0xFF or (first == 0xFE and length < MAX_PAYLOAD):
-                self.row_count += len(packets)
-                return self._end_rows(chunk, position, length, first)
-            if length == MAX_PAYLOAD:
-                self._continued = True
-            elif stop > end:
-                self._hold(chunk, position, 4 + length)
-                break
-            else:
-                append(chunk[position + 4 : stop])
-                position = stop
-        self.row_count += len(packets)
-        return NEED_DATA
-
-    def _join_torn_row(self, chunk: bytes, position: int, end: int) -> int:
-        """Collect the packets of a row of 16 MB or more; `_continued` stays set while one is missing."""
-        while True:
-            if end - position < 4:
-                self._hold(chunk, position, 4)
-                return position
-            length = int.from_bytes(chunk[position : position + 3], "little")
-            stop = position + 4 + length
-            if stop > end:
-                self._hold(chunk, position, 4 + length)
-                return position
-            self._torn.append(chunk[position + 4 : stop])
-            position = stop
-            if length < MAX_PAYLOAD:
-                self.packets.append(b"".join(self._torn))
-                self._torn = []
-                self._continued = False
-                return position
 
     # ------------------------------------------------------------------------------------------ the end
 

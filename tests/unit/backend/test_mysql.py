@@ -14,7 +14,8 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.wire.constants import ColumnType, Command
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
-from dbmesh.wire.response import Progress, ResponseReader
+from dbmesh.wire.progress import Progress
+from dbmesh.wire.response import ResponseReader
 from tests.plugins import canned
 from tests.plugins.canned import MODERN, OLD, MemoryTransport
 from tests.plugins.scripted import column

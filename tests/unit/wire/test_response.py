@@ -26,18 +26,8 @@ from dbmesh.wire.packets import (
     make_err,
     make_ok,
 )
-from dbmesh.wire.response import (
-    ANSWER_END,
-    FETCH,
-    FIELD_LIST,
-    LOCAL_INFILE,
-    NEED_DATA,
-    PREPARE,
-    QUERY,
-    SIMPLE,
-    STATISTICS,
-    ResponseReader,
-)
+from dbmesh.wire.progress import ANSWER_END, LOCAL_INFILE, NEED_DATA
+from dbmesh.wire.response import FETCH, FIELD_LIST, PREPARE, QUERY, SIMPLE, STATISTICS, ResponseReader
 
 FORMS = [True, False]
 MORE = Status.MORE_RESULTS_EXISTS.value
