@@ -115,7 +115,7 @@ async def serve(
                 )
                 down.push_async_callback(registration.withdraw)
             _watch_statements(configuration, mesh)
-            accounts = Accounts(configuration.users)
+            accounts = Accounts(mesh.authority)
             version = _announced_version(pools)
             listener = Listener(mesh, accounts, tasks, _tls(configuration), version, worker)
             down.push_async_callback(tasks.close)
@@ -273,10 +273,12 @@ def _tls(configuration: Configuration) -> ssl.SSLContext | None:
 
     try:
         return server_tls_context(
-            str(properties["proxy-frontend-ssl-cert"]), str(properties["proxy-frontend-ssl-key"])
+            str(properties["proxy-frontend-ssl-cert"]),
+            str(properties["proxy-frontend-ssl-key"]),
+            str(properties["proxy-frontend-ssl-ca"]),
         )
     except OSError as error:
-        raise StartError(f"TLS cannot be set up with proxy-frontend-ssl-cert: {error}") from error
+        raise StartError(f"TLS cannot be set up with proxy-frontend-ssl-cert and -ca: {error}") from error
 
 
 async def _keep_house(listener: Listener, pools: list[Pool]) -> None:

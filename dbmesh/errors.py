@@ -135,14 +135,23 @@ WRONG_CONDITION = _client("WRONG_CONDITION", 1758, "35000", "Invalid condition n
 UNKNOWN_STATEMENT = _client(
     "UNKNOWN_STATEMENT", 1243, "HY000", "Unknown prepared statement handler ({id}) given to {command}"
 )
-ADMINISTRATOR_NEEDED = _client(
-    "ADMINISTRATOR_NEEDED",
-    1227,
-    "42000",
-    "Access denied; you need an account with admin: true for this operation",
-)
 TABLE_DENIED = _client(
     "TABLE_DENIED", 1142, "42000", "{verb} command denied to user '{user}'@'{host}' for table '{table}'"
+)
+COLUMN_DENIED = _client(
+    "COLUMN_DENIED",
+    1143,
+    "42000",
+    "{verb} command denied to user '{user}'@'{host}' for column '{column}' in table '{table}'",
+)
+ROUTINE_DENIED = _client(
+    "ROUTINE_DENIED", 1370, "42000", "{verb} command denied to user '{user}'@'{host}' for routine '{routine}'"
+)
+PRIVILEGE_NEEDED = _client(
+    "PRIVILEGE_NEEDED",
+    1227,
+    "42000",
+    "Access denied; you need (at least one of) the {privilege} privilege(s) for this operation",
 )
 NOT_IN_PREPARED = _client(
     "NOT_IN_PREPARED", 1295, "HY000", "This command is not supported in the prepared statement protocol yet"

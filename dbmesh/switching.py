@@ -18,11 +18,12 @@ from dbmesh.backend.pool import Pool
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.rule_follower import NotPrepared
 from dbmesh.planner.catalog import AmbiguousTable
+from dbmesh.rules.accounts import User
 from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.diff import differences
 from dbmesh.rules.mistakes import ConfigurationError
-from dbmesh.rules.ruleset import Configuration, DeclaredKeys, RuleSet, User
+from dbmesh.rules.ruleset import Configuration, DeclaredKeys, RuleSet
 from dbmesh.session.mesh import Database
 from dbmesh.session.rule_view import retire
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
+from typing import Any
 
 
 class TlsChannel:
@@ -42,6 +44,10 @@ class TlsChannel:
         """Cipher and protocol version, None before the handshake is done."""
         cipher, version = self._tls.cipher(), self._tls.version()
         return None if cipher is None or version is None else (cipher[0], version)
+
+    def peer(self) -> Mapping[str, Any]:
+        """The certificate the peer has shown, as `ssl.SSLSocket.getpeercert` tells it; empty without one that was verified."""
+        return self._tls.getpeercert() or {}
 
     def receive(self, data: bytes) -> bytes:
         """Cipher bytes in, plain bytes out (perhaps none yet)."""

@@ -65,7 +65,7 @@ def plan_rows(rule_set: RuleSet, catalog: Catalog, statement: str) -> tuple[Row,
     plan, literals = PlanCache(Planner(rule_set, catalog)).lookup(statement, rule_set.database)
     if isinstance(plan, SessionStatement):
         return None
-    values = SessionValues(rule_set.database, "root@localhost", "root@%", 1, administrator=True)
+    values = SessionValues(rule_set.database, "root@localhost", "root@%", 1)
     generators = {
         name: make_key_generator(config, lambda: time.time_ns() // 1_000_000, os.urandom)
         for name, config in rule_set.key_generators.items()

@@ -24,8 +24,10 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance import migrations
 from dbmesh.governance.migrations import MigrationError, Pending
 from dbmesh.governance.store import Store
+from dbmesh.rules.accounts import User
+from dbmesh.rules.privileges import ADMINISTRATOR
 from dbmesh.rules.repositories import SQLiteRepository
-from dbmesh.rules.ruleset import Configuration, DataSourceConfig, User
+from dbmesh.rules.ruleset import Configuration, DataSourceConfig
 
 _HOST = "127.0.0.1"
 
@@ -80,7 +82,7 @@ async def _migrate(
 async def _through_a_mesh(
     configuration: Configuration, directory: Path, database: str, store: Store, pending: list[Pending]
 ) -> None:
-    account = User("dbmesh-migrate", _HOST, secrets.token_hex(16))
+    account = User("dbmesh-migrate", _HOST, secrets.token_hex(16), grants=ADMINISTRATOR)
 
     async def ready(host: str, port: int) -> None:
         mesh = DataSourceConfig("mesh", "mysql", host, port, database, account.name, account.password)

@@ -17,6 +17,7 @@ from dbmesh.planner.masked.statement import Outcome, Passed, Rewritten
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.planner import Planner
 from dbmesh.planner.views import Expansion, NamesView
+from dbmesh.rules.privileges import Privileges
 from dbmesh.sql.digest import Digest, digest_of
 from dbmesh.sql.fingerprint import Fingerprint, ends_in_its_literal, take_out_literals
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
@@ -34,6 +35,8 @@ _MOST_READERS = 256
 """Sets of names of users whose masked plans are kept."""
 _DEEPEST_VIEWS = 32
 """Views over views that are put in place one after another."""
+_MOST_PRIVILEGES = 128
+"""Different privileges whose plans are kept."""
 _ENTRY = 200
 """Bytes an entry costs beside its text, roughly."""
 
@@ -97,11 +100,12 @@ class _Shape:
 
 
 class _Scope:
-    """What is known under one current database and one way of reading text."""
+    """What is known under one current database and one way of reading text, and may be used with these privileges."""
 
-    __slots__ = ("expansions", "heads", "shapes", "texts")
+    __slots__ = ("expansions", "heads", "privileges", "shapes", "texts")
 
-    def __init__(self, size: int, text_bytes: int) -> None:
+    def __init__(self, size: int, text_bytes: int, privileges: Privileges | None = None) -> None:
+        self.privileges = privileges
         self.texts: Generations[str, tuple[Plan, Sequence[object]]] = Generations(text_bytes)
         self.heads: Generations[str, Plan] = Generations(text_bytes)
         self.shapes: Generations[str, _Shape] = Generations(size)
@@ -126,17 +130,28 @@ class PlanCache:
         self._text_bytes = text_bytes
         self._scopes: dict[str | None, _Scope] = {}
         self._digests: Generations[int, tuple[Plan, Digest]] = Generations(size)
-        self._unusual: dict[tuple[str | None, LexerFlags], _Scope] = {}
+        self._limited: Generations[Privileges, dict[str | None, _Scope]] = Generations(_MOST_PRIVILEGES)
+        self._unusual: Generations[tuple[str | None, LexerFlags, Privileges | None], _Scope] = Generations(
+            _MOST_PRIVILEGES
+        )
         self.masks = planner.rule_set.masks
         self._seen: dict[frozenset[str], PlanCache | MaskedPlans] = {}
 
     def lookup(
-        self, text: str, database: str | None, flags: LexerFlags = DEFAULT
+        self,
+        text: str,
+        database: str | None,
+        flags: LexerFlags = DEFAULT,
+        privileges: Privileges | None = None,
     ) -> tuple[Plan, Sequence[object]]:
-        """The plan of a statement and its literals for `Call.literals`. Raises MeshError as `Planner.plan` does."""
-        scope = self._scopes.get(database) if flags is DEFAULT else None
+        """The plan of a statement and its literals for `Call.literals`. What is found for some `privileges` has been planned, and
+        allowed, for them; None is for statements nobody is asked about. Raises as `Planner.plan` does."""
+        scope = None
+        if flags is DEFAULT:
+            scopes = self._scopes if privileges is None else self._limited.young.get(privileges)
+            scope = None if scopes is None else scopes.get(database)
         if scope is None:
-            scope = self._scope(database, flags)
+            scope = self._scope(database, flags, privileges)
         known = scope.texts.young.get(text)
         if known is not None:
             self.hits += 1
@@ -196,7 +211,7 @@ class PlanCache:
                 return self.lookup(expansion.text(literals), database, flags)
             self.misses += 1
             try:
-                planned = self.planner.plan(found, flags, database)
+                planned = self.planner.plan(found, flags, database, scope.privileges)
             except NamesView as view:
                 if view.expansion is None:
                     raise
@@ -232,10 +247,21 @@ class PlanCache:
             self._seen[principals] = found
         return found
 
-    def _scope(self, database: str | None, flags: LexerFlags) -> _Scope:
-        if flags == DEFAULT:
-            return self._scopes.setdefault(database, _Scope(self._size, self._text_bytes))
-        return self._unusual.setdefault((database, flags), _Scope(self._size, self._text_bytes))
+    def _scope(self, database: str | None, flags: LexerFlags, privileges: Privileges | None) -> _Scope:
+        if flags != DEFAULT:
+            key = database, flags, privileges
+            unusual = self._unusual.get(key)
+            if unusual is None:
+                unusual = _Scope(self._size, self._text_bytes, privileges)
+                self._unusual.put(key, unusual)
+            return unusual
+        scopes = self._scopes
+        if privileges is not None:
+            limited = self._limited.get(privileges)
+            if limited is None:
+                self._limited.put(privileges, limited := {})
+            scopes = limited
+        return scopes.setdefault(database, _Scope(self._size, self._text_bytes, privileges))
 
 
 class MaskedPlans:

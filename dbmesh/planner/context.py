@@ -22,9 +22,10 @@ from dbmesh.sql.statement import Statement
 
 @dataclass(frozen=True, slots=True)
 class PlannerSettings:
-    """Settings that change plans."""
+    """Settings that change plans. `temporary`: tables, each with its database, that are the session's own, in lower case."""
 
     audit: bool = True
+    temporary: frozenset[tuple[str, str]] = frozenset()
 
 
 class PlanContext:

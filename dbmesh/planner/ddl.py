@@ -56,7 +56,7 @@ def plan_ddl(context: PlanContext) -> Plan | None:
     reader = LexemeReader(context.statement.readable)
     word = reader.peek().word
     if word in ("CREATE", "ALTER", "DROP"):
-        kind = _object_kind(reader)
+        kind = object_kind(reader)
         planner = _PLANNERS.get((word, kind))
         if kind in ("DATABASE", "SCHEMA") and word != "ALTER" and context.rule_set.needs_no_rules:
             return plan_database(LexemeReader(context.original_text))
@@ -85,7 +85,7 @@ _OBJECTS = frozenset(
 )
 
 
-def _object_kind(reader: LexemeReader) -> str:
+def object_kind(reader: LexemeReader) -> str:
     """What CREATE, ALTER or DROP is about: the first such word, past OR REPLACE, UNIQUE, DEFINER = … and the like."""
     for ahead in range(1, 24):
         word = reader.peek(ahead).word

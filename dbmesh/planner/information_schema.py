@@ -15,13 +15,12 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.names import session_answers
-from dbmesh.planner.one_server import DESCRIBES_ONE, INFORMATION_SCHEMA, SERVER_SCHEMAS, only_server
+from dbmesh.planner.one_server import DESCRIBES_ONE, INFORMATION_SCHEMA, only_server
 from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, ShardPlan, Shot, Verb
 from dbmesh.planner.resolve import system_tables
 from dbmesh.planner.scans import SystemFederation, SystemScan
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.session_values import SESSION_FUNCTIONS, SessionValue
-from dbmesh.planner.session_view import ServersOwn, require_administrator
 from dbmesh.planner.system_tables import SHARED_TABLES, SYSTEM_TABLES
 from dbmesh.planner.template import Edits, Frame, quote_name, slot_value
 from dbmesh.planner.text_plan import TextPlan, TextShot
@@ -79,12 +78,9 @@ class SystemPlan:
     calculates_found_rows: bool = False
     reads_clock: bool = False
     direct: None = None
-    servers_own: ServersOwn | None = None
 
     def bind(self, call: Call) -> BoundStatement:
-        """Scans and final statement. Raises MeshError for values out of range, and for who may not see what is the servers' own."""
-        if self.servers_own is not None:
-            require_administrator(call.session, self.servers_own)
+        """Scans and final statement. Raises MeshError for values out of range."""
         scans = tuple(
             reference.bind(number, call, self.flags) for number, reference in enumerate(self.references)
         )
@@ -125,7 +121,6 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
             names,
             reads_only=True,
             opens_transaction=False,
-            servers_own=_servers_own(context),
         )
     edits = context.edits()
     session_answers(context, edits)
@@ -150,7 +145,6 @@ def plan_information_schema(context: PlanContext) -> ShardPlan:
         edits.build().frame(()),
         as_written,
         context.flags,
-        servers_own=_servers_own(context),
     )
 
 
@@ -206,7 +200,7 @@ def _places(context: PlanContext) -> Iterator[exp.Table]:
         elif schema == INFORMATION_SCHEMA and name not in SHARED_TABLES:
             instead = _OWN_SHOW.get(name, DESCRIBES_ONE)
             raise not_supported(f"information_schema.{name}", instead)
-        elif schema != INFORMATION_SCHEMA and not _harmless(f"{schema}.{table.name.lower()}"):
+        elif schema != INFORMATION_SCHEMA and not is_harmless(schema, table.name):
             if not schema or schema in context.databases:
                 raise not_supported(
                     "tables of the database and system tables in one statement", "ask one at a time"
@@ -215,16 +209,10 @@ def _places(context: PlanContext) -> Iterator[exp.Table]:
                 raise not_supported(f"{schema}.{table.name}", DESCRIBES_ONE)
 
 
-def _servers_own(context: PlanContext) -> ServersOwn | None:
-    """The first table a statement names that tells more of its server than those that anybody may read."""
-    for table, schema in system_tables(context, context.statement.tree):
-        if schema in SERVER_SCHEMAS and not _harmless(f"{schema}.{table.name.lower()}"):
-            return ServersOwn(schema, table.name)
-    return None
-
-
-def _harmless(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in _HARMLESS)
+def is_harmless(schema: str, table: str) -> bool:
+    """Whether anybody may read this table of a system schema."""
+    name = f"{schema}.{table}".lower()
+    return schema == INFORMATION_SCHEMA or any(fnmatchcase(name, pattern) for pattern in _HARMLESS)
 
 
 # ---------------------------------------------------------------------------------------------- conditions

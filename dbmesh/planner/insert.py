@@ -59,12 +59,12 @@ def plan_insert(context: PlanContext) -> ShardPlan:
     reading = read_insert(reader)
     check_database(context, reading.table.database, reading.table.name)
     if reading.table.name.lower() in context.catalog.views:
-        raise NamesView(reading.table.name, context, parse(_as_insert(context)))
+        raise NamesView(reading.table.name, context, parse(as_insert(context)))
     table = find_table(context, reading.table.name)
     verb = Verb.REPLACE if reading.replaces else Verb.INSERT
     has_query = any(lexeme.word in ("SELECT", "TABLE", "WITH") for lexeme in reader.lexemes)
     if not reading.rows or has_query or names_sequence(reader.lexemes):
-        return plan_query_insert(context, verb, parse(_as_insert(context)), reading, reader.lexemes)
+        return plan_query_insert(context, verb, parse(as_insert(context)), reading, reader.lexemes)
     if isinstance(table, SingleTable):
         given = given_ids(context, reading, context.catalog.table(table.name))
         return plan_single_table(context, verb, reading.table, table, reader.lexemes, given)
@@ -77,11 +77,11 @@ def plan_insert(context: PlanContext) -> ShardPlan:
     if moves:
         planner.check()
     if moves or planner.computes_places:
-        return plan_query_insert(context, verb, parse(_as_insert(context)), reading, reader.lexemes)
+        return plan_query_insert(context, verb, parse(as_insert(context)), reading, reader.lexemes)
     return planner.plan(verb)
 
 
-def _as_insert(context: PlanContext) -> str:
+def as_insert(context: PlanContext) -> str:
     """The readable text with REPLACE as INSERT, which the parser knows; positions stay."""
     text = context.statement.readable
     reader = LexemeReader(text)

@@ -33,7 +33,6 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.planner.routines import has_one_place
 from dbmesh.planner.session_plan import LocalRows
-from dbmesh.planner.session_view import ServersOwn
 from dbmesh.planner.show_tables import (
     EVENTS,
     FUNCTIONS,
@@ -162,8 +161,8 @@ class _Shows:
     def _tables(self, *, full: bool) -> Plan:
         """The catalog's names where that is all that is asked for; types and conditions are the server's, and names too where
         tables may be made without the mesh."""
-        if (own := self._server_schema()) is not None:
-            return plan_of_server(self.context, "SHOW TABLES of the server's own schemas", about=own)
+        if self._names_server_schema():
+            return plan_of_server(self.context, "SHOW TABLES of the server's own schemas")
         database = self._database()
         current = database == self.context.rule_set.database
         by_mesh = any(config.kind != "mysql" for config in self.context.rule_set.data_sources.values())
@@ -175,7 +174,8 @@ class _Shows:
             schemas = self.context.catalog.tables.values()
             names = sorted(schema.name for schema in schemas if not schema.temporary)
             listed = _listed(titles, [(name, "BASE TABLE") if full else (name,) for name in names], kept)
-            return replace(listed, table="TABLE_NAMES", origins=(("TABLE_NAME", 73), ("TABLE_TYPE", 64)))
+            origins = (("TABLE_NAME", 73), ("TABLE_TYPE", 64))
+            return replace(listed, table="TABLE_NAMES", origins=origins, database=database)
         pattern = None
         if self.reader.looks_at("LIKE"):
             position = self.reader.position
@@ -193,11 +193,10 @@ class _Shows:
             raise MeshError(NO_DATABASE)
         return self.context.rule_set.database
 
-    def _server_schema(self) -> ServersOwn | None:
-        """The schema of the server itself that follows behind FROM | IN."""
+    def _names_server_schema(self) -> bool:
+        """Whether FROM | IN a schema of the server itself follows."""
         reader = self.reader
-        name = reader.peek(1).value.lower() if reader.peek().word in ("FROM", "IN") else ""
-        return ServersOwn(name) if name in SERVER_SCHEMAS else None
+        return reader.peek().word in ("FROM", "IN") and reader.peek(1).value.lower() in SERVER_SCHEMAS
 
     def _known(self, name: str) -> str:
         """The database's name as configured. Raises MeshError(UNKNOWN_DATABASE)."""
@@ -208,8 +207,8 @@ class _Shows:
 
     def _listed_by_server(self, query: ShowQuery) -> Plan:
         """[FROM | IN database] [LIKE | WHERE] over information_schema."""
-        if (own := self._server_schema()) is not None:
-            return plan_of_server(self.context, "this SHOW of the server's own schemas", about=own)
+        if self._names_server_schema():
+            return plan_of_server(self.context, "this SHOW of the server's own schemas")
         return plan_show(self.context, self.reader, query, self._database())
 
     def _routines(self, query: ShowQuery) -> Plan:
@@ -284,9 +283,7 @@ def _is_described_by_any(place: NamePlace) -> bool:
 def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPlan:
     """The client's text for the first data node of one table."""
     if _is_servers(place):
-        return plan_of_server(
-            context, f"{place.database}.{place.name}", about=ServersOwn(place.database, place.name)
-        )
+        return plan_of_server(context, f"{place.database}.{place.name}")
     if _is_described_by_any(place):
         return _as_it_is(context)
     table = table_at(context, place)

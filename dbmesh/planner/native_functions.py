@@ -302,6 +302,7 @@ _NATIVE = frozenset(
 _CHANGE_NO_ROWS = frozenset(
     [
         "BENCHMARK",
+        "BINARY",
         "BINLOG_GTID_POS",
         "CONNECTION_ID",
         "CURRENT_ROLE",
@@ -316,12 +317,14 @@ _CHANGE_NO_ROWS = frozenset(
         "LOAD_FILE",
         "MASTER_GTID_WAIT",
         "MASTER_POS_WAIT",
+        "NOW",
         "RELEASE_ALL_LOCKS",
         "RELEASE_LOCK",
         "ROWNUM",
         "ROW_COUNT",
         "SCHEMA",
         "SESSION_USER",
+        "SYSDATE",
         "SYSTEM_USER",
         "USER",
         "UUID_SHORT",
@@ -339,7 +342,12 @@ def calls_others(tree: exp.Expr) -> bool:
 
 def calls_stored(tree: exp.Expr) -> bool:
     """Whether a statement calls a function that may write: a stored one, or one of a sequence. O(nodes)."""
-    return any(not _is_among(function, _NATIVE | _CHANGE_NO_ROWS) for function in _unknown(tree))
+    return any(True for _ in stored_calls(tree))
+
+
+def stored_calls(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """The calls of functions that may be stored ones, or of sequences. O(nodes)."""
+    return (function for function in _unknown(tree) if not _is_among(function, _NATIVE | _CHANGE_NO_ROWS))
 
 
 def _unknown(tree: exp.Expr) -> Iterator[exp.Expr]:

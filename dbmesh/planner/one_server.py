@@ -1,7 +1,7 @@
 """What describes one server: its replication and engines, and the tables of `mysql`, `performance_schema` and `sys`.
 
-Decides that a data source answers where it is the only server behind the mesh, and who may ask: an administrator, because
-nothing in these tables knows logic databases, accounts of the mesh or their grants. Everywhere else they are refused.
+Decides that a data source answers where it is the only server behind the mesh. Everywhere else they are refused. Only administrators
+may ask (`needs`), because nothing in these tables knows logic databases, accounts of the mesh or their grants.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.plan import Relay, Verb
-from dbmesh.planner.session_view import ServersOwn
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 
 INFORMATION_SCHEMA = "information_schema"
@@ -33,9 +32,6 @@ SHOWN: tuple[tuple[str, str, str], ...] = (
 """SHOW statements about one server: the word behind SHOW, what they are called, and what to do instead."""
 
 
-_SERVER = ServersOwn()
-
-
 def only_server(context: PlanContext) -> str | None:
     """A data source of the statement's database when every data source of every logic database is a schema of one server
     that has no replicas, else None."""
@@ -47,9 +43,7 @@ def only_server(context: PlanContext) -> str | None:
     return configs[0].name
 
 
-def plan_of_server(
-    context: PlanContext, what: str, instead: str = DESCRIBES_ONE, *, about: ServersOwn = _SERVER
-) -> TextPlan:
+def plan_of_server(context: PlanContext, what: str, instead: str = DESCRIBES_ONE) -> TextPlan:
     """The client's text for the only server. Raises MeshError(NOT_SUPPORTED) of `what` where there are several."""
     source = only_server(context)
     if source is None:
@@ -64,5 +58,4 @@ def plan_of_server(
         names,
         reads_only=True,
         opens_transaction=False,
-        servers_own=about,
     )

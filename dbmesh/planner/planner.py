@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dbmesh.errors import PARSE_ERROR, MeshError
+from dbmesh.errors import PARSE_ERROR, PRIVILEGE_NEEDED, MeshError
 from dbmesh.model import Catalog
 from dbmesh.planner.context import PlanContext, PlannerSettings
+from dbmesh.planner.elsewhere import InAnotherDatabase
 from dbmesh.planner.masked.masks import ReaderMasks
 from dbmesh.planner.masked.statement import MaskedStatement, Outcome
+from dbmesh.planner.needs.need import Denied, check
+from dbmesh.planner.needs.statements import statement_needs
 from dbmesh.planner.phases import PHASES, unread
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.view_expansion import expand
 from dbmesh.planner.views import NamesView
+from dbmesh.rules.privileges import Privileges
 from dbmesh.rules.ruleset import RuleSet
 from dbmesh.sql.fingerprint import Fingerprint
 from dbmesh.sql.lexer import LexerFlags
@@ -50,20 +54,38 @@ class Planner:
         self.databases = databases or {rule_set.database.lower(): rule_set}
         self.settings = settings or PlannerSettings()
 
-    def plan(self, fingerprint: Fingerprint, flags: LexerFlags, database: str | None) -> Planned:
-        """The plan of one statement for a session whose current database is `database`, a logic one or a system schema.
+    def plan(
+        self,
+        fingerprint: Fingerprint,
+        flags: LexerFlags,
+        database: str | None,
+        privileges: Privileges | None = None,
+    ) -> Planned:
+        """The plan of one statement for a session whose current database is `database`, a logic one or a system schema, and whose
+        account holds these privileges, None for all there are.
 
-        Raises MeshError: PARSE_ERROR, INVALID_TEXT, NOT_SUPPORTED, UNKNOWN_TABLE, NO_DATABASE and those of rules; NamesView with
+        Raises Denied, and MeshError: PARSE_ERROR, INVALID_TEXT, NOT_SUPPORTED, UNKNOWN_TABLE, NO_DATABASE and those of rules; NamesView with
         what to plan instead.
         """
         context = self._context(fingerprint, flags, database)
         try:
-            return _first_plan(context)
+            planned = _first_plan(context)
+            if privileges is not None:
+                check(statement_needs(context, planned.plan), privileges)
+            return planned
         except NamesView as found:
+            if privileges is not None:
+                check(statement_needs(context, None), privileges)
             found.expansion = expand(found)
+            raise
+        except InAnotherDatabase:
             raise
         except Unreadable as error:
             raise _as_written(context, error) from None
+        except MeshError as error:
+            if privileges is not None:
+                _check_names(context, privileges, error)
+            raise
 
     def masked(
         self, fingerprint: Fingerprint, flags: LexerFlags, database: str | None, masks: ReaderMasks
@@ -101,6 +123,18 @@ def _as_written(context: PlanContext, error: Unreadable) -> Unreadable:
     written = context.original_text
     rest = context.original_from(max(error.position, context.statement.shape.start))
     return Unreadable(written, len(written) - len(rest))
+
+
+def _check_names(context: PlanContext, privileges: Privileges, error: MeshError) -> None:
+    """Of what an account may not see it is not told that it does not exist. Raises Denied."""
+    try:
+        check(statement_needs(context, None), privileges)
+    except MeshError:
+        # It cannot be read far enough: the first error says it.
+        return
+    except Denied as denied:
+        if denied.kind is not PRIVILEGE_NEEDED:
+            raise denied from error
 
 
 def _first_plan(context: PlanContext) -> Planned:

@@ -170,12 +170,13 @@ class GetDiagnostics:
 class LocalRows:
     """A result set the planner already knows (SHOW DATABASES, SHOW TABLES …): text columns named `columns`, each value
     text or NULL. Where a server would tell more of them, `origins` has the name and the width in characters of each, and
-    `table` the table of information_schema they are of."""
+    `table` the table of information_schema they are of, `database` the logic database."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str | None, ...], ...]
     table: str = field(default="", repr=False)
     origins: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    database: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,12 @@
 """What a plan may ask the session that runs it.
 
-Decides the questions, and who is an administrator. Knows no session.
+Decides the questions. Knows no session.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
-
-from dbmesh.errors import ADMINISTRATOR_NEEDED, DATABASE_DENIED, TABLE_DENIED, MeshError
 
 
 class SessionView(Protocol):
@@ -57,16 +55,6 @@ class SessionView(Protocol):
         """The step and the first of AUTO_INCREMENT numbers (auto_increment_increment, auto_increment_offset)."""
         ...
 
-    @property
-    def allowed_databases(self) -> tuple[str, ...] | None:
-        """The logic databases the account may use, None for all."""
-        ...
-
-    @property
-    def administrator(self) -> bool:
-        """Whether the account may reach what is no logic database: the servers themselves, others' sessions."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class SessionValues:
@@ -85,29 +73,7 @@ class SessionValues:
     numbers_zero: bool = True
     takes_zero_dates: bool = False
     numbering: tuple[int, int] = (1, 1)
-    allowed_databases: tuple[str, ...] | None = None
-    administrator: bool = False
 
     def singles_out(self, *, ignores: bool) -> bool:
         """See `SessionView`."""
         return False
-
-
-@dataclass(frozen=True, slots=True)
-class ServersOwn:
-    """What of the servers themselves a statement is about: a table of theirs, a schema, or neither."""
-
-    schema: str | None = None
-    table: str | None = None
-
-
-def require_administrator(session: SessionView, about: ServersOwn | None = None) -> None:
-    """Raise MeshError for an account that is none, as a server would: TABLE_DENIED, DATABASE_DENIED or ADMINISTRATOR_NEEDED."""
-    if session.administrator:
-        return
-    name, _, host = session.current_user.rpartition("@")
-    if about is not None and about.table is not None:
-        raise MeshError(TABLE_DENIED, verb="SELECT", user=name, host=host, table=about.table)
-    if about is not None and about.schema is not None:
-        raise MeshError(DATABASE_DENIED, user=name, host=host, database=about.schema)
-    raise MeshError(ADMINISTRATOR_NEEDED)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from dbmesh.model import DataNode
 from dbmesh.planner.given_ids import GivenIds
 from dbmesh.planner.plan import Answer, BoundStatement, Call, Names, PinReason, Shot, SideEffects, Verb
-from dbmesh.planner.session_view import ServersOwn, require_administrator
 from dbmesh.planner.template import Frame, Template
 from dbmesh.rules.ruleset import NO_CHANGE, BroadcastTable, RuleChange, RuleSet, ShardedTable
 
@@ -41,7 +40,7 @@ class MadeWhole:
 class TextPlan:
     """A `ShardPlan` of fixed shots. `change` is what it means for the rules, `warnings` what the client is told of it,
     `whole` what comes before; `makes_temporary` is the temporary table the session has afterwards, `drops` are the tables it has no more. `announced`: other processes read
-    their catalogs again; `servers_own`: only administrators may run it."""
+    their catalogs again."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -64,12 +63,9 @@ class TextPlan:
     given: GivenIds | None = None
     whole: MadeWhole | None = None
     announced: bool = False
-    servers_own: ServersOwn | None = None
 
     def bind(self, call: Call) -> BoundStatement:
-        """The shots with the call's literals and parameters. Raises MeshError for who may not see what is the servers' own."""
-        if self.servers_own is not None:
-            require_administrator(call.session, self.servers_own)
+        """The shots with the call's literals and parameters."""
         keep = keeps_parameters(call, self.verb)
         shots = tuple(
             Shot(shot.data_source, shot.frame.render(call.literals, call, keep_parameters=keep))

@@ -1,16 +1,19 @@
-"""The authority section to users: names, host patterns, password forms, permitted databases.
+"""The authority section to users and roles: names, host patterns, password forms, grants.
 
-Decides who exists and where they may go. Checking a password is the session's business.
+Decides who exists and what they may do. Checking a password is the session's business.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from dbmesh.rules.accounts import AccountName, TlsNeed, User
 from dbmesh.rules.data_sources import Secrets, resolve_secrets
-from dbmesh.rules.models import AuthoritySection
-from dbmesh.rules.ruleset import User
+from dbmesh.rules.grant_text import GrantMistake, read_grant
+from dbmesh.rules.models import AuthoritySection, GrantSection, RoleSection, UserSection
+from dbmesh.rules.privileges import ADMINISTRATOR, OF_DATABASE, PERMITTED, Grants, Target, grant
 from dbmesh.rules.sections import suggestion
 from dbmesh.rules.source import Path, SourceFile
 
@@ -26,42 +29,117 @@ _PRIVILEGES: Final = ("ALL_PERMITTED", "DATABASE_PERMITTED")
 
 
 def build_users(source: SourceFile, section: AuthoritySection, secrets: Secrets) -> tuple[User, ...]:
-    """Every user; mistakes are reported."""
+    """Every user and role; mistakes are reported."""
     path: Path = ("authority",)
     if not section.users:
         source.report(
             (*path, "users"), "no user can log in", "add a user, e.g. {user: root@%, password: root}"
         )
     mappings = _database_mappings(source, section)
-    users: list[User] = []
+    found: dict[AccountName, User] = {}
+    for index, role in enumerate(section.roles):
+        _add(source, (*path, "roles", index, "role"), found, _role(source, (*path, "roles", index), role))
     for index, entry in enumerate(section.users):
-        entry_path: Path = (*path, "users", index)
-        name, _, host = entry.user.rpartition("@") if "@" in entry.user else (entry.user, "", "%")
-        host = host or "%"
-        if any((user.name, user.host) == (name, host) for user in users):
-            source.report((*entry_path, "user"), f"user '{name}@{host}' is written twice", "remove one")
-        password = resolve_secrets(source, (*entry_path, "password"), entry.password, secrets)
-        if password.startswith("*") and len(password) == 41 and not _NATIVE_HASH.fullmatch(password):
-            source.report(
-                (*entry_path, "password"), "it is not a native password hash", "write * and 40 hex digits"
-            )
-        plugin = _plugin(
-            source, (*entry_path, "authenticationMethodName"), entry.authentication_method_name, section
-        )
-        databases = None if mappings is None or entry.admin else mappings.get((name, host), ())
-        if databases and "*" in databases:
-            databases = None
-        users.append(User(name, host, password, plugin, databases, entry.admin))
+        user = _user(source, (*path, "users", index), entry, section, secrets, mappings)
+        _add(source, (*path, "users", index, "user"), found, user)
+    _check_roles(source, section, found)
     if mappings is not None:
-        known = {(user.name, user.host) for user in users}
-        for name, host in mappings:
-            if (name, host) not in known:
+        known = [name for name, user in found.items() if not user.locked]
+        for account in mappings:
+            if account not in known:
                 source.report(
                     (*path, "privilege", "props", "user-database-mappings"),
-                    f"user '{name}@{host}' is not among the users",
-                    suggestion(f"{name}@{host}", [f"{user}@{at}" for user, at in known]),
+                    f"user '{account}' is not among the users",
+                    suggestion(str(account), map(str, known)),
                 )
-    return tuple(users)
+    return tuple(found.values())
+
+
+def read_account(text: str) -> AccountName:
+    """`name` or `name@host`."""
+    name, _, host = text.rpartition("@") if "@" in text else (text, "", "%")
+    return AccountName(name, host or "%")
+
+
+def _add(source: SourceFile, path: Path, found: dict[AccountName, User], user: User) -> None:
+    if user.account in found:
+        source.report(path, f"user '{user.account}' is written twice", "remove one")
+    found[user.account] = user
+
+
+def _user(
+    source: SourceFile,
+    path: Path,
+    entry: UserSection,
+    section: AuthoritySection,
+    secrets: Secrets,
+    mappings: dict[AccountName, tuple[str, ...]] | None,
+) -> User:
+    account = read_account(entry.user)
+    password = resolve_secrets(source, (*path, "password"), entry.password, secrets)
+    if password.startswith("*") and len(password) == 41 and not _NATIVE_HASH.fullmatch(password):
+        source.report((*path, "password"), "it is not a native password hash", "write * and 40 hex digits")
+    plugin = _plugin(source, (*path, "authenticationMethodName"), entry.authentication_method_name, section)
+    if entry.grants is not None or entry.roles is not None:
+        grants = _grants(source, (*path, "grants"), entry.grants or ())
+    elif mappings is None:
+        grants = PERMITTED
+    else:
+        grants = frozenset().union(*map(_whole_database, mappings.get(account, ())))
+    if entry.admin:
+        grants |= ADMINISTRATOR
+    certificate = entry.certificate
+    return User(
+        *account,
+        password,
+        plugin,
+        grants,
+        roles=frozenset(map(read_account, entry.roles or ())),
+        default_roles=None
+        if entry.default_roles is None
+        else frozenset(map(read_account, entry.default_roles)),
+        tls=TlsNeed(
+            entry.require_tls or certificate is not None,
+            certificate is not None,
+            *(("", "") if certificate is None else (certificate.subject, certificate.issuer)),
+        ),
+    )
+
+
+def _role(source: SourceFile, path: Path, entry: RoleSection) -> User:
+    grants = _grants(source, (*path, "grants"), entry.grants)
+    roles = frozenset(map(read_account, entry.roles))
+    return User(*read_account(entry.role), grants=grants, roles=roles, locked=True)
+
+
+def _whole_database(name: str) -> Grants:
+    if name == "*":
+        return PERMITTED
+    # ShardingSphere's names are no patterns.
+    return grant(Target(re.sub(r"([%_\\])", r"\\\1", name.lower())), OF_DATABASE)
+
+
+def _grants(source: SourceFile, path: Path, entries: Sequence[GrantSection]) -> Grants:
+    found: Grants = frozenset()
+    for index, entry in enumerate(entries):
+        try:
+            found |= read_grant(entry.privileges, entry.on_)
+        except GrantMistake as mistake:
+            source.report((*path, index), str(mistake), "write it like {privileges: SELECT, on: shop.*}")
+    return found
+
+
+def _check_roles(source: SourceFile, section: AuthoritySection, found: Mapping[AccountName, User]) -> None:
+    written = [(("roles", index), entry.roles) for index, entry in enumerate(section.roles)]
+    written += [(("users", index), entry.roles or []) for index, entry in enumerate(section.users)]
+    for place, roles in written:
+        for number, role in enumerate(roles):
+            if read_account(role) not in found:
+                source.report(
+                    ("authority", *place, "roles", number),
+                    f"there is no role '{role}'",
+                    suggestion(role, [str(name) for name, user in found.items() if user.locked]),
+                )
 
 
 def _plugin(source: SourceFile, path: Path, name: str | None, section: AuthoritySection) -> str | None:
@@ -79,8 +157,8 @@ def _plugin(source: SourceFile, path: Path, name: str | None, section: Authority
 
 def _database_mappings(
     source: SourceFile, section: AuthoritySection
-) -> dict[tuple[str, str], tuple[str, ...]] | None:
-    """(user, host) → databases; None where every user may use every database."""
+) -> dict[AccountName, tuple[str, ...]] | None:
+    """Account → databases; None where every user may use every database."""
     path: Path = ("authority", "privilege")
     kind = section.privilege.type.upper()
     if kind not in _PRIVILEGES:
@@ -95,12 +173,12 @@ def _database_mappings(
     raw = section.privilege.props.get(key, "")
     if not raw.strip():
         source.report((*path, "props", key), f"'{key}' is missing", "write it like root@%=*, app@%=shop")
-    result: dict[tuple[str, str], tuple[str, ...]] = {}
+    result: dict[AccountName, tuple[str, ...]] = {}
     for part in filter(None, (piece.strip() for piece in raw.split(","))):
         account, equals, database = part.partition("=")
         if not equals or not database.strip():
             source.report((*path, "props", key), f"'{part}' has no '='", "write user@host=database")
             continue
-        name, _, host = account.strip().rpartition("@") if "@" in account else (account.strip(), "", "%")
-        result[name, host] = (*result.get((name, host), ()), database.strip())
+        named = read_account(account.strip())
+        result[named] = (*result.get(named, ()), database.strip())
     return result

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TypeVar
 
+from dbmesh.rules.accounts import User
 from dbmesh.rules.masks.rule import MaskedTable
 from dbmesh.rules.ruleset import (
     BroadcastTable,
@@ -20,7 +21,6 @@ from dbmesh.rules.ruleset import (
     ShardedTable,
     Strategy,
     TableRule,
-    User,
 )
 
 T = TypeVar("T")
@@ -331,12 +331,14 @@ def _user_details(old: User, new: User) -> tuple[str, ...]:
             continue
         if field.name == "password":
             found.append("another password")
+        elif field.name == "grants":
+            found.append("other grants")
         else:
             found.append(f"{field.name.replace('_', ' ')} {_may(was)} → {_may(becomes)}")
     return tuple(found)
 
 
 def _may(value: object) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, tuple | frozenset):
+        return ", ".join(sorted(map(str, value))) or "none"
     return "any" if value is None else str(value)

@@ -301,6 +301,20 @@ class DatabaseFile(Section):
     )
 
 
+class GrantSection(Section):
+    """Privileges and what they are for."""
+
+    privileges: str = Field(description="MySQL's names, each with columns if need be: SELECT, UPDATE (name).")
+    on_: str = Field(alias="on", description="*.*, database.* or database.table.")
+
+
+class CertificateSection(Section):
+    """Which client certificates are accepted."""
+
+    subject: str = Field(default="", description="As /C=DE/O=Shop/CN=app; any when empty.")
+    issuer: str = Field(default="", description="The same of who has signed it.")
+
+
 class UserSection(Section):
     """A client account."""
 
@@ -310,6 +324,25 @@ class UserSection(Section):
     authentication_method_name: str | None = Field(
         None, description="mysql_native_password or caching_sha2_password; the client's choice when missing."
     )
+    grants: list[GrantSection] | None = Field(
+        None, description="What the account may do, and nothing else, whatever `privilege` says."
+    )
+    roles: list[str] | None = Field(None, description="Roles granted to it, name or name@host.")
+    default_roles: list[str] | None = Field(
+        None, description="Those of its roles that are active after a login; all when missing."
+    )
+    require_tls: bool = Field(default=False, description="Refuses logins without TLS.")
+    certificate: CertificateSection | None = Field(
+        None, description="Refuses logins without a client certificate, or with another than this."
+    )
+
+
+class RoleSection(Section):
+    """A role: grants under a name, to be given to accounts."""
+
+    role: str = Field(description="name or name@host.")
+    grants: list[GrantSection] = Field(default_factory=list, description="What it allows.")
+    roles: list[str] = Field(default_factory=list, description="Roles granted to it.")
 
 
 class PrivilegeSection(Section):
@@ -325,6 +358,7 @@ class AuthoritySection(Section):
     """Client accounts and their rights."""
 
     users: list[UserSection] = Field(default_factory=list)
+    roles: list[RoleSection] = Field(default_factory=list)
     privilege: PrivilegeSection = Field(default_factory=lambda: PrivilegeSection())
     authenticators: dict[str, TypeAndProperties] = Field(default_factory=dict)
     default_authenticator: str | None = None

@@ -65,6 +65,7 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
         "rules-drain-timeout-seconds": Property(
             60, "How long transactions begun under former rules may go on when rules change."
         ),
+        "proxy-frontend-ssl-ca": Property("", "PEM file of the authorities that sign clients' certificates."),
         "drain-timeout-seconds": Property(10, "How long a stopping process waits for running statements."),
         "client-idle-timeout-seconds": Property(
             28800, "Idle clients are closed after this time; 0 is never."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dbmesh.errors import NO_ROUTE, MeshError
 from dbmesh.model import DataNode, SqlValue
+from dbmesh.rules.accounts import User
 from dbmesh.rules.protection.values import NOTHING, Protection
 from dbmesh.rules.targets import NoTarget, Targets
 from dbmesh.rules.values import UNKNOWN_KEY, Key
@@ -448,20 +449,6 @@ class RuleSet:
             if lowered in group:
                 return group
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A client account: `name`@`host` pattern ('%' and '_' as in MySQL). `password` is plain text, a native hash
-    (`*` and 40 hex digits) or a caching_sha2 hash (`$A$005$…`). An `administrator` reaches what is no logic database: the servers
-    behind the mesh and others' sessions."""
-
-    name: str
-    host: str
-    password: str = field(repr=False)
-    plugin: str | None = None
-    databases: tuple[str, ...] | None = None  # None: every database
-    administrator: bool = False
 
 
 class TransactionType(Enum):

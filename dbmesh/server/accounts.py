@@ -1,4 +1,4 @@
-"""Which account a client is, and its secret.
+"""Which account a client is, its secret, and what it may do.
 
 Decides the match of user and host as MySQL does (the most specific host first). Passwords stay in here.
 """
@@ -6,33 +6,33 @@ Decides the match of user and host as MySQL does (the most specific host first).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 
-from dbmesh.rules.ruleset import User
+from dbmesh.rules.accounts import AccountName, Authority, User
 from dbmesh.wire.auth import Secret, parse_secret
 
 
 class Accounts:
-    """The users of `global.yaml`. Remembers what full caching_sha2 logins have shown, one entry per account."""
+    """The accounts clients log in to. Remembers what full caching_sha2 logins have shown, one entry per account."""
 
-    def __init__(self, users: Sequence[User]) -> None:
-        self._users: list[User] = []
-        self._secrets: dict[tuple[str, str], Secret] = {}
-        self.replace(users)
+    def __init__(self, authority: Authority) -> None:
+        self._secrets: dict[AccountName, Secret] = {}
+        self.authority = Authority(())
+        self.use(authority)
 
-    def replace(self, users: Sequence[User]) -> None:
+    def use(self, authority: Authority) -> None:
         """These and no others from here on; what logins have shown of a password that is as it was stays known."""
-        passwords = {(user.name, user.host): user.password for user in self._users}
-        kept = self._secrets
+        before, old = self._secrets, self.authority.users
+        self.authority = authority
+        users = [user for user in authority.users.values() if not user.locked]
         # A host without wildcards is more specific than one with; of two patterns the longer.
         self._users = sorted(users, key=lambda user: (_is_pattern(user.host), -len(user.host)))
-        self._secrets = {}
-        for user in users:
-            key = user.name, user.host
-            self._secrets[key] = (
-                kept[key] if passwords.get(key) == user.password else parse_secret(user.password)
-            )
+        self._secrets = {
+            user.account: before[user.account]
+            if user.account in before and old[user.account].password == user.password
+            else parse_secret(user.password)
+            for user in users
+        }
 
     @property
     def need_full_login(self) -> bool:
@@ -49,14 +49,13 @@ class Accounts:
     def secret(self, name: str, host: str) -> Secret:
         """What is known about its password; an empty Secret for nobody."""
         user = self.account(name, host)
-        return Secret() if user is None else self._secrets[user.name, user.host]
+        return Secret() if user is None else self._secrets[user.account]
 
     def remember(self, name: str, host: str, cache_entry: bytes) -> None:
         """A full caching_sha2 login succeeded: the next may take the fast path."""
         user = self.account(name, host)
         if user is not None:
-            key = (user.name, user.host)
-            self._secrets[key] = replace(self._secrets[key], cached_sha2=cache_entry)
+            self._secrets[user.account] = replace(self._secrets[user.account], cached_sha2=cache_entry)
 
 
 def _is_pattern(host: str) -> bool:

@@ -18,6 +18,7 @@ from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.backend.tls import TlsChannel
 from dbmesh.errors import (
+    ACCESS_DENIED,
     MALFORMED_PACKET,
     PACKETS_OUT_OF_ORDER,
     SERVER_SHUTDOWN,
@@ -25,10 +26,12 @@ from dbmesh.errors import (
     ProtocolError,
 )
 from dbmesh.server.accounts import Accounts
+from dbmesh.server.tls_needs import is_met
 from dbmesh.session.commands import COMMANDS
 from dbmesh.session.errors import as_packet
 from dbmesh.session.local import use
 from dbmesh.session.mesh import Mesh
+from dbmesh.session.rights import use_account
 from dbmesh.session.session import Session
 from dbmesh.session.session_track import schema_changed
 from dbmesh.session.variables import check_charset, recoded_client
@@ -351,6 +354,13 @@ class ClientConnection(asyncio.Protocol):
         if account is None:
             self.abort()
             return
+        if not is_met(account.tls, self._tls):
+            using = "YES" if account.password else "NO"
+            denied = MeshError(ACCESS_DENIED, user=event.user, host=self._host, using=using)
+            _log.info("connection %d: %s", self._connection_id, denied)
+            self.write(frame(make_err(as_packet(denied)), event.sequence))
+            self.close()
+            return
         if event.cache_entry is not None:
             door.accounts.remember(event.user, self._host, event.cache_entry)
         session = self._session
@@ -360,10 +370,7 @@ class ClientConnection(asyncio.Protocol):
             )
             self._session = session
         session.user_name = event.user
-        session.principals = frozenset((event.user,))
-        session.account = f"{account.name}@{account.host}"
-        session.allowed_databases = account.databases
-        session.administrator = account.administrator
+        use_account(session, account)
         session.database = None
         try:
             if door.mesh.doorkeeper is not None:

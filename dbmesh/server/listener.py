@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 from dbmesh import __version__
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.errors import NOT_SERVING, SERVER_SHUTDOWN, TOO_MANY_CONNECTIONS, MeshError
+from dbmesh.rules.accounts import Authority, User
 from dbmesh.rules.keygen.snowflake import Worker
-from dbmesh.rules.ruleset import User
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.client_connection import ClientConnection
 from dbmesh.session.mesh import Mesh
 from dbmesh.session.peers import connection_id
+from dbmesh.session.rights import use_authority
 from dbmesh.session.variables import wait_timeout
 from dbmesh.wire.auth import NATIVE
 from dbmesh.wire.constants import Capability, Status
@@ -61,6 +62,7 @@ class Listener:
         self.tasks = tasks
         self.tls = tls
         self.rsa_key: RsaKey | None = None
+        mesh.told_of_accounts.append(self._take_accounts)
         self._version = version
         self._capabilities = SERVER_CAPABILITIES | Capability.SESSION_TRACK.value
         if "MariaDB" in version:
@@ -110,8 +112,11 @@ class Listener:
         await self._empty.wait()
 
     def take_users(self, users: Sequence[User]) -> None:
-        """Accounts that may log in from here on; clients that are in stay."""
-        self.accounts.replace(users)
+        """The accounts of the configuration from here on; clients that are in stay, with what their accounts hold now."""
+        use_authority(self.mesh, self.mesh.authority.with_written(users))
+
+    def _take_accounts(self, authority: Authority) -> None:
+        self.accounts.use(authority)
         self.make_rsa_key()
 
     def make_rsa_key(self) -> None:

@@ -16,13 +16,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def server_tls_context(certificate: str, key: str) -> ssl.SSLContext:
+def server_tls_context(certificate: str, key: str, authorities: str = "") -> ssl.SSLContext:
     """TLS 1.2 and later with the certificate and key of these PEM files, or with a new self-signed certificate when
-    both are empty. Raises OSError for files that cannot be used."""
+    both are empty. With `authorities` clients may show a certificate that one of these has signed. Raises OSError for files that
+    cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # A client must not be able to make a write wait for its handshake.
     context.options |= ssl.OP_NO_RENEGOTIATION
+    if authorities:
+        context.load_verify_locations(authorities)
+        context.verify_mode = ssl.CERT_OPTIONAL
     if certificate:
         context.load_cert_chain(certificate, key or None)
         return context

@@ -17,8 +17,11 @@ from dbmesh.engine.collect import collect
 from dbmesh.errors import ShardError, not_supported
 from dbmesh.planner.derived.literals import literal_writers, row_literals
 from dbmesh.planner.session_plan import Flush, LocalRows
-from dbmesh.planner.session_view import require_administrator
+from dbmesh.rules.accounts import AccountName
+from dbmesh.rules.grant_text import quoted, written_grants
+from dbmesh.rules.privileges import Privilege
 from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.rights import require
 from dbmesh.wire.packets import OkPacket
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ _OF_THE_MESH = frozenset(
 async def set_everywhere(session: Session, values: Mapping[str, str]) -> Mapping[str, str]:
     """SET GLOBAL on every server: names and SQL literals. Returns the values that sessions had so far, which the others
     keep from here on. Raises MeshError or ShardError."""
-    require_administrator(session)
+    require(session, Privilege.SUPER)
     for name in values:
         if name in _OF_THE_MESH:
             raise not_supported(
@@ -91,7 +94,7 @@ def with_values(state: SessionState, values: Mapping[str, str]) -> SessionState:
 
 async def flush(session: Session, statement: Flush, sink: ResultSink, more: int) -> None:
     """FLUSH, which commits as on one server. Raises MeshError or ShardError."""
-    require_administrator(session)
+    require(session, Privilege.RELOAD)
     session.warnings = await session.end_transaction(commit=True)
     for text in statement.texts:
         await _run_everywhere(session, text)
@@ -100,14 +103,15 @@ async def flush(session: Session, statement: Flush, sink: ResultSink, more: int)
 
 
 def grants(session: Session) -> LocalRows:
-    """SHOW GRANTS of the session's own account: it may do everything in the databases it may use."""
-    name, _, host = session.account.rpartition("@")
-    to = f"`{name}`@`{host}`"
-    if session.allowed_databases is None:
-        rows = [f"GRANT ALL PRIVILEGES ON *.* TO {to}"]
-    else:
-        rows = [f"GRANT USAGE ON *.* TO {to}"]
-        rows += [f"GRANT ALL PRIVILEGES ON `{database}`.* TO {to}" for database in session.allowed_databases]
+    """SHOW GRANTS of the session's own account and its active roles."""
+    authority = session.mesh.authority
+    name, host = session.account.rpartition("@")[::2]
+    to = f"{quoted(name)}@{quoted(host)}"
+    user = authority.users.get(AccountName(name, host))
+    rows = [] if user is None else list(written_grants(authority.grants(user, session.roles), to))
+    if user is not None and user.roles:
+        roles = ",".join(f"{quoted(role.name)}@{quoted(role.host)}" for role in sorted(user.roles))
+        rows.append(f"GRANT {roles} TO {to}")
     return LocalRows((f"Grants for {session.account}",), tuple((row,) for row in rows))
 
 

@@ -107,8 +107,7 @@ def _database(session: Session, load: LoadData) -> Database:
             raise MeshError(NO_DATABASE)
         return session.current_database()
     found = session.find_database(load.database)
-    allowed = session.allowed_databases
-    if found is None or (allowed is not None and found.name.lower() not in allowed):
+    if found is None or not session.privileges.sees_database(found.name):
         raise MeshError(UNKNOWN_TABLE, database=load.database, table=load.table)
     return found
 

@@ -15,7 +15,6 @@ from dbmesh.engine.prepared import TextExecution
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import (
     DATABASE_ABSENT,
-    DATABASE_DENIED,
     DATABASE_EXISTS,
     EMPTY_QUERY,
     INTERNAL,
@@ -66,7 +65,6 @@ from dbmesh.planner.session_plan import (
     TextPrepare,
     Use,
 )
-from dbmesh.planner.session_view import ServersOwn, require_administrator
 from dbmesh.planner.template import quote_name
 from dbmesh.session import administration, execution, filtering, routines
 from dbmesh.session.connections import Loan
@@ -88,6 +86,7 @@ from dbmesh.session.peers import kill_anywhere
 from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.result_sink import ResultSink, system_column, text_column
+from dbmesh.session.rights import require_administrator, require_sight
 from dbmesh.session.select_into import select_into
 from dbmesh.session.session_track import schema_changed
 from dbmesh.session.shown_warnings import show_warnings, warning_columns
@@ -97,6 +96,7 @@ from dbmesh.session.variables import (
     set_variables,
     variables_for_statement,
 )
+from dbmesh.session.visible import visible_names
 from dbmesh.sql.user_values import value_of
 from dbmesh.wire.constants import Status
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
@@ -121,16 +121,16 @@ async def answer(
 
 
 def use(session: Session, name: str) -> None:
-    """Make a logic database or a system schema the current one. Raises MeshError: DATABASE_DENIED for a schema of the
-    servers', UNKNOWN_DATABASE also when the account may not see it: what one may not use, one need not know of."""
-    allowed = session.allowed_databases
+    """Make a logic database or a system schema the current one. Raises MeshError: UNKNOWN_DATABASE, and DATABASE_DENIED whether or not
+    there is one where the account may not see it: what one may not use, one need not know of."""
     if name.lower() in SYSTEM_SCHEMAS:
         if name.lower() != INFORMATION_SCHEMA:
-            require_administrator(session, ServersOwn(name.lower()))
+            require_administrator(session, name.lower())
         session.database = name.lower()
         return
     database = session.find_database(name)
-    if database is None or (allowed is not None and database.name.lower() not in allowed):
+    require_sight(session, name)
+    if database is None:
         raise MeshError(UNKNOWN_DATABASE, database=name)
     session.database = database.name
 
@@ -362,8 +362,11 @@ async def _text_deallocate(session: Session, statement: TextDeallocate, sink: Re
 
 async def _local_rows(session: Session, statement: LocalRows, sink: ResultSink, more: int) -> None:
     session.warnings = []
-    session.found_rows = len(statement.rows)
-    own_rows(session, sink, local_columns(statement), statement.rows, more)
+    rows: Sequence[Sequence[str | None]] = statement.rows
+    if session.checked is not None:
+        rows = visible_names(session.checked, statement)
+    session.found_rows = len(rows)
+    own_rows(session, sink, local_columns(statement), rows, more)
 
 
 def told_columns(session: Session, statement: SessionStatement) -> list[ColumnDefinition]:
@@ -396,17 +399,15 @@ async def _show_grants(session: Session, statement: ShowGrants, sink: ResultSink
     await _local_rows(session, administration.grants(session), sink, more)
 
 
-def _check_may_administer(session: Session, name: str) -> RuleKeeper:
+def _keeper(session: Session) -> RuleKeeper:
     keeper = session.mesh.keeper
-    if session.allowed_databases is not None:
-        raise MeshError(DATABASE_DENIED, user=session.user_name, host=session.host, database=name)
     if keeper is None:
         raise not_supported("CREATE and DROP DATABASE without a store", "name one in mode.repository")
     return keeper
 
 
 async def _create_database(session: Session, statement: CreateDatabase, sink: ResultSink, more: int) -> None:
-    keeper = _check_may_administer(session, statement.name)
+    keeper = _keeper(session)
     await session.end_transaction(commit=True)
     session.warnings = []
     exists = MeshError(DATABASE_EXISTS, database=statement.name)
@@ -423,7 +424,7 @@ async def _create_database(session: Session, statement: CreateDatabase, sink: Re
 
 
 async def _drop_database(session: Session, statement: DropDatabase, sink: ResultSink, more: int) -> None:
-    keeper = _check_may_administer(session, statement.name)
+    keeper = _keeper(session)
     await session.end_transaction(commit=True)
     session.warnings = []
     absent = MeshError(DATABASE_ABSENT, database=statement.name)

@@ -22,6 +22,7 @@ from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import join_catalogs
 from dbmesh.planner.plan import KeyGenerator, Names, Shot
 from dbmesh.planner.planner import Planner
+from dbmesh.rules.accounts import Authority
 from dbmesh.rules.joint import join
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, RuleSet, TransactionType
@@ -170,7 +171,8 @@ class Mesh:
     """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
     other process has. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
-    at statements that one shard answers. `filters` look at every statement, the first one first. `doorkeeper` is asked about
+    at statements that one shard answers. `told_of_accounts` are told when
+    `authority` is replaced. `filters` look at every statement, the first one first. `doorkeeper` is asked about
     every session when its client has logged in."""
 
     def __init__(
@@ -203,6 +205,8 @@ class Mesh:
         self.keeper: RuleKeeper | None = None
         self.peers: Peers | None = None
         self._former: list[Mapping[str, Database]] = []
+        self.authority = Authority(configuration.users)
+        self.told_of_accounts: list[Callable[[Authority], None]] = []
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
         self.instance = instance
         self.coordinator = Coordinator(self._decision_places, instance, self._servers_of_groups)

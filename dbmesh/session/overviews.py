@@ -107,9 +107,8 @@ async def show_replicas(session: Session, statement: ShowReplicas, sink: ResultS
     """SHOW PROXY REPLICAS: of the logic databases the account may use."""
     del statement
     rows: list[list[str | None]] = []
-    allowed = session.allowed_databases
     for name, database in sorted(session.databases.items()):
-        if allowed is not None and name not in allowed:
+        if not session.privileges.sees_database(name):
             continue
         for group, replicas in database.replicas.items():
             for server in replicas.servers.values():

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Product
 from dbmesh.errors import TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError
 from dbmesh.model import SqlValue
-from dbmesh.planner.cache import MaskedPlans, PlanCache
+from dbmesh.planner.cache import MaskedPlans
 from dbmesh.planner.elsewhere import InAnotherDatabase
+from dbmesh.planner.needs.need import Denied
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.template import parameter_text
@@ -33,17 +34,17 @@ RELOAD_INTERVAL = 1.0
 def look_up(session: Session, text: str) -> tuple[Database, Plan, Sequence[object]]:
     """The plan of a text, its literals, and the logic database it is a plan of: the current one, the one all its tables
     are of, or those its tables are of as one. Raises MeshError (parse error, refusal, unknown table)."""
-    return look_up_from(session, session.current_database(), text, masked=True)
+    return look_up_from(session, session.current_database(), text, clients=True)
 
 
 def look_up_from(
-    session: Session, start: Database, text: str, *, masked: bool = False
+    session: Session, start: Database, text: str, *, clients: bool = False
 ) -> tuple[Database, Plan, Sequence[object]]:
-    """As `look_up`, beginning with another database than the current one. Parts of a statement that was looked up before are
-    not `masked` again."""
+    """As `look_up`, beginning with another database than the current one. Only the `clients` own statements are asked about
+    privileges and masked: not parts of one that was looked up before, nor what the mesh makes itself."""
     database = as_seen(session, start)
     try:
-        return database, *_planned(session, database, text, masked)
+        return database, *_planned(session, database, text, clients)
     except InAnotherDatabase as error:
         refusal = error
     # All tables may be of one other database.
@@ -52,7 +53,7 @@ def look_up_from(
     while True:
         database = named[0] if len(named) == 1 else session.mesh.joint(tuple(named))
         try:
-            return database, *_planned(session, database, text, masked)
+            return database, *_planned(session, database, text, clients)
         except InAnotherDatabase as error:
             led.add(named[0].name)
             found = as_seen(session, _another(session, error, text))
@@ -68,12 +69,20 @@ def as_seen(session: Session, database: Database) -> Database:
     return database if session.temporary is None else session.temporary.seen_from(database)
 
 
-def _planned(session: Session, database: Database, text: str, masked: bool) -> tuple[Plan, Sequence[object]]:
-    plans: PlanCache | MaskedPlans = database.plans
-    if masked and database.plans.masks:
-        plans = database.plans.seen_by(session.principals)
+def _planned(session: Session, database: Database, text: str, clients: bool) -> tuple[Plan, Sequence[object]]:
+    plans = database.plans
+    privileges = session.checked if clients else None
     try:
-        return plans.lookup(text, session.database, session.lexer_flags)
+        if clients and plans.masks:
+            seen = plans.seen_by(session.principals)
+            if isinstance(seen, MaskedPlans):
+                if privileges is not None:
+                    # What the client wrote is asked about, not what it becomes.
+                    plans.lookup(text, session.database, session.lexer_flags, privileges)
+                return seen.lookup(text, session.database, session.lexer_flags)
+        return plans.lookup(text, session.database, session.lexer_flags, privileges)
+    except Denied as denied:
+        raise denied.error(session.account) from None
     except MeshError as error:
         if error.kind is UNKNOWN_TABLE and database.unread:
             # "Doesn't exist" would be a guess: the table may be on the data source that did not answer.
@@ -90,7 +99,7 @@ def _another(session: Session, error: InAnotherDatabase, text: str) -> Database:
     if name in SYSTEM_SCHEMAS:
         raise error
     found = session.find_database(name)
-    if found is not None and (session.allowed_databases is None or name in session.allowed_databases):
+    if found is not None and session.privileges.sees_database(name):
         return found
     if text.lstrip()[:6].upper() == "CREATE" or session.mesh.product is Product.MYSQL:
         raise MeshError(UNKNOWN_DATABASE, database=error.database)

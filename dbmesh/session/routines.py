@@ -268,8 +268,7 @@ def _database(session: Session, name: str | None) -> Database:
     if name is None:
         return session.current_database()
     found = session.find_database(name)
-    allowed = session.allowed_databases
-    if found is None or (allowed is not None and found.name not in allowed):
+    if found is None or not session.privileges.sees_database(found.name):
         raise MeshError(UNKNOWN_DATABASE, database=name)
     return found
 

@@ -20,7 +20,6 @@ from dbmesh.engine.warnings import ShardWarning, count_of
 from dbmesh.errors import (
     INTERNAL,
     MALFORMED_PACKET,
-    NO_DATABASE,
     QUERY_INTERRUPTED,
     TRANSACTION_BROKEN,
     UNKNOWN_COMMAND,
@@ -31,6 +30,8 @@ from dbmesh.errors import (
 )
 from dbmesh.planner.plan import Names, PinReason
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
+from dbmesh.rules.accounts import AccountName
+from dbmesh.rules.privileges import NOTHING, Privileges
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import filtering
 from dbmesh.session.client import Client
@@ -79,12 +80,11 @@ class Session(WritingModes):
         "_tasks",
         "_work",
         "account",
-        "administrator",
-        "allowed_databases",
         "arrived",
         "autocommit",
         "broken_transaction",
         "capabilities",
+        "checked",
         "client",
         "client_paused",
         "command_since",
@@ -107,7 +107,9 @@ class Session(WritingModes):
         "now",
         "pins",
         "principals",
+        "privileges",
         "relay",
+        "roles",
         "row_count",
         "running",
         "state",
@@ -142,8 +144,10 @@ class Session(WritingModes):
         self.user_name = self.account = ""
         # Whose masks hold: the user's name and those of its roles.
         self.principals: frozenset[str] = frozenset()
-        self.allowed_databases: tuple[str, ...] | None = None
-        self.administrator = False
+        self.privileges = NOTHING
+        self.roles: frozenset[AccountName] = frozenset()
+        # What statements are asked about: None for an account that may do everything.
+        self.checked: Privileges | None = NOTHING
         self.database: str | None = None
         self.databases = mesh.databases
         self.handshake_state = SessionState()
@@ -209,6 +213,11 @@ class Session(WritingModes):
         return self.account
 
     @property
+    def administrator(self) -> bool:
+        """Whether the account may see and end others' sessions."""
+        return self.privileges.administrator
+
+    @property
     def logic_database(self) -> str | None:
         """The chosen logic database, which names without a database are of. None when none was chosen, or a system schema:
         its tables are named in full."""
@@ -226,15 +235,12 @@ class Session(WritingModes):
 
     def current_database(self) -> Database:
         """The logic database statements are planned in: without a chosen one the first that the account may use, because
-        a qualified name reaches its tables. Raises MeshError NO_DATABASE for an account that may use none."""
+        a qualified name reaches its tables."""
         if self.logic_database is None:
-            allowed = self.allowed_databases
-            if allowed is None:
-                return next(iter(self.databases.values()))
-            for name, database in self.databases.items():
-                if name in allowed:
+            for database in self.databases.values():
+                if self.privileges.sees_database(database.name):
                     return database
-            raise MeshError(NO_DATABASE)
+            return next(iter(self.databases.values()))
         found = self.databases.get(self.logic_database.lower())
         if found is None:
             # Another session has dropped it.

@@ -28,6 +28,7 @@ from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes
 from dbmesh.rules.joint import schemas_of
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import may_reload
+from dbmesh.session.visible import visible_rows
 from dbmesh.sql.literals import literal_text
 from dbmesh.wire.packets import ColumnDefinition
 
@@ -101,7 +102,12 @@ async def _rows(
     if definition.lists_itself and same_name(INFORMATION_SCHEMA, scan.schema):
         where = f"{definition.schema} = {literal_text(INFORMATION_SCHEMA)}"
         own = (await _read(session, database, federation.merge_node, scan, where)).rows
-    return own + (merge_system_rows(definition, columns, sources) if sources else [])
+    if not sources:
+        return own
+    rows = merge_system_rows(definition, columns, sources)
+    if session.checked is not None:
+        rows = visible_rows(session.checked, scan.system_table, definition, columns, rows)
+    return own + rows
 
 
 async def _seen(session: Session, database: Database) -> Database:
@@ -120,8 +126,7 @@ def _databases(session: Session, scan: SystemScan) -> list[Database]:
     return [
         database
         for database in session.databases.values()
-        if same_name(database.name, scan.schema)
-        and (session.allowed_databases is None or database.name in session.allowed_databases)
+        if same_name(database.name, scan.schema) and session.privileges.sees_database(database.name)
     ]
 
 

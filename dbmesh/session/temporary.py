@@ -132,5 +132,7 @@ def _with_tables(database: Database, tables: dict[str, _Table]) -> Database:
         {name: view for name, view in found.single_views.items() if name not in tables},
     )
     planner = database.plans.planner
-    own = Planner(database.rule_set, catalog, planner.databases, planner.settings)
+    temporary = frozenset((database.name.lower(), name) for name in tables)
+    settings = replace(planner.settings, temporary=temporary)
+    own = Planner(database.rule_set, catalog, planner.databases, settings)
     return replace(database, catalog=catalog, plans=PlanCache(own, _PLANS), definitions=DefinitionCache())

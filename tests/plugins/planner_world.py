@@ -122,7 +122,7 @@ class Counter:
         return [self.next_key() if value is None else None for value in given]
 
 
-SESSION = SessionValues("shop", "ann@localhost", "ann@%", 7, 42, 3, 1, administrator=True)
+SESSION = SessionValues("shop", "ann@localhost", "ann@%", 7, 42, 3, 1)
 
 
 def context_of(

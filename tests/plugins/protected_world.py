@@ -12,10 +12,11 @@ from dbmesh.governance.protection.breakers import Clock
 from dbmesh.governance.protection.protector import Protector
 from dbmesh.rules.protection.values import Protection
 from dbmesh.session.commands import COMMANDS
+from dbmesh.session.rights import use_account
 from dbmesh.session.session import Session
 from dbmesh.wire.packets import parse_err
 from tests.plugins import canned
-from tests.plugins.session_world import Client, SessionWorld, prepared
+from tests.plugins.session_world import USER, Client, SessionWorld, prepared
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -67,6 +68,7 @@ class ProtectedWorld(SessionWorld):
             COMMANDS,
         )
         session.database = "shop"
+        use_account(session, USER)
         return Other(client, session)
 
     async def numbers(self, payload: bytes, times: int = 1, *, fails: int = 0) -> list[int]:

@@ -18,10 +18,13 @@ from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.planner import Planner
+from dbmesh.rules.accounts import User
+from dbmesh.rules.privileges import ADMINISTRATOR
 from dbmesh.rules.properties import PROPERTIES
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.commands import COMMANDS
 from dbmesh.session.mesh import Database, Mesh
+from dbmesh.session.rights import use_account
 from dbmesh.session.session import Session
 from dbmesh.wire.blocks import make_prepare_answer
 from dbmesh.wire.constants import Capability
@@ -35,6 +38,7 @@ Reply = Callable[[str, bytes], bytes]
 """The answer of a data source (by name) to a command's payload; b'' is silence."""
 
 SETTINGS = {name: known.default for name, known in PROPERTIES.items()} | {"max-allowed-packet": 1000}
+USER = User("root", "%", grants=ADMINISTRATOR)
 SHARD_STATEMENT = 99
 """The id every data source gives to what it prepares."""
 
@@ -89,10 +93,16 @@ class SessionWorld:
         )
         configuration = cast(
             "Any",
-            SimpleNamespace(properties=SETTINGS, transaction_type=TransactionType.LOCAL, record_locks=False),
+            SimpleNamespace(
+                properties=SETTINGS,
+                transaction_type=TransactionType.LOCAL,
+                record_locks=False,
+                users=(USER,),
+            ),
         )
         self.mesh = Mesh(configuration, {"shop": database}, self._reload, 0.0, bytes(8))
         self.session = Session(self.mesh, self.client, self.tasks, 7, capabilities, "localhost", COMMANDS)
+        use_account(self.session, USER)
         self.session.database = "shop"
 
     async def command(self, payload: bytes) -> list[tuple[int, bytes]]:

@@ -160,7 +160,7 @@ async def test_a_taken_port_and_a_missing_certificate_are_one_sentence(tmp_path:
         with pytest.raises(StartError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
             await app.serve(_configuration(tmp_path), "127.0.0.1", port)
     props = f"{{proxy-frontend-ssl-enabled: true, proxy-frontend-ssl-cert: {tmp_path}/none.pem}}"
-    with pytest.raises(StartError, match="proxy-frontend-ssl-cert: "):
+    with pytest.raises(StartError, match="proxy-frontend-ssl-cert and -ca: "):
         await app.serve(_configuration(tmp_path, props), "127.0.0.1", 0)
 
 

@@ -16,9 +16,10 @@ from dbmesh.backend.sqlite.connection import SQLiteConnection
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.collect import collect
 from dbmesh.governance.rule_follower import NotPrepared
+from dbmesh.rules.accounts import User
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
-from dbmesh.rules.ruleset import Configuration, User
+from dbmesh.rules.ruleset import Configuration
 from dbmesh.switching import Switching
 
 _SHARDED = """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from dbmesh.planner.session_view import require_administrator
+from dbmesh.rules.privileges import Privilege
+from dbmesh.session.rights import require
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import EofPacket, make_eof
 
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 def debug(session: Session, payload: bytes, sequence: int) -> Work | None:
     """See the manual, COM_DEBUG: answered by EOF, whatever the client knows."""
     del payload
-    require_administrator(session)
+    require(session, Privilege.SUPER)
     mesh = session.mesh
     lent = sum(
         pool.size - pool.idle for database in mesh.databases.values() for pool in database.pools.values()

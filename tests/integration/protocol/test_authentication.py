@@ -6,6 +6,7 @@ import hashlib
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import mysql.connector
@@ -13,6 +14,7 @@ import pymysql
 import pytest
 
 from dbmesh.wire.auth import make_sha2_stored
+from tests.plugins.certificates import make_certificate, make_client_certificate
 from tests.plugins.fix_mesh import Shop, Target
 from tests.plugins.mesh import Mesh
 from tests.plugins.raw_client import Failure, Ok, RawClient
@@ -49,6 +51,50 @@ def tls_mesh(mesh_with: Callable[..., Mesh]) -> Mesh:
 def open_mesh(mesh_with: Callable[..., Mesh]) -> Mesh:
     """The same users without TLS."""
     return mesh_with(users=USERS)
+
+
+def test_what_tls_must_show(mesh_with: Callable[..., Mesh], tmp_path: Path) -> None:
+    """requireTls, a certificate at all, its subject, its issuer: real TLS clients, one error for whatever is missing."""
+    authority = make_certificate(tmp_path)
+    users = """\
+- {user: tls@%, password: x, requireTls: true}
+- {user: certified@%, password: x, certificate: {}}
+- {user: named@%, password: x, certificate: {subject: /O=Shop/CN=app, issuer: /CN=localhost}}"""
+    files = dict(zip(("cert", "key"), map(str, authority), strict=True))
+    props = {"proxy-frontend-ssl-enabled": "true", "proxy-frontend-ssl-ca": str(authority[0])}
+    props |= {f"proxy-frontend-ssl-{name}": path for name, path in files.items()}
+    mesh = mesh_with(props=props, users=users)
+
+    def try_as(user: str, client: str | None) -> int:
+        """The error's number, 0 for none. `client` is the name on its certificate, None without TLS, '' without certificate."""
+        options: dict[str, Any] = {"ssl_disabled": True} if client is None else {"ssl_ca": str(authority[0])}
+        if client:
+            certificate = make_client_certificate(tmp_path, authority, client)
+            options |= dict(zip(("ssl_cert", "ssl_key"), map(str, certificate), strict=True))
+        try:
+            _works(mesh.connect(user=user, password="x", **options))
+        except pymysql.MySQLError as error:
+            return int(error.args[0])
+        return 0
+
+    assert {
+        (user, client): try_as(user, client)
+        for user in ("tls", "certified", "named")
+        for client in (None, "", "other", "app")
+    } == {
+        ("tls", None): 1045,
+        ("tls", ""): 0,
+        ("tls", "other"): 0,
+        ("tls", "app"): 0,
+        ("certified", None): 1045,
+        ("certified", ""): 1045,
+        ("certified", "other"): 0,
+        ("certified", "app"): 0,
+        ("named", None): 1045,
+        ("named", ""): 1045,
+        ("named", "other"): 1045,
+        ("named", "app"): 0,
+    }
 
 
 def _works(connection: pymysql.Connection[Any]) -> None:

@@ -193,10 +193,10 @@ _DENIED = {
     "DESCRIBE mysql.user": "1142: SELECT command denied to user 'native'@'%' for table 'user'",
     "USE mysql": "1044: Access denied for user 'native'@'%' to database 'mysql'",
     "SHOW TABLES FROM sys": "1044: Access denied for user 'native'@'%' to database 'sys'",
-    "SHOW MASTER STATUS": "1227: Access denied; you need an account with admin: true for this operation",
-    "SHOW BINARY LOGS": "1227: Access denied; you need an account with admin: true for this operation",
-    "SET GLOBAL max_connections = 10": "1227: Access denied; you need an account with admin: true for this operation",
-    "FLUSH STATUS": "1227: Access denied; you need an account with admin: true for this operation",
+    "SHOW MASTER STATUS": "1227: Access denied; you need (at least one of) the SUPER privilege(s) for this operation",
+    "SHOW BINARY LOGS": "1227: Access denied; you need (at least one of) the SUPER privilege(s) for this operation",
+    "SET GLOBAL max_connections = 10": "1227: Access denied; you need (at least one of) the SUPER privilege(s) for this operation",
+    "FLUSH STATUS": "1227: Access denied; you need (at least one of) the RELOAD privilege(s) for this operation",
 }
 
 

@@ -15,6 +15,7 @@ def test_a_pattern_is_part_of_the_plan() -> None:
         (("t_order",), ("t_order_item",)),
         "TABLE_NAMES",
         (("TABLE_NAME", 73), ("TABLE_TYPE", 64)),
+        "shop",
     )
     assert context.pinned == {0}
 

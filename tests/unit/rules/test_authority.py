@@ -2,9 +2,10 @@
 
 import pytest
 
+from dbmesh.rules.accounts import User
 from dbmesh.rules.authority import build_users
 from dbmesh.rules.models import AuthoritySection
-from dbmesh.rules.ruleset import User
+from dbmesh.rules.privileges import ADMINISTRATOR, OF_DATABASE, PERMITTED, Target, grant
 from dbmesh.rules.source import SourceFile
 
 
@@ -22,7 +23,7 @@ def test_names_and_hosts() -> None:
     users, messages = build(users=[{"user": "a"}, {"user": "b@10.%"}, {"user": "c@"}, {"user": "d@x@h"}])
     assert [(user.name, user.host) for user in users] == [("a", "%"), ("b", "10.%"), ("c", "%"), ("d@x", "h")]
     assert not messages
-    assert all(user.databases is None for user in users)
+    assert all(user.grants == PERMITTED for user in users)
 
 
 def test_authentication_methods() -> None:
@@ -38,9 +39,13 @@ def test_authentication_methods() -> None:
 def test_permitted_databases() -> None:
     users, messages = build(
         users=[{"user": "root"}, {"user": "a@h"}, {"user": "b"}, {"user": "c", "admin": True}],
-        privilege={"type": "DATABASE_PERMITTED", "props": {"user-database-mappings": "root=*, a@h=x,a@h=y"}},
+        privilege={
+            "type": "DATABASE_PERMITTED",
+            "props": {"user-database-mappings": "root=*, a@h=x,a@h=Y_1"},
+        },
     )
-    assert [user.databases for user in users] == [None, ("x", "y"), (), None]
+    both = grant(Target("x"), OF_DATABASE) | grant(Target("y\\_1"), OF_DATABASE)
+    assert [user.grants for user in users] == [PERMITTED, both, frozenset(), ADMINISTRATOR]
     assert not messages
 
 

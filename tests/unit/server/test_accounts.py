@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbmesh.rules.ruleset import User
+from dbmesh.rules.accounts import Authority, User
 from dbmesh.server.accounts import Accounts
 from dbmesh.wire.auth import Secret
 
@@ -34,26 +34,26 @@ USERS = (
     ],
 )
 def test_the_most_specific_account_matches(name: str, host: str, matched: str | None) -> None:
-    account = Accounts(USERS).account(name, host)
+    account = Accounts(Authority(USERS)).account(name, host)
     assert (None if account is None else account.host) == matched
 
 
 @given(st.text("abc.*?[]%_10", max_size=12))
 def test_a_host_without_wildcards_matches_itself_alone(host: str) -> None:
     plain = host.replace("%", "x").replace("_", "y") or "h"
-    accounts = Accounts((User("u", plain, ""),))
+    accounts = Accounts(Authority((User("u", plain, ""),)))
     assert accounts.account("u", plain) is not None
     assert accounts.account("u", plain + "z") is None
 
 
 @given(st.text("ab*?[]!-", max_size=6), st.text("ab*?[]!-", max_size=6))
 def test_only_percent_and_underscore_are_wildcards(prefix: str, other: str) -> None:
-    accounts = Accounts((User("u", prefix + "%", ""),))
+    accounts = Accounts(Authority((User("u", prefix + "%", ""),)))
     assert (accounts.account("u", other) is not None) == other.startswith(prefix)
 
 
 def test_nobody_has_an_empty_secret_and_logins_are_remembered_per_account() -> None:
-    accounts = Accounts(USERS)
+    accounts = Accounts(Authority(USERS))
     assert accounts.secret("nobody", "h") == Secret()
     accounts.remember("app", "10.0.0.7", b"\x01" * 32)
     assert accounts.secret("app", "10.0.0.7").cached_sha2 == b"\x01" * 32
@@ -63,11 +63,11 @@ def test_nobody_has_an_empty_secret_and_logins_are_remembered_per_account() -> N
 
 
 def test_other_accounts_from_here_on() -> None:
-    accounts = Accounts((User("app", "%", "one"), User("ops", "%", "two")))
+    accounts = Accounts(Authority((User("app", "%", "one"), User("ops", "%", "two"))))
     accounts.remember("app", "h", b"seen")
     accounts.remember("ops", "h", b"seen")
-    accounts.replace((User("app", "%", "one"), User("ops", "%", "another"), User("new", "%", "three")))
+    accounts.use(Authority((User("app", "%", "one"), User("ops", "%", "another"), User("new", "%", "three"))))
     assert accounts.secret("app", "h").cached_sha2 == b"seen"
     assert accounts.secret("ops", "h").cached_sha2 is None
-    accounts.replace(())
+    accounts.use(Authority(()))
     assert accounts.account("new", "h") is None

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from dbmesh.backend.connection import Product
 from dbmesh.errors import MeshError
-from dbmesh.rules.ruleset import User
+from dbmesh.rules.accounts import Authority, User
+from dbmesh.rules.privileges import OF_DATABASE, PERMITTED, Target, grant
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.client_connection import READ_AHEAD, ClientConnection, state_of
 from dbmesh.server.listener import Listener
@@ -28,10 +29,10 @@ from tests.plugins.session_world import SessionWorld
 PING = frame(b"\x0e", 0)
 KEY = RsaKey(rsa.generate_private_key(65537, 1024))
 USERS = (
-    User("root", "%", "root"),
-    User("app", "%", "app", databases=("shop",)),
-    User("guest", "%", "guest", databases=()),
-    User("stored", "%", make_sha2_stored(b"secret", b"twenty-bytes-of-salt").decode()),
+    User("root", "%", "root", grants=PERMITTED),
+    User("app", "%", "app", grants=grant(Target("shop"), OF_DATABASE)),
+    User("guest", "%", "guest"),
+    User("stored", "%", make_sha2_stored(b"secret", b"twenty-bytes-of-salt").decode(), grants=PERMITTED),
 )
 IN_TRANSACTION = 3
 FAST_OK, FULL_NEEDED = b"\x01\x03", b"\x01\x04"
@@ -209,7 +210,8 @@ async def behind() -> AsyncIterator[tuple[SessionWorld, Listener]]:
     made.reply = _reply
     settings = {"proxy-frontend-max-connections": 0, "client-idle-timeout-seconds": 100}
     cast("Any", made.mesh.configuration).properties = made.mesh.configuration.properties | settings
-    listener = Listener(made.mesh, Accounts(USERS), made.tasks, None, "8.0.0")
+    made.mesh.authority = Authority(USERS)
+    listener = Listener(made.mesh, Accounts(made.mesh.authority), made.tasks, None, "8.0.0")
     listener.rsa_key = KEY
     yield made, listener
     for connection in tuple(listener._connections):
@@ -273,14 +275,14 @@ async def test_another_user_has_the_databases_of_their_own(behind: Behind) -> No
     client = _logged_in(behind[1], "root", "root")
     assert (await client.change_user("app", "app", "shop"))[0] == 0x00
     refused = parse_err(await client.change_user("guest", "guest", "shop"))
-    assert refused.number == 1049
+    assert refused.number == 1044
     assert client.transport.closed
 
 
 async def test_a_database_the_account_may_not_use_is_refused_at_login(behind: Behind) -> None:
     refused = MemoryClient(behind[1]).log_in("guest", "guest")
     assert isinstance(refused, Failed)
-    assert refused.error.number == 1049
+    assert refused.error.number == 1044
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ class Connection:
 
 def _listener(maximum: int = 0, idle_timeout: int = 100) -> Listener:
     properties = {"proxy-frontend-max-connections": maximum, "client-idle-timeout-seconds": idle_timeout}
-    mesh = SimpleNamespace(configuration=SimpleNamespace(properties=properties), sessions={})
+    mesh = SimpleNamespace(
+        configuration=SimpleNamespace(properties=properties), sessions={}, told_of_accounts=[]
+    )
     return Listener(cast("Any", mesh), cast("Any", None), cast("Any", None), None, "8.0.0")
 
 

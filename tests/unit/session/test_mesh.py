@@ -33,7 +33,9 @@ def _database(name: str = "Shop") -> Database:
 
 
 def _mesh(reload: Any, *databases: Database, **properties: object) -> Mesh:
-    configuration = cast("Any", SimpleNamespace(properties=PROPERTIES | properties, record_locks=False))
+    configuration = cast(
+        "Any", SimpleNamespace(properties=PROPERTIES | properties, record_locks=False, users=())
+    )
     return Mesh(configuration, {one.name.lower(): one for one in databases}, reload, 0.0, bytes(8))
 
 

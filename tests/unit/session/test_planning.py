@@ -11,10 +11,18 @@ import pytest
 from dbmesh.backend.connection import Product
 from dbmesh.errors import PARSE_ERROR, TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_TABLE, MeshError
 from dbmesh.planner.elsewhere import InAnotherDatabase
+from dbmesh.rules.privileges import OF_DATABASE, PERMITTED, Privileges, Target, grant
 from dbmesh.session.planning import RELOAD_INTERVAL, count_parameters, look_up, stale
 from dbmesh.sql.lexer import DEFAULT
 
 UNKNOWN = MeshError(UNKNOWN_TABLE, database="shop", table="t")
+
+
+def _privileges(databases: tuple[str, ...] | None) -> Privileges:
+    """Everything in these databases, None for all."""
+    if databases is None:
+        return Privileges(PERMITTED)
+    return Privileges(frozenset().union(*(grant(Target(name), OF_DATABASE) for name in databases)))
 
 
 def _session(*databases: Any, now: float = 0.0, allowed: tuple[str, ...] | None = None) -> Any:
@@ -29,7 +37,8 @@ def _session(*databases: Any, now: float = 0.0, allowed: tuple[str, ...] | None 
             current_database=lambda: databases[0],
             find_database=by_name.get,
             mesh=SimpleNamespace(),
-            allowed_databases=allowed,
+            privileges=_privileges(allowed),
+            checked=None,
             temporary=None,
         ),
     )
@@ -46,7 +55,7 @@ class _Database:
 def _database(
     error: MeshError | None = None, unread: str = "", loaded_at: float = 0.0, name: str = "shop"
 ) -> Any:
-    def lookup(text: str, database: str, flags: object) -> tuple[str, list[str]]:
+    def lookup(text: str, database: str, flags: object, privileges: object) -> tuple[str, list[str]]:
         if error is not None:
             raise error
         return text, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dbmesh.rules.privileges import OF_DATABASE, Privileges, Target, grant
 from dbmesh.wire.constants import Capability
 from dbmesh.wire.packets import parse_err, parse_ok
 from tests.plugins.canned import MODERN
@@ -32,8 +33,8 @@ async def test_an_unknown_database_changes_nothing() -> None:
     assert world.session.database == "shop"
 
 
-async def test_one_the_account_may_not_use_is_unknown() -> None:
+async def test_one_the_account_may_not_use_is_denied() -> None:
     world = SessionWorld()
-    world.session.allowed_databases = ("other",)
+    world.session.privileges = Privileges(grant(Target("other"), OF_DATABASE))
     ((_, packet),) = await world.command(b"\x02shop")
-    assert parse_err(packet).number == 1049
+    assert parse_err(packet).number == 1044

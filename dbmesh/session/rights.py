@@ -1,0 +1,66 @@
+"""What the session's account may do beside the statements that are planned (`planner.needs` asks about those).
+
+Decides the errors. What an account holds is `rules.privileges`' business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbmesh.errors import DATABASE_DENIED, PRIVILEGE_NEEDED, MeshError
+from dbmesh.rules.accounts import AccountName, Authority, User
+from dbmesh.rules.privileges import NOTHING, Privilege
+
+if TYPE_CHECKING:
+    from dbmesh.session.mesh import Mesh
+    from dbmesh.session.session import Session
+
+
+def use_account(session: Session, user: User) -> None:
+    """The session is this account's from here on."""
+    session.account = str(user.account)
+    session.roles = session.mesh.authority.default_roles(user)
+    renew(session)
+
+
+def renew(session: Session) -> None:
+    """What the account and its active roles hold now counts from the session's next statement on. Who is gone may do nothing."""
+    authority = session.mesh.authority
+    user = authority.users.get(AccountName(*session.account.rpartition("@")[::2]))
+    privileges = NOTHING if user is None else authority.privileges(user, session.roles)
+    session.privileges = privileges
+    reached = [] if user is None else authority.reached(user, session.roles)
+    session.principals = frozenset((session.user_name, *(one.name for one in reached)))
+    session.checked = None if privileges.administrator else privileges
+
+
+def use_authority(mesh: Mesh, authority: Authority) -> None:
+    """Other accounts, roles and grants for every session of this process."""
+    mesh.authority = authority
+    for told in mesh.told_of_accounts:
+        told(authority)
+    for session in mesh.sessions.values():
+        renew(session)
+
+
+def require(session: Session, *privileges: Privilege) -> None:
+    """Raise MeshError(PRIVILEGE_NEEDED) unless the account holds one of these on everything."""
+    if not any(session.privileges.may(privilege) for privilege in privileges):
+        raise MeshError(PRIVILEGE_NEEDED, privilege=", ".join(one.value for one in privileges))
+
+
+def require_administrator(session: Session, schema: str) -> None:
+    """Raise MeshError(DATABASE_DENIED) where the account may not use a schema of the servers themselves."""
+    if not session.privileges.administrator:
+        raise _denied(session, schema)
+
+
+def require_sight(session: Session, database: str) -> None:
+    """Raise MeshError(DATABASE_DENIED) where the account may not know whether there is such a logic database."""
+    if not session.privileges.sees_database(database):
+        raise _denied(session, database)
+
+
+def _denied(session: Session, database: str) -> MeshError:
+    name, _, host = session.account.rpartition("@")
+    return MeshError(DATABASE_DENIED, user=name, host=host, database=database)
