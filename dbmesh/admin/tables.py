@@ -80,7 +80,7 @@ class Statements(Table):
                 counts.count,
                 counts.errors,
                 int(counts.first_seen),
-                int(counts.last_seen),
+                int(operated.statistics.last_seen(counts)),
                 round(counts.seconds * _MICROSECONDS),
                 round(counts.least * _MICROSECONDS) if counts.count else 0,
                 round(counts.most * _MICROSECONDS),

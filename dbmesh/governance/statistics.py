@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from dbmesh.planner.plan import Plan
 from dbmesh.session.filtering import RunningStatement
 
 BOUNDS: Final = (
@@ -44,15 +45,10 @@ _SHOTS: Final = ("0", "1", "2", "4", "8", "16", "more")
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts of durations by bucket."""
+    """Counts of durations by bucket, and their sum in seconds."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     total: float = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """One more. O(log buckets)."""
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.total += seconds
 
 
 class Kind(NamedTuple):
@@ -74,11 +70,12 @@ class DigestKey(NamedTuple):
 
 @dataclass(slots=True)
 class DigestCounts:
-    """What ProxySQL's stats_mysql_query_digest tells of a statement. Moments are seconds since 1970."""
+    """What ProxySQL's stats_mysql_query_digest tells of a statement. It was first seen so many seconds after 1970, and last at
+    this reading of the clock."""
 
     text: str
     first_seen: float
-    last_seen: float
+    last_seen: float = 0.0
     count: int = 0
     errors: int = 0
     seconds: float = 0.0
@@ -88,12 +85,23 @@ class DigestCounts:
     rows_sent: int = 0
 
 
+@dataclass(slots=True)
+class _Known:
+    """Where statements with a plan are counted; those that are relayed in one histogram, once there was one. The plan is kept,
+    so that nothing else gets its id meanwhile."""
+
+    plan: Plan
+    counts: DigestCounts
+    relayed: Histogram | None = None
+
+
 class Statistics:
     """A filter that counts. `clock` is `time.perf_counter`, `now` gives seconds since 1970."""
 
     def __init__(self, clock: Callable[[], float], now: Callable[[], float]) -> None:
         self._clock = clock
         self._now = now
+        self._known: dict[tuple[int, str], _Known] = {}
         self.durations: dict[Kind, Histogram] = {}
         self.digests: dict[DigestKey, DigestCounts] = {}
         self.errors: dict[tuple[str, int], int] = {}
@@ -102,48 +110,65 @@ class Statistics:
         """See `StatementFilter`: nobody is refused."""
 
     def end(self, statement: RunningStatement) -> None:
-        """See `StatementFilter`."""
-        seconds = self._clock() - statement.begun
-        database = statement.database.name
-        # A plain tuple finds what a Kind is the key of, and is made in half the time.
-        kind = (database, statement.verb.value, _at_most(statement.shots), statement.answer)
-        histogram = self.durations.get(kind)  # type: ignore[call-overload]
-        if histogram is None:
-            histogram = self.durations[Kind(*kind)] = Histogram()
-        histogram.observe(seconds)
-        counts = self._counts(statement, database)
+        """See `StatementFilter`. O(1) where the plan was met before."""
+        ended = self._clock()
+        seconds = ended - statement.begun
+        session = statement.session
+        known = self._known.get((id(statement.plan), session.account))
+        if known is None:
+            known = self._meet(statement)
+        counts = known.counts
+        histogram = known.relayed
+        if histogram is None or statement.sent is not None:
+            histogram = self._histogram(statement)
+            if statement.sent is None:
+                known.relayed = histogram
+        histogram.counts[bisect_left(BOUNDS, seconds)] += 1
+        histogram.total += seconds
         counts.count += 1
-        counts.last_seen = self._now()
         counts.seconds += seconds
+        counts.last_seen = ended
         if seconds < counts.least:
             counts.least = seconds
         if seconds > counts.most:
             counts.most = seconds
-        error = statement.error
-        if error is not None:
+        if statement.error is not None:
             counts.errors += 1
-            key = database, error.number
+            key = statement.database.name, statement.error.number
             self.errors[key] = self.errors.get(key, 0) + 1
-        elif statement.session.row_count >= 0:
-            counts.rows_affected += statement.session.row_count
+        elif session.row_count >= 0:
+            counts.rows_affected += session.row_count
         else:
-            counts.rows_sent += statement.session.found_rows
+            counts.rows_sent += session.found_rows
+
+    def last_seen(self, counts: DigestCounts) -> float:
+        """When a statement was seen last, in seconds since 1970."""
+        return self._now() - (self._clock() - counts.last_seen)
 
     def reset(self) -> None:
         """Begin to count statements anew; durations and errors, which only grow, stay."""
         self.digests.clear()
+        self._known.clear()
 
-    def _counts(self, statement: RunningStatement, database: str) -> DigestCounts:
+    def _meet(self, statement: RunningStatement) -> _Known:
+        if len(self._known) >= MOST_DIGESTS:
+            self._known.clear()
+        account = statement.session.account
+        known = _Known(statement.plan, self._counts(statement, account))
+        self._known[id(statement.plan), account] = known
+        return known
+
+    def _histogram(self, statement: RunningStatement) -> Histogram:
+        shots = _at_most(statement.shots)
+        kind = Kind(statement.database.name, statement.verb.value, shots, statement.answer)
+        return self.durations.setdefault(kind, Histogram())
+
+    def _counts(self, statement: RunningStatement, account: str) -> DigestCounts:
         digest = statement.digest
-        key = (database, statement.session.account, digest.name)
-        found: DigestCounts | None = self.digests.get(key)  # type: ignore[call-overload]
-        if found is not None:
-            return found
-        new, text = DigestKey(*key), digest.text
-        if len(self.digests) >= MOST_DIGESTS:
-            new, text = DigestKey("", "", OTHER), ""
-        now = self._now()
-        return self.digests.setdefault(new, DigestCounts(text, now, now))
+        key, text = DigestKey(statement.database.name, account, digest.name), digest.text
+        if key not in self.digests and len(self.digests) >= MOST_DIGESTS:
+            key, text = DigestKey("", "", OTHER), ""
+        return self.digests.setdefault(key, DigestCounts(text, self._now()))
 
 
 def _at_most(shots: int) -> str:

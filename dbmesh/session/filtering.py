@@ -13,8 +13,10 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, get_args
 
+from typing_extensions import TypeIs
+
 from dbmesh.errors import MeshError, ShardError
-from dbmesh.planner.plan import BoundStatement, Plan, Verb
+from dbmesh.planner.plan import BoundStatement, Plan, ShardPlan, Verb
 from dbmesh.planner.session_plan import LoadData, SessionStatement
 from dbmesh.session.errors import as_packet
 from dbmesh.session.result_sink import AnswerLimit
@@ -35,46 +37,41 @@ class RunningStatement:
     own clock stands still while it works.
 
     * `plan`: what will be done; a statement the session answers by itself is no `ShardPlan` and has no `tables`.
-    * `shots`: how many it sends to data sources, and `answer`, how theirs become one; 1 and 'Relay' until it is known, 0 and
-      'Session' for what the session answers by itself.
+    * `sent`: what it sends to data sources; None as long as that is not known, and where one shard's answer is relayed.
     * `limit`: who counts its rows; None for nobody. What is relayed is not counted.
     * `error`: the packet it was answered with, and `cause`, what it was made of; None also for one whose client was lost
       (`answered` is False then).
     """
 
-    __slots__ = (
-        "answer",
-        "answered",
-        "begun",
-        "cause",
-        "database",
-        "entered",
-        "error",
-        "filters",
-        "limit",
-        "outer",
-        "plan",
-        "session",
-        "shots",
-        "text",
-    )
+    # Defaults of the class, not of each statement: what is not stored costs nothing.
+    entered: tuple[StatementFilter, ...] = ()
+    error: ErrPacket | None = None
+    cause: Exception | None = None
+    answered = False
+    limit: AnswerLimit | None = None
+    sent: BoundStatement | None = None
 
     def __init__(self, session: Session, database: Database, plan: Plan, text: str) -> None:
         self.session = session
         self.database = database
         self.plan = plan
         self.text = text
-        self.filters = session.mesh.filters
-        self.entered = 0
         self.outer = session.running
         self.begun = session.arrived if self.outer is None else perf_counter()
-        self.limit: AnswerLimit | None = None
-        local = type(plan) in _SESSION_STATEMENTS
-        self.shots = 0 if local else 1
-        self.answer = "Session" if local else "Relay"
-        self.error: ErrPacket | None = None
-        self.cause: Exception | None = None
-        self.answered = False
+
+    @property
+    def shots(self) -> int:
+        """How many it sends to data sources: 1 until it is known, 0 for what the session answers by itself."""
+        if self.sent is not None:
+            return len(self.sent.shots)
+        return 1 if self._reaches_shards(self.plan) else 0
+
+    @property
+    def answer(self) -> str:
+        """How its shards' answers become one: 'Relay' until it is known, 'Session' for what the session answers by itself."""
+        if self.sent is not None:
+            return type(self.sent.answer).__name__
+        return "Relay" if self._reaches_shards(self.plan) else "Session"
 
     @property
     def user(self) -> str:
@@ -106,15 +103,15 @@ class RunningStatement:
     def verb(self) -> Verb:
         """What it does; OTHER for what the session answers by itself."""
         plan = self.plan
-        return Verb.OTHER if isinstance(plan, SessionStatement) else plan.verb
+        return plan.verb if self._reaches_shards(plan) else Verb.OTHER
 
     @property
     def tables(self) -> tuple[str, ...]:
         """The logic tables it names."""
         plan = self.plan
-        if isinstance(plan, SessionStatement):
-            return (plan.table,) if isinstance(plan, LoadData) else ()
-        return plan.tables
+        if self._reaches_shards(plan):
+            return plan.tables
+        return (plan.table,) if isinstance(plan, LoadData) else ()
 
     @property
     def digest(self) -> Digest:
@@ -127,6 +124,11 @@ class RunningStatement:
         session = self.session
         return session.row_count if session.row_count >= 0 else session.found_rows
 
+    @staticmethod
+    def _reaches_shards(plan: Plan) -> TypeIs[ShardPlan]:
+        # An isinstance of a union asks for each of its types in turn.
+        return type(plan) not in _SESSION_STATEMENTS
+
     def failed(self, cause: Exception, packet: ErrPacket) -> None:
         """It is answered with this error."""
         self.cause = cause
@@ -134,9 +136,8 @@ class RunningStatement:
 
     def bound(self, bound: BoundStatement) -> None:
         """It is known what it sends. Statements made of it come later and count as its own."""
-        if self.answer == "Relay":
-            self.shots = len(bound.shots)
-            self.answer = type(bound.answer).__name__
+        if self.sent is None:
+            self.sent = bound
 
 
 class StatementFilter(Protocol):
@@ -155,13 +156,21 @@ class StatementFilter(Protocol):
 def begin(session: Session, database: Database, plan: Plan, text: str) -> Awaitable[None] | None:
     """Ask every filter; what is returned must be awaited before the statement may run. A command that is given again
     (`session.failover`) has been let in. Raises MeshError."""
-    return None if session.running is not None else _enter(RunningStatement(session, database, plan, text))
+    if session.running is not None:
+        return None
+    return _enter(RunningStatement(session, database, plan, text))
 
 
 def end(session: Session, *, answered: bool) -> None:
     """The statement under way, if there is one, is over, with those it is a part of."""
-    while session.running is not None:
-        _leave(session.running, answered=answered)
+    statement = session.running
+    while statement is not None:
+        # As `_leave`, without the call.
+        session.running = statement.outer
+        statement.answered = answered
+        for one in reversed(statement.entered):
+            one.end(statement)
+        statement = statement.outer
 
 
 @asynccontextmanager
@@ -187,27 +196,36 @@ async def within(session: Session, database: Database, plan: Plan, text: str) ->
 
 
 def _enter(statement: RunningStatement) -> Awaitable[None] | None:
-    statement.session.running = statement
-    for position, one in enumerate(statement.filters):
-        waiting = one.begin(statement)
-        if waiting is not None:
-            return _wait(statement, position, waiting)
-        statement.entered = position + 1
+    session = statement.session
+    session.running = statement
+    filters = session.mesh.filters
+    position = 0
+    try:
+        for one in filters:
+            waiting = one.begin(statement)
+            if waiting is not None:
+                return _wait(statement, filters, position, waiting)
+            position += 1
+    finally:
+        statement.entered = filters if position == len(filters) else filters[:position]
     return None
 
 
-async def _wait(statement: RunningStatement, position: int, waiting: Awaitable[None]) -> None:
+async def _wait(
+    statement: RunningStatement, filters: tuple[StatementFilter, ...], position: int, waiting: Awaitable[None]
+) -> None:
+    """The rest of entering, once the filter at `position` lets go."""
     await waiting
-    statement.entered = position + 1
-    for one in statement.filters[position + 1 :]:
+    statement.entered = filters[: position + 1]
+    for one in filters[position + 1 :]:
         following = one.begin(statement)
         if following is not None:
             await following
-        statement.entered += 1
+        statement.entered = filters[: len(statement.entered) + 1]
 
 
 def _leave(statement: RunningStatement, *, answered: bool) -> None:
     statement.session.running = statement.outer
     statement.answered = answered
-    for one in reversed(statement.filters[: statement.entered]):
+    for one in reversed(statement.entered):
         one.end(statement)

@@ -29,8 +29,10 @@ def _statement(text: str = "SELECT a FROM t WHERE b = 0", **changes: Any) -> Any
         session=session,
         database=SimpleNamespace(name="shop"),
         verb=Verb.SELECT,
-        shots=1,
-        answer="Relay",
+        plan=changes.pop("plan", text),
+        shots=changes.pop("shots", 1),
+        answer=changes.get("answer", "Relay"),
+        sent=changes.get("answer"),
         begun=10.0,
         error=None if error is None else ErrPacket(error, "42000", b"no"),
         digest=digest_of(text, DEFAULT),
@@ -71,8 +73,18 @@ def test_errors_and_affected_rows() -> None:
     [(0, "0"), (1, "1"), (2, "2"), (3, "4"), (4, "4"), (5, "8"), (16, "16"), (17, "more"), (4000, "more")],
 )
 def test_kinds_are_few(shots: int, label: str) -> None:
-    found = _counted([10.5], shots=shots)
-    assert list(found.durations) == [Kind("shop", "select", label, "Relay")]
+    found = _counted([10.5], shots=shots, answer="RowMerge")
+    assert list(found.durations) == [Kind("shop", "select", label, "RowMerge")]
+
+
+def test_a_plan_may_be_relayed_or_not() -> None:
+    made = Statistics(lambda: 10.5, lambda: 1000.0)
+    for answer in ({"answer": "RowMerge"}, {}, {"answer": "RowMerge"}, {}):
+        made.end(_statement(**answer))
+    assert {kind.answer: sum(one.counts) for kind, one in made.durations.items()} == {
+        "RowMerge": 2,
+        "Relay": 2,
+    }
 
 
 def test_different_statements_take_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,17 +97,25 @@ def test_different_statements_take_bounded_room(monkeypatch: pytest.MonkeyPatch)
     made.reset()
     assert made.digests == {}
     assert sum(next(iter(made.durations.values())).counts) == 5
+    made.end(_statement("SELECT a0"))
+    assert [counts.count for counts in made.digests.values()] == [1]
 
 
-@given(st.lists(st.floats(0, 100)))
+def test_when_a_statement_was_seen() -> None:
+    moments = iter([11.0, 31.0])
+    made = Statistics(lambda: next(moments), lambda: 1000.0)
+    made.end(_statement())
+    [counts] = made.digests.values()
+    assert (counts.first_seen, made.last_seen(counts)) == (1000.0, 980.0)
+
+
+@given(st.lists(st.floats(0, 100), max_size=20))
 def test_every_duration_is_in_the_bucket_it_belongs_to(durations: list[float]) -> None:
-    histogram = Histogram()
-    for seconds in durations:
-        histogram.observe(seconds)
+    [histogram] = _counted(durations, begun=0.0).durations.values() or [Histogram()]
     edges = [-1.0, *BOUNDS, float("inf")]
     for low, high, count in zip(edges[:-1], edges[1:], histogram.counts, strict=True):
         assert count == sum(low < seconds <= high for seconds in durations)
-    assert histogram.total == sum(durations)
+    assert histogram.total == pytest.approx(sum(durations))
 
 
 def test_only_slow_statements_are_written_down_and_without_their_values(
