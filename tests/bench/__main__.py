@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.bench import cases, report
-from tests.bench.stage import Place, Stage
+from tests.bench.stage import WATCHED, Place, Stage
 from tests.bench.sysbench import Load, Run, run
 
 POINT = "oltp_point_select"
@@ -46,7 +46,9 @@ def loads(parts: set[str], quick: bool) -> Iterator[tuple[Load, list[str]]]:
     if "point" in parts:
         for prepared in (False, True):
             for count in counts:
-                yield Load(POINT, prepared, count), ["direct", "haproxy", "dbmesh single", "dbmesh sharded"]
+                watched = [WATCHED] if count == 8 else []
+                names = ["direct", "haproxy", "dbmesh single", *watched, "dbmesh sharded"]
+                yield Load(POINT, prepared, count), names
     if "mixed" in parts:
         for script in ("oltp_read_only", "oltp_read_write"):
             for count in counts:

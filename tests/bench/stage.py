@@ -5,6 +5,8 @@ Decides what stands beside what. Knows nothing of how speed is measured or shown
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import subprocess
 import tempfile
 import time
@@ -49,6 +51,10 @@ class Place:
         )
 
 
+WATCHED = "dbmesh single, watched"
+"""The place whose mesh counts every statement."""
+
+
 class Stage:
     """Everything the bench starts. A context manager: whatever was started ends."""
 
@@ -90,6 +96,7 @@ class Stage:
         self.mesh = Mesh(self._write_rules(), self.directory / "mesh.log")
         self.start_mesh()
         self._stack.callback(lambda: self.mesh.stop())
+        self._start_watched(self.directory / "rules")
 
     def start_mesh(self) -> float:
         """Starts dbmesh (again) and returns the seconds until it answered a query."""
@@ -105,6 +112,17 @@ class Stage:
                 f"dbmesh {name}", self.mesh.port, "root", "root", name, self.mesh.pid
             )
         return seconds
+
+    def _start_watched(self, rules: Path) -> None:
+        """The same mesh with admin ports: every statement is counted and timed."""
+        directory = self.directory / "watched"
+        shutil.copytree(rules, directory)
+        with (directory / "global.yaml").open("a") as settings:
+            settings.write(f"admin: {{port: 0, token: {secrets.token_hex(16)}}}\n")
+        mesh = Mesh(directory, self.directory / "watched.log")
+        mesh.start()
+        self._stack.callback(mesh.stop)
+        self.places[WATCHED] = Place(WATCHED, mesh.port, "root", "root", "single", mesh.pid)
 
     def _start_haproxy(self, server: MariaDb) -> None:
         port = free_port()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -50,6 +53,24 @@ async def test_what_statements_took_and_what_sessions_hold() -> None:
     assert found["dbmesh_pool_connections", (*pool, ("state", "used"))] == 1
     assert found["dbmesh_plan_lookups_total", (("database", "shop"), ("result", "hit"))] == 1
     assert found["dbmesh_info", (("version", "1.2"),)] == 1
+    await world.end()
+
+
+async def test_the_dashboard_and_the_page_for_operators_name_metrics_that_there_are() -> None:
+    world, operated = await _world()
+    page = Metrics(operated).page().decode()
+    families = [
+        (family.name, family.type, {label for one in family.samples for label in one.labels})
+        for family in text_string_to_metric_families(page)
+    ]
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
+    known = {name + suffix for name, kind, _ in families for suffix in suffixes.get(kind, ("",))}
+    docs = Path(__file__).parents[3] / "docs"
+    shown = set(re.findall(r"\b(?:dbmesh|process)_[a-z_]+", (docs / "grafana" / "dbmesh.json").read_text()))
+    assert shown <= known
+    text = (docs / "OPERATIONS.md").read_text()
+    own = {name + ("_total" if kind == "counter" else "") for name, kind, _ in families if "dbmesh" in name}
+    assert {name for name in own if f"`{name}`" not in text} == set()
     await world.end()
 
 
