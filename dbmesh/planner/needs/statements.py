@@ -231,6 +231,8 @@ _FREE = frozenset(
         own.TextExecute,
         own.TextDeallocate,
         own.ShowWarnings,
+        own.GetDiagnostics,
+        own.ShowMeshProcesses,
         own.ShowProcessList,
         own.ShowSessions,
         own.ShowReplicas,

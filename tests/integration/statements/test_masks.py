@@ -39,6 +39,8 @@ _RULE = """\
         balance: {maskAlgorithm: balance, maskedFor: analyst}
   maskAlgorithms:
 """
+_DENIED = {"SELECT LOAD_FILE('/etc/passwd')": 1227, "SELECT * FROM mysql.column_stats": 1142}
+"""What only accounts with more privileges may do, whatever is masked."""
 _USERS = "- {user: analyst@%, password: secret}\n- {user: auditor@%, password: secret}\n"
 _SCHEMA = "masked"
 
@@ -67,8 +69,7 @@ class Masked:
     def refused(self, statement: str) -> str:
         """What the mesh says to the masked reader, who must not be answered."""
         found = ask(self.analyst, statement)
-        # Files of servers are for who holds FILE, whatever is masked.
-        assert found.error == (1227 if "LOAD_FILE" in statement else 1235), f"{statement}: {found}"
+        assert found.error == _DENIED.get(statement, 1235), f"{statement}: {found}"
         return found.text
 
 
