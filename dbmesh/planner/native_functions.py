@@ -351,8 +351,9 @@ def stored_calls(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def _unknown(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """The functions sqlglot has no class for."""
-    return tree.find_all(exp.Anonymous, exp.AnonymousAggFunc)
+    """The functions sqlglot has no class for; optimizer hints are none."""
+    calls = tree.find_all(exp.Anonymous, exp.AnonymousAggFunc)
+    return (call for call in calls if not isinstance(call.parent, exp.Hint))
 
 
 def _is_among(function: exp.Expr, names: frozenset[str]) -> bool:

@@ -111,6 +111,7 @@ class MaskedStatement:
             return Passed.ALWAYS
         if not isinstance(tree, exp.Query | exp.Values):
             raise unclear(self._watched_name())
+        self._check_places(tree)
         return self._read(tree, masked_references(context, self._masks, tree))
 
     def write(self) -> Outcome:
@@ -126,13 +127,14 @@ class MaskedStatement:
         check_system_tables(self._context, tree)
         if not self._touches:
             return Passed.ALWAYS
+        self._check_places(tree)
         expanded = self._expand_views(tree)
         if expanded is not None:
             return expanded
         references = masked_references(self._context, self._masks, tree)
         own = [one for one in references if scope_of(one.node) is tree or one.node.parent is tree]
         for reference in own:
-            check_update(tree, reference)
+            check_update(tree, reference, self._lexemes)
         own_ids = {id(one) for one in own}
         return self._read(tree, [one for one in references if id(one) not in own_ids])
 
@@ -154,6 +156,7 @@ class MaskedStatement:
             return Passed.ALWAYS
         if not isinstance(tree, exp.Insert):
             raise unclear(self._watched_name())
+        self._check_places(tree)
         expanded = self._expand_views(tree)
         if expanded is not None:
             return expanded
@@ -204,9 +207,7 @@ class MaskedStatement:
         check_system_tables(self._context, tree)
         if not self._touches or query is None:
             return Passed.ONCE
-        expanded = self._expand_views(query)
-        if expanded is not None:
-            return expanded
+        self._check_places(tree)
         return self._read(query, masked_references(self._context, self._masks, query))
 
     def untouched(self) -> Outcome:
@@ -270,7 +271,6 @@ class MaskedStatement:
         expanded = self._expand_views(tree)
         if expanded is not None:
             return expanded
-        self._check_places(tree)
         if any(_as_server_reads(name).startswith(REAL_PREFIX) for name in self._names):
             raise unclear(self._watched_name())
         if not references:
@@ -285,8 +285,16 @@ class MaskedStatement:
         )
 
     def _check_places(self, tree: exp.Expr) -> None:
-        """Every place that names a masked table is one the tree shows: what the parser passes over may read it."""
-        shown = {one.meta.get("start") for one in tree.root().find_all(exp.Identifier)}
+        """Every place that names a masked table is one the tree shows, and no common table expression has its name: what the parser passes
+        over may read it, and servers do not agree on the case of such names."""
+        root = tree.root()
+        for part in root.find_all(exp.From, exp.Join):
+            if not isinstance(part.this, _SOURCES):
+                raise unclear(self._watched_name())
+        for common in root.find_all(exp.CTE):
+            if common.alias.lower() in self._masks.watched:
+                raise unclear(common.alias)
+        shown = {one.meta.get("start") for one in root.find_all(exp.Identifier)}
         for lexeme in self._lexemes:
             if lexeme.kind not in (Kind.WORD, Kind.QUOTED) or lexeme.start in shown:
                 continue
@@ -322,6 +330,8 @@ def _behind_rows(lexemes: Sequence[Lexeme]) -> Sequence[Lexeme]:
     return ()
 
 
+_SOURCES = (exp.Table, exp.Subquery, exp.Lateral, exp.Values)
+"""What FROM and joins take rows from, as trees have it."""
 _CODE = frozenset(("PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"))
 _MADE = _CODE | {"VIEW", "TABLE", "INDEX", "SEQUENCE", "DATABASE", "SCHEMA", "USER", "ROLE"}
 _REFUSED = frozenset(("CALL",))

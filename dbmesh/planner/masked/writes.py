@@ -16,24 +16,37 @@ from dbmesh.planner.masked.references import INSTEAD, MaskedReference
 from dbmesh.planner.subselects import scope_of
 
 
-def check_update(tree: exp.Update | exp.Delete, reference: MaskedReference) -> None:
+def check_update(
+    tree: exp.Update | exp.Delete, reference: MaskedReference, lexemes: Sequence[Lexeme]
+) -> None:
     """A table that an UPDATE or DELETE changes, or joins with what it changes. Raises MeshError(NOT_SUPPORTED)."""
     assigned = list(_assigned(tree))
-    targets = {id(column) for column in assigned}
-    seen = [column for column in tree.find_all(exp.Column) if id(column) not in targets]
+    allowed = {column.this.meta.get("start") for column in assigned}
     if reference.real_predicates:
-        seen = [column for column in seen if not _is_predicate(tree, column)]
-    _check_columns(reference, seen)
-    for join in tree.find_all(exp.Join):
-        if scope_of(join) is not tree:
+        compared = (column for column in tree.find_all(exp.Column) if _is_predicate(tree, column))
+        allowed.update(column.this.meta.get("start") for column in compared)
+    # Names in the text, since a tree may take a column for something else.
+    for at, lexeme in enumerate(lexemes):
+        if lexeme.kind not in (Kind.WORD, Kind.QUOTED) or lexeme.start in allowed:
             continue
-        using = any(reference.hides(part.name) for part in join.args.get("using") or ())
-        if not reference.real_predicates and (join.method or using):
-            raise _refused(reference, "a join over")
+        if reference.hides(lexeme.value) and not _is_of_another(lexemes, at, reference):
+            raise _refused(reference, "a value or a condition of")
+    natural = any(join.method and scope_of(join) is tree for join in tree.find_all(exp.Join))
+    if natural and not reference.real_predicates:
+        raise _refused(reference, "a join over")
     returning = tree.args.get("returning")
     if returning is not None and returning.find(exp.Star) is not None:
         raise _refused(reference, "RETURNING of")
     _check_keys(reference, {column.name.lower() for column in assigned})
+
+
+def _is_of_another(lexemes: Sequence[Lexeme], at: int, reference: MaskedReference) -> bool:
+    """Whether a name is surely qualified as another table's column."""
+    if at < 2 or lexemes[at - 1].text != "." or lexemes[at - 2].kind not in (Kind.WORD, Kind.QUOTED):
+        return False
+    qualifier = lexemes[at - 2].value
+    # How servers compare other letters depends on lower_case_table_names.
+    return (qualifier + reference.alias).isascii() and qualifier.lower() != reference.alias
 
 
 def _assigned(tree: exp.Update | exp.Delete) -> Iterator[exp.Column]:
@@ -50,14 +63,6 @@ def _is_predicate(tree: exp.Expr, column: exp.Column) -> bool:
             return True
         node = node.parent
     return isinstance(node, exp.Where)
-
-
-def _check_columns(reference: MaskedReference, columns: Sequence[exp.Column]) -> None:
-    for column in columns:
-        if not (reference.hides(column.name) or isinstance(column.this, exp.Star)):
-            continue
-        if not column.table or column.table.lower() == reference.alias:
-            raise _refused(reference, "a value or a condition of")
 
 
 def check_insert(reference: MaskedReference, tail: Sequence[Lexeme]) -> None:
