@@ -59,7 +59,7 @@ def plan_ddl(context: PlanContext) -> Plan | None:
         kind = object_kind(reader)
         planner = _PLANNERS.get((word, kind))
         if kind in ("DATABASE", "SCHEMA") and word != "ALTER" and context.rule_set.needs_no_rules:
-            return plan_database(LexemeReader(context.original_text))
+            return plan_database(LexemeReader(context.original_text, flags=context.flags))
         if planner is None:
             raise not_supported(f"{word} {kind}", _REFUSED.get(kind, BY_HAND))
         return planner(context, reader)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from dbmesh.errors import MeshError
+from dbmesh.sql.lexer import DEFAULT, LexerFlags
 from dbmesh.sql.parse import Unreadable
 
 
@@ -46,21 +47,36 @@ class Lexeme:
         return self.text.upper() if self.kind is Kind.WORD else ""
 
 
-# Comments are skipped, but the inside of a version comment (`/*!40101 SET … */`) is part of the statement.
-_PATTERN = re.compile(
-    r"""
+def _pattern(flags: LexerFlags) -> re.Pattern[str]:
+    """The lexemes of texts read under these flags."""
+    escape, other = (r"", r"") if flags.no_backslash_escapes else (r"|\\.", r"\\")
+    single, double = (rf"{quote}(?:[^{quote}{other}]{escape}|{quote}{quote})*{quote}" for quote in "'\"")
+    back = r"`(?:[^`]|``)*`"
+    string, quoted = rf"[xXbBnN]?{single}", back
+    if flags.ansi_quotes:
+        quoted += r'|"(?:[^"]|"")*"'
+    else:
+        string += rf"|{double}"
+    # Comments are skipped, but the inside of a version comment (`/*!40101 SET … */`) is part of the statement.
+    return re.compile(
+        rf"""
     (?P<skip> \s+ | --(?=\s|$)[^\n]* | \#[^\n]* | /\*(?!M?!).*?(?:\*/|\Z) | /\*M?!\d* | \*/ )
-  | (?P<string> [xXbBnN]?'(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" )
-  | (?P<quoted> `(?:[^`]|``)*` )
-  | (?P<system> @@[\w$]+(?:\s*\.\s*(?:[\w$]+|`(?:[^`]|``)*`))* | @@`(?:[^`]|``)*` )
-  | (?P<user> @(?:[\w.$]+|`(?:[^`]|``)*`|'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*") )
+  | (?P<string> {string} )
+  | (?P<quoted> {quoted} )
+  | (?P<system> @@[\w$]+(?:\s*\.\s*(?:[\w$]+|{back}))* | @@{back} )
+  | (?P<user> @(?:[\w.$]+|{back}|{single}|{double}) )
   | (?P<number> (?:0x[0-9a-fA-F]+|0b[01]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?![\w$\x80-\uffff]) )
   | (?P<word> [\w$\x80-\uffff]+ )  # MySQL takes every character from U+0080 on
   | (?P<parameter> \? )
   | (?P<mark> := | <=> | <= | >= | <> | != | && | \|\| | << | >> | ->> | -> | . )
     """,
-    re.VERBOSE | re.DOTALL,
-)
+        re.VERBOSE | re.DOTALL,
+    )
+
+
+_PATTERNS = {
+    (ansi, plain): _pattern(LexerFlags(ansi, plain)) for ansi in (False, True) for plain in (False, True)
+}
 
 _KINDS = {
     "string": Kind.STRING,
@@ -76,44 +92,49 @@ _KINDS = {
 _ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
 
 
-def decode_string(text: str) -> str:
-    """The content of a string literal as MySQL reads it with backslash escapes (manual, "String Literals"). Hex and
-    bit strings are returned as written."""
+def _string(text: str, flags: LexerFlags) -> str:
+    """The content of a string literal (manual, "String Literals"). Hex and bit strings are returned as written."""
     if text[0] in "xXbB":
         return text
     if text[0] in "nN":
         text = text[1:]
     quote = text[0]
     body = text[1:-1].replace(quote * 2, quote)
-    if "\\" not in body:
+    if flags.no_backslash_escapes or "\\" not in body:
         return body
     return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), body, flags=re.DOTALL)
 
 
-def _decode(kind: Kind, text: str) -> str:
+def _name(text: str) -> str:
+    quote = text[0]
+    return text[1:-1].replace(quote * 2, quote)
+
+
+def _decode(kind: Kind, text: str, flags: LexerFlags) -> str:
     if kind is Kind.STRING:
-        return decode_string(text)
+        return _string(text, flags)
     if kind is Kind.QUOTED:
-        return text[1:-1].replace("``", "`")
+        return _name(text)
     if kind is Kind.USER_VARIABLE:
         body = text[1:]
         if body[0] == "`":
-            return body[1:-1].replace("``", "`")
-        return decode_string(body) if body[0] in "'\"" else body
+            return _name(body)
+        return _string(body, flags) if body[0] in "'\"" else body
     if kind is Kind.SYSTEM_VARIABLE:
         return re.sub(r"[\s`]", "", text[2:])
     return text
 
 
-def split_lexemes(statement: str) -> tuple[Lexeme, ...]:
-    """The lexemes of one statement, comments left out. O(length)."""
+def split_lexemes(statement: str, flags: LexerFlags = DEFAULT) -> tuple[Lexeme, ...]:
+    """The lexemes of one statement, comments left out. O(length). `flags` count for a client's own text; a `readable` one is
+    read without any."""
     lexemes: list[Lexeme] = []
-    for found in _PATTERN.finditer(statement):
+    for found in _PATTERNS[flags.ansi_quotes, flags.no_backslash_escapes].finditer(statement):
         name = found.lastgroup
         if name is None or name == "skip":
             continue
         kind, text = _KINDS[name], found[0]
-        lexemes.append(Lexeme(kind, text, _decode(kind, text), found.start(), found.end()))
+        lexemes.append(Lexeme(kind, text, _decode(kind, text, flags), found.start(), found.end()))
     while lexemes and lexemes[-1].text == ";":
         lexemes.pop()
     return tuple(lexemes)
@@ -124,11 +145,14 @@ _END = Lexeme(Kind.MARK, "", "", -1, -1)
 
 class LexemeReader:
     """Walks lexemes from left to right. `accept_*` move on when the next lexeme fits, `expect_*` raise
-    MeshError(PARSE_ERROR) when it does not."""
+    MeshError(PARSE_ERROR) when it does not. `flags` are those the lexemes were split under."""
 
-    def __init__(self, statement: str, lexemes: Sequence[Lexeme] | None = None) -> None:
+    def __init__(
+        self, statement: str, lexemes: Sequence[Lexeme] | None = None, flags: LexerFlags = DEFAULT
+    ) -> None:
         self.statement = statement
-        self.lexemes = split_lexemes(statement) if lexemes is None else lexemes
+        self.flags = flags
+        self.lexemes = split_lexemes(statement, flags) if lexemes is None else lexemes
         self.position = 0
 
     def peek(self, ahead: int = 0) -> Lexeme:

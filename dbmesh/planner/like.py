@@ -1,4 +1,5 @@
-"""LIKE patterns over names the mesh lists itself (manual, "LIKE"): without case, `\\` escapes."""
+"""LIKE patterns over names the mesh lists itself (manual, "LIKE"): without case, `\\` escapes
+whatever sql_mode says, and stands for itself as the last character."""
 
 from __future__ import annotations
 
@@ -17,4 +18,6 @@ def matches_like(name: str, pattern: str) -> bool:
             escaped = True
         else:
             parts.append({"%": ".*", "_": "."}.get(character) or re.escape(character))
+    if escaped:
+        parts.append(re.escape("\\"))
     return re.fullmatch("".join(parts), name, re.IGNORECASE | re.DOTALL) is not None

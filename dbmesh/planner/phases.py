@@ -60,7 +60,7 @@ def _plan_nothing(context: PlanContext) -> Plan | None:
 def _plan_session(context: PlanContext) -> Plan | None:
     if first_word(context) in _DATA_WORDS:
         return None
-    return plan_session_statement(context.original_text)
+    return plan_session_statement(context.original_text, context.flags)
 
 
 def goes_into_variables(context: PlanContext) -> bool:
@@ -69,12 +69,14 @@ def goes_into_variables(context: PlanContext) -> bool:
     text = context.statement.text
     if first_word(context) not in ("SELECT", "WITH", "TABLE", "VALUES") or "@" not in text:
         return False
-    return read_select_into(text) is not None
+    return read_select_into(text, context.flags) is not None
 
 
 def _plan_select_into(context: PlanContext) -> Plan | None:
     # The original text is asked for last: whoever reads it cannot share plans.
-    return read_select_into(context.original_text) if goes_into_variables(context) else None
+    if not goes_into_variables(context):
+        return None
+    return read_select_into(context.original_text, context.flags)
 
 
 def _plan_metadata(context: PlanContext) -> Plan | None:

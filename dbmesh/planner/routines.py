@@ -35,7 +35,7 @@ def read_call(reader: LexemeReader) -> CallProcedure:
     reader.expect("CALL")
     place = read_place(reader)
     arguments = reader.rest()
-    lexemes = split_lexemes(arguments)
+    lexemes = split_lexemes(arguments, reader.flags)
     for lexeme in lexemes:
         reads_tables = lexeme.word == "SELECT" and any(other.word == "FROM" for other in lexemes)
         if lexeme.kind is Kind.SYSTEM_VARIABLE or reads_tables or lexeme.text == ":=":
@@ -88,7 +88,7 @@ def read_create_routine(reader: LexemeReader) -> CreateRoutine | None:
     reader.accept("IF", "NOT", "EXISTS")
     place = read_place(reader)
     text = f"{reader.statement[: place.start]}{quote_name(place.name, quoted=True)}{reader.statement[place.end :]}"
-    return CreateRoutine(kind, place.database, place.name, text, reader.rest(), alters)
+    return CreateRoutine(kind, place.database, place.name, text, reader.rest(), reader.flags, alters)
 
 
 _OBJECTS = frozenset(
@@ -125,7 +125,7 @@ def read_drop_routine(reader: LexemeReader) -> DropRoutine | None:
 def homes(routine: CreateRoutine, rule_set: RuleSet, catalog: Catalog) -> tuple[str, ...]:
     """The data sources a new routine belongs on: that of the tables it names, every one for a function that names none, so
     that any statement may call it. Raises MeshError(NOT_SUPPORTED) for tables of several."""
-    lexemes = split_lexemes(routine.body)
+    lexemes = split_lexemes(routine.body, routine.flags)
     _refuse_spread(lexemes, rule_set, f"{_a(routine.kind)}", catalog.views)
     if routine.kind == "FUNCTION":
         check_body(lexemes, routine.body, "a function")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.session_plan import SelectInto
+from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
 
-def read_select_into(text: str) -> SelectInto | None:
+def read_select_into(text: str, flags: LexerFlags = DEFAULT) -> SelectInto | None:
     """The query and the variables (lower case), None where a query goes into none. Raises MeshError(PARSE_ERROR)."""
-    reader = LexemeReader(text)
+    reader = LexemeReader(text, flags=flags)
     depth, behind = 0, False
     while not reader.at_end:
         start = reader.peek().start

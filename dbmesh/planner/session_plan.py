@@ -10,6 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from dbmesh.sql.delimited import FileFormat
+from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +257,14 @@ class ShowGrants:
 @dataclass(frozen=True, slots=True)
 class CreateRoutine:
     """CREATE PROCEDURE | FUNCTION | EVENT (`kind`) [database.]name. `text` is the statement with the bare name; `body`
-    what stands behind the name. `alters`: ALTER instead of CREATE."""
+    what stands behind the name, to be read under `flags`. `alters`: ALTER instead of CREATE."""
 
     kind: str
     database: str | None
     name: str
     text: str
     body: str
+    flags: LexerFlags = field(default=DEFAULT, repr=False)
     alters: bool = False
 
 

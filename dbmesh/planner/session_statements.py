@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.get_diagnostics import read_get_diagnostics
-from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader, decode_string, split_lexemes
+from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
 from dbmesh.planner.load_data import read_load_data
 from dbmesh.planner.routines import (
     read_call,
@@ -44,16 +44,17 @@ from dbmesh.planner.session_plan import (
 from dbmesh.planner.set_statement import is_literal, read_expression, read_set
 from dbmesh.planner.unsupported import refuse_unsupported
 from dbmesh.planner.xa_statements import read_xa
+from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
 
-def plan_session_statement(statement: str) -> SessionStatement | None:
-    """What the session does by itself for this statement (its whole text, literals in place), or None when it is for
-    the data sources.
+def plan_session_statement(statement: str, flags: LexerFlags = DEFAULT) -> SessionStatement | None:
+    """What the session does by itself for this statement (its whole text, literals in place, read under
+    `flags`), or None when it is for the data sources.
 
     Raises MeshError: PARSE_ERROR for a statement begun right and ended wrong, NOT_SUPPORTED for statements no mesh
     can honour (LOCK TABLES, GRANT …).
     """
-    reader = LexemeReader(statement, split_lexemes(statement))
+    reader = LexemeReader(statement, flags=flags)
     if reader.at_end:
         return Nothing()
     refuse_unsupported(reader)
@@ -156,7 +157,7 @@ def _read_source(reader: LexemeReader, name: str) -> TextPrepare:
     """The text of PREPARE and EXECUTE IMMEDIATE."""
     lexemes = read_expression(reader, "USING")
     if all(lexeme.kind is Kind.STRING for lexeme in lexemes):
-        return TextPrepare(name, "".join(decode_string(lexeme.text) for lexeme in lexemes))
+        return TextPrepare(name, "".join(lexeme.value for lexeme in lexemes))
     variable, assigned = _operand(reader, lexemes, "text")
     return TextPrepare(name, "", variable, assigned)
 

@@ -179,7 +179,7 @@ def is_literal(lexemes: list[Lexeme], scope: Scope) -> bool:
         return introduced or signed
     if len(lexemes) > 2:
         return False
-    if scope is Scope.USER and first.kind is Kind.WORD:
+    if scope is Scope.USER and first.kind in (Kind.WORD, Kind.QUOTED):
         return first.word in ("NULL", "TRUE", "FALSE")
     return first.kind in (Kind.STRING, Kind.NUMBER, Kind.WORD, Kind.QUOTED)
 

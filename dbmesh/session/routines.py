@@ -118,7 +118,8 @@ async def create(session: Session, statement: CreateRoutine, sink: ResultSink, m
         if not there:
             raise _unknown(database, statement.kind, statement.name)
         belongs = homes(statement, database.rule_set, database.catalog)
-        if "DO" in (lexeme.word for lexeme in split_lexemes(statement.body)) and set(belongs) != set(there):
+        words = [lexeme.word for lexeme in split_lexemes(statement.body, statement.flags)]
+        if "DO" in words and set(belongs) != set(there):
             raise not_supported(
                 f"the event '{statement.name}' on tables of another data source",
                 "drop it and create it again",

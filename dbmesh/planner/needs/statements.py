@@ -163,7 +163,7 @@ def _create_routine(context: PlanContext, statement: own.CreateRoutine) -> Itera
     """Its body runs with the data source account's rights: who makes one must be allowed whatever it may do."""
     database = _here(context, statement.database)
     yield Need(Privilege.EVENT if statement.kind == "EVENT" else Privilege.CREATE_ROUTINE, database)
-    yield from whole_databases(context, database, split_lexemes(statement.body))
+    yield from whole_databases(context, database, split_lexemes(statement.body, statement.flags))
 
 
 def _drop_routine(context: PlanContext, statement: own.DropRoutine) -> Iterator[Need]:

@@ -94,6 +94,25 @@ def test_texts_keep_their_character_set_and_collation(writing_twins: Twins) -> N
     writing_twins.same(f"SELECT {shown}, {', '.join(names)}")
 
 
+def test_sql_mode_says_where_texts_end(writing_twins: Twins) -> None:
+    for statement in (
+        "SET sql_mode = 'NO_BACKSLASH_ESCAPES'",
+        r"SET @v_x = 'x\', @v_y = 'it''s\n', @'v_\' = 5",
+        r"SELECT @v_x, @v_y, @'v_\'",
+        r"PREPARE p FROM 'SELECT ''q\'''",
+        "EXECUTE p",
+        r"SELECT ' INTO @v_y, ', 'y\' INTO @v_x, @v_y",
+        "SELECT @v_x, @v_y",
+        "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'",
+        """SET @v_x = 'a"b\\', @v_y = 'z"', @"v_\\" = 6""",
+        'SELECT @v_x, @v_y, @"v_\\"',
+        """PREPARE "p q" FROM 'SELECT 1'""",
+        'EXECUTE "p q"',
+        'SET "autocommit" = 1',
+    ):
+        writing_twins.same(statement)
+
+
 def test_a_query_into_variables_has_one_row(twins: Twins) -> None:
     twins.same("SET @v_x = 'before', @v_y = 1")
     for statement, error in (

@@ -17,6 +17,8 @@ from dbmesh.planner.like import matches_like
         ("", "%", True),
         ("a", "", False),
         ("a%b", "a\\%b", True),
+        ("a", "a\\", False),
+        ("a\\", "a\\", True),
     ],
 )
 def test_matches_like(name: str, pattern: str, matches: bool) -> None:

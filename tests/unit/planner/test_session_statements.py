@@ -6,13 +6,16 @@ from hypothesis import strategies as st
 
 from dbmesh.errors import MeshError
 from dbmesh.planner.session_plan import (
+    Assignment,
     Begin,
     Commit,
     Kill,
     Nothing,
     Rollback,
     Savepoint,
+    Scope,
     SessionStatement,
+    SetVariables,
     ShowMeshProcesses,
     ShowProcessList,
     ShowSessions,
@@ -23,6 +26,7 @@ from dbmesh.planner.session_plan import (
     Use,
 )
 from dbmesh.planner.session_statements import plan_session_statement
+from dbmesh.sql.lexer import LexerFlags
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,26 @@ from dbmesh.planner.session_statements import plan_session_statement
 )
 def test_reads(statement: str, expected: SessionStatement) -> None:
     assert plan_session_statement(statement) == expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ('USE "my db"', Use("my db")),
+        ("PREPARE p FROM 'SELECT \\'", TextPrepare("p", "SELECT \\")),
+        (
+            """SET @a = 'x\\', @b = "c" """,
+            SetVariables(
+                (
+                    Assignment(Scope.USER, "a", "'x\\'", literal=True),
+                    Assignment(Scope.USER, "b", '"c"', literal=False),
+                )
+            ),
+        ),
+    ],
+)
+def test_reads_as_sql_mode_says(statement: str, expected: SessionStatement) -> None:
+    assert plan_session_statement(statement, LexerFlags(True, True)) == expected
 
 
 @pytest.mark.parametrize(
