@@ -13,10 +13,12 @@ from dbmesh.model import TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.elsewhere import database_of
 from dbmesh.planner.lexemes import Kind, split_lexemes
+from dbmesh.planner.row_locks import row_lock
 from dbmesh.planner.select_names import keep_column_names
 from dbmesh.planner.subselects import is_common_table
-from dbmesh.planner.view_writes import ThroughView, add_condition, is_written
+from dbmesh.planner.view_writes import ThroughView, add_condition, is_written, merges
 from dbmesh.planner.views import Expansion, NamesView
+from dbmesh.planner.written_clauses import lock_clauses
 from dbmesh.sql.lexer import LexerFlags
 
 _OF_THE_CACHE = frozenset(("SQL_CACHE", "SQL_NO_CACHE"))
@@ -35,6 +37,7 @@ def expand(found: NamesView) -> Expansion | None:
     ]
     if not views:
         return None
+    locks = lock_clauses(context.statement.tokens)
     for table, key in views:
         if table in (tree.args.get("tables") or ()):
             # A target of DELETE, which FROM names again.
@@ -49,6 +52,10 @@ def expand(found: NamesView) -> Expansion | None:
         start, end = (table.args.get("db") or table.this).meta["start"], table.this.meta["end"] + 1
         own = "" if table.alias else f" AS {context.statement.text[table.this.meta['start'] : end]}"
         definition = _readable(query, context.flags)
+        if merges(query):
+            unclear = not_supported(f"several locking clauses over the view '{table.name}'", "write one")
+            lock = row_lock(context, table, table.alias_or_name.lower(), locks, unclear)
+            definition = f"{definition} {lock}".rstrip()
         edits.replace(start, end, f"({definition}){own}")
         for column in tree.find_all(exp.Column):
             database = column.args.get("db")

@@ -16,7 +16,7 @@ from dbmesh.errors import NOT_INSERTABLE, NOT_UPDATABLE, MeshError, not_supporte
 from dbmesh.model import TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.elsewhere import database_of
-from dbmesh.planner.subselects import passing_query
+from dbmesh.planner.subselects import aggregates_in, passing_query
 from dbmesh.planner.template import Edits, quote_name
 from dbmesh.sql.clauses import find_clauses
 from dbmesh.sql.parse import parse, tokenize
@@ -50,6 +50,18 @@ def is_written(tree: exp.Expr, view: exp.Table, schema: TableSchema) -> bool:
     return alone or any(
         column.table.lower() == name if column.table else schema.column(column.name) is not None
         for column in assigned
+    )
+
+
+def merges(definition: str) -> bool:
+    """Whether servers read a view by putting its query into the statement (ALGORITHM=MERGE), and lock the rows they read
+    there; through one whose rows they collect first (groups, LIMIT, UNION) they lock none."""
+    tree = parse(definition)
+    return (
+        isinstance(tree, exp.Select)
+        and not any(tree.args.get(name) for name in ("group", "having", "distinct", "limit", "offset"))
+        and not any(tree.find_all(exp.Window))
+        and not aggregates_in(tree)
     )
 
 

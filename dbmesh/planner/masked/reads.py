@@ -16,9 +16,9 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.lexemes import Kind, Lexeme
 from dbmesh.planner.masked.predicates import compare_real
 from dbmesh.planner.masked.references import MaskedReference, quoted, unclear
-from dbmesh.planner.subselects import scope_of
+from dbmesh.planner.row_locks import row_lock
 from dbmesh.planner.template import Edits
-from dbmesh.planner.written_clauses import LockClause, index_hints, lock_clauses
+from dbmesh.planner.written_clauses import index_hints, lock_clauses
 
 _PLAIN = frozenset(("this", "db", "alias", "hints", "joins"))
 """Parts of a table reference that mean the same around a derived table."""
@@ -43,7 +43,7 @@ def read_masked(
         for first, last in hints.get(reference.name_start, ()):
             edits.replace(first, last)
             pieces.append(context.statement.text[first:last])
-        lock = _lock(context, tree, reference, locks)
+        lock = row_lock(context, node, reference.alias, locks, unclear(node.name))
         if lock:
             pieces.append(lock)
         real = compare_real(context, edits, reference) if reference.real_predicates else ()
@@ -110,23 +110,6 @@ def _hints(context: PlanContext, tree: exp.Expr) -> dict[int, list[tuple[int, in
         if before:
             found.setdefault(max(before), []).append((first, last))
     return found
-
-
-def _lock(
-    context: PlanContext, tree: exp.Expr, reference: MaskedReference, locks: Sequence[LockClause]
-) -> str:
-    """The locking clause of the SELECT a reference stands in: a server locks no rows through a derived table. Raises
-    MeshError(NOT_SUPPORTED) where several clauses cannot be told apart."""
-    scope = scope_of(reference.node)
-    if scope is None or not scope.args.get("locks"):
-        return ""
-    if len(locks) != 1:
-        raise unclear(reference.node.name)
-    lock = locks[0]
-    if lock.tables and reference.alias not in lock.tables:
-        return ""
-    waits = context.statement.text[lock.waits[0] : lock.waits[1]].strip()
-    return f"{lock.mode} {waits}".rstrip()
 
 
 def _unqualify(edits: Edits, tree: exp.Expr, reference: MaskedReference) -> None:

@@ -337,6 +337,37 @@ def test_triggers_of_sharded_tables(pair: Pair) -> None:
         pair.same(statement)
 
 
+def test_rows_read_through_views_are_locked_as_on_one_server(
+    pair: Pair, two_databases: Mesh, shop: Shop
+) -> None:
+    other = Pair(two_databases, shop, "here")
+    try:
+        for statement in (
+            "CREATE TABLE account (id BIGINT NOT NULL PRIMARY KEY, age INT)",
+            "INSERT INTO account VALUES (1, 10), (2, 20), (3, 30)",
+            "CREATE VIEW old AS SELECT id, age FROM account WHERE age > 5",
+            "CREATE VIEW both_views AS SELECT id FROM old WHERE age < 99",
+            "CREATE VIEW grouped AS SELECT age, COUNT(*) AS n FROM account GROUP BY age",
+        ):
+            pair.same(statement)
+        for query in (
+            "SELECT * FROM old WHERE id = 1 FOR UPDATE",
+            "SELECT v.id FROM both_views v WHERE id = 1 LOCK IN SHARE MODE",
+            "SELECT * FROM old ORDER BY id FOR UPDATE",
+            "SELECT COUNT(*) FROM grouped FOR UPDATE",
+            "SELECT * FROM old WHERE id = 1",
+        ):
+            pair.same("BEGIN")
+            pair.same_rows(query)
+            for number in (1, 2):
+                other.same(f"SELECT id FROM account WHERE id = {number} FOR UPDATE NOWAIT")
+            pair.same("ROLLBACK")
+        pair.same("DROP VIEW grouped, both_views, old")
+        pair.same("DROP TABLE account")
+    finally:
+        other.close()
+
+
 def test_writes_through_views_of_sharded_tables(pair: Pair) -> None:
     for statement in (
         "CREATE TABLE account (id BIGINT NOT NULL PRIMARY KEY, age INT, name VARCHAR(20) DEFAULT 'x')",
