@@ -134,7 +134,7 @@ class PlanCache:
         self._unusual: Generations[tuple[str | None, LexerFlags, Privileges | None], _Scope] = Generations(
             _MOST_PRIVILEGES
         )
-        self.masks = planner.rule_set.masks
+        self.has_masks = bool(planner.rule_set.masks) or any(one.masks for one in planner.databases.values())
         self._seen: dict[frozenset[str], PlanCache | MaskedPlans] = {}
 
     def lookup(
@@ -240,7 +240,8 @@ class PlanCache:
         columns masked. O(1) for names seen before."""
         found = self._seen.get(principals)
         if found is None:
-            masks = masks_for(self.planner.rule_set, self.planner.catalog, principals)
+            planner = self.planner
+            masks = masks_for(planner.rule_set, planner.catalog, principals, planner.databases.values())
             found = self if masks is None else MaskedPlans(self, masks, self._size)
             if len(self._seen) >= _MOST_READERS:
                 self._seen.clear()

@@ -28,7 +28,7 @@ _HIDDEN = "dbmesh: the data source's text of error {number} is not shown to user
 
 def reads_masked(session: Session) -> bool:
     """Whether some column of some logic database is masked for the session's user. O(databases)."""
-    plans = (database.plans for database in session.mesh.databases.values() if database.plans.masks)
+    plans = (database.plans for database in session.mesh.databases.values() if database.plans.has_masks)
     return any(one.seen_by(session.principals) is not one for one in plans)
 
 

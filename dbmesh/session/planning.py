@@ -73,7 +73,7 @@ def _planned(session: Session, database: Database, text: str, clients: bool) -> 
     plans = database.plans
     privileges = session.checked if clients else None
     try:
-        if clients and plans.masks:
+        if clients and plans.has_masks:
             seen = plans.seen_by(session.principals)
             if isinstance(seen, MaskedPlans):
                 if privileges is not None:

@@ -163,6 +163,41 @@ SELECT ALL value FROM t_config
 SELECT HIGH_PRIORITY value FROM t_config
 VALUES ((SELECT value FROM t_config LIMIT 1))
 SELECT value FROM t_config WHERE value IN ('TOPSECRET')
+USE beside
+SELECT value FROM shop.t_config
+SELECT * FROM of_root
+SELECT * FROM beside.of_root
+SELECT o.* FROM shop.t_config c JOIN of_root o USING (name)
+CREATE TABLE ct2 AS SELECT * FROM of_root
+CREATE VIEW vb AS SELECT * FROM shop.t_config
+SELECT * FROM vb
+CREATE VIEW vc AS SELECT * FROM shop_ds_0.t_config
+SELECT * FROM vc
+CREATE PROCEDURE pb() SELECT * FROM shop_ds_0.t_config
+CALL pb()
+CALL sp2()
+CREATE FUNCTION fb() RETURNS TEXT READS SQL DATA RETURN (SELECT MAX(value) FROM shop_ds_0.t_config)
+SELECT fb()
+SELECT sf2()
+CREATE TRIGGER gb BEFORE INSERT ON word FOR EACH ROW SET NEW.word = (SELECT MAX(value) FROM shop_ds_0.t_config)
+INSERT INTO word VALUES ('x')
+SELECT * FROM word
+EXPLAIN SELECT * FROM of_root
+ANALYZE FORMAT=JSON SELECT * FROM of_root
+SELECT * FROM mysql.column_stats
+SELECT * FROM information_schema.PROCESSLIST
+USE shop
+SELECT * FROM beside.of_root
+USE information_schema
+SELECT * FROM beside.of_root
+"""
+_BESIDE = """\
+databaseName: beside
+dataSources:
+SOURCE
+rules:
+- !SINGLE
+  tables: ["*.*"]
 """
 
 
@@ -171,7 +206,11 @@ def thief(shop: Shop, mesh_with: MeshFactory) -> Iterator[pymysql.Connection[Any
     """A reader with masks, and objects of others that read the secret."""
     mesh = mesh_with(users="- {user: thief@%, password: secret}\n", start=False)
     rules = mesh.configuration / f"database-{shop_data.DATABASE}.yaml"
-    has_md5 = shop.plain_server.product == "MariaDB"
+    server = shop.plain_server
+    server.execute("CREATE DATABASE beside CHARACTER SET utf8mb4", "CREATE TABLE beside.word (word TEXT)")
+    source = shop_data.source_yaml(0, server).replace(shop_data.shard_schema(0), "beside")
+    (mesh.configuration / "database-beside.yaml").write_text(_BESIDE.replace("SOURCE", source.rstrip()))
+    has_md5 = server.product == "MariaDB"
     text = rules.read_text().replace('["ds_0.t_config"]', '["ds_0.*"]')
     rules.write_text(text + _RULE.replace("ALGORITHM", _DIGEST if has_md5 else _COVER))
     mesh.start()
@@ -180,6 +219,11 @@ def thief(shop: Shop, mesh_with: MeshFactory) -> Iterator[pymysql.Connection[Any
         f"INSERT INTO t_config VALUES ('k', '{SECRET}')",
         "CREATE FUNCTION sf() RETURNS TEXT READS SQL DATA RETURN (SELECT MAX(value) FROM t_config)",
         "CREATE PROCEDURE sp() SELECT value FROM t_config",
+        "CREATE VIEW beside.of_root AS SELECT * FROM shop.t_config",
+        "USE beside",
+        "CREATE FUNCTION sf2() RETURNS TEXT READS SQL DATA RETURN (SELECT MAX(value) FROM shop_ds_0.t_config)",
+        "CREATE PROCEDURE sp2() SELECT value FROM shop_ds_0.t_config",
+        "USE shop",
     )
     for statement in made:
         assert ask(root, statement).error is None, statement
@@ -195,6 +239,7 @@ def thief(shop: Shop, mesh_with: MeshFactory) -> Iterator[pymysql.Connection[Any
     ):
         ask(root, statement)
     root.close()
+    server.execute("DROP DATABASE beside")
     shop.refill()
 
 

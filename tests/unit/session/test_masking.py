@@ -12,11 +12,11 @@ from dbmesh.session.masking import reads_masked, veiled, veiled_warnings
 
 def _session(*, masked: bool) -> Any:
     others = SimpleNamespace()
-    plans = SimpleNamespace(masks={"t": ()})
+    plans = SimpleNamespace(has_masks=True)
     plans.seen_by = lambda principals: others if masked and principals == {"anna"} else plans
     databases = {
         "shop": SimpleNamespace(plans=plans),
-        "plain": SimpleNamespace(plans=SimpleNamespace(masks={})),
+        "plain": SimpleNamespace(plans=SimpleNamespace(has_masks=False)),
     }
     return cast(
         "Any", SimpleNamespace(principals=frozenset({"anna"}), mesh=SimpleNamespace(databases=databases))

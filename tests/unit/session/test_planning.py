@@ -60,7 +60,7 @@ def _database(
             raise error
         return text, []
 
-    return _Database(name, SimpleNamespace(lookup=lookup, masks={}), unread, loaded_at)
+    return _Database(name, SimpleNamespace(lookup=lookup, has_masks=False), unread, loaded_at)
 
 
 def test_a_plan_is_handed_on() -> None:

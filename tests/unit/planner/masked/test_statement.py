@@ -270,3 +270,17 @@ def test_readers_without_masks_share_the_plans_of_all() -> None:
     again, literals = masked.lookup("SELECT order_id FROM t_order WHERE user_id = 8", "shop")
     assert (plan is again, list(literals)) == (True, ["8"])
     assert isinstance(masked.lookup("SELECT status INTO @x FROM t_order", "shop")[0], SelectInto)
+
+
+def test_who_reads_masks_in_one_database_reads_them_in_all() -> None:
+    shop = masked_shop()
+    plain = make_shop()
+    other = replace(plain.rule_set, database="other")
+    databases = {"shop": shop.rule_set, "other": other}
+    plans = PlanCache(Planner(other, plain.catalog, databases, plain.settings))
+    assert plans.has_masks
+    assert isinstance(plans.seen_by(ANYBODY), MaskedPlans)
+    assert plans.seen_by(frozenset({"boss"})) is plans
+    with pytest.raises(MeshError, match="CREATE PROCEDURE for users who read masked columns"):
+        plans.seen_by(ANYBODY).lookup("CREATE PROCEDURE p() SELECT * FROM secrets.t_order_0", "other")
+    assert not PlanCache(plain).has_masks
