@@ -22,6 +22,7 @@ from dbmesh.planner.ddl_reading import (
     read_truncate,
 )
 from dbmesh.planner.lexemes import Lexeme, LexemeReader
+from dbmesh.planner.needs.bodies import body_needs
 from dbmesh.planner.needs.need import Need
 from dbmesh.planner.needs.reads import Reading
 from dbmesh.rules.privileges import Privilege
@@ -162,19 +163,10 @@ def _view(context: PlanContext, reader: LexemeReader) -> Iterator[Need]:
 
 
 def _trigger(context: PlanContext, reader: LexemeReader) -> Iterator[Need]:
-    """Its body runs with the data source account's rights: who makes one must be allowed whatever it may do."""
     place = read_index_table(reader)
     need = _on(context, place, Privilege.TRIGGER)
     yield need
-    yield from whole_databases(context, need.database or "", reader.lexemes)
-
-
-def whole_databases(context: PlanContext, database: str, lexemes: Sequence[Lexeme]) -> Iterator[Need]:
-    """Everything in a database, and in each other logic database that a body names."""
-    yield Need(Privilege.SELECT, database, whole=True)
-    for name in {lexeme.value.lower() for lexeme in lexemes} & set(context.databases):
-        if name != database:
-            yield Need(Privilege.SELECT, name, whole=True)
+    yield from body_needs(context, need.database or "", context.statement.readable)
 
 
 def _sequence(privilege: Privilege) -> Callable[[PlanContext, LexemeReader], Iterator[Need]]:

@@ -99,6 +99,8 @@ class Reading:
                 node.name.lower() == "dual" and not node.db and not node.this.quoted
             ):
                 yield Source(node.alias_or_name, scope)
+                if self._may_be_table(node):
+                    yield self.source(None, node.name, node.alias_or_name, scope)
                 continue
             found = self.source(node.db or None, node.name, node.alias_or_name, scope)
             call = node.parent if isinstance(node.parent, exp.Anonymous) else None
@@ -106,6 +108,13 @@ class Reading:
                 self.others += sequence_needs(call.name, found)
                 continue
             yield found
+
+    def _may_be_table(self, node: exp.Table) -> bool:
+        """Whether a server may take the name of a common table expression for a table's: MySQL compares these with their case."""
+        written = {common.alias for common in self.tree.find_all(exp.CTE)}
+        if not any(name != node.name and name.lower() == node.name.lower() for name in written):
+            return False
+        return self.source(None, node.name, node.name, None).schema is not None
 
     def source(self, database: str | None, table: str, alias: str, scope: exp.Expr | None) -> Source:
         """A table by its written name. What needs no privileges of its own has no `table`."""

@@ -15,7 +15,8 @@ from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_reading import NamePlace, read_place
 from dbmesh.planner.information_schema import is_harmless
 from dbmesh.planner.lexemes import Kind, LexemeReader, split_lexemes
-from dbmesh.planner.needs.definitions import UNKNOWN, definition_needs, whole_databases
+from dbmesh.planner.needs.bodies import body_needs
+from dbmesh.planner.needs.definitions import UNKNOWN, definition_needs
 from dbmesh.planner.needs.need import Need
 from dbmesh.planner.needs.reads import Reading
 from dbmesh.planner.needs.writes import delete_needs, insert_needs, update_needs
@@ -160,10 +161,9 @@ def _call(context: PlanContext, statement: own.CallProcedure) -> Iterator[Need]:
 
 
 def _create_routine(context: PlanContext, statement: own.CreateRoutine) -> Iterator[Need]:
-    """Its body runs with the data source account's rights: who makes one must be allowed whatever it may do."""
     database = _here(context, statement.database)
     yield Need(Privilege.EVENT if statement.kind == "EVENT" else Privilege.CREATE_ROUTINE, database)
-    yield from whole_databases(context, database, split_lexemes(statement.body, statement.flags))
+    yield from body_needs(context, database, statement.body)
 
 
 def _drop_routine(context: PlanContext, statement: own.DropRoutine) -> Iterator[Need]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from dbmesh.rules.grant_text import read_grant
 from dbmesh.rules.privileges import Privileges
 from tests.plugins.planner_world import CATALOG, DATABASES, RULES
 
+_SOURCE = next(iter(RULES.data_sources.values()))
 FORBIDDEN = "status"
 ACCOUNT = Privileges(
     read_grant(
@@ -209,6 +212,45 @@ def test_everything_within_the_databases_is_open_to_who_holds_it() -> None:
     ):
         assert denied(sql, everything) is False, sql
     assert denied("SELECT user FROM mysql.user", everything)
+
+
+_BODIES = {
+    "SELECT * FROM t_log": False,
+    "BEGIN DECLARE done INT DEFAULT 0; UPDATE t_log SET a = 1; END": False,
+    "SELECT table_name FROM information_schema.tables": False,
+    "SELECT * FROM other.nothing": True,
+    "SELECT * FROM `OTHER_0` . nothing": True,
+    "SELECT * FROM other_0/**/.nothing": True,
+    "SELECT 'other_0.nothing'": True,
+    "EXECUTE IMMEDIATE CONCAT('SELECT * FROM oth', 'er_0.nothing')": True,
+    "SELECT user FROM mysql.user": True,
+    "SELECT LOAD_FILE('/etc/passwd')": True,
+    "BEGIN CREATE /* an */ USER somebody; END": True,
+    "SELECT info FROM information_schema.processlist": True,
+    "SET GLOBAL general_log = 1": True,
+}
+
+
+@pytest.mark.parametrize("body", _BODIES)
+def test_bodies_reach_nothing_their_maker_may_not(body: str) -> None:
+    owner = Privileges(read_grant("ALL", "shop.*"))
+    other = replace(RULES, database="other", data_sources={"ds_0": replace(_SOURCE, database="other_0")})
+    cache = PlanCache(Planner(RULES, CATALOG, {**DATABASES, "other": other}))
+    try:
+        cache.lookup(f"CREATE PROCEDURE p() {body}", "shop", privileges=owner)
+        found = False
+    except Denied:
+        found = True
+    assert found is _BODIES[body]
+
+
+def test_a_common_table_of_another_case_hides_no_table() -> None:
+    assert denied("WITH T_ORDER AS (SELECT 1) SELECT * FROM t_order")
+    assert denied(
+        "WITH T_ORDER AS (SELECT 1), x AS (WITH t_order AS (SELECT 2) TABLE t_order) SELECT * FROM t_order"
+    )
+    assert denied("WITH t_order AS (SELECT 1) SELECT * FROM t_order") is False
+    assert denied("WITH Mine AS (SELECT 1) SELECT * FROM mine") is False
 
 
 def test_a_plan_is_found_again_only_for_privileges_it_was_allowed_for() -> None:
