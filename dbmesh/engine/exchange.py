@@ -27,7 +27,7 @@ from dbmesh.engine.warnings import (
     of_insert,
     without_repetitions,
 )
-from dbmesh.errors import MERGE_LIMIT, MeshError
+from dbmesh.errors import MERGE_LIMIT, QUERY_INTERRUPTED, MeshError
 from dbmesh.merge.counts import merge_counts
 from dbmesh.merge.returned import ReturnedRowsMerger
 from dbmesh.merge.rows import MergeLimits, RowMerger, make_row_merger
@@ -140,12 +140,18 @@ class Exchange:
             await self._ended
             await self._settle_warnings()
         except asyncio.CancelledError:
-            for connection in self.busy_connections():
-                connection.abort()
+            self._abandon()
             raise
         if self.first_error is not None:
             raise self.first_error
         return self._outcome()
+
+    def _abandon(self) -> None:
+        """Nobody waits any more. A lane between two statements is at rest and would still send the next one, on a connection
+        that belongs to somebody else then: it is closed as well."""
+        self.first_error, self._rank = MeshError(QUERY_INTERRUPTED), NO_ROW
+        for run in self._runs:
+            run.abandon()
 
     def pause(self) -> None:
         """The client reads too slowly: stop reading every shard."""

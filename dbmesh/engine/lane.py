@@ -182,7 +182,9 @@ class LaneRun:
         self._go_on()
 
     def failed(self, error: Exception) -> None:
-        self._tell(error)
+        if not self._abandoned:
+            # What is closed here says nothing about the data source.
+            self._tell(error)
         place = self.places[self._answered]
         self._answer_ended()
         if self._abandoned:
@@ -227,6 +229,12 @@ class LaneRun:
             self.connection.abort()
         else:
             self.adjust_flow()
+
+    def abandon(self) -> None:
+        """Nobody waits for the answer: the connection is closed unless all has been said on it."""
+        if not self._ended or not self.connection.usable:
+            self._abandoned = True
+            self.connection.abort()
 
     # Inside
 

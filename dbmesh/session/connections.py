@@ -326,8 +326,11 @@ async def free_after_error(session: Session, error: MeshError | ShardError) -> M
         error = ShardError(*DEADLOCK)
     if not transaction.open or not (lost or error.number in ROLLED_BACK_BY_SERVER):
         return error
-    await transaction.roll_back()
-    session.release_branches(branches)
+    try:
+        await transaction.roll_back()
+    finally:
+        # Also when the client is lost meanwhile: who ends its session finds no branches any more.
+        session.release_branches(branches)
     if lost:
         session.broken_transaction = str(error)
     return error

@@ -81,8 +81,10 @@ async def _pass_on(session: Session, statement: OuterXa) -> None:
     if statement.verb in _LAST:
         readers = list(transaction.readers.values())
         remember_writes(session)
-        await transaction.end_outer()
-        session.release_branches([branch, *readers])
+        try:
+            await transaction.end_outer()
+        finally:
+            session.release_branches([branch, *readers])
 
 
 async def _end_elsewhere(session: Session, statement: OuterXa) -> None:

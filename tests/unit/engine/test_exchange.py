@@ -421,6 +421,69 @@ async def test_cancelled_it_closes_what_still_runs() -> None:
     assert connections[1].usable
 
 
+async def test_cancelled_between_two_statements_it_sends_no_more() -> None:
+    connection = ScriptedConnection("ds_0", ok(1, warnings=1))
+    _, _, work = run([connection], CountMerge(), shots=2)
+    connection_answers = connection.answer
+
+    def answer(one: ScriptedConnection, sql: str, receiver: Receiver) -> None:
+        (silence if sql == "SHOW WARNINGS" else connection_answers)(one, sql, receiver)
+
+    connection.answer = answer
+    await settle()
+    assert connection.sent == ["SELECT n", "SHOW WARNINGS"]
+    # The answer comes before the statement has learned that it is cancelled.
+    work.cancel()
+    connection.rows([NUMBER] * 3, [])
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    await settle()
+    assert connection.sent == ["SELECT n", "SHOW WARNINGS"]
+    assert not connection.open, "whoever ends its transaction must not meet the lane's next statement there"
+
+
+class Watching:
+    """A guard that notes how calls ended."""
+
+    def __init__(self) -> None:
+        self.told: list[Exception | None] = []
+
+    def permits(self, now: float) -> bool:
+        raise NotImplementedError
+
+    async def admit(self) -> None:
+        raise NotImplementedError
+
+    def ended(self, began: float, now: float, error: Exception | None) -> None:
+        self.told.append(error)
+
+
+async def test_what_is_closed_since_nobody_wants_its_rows_is_no_failure_of_the_data_source() -> None:
+    connection = ScriptedConnection("ds_0", silence)
+    connection.home.guard = guard = Watching()
+    _, _, work = run([connection], RowMerge(limit=1))
+    await settle()
+    assert connection.receiver is not None
+    connection.receiver.columns([NUMBER])
+    connection.receiver.rows(numbers(1))
+    connection.receiver.rows(numbers(*range(ROWS_DROPPED_BEFORE_ABORT + 1)))
+    await work
+    assert not connection.open
+    assert guard.told == [None]
+
+
+async def test_what_is_closed_since_its_client_is_gone_is_no_failure_of_the_data_source() -> None:
+    connection = ScriptedConnection("ds_0", silence)
+    connection.home.guard = guard = Watching()
+    _, _, work = run([connection], CountMerge())
+    await settle()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert not connection.open
+    assert guard.told == []
+
+
 async def test_too_much_to_hold_is_refused() -> None:
     connection = ScriptedConnection("ds_0", silence)
     _, _, work = run([connection], ORDERED, shots=2, limits=MergeLimits(max_rows=10, max_bytes=1 << 20))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from dbmesh.session.temporary import TemporaryTables
 from dbmesh.transaction.transaction import Transaction
 from dbmesh.wire.constants import ColumnType
 from tests.plugins import canned
-from tests.plugins.scripted import ScriptedConnection, column
+from tests.plugins.scripted import ScriptedConnection, column, silence
 from tests.plugins.session_world import SessionWorld
 
 
@@ -55,6 +56,27 @@ async def test_a_lost_branch_breaks_the_transaction() -> None:
     connection.open = False
     await free_after_error(session, ShardError(1064, "42000", "gone"))
     assert session.broken_transaction == "gone"
+
+
+async def test_a_rollback_that_is_cancelled_gives_every_branch_back() -> None:
+    session, connections = _session(), [ScriptedConnection(name) for name in ("ds_0", "ds_1", "ds_2")]
+    session.transaction.begin("")
+    for one in connections:
+        await session.transaction.join(f"shop.{one.data_source}", one)
+    lost, slow, other = connections
+    lost.open = False
+    slow.answer = silence
+    work = asyncio.get_running_loop().create_task(
+        free_after_error(session, ShardError(2013, "HY000", "gone"))
+    )
+    await asyncio.sleep(0)
+    assert slow.sent[-1] == "ROLLBACK"
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    # Their pools close what is in a transaction or not open any more.
+    assert [one.home.released for one in connections] == [[lost], [slow], [other]]
+    assert other.in_transaction
 
 
 async def test_any_other_error_leaves_the_transaction_open() -> None:
