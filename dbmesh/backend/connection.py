@@ -7,7 +7,7 @@ answers come out through a receiver, in order, one at a time. Knows nothing of p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -180,7 +180,7 @@ class Connection(Protocol):
         ...
 
     async def interrupt(self) -> None:
-        """Ask the server to stop the running statement (KILL QUERY by another connection)."""
+        """Ask the server to stop the running statement (KILL QUERY by another connection). `interrupting` is false afterwards."""
         ...
 
     def abort(self) -> None:
@@ -211,6 +211,14 @@ class Pipeline(Protocol):
         ...
 
 
-async def interrupt_all(connections: Sequence[Connection]) -> None:
-    """KILL QUERY on every connection's server. A server that cannot be reached has nothing running for us."""
+def interrupt_all(connections: Sequence[Connection]) -> Coroutine[object, object, None]:
+    """KILL QUERY on every busy connection's server. A server that cannot be reached has nothing running for us. None of them is
+    lent to another from this call on: what it runs may end before the coroutine begins."""
+    busy = [connection for connection in connections if not connection.usable]
+    for connection in busy:
+        connection.interrupting = True
+    return _interrupt(busy)
+
+
+async def _interrupt(connections: Sequence[Connection]) -> None:
     await asyncio.gather(*(connection.interrupt() for connection in connections), return_exceptions=True)

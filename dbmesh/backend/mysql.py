@@ -104,6 +104,7 @@ class MySQLConnection(asyncio.Protocol):
         # Plain attributes: both are asked for at every statement.
         self.usable = True
         self.interrupting = False
+        self._killing = False
         self.in_transaction = status & _IN_TRANSACTION != 0
         self.began_with_autocommit = status & Status.AUTOCOMMIT.value != 0
         self._kill_query = kill_query
@@ -243,16 +244,17 @@ class MySQLConnection(asyncio.Protocol):
 
     async def interrupt(self) -> None:
         """See `Connection`."""
-        if self._open and not self.usable and not self.interrupting:
-            self.interrupting = True
-            try:
-                while not self.usable and self._open:
-                    behind = len(self._behind)
-                    await self._kill_query(self.thread_id)
-                    if not behind or not await self._turn_comes(behind):
-                        break
-            finally:
-                self.interrupting = False
+        if self._killing:
+            return
+        self.interrupting = self._killing = True
+        try:
+            while not self.usable and self._open:
+                behind = len(self._behind)
+                await self._kill_query(self.thread_id)
+                if not behind or not await self._turn_comes(behind):
+                    break
+        finally:
+            self.interrupting = self._killing = False
 
     async def _turn_comes(self, behind: int) -> bool:
         """Whether the killed statement ends, so that what was sent behind it begins and can be stopped in its turn.

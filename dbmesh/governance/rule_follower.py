@@ -175,14 +175,16 @@ class RuleFollower(Generic[P]):
     async def _prepare(self, known: Known, number: int) -> None:
         await self._tell(f"preparing {number}")
         try:
-            self._prepared[number] = await self._made_ready(known, number)
+            # It has been made ready before where the store could not be told.
+            if number not in self._prepared:
+                self._prepared[number] = await self._made_ready(known, number)
             reason = ""
         except NotPrepared as error:
             reason = str(error) or "unknown"
             _log.warning("revision %d of the rules cannot be run: %s", number, reason)
-        self._answered.add(number)
         await self._tell(f"cannot run {number}: {reason}" if reason else f"prepared {number}")
         await acknowledge(self._store, number, self._registration.id, reason)
+        self._answered.add(number)
 
     async def _made_ready(self, known: Known, number: int) -> tuple[P, Configuration]:
         try:

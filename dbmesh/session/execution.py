@@ -120,7 +120,11 @@ async def run(
         session.running.bound(bound)
     told: list[ShardWarning] = []
     if plan.implicit_commit:
+        view = session.databases
         told = await session.end_transaction(commit=True)
+        if session.databases is not view:
+            # The transaction has kept former rules alive, and the statement is planned with these.
+            raise MeshError(TABLE_CHANGED, table=", ".join(plan.tables) or database.name)
     further = Status.MORE_RESULTS_EXISTS.value if more else 0
     sink.use_names(bound.names)
     sink.use_status(session.status | further)

@@ -8,16 +8,24 @@ before anything of it reaches a data source; the end is told in reverse order. W
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from typing_extensions import TypeIs
 
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.planner.plan import BoundStatement, Plan, ShardPlan, Verb
-from dbmesh.planner.session_plan import LoadData, SessionStatement
+from dbmesh.planner.session_plan import (
+    CreateDatabase,
+    CreateRoutine,
+    DropDatabase,
+    DropRoutine,
+    LoadData,
+    SessionStatement,
+)
 from dbmesh.session.errors import as_packet
 from dbmesh.session.result_sink import AnswerLimit
 from dbmesh.sql.digest import Digest
@@ -101,9 +109,12 @@ class RunningStatement:
 
     @property
     def verb(self) -> Verb:
-        """What it does; OTHER for what the session answers by itself."""
+        """What it does; OTHER for what the session answers by itself, unless it changes databases or routines."""
         plan = self.plan
-        return plan.verb if self._reaches_shards(plan) else Verb.OTHER
+        if self._reaches_shards(plan):
+            return plan.verb
+        changes = isinstance(plan, (CreateDatabase, DropDatabase, CreateRoutine, DropRoutine))
+        return Verb.DDL if changes else Verb.OTHER
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -151,6 +162,16 @@ class StatementFilter(Protocol):
     def end(self, statement: RunningStatement) -> None:
         """A statement that has passed `begin` is over: answered, failed, or its client was lost. Must not raise."""
         ...
+
+
+class Later:
+    """An awaitable that begins when it is awaited: one that never is leaves nothing behind."""
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._make = make
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._make().__await__()
 
 
 def begin(session: Session, database: Database, plan: Plan, text: str) -> Awaitable[None] | None:
@@ -204,7 +225,7 @@ def _enter(statement: RunningStatement) -> Awaitable[None] | None:
         for one in filters:
             waiting = one.begin(statement)
             if waiting is not None:
-                return _wait(statement, filters, position, waiting)
+                return Later(partial(_wait, statement, filters, position, waiting))
             position += 1
     finally:
         statement.entered = filters if position == len(filters) else filters[:position]

@@ -52,7 +52,8 @@ class Transaction:
     savepoint. `readers` are transactions on replicas, which see the data as it was when they began and change nothing.
     `outer` is the name an outer transaction manager gave: the transaction is one branch of its. `coordinator` commits several
     branches as one; None for commits one after another. `compensator`: every write commits at once and may be undone later;
-    `saga` is what has been written so, `writing` one write under way, `marks` how many there were at each savepoint."""
+    `saga` is what has been written so, `writing` one write under way, `marks` how many there were at each savepoint. `identity` is another object
+    for each transaction of a session."""
 
     coordinator: Coordinator | None = None
     explicit: bool = False
@@ -67,6 +68,7 @@ class Transaction:
     saga: Saga | None = None
     writing: bool = False
     marks: dict[str, int] = field(default_factory=dict)
+    identity: object = field(default_factory=object)
     _lasting: tuple[Coordinator | None, Compensator | None] = (None, None)
 
     @property
@@ -275,6 +277,7 @@ class Transaction:
 
     def _clear(self) -> None:
         self.explicit = False
+        self.identity = object()
         self.outer = None
         self.coordinator, self.compensator = self._lasting
         self.saga = None

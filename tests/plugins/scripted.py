@@ -144,6 +144,7 @@ class ScriptedConnection:
         self.paused = False
 
     async def interrupt(self) -> None:
+        self.interrupting = False
         if self.busy and self.receiver is not None:
             receiver = self.receiver
             self.rest()

@@ -138,8 +138,14 @@ class PostgresConnection:
 
     async def interrupt(self) -> None:
         """See `Connection`."""
-        if not self._busy or self._connection.is_closed():
-            return
+        self.interrupting = True
+        try:
+            if self._busy and not self._connection.is_closed():
+                await self._cancel()
+        finally:
+            self.interrupting = False
+
+    async def _cancel(self) -> None:
         try:
             killer = await _connect(self._config)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:

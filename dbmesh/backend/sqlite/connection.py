@@ -139,6 +139,7 @@ class SQLiteConnection:
 
     async def interrupt(self) -> None:
         """See `Connection`."""
+        self.interrupting = False
         if self._busy and self._open:
             self._require().interrupt()
 

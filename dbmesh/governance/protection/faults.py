@@ -12,9 +12,9 @@ from functools import partial
 
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, MeshError, ShardError
 from dbmesh.governance.protection.breakers import Clock
-from dbmesh.governance.protection.statements import Later, reaches_data
+from dbmesh.governance.protection.statements import reaches_data
 from dbmesh.rules.protection.values import Fault
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import Later, RunningStatement
 
 _log = logging.getLogger(__name__)
 

@@ -40,12 +40,12 @@ class Firewall:
     def begin(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
         if self._policy.mode is FirewallMode.LEARNING:
-            if reaches_data(statement):
+            if _is_to_be_allowed(statement):
                 self._learn(statement)
             return
         rule = next((one for one in self._policy.rules if self._is_about(one, statement)), None)
         if rule is None:
-            if self._policy.allows_by_default or not reaches_data(statement):
+            if self._policy.allows_by_default or not _is_to_be_allowed(statement):
                 return
         elif rule.allows:
             return
@@ -103,6 +103,11 @@ class Firewall:
             text = " ".join(statement.digest.text.split())
             line = f"{statement.fingerprint} {statement.user} {statement.database_name} {text}"
             self._writer.put(lambda: line)
+
+
+def _is_to_be_allowed(statement: RunningStatement) -> bool:
+    """Whether the default is about a statement. What changes databases and routines names no tables."""
+    return reaches_data(statement) or statement.verb is Verb.DDL
 
 
 def _finds(rule: FirewallRule, text: str) -> bool:

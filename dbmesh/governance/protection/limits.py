@@ -14,9 +14,9 @@ from functools import partial
 from dbmesh.errors import LIMIT_REACHED, MeshError
 from dbmesh.governance.protection.budgets import Budgets
 from dbmesh.governance.protection.limiter import Limiter
-from dbmesh.governance.protection.statements import Later, reaches_data
+from dbmesh.governance.protection.statements import reaches_data
 from dbmesh.rules.protection.values import Limit, Per
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import Later, RunningStatement
 
 MOST_LIMITERS = 8192
 """Users, databases and fingerprints whose limits are kept; those where nothing runs make room."""

@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dbmesh.errors import ANSWER_TOO_LARGE, STATEMENT_TIMEOUT, MeshError
-from dbmesh.governance.protection.statements import Later, reaches_data
+from dbmesh.governance.protection.statements import reaches_data
 from dbmesh.rules.protection.values import Timeout
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import Later, RunningStatement
 from dbmesh.session.session import Session
 
 _log = logging.getLogger(__name__)
@@ -41,9 +42,10 @@ class AnswerLimit:
 
 @dataclass(slots=True)
 class _OpenTransaction:
-    """A session's transaction: the entry that limits it, and what waits for its end."""
+    """A session's transaction: the entry that limits it, which one of the session's it is, and what waits for its end."""
 
     timeout: Timeout
+    which: object
     whole: asyncio.TimerHandle | None = None
     idle: asyncio.TimerHandle | None = None
 
@@ -64,22 +66,27 @@ class Timeouts:
 
     def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
         """See `StatementFilter`."""
+        timeout = self._of(statement) if reaches_data(statement) else None
+        if timeout is None or not (timeout.most_rows or timeout.most_bytes):
+            self._started(statement, timeout)
+            return None
+        statement.limit = AnswerLimit(timeout)
+        # What is relayed is not looked at: rows that are counted take the other way. One that is killed before it takes it has not
+        # begun, and nobody would tell its end.
+        return Later(partial(self._start_later, statement, timeout))
+
+    async def _start_later(self, statement: RunningStatement, timeout: Timeout) -> None:
+        self._started(statement, timeout)
+
+    def _started(self, statement: RunningStatement, timeout: Timeout | None) -> None:
         under_way = self._transactions.get(statement.session)
         if under_way is not None and under_way.idle is not None:
             under_way.idle.cancel()
             under_way.idle = None
-        timeout = self._of(statement)
-        if timeout is None or not reaches_data(statement):
-            return None
-        if timeout.statement:
+        if timeout is not None and timeout.statement:
             self._timers[statement] = self._loop.call_later(
                 timeout.statement, self._statement_takes_too_long, statement, timeout
             )
-        if not timeout.most_rows and not timeout.most_bytes:
-            return None
-        statement.limit = AnswerLimit(timeout)
-        # What is relayed is not looked at: rows that are counted take the other way.
-        return Later(_at_once)
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
@@ -102,16 +109,21 @@ class Timeouts:
 
     def _look_at_transaction(self, statement: RunningStatement, session: Session) -> None:
         under_way = self._transactions.get(session)
+        if under_way is not None and (
+            not session.transaction.open
+            or not statement.answered
+            or under_way.which is not session.transaction.identity
+        ):
+            under_way.end()
+            del self._transactions[session]
+            under_way = None
         if not session.transaction.open or not statement.answered:
-            if under_way is not None:
-                under_way.end()
-                del self._transactions[session]
             return
         if under_way is None:
             timeout = self._of(statement)
             if timeout is None or not (timeout.transaction or timeout.idle_in_transaction):
                 return
-            under_way = self._transactions[session] = _OpenTransaction(timeout)
+            under_way = self._transactions[session] = _OpenTransaction(timeout, session.transaction.identity)
             if timeout.transaction:
                 under_way.whole = self._loop.call_later(
                     timeout.transaction, self._disconnect, session, f"open for {timeout.transaction:g} s"
@@ -133,7 +145,3 @@ class Timeouts:
         name = under_way.timeout.name
         _log.warning("session %d: its transaction is %s (timeout '%s')", session.connection_id, why, name)
         session.kill_connection()
-
-
-async def _at_once() -> None:
-    """Nothing to wait for."""

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.connection import Connection, Flavour, interrupt_all
 from dbmesh.backend.pool import SILENCE_BEFORE_PING, Pool
+from dbmesh.engine.collect import Collector
 from dbmesh.errors import DATA_SOURCE_DISABLED, DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 from tests.plugins.scripted import ScriptedConnection, silence
@@ -64,6 +65,20 @@ async def test_a_returned_connection_is_lent_again_without_opening() -> None:
     assert pool.try_acquire(Flavour(), now()) is first
     assert pool.try_acquire(Flavour(), now()) is None
     assert len(opener.opened) == 1
+
+
+async def test_a_connection_whose_statement_is_about_to_be_killed_is_not_lent_to_another() -> None:
+    pool, opener = make_pool(1)
+    connection = await pool.acquire(Flavour())
+    opener.opened[0].answer = silence
+    connection.query(b"SELECT 1", Collector())
+    killing = interrupt_all([connection])
+    # It ends before the kill is under way.
+    opener.opened[0].rest()
+    pool.release(connection, now())
+    assert pool.try_acquire(Flavour(), now()) is None
+    assert await pool.acquire(Flavour()) is not connection
+    await killing
 
 
 async def test_a_connection_returned_twice_is_lent_once() -> None:

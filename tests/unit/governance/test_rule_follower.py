@@ -14,8 +14,16 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance import layout, rule_follower
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.instances import Instance, Registration, read_instances
-from dbmesh.governance.revisions import Outcome, Revision, carry_out, propose, read_known
+from dbmesh.governance.revisions import (
+    Outcome,
+    Revision,
+    acknowledge,
+    carry_out,
+    propose,
+    read_known,
+)
 from dbmesh.governance.rule_follower import NotPrepared, RuleFollower, stored_configuration
+from dbmesh.governance.store import Store, StoreUnavailable
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError
@@ -50,6 +58,7 @@ class Sidecar:
         self.users: tuple[str, ...] = ()
         self.discarded: list[str] = []
         self.refusal = ""
+        self.prepared = 0
         entry = Instance(name, "1.0", "abc", 5.0)
         self.registration = Registration(store, entry, 30.0, time.monotonic, Worker(clock=time.monotonic))
         self.failures: list[BaseException] = []
@@ -74,6 +83,7 @@ class Sidecar:
         del moves
         if self.unable:
             raise NotPrepared(self.unable)
+        self.prepared += 1
         return configuration
 
     async def run(self, prepared: Configuration) -> None:
@@ -105,6 +115,26 @@ async def _apply(store: EmbeddedStore, files: dict[str, str] = _MORE) -> Revisio
     revision = Revision(0, "me", 5.0, "", "", limit=5.0)
     proposed = await propose(store, await read_known(store), revision, files)
     return await asyncio.wait_for(carry_out(store, proposed.number, time.monotonic), 20)
+
+
+async def test_what_the_store_did_not_take_is_said_again(
+    store: EmbeddedStore, sidecars: list[Sidecar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[int] = []
+
+    async def flaky(store: Store, number: int, instance: str, reason: str) -> None:
+        said.append(number)
+        if len(said) == 1:
+            raise StoreUnavailable("away")
+        await acknowledge(store, number, instance, reason)
+
+    monkeypatch.setattr(rule_follower, "acknowledge", flaky)
+    monkeypatch.setattr(rule_follower, "PAUSE", 0.01)
+    await sidecars[0].start()
+    assert (await _apply(store)).outcome is Outcome.ACCEPTED
+    await sidecars[0].until(lambda: sidecars[0].running == ("hr", "shop"))
+    assert said == [1, 1]
+    assert sidecars[0].prepared == 1
 
 
 async def test_all_switch(store: EmbeddedStore, sidecars: list[Sidecar]) -> None:

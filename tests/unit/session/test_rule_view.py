@@ -67,6 +67,20 @@ async def test_a_transaction_keeps_its_rules(world: SessionWorld) -> None:
     assert all(pool.size == 0 for pool in former["shop"].pools.values())
 
 
+async def test_a_statement_that_ends_a_transaction_is_not_run_under_its_former_rules(
+    world: SessionWorld,
+) -> None:
+    await world.command(_query("BEGIN"))
+    await world.command(_query("UPDATE t_order SET status = 'x' WHERE user_id = 5"))
+    _, new = await _switch(world)
+    ((_, packet),) = await world.command(_query("TRUNCATE TABLE t_order"))
+    assert parse_err(packet).number == 1412, "rows may be elsewhere by now"
+    assert world.statements()[-1][1] == "COMMIT"
+    assert world.session.current_database() is new
+    await world.command(_query("TRUNCATE TABLE t_order"))
+    assert world.statements()[-1][1].startswith("TRUNCATE")
+
+
 async def test_patience_ends(world: SessionWorld) -> None:
     await world.command(_query("BEGIN"))
     await world.command(_query("UPDATE t_order SET status = 'x' WHERE user_id = 5"))

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dbmesh.errors import FIREWALL_DENIED
+from dbmesh.errors import FIREWALL_DENIED, MeshError
 from dbmesh.governance.protection.firewall import Firewall
+from dbmesh.planner.session_plan import CreateDatabase, CreateRoutine, DropDatabase, DropRoutine
 from dbmesh.rules.protection.firewall import FirewallMode, FirewallPolicy, FirewallRule
 from dbmesh.rules.protection.selection import Selection
 from dbmesh.rules.protection.values import Protection
+from dbmesh.session.filtering import RunningStatement
 from dbmesh.wire.packets import parse_err
 from tests.plugins.protected_world import ProtectedWorld
 
@@ -77,6 +79,28 @@ async def test_the_first_rule_decides_and_the_default_where_none_does() -> None:
     assert await only.numbers(b"\x03PREPARE p FROM 'UPDATE t_order SET status = 1 WHERE user_id = 5'") == [0]
     assert await only.numbers(b"\x03EXECUTE p") == [DENIED], "what EXECUTE runs is looked at"
     await only.end()
+
+
+CHANGES = {
+    "CREATE DATABASE other": CreateDatabase("other", "", False),
+    "/* a */ drop schema if exists shop": DropDatabase("shop", True),
+    "CREATE PROCEDURE p() SELECT 1": CreateRoutine("PROCEDURE", None, "p", "p() SELECT 1", "() SELECT 1"),
+    "DROP FUNCTION f": DropRoutine("FUNCTION", None, "f", False),
+}
+
+
+@pytest.mark.parametrize("text", CHANGES)
+@pytest.mark.parametrize("allows", [True, False])
+async def test_what_changes_databases_and_routines_is_ddl_and_stopped_by_default(
+    text: str, allows: bool
+) -> None:
+    rules = [FirewallRule("no-ddl", False, Selection(verbs=frozenset({"DDL"})))] if allows else []
+    one = world(*rules, allows=allows)
+    statement = RunningStatement(one.session, one.mesh.databases["shop"], CHANGES[text], text)
+    with pytest.raises(MeshError) as caught:
+        firewall(one).begin(statement)
+    assert caught.value.kind is FIREWALL_DENIED
+    await one.end()
 
 
 async def test_what_is_only_detected_is_counted_and_runs(caplog: pytest.LogCaptureFixture) -> None:

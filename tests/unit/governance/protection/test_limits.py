@@ -198,6 +198,46 @@ async def test_a_statement_that_takes_too_long_is_killed_where_it_runs() -> None
     await world.end()
 
 
+async def test_the_time_of_a_statement_killed_before_it_began_does_not_stop_a_later_one() -> None:
+    world = ProtectedWorld(Protection(timeouts=(Timeout("short", statement=30, most_rows=1000),)))
+    world.client.answered.clear()
+    world.session.handle(READ, 1)
+    world.session.kill_query()
+    await world.client.answered.wait()
+    assert parse_err(world.client.packets()[-1][1]).number == 1317
+    world.passed += 20
+    await world.running(READ)
+    world.passed += 15
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert world.kills == []
+    world.answer(canned.ok())
+    await world.end()
+
+
+@pytest.mark.parametrize(
+    "ending", [b"\x1f", b"\x03COMMIT AND CHAIN", b"\x03BEGIN"], ids=["reset", "chain", "begin"]
+)
+async def test_a_transaction_does_not_inherit_the_time_of_the_one_before(ending: bytes) -> None:
+    world = ProtectedWorld(Protection(timeouts=(Timeout("t", transaction=30),)))
+
+    async def pass_by(seconds: int) -> None:
+        world.passed += seconds
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    await world.numbers(b"\x03BEGIN")
+    await pass_by(20)
+    await world.command(ending)
+    if ending == b"\x1f":
+        await world.numbers(b"\x03BEGIN")
+    await pass_by(20)
+    assert not world.client.aborted
+    await pass_by(20)
+    assert world.client.aborted
+    await world.end()
+
+
 async def test_another_interruption_keeps_its_own_error() -> None:
     world = ProtectedWorld(Protection(timeouts=(Timeout("long", statement=50),)))
     assert await world.numbers(POINT, fails=1317) == [1317]
