@@ -7,21 +7,23 @@ Cursors of one data source stay there (`session.prepared.Cursor`).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 
 from dbmesh.merge.limits import Budget, MergeLimits
 from dbmesh.planner.plan import Names
 from dbmesh.session.client import Client
+from dbmesh.session.cursor_columns import bits_of_cursor, column_of_cursor
 from dbmesh.session.prepared import HeldRows, PreparedStatement
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.wire.constants import Status
-from dbmesh.wire.packets import ErrPacket
+from dbmesh.wire.packets import ColumnDefinition, ErrPacket
 
 _CURSOR_EXISTS = Status.CURSOR_EXISTS.value
 
 
 class CursorSink(ResultSink):
     """The answer to an EXECUTE that asks for a cursor: definitions only. Nothing leaves before all rows are there, so that an
-    error stands alone. Raises MeshError(MERGE_LIMIT) for more rows than a merge may hold."""
+    error stands alone; `as_mariadb` as its servers tell them. Raises MeshError(MERGE_LIMIT) for more rows than a merge may hold."""
 
     _rows_are_fetched = True
 
@@ -34,17 +36,29 @@ class CursorSink(ResultSink):
         *,
         sequence: int = 1,
         binary: bool = False,
+        as_mariadb: bool = False,
     ) -> None:
         super().__init__(client, capabilities, Names("", {}), sequence=sequence, binary=binary)
         self._prepared = prepared
         self._budget = Budget(limits)
         self._rows: deque[bytes] = deque()
+        self._as_mariadb = as_mariadb
+        self._bits: Callable[[Sequence[bytes]], list[bytes]] | None = None
         self._begin = super().mark()
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """See `ResultSink`."""
+        if self._as_mariadb:
+            self._bits = bits_of_cursor(columns)
+            columns = [column_of_cursor(column) for column in columns]
+        super().columns(columns)
 
     def rows(self, rows: list[bytes]) -> None:
         """See `ResultSink`."""
         if self._encode is not None:
             rows = self._encode(rows)
+        if self._bits is not None:
+            rows = self._bits(rows)
         self._budget.take(len(rows), sum(map(len, rows)))
         self._rows += rows
 

@@ -165,6 +165,7 @@ class ColumnFlag(IntFlag):
     SET = 1 << 11
     NO_DEFAULT_VALUE = 1 << 12
     ON_UPDATE_NOW = 1 << 13
+    PART_KEY = 1 << 14
     NUM = 1 << 15
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dbmesh.backend.connection import Product
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.prepared import BinaryExecution
 from dbmesh.errors import CURSOR_INTO, INTERNAL, PACKET_TOO_LARGE, MeshError, ShardError
@@ -165,7 +166,13 @@ def _sink(
     if cursor_of is None:
         return session.sink(sequence=sequence, binary=text)
     sink = CursorSink(
-        session.client, session.capabilities, cursor_of, session.mesh.limits, sequence=sequence, binary=text
+        session.client,
+        session.capabilities,
+        cursor_of,
+        session.mesh.limits,
+        sequence=sequence,
+        binary=text,
+        as_mariadb=session.mesh.product is Product.MARIADB,
     )
     session.use_sink(sink)
     return sink

@@ -90,6 +90,20 @@ RETURNING: list[tuple[str, tuple[Value, ...]]] = [
 ]  # fmt: skip
 
 
+CURSORS = [
+    "SELECT COUNT(*), AVG(number), SUM(big), MIN(word) FROM t_types",
+    "SELECT id, number + 1, day > 1, flag FROM t_types ORDER BY id",
+    "SELECT DISTINCT id + 1 FROM t_types ORDER BY 1",
+    "SELECT a.id, b.id + 1 x FROM t_types a JOIN t_types b ON a.id = b.id + 1 ORDER BY a.id",
+    "SELECT LAST_INSERT_ID(), @@autocommit",
+]
+BITS_BY_CURSORS = [
+    "SELECT MIN(flag), MAX(flag) FROM t_types",
+    "SELECT id, d, word, IF(id > 3, flag, flag), day, f, number FROM t_types ORDER BY id",
+    "SELECT id, (SELECT MAX(flag) FROM t_types) FROM t_types ORDER BY id",
+]
+
+
 def _client(target: Target) -> Client:
     return Client(target.port, target.user, target.password, target.database)
 
@@ -116,6 +130,22 @@ def test_binary_rows_are_one_servers(
     order = list if "ORDER BY" in sql else sorted
     assert order(first.rows) == order(second.rows) == order(plain.rows)
     assert [column.name for column in first.definitions()] == [column.name for column in plain.definitions()]
+
+
+@pytest.mark.parametrize("sql", CURSORS + (BITS_BY_CURSORS if chosen_product() != "MySQL" else []))
+def test_a_cursor_tells_what_one_servers_does(clients: tuple[Client, Client], sql: str) -> None:
+    answers: list[Answer] = []
+    for client in clients:
+        prepared = client.prepare_statement(sql)
+        assert isinstance(prepared, Prepared)
+        answers.append(client.run(prepared, (), cursor=True))
+        client.close_statement(prepared)
+    mesh, plain = answers
+    assert mesh.rows == plain.rows
+    if chosen_product() != "MySQL":
+        assert [column.flags for column in mesh.definitions()] == [
+            column.flags for column in plain.definitions()
+        ]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.merge.limits import MergeLimits
 from dbmesh.session.cursor_sink import CursorSink
 from dbmesh.session.prepared import HeldRows, PreparedStatement
-from dbmesh.wire.packets import ErrPacket, OkPacket
+from dbmesh.wire.constants import ColumnFlag, ColumnType
+from dbmesh.wire.packets import ErrPacket, OkPacket, parse_column_definition
 from dbmesh.wire.values import encode_text_row
 from tests.plugins.canned import MODERN, OLD
 from tests.plugins.scripted import RecordingClient, column
@@ -33,6 +36,27 @@ def test_definitions_are_followed_by_one_packet_and_the_rows_are_kept(capabiliti
     assert [payload[0] for _, payload in client.packets()] == [1, 3, 0xFE]
     assert isinstance(prepared.cursor, HeldRows)
     assert list(prepared.cursor.rows) == [b"\0\0\1x"]
+
+
+def test_columns_are_those_of_mariadbs_temporary_table() -> None:
+    client = RecordingClient()
+    prepared = PreparedStatement(1, b"SELECT a", "SELECT a", 0)
+    sink = CursorSink(client, MODERN, prepared, MergeLimits(), as_mariadb=True)
+    computed = ColumnFlag.BINARY | ColumnFlag.UNSIGNED
+    columns = [
+        replace(column("a", ColumnType.LONG), flags=ColumnFlag.NOT_NULL | ColumnFlag.PRIMARY_KEY),
+        replace(column("b", ColumnType.BIT), flags=computed, length=12),
+        replace(column("c", ColumnType.BIT), flags=ColumnFlag.UNSIGNED, length=8),
+        replace(column("d", ColumnType.DATE), flags=ColumnFlag.BINARY),
+    ]
+    sink.columns(columns)
+    sink.rows([b"\0\0\1\0\0\0\x03455\x015\0"])
+    sink.end_rows(2, 0)
+    assert isinstance(prepared.cursor, HeldRows)
+    assert list(prepared.cursor.rows) == [b"\0\0\1\0\0\0\x02\x01\xc7\x015\0"]
+    told = [parse_column_definition(payload) for _, payload in client.packets()[1:5]]
+    flags = (ColumnFlag.NOT_NULL, ColumnFlag.UNSIGNED, ColumnFlag.UNSIGNED, ColumnFlag.BINARY)
+    assert [one.flags for one in told] == list(flags)
 
 
 def test_too_many_rows_leave_an_error_alone_and_no_cursor() -> None:
