@@ -34,6 +34,7 @@ from dbmesh.planner.route import Router, Routing, literal_slots
 from dbmesh.planner.template import Template, slot_value
 from dbmesh.planner.text_plan import TextPlan, TextShot, prototype_shot
 from dbmesh.rules.ruleset import SingleTable
+from dbmesh.rules.stored_values import as_stored
 from dbmesh.rules.values import UNKNOWN_KEY, coerce_key
 
 
@@ -119,7 +120,8 @@ class WritePlan:
         return self.moves or any(not self._stays(kept, call) for kept in self.kept)
 
     def _stays(self, kept: KeptColumn, call: Call) -> bool:
-        new = coerce_key(self._value(kept.value, call), kept.schema)
+        value = self._value(kept.value, call)
+        new = coerce_key(value if kept.schema is None else as_stored(value, kept.schema), kept.schema)
         now = [self.router.key(self._value(operand, call), kept.schema) for operand in kept.now]
         return not (new is UNKNOWN_KEY or new is None or new not in now)
 
