@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Flavour
+from dbmesh.backend.state import SessionState
 from dbmesh.engine.catalog import touched_by
 from dbmesh.engine.collect import collect
 from dbmesh.errors import DATABASE_EXISTS, STORE, TABLE_EXISTS, MeshError, ShardError, not_supported
@@ -262,6 +263,8 @@ async def greatest_number(database: Database, table: str) -> int:
         pool = database.pools[node.data_source]
         connection = await pool.acquire(Flavour())
         try:
+            # Whatever its last borrower has set, sql_select_limit for instance.
+            await connection.bring_to(SessionState())
             sql = f"SELECT MAX({quote_name(column, quoted=True)}) FROM {quote_name(node.table, quoted=True)}"
             [[value]] = (await collect(connection, sql.encode())).rows
             numbers.append(int(value or 0))

@@ -65,7 +65,7 @@ def plan_create_view(context: PlanContext, reader: LexemeReader) -> TextPlan:
     plan = plan_shots(context, target, (shot,))
     names = logic_names(context, query.scopes)
     names = replace(names, tables={**names.tables, name: target.name})
-    return replace(plan, names=names, announced=True)
+    return replace(plan, names=names, announced=True, tables=_tables(target, query))
 
 
 def _name_there(context: PlanContext, target: DdlTable, source: str, *, new: bool) -> str:
@@ -184,9 +184,13 @@ def _on_one_source(
                 f"'{reference.table.name}', which is not on '{source}', in this query", BY_HAND
             )
         actual.append(here[0])
-    return plan_shots(
-        context, target, (TextShot(source, _text(context, place, query, (*actual, target.nodes[0].table))),)
-    )
+    shot = TextShot(source, _text(context, place, query, (*actual, target.nodes[0].table)))
+    return replace(plan_shots(context, target, (shot,)), tables=_tables(target, query))
+
+
+def _tables(target: DdlTable, query: _Query) -> tuple[str, ...]:
+    """What is made, and what it is made of."""
+    return tuple(dict.fromkeys((target.name, *(reference.key for reference in query.scopes.references))))
 
 
 def _text(

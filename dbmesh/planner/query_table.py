@@ -25,9 +25,9 @@ _STARTS = ("SELECT", "WITH", "VALUES", "TABLE")
 
 @dataclass(frozen=True, slots=True)
 class QueryTablePlan:
-    """A `ShardPlan`: `head` is the statement up to its query, which has the literals from number `skipped` on."""
+    """A `ShardPlan`, whose `tables` are the one it makes and those it reads: `head` is the statement up to its query, which has the literals from number `skipped` on."""
 
-    table: str
+    tables: tuple[str, ...]
     head: Frame
     federation: FederationTemplate
     skipped: int
@@ -42,11 +42,6 @@ class QueryTablePlan:
     calculates_found_rows: bool = False
     reads_clock: bool = False
     direct: None = None
-
-    @property
-    def tables(self) -> tuple[str, ...]:
-        """See `ShardPlan`."""
-        return (self.table,)
 
     def bind(self, call: Call) -> BoundStatement:
         """The scans, and the statement over what they load."""
@@ -79,7 +74,7 @@ def plan_query_table(
     edits.replace(place.start, place.end, TableName(0, quoted=True))
     skipped = sum(not slot.parameter and slot.start < start for slot in context.statement.shape.slots)
     return QueryTablePlan(
-        target.name,
+        (target.name, *select.tables),
         part_frame(edits.build(None, start), (target.nodes[0].table,)),
         replace(select.federation, merge_node=source),
         skipped,

@@ -120,11 +120,13 @@ async def _run_recorded(
         exchange = Exchange(loan.lanes, bound.answer, sink, session.mesh.limits)
         session.announce(exchange)
         outcome = await exchange.run()
-    except (MeshError, ShardError) as error:
+    except BaseException as error:
         done = exchange.completed_shots() if exchange is not None else ()
-        # A connection that was lost says nothing about what its server did.
+        # A connection that was lost says nothing about what its server did, nor does one whose client was.
         certain = exchange is None or isinstance(error, ShardError)
         kept = await keeper.stopped(record, done, certain=certain)
+        if not isinstance(error, (MeshError, ShardError)):
+            raise
         if kept:
             session.given = None
         raise _told(

@@ -130,3 +130,18 @@ async def test_while_it_learns_it_notes_who_runs_what_once(tmp_path: Path) -> No
     strict = world(FirewallRule("learned", True, Selection(fingerprints=listed)), allows=False)
     assert [await strict.numbers(payload) for payload in (READ, UPDATE_ONE)] == [[0], [DENIED]]
     await strict.end()
+
+
+@pytest.mark.parametrize(
+    "making",
+    [
+        b"CREATE TABLE x SELECT * FROM t_order",
+        b"CREATE TABLE x SELECT * FROM t_plain",
+        b"CREATE VIEW x AS SELECT * FROM t_order",
+        b"CREATE VIEW x AS SELECT * FROM t_plain",
+    ],
+)
+async def test_what_is_made_of_a_table_names_it(making: bytes) -> None:
+    one = world(FirewallRule("kept", False, Selection(tables=("t_order", "t_plain"))))
+    assert await one.numbers(b"\x03" + making) == [DENIED]
+    await one.end()
