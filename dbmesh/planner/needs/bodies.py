@@ -17,7 +17,8 @@ from dbmesh.rules.ruleset import RuleSet
 _GAP = r"(?:\s|/\*.*?\*/|--[^\n]*\n|#[^\n]*\n)+"
 _OUTSIDE = re.compile(
     r"/\*M?!"
-    r"|(?<![\w$])(?:prepare|execute|load_file|outfile|dumpfile|infile|mysql|performance_schema|sys|processlist|binlog"
+    r"|(?<![\w$])(?:prepare|execute|load_file|outfile|dumpfile|infile|mysql|performance_schema|sys|processlist|innodb_\w+"
+    r"|soname|binlog"
     r"|global|persist|persist_only|grant|revoke|kill|flush|shutdown|restart|install|uninstall|purge"
     rf"|(?:create|alter|drop|rename|replace){_GAP}(?:user|role|server|database|schema|instance)"
     rf"|set{_GAP}password|show{_GAP}(?:engine|grants)"

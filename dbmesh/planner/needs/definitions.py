@@ -6,6 +6,7 @@ Decides from the lexemes, as the planner of these statements does. Knows no acco
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from dbmesh.errors import MeshError
 from dbmesh.planner.context import PlanContext
@@ -21,7 +22,7 @@ from dbmesh.planner.ddl_reading import (
     read_rename_table,
     read_truncate,
 )
-from dbmesh.planner.lexemes import Lexeme, LexemeReader
+from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader, split_lexemes
 from dbmesh.planner.needs.bodies import body_needs
 from dbmesh.planner.needs.need import Need
 from dbmesh.planner.needs.reads import Reading
@@ -30,6 +31,13 @@ from dbmesh.sql.parse import parse
 
 UNKNOWN = Need(Privilege.SUPER)
 """What a statement needs of which nobody knows what it does."""
+
+
+_ENGINES = frozenset(("CONNECT", "FEDERATED", "MERGE", "MRG_MYISAM", "OQGRAPH", "S3", "SPIDER"))
+"""Engines whose tables' rows are files, or tables of others."""
+_PLACES = frozenset((("DATA", "DIRECTORY"), ("INDEX", "DIRECTORY")))
+_PLACE_OPTIONS = frozenset(("CONNECTION", "FILE_NAME"))
+"""Words of CREATE and ALTER TABLE that say where rows lie."""
 
 
 def definition_needs(context: PlanContext) -> Iterator[Need]:
@@ -83,10 +91,29 @@ def _create_table(context: PlanContext, reader: LexemeReader) -> Iterator[Need]:
         yield _on(context, place, Privilege.REFERENCES)
     if read.unions:
         yield UNKNOWN
+    yield from _file_needs(context, reader.lexemes)
     if read.selects:
         if not read.temporary:
             yield _on(context, read.table, Privilege.INSERT)
         yield from _query_needs(context, reader.lexemes)
+
+
+def _file_needs(context: PlanContext, lexemes: Sequence[Lexeme]) -> Iterator[Need]:
+    """FILE for a table whose rows lie where the statement says: elsewhere on the server, or beyond it."""
+    # The text with its literals has engines in quotes, the one without has what stands in version comments.
+    written = split_lexemes(context.original_text, context.flags)
+    if _says_where(written) or _says_where(lexemes):
+        yield Need(Privilege.FILE)
+
+
+def _says_where(lexemes: Sequence[Lexeme]) -> bool:
+    for one, following in pairwise(one for one in lexemes if one.text != "="):
+        word, value = one.word, following.value.upper()
+        if (word, value) in _PLACES or (word == "ENGINE" and value in _ENGINES):
+            return True
+        if word in _PLACE_OPTIONS and following.kind is Kind.STRING:
+            return True
+    return False
 
 
 def _query_needs(context: PlanContext, lexemes: Sequence[Lexeme]) -> Iterator[Need]:
@@ -132,6 +159,7 @@ def _alter_table(context: PlanContext, reader: LexemeReader) -> Iterator[Need]:
         yield _on(context, place, Privilege.REFERENCES)
     if read.exchanges:
         yield UNKNOWN
+    yield from _file_needs(context, reader.lexemes)
     if read.renamed_to is not None:
         yield from _renaming(context, read.table, read.renamed_to)
 

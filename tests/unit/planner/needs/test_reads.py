@@ -228,6 +228,7 @@ _BODIES = {
     "BEGIN CREATE /* an */ USER somebody; END": True,
     "SELECT info FROM information_schema.processlist": True,
     "SET GLOBAL general_log = 1": True,
+    "SELECT trx_query FROM information_schema.innodb_trx": True,
 }
 
 
@@ -242,6 +243,20 @@ def test_bodies_reach_nothing_their_maker_may_not(body: str) -> None:
     except Denied:
         found = True
     assert found is _BODIES[body]
+
+
+def test_what_reaches_the_servers_files_takes_more_than_a_database() -> None:
+    owner = Privileges(read_grant("ALL", "shop.*"))
+    assert denied("CREATE TABLE t_new (id INT PRIMARY KEY) ENGINE=InnoDB", owner) is False
+    for sql in (
+        "CREATE FUNCTION shop.f RETURNS STRING SONAME 'f.so'",
+        "CREATE TABLE t_new (id INT PRIMARY KEY) DATA DIRECTORY = '/tmp'",
+        "CREATE TABLE t_new (id INT PRIMARY KEY) ENGINE = `federated` CONNECTION = 'mysql://a/b/c'",
+        "CREATE TABLE t_new (id INT PRIMARY KEY) ENGINE CONNECT FILE_NAME = '/etc/passwd'",
+        "CREATE TABLE t_new (id INT PRIMARY KEY) ENGINE = 'connect' FILE_NAME = '/etc/passwd'",
+        "ALTER TABLE t_plain ENGINE = SPIDER",
+    ):
+        assert denied(sql, owner), sql
 
 
 def test_a_common_table_of_another_case_hides_no_table() -> None:
