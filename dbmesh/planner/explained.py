@@ -101,6 +101,11 @@ class ExplainPlan:
         """See `ShardPlan`."""
         return self.one_place.opens_transaction
 
+    @property
+    def keeps_warnings(self) -> bool:
+        """See `ShardPlan`."""
+        return self.one_place.keeps_warnings
+
     reads_only = True
     from_replica = False
     implicit_commit = False

@@ -77,6 +77,7 @@ class SystemPlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    keeps_warnings: bool = False
     direct: None = None
 
     def bind(self, call: Call) -> BoundStatement:

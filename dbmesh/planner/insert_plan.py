@@ -61,6 +61,7 @@ class InsertPlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    keeps_warnings: bool = False
     ignores: bool = field(default=False, repr=False)
     selectable: bool = field(default=False, repr=False)
     direct: None = None

@@ -73,6 +73,11 @@ class OnePlacePlan:
     reads_clock: bool = False
     direct: None = None
 
+    @property
+    def keeps_warnings(self) -> bool:
+        """See `ShardPlan`."""
+        return not self.tables
+
     def bind(self, call: Call) -> BoundStatement:
         """The only shot. Raises MeshError(NOT_SUPPORTED) when rows of several data nodes would have to meet."""
         targets = self.router.route(call).targets

@@ -403,6 +403,7 @@ class ShardPlan(Protocol):
     * `pin`: the session keeps the connection afterwards, and why.
     * `calculates_found_rows`: SQL_CALC_FOUND_ROWS or another reason why FOUND_ROWS() differs from the rows returned.
     * `reads_clock`: its text, or a column it leaves to its default, takes the current time.
+    * `keeps_warnings`: it uses no table, not even a derived one: on MariaDB the warnings before it stay.
     * `direct`: how to reach the only shot without `bind`, where its answer passes to the client as it is.
     """
 
@@ -424,6 +425,8 @@ class ShardPlan(Protocol):
     def calculates_found_rows(self) -> bool: ...
     @property
     def reads_clock(self) -> bool: ...
+    @property
+    def keeps_warnings(self) -> bool: ...
     @property
     def direct(self) -> DirectWay | None: ...
 

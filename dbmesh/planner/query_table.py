@@ -41,6 +41,7 @@ class QueryTablePlan:
     pin: None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    keeps_warnings: bool = False
     direct: None = None
 
     def bind(self, call: Call) -> BoundStatement:

@@ -70,6 +70,7 @@ class SelectPlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    keeps_warnings: bool = False
     effects: SideEffects | None = None
     verb: Verb = Verb.SELECT
     implicit_commit: bool = False
@@ -207,6 +208,7 @@ def plan_select(context: PlanContext) -> SelectPlan:
         own=own_text(context, edits, scatter) if isinstance(scatter, Scatter) else None,
         repeated=_repeated(context, edits, scopes, scatter) if isinstance(scatter, Scatter) else None,
         reads_clock=reads_clock(lexemes),
+        keeps_warnings=not scopes.references and not _reads_derived(tree),
         effects=effects,
         offset=offset,
         _scattered=Frames(scatter.template) if isinstance(scatter, Scatter) else None,
@@ -261,6 +263,12 @@ def _pin(tree: exp.Expr) -> PinReason | None:
 def _offset(context: PlanContext, tree: exp.Expr) -> Slot | None:
     clause = tree.args.get("offset")
     return None if clause is None else context.statement.slot(clause.expression)
+
+
+def _reads_derived(tree: exp.Expr) -> bool:
+    """Whether anything but DUAL is read from."""
+    sources = (clause.this for clause in tree.find_all(exp.From))
+    return any(not isinstance(source, exp.Table) or source.name.lower() != "dual" for source in sources)
 
 
 def _calculates_found_rows(tree: exp.Expr) -> bool:

@@ -64,6 +64,11 @@ class TextPlan:
     whole: MadeWhole | None = None
     announced: bool = False
 
+    @property
+    def keeps_warnings(self) -> bool:
+        """See `ShardPlan`."""
+        return not self.tables
+
     def bind(self, call: Call) -> BoundStatement:
         """The shots with the call's literals and parameters."""
         keep = keeps_parameters(call, self.verb)

@@ -72,6 +72,7 @@ class WritePlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    keeps_warnings: bool = False
     point: PointLookup | None = None
     direct: Direct | None = None
 

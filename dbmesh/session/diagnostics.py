@@ -6,7 +6,6 @@ something to tell itself (MariaDB knowledge base, "SHOW WARNINGS"); MySQL forget
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Product
@@ -22,7 +21,7 @@ def warnings_of(outcome: Outcome) -> CountedWarnings:
     return CountedWarnings(outcome.warnings, outcome.ok.warnings)
 
 
-def remember_warnings(session: Session, warnings: list[ShardWarning], tables: Sequence[str] = ()) -> None:
-    """A statement that used these tables has ended with these warnings."""
-    if warnings or tables or session.mesh.product is not Product.MARIADB:
+def remember_warnings(session: Session, warnings: list[ShardWarning], *, keeps: bool = True) -> None:
+    """A statement has ended with these warnings; for `keeps` see `ShardPlan.keeps_warnings`."""
+    if warnings or not keeps or session.mesh.product is not Product.MARIADB:
         session.warnings = warnings

@@ -220,7 +220,9 @@ async def run_relayed(session: Session, database: Database, plan: ShardPlan, bou
         raise MeshError(INTERNAL, reason="a data source that cannot be relayed was to be")
     packet = query_packet(lane.shots[0].sql)
     keeps = loan.keeps(lane.connection)
-    session.relay.start(lane.connection, packet, bound.names, keeps, bound.gives_id, bound.skips, plan.tables)
+    session.relay.start(
+        lane.connection, packet, bound.names, keeps, bound.gives_id, bound.skips, plan.keeps_warnings
+    )
     return True
 
 
@@ -448,7 +450,7 @@ def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshE
 
 def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome: Outcome) -> None:
     """What FOUND_ROWS(), ROW_COUNT(), LAST_INSERT_ID() and SHOW WARNINGS will answer."""
-    remember_warnings(session, warnings_of(outcome), plan.tables)
+    remember_warnings(session, warnings_of(outcome), keeps=plan.keeps_warnings)
     insert_id = session_insert_id(bound, outcome.ok)
     if insert_id and not outcome.gives_id:
         session.last_insert_id = insert_id

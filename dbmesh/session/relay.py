@@ -7,7 +7,7 @@ this is the work of `engine.exchange`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,13 +49,13 @@ class RelayReceiver:
         "_gives_id",
         "_header",
         "_headers",
+        "_keeps_warnings",
         "_last_id",
         "_names",
         "_pinned",
         "_rows_seen",
         "_session",
         "_skips",
-        "_tables",
     )
 
     def __init__(self, session: Session) -> None:
@@ -66,7 +66,7 @@ class RelayReceiver:
         self._pinned = False
         self._gives_id = False
         self._skips = 0
-        self._tables: Sequence[str] = ()
+        self._keeps_warnings = True
         self._rows_seen = False
         # When it was sent; known where a guard wants to know.
         self._began = 0.0
@@ -82,15 +82,15 @@ class RelayReceiver:
         pinned: bool,
         gives_id: bool = False,
         skips: int = 0,
-        tables: Sequence[str] = (),
+        keeps_warnings: bool = True,
     ) -> None:
         """Send a query or execute packet and pass its answer on. A connection that is not `pinned` goes back to its
-        pool at the end. `gives_id` and `skips` as in `BoundStatement`; `tables` are those the statement uses."""
+        pool at the end. `gives_id` and `skips` as in `BoundStatement`, `keeps_warnings` as in `ShardPlan`."""
         self._connection = connection
         self._names = names
         self._pinned = pinned
         self._gives_id = gives_id
-        self._tables = tables
+        self._keeps_warnings = keeps_warnings
         # What is no server counts the rows it returns.
         self._skips = skips if skips and connection.product is not Product.OTHER else 0
         self._rows_seen = False
@@ -261,7 +261,7 @@ class RelayReceiver:
             return
         self._connection = None
         if session.warnings:
-            remember_warnings(session, [], self._tables)
+            remember_warnings(session, [], keeps=self._keeps_warnings)
         if not self._pinned:
             connection.home.release(connection, session.now())
         session.finish()

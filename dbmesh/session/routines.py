@@ -69,7 +69,7 @@ async def do(session: Session, statement: Do, sink: ResultSink, more: int) -> No
     async with filtering.within(session, database, plan, query):
         await execution.fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits))
     session.row_count = 0
-    remember_warnings(session, [], plan.tables)
+    remember_warnings(session, [], keeps=plan.keeps_warnings)
     sink.ok(OkPacket(status=session.status | more))
 
 

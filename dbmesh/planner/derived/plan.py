@@ -97,6 +97,7 @@ class DerivedPlan:
     pin: PinReason | None = None
     calculates_found_rows: bool = False
     reads_clock: bool = False
+    keeps_warnings: bool = False
     direct: None = None
 
     def bind(self, call: Call) -> BoundStatement:

@@ -247,7 +247,7 @@ def _try_relay(
             connection.home.release(connection, session.now())
         return False
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)
-    session.relay.start(connection, packet, names, pinned, gives_id, skips, plan.tables)
+    session.relay.start(connection, packet, names, pinned, gives_id, skips, plan.keeps_warnings)
     return True
 
 
@@ -283,7 +283,9 @@ async def _execute_on_shard(
         session.pins.setdefault(key, (connection, PinReason.CURSOR))
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)
     keeps = loan.keeps(connection)
-    session.relay.start(connection, packet, bound.names, keeps, bound.gives_id, bound.skips, plan.tables)
+    session.relay.start(
+        connection, packet, bound.names, keeps, bound.gives_id, bound.skips, plan.keeps_warnings
+    )
     return True
 
 

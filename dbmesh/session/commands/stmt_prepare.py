@@ -49,7 +49,7 @@ async def _prepare(session: Session, sql: bytes) -> None:
             columns = local.told_columns(session, plan)
         else:
             parameters, columns = await describe_plan(session, database, plan, literals, count)
-            remember_warnings(session, [], plan.tables)
+            remember_warnings(session, [], keeps=plan.keeps_warnings)
     prepared = session.statements.add(sql, text, count)
     session.client.write(
         make_prepare_answer(

@@ -111,6 +111,14 @@ SCRIPTS = [
         "SHOW WARNINGS",
     ],
     ["SELECT 1 / 0", "SELECT COUNT(*) FROM t_user", "SHOW WARNINGS"],
+    [
+        "SELECT 1 / 0",
+        "SELECT 1 FROM DUAL WHERE 1 IN (SELECT 1)",
+        "SHOW WARNINGS",
+        "SELECT * FROM (SELECT 2) d",
+        "SHOW WARNINGS",
+    ],
+    ["SELECT 1 / 0", "DO (SELECT a FROM (SELECT 2 a) d)", "SHOW WARNINGS"],
     ["SELECT 1 / 0", "SHOW VARIABLES LIKE 'sql_mode'", "SHOW WARNINGS"],
     ["SELECT 1 / 0", "SELECT COUNT(*) > 0 FROM information_schema.TABLES", "SHOW WARNINGS"],
     # An error to MySQL, which tells a warning beside it; the mesh tells the error alone.
