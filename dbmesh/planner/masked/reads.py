@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlglot import exp
-from sqlglot.tokenizer_core import TokenType
 
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.lexemes import Kind, Lexeme
@@ -49,16 +48,16 @@ def read_masked(
         real = compare_real(context, edits, reference) if reference.real_predicates else ()
         columns = _columns(context, reference, real, tree, lexemes)
         own = "" if node.alias else f" AS {context.statement.text[reference.name_start : end]}"
-        _as_select(context, edits, start)
+        _as_select(edits, lexemes, start)
         edits.replace(start, end, f"(SELECT {columns} FROM {' '.join(pieces)}){own}")
         _unqualify(edits, tree, reference)
 
 
-def _as_select(context: PlanContext, edits: Edits, start: int) -> None:
+def _as_select(edits: Edits, lexemes: Sequence[Lexeme], start: int) -> None:
     """`TABLE t` as a SELECT: the word takes a name only."""
-    before = [token for token in context.statement.tokens if token.end < start]
-    if before and before[-1].token_type is TokenType.TABLE:
-        edits.replace(before[-1].start, before[-1].end + 1, "SELECT * FROM")
+    before = [lexeme for lexeme in lexemes if lexeme.end <= start]
+    if before and before[-1].word == "TABLE":
+        edits.replace(before[-1].start, before[-1].end, "SELECT * FROM")
 
 
 def _renames(node: exp.Table) -> bool:

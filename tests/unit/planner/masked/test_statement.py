@@ -61,6 +61,10 @@ def outcome(sql: str, *, real: bool = False, flags: LexerFlags = DEFAULT) -> str
             "TABLE t_order ORDER BY status",
             f"SELECT * FROM (SELECT `order_id`, `user_id`, HIDE(`status`) AS `status`, {REST} FROM t_order) AS t_order ORDER BY status",
         ),
+        (
+            "REPLACE INTO t_log TABLE t_order",
+            f"REPLACE INTO t_log SELECT * FROM (SELECT `order_id`, `user_id`, HIDE(`status`) AS `status`, {REST} FROM t_order) AS t_order",
+        ),
         # Of a table that no column of is named one column is read.
         ("SELECT COUNT(*) FROM t_order", "SELECT COUNT(*) FROM (SELECT `order_id` FROM t_order) AS t_order"),
         (
