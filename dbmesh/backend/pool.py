@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dbmesh.backend.connection import Connection, Flavour, Guard, Observer, Product
+from dbmesh.backend.state import SessionState
 from dbmesh.errors import DATA_SOURCE_DISABLED, DATA_SOURCE_UNREACHABLE, POOL_EXHAUSTED, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 
@@ -65,13 +66,18 @@ class Pool:
         """Those that wait to be borrowed, to be looked at only."""
         return [connection for stack in self._idle.values() for connection, _ in stack]
 
-    def try_acquire(self, flavour: Flavour, now: float) -> Connection | None:
-        """An idle connection at once, or None: then `acquire` must be awaited. The hot path: O(1)."""
+    def try_acquire(
+        self, flavour: Flavour, now: float, state: SessionState | None = None
+    ) -> Connection | None:
+        """An idle connection at once, in this `state` where that matters, or None: then `acquire` must be awaited, and the guard
+        has counted nothing. The hot path: O(1)."""
         stack = self._idle.get(flavour)
         if not stack or self._waiters:
             return None
         connection, since = stack[-1]
         if now - since > SILENCE_BEFORE_PING or not connection.usable:
+            return None
+        if state is not None and connection.state is not state and connection.state != state:
             return None
         if self.guard is not None and not self.guard.permits(now):
             return None

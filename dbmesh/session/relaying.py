@@ -98,13 +98,13 @@ def free_connection(
         if not plan.reads_only:
             branch.wrote = True
         return held, True
+    state = session.state
     if database.replicas:
         connection = connection_at_once(session, database, plan, data_source)
     else:
-        connection = database.pools[data_source].try_acquire(session.flavour, session.command_since)
+        connection = database.pools[data_source].try_acquire(session.flavour, session.command_since, state)
     if connection is None:
         return None, False
-    state = session.state
     if type(connection) is not MySQLConnection or (
         connection.state is not state and connection.state != state
     ):

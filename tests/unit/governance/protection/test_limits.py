@@ -184,6 +184,21 @@ async def test_a_data_source_has_a_rate_of_its_own() -> None:
     await world.end()
 
 
+async def test_a_connection_in_another_state_takes_one_token_of_its_data_source() -> None:
+    limit = Limit("calm", Per.DATA_SOURCE, data_sources=("ds_0",), rate=0.001, burst=4)
+    world = ProtectedWorld(Protection(limits=(limit,)))
+    assert await world.numbers(POINT) == [0]
+    # The data source is asked whether it would take it, and the connection has it from then on.
+    assert await world.numbers(b"\x03SET sort_buffer_size = 100000") == [0]
+    other = world.another()
+    other.session.handle(POINT, 1)
+    await other.client.answered.wait()
+    assert other.client.packets()[0][1][0] == 0
+    assert await world.numbers(POINT, 2) == [0, LIMIT_REACHED.number]
+    await other.session.end()
+    await world.end()
+
+
 async def test_a_statement_that_takes_too_long_is_killed_where_it_runs() -> None:
     world = ProtectedWorld(Protection(timeouts=(Timeout("short", statement=0.02),)))
     await world.running(POINT)
