@@ -13,6 +13,7 @@ from dbmesh.backend.state import SessionState
 
 if TYPE_CHECKING:
     from dbmesh.session.mesh import Mesh
+    from dbmesh.transaction.transaction import Transaction
 
 
 class WritingModes:
@@ -22,6 +23,7 @@ class WritingModes:
 
     state: SessionState
     mesh: Mesh
+    transaction: Transaction
 
     @property
     def numbers_zero(self) -> bool:
@@ -34,7 +36,9 @@ class WritingModes:
         return takes_zero_dates(self.state, self.mesh.product)
 
     def singles_out(self, *, ignores: bool) -> bool:
-        """See `SessionView`."""
+        """See `SessionView`. Images of rows are taken by what VALUES says: of type BASE rows alone stay there."""
+        if self.transaction.compensator is not None:
+            return False
         return singles_out(self.state, self.mesh.product, ignores=ignores)
 
     @property

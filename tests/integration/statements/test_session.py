@@ -332,7 +332,9 @@ def test_flush_ends_the_transaction_and_reaches_the_servers(shop: Shop) -> None:
         assert ask(connection, "FLUSH LOCAL LOGS, STATUS").error is None
         assert not connection.server_status & 1
         assert ask(connection, "FLUSH TABLES WITH READ LOCK").error == 1235
-        assert ask(connection, "SHOW GRANTS").rows == (("GRANT ALL PRIVILEGES ON *.* TO `root`@`%`",),)
+        assert ask(connection, "SHOW GRANTS").rows == (
+            ("GRANT ALL PRIVILEGES, SUPER ON *.* TO `root`@`%` WITH GRANT OPTION",),
+        )
 
 
 def test_show_index_speaks_of_the_logic_table(shop: Shop) -> None:
