@@ -7,12 +7,12 @@ Cursors of one data source stay there (`session.prepared.Cursor`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from dbmesh.merge.limits import Budget, MergeLimits
 from dbmesh.planner.plan import Names
 from dbmesh.session.client import Client
-from dbmesh.session.cursor_columns import bits_of_cursor, column_of_cursor
+from dbmesh.session.cursor_columns import column_of_cursor
 from dbmesh.session.prepared import HeldRows, PreparedStatement
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.wire.constants import Status
@@ -43,13 +43,11 @@ class CursorSink(ResultSink):
         self._budget = Budget(limits)
         self._rows: deque[bytes] = deque()
         self._as_mariadb = as_mariadb
-        self._bits: Callable[[Sequence[bytes]], list[bytes]] | None = None
         self._begin = super().mark()
 
     def columns(self, columns: Sequence[ColumnDefinition]) -> None:
         """See `ResultSink`."""
         if self._as_mariadb:
-            self._bits = bits_of_cursor(columns)
             columns = [column_of_cursor(column) for column in columns]
         super().columns(columns)
 
@@ -57,8 +55,6 @@ class CursorSink(ResultSink):
         """See `ResultSink`."""
         if self._encode is not None:
             rows = self._encode(rows)
-        if self._bits is not None:
-            rows = self._bits(rows)
         self._budget.take(len(rows), sum(map(len, rows)))
         self._rows += rows
 

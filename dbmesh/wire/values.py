@@ -144,42 +144,6 @@ def text_rows_encoder(columns: Sequence[ColumnDefinition]) -> Callable[[Sequence
     return encode
 
 
-def strings_rewriter(
-    columns: Sequence[ColumnDefinition], writers: Sequence[Callable[[bytes], bytes] | None]
-) -> Callable[[Sequence[bytes]], list[bytes]]:
-    """A function that changes values of the binary rows of these columns, many at a time, where there is a writer for the column.
-    Its values are of a type that is sent with its length.
-
-    It raises ProtocolError when a row does not fit its columns."""
-    layouts = [FIXED.get(_kind(column) & KIND_BITS) for column in columns]
-    start = 1 + (len(columns) + 9) // 8
-
-    def one(row: bytes) -> bytes:
-        pieces = [row[:start]]
-        at = kept = start
-        for index, (layout, write) in enumerate(zip(layouts, writers, strict=True), 2):
-            if row[1 + (index >> 3)] >> (index & 7) & 1:
-                continue
-            before = at
-            if layout is not None:
-                at += layout.size
-                continue
-            value, at = unpack_lenenc_bytes(row, at)
-            if write is not None:
-                pieces += (row[kept:before], pack_lenenc_bytes(write(value)))
-                kept = at
-        pieces.append(row[kept:])
-        return b"".join(pieces)
-
-    def rewrite(rows: Sequence[bytes]) -> list[bytes]:
-        try:
-            return [one(row) for row in rows]
-        except IndexError:
-            raise truncated("a row") from None
-
-    return rewrite
-
-
 def with_every_digit(columns: Sequence[ColumnDefinition]) -> tuple[ColumnDefinition, ...]:
     """The columns with FLOAT and DOUBLE of no fixed number of decimals."""
     return tuple(

@@ -97,11 +97,6 @@ CURSORS = [
     "SELECT a.id, b.id + 1 x FROM t_types a JOIN t_types b ON a.id = b.id + 1 ORDER BY a.id",
     "SELECT LAST_INSERT_ID(), @@autocommit",
 ]
-BITS_BY_CURSORS = [
-    "SELECT MIN(flag), MAX(flag) FROM t_types",
-    "SELECT id, d, word, IF(id > 3, flag, flag), day, f, number FROM t_types ORDER BY id",
-    "SELECT id, (SELECT MAX(flag) FROM t_types) FROM t_types ORDER BY id",
-]
 
 
 def _client(target: Target) -> Client:
@@ -132,7 +127,7 @@ def test_binary_rows_are_one_servers(
     assert [column.name for column in first.definitions()] == [column.name for column in plain.definitions()]
 
 
-@pytest.mark.parametrize("sql", CURSORS + (BITS_BY_CURSORS if chosen_product() != "MySQL" else []))
+@pytest.mark.parametrize("sql", CURSORS)
 def test_a_cursor_tells_what_one_servers_does(clients: tuple[Client, Client], sql: str) -> None:
     answers: list[Answer] = []
     for client in clients:

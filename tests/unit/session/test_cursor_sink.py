@@ -50,10 +50,7 @@ def test_columns_are_those_of_mariadbs_temporary_table() -> None:
         replace(column("d", ColumnType.DATE), flags=ColumnFlag.BINARY),
     ]
     sink.columns(columns)
-    sink.rows([b"\0\0\1\0\0\0\x03455\x015\0"])
     sink.end_rows(2, 0)
-    assert isinstance(prepared.cursor, HeldRows)
-    assert list(prepared.cursor.rows) == [b"\0\0\1\0\0\0\x02\x01\xc7\x015\0"]
     told = [parse_column_definition(payload) for _, payload in client.packets()[1:5]]
     flags = (ColumnFlag.NOT_NULL, ColumnFlag.UNSIGNED, ColumnFlag.UNSIGNED, ColumnFlag.BINARY)
     assert [one.flags for one in told] == list(flags)

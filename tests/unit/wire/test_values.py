@@ -22,7 +22,6 @@ from dbmesh.wire.values import (
     decode_text_row,
     double_text,
     encode_text_row,
-    strings_rewriter,
     text_row_to_binary,
     text_rows_encoder,
     text_value,
@@ -81,25 +80,6 @@ def test_binary_rows_as_text_come_back_as_the_same_bytes(
     for cut in range(1, len(payload)):
         with suppress(ProtocolError):
             text_rows_encoder(columns)([payload[:cut]])
-
-
-@given(st.lists(st.tuples(st.sampled_from(CASES), st.booleans()), max_size=20), st.data())
-def test_strings_of_binary_rows_are_written_anew(
-    chosen: list[tuple[tuple[ColumnDefinition, bytes, SqlValue], bool]], data: st.DataObject
-) -> None:
-    bits = [column(ColumnType.BIT) if data.draw(st.booleans()) else None for _ in chosen]
-    columns = [bit or case[0] for bit, (case, _) in zip(bits, chosen, strict=True)]
-    texts = [
-        None if null else case[1] if bit is None else b"7" * 300
-        for bit, (case, null) in zip(bits, chosen, strict=True)
-    ]
-    anew = [text if bit is None or text is None else b"x" for bit, text in zip(bits, texts, strict=True)]
-    rewrite = strings_rewriter(columns, [None if bit is None else lambda _: b"x" for bit in bits])
-    payload = text_row_to_binary(encode_text_row(texts), columns)
-    assert rewrite([payload]) == [text_row_to_binary(encode_text_row(anew), columns)]
-    for cut in range(1, len(payload)):
-        with suppress(ProtocolError):
-            rewrite([payload[:cut]])
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32))
