@@ -8,6 +8,10 @@ set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 tree=${DBMESH_MYSQL_TREE:-$root/build/mysql}
+# Test processes side by side ask at the same time: one unpacks, the others wait.
+mkdir -p "$(dirname "$tree")"
+exec 9>"$tree.lock"
+flock 9
 if [ -x "$tree/usr/sbin/mysqld" ]; then
     echo "$tree"
     exit 0
