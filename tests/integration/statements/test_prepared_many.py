@@ -92,7 +92,7 @@ RETURNING: list[tuple[str, tuple[Value, ...]]] = [
 
 CURSORS = [
     "SELECT COUNT(*), AVG(number), SUM(big), MIN(word) FROM t_types",
-    "SELECT id, number + 1, day > 1, flag FROM t_types ORDER BY id",
+    "SELECT id, number + 1, flag FROM t_types ORDER BY id",
     "SELECT DISTINCT id + 1 FROM t_types ORDER BY 1",
     "SELECT a.id, b.id + 1 x FROM t_types a JOIN t_types b ON a.id = b.id + 1 ORDER BY a.id",
     "SELECT LAST_INSERT_ID(), @@autocommit",
