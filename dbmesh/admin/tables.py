@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 from dbmesh.governance.protection.protector import Protector
 from dbmesh.governance.statistics import Statistics
 from dbmesh.session.mesh import Mesh
+from dbmesh.session.overviews import what_it_holds
 
 Value = str | int | float | None
 
@@ -111,8 +112,6 @@ class Sessions(Table):
         now = operated.clock()
         for session in sorted(operated.mesh.sessions.values(), key=lambda one: one.connection_id):
             text = session.command_text.decode("utf-8", "replace")
-            pins = [f"{source}: {reason.value}" for source, (_, reason) in sorted(session.pins.items())]
-            pins += [f"{branch.data_source}: transaction" for branch in session.transaction.branches.values()]
             yield (
                 session.connection_id,
                 session.user_name,
@@ -121,7 +120,7 @@ class Sessions(Table):
                 "Query" if text else "Sleep",
                 round((now - session.command_since) * 1000),
                 text or None,
-                "; ".join(pins),
+                what_it_holds(session),
             )
 
 

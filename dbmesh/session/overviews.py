@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
 
+def what_it_holds(session: Session) -> str:
+    """The connections a session keeps between statements, each with the reason."""
+    pins = [f"{source}: {reason.value}" for source, (_, reason) in sorted(session.pins.items())]
+    pins += [f"{branch.data_source}: transaction" for branch in session.transaction.branches.values()]
+    return "; ".join(pins)
+
+
 def _visible_sessions(session: Session) -> list[Session]:
     found = (other for other in session.mesh.sessions.values() if may_see(session, other))
     return sorted(found, key=lambda other: other.connection_id)
@@ -94,11 +101,10 @@ async def show_mesh_processes(
 async def show_sessions(session: Session, statement: ShowSessions, sink: ResultSink, more: int) -> None:
     """SHOW PROXY SESSIONS: what each session holds, and why."""
     del statement
-    rows = []
-    for other in _visible_sessions(session):
-        pins = [f"{source}: {reason.value}" for source, (_, reason) in sorted(other.pins.items())]
-        pins += [f"{branch.data_source}: transaction" for branch in other.transaction.branches.values()]
-        rows.append([str(other.connection_id), other.user_name, other.host, other.database, "; ".join(pins)])
+    rows = [
+        [str(other.connection_id), other.user_name, other.host, other.database, what_it_holds(other)]
+        for other in _visible_sessions(session)
+    ]
     names = ("Id", "User", "Host", "db", "Pins")
     own_rows(session, sink, [text_column(name) for name in names], rows, more)
 
