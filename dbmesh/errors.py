@@ -413,6 +413,18 @@ UNHEALTHY = frozenset(
 statement's own fault (syntax, constraints, rights) say nothing of its health."""
 
 
+FAILED_READS = UNHEALTHY - {1205, 1927, 1969, 3024, 3168}
+"""Errors of a server that could not do what another one can: not that somebody waited, was killed or was refused on purpose."""
+
+
+def is_server_failure(error: Exception) -> bool:
+    """Whether a read that ended so may well succeed on another server: the connection broke, or the server stops, has no room, or
+    its storage fails."""
+    if isinstance(error, MeshError):
+        return error.kind is DATA_SOURCE_LOST
+    return isinstance(error, ShardError) and error.number in FAILED_READS
+
+
 def is_unhealthy(error: Exception | None) -> bool:
     """Whether how a call ended (None: well) says that a data source does badly."""
     if isinstance(error, MeshError):

@@ -117,16 +117,22 @@ class _MeshCollector(Collector):
         labels = ("database", "group", "server")
         used = GaugeMetricFamily("dbmesh_replica_used", "Whether a server is asked.", labels=labels)
         lag = GaugeMetricFamily("dbmesh_replica_lag_seconds", "How far a replica is behind.", labels=labels)
+        retries = CounterMetricFamily(
+            "dbmesh_replica_retries",
+            "Reads that a server failed and that were sent again, or were not for want of budget.",
+            labels=("database", "group", "result"),
+        )
         for database in list(self._operated.mesh.databases.values()):
             for group, replicas in database.replicas.items():
+                retries.add_metric((database.name, group, "made"), replicas.retries.made)
+                retries.add_metric((database.name, group, "refused"), replicas.retries.refused)
                 for server in replicas.servers.values():
                     names = (database.name, group, server.name)
                     primary = server is replicas.primary
                     used.add_metric(names, replicas.has_primary if primary else not server.health.reason)
                     if server.seen.lag is not None:
                         lag.add_metric(names, server.seen.lag)
-        yield used
-        yield lag
+        yield from (used, lag, retries)
 
     def _protection(self) -> Iterator[Metric]:
         protector = self._operated.protector

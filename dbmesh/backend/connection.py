@@ -75,6 +75,10 @@ class Observer(Protocol):
         """The server did not answer, at this loop time."""
         ...
 
+    def may_retry(self, now: float) -> bool:
+        """Whether a read that the server failed may be sent once more, to another one; it is counted then."""
+        ...
+
 
 class Guard(Protocol):
     """Is asked before a connection to a data source is lent, and told how what ran there ended. Who holds a connection

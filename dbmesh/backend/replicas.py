@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.replica_health import Health, Observation
+from dbmesh.backend.retry_budget import RetryBudget
 from dbmesh.errors import NO_PRIMARY, NO_REPLICA, MeshError
 from dbmesh.rules.replica_groups import ReplicaGroup, make_load_balancer
 from dbmesh.rules.ruleset import DataSourceConfig
@@ -28,13 +29,18 @@ class Server:
     the group as a data source; `report` tells the group."""
 
     def __init__(
-        self, config: DataSourceConfig, pool: Pool, report: Callable[[dict[str, Observation], float], None]
+        self,
+        config: DataSourceConfig,
+        pool: Pool,
+        report: Callable[[dict[str, Observation], float], None],
+        retries: RetryBudget,
     ) -> None:
         self.name = config.name
         self.config = config
         self.pool = pool
         pool.observer = self
         self._report = report
+        self._retries = retries
         self.health = Health()
         self.seen = Observation("not looked at yet")
         self.id = 0
@@ -45,11 +51,16 @@ class Server:
     def answered(self, seconds: float) -> None:
         """A read began to be answered after so long."""
         self.reads += 1
+        self._retries.reads += 1
         self.latency = seconds if not self.latency else self.latency + _NEWEST * (seconds - self.latency)
 
     def lost(self, problem: str, now: float) -> None:
         """A statement could not reach the server, or lost it: nobody else need find that out."""
         self._report({self.name: Observation(problem)}, now)
+
+    def may_retry(self, now: float) -> bool:
+        """Whether a read that it failed may be sent once more, to another one."""
+        return self._retries.take(now)
 
     def abandon_if_silent(self, now: float, patience: float) -> None:
         """Close the connections that reads run on when the server has not answered for `patience` seconds: a network that
@@ -78,8 +89,11 @@ class Replicas:
         self._draw = draw
         self._balancer = make_load_balancer(group.load_balancer, draw)
         configs = (group.primary, *group.replicas)
+        self.retries = RetryBudget(group.retry_share, group.least_retries)
         self.servers = {
-            config.name: Server(config, make_pool(replace(config, name=group.name)), self.observe)
+            config.name: Server(
+                config, make_pool(replace(config, name=group.name)), self.observe, self.retries
+            )
             for config in configs
         }
         self.primary = self.servers[group.primary.name]
@@ -128,6 +142,10 @@ class Replicas:
             if server is not self.primary
         )
 
+    def may_retry(self, now: float) -> bool:
+        """Whether a read that one of its servers failed may be sent once more."""
+        return self.retries.take(now)
+
     # ------------------------------------------------------------------ the primary
 
     @property
@@ -156,6 +174,7 @@ class Replicas:
 
     def observe(self, seen: dict[str, Observation], now: float) -> None:
         """Take what looking at servers has shown."""
+        self.retries.pass_time(now)
         for name, observation in seen.items():
             server = self.servers[name]
             server.seen = observation

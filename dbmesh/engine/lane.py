@@ -24,7 +24,7 @@ from dbmesh.engine.warnings import (
     told_once,
     warnings_in,
 )
-from dbmesh.errors import INTERNAL, MeshError, ShardError
+from dbmesh.errors import INTERNAL, MeshError, ShardError, is_server_failure
 from dbmesh.merge.counts import with_warnings
 from dbmesh.planner.plan import Shot
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
@@ -90,6 +90,8 @@ class LaneRun:
         self._dropped = 0
         self._ended = False
         self._health = lane.connection.home.guard
+        self._observer = lane.connection.home.observer
+        self._is_watched = self._health is not None or self._observer is not None
         self._began = 0.0
         self._warned: list[int] = []
         self._repeats = False
@@ -122,7 +124,7 @@ class LaneRun:
     def advance(self) -> None:
         """Send the next shot, or all of a pipeline; or end."""
         sent, shots = self._sent, self._shots
-        if self._health is not None:
+        if self._is_watched:
             self._began = self._exchange.now()
         if sent == len(shots) or not self._exchange.wants_more():
             self._end()
@@ -253,11 +255,18 @@ class LaneRun:
             told(None)
 
     def _tell(self, error: Exception | None) -> None:
-        """The data source's guard learns how a shot was answered; the next of a pipeline is answered from here on."""
+        """Who watches the server learns how a shot was answered; the next of a pipeline is answered from here on."""
+        if not self._is_watched:
+            return
+        now = self._exchange.now()
         if self._health is not None:
-            now = self._exchange.now()
             self._health.ended(self._began, now, error)
-            self._began = now
+        if self._observer is not None:
+            if error is None:
+                self._observer.answered(now - self._began)
+            elif is_server_failure(error):
+                self._observer.lost(str(error), now)
+        self._began = now
 
     def _answer_ended(self) -> None:
         self._answered += 1

@@ -108,6 +108,7 @@ class ExplainPlan:
 
     reads_only = True
     from_replica = False
+    repeatable = False
     implicit_commit = False
     pin = None
     calculates_found_rows = False

@@ -72,6 +72,7 @@ class SystemPlan:
     tables: tuple[str, ...] = (INFORMATION_SCHEMA,)
     reads_only: bool = True
     from_replica: bool = False
+    repeatable: bool = False
     opens_transaction: bool = False
     implicit_commit: bool = False
     pin: PinReason | None = None

@@ -56,6 +56,7 @@ class InsertPlan:
     gives_id: bool = False
     reads_only: bool = False
     from_replica: bool = False
+    repeatable: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
     pin: PinReason | None = None

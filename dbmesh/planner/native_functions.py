@@ -334,10 +334,27 @@ _CHANGE_NO_ROWS = frozenset(
 )
 """Those left out that write to no table."""
 
+_WAIT = frozenset(
+    (
+        "BENCHMARK",
+        "MASTER_GTID_WAIT",
+        "MASTER_POS_WAIT",
+        "SLEEP",
+        "SOURCE_POS_WAIT",
+        "WAIT_FOR_EXECUTED_GTID_SET",
+    )
+)
+"""Functions called for the time they take."""
+
 
 def calls_others(tree: exp.Expr) -> bool:
     """Whether a statement calls a function that may not be a server's own, or that tells of one server. O(nodes)."""
     return any(not _is_among(function, _NATIVE) for function in _unknown(tree))
+
+
+def waits(tree: exp.Expr) -> bool:
+    """Whether a statement calls a function that only takes time. O(nodes)."""
+    return any(_is_among(function, _WAIT) for function in _unknown(tree))
 
 
 def calls_stored(tree: exp.Expr) -> bool:

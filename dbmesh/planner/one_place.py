@@ -66,6 +66,7 @@ class OnePlacePlan:
     effects: SideEffects | None = None
     reads_only: bool = False
     from_replica: bool = False
+    repeatable: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
     pin: PinReason | None = None

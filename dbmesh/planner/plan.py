@@ -398,6 +398,7 @@ class ShardPlan(Protocol):
 
     * `reads_only`: neither writes nor locks rows.
     * `from_replica`: a replica's rows will do: it reads tables, calls nothing that may write, and no hint asks for the primary.
+    * `repeatable`: a replica may be asked what another one has failed: it leaves nothing behind, and does not wait on purpose.
     * `opens_transaction`: inside BEGIN or autocommit=0 the touched data sources join the transaction.
     * `implicit_commit`: commits the open transaction first (DDL).
     * `pin`: the session keeps the connection afterwards, and why.
@@ -415,6 +416,8 @@ class ShardPlan(Protocol):
     def reads_only(self) -> bool: ...
     @property
     def from_replica(self) -> bool: ...
+    @property
+    def repeatable(self) -> bool: ...
     @property
     def opens_transaction(self) -> bool: ...
     @property

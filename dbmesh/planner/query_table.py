@@ -36,6 +36,7 @@ class QueryTablePlan:
     # Its shots read; what it makes is made by the final statement.
     reads_only: bool = True
     from_replica: bool = False
+    repeatable: bool = False
     opens_transaction: bool = False
     implicit_commit: bool = True
     pin: None = None

@@ -18,7 +18,7 @@ from dbmesh.planner.draft import Scatter
 from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.names import logic_names, rename_schema_qualifiers, rename_tables, session_answers
-from dbmesh.planner.native_functions import calls_others, calls_stored
+from dbmesh.planner.native_functions import calls_others, calls_stored, waits
 from dbmesh.planner.own_text import OwnText, from_the_first_row, own_text
 from dbmesh.planner.plan import (
     BoundStatement,
@@ -66,6 +66,7 @@ class SelectPlan:
     direct: Direct | None = None
     reads_only: bool = True
     from_replica: bool = False
+    repeatable: bool = False
     opens_transaction: bool = True
     pin: PinReason | None = None
     calculates_found_rows: bool = False
@@ -188,6 +189,12 @@ def plan_select(context: PlanContext) -> SelectPlan:
     through_views = _views_call_stored(context, scopes)
     may_write = through_views or calls_stored(tree)
     passes = pin is None and effects is None and not calculates_found_rows and offset is None
+    reads_only = not may_write and not any(tree.find_all(exp.Lock)) and pin is None
+    from_replica = (
+        bool(scopes.references)
+        and not context.hints.write_route_only
+        and not (through_views or calls_others(tree))
+    )
     return SelectPlan(
         router=router,
         frames=frames,
@@ -197,10 +204,9 @@ def plan_select(context: PlanContext) -> SelectPlan:
         flags=context.flags,
         point=point,
         direct=direct(context, router, point, frames, names) if passes else None,
-        reads_only=not may_write and not any(tree.find_all(exp.Lock)) and pin is None,
-        from_replica=bool(scopes.references)
-        and not context.hints.write_route_only
-        and not (through_views or calls_others(tree)),
+        reads_only=reads_only,
+        from_replica=from_replica,
+        repeatable=reads_only and from_replica and effects is None and not waits(tree),
         opens_transaction=bool(scopes.references) or may_write,
         pin=pin,
         calculates_found_rows=calculates_found_rows,

@@ -49,6 +49,7 @@ class TextPlan:
     names: Names
     reads_only: bool = False
     from_replica: bool = False
+    repeatable: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
     pin: PinReason | None = None

@@ -208,6 +208,15 @@ class ReplicaGroupSection(Section):
     failover_waiting_statements: int = Field(
         default=1000, ge=0, description="Most statements that wait for a primary."
     )
+    retry_percent: float = Field(
+        default=20,
+        ge=0,
+        le=100,
+        description="Most reads that are sent again after a server failed them, of all reads of the last 10 seconds.",
+    )
+    min_retries_per_second: float = Field(
+        default=10, ge=0, description="Reads that may be sent again in any case, each second."
+    )
 
 
 class ReadwriteSplittingSection(Section):

@@ -137,6 +137,8 @@ def _group(
         section.check_interval_milliseconds / 1000,
         section.failover_wait_milliseconds / 1000,
         section.failover_waiting_statements,
+        section.retry_percent / 100,
+        section.min_retries_per_second,
     )
 
 

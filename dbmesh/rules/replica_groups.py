@@ -72,6 +72,7 @@ class ReplicaGroup:
     * `falls_back`: without a replica the primary is read; else such reads fail.
     * `check_interval`: seconds between two looks at each server.
     * `failover_wait`, `failover_waiters`: how long, and how many, statements outside transactions wait for a primary.
+    * `retry_share`, `least_retries`: how many reads that a server failed are sent again: this share of all, and so many a second.
     """
 
     name: str
@@ -86,6 +87,8 @@ class ReplicaGroup:
     check_interval: float = 1.0
     failover_wait: float = 10.0
     failover_waiters: int = 1000
+    retry_share: float = 0.2
+    least_retries: float = 10.0
 
     def in_schema(self, name: str) -> ReplicaGroup:
         """The same servers, another schema on them."""

@@ -14,7 +14,7 @@ from dbmesh.planner.plan import Names
 from dbmesh.session.client import Client
 from dbmesh.session.cursor_columns import column_of_cursor
 from dbmesh.session.prepared import HeldRows, PreparedStatement
-from dbmesh.session.result_sink import ResultSink
+from dbmesh.session.result_sink import Mark, ResultSink
 from dbmesh.wire.constants import Status
 from dbmesh.wire.packets import ColumnDefinition, ErrPacket
 
@@ -57,6 +57,11 @@ class CursorSink(ResultSink):
             rows = self._encode(rows)
         self._budget.take(len(rows), sum(map(len, rows)))
         self._rows += rows
+
+    def take_back(self, mark: Mark) -> bool:
+        """See `ResultSink`. None of its rows leave before all are there."""
+        self._rows.clear()
+        return super().take_back(mark)
 
     def end_rows(self, status: int, warnings: int) -> None:
         """See `ResultSink`: the cursor is open."""

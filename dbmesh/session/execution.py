@@ -43,6 +43,7 @@ from dbmesh.session.definitions import corrected
 from dbmesh.session.derived import RowsInMemory, run_derived, run_part
 from dbmesh.session.diagnostics import remember_warnings, warnings_of
 from dbmesh.session.errors import logic_text
+from dbmesh.session.failover import once_more, reading_again, reads_again, servers_of
 from dbmesh.session.federated import run_federated
 from dbmesh.session.front_sinks import Attempt, end_of_rows, front_sink
 from dbmesh.session.mesh import Database
@@ -141,7 +142,9 @@ async def run(
         work = compensated(session, database, plan, bound, run_part)
         outcome = await (in_own_transaction(session, work) if own else work)
     else:
-        outcome = await _merged_or_federated(session, database, plan, bound, sink, way=way)
+        ask = partial(_merged_or_federated, session, database, plan, bound, sink, way=way)
+        repeats = plan.repeatable and session.mesh.has_groups
+        outcome = await (reading_again(session, database, plan, bound, sink, ask) if repeats else ask())
     if prepared:
         outcome = _without_deprecations(outcome)
     outcome.warnings += told
@@ -210,7 +213,7 @@ async def run_relayed(session: Session, database: Database, plan: ShardPlan, bou
         await loan.take(database, plan, bound.shots, bound.answer)
     except (MeshError, ShardError) as error:
         loan.free()
-        raise await settled(session, database, bound, error) from error
+        return await lost_before_it_began(session, database, plan, bound, error)
     except BaseException:
         loan.free()
         raise
@@ -220,9 +223,23 @@ async def run_relayed(session: Session, database: Database, plan: ShardPlan, bou
         raise MeshError(INTERNAL, reason="a data source that cannot be relayed was to be")
     packet = query_packet(lane.shots[0].sql)
     keeps = loan.keeps(lane.connection)
-    session.relay.start(
-        lane.connection, packet, bound.names, keeps, bound.gives_id, bound.skips, plan.keeps_warnings
-    )
+    session.relay.start(lane.connection, packet, bound.names, keeps, plan, bound.gives_id, bound.skips)
+    return True
+
+
+async def lost_before_it_began(
+    session: Session,
+    database: Database,
+    plan: ShardPlan,
+    bound: BoundStatement,
+    error: MeshError | ShardError,
+) -> bool:
+    """A statement that was to be relayed could not be sent. Returns True where it is given again; raises MeshError or ShardError
+    (in logic names)."""
+    told = await settled(session, database, bound, error)
+    if not reads_again(session, plan, error, servers_of(session, database, bound)):
+        raise told from error
+    await once_more(session)
     return True
 
 

@@ -16,12 +16,12 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.receivers import shard_error
 from dbmesh.engine.collect import found_rows
 from dbmesh.engine.warnings import CountedWarnings, ShardWarning, fetch_warnings
-from dbmesh.errors import READ_ONLY, MeshError, ShardError
-from dbmesh.planner.plan import Names
+from dbmesh.errors import READ_ONLY, MeshError, ShardError, is_server_failure
+from dbmesh.planner.plan import Names, ShardPlan
 from dbmesh.session.connections import free_after_error, may_hide_deadlock
 from dbmesh.session.diagnostics import remember_warnings
 from dbmesh.session.errors import logic_error, logic_text
-from dbmesh.session.failover import again, may_wait
+from dbmesh.session.failover import again, may_wait, once_more, reads_again
 from dbmesh.session.result_sink import rename
 from dbmesh.wire.blocks import rewrite_header
 from dbmesh.wire.constants import Status
@@ -49,10 +49,10 @@ class RelayReceiver:
         "_gives_id",
         "_header",
         "_headers",
-        "_keeps_warnings",
         "_last_id",
         "_names",
         "_pinned",
+        "_plan",
         "_rows_seen",
         "_session",
         "_skips",
@@ -66,7 +66,7 @@ class RelayReceiver:
         self._pinned = False
         self._gives_id = False
         self._skips = 0
-        self._keeps_warnings = True
+        self._plan: ShardPlan | None = None
         self._rows_seen = False
         # When it was sent; known where a guard wants to know.
         self._began = 0.0
@@ -80,17 +80,17 @@ class RelayReceiver:
         packet: bytes,
         names: Names,
         pinned: bool,
+        plan: ShardPlan,
         gives_id: bool = False,
         skips: int = 0,
-        keeps_warnings: bool = True,
     ) -> None:
-        """Send a query or execute packet and pass its answer on. A connection that is not `pinned` goes back to its
-        pool at the end. `gives_id` and `skips` as in `BoundStatement`, `keeps_warnings` as in `ShardPlan`."""
+        """Send a query or execute packet of this plan and pass its answer on. A connection that is not `pinned` goes back
+        to its pool at the end. `gives_id` and `skips` as in `BoundStatement`."""
         self._connection = connection
         self._names = names
         self._pinned = pinned
         self._gives_id = gives_id
-        self._keeps_warnings = keeps_warnings
+        self._plan = plan
         # What is no server counts the rows it returns.
         self._skips = skips if skips and connection.product is not Product.OTHER else 0
         self._rows_seen = False
@@ -176,13 +176,17 @@ class RelayReceiver:
         """The connection was lost."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            session = self._session
             sequence = self._next_id(connection)
             if connection.home.observer is not None:
-                connection.home.observer.lost(str(error), self._session.now())
+                connection.home.observer.lost(str(error), session.now())
             if connection.home.guard is not None:
-                connection.home.guard.ended(self._began, self._session.now(), error)
+                connection.home.guard.ended(self._began, session.now(), error)
             connection.home.discard(connection)
-            self._session.relay_lost(error, sequence)
+            if self._reads_again(connection, error):
+                session.run(once_more(session))
+            else:
+                session.relay_lost(error, sequence)
 
     # inside
 
@@ -237,6 +241,13 @@ class RelayReceiver:
                 connection.home.release(connection, session.now())
             session.run(again(session, error))
             return
+        observer = None if connection is None else connection.home.observer
+        if connection is not None and observer is not None and is_server_failure(error):
+            observer.lost(str(error), session.now())
+            if self._reads_again(connection, error):
+                connection.home.release(connection, session.now())
+                session.run(once_more(session))
+                return
         if self._pinned and not self._rows_seen and may_hide_deadlock(session, error):
             # What it is called is known when it is known what it was.
             session.run(_told_after(session, error))
@@ -254,6 +265,13 @@ class RelayReceiver:
         connection.home.release(connection, session.now())
         session.finish()
 
+    def _reads_again(self, connection: MySQLConnection, error: Exception) -> bool:
+        """Whether another replica is asked for what this one has failed: nothing of its answer has left."""
+        server = connection.home.observer
+        if server is None or self._plan is None or self._pinned or self._rows_seen or self._last_id:
+            return False
+        return reads_again(self._session, self._plan, error, (server,))
+
     def _end(self, connection: MySQLConnection, warnings: int) -> None:
         session = self._session
         if warnings:
@@ -261,7 +279,7 @@ class RelayReceiver:
             return
         self._connection = None
         if session.warnings:
-            remember_warnings(session, [], keeps=self._keeps_warnings)
+            remember_warnings(session, [], keeps=self._plan is None or self._plan.keeps_warnings)
         if not self._pinned:
             connection.home.release(connection, session.now())
         session.finish()

@@ -63,7 +63,7 @@ def try_relay(
     connection, pinned = free_connection(session, database, plan, data_source)
     if connection is None:
         return False
-    session.relay.start(connection, query_packet(sql), names, pinned, gives_id, skips, plan.keeps_warnings)
+    session.relay.start(connection, query_packet(sql), names, pinned, plan, gives_id, skips)
     return True
 
 

@@ -127,6 +127,10 @@ class AnswerLimit(Protocol):
         """These come too. Raises MeshError."""
         ...
 
+    def restart(self) -> None:
+        """None of those counted has left: the answer begins again."""
+        ...
+
 
 class Mark(NamedTuple):
     """A place in an answer: the next packet's id, how much is held, and how often something was sent."""
@@ -206,6 +210,8 @@ class ResultSink:
         del self._held[mark.held :]
         self._held_size = sum(map(len, self._held))
         self._sequence = mark.sequence
+        if self.limit is not None:
+            self.limit.restart()
         return True
 
     def rows(self, rows: list[bytes]) -> None:

@@ -445,7 +445,7 @@ class Session(WritingModes):
         if self.committing or self._answered:
             # As on one server: a commit that has begun is not interrupted, its outcome must be known.
             return
-        self.stopped_by = why
+        self.stopped_by, self.given = why, None
         if connections:
             self._tasks.start(interrupt_all(connections), f"kill query of session {self.connection_id}")
         elif self.exchange is None and self._work is not None and not self._work.done():

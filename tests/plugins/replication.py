@@ -84,6 +84,13 @@ class Replication:
         """The end of `stop_applying`."""
         self.servers[name].execute("START SLAVE SQL_THREAD" if _mariadb() else "START REPLICA SQL_THREAD")
 
+    def restart(self, name: str) -> None:
+        """A replica that was killed starts again, and follows."""
+        server = self.servers[name]
+        server.start()
+        server.wait_ready()
+        server.execute("SET GLOBAL read_only = 1", "START SLAVE" if _mariadb() else "START REPLICA")
+
     def promote(self, name: str) -> None:
         """Make a server nobody's replica, and writable."""
         if _mariadb():

@@ -80,7 +80,7 @@ class SessionWorld:
         self.kills: list[str] = []
         self.failures: list[BaseException] = []
         self.tasks = TaskOwner(self.failures.append)
-        self.pools = {name: Pool(config, self._opener(name)) for name, config in SOURCES.items()}
+        self.pools = {name: Pool(config, self.opener(name)) for name, config in SOURCES.items()}
         self.reloaded = 0
         database = Database(
             "shop",
@@ -143,7 +143,9 @@ class SessionWorld:
         """The data source and text of every query that was sent."""
         return [(name, payload[1:].decode()) for name, payload in self.sent if payload[:1] == b"\x03"]
 
-    def _opener(self, name: str) -> Callable[[Flavour], Awaitable[Connection]]:
+    def opener(self, name: str) -> Callable[[Flavour], Awaitable[Connection]]:
+        """What opens connections to a data source, or a server, of this name."""
+
         async def open_connection(flavour: Flavour) -> Connection:
             transport = _FarEnd(self, name)
 

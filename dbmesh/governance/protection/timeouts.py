@@ -39,6 +39,10 @@ class AnswerLimit:
             if self._bytes > timeout.most_bytes:
                 raise MeshError(ANSWER_TOO_LARGE, name=timeout.name, limit=f"{timeout.most_bytes} bytes")
 
+    def restart(self) -> None:
+        """None of those counted has left."""
+        self._rows = self._bytes = 0
+
 
 @dataclass(slots=True)
 class _OpenTransaction:

@@ -92,6 +92,7 @@ class DerivedPlan:
     one_place: OnePlacePlan | None = None
     reads_only: bool = False
     from_replica: bool = False
+    repeatable: bool = False
     opens_transaction: bool = True
     implicit_commit: bool = False
     pin: PinReason | None = None

@@ -247,7 +247,7 @@ def _try_relay(
             connection.home.release(connection, session.now())
         return False
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)
-    session.relay.start(connection, packet, names, pinned, gives_id, skips, plan.keeps_warnings)
+    session.relay.start(connection, packet, names, pinned, plan, gives_id, skips)
     return True
 
 
@@ -271,7 +271,7 @@ async def _execute_on_shard(
         on_shard = await connection.prepare(bound.shots[0].sql)
     except (MeshError, ShardError) as error:
         loan.free()
-        raise await execution.settled(session, database, bound, error) from error
+        return await execution.lost_before_it_began(session, database, plan, bound, error)
     except BaseException:
         loan.free()
         raise
@@ -283,9 +283,7 @@ async def _execute_on_shard(
         session.pins.setdefault(key, (connection, PinReason.CURSOR))
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)
     keeps = loan.keeps(connection)
-    session.relay.start(
-        connection, packet, bound.names, keeps, bound.gives_id, bound.skips, plan.keeps_warnings
-    )
+    session.relay.start(connection, packet, bound.names, keeps, plan, bound.gives_id, bound.skips)
     return True
 
 

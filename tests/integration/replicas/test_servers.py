@@ -83,6 +83,69 @@ def test_a_statement_on_a_frozen_replica_ends_in_time_and_the_other_servers_are_
         wait_until(lambda: state(connection, "r1") == "in use", 20, "it is read again")
 
 
+def test_a_replica_that_dies_under_reads_fails_none_of_them(
+    replication: Replication, mesh_over: MeshOf
+) -> None:
+    rules = (
+        "- !SHARDING\n  tables:\n    entry:\n      actualDataNodes: ds.entry_${0..1}\n"
+        "      tableStrategy: {standard: {shardingColumn: id, shardingAlgorithmName: by_id}}\n"
+        "      databaseStrategy: {none: }\n"
+        "  shardingAlgorithms:\n    by_id: {type: MOD, props: {sharding-count: 2}}\n"
+    )
+    mesh = mesh_over(replication, rules=rules, causalReads="none")
+    dying = replication.servers["r1"]
+    # Relayed, run by the session, prepared, merged, federated.
+    questions = {
+        "SELECT balance FROM account WHERE id = 1": [(100,)],
+        "SELECT SQL_CALC_FOUND_ROWS balance FROM account WHERE id = 1": [(100,)],
+        "EXECUTE prepared": [(200,)],
+        "SELECT id, word FROM entry ORDER BY id": [(1, "one"), (2, "two")],
+        "SELECT COUNT(*) FROM entry a JOIN entry b ON b.id = a.id + 1": [(1,)],
+    }
+    answers: list[tuple[str, object]] = []
+
+    def read(client: Connection, question: str) -> None:
+        try:
+            answers.append((question, ask(client, question)))
+        except pymysql.err.MySQLError as error:
+            answers.append((question, error))
+
+    with mesh.connect("bank") as connection:
+        ask(connection, "CREATE TABLE entry (id INT PRIMARY KEY, word VARCHAR(20))")
+        ask(connection, "INSERT INTO entry VALUES (1, 'one'), (2, 'two')")
+        for name in ("r1", "r2"):
+            wait_until(lambda name=name: _has_entry(replication.servers[name]), 20, f"{name} has the rows")
+        clients = [(mesh.connect("bank"), question) for question in questions for _ in range(2)]
+        for client, _ in clients:
+            ask(client, "PREPARE prepared FROM 'SELECT balance FROM account WHERE id = 2'")
+        holder = dying.connect(SCHEMA)
+        ask(holder, "LOCK TABLES account WRITE, entry_0 WRITE, entry_1 WRITE")
+        readers = [threading.Thread(target=read, args=one) for one in clients]
+        for reader in readers:
+            reader.start()
+        under_way = f"SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{ACCOUNT}' AND command <> 'Sleep'"
+        # They take turns: of each two at least one waits on the replica that dies.
+        wait_until(
+            lambda: dying.execute(f"{under_way} AND state LIKE '%lock%'")[0][0] >= 5, 20, "reads under way"
+        )
+        dying.kill()
+        for reader in readers:
+            reader.join(20)
+        assert sorted(answers, key=str) == sorted(((one, questions[one]) for _, one in clients), key=str)
+        for client, question in clients:
+            assert ask(client, question) == questions[question], "the other replica is read"
+            client.close()
+        replication.restart("r1")
+        wait_until(lambda: state(connection, "r1") == "in use", 30, "it is read again")
+        ask(connection, "DROP TABLE entry")
+    replication.caught_up()
+
+
+def _has_entry(server: DatabaseServer) -> bool:
+    tables = server.execute(f"SHOW TABLES FROM {SCHEMA} LIKE 'entry_1'")
+    return bool(tables and server.execute(f"SELECT id FROM {SCHEMA}.entry_1"))
+
+
 def _sleepers(replication: Replication) -> list[int]:
     question = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
     return [replication.servers[name].execute(question)[0][0] for name in ("r1", "r2")]

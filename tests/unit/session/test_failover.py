@@ -1,8 +1,10 @@
-"""A statement that a read-only server has refused waits for nobody but the groups that could have refused it."""
+"""A statement that a read-only server has refused waits for nobody but the groups that could have refused it; a read that a
+replica has failed goes to another one."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,6 +18,11 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.rules.replica_groups import ReplicaGroup
 from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.session.failover import again
+from dbmesh.wire.constants import ColumnType
+from tests.plugins import canned
+from tests.plugins.planner_world import SOURCES
+from tests.plugins.scripted import column
+from tests.plugins.session_world import SessionWorld
 
 REFUSED = ShardError(1290, "HY000", "read-only")
 
@@ -50,3 +57,130 @@ async def test_a_group_that_does_not_answer_is_not_waited_for(
     session = _session(_group("others", seen), _group("own", Observation()))
     with pytest.raises(expected):
         await again(cast("Any", session), REFUSED)
+
+
+class Reads:
+    """A session whose data sources are groups of a primary and two replicas each; `failing` servers answer with error 1053, or
+    hang up where they are in `lost`."""
+
+    def __init__(self, share: float = 1.0) -> None:
+        self.world = SessionWorld()
+        self.failing: set[str] = set()
+        self.lost: set[str] = set()
+        self.world.reply = self._reply
+        (database,) = self.world.mesh.databases.values()
+        groups = {name: self._group(name, share) for name in database.pools}
+        database = replace(database, replicas=groups)
+        self.groups = groups
+        self.world.mesh.databases["shop"] = database
+        self.world.mesh.has_groups = True
+
+    def _group(self, name: str, share: float) -> Replicas:
+        servers = [replace(SOURCES[name], name=one, host=f"{name}.{one}") for one in ("p", "r1", "r2")]
+        replicas = Replicas(
+            ReplicaGroup(name, servers[0], tuple(servers[1:]), retry_share=share, least_retries=0.0),
+            (self.world.pools[name],),
+            lambda config: Pool(config, self.world.opener(config.host)),
+            lambda: 0.5,
+        )
+        seen = {"p": Observation(stalled="it is nobody's replica", server_id=1)}
+        seen |= {one: Observation(follows=True, lag=0.0, sources=frozenset({1})) for one in ("r1", "r2")}
+        replicas.observe(seen, asyncio.get_running_loop().time())
+        replicas.retries.reads = 10
+        return replicas
+
+    def _reply(self, name: str, payload: bytes) -> bytes:
+        if name in self.lost:
+            (server,) = (
+                one
+                for group in self.groups.values()
+                for one in group.servers.values()
+                if one.config.host == name
+            )
+            asyncio.get_running_loop().call_soon(server.pool.abandon)
+            return b""
+        if name in self.failing and b"t_order" in payload:
+            return canned.failure(1053, "Server shutdown in progress")
+        return canned.result_set([column("id", ColumnType.LONGLONG)], [[b"7"]])
+
+    async def ask(self, statement: str) -> tuple[bool, list[str]]:
+        """Whether it was answered, and the servers asked for it."""
+        before = len(self.world.sent)
+        packets = await self.world.command(b"\x03" + statement.encode())
+        asked = [name for name, payload in self.world.sent[before:] if b"t_order" in payload]
+        return packets[-1][1][:1] != b"\xff", asked
+
+
+POINT = "SELECT * FROM t_order WHERE user_id = 4"
+MERGED = "SELECT user_id FROM t_order WHERE user_id IN (4, 5) ORDER BY user_id"
+
+
+@pytest.mark.parametrize("statement", [POINT, MERGED, f"{POINT} LIMIT 1 OFFSET 0"])
+@pytest.mark.parametrize("way", ["failing", "lost"])
+async def test_another_replica_is_asked_for_what_one_has_failed(statement: str, way: str) -> None:
+    reads = Reads()
+    seen: list[list[str]] = []
+    for server in ("r1", "r2"):
+        getattr(reads, way).add(f"ds_0.{server}")
+    # Whichever is asked first, the second one is the other: then the primary, which falls back.
+    for _ in range(2):
+        getattr(reads, way).discard("ds_0.r2")
+        answered, asked = await reads.ask(statement)
+        assert answered
+        seen.append(asked)
+    assert any("ds_0.r1" in asked and "ds_0.r2" in asked for asked in seen)
+    assert reads.groups["ds_0"].retries.made == 1
+    assert [server.name for server in reads.groups["ds_0"].readable] == ["r2"], "it is out at once"
+    await reads.world.end()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"{POINT} FOR UPDATE",
+        "SELECT *, SLEEP(1) FROM t_order WHERE user_id = 4",
+        "SELECT *, @a := 1 FROM t_order WHERE user_id = 4",
+        "SELECT *, f(1) FROM t_order WHERE user_id = 4",
+        "SELECT *, GET_LOCK('a', 1) FROM t_order WHERE user_id = 4",
+    ],
+)
+async def test_what_locks_waits_or_leaves_something_behind_is_asked_once(statement: str) -> None:
+    reads = Reads()
+    reads.failing = {f"ds_0.{server}" for server in ("p", "r1", "r2")} | {"ds_0"}
+    answered, asked = await reads.ask(statement)
+    assert not answered
+    assert len(asked) == 1
+    assert reads.groups["ds_0"].retries.made == 0
+
+
+async def test_a_read_is_sent_again_once_and_never_in_a_transaction() -> None:
+    reads = Reads()
+    reads.failing = {f"ds_0.{server}" for server in ("p", "r1", "r2")} | {"ds_0"}
+    answered, asked = await reads.ask(POINT)
+    assert (answered, len(asked)) == (False, 2)
+    reads = Reads()
+    reads.failing = {"ds_0"}
+    await reads.ask("BEGIN")
+    answered, asked = await reads.ask(POINT)
+    assert (answered, len(asked)) == (False, 1)
+
+
+async def test_without_a_budget_the_error_is_told() -> None:
+    reads = Reads(share=0.0)
+    reads.failing = {"ds_0.r1", "ds_0.r2"}
+    answered, asked = await reads.ask(POINT)
+    assert (answered, len(asked)) == (False, 1)
+    assert reads.groups["ds_0"].retries.refused == 1
+
+
+async def test_what_was_killed_is_not_sent_again() -> None:
+    reads = Reads()
+    reads.world.reply = lambda name, payload: b""
+    await reads.world.running(b"\x03" + POINT.encode())
+    reads.world.session.kill_query()
+    for group in reads.groups.values():
+        for server in group.servers.values():
+            server.pool.abandon()
+    await reads.world.client.answered.wait()
+    assert reads.world.client.packets()[-1][1][:1] == b"\xff"
+    assert len([one for one in reads.world.sent if b"t_order" in one[1]]) == 1

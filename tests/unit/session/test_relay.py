@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.errors import ShardError
-from dbmesh.planner.plan import Names
+from dbmesh.planner.plan import Names, ShardPlan
 from dbmesh.session.errors import as_packet
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.wire.constants import ColumnType
@@ -26,6 +27,7 @@ LOGIC = [column("a", ColumnType.LONGLONG, "t_order"), column("b", table="t_order
 ROWS = [[b"1", b"x" * 300], [b"2", None], [b"3", b""]]
 NAMES = Names("", {"t_order_1": "t_order"})
 QUERY = frame(b"\x03SELECT", 0)
+PLAN = cast("ShardPlan", SimpleNamespace(keeps_warnings=False, repeatable=False))
 
 
 class Session:
@@ -73,7 +75,7 @@ def start(capabilities: int = MODERN, *, pinned: bool = False) -> SimpleNamespac
     )
     connection.home = Home()
     relay = RelayReceiver(session)  # type: ignore[arg-type]
-    relay.start(connection, QUERY, NAMES, pinned=pinned)
+    relay.start(connection, QUERY, NAMES, pinned, PLAN)
     return SimpleNamespace(session=session, connection=connection, relay=relay, transport=transport)
 
 
@@ -132,7 +134,7 @@ async def test_a_pinned_connection_is_not_given_back() -> None:
     world = start(pinned=True)
     world.connection.data_received(canned.result_set(ACTUAL, ROWS))
     assert world.connection.home.released == []
-    world.relay.start(world.connection, QUERY, NAMES, pinned=True)
+    world.relay.start(world.connection, QUERY, NAMES, True, PLAN)
     world.connection.data_received(canned.failure(1213, "Deadlock found"))
     assert [error.number for error in world.session.failed] == [1213]
     assert world.session.finished == 1, "the session ends the command when it has seen to the transaction"

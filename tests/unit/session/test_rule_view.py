@@ -31,7 +31,7 @@ def _query(text: str) -> bytes:
 async def _switch(world: SessionWorld) -> tuple[Mapping[str, Database], Database]:
     """The same database over other pools; what was served, and it."""
     old = world.mesh.databases["shop"]
-    pools = {name: Pool(pool.config, world._opener(name)) for name, pool in old.pools.items()}
+    pools = {name: Pool(pool.config, world.opener(name)) for name, pool in old.pools.items()}
     new = replace(old, pools=pools)
 
     async def following() -> tuple[Any, Mapping[str, Database]]:
