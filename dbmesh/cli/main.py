@@ -21,6 +21,7 @@ from dbmesh import __version__
 from dbmesh.cli.admin_verbs import admin_app
 from dbmesh.cli.options import Config, Json
 from dbmesh.cli.output import EXIT_MISTAKE, EXIT_OK, Failure, answers, report
+from dbmesh.cli.reshard_verbs import reshard_app
 from dbmesh.cli.rules_verbs import rules_app
 
 
@@ -69,6 +70,7 @@ app.add_typer(mesh_app, name="mesh")
 app.add_typer(admin_app, name="admin")
 sources_app = typer.Typer(no_args_is_help=True, help="See data sources and take them out of service.")
 app.add_typer(sources_app, name="data-sources")
+app.add_typer(reshard_app, name="reshard")
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,11 +14,13 @@ from typing import TypeVar
 from dbmesh.rules.accounts import User
 from dbmesh.rules.masks.rule import MaskedTable
 from dbmesh.rules.ruleset import (
+    AnyTable,
     BroadcastTable,
     Configuration,
     DataSourceConfig,
     RuleSet,
     ShardedTable,
+    SingleTable,
     Strategy,
     TableRule,
 )
@@ -108,11 +110,11 @@ _NOBODY = RuleSet("", 0, {}, {})
 def _of_database(database: str, old: RuleSet | None, new: RuleSet) -> Iterator[Difference]:
     before = _NOBODY if old is None else old
     yield from _compared(
-        database, "data source", before.data_sources, new.data_sources, _source_details, _is_elsewhere
+        database, "data source", before.data_sources, new.data_sources, _source_details, is_elsewhere
     )
     yield from _compared(database, "replica group", before.groups, new.groups, _group_details)
     yield from _compared(
-        database, "table", _by_name(before.tables), _by_name(new.tables), _table_details, _is_placed_otherwise
+        database, "table", _by_name(before.tables), _by_name(new.tables), table_details, is_placed_otherwise
     )
     yield from _compared(database, "masked table", before.masks, new.masks, _mask_details)
     yield from _compared(
@@ -207,7 +209,8 @@ def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _is_elsewhere(old: DataSourceConfig, new: DataSourceConfig) -> bool:
+def is_elsewhere(old: DataSourceConfig, new: DataSourceConfig) -> bool:
+    """Whether a data source of this name is another schema, or on another server."""
     return (old.kind, old.host, old.port, old.database) != (new.kind, new.host, new.port, new.database)
 
 
@@ -231,12 +234,16 @@ def _server(value: object) -> str:
 # ---------------------------------------------------------------------------------------------- tables
 
 
-def _table_details(old: TableRule, new: TableRule) -> tuple[str, ...]:
+def table_details(old: AnyTable, new: AnyTable) -> tuple[str, ...]:
+    """How the rules of a table differ."""
     found = []
     if type(old) is not type(new):
         found.append(f"{_kind(old)} → {_kind(new)}")
     if old.nodes != new.nodes:
         found.append(f"data nodes {_nodes(old)} → {_nodes(new)}")
+    if isinstance(new, ShardedTable) and not isinstance(old, ShardedTable):
+        found.append(f"database strategy {_strategy(new.database_strategy)}")
+        found.append(f"table strategy {_strategy(new.table_strategy)}")
     if isinstance(old, ShardedTable) and isinstance(new, ShardedTable):
         found += _strategy_details("database strategy", old.database_strategy, new.database_strategy)
         found += _strategy_details("table strategy", old.table_strategy, new.table_strategy)
@@ -249,11 +256,13 @@ def _table_details(old: TableRule, new: TableRule) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _kind(rule: TableRule) -> str:
+def _kind(rule: AnyTable) -> str:
+    if isinstance(rule, SingleTable):
+        return "single"
     return "broadcast" if isinstance(rule, BroadcastTable) else "sharded"
 
 
-def _nodes(rule: TableRule, shown: int = 4) -> str:
+def _nodes(rule: AnyTable, shown: int = 4) -> str:
     names = [str(node) for node in rule.nodes]
     if len(names) > shown:
         names = [*names[: shown - 1], f"… {names[-1]}"]
@@ -279,7 +288,8 @@ def _strategy(strategy: Strategy) -> str:
     return f"{strategy.kind}{by} by {strategy.algorithm_name or type(strategy.algorithm).__name__}"
 
 
-def _is_placed_otherwise(old: TableRule, new: TableRule) -> bool:
+def is_placed_otherwise(old: AnyTable, new: AnyTable) -> bool:
+    """Whether rows that old rules have placed may be looked for elsewhere."""
     if type(old) is not type(new) or set(old.nodes) - set(new.nodes):
         return True
     if isinstance(old, ShardedTable) and isinstance(new, ShardedTable):

@@ -312,6 +312,7 @@ class SingleTable:
 
 
 TableRule = ShardedTable | BroadcastTable
+AnyTable = TableRule | SingleTable
 
 
 @dataclass(frozen=True, slots=True)

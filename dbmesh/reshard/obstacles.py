@@ -1,0 +1,276 @@
+"""What stands in the way of a reshard job, and what its operator should know before it begins.
+
+Decides which findings stop a job, with the sentence and the cure of each. Pure: what there is comes in as a survey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from dbmesh.model import Catalog, ColumnFamily, DataNode, TableSchema
+from dbmesh.planner.lexemes import split_lexemes
+from dbmesh.reshard.facts import ServerFacts, Survey, TableFacts
+from dbmesh.reshard.scope import Scope, Seen, TableMove, seen_by
+from dbmesh.rules.ruleset import (
+    AnyTable,
+    DataSourceConfig,
+    RuleSet,
+    ShardedTable,
+    SingleTable,
+    TransactionType,
+)
+
+LONG = 60
+"""Seconds after which an open transaction is worth a word: the first writes to both sides wait for its end."""
+
+LEAVING = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "TRIGGER", "DROP"))
+"""What the account of a source has to have; without TRIGGER it does not see triggers."""
+
+ENTERING = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER"))
+"""What that of a target has to have."""
+
+FOLLOWING = frozenset(("REPLICATION SLAVE", "REPLICATION CLIENT"))
+
+_OTHER_NAMES = {"REPLICATION CLIENT": "BINLOG MONITOR", "REPLICATION SLAVE": "REPLICATION REPLICA"}
+"""What MariaDB calls them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`about` is a table, a data node or a data source. `blocks`: the job cannot begin; else it is a remark. `cure` is what the
+    operator can do."""
+
+    about: str
+    sentence: str
+    cure: str
+    blocks: bool = True
+
+
+def findings(
+    scope: Scope, found: Survey, catalog: Catalog, transactions: TransactionType
+) -> tuple[Finding, ...]:
+    """Everything that stops a job or that should be known, in the order of tables and data sources. O(data nodes)."""
+    return (
+        *(Finding(table, sentence, "change the new rules") for table, sentence in scope.refusals),
+        *_of_servers(scope, found),
+        *(one for move in scope.moves for one in _of_table(move, scope, found, catalog)),
+        *_of_transactions(transactions),
+    )
+
+
+def _of_transactions(kind: TransactionType) -> Iterator[Finding]:
+    if kind is not TransactionType.XA:
+        yield Finding(
+            "transaction",
+            f"transactions are of type {kind.value}: a write to both sides would not be one",
+            "set transaction.defaultType to XA in global.yaml",
+        )
+
+
+# ---------------------------------------------------------------------------------------------- servers
+
+
+def _of_servers(scope: Scope, found: Survey) -> Iterator[Finding]:
+    needs: dict[Seen, tuple[DataSourceConfig, frozenset[str]]] = {}
+    leaving = [(scope.before, node, LEAVING) for move in scope.moves for node in move.before.nodes]
+    entering = [(scope.after, target.node, ENTERING) for move in scope.moves for target in move.targets]
+    for rules, node, wanted in (*leaving, *entering):
+        config = rules.data_sources[node.data_source]
+        _, before = needs.get(seen_by(config), (config, frozenset[str]()))
+        needs[seen_by(config)] = config, before | wanted
+    for seen, (config, wanted) in needs.items():
+        facts = found[seen]
+        if config.kind == "sqlite":
+            yield Finding(
+                config.name,
+                "tables of SQLite data sources are not moved",
+                "stop writing, then copy their rows",
+            )
+        elif facts.unreachable:
+            yield Finding(config.name, facts.unreachable, "mend that first")
+        elif config.kind == "postgresql":
+            yield Finding(
+                config.name,
+                "PostgreSQL has no binlog: writes that bypass the mesh are found by verification only",
+                "write through the mesh alone",
+                blocks=False,
+            )
+        else:
+            yield from _of_server(config, wanted, facts)
+
+
+def _of_server(config: DataSourceConfig, wanted: frozenset[str], facts: ServerFacts) -> Iterator[Finding]:
+    name, account = config.name, config.username
+    missing = _missing(wanted, facts)
+    if missing:
+        yield Finding(
+            name,
+            f"the account '{account}' has not got {', '.join(missing)}",
+            f"GRANT {', '.join(missing)} ON `{config.database}`.* TO '{account}'",
+        )
+    blind = _missing(FOLLOWING, facts)
+    if not facts.binlog.startswith("ROW"):
+        reason = f"the server's binlog is {facts.binlog.split()[0] if facts.binlog else 'off'}"
+        yield _unfollowed(name, reason, "log_bin and binlog_format=ROW, and restart the server")
+    elif blind:
+        yield _unfollowed(
+            name,
+            f"the account '{account}' has not got {', '.join(blind)}",
+            f"GRANT {', '.join(blind)} ON *.* TO '{account}'",
+        )
+    if facts.oldest is not None and facts.oldest > LONG:
+        yield Finding(
+            name,
+            f"a transaction has been open for {facts.oldest} s; copying begins when it has ended",
+            "end it",
+            blocks=False,
+        )
+
+
+def _missing(wanted: Iterable[str], facts: ServerFacts) -> list[str]:
+    has = facts.granted
+    if has is None or "ALL" in has:
+        return []
+    return sorted(one for one in wanted if one not in has and _OTHER_NAMES.get(one) not in has)
+
+
+def _unfollowed(name: str, reason: str, cure: str) -> Finding:
+    return Finding(
+        name, f"{reason}: writes that bypass the mesh are found by verification only", cure, blocks=False
+    )
+
+
+# ---------------------------------------------------------------------------------------------- tables
+
+
+def _of_table(move: TableMove, scope: Scope, found: Survey, catalog: Catalog) -> Iterator[Finding]:
+    present: list[tuple[DataNode, TableFacts]] = []
+    for node in move.before.nodes:
+        facts = _facts(scope.before, node, found)
+        if facts is not None:
+            present.append((node, facts))
+        elif _is_known(scope.before, node, found):
+            yield Finding(str(node), "the table is not there", "make it, or take it out of the rules")
+    for target in move.targets:
+        there = _facts(scope.after, DataNode(target.node.data_source, target.built_as), found)
+        if there is not None:
+            rows = "" if there.rows is None else f", with about {there.rows} rows"
+            name = f"{target.node.data_source}.{target.built_as}"
+            yield Finding(name, f"there is such a table already{rows}", "drop it, or name other data nodes")
+    if not present:
+        return
+    schema = present[0][1].schema
+    for node, facts in present:
+        yield from _of_node(node, facts)
+        if _form(facts.schema) != _form(schema):
+            yield Finding(
+                str(node), f"its columns or keys are not those of {present[0][0]}", "make them alike"
+            )
+    yield from _of_key(move.name, schema)
+    yield from _of_new_rule(move, schema)
+    if isinstance(move.before, SingleTable):
+        for view, text in catalog.single_views.items():
+            if any(lexeme.value.lower() == move.name.lower() for lexeme in split_lexemes(text)):
+                yield Finding(
+                    move.name,
+                    f"the view '{view}' reads it on its data source",
+                    "drop it; make it again afterwards",
+                )
+
+
+def _facts(rules: RuleSet, node: DataNode, found: Survey) -> TableFacts | None:
+    return found[seen_by(rules.data_sources[node.data_source])].table(node.table)
+
+
+def _is_known(rules: RuleSet, node: DataNode, found: Survey) -> bool:
+    return not found[seen_by(rules.data_sources[node.data_source])].unreachable
+
+
+def _of_node(node: DataNode, facts: TableFacts) -> Iterator[Finding]:
+    if facts.engine and facts.engine.lower() != "innodb":
+        yield Finding(
+            str(node),
+            f"its engine {facts.engine} has no transactions",
+            f"ALTER TABLE {node.table} ENGINE=InnoDB",
+        )
+    if facts.triggers:
+        yield Finding(
+            str(node),
+            f"it has triggers ({', '.join(facts.triggers)}), which would run on both sides",
+            "drop them",
+        )
+    if facts.references:
+        yield Finding(
+            str(node),
+            f"foreign keys ({', '.join(facts.references)}) bind it: their rows would have to move together",
+            "drop them",
+        )
+
+
+def _form(schema: TableSchema) -> object:
+    """What has to be the same on every data node."""
+    columns = [
+        (one.name, one.declared_type, one.nullable, one.collation, one.generated) for one in schema.columns
+    ]
+    return columns, schema.primary_key, schema.unique_keys
+
+
+def _of_key(name: str, schema: TableSchema) -> Iterator[Finding]:
+    if not schema.primary_key:
+        yield Finding(name, "it has no primary key: its rows cannot be told apart", "give it one")
+    for one in schema.primary_key:
+        column = schema.column(one)
+        if column is not None and column.generated:
+            yield Finding(name, f"the column '{one}' of its primary key is generated", "use a stored column")
+        if column is not None and column.family is ColumnFamily.FLOAT:
+            yield Finding(
+                name,
+                f"the column '{one}' of its primary key is a {column.declared_type}",
+                "use an exact type",
+            )
+
+
+def _of_new_rule(move: TableMove, schema: TableSchema) -> Iterator[Finding]:
+    wanted = _sharding_columns(move.after)
+    for one in wanted:
+        column = schema.column(one)
+        if column is None:
+            yield Finding(move.name, f"it has no column '{one}' to be sharded by", "change the new rules")
+        elif column.nullable:
+            yield Finding(
+                move.name,
+                f"its new sharding column '{one}' may be NULL, and such rows have no data node",
+                f"ALTER TABLE {move.name} MODIFY {one} … NOT NULL",
+                blocks=False,
+            )
+    keys = [key for key in (schema.primary_key, *schema.unique_keys) if key]
+    yield from _of_uniqueness(move, keys, wanted)
+
+
+def _of_uniqueness(
+    move: TableMove, keys: Sequence[Sequence[str]], wanted: frozenset[str]
+) -> Iterator[Finding]:
+    former = _sharding_columns(move.before)
+    for key in keys:
+        columns, named = {one.lower() for one in key}, ", ".join(key)
+        if len(move.before.nodes) > 1 and not former <= columns:
+            yield Finding(
+                move.name,
+                f"two rows of different data nodes may have the same ({named}), and meet in a new one: the job would stop there",
+                "look for such rows first",
+                blocks=False,
+            )
+        elif len(move.targets) > 1 and not wanted <= columns and isinstance(move.after, ShardedTable):
+            yield Finding(
+                move.name,
+                f"({named}) will be unique on each data node only: it does not hold the sharding column",
+                "let the key hold the sharding column, or make its values unique elsewhere",
+                blocks=False,
+            )
+
+
+def _sharding_columns(rule: AnyTable) -> frozenset[str]:
+    if not isinstance(rule, ShardedTable):
+        return frozenset()
+    return frozenset(column.lower() for column in rule.sharding_columns)

@@ -1,0 +1,104 @@
+"""Looks at the data sources of a reshard job: servers, tables, what the account may do.
+
+Decides what is asked. What the answers mean for a job, `obstacles` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+
+from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.opening import open_data_source
+from dbmesh.engine.catalog_loading import read_tables
+from dbmesh.engine.collect import collect
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.reshard.facts import ServerFacts, Survey, TableFacts, granted
+from dbmesh.reshard.scope import seen_by
+from dbmesh.rules.ruleset import DataSourceConfig
+
+_SETTINGS = b"""SHOW VARIABLES WHERE Variable_name IN
+ ('version', 'log_bin', 'binlog_format', 'binlog_row_image')"""
+_TABLES = b"""SELECT TABLE_NAME, ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH FROM information_schema.TABLES
+ WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'"""
+_TRIGGERS = b"""SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS
+ WHERE EVENT_OBJECT_SCHEMA = DATABASE() ORDER BY TRIGGER_NAME"""
+_REFERENCES = b"""SELECT IF(CONSTRAINT_SCHEMA = DATABASE(), TABLE_NAME, NULL),
+ IF(UNIQUE_CONSTRAINT_SCHEMA = DATABASE(), REFERENCED_TABLE_NAME, NULL), CONSTRAINT_NAME
+ FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE DATABASE() IN (CONSTRAINT_SCHEMA, UNIQUE_CONSTRAINT_SCHEMA)
+ ORDER BY CONSTRAINT_NAME"""
+_OLDEST = b"SELECT TIMESTAMPDIFF(SECOND, MIN(trx_started), NOW()) FROM information_schema.INNODB_TRX"
+
+
+async def survey(data_sources: Iterable[DataSourceConfig]) -> Survey:
+    """What there is on these data sources; each is looked at once by each of its accounts."""
+    configs = {seen_by(config): config for config in data_sources}
+    found = await asyncio.gather(*map(_look, configs.values()))
+    return dict(zip(configs, found, strict=True))
+
+
+async def _look(config: DataSourceConfig) -> ServerFacts:
+    try:
+        connection = await open_data_source(config, Flavour())
+    except (MeshError, ShardError) as error:
+        return ServerFacts(unreachable=str(error))
+    try:
+        return await _facts(connection, config)
+    except (MeshError, ShardError) as error:
+        return ServerFacts(unreachable=str(error))
+    finally:
+        await connection.close()
+
+
+async def _facts(connection: Connection, config: DataSourceConfig) -> ServerFacts:
+    schemas = await read_tables(connection)
+    tables = {name.lower(): TableFacts(schema) for name, schema in schemas.items()}
+    if not connection.relays:
+        return ServerFacts(tables=tables)
+    settings = {row[0].lower(): row[1] for row in await _texts(connection, _SETTINGS)}
+    triggers: dict[str, list[str]] = defaultdict(list)
+    for table, name in await _texts(connection, _TRIGGERS):
+        triggers[table].append(name)
+    references: dict[str, list[str]] = defaultdict(list)
+    for child, parent, name in await _texts(connection, _REFERENCES):
+        for one in {child, parent} - {""}:
+            references[one].append(name)
+    tables |= {
+        name.lower(): TableFacts(
+            schemas[name],
+            engine,
+            int(rows or 0),
+            int(size or 0),
+            tuple(triggers[name]),
+            tuple(references[name]),
+        )
+        for name, engine, rows, size in await _texts(connection, _TABLES)
+        if name in schemas
+    }
+    logged = settings.get("log_bin", "").upper() == "ON"
+    return ServerFacts(
+        settings.get("version", ""),
+        binlog=f"{settings.get('binlog_format', '')} {settings.get('binlog_row_image', '')}".upper()
+        if logged
+        else "",
+        granted=granted(config.database, [row[0] for row in await _texts(connection, b"SHOW GRANTS")]),
+        oldest=await _oldest(connection),
+        tables=tables,
+    )
+
+
+async def _oldest(connection: Connection) -> int | None:
+    try:
+        ((age,),) = await _texts(connection, _OLDEST)
+    except ShardError:
+        # It takes the privilege PROCESS.
+        return None
+    return int(age or 0)
+
+
+async def _texts(connection: Connection, sql: bytes) -> list[list[str]]:
+    rows = (await collect(connection, sql)).rows
+    return [
+        ["" if value is None else value.decode("utf-8", "surrogateescape") for value in row] for row in rows
+    ]

@@ -1,0 +1,281 @@
+"""A reshard job's plan names the tables that move, what they are called meanwhile, and everything that stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
+from dbmesh.reshard.facts import ServerFacts, TableFacts, granted
+from dbmesh.reshard.plan import Plan, make_plan
+from dbmesh.reshard.scope import Seen, seen_by
+from dbmesh.rules.loader import load_configuration
+from dbmesh.rules.ruleset import RuleSet, TransactionType
+
+_SOURCES = """\
+databaseName: shop
+dataSources:
+  ds_0: {url: 'mysql://a/shop_0', username: app, password: x}
+  ds_1: {url: 'mysql://b/shop_1', username: app, password: x}
+rules:
+"""
+_GLOBAL = "authority:\n  users:\n  - {user: root@%, password: root}\n"
+_SHARDED = """\
+- !SHARDING
+  tables:
+    t_order:
+      actualDataNodes: ds_${0..1}.t_order_${0..1}
+      databaseStrategy: {standard: {shardingColumn: user_id, shardingAlgorithmName: by_user}}
+      tableStrategy: {standard: {shardingColumn: id, shardingAlgorithmName: by_id}}
+  shardingAlgorithms:
+    by_user: {type: INLINE, props: {algorithm-expression: 'ds_${user_id % 2}'}}
+    by_id: {type: INLINE, props: {algorithm-expression: 't_order_${id % 2}'}}
+"""
+_WIDER = (
+    _SHARDED.replace("t_order_${0..1}", "t_order_${0..3}")
+    .replace("id % 2}'", "id % 4}'")
+    .replace("user_id % 4", "user_id % 2")
+)
+_BY_USER = _SHARDED.replace("shardingColumn: id,", "shardingColumn: user_id,").replace(
+    "${id % 2}", "${user_id.intdiv(2) % 2}"
+)
+_SINGLE = "- !SINGLE\n  tables: ['*.*']\n"
+_ALL = frozenset(("ALL",))
+
+_COLUMNS = (
+    ColumnSchema("id", "bigint", ColumnFamily.INTEGER, nullable=False),
+    ColumnSchema("user_id", "bigint", ColumnFamily.INTEGER, nullable=False),
+    ColumnSchema("note", "varchar(20)", ColumnFamily.TEXT),
+)
+_TABLE = TableSchema("t", _COLUMNS, ("id", "user_id"))
+
+
+def _rules(text: str, sources: str = _SOURCES) -> RuleSet:
+    files = {"database-shop.yaml": sources + text, "global.yaml": _GLOBAL}
+    return load_configuration(files, lambda kind, name: None).databases["shop"]
+
+
+def _server(*names: str, schema: TableSchema = _TABLE, **facts: object) -> ServerFacts:
+    tables = {name: TableFacts(replace(schema, name=name), "InnoDB", 100, 16384) for name in names}
+    known = ServerFacts("11", binlog="ROW FULL", granted=_ALL, oldest=0, tables=tables)
+    return replace(known, **facts)  # type: ignore[arg-type]
+
+
+def _plan(
+    before: str,
+    after: str,
+    first: ServerFacts,
+    second: ServerFacts | None = None,
+    transactions: TransactionType = TransactionType.XA,
+) -> Plan:
+    old, new = _rules(before), _rules(after)
+    places = [seen_by(config) for config in old.data_sources.values()]
+    found: Mapping[Seen, ServerFacts] = dict(zip(places, (first, second or first), strict=True))
+    return make_plan(old, new, found, transactions, "7")
+
+
+def _said(plan: Plan) -> list[str]:
+    return [f"{'!' if one.blocks else ''}{one.about}: {one.sentence}" for one in plan.findings]
+
+
+def test_new_tables_get_other_names_where_old_ones_have_theirs() -> None:
+    plan = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1"))
+    assert plan.possible
+    (move,) = plan.scope.moves
+    assert [str(node) for node in move.sources] == [
+        "ds_0.t_order_0",
+        "ds_0.t_order_1",
+        "ds_1.t_order_0",
+        "ds_1.t_order_1",
+    ]
+    assert [(str(one.node), one.built_as) for one in move.targets][:4] == [
+        ("ds_0.t_order_0", "t_order_0__s7"),
+        ("ds_0.t_order_1", "t_order_1__s7"),
+        ("ds_0.t_order_2", "t_order_2"),
+        ("ds_0.t_order_3", "t_order_3"),
+    ]
+    assert plan.all_rows(move) == 400
+    assert plan.steps()[0] == "PREPARE: make 8 tables on ds_0, ds_1"
+    assert plan.steps()[-1] == "CLEAN UP: drop 4 former tables, give 4 tables the final name"
+
+
+def test_what_stays_does_not_move() -> None:
+    plan = _plan(
+        _SHARDED + _SINGLE,
+        _SHARDED + _SINGLE,
+        _server("t_order_0", "t_order_1", "t_note"),
+        _server("t_order_0", "t_order_1"),
+    )
+    assert not plan.scope.moves
+    assert not plan.possible
+
+
+def test_another_key_is_a_move() -> None:
+    plan = _plan(_SHARDED, _BY_USER, _server("t_order_0", "t_order_1"))
+    assert [one.built_as for one in plan.scope.moves[0].targets][:2] == ["t_order_0__s7", "t_order_1__s7"]
+
+
+def test_single_to_sharded_and_back() -> None:
+    there = _plan(_SINGLE, _SHARDED, _server("t_order"), _server())
+    assert there.scope.moves[0].details[0] == "single → sharded"
+    assert there.possible
+    back = _plan(_SHARDED, _SINGLE, _server("t_order_0", "t_order_1"))
+    assert [str(one.node) for one in back.scope.moves[0].targets] == ["ds_0.t_order"]
+    named = _plan(_SHARDED, "- !SINGLE\n  tables: [ds_1.t_order]\n", _server("t_order_0", "t_order_1"))
+    assert [str(one.node) for one in named.scope.moves[0].targets] == ["ds_1.t_order"]
+
+
+def test_a_table_that_the_new_rules_have_no_place_for() -> None:
+    plan = _plan(_SHARDED, "- !SINGLE\n  tables: [ds_1.t_other]\n", _server("t_order_0", "t_order_1"))
+    assert _said(plan) == ["!t_order: the new rules have no place for it: name one under !SINGLE"]
+
+
+def test_a_data_source_elsewhere_moves_its_tables() -> None:
+    old = _rules(_SHARDED)
+    moved = _SOURCES.replace("mysql://b/shop_1", "mysql://c/shop_1")
+    new = _rules(_SHARDED, moved)
+    full, empty = _server("t_order_0", "t_order_1"), _server()
+    configs = [*old.data_sources.values(), *new.data_sources.values()]
+    found = {seen_by(one): empty if one.host == "c" else full for one in configs}
+    plan = make_plan(old, new, found, TransactionType.XA, "7")
+    assert [one.built_as for one in plan.scope.moves[0].targets] == [
+        "t_order_0__s7",
+        "t_order_1__s7",
+        "t_order_0",
+        "t_order_1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (replace(_TABLE, primary_key=()), "!t_order: it has no primary key: its rows cannot be told apart"),
+        (
+            replace(_TABLE, columns=(replace(_COLUMNS[0], generated=True), *_COLUMNS[1:])),
+            "!t_order: the column 'id' of its primary key is generated",
+        ),
+        (
+            replace(
+                _TABLE,
+                columns=(
+                    replace(_COLUMNS[0], family=ColumnFamily.FLOAT, declared_type="double"),
+                    *_COLUMNS[1:],
+                ),
+            ),
+            "!t_order: the column 'id' of its primary key is a double",
+        ),
+        (
+            replace(_TABLE, columns=_COLUMNS[::2], primary_key=("id",)),
+            "!t_order: it has no column 'user_id' to be sharded by",
+        ),
+        (
+            replace(_TABLE, columns=(_COLUMNS[0], replace(_COLUMNS[1], nullable=True)), primary_key=("id",)),
+            "t_order: its new sharding column 'user_id' may be NULL, and such rows have no data node",
+        ),
+        (
+            replace(_TABLE, unique_keys=(("note",),)),
+            "t_order: (note) will be unique on each data node only: it does not hold the sharding column",
+        ),
+    ],
+)
+def test_what_a_table_is_like(schema: TableSchema, said: str) -> None:
+    assert said in _said(_plan(_SINGLE, _SHARDED, _server("t_order", schema=schema), _server()))
+
+
+def test_rows_of_several_nodes_may_meet() -> None:
+    schema = replace(_TABLE, unique_keys=(("note",),))
+    plan = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", schema=schema))
+    assert _said(plan) == [
+        "t_order: two rows of different data nodes may have the same (note), and meet in a new one: the job would stop there"
+    ]
+
+
+def test_what_is_there_and_what_is_not() -> None:
+    plan = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", "t_order_2"), _server("t_order_0"))
+    assert _said(plan)[:2] == [
+        "!ds_1.t_order_1: the table is not there",
+        "!ds_0.t_order_2: there is such a table already, with about 100 rows",
+    ]
+
+
+def test_nodes_that_are_not_alike() -> None:
+    other = replace(_TABLE, columns=_COLUMNS[:2])
+    plan = _plan(
+        _SHARDED, _WIDER, _server("t_order_0", "t_order_1"), _server("t_order_0", "t_order_1", schema=other)
+    )
+    assert "!ds_1.t_order_0: its columns or keys are not those of ds_0.t_order_0" in _said(plan)
+
+
+def test_what_runs_beside_a_write() -> None:
+    facts = TableFacts(_TABLE, "MyISAM", 1, 1, ("log_it",), ("fk_user",))
+    plan = _plan(
+        _SINGLE,
+        _SHARDED,
+        _server(tables={"t_order": replace(facts, schema=replace(_TABLE, name="t_order"))}),
+        _server(),
+    )
+    assert _said(plan) == [
+        "!ds_0.t_order: its engine MyISAM has no transactions",
+        "!ds_0.t_order: it has triggers (log_it), which would run on both sides",
+        "!ds_0.t_order: foreign keys (fk_user) bind it: their rows would have to move together",
+    ]
+
+
+def test_a_view_on_the_data_source_of_a_single_table() -> None:
+    view = TableFacts(
+        TableSchema("v", _COLUMNS[:1], definition="select `t_order`.`id` AS `id` from `t_order`")
+    )
+    table = TableFacts(replace(_TABLE, name="t_order"), "InnoDB", 1, 1)
+    plan = _plan(_SINGLE, _SHARDED, _server(tables={"t_order": table, "v": view}), _server())
+    assert _said(plan) == ["!t_order: the view 'v' reads it on its data source"]
+
+
+def test_servers() -> None:
+    plan = _plan(
+        _SHARDED,
+        _WIDER,
+        _server(
+            "t_order_0", "t_order_1", granted=frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE"))
+        ),
+        ServerFacts(unreachable="no answer"),
+    )
+    assert _said(plan)[:3] == [
+        "!ds_0: the account 'app' has not got ALTER, DROP, TRIGGER",
+        "ds_0: the account 'app' has not got REPLICATION CLIENT, REPLICATION SLAVE: writes that bypass the mesh are found by verification only",
+        "!ds_1: no answer",
+    ]
+    quiet = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", binlog="", oldest=61))
+    assert _said(quiet)[:2] == [
+        "ds_0: the server's binlog is off: writes that bypass the mesh are found by verification only",
+        "ds_0: a transaction has been open for 61 s; copying begins when it has ended",
+    ]
+    assert quiet.possible
+
+
+def test_transactions_that_are_not_one() -> None:
+    plan = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1"), transactions=TransactionType.BASE)
+    assert _said(plan) == [
+        "!transaction: transactions are of type BASE: a write to both sides would not be one"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "privileges"),
+    [
+        ("GRANT ALL PRIVILEGES ON *.* TO `app`@`%` WITH GRANT OPTION", {"ALL"}),
+        ("GRANT SELECT, INSERT ON `shop\\_1`.* TO `app`@`%`", {"SELECT", "INSERT"}),
+        ("GRANT SELECT ON `shop%`.* TO `app`@`%`", {"SELECT"}),
+        ("GRANT SELECT ON `shopx1`.* TO `app`@`%`", set()),
+        ("GRANT SELECT ON `shop_1`.`t_order` TO `app`@`%`", set()),
+        ("GRANT USAGE ON *.* TO `app`@`%` IDENTIFIED BY PASSWORD '*81F5'", {"USAGE"}),
+        ("GRANT `reader`@`%` TO `app`@`%`", set()),
+        (
+            "GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO `app`@`%`",
+            {"REPLICATION SLAVE", "BINLOG MONITOR"},
+        ),
+    ],
+)
+def test_grants(line: str, privileges: set[str]) -> None:
+    assert granted("shop_1", [line]) == privileges
