@@ -43,7 +43,7 @@ from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.listener import SERVER_VERSION, Listener
-from dbmesh.session.filtering import StatementFilter
+from dbmesh.session.filtering import StatementObserver
 from dbmesh.session.mesh import Mesh
 from dbmesh.switching import Switching
 from dbmesh.transaction.recovery import Recovery
@@ -206,15 +206,14 @@ async def _close_all(pools: list[Pool]) -> None:
 
 
 def _watch_statements(configuration: Configuration, mesh: Mesh) -> None:
-    """The filters that only look at statements."""
-    watching: list[StatementFilter] = []
+    """What only looks at statements."""
+    watching: list[StatementObserver] = []
     if configuration.admin is not None:
         watching.append(Statistics(time.perf_counter, time.time))
     slow = float(configuration.properties["slow-statement-milliseconds"]) / 1000
     if slow:
         watching.append(SlowStatements(slow, time.perf_counter))
-    # They see what others refuse.
-    mesh.filters = (*watching, *mesh.filters)
+    mesh.observe(watching)
 
 
 async def _open_admin(
@@ -226,7 +225,7 @@ async def _open_admin(
     from dbmesh.admin.tables import Operated
 
     mesh = assembly.mesh
-    [statistics] = [one for one in mesh.filters if isinstance(one, Statistics)]
+    [statistics] = [one for one in mesh.observers if isinstance(one, Statistics)]
     clock = asyncio.get_running_loop().time
     operated = Operated(mesh, statistics, __version__, clock, lambda: not stop.is_set(), assembly.protector)
     ports = AdminPorts(settings, operated, directory)

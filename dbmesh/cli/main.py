@@ -32,6 +32,13 @@ class Engine(StrEnum):
     MARIADB = "mariadb"
 
 
+class LogFormat(StrEnum):
+    """How the lines of the log read."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class BreakerAction(StrEnum):
     """What can be done to a circuit breaker."""
 
@@ -152,6 +159,12 @@ def serve(
             help="Port to listen on; 0 takes any free one. Without it, proxy-default-port of global.yaml (3307).",
         ),
     ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            help="Lines for people, or a JSON object per line. Without it, log-format of global.yaml (text)."
+        ),
+    ] = None,
 ) -> None:
     """Serve the databases of a configuration directory until SIGINT or SIGTERM.
 
@@ -165,7 +178,7 @@ def serve(
     """
     from dbmesh.cli.serve import serve_directory
 
-    raise typer.Exit(serve_directory(config, host, port))
+    raise typer.Exit(serve_directory(config, host, port, log_format.value if log_format else None))
 
 
 @app.command()

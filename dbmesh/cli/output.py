@@ -5,7 +5,6 @@ Decides how a mistake looks and that it never is a traceback. Knows nothing of w
 
 from __future__ import annotations
 
-import logging
 import sys
 
 from rich.console import Console
@@ -35,11 +34,6 @@ def answers() -> Console:
 def complaints() -> Console:
     """The console of mistakes."""
     return Console(file=sys.stderr, highlight=False)
-
-
-def log_to_stderr() -> None:
-    """A server's log: one line per event, with its time."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
 
 def report(failure: Failure) -> None:

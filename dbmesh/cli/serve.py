@@ -12,14 +12,17 @@ from dbmesh import __version__, app
 from dbmesh.assembly import StartError
 from dbmesh.cli.configuration import resolve_secret
 from dbmesh.cli.loading import load_directory
-from dbmesh.cli.output import Failure, answers, log_to_stderr
+from dbmesh.cli.logs import log_to_stderr
+from dbmesh.cli.output import Failure, answers
 from dbmesh.rules.ruleset import Configuration
 
 
-def serve_directory(directory: Path, host: str, port: int | None) -> int:
-    """Serves a configuration directory until a signal ends it and returns the exit code. Raises Failure."""
+def serve_directory(directory: Path, host: str, port: int | None, log_format: str | None = None) -> int:
+    """Serves a configuration directory until a signal ends it and returns the exit code; `log_format` stands for the one of its
+    properties. Raises Failure."""
     configuration = load_directory(directory)
-    log_to_stderr()
+    properties = configuration.properties
+    log_to_stderr(log_format or str(properties["log-format"]), str(properties["system-log-level"]))
 
     def ready(bound_host: str, bound_port: int) -> None:
         names = ", ".join(rule_set.database for rule_set in configuration.databases.values())

@@ -8,23 +8,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import RunningStatement, Seen
+from dbmesh.session.log_fields import fields_of
+from dbmesh.session.session import Session
 
 _log = logging.getLogger(__name__)
 
 
 class SlowStatements:
-    """A filter that writes down what took `seconds` or longer. `clock` is `time.perf_counter`."""
+    """An observer that writes down what took `seconds` or longer. `clock` is `time.perf_counter`."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._seconds = seconds
         self._clock = clock
 
-    def begin(self, statement: RunningStatement) -> None:
-        """See `StatementFilter`: nobody is refused."""
+    def ended_as_planned(self, session: Session, seen: Seen) -> None:
+        """See `StatementObserver`."""
+        if self._clock() - session.arrived >= self._seconds:
+            self.ended(RunningStatement(session, *seen))
 
-    def end(self, statement: RunningStatement) -> None:
-        """See `StatementFilter`."""
+    def ended(self, statement: RunningStatement) -> None:
+        """See `StatementObserver`."""
         seconds = self._clock() - statement.begun
         if seconds < self._seconds:
             return
@@ -40,4 +44,12 @@ class SlowStatements:
             statement.answer,
             statement.digest.name,
             " ".join(statement.digest.text.split()),
+            extra=fields_of(
+                session,
+                account=session.account,
+                database=statement.database.name,
+                milliseconds=round(seconds * 1000, 3),
+                shots=statement.shots,
+                digest=statement.digest.name,
+            ),
         )

@@ -6,13 +6,14 @@ Decides what is counted and under which names, bounded however many different st
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from dbmesh.planner.plan import Plan
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import RunningStatement, Seen
+from dbmesh.session.session import Session
 
 BOUNDS: Final = (
     0.0001,
@@ -40,6 +41,9 @@ MOST_DIGESTS: Final = 10_000
 OTHER: Final = "other"
 """What statements beyond that are counted as."""
 
+_MOST_UNCOUNTED: Final = 1000
+"""Durations of one plan that wait to be counted."""
+
 _SHOTS: Final = ("0", "1", "2", "4", "8", "16", "more")
 
 
@@ -49,6 +53,16 @@ class Histogram:
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     total: float = 0.0
+
+    def add(self, durations: Sequence[float]) -> None:
+        """These too; they are sorted."""
+        below = 0
+        for bucket, bound in enumerate(BOUNDS):
+            upto = bisect_right(durations, bound)
+            self.counts[bucket] += upto - below
+            below = upto
+        self.counts[-1] += len(durations) - below
+        self.total += sum(durations)
 
 
 class Kind(NamedTuple):
@@ -84,54 +98,84 @@ class DigestCounts:
     rows_affected: int = 0
     rows_sent: int = 0
 
+    def add(self, durations: Sequence[float]) -> None:
+        """Statements that took so long; they are sorted."""
+        self.count += len(durations)
+        self.seconds += sum(durations)
+        self.least = min(self.least, durations[0])
+        self.most = max(self.most, durations[-1])
+
 
 @dataclass(slots=True)
 class _Known:
-    """Where statements with a plan are counted; those that are relayed in one histogram, once there was one. The plan is kept,
-    so that nothing else gets its id meanwhile."""
+    """Where statements with a plan are counted that ended as planned, and the seconds that those took that are not counted yet. The
+    plan is kept, so that nothing else gets its id meanwhile."""
 
     plan: Plan
     counts: DigestCounts
-    relayed: Histogram | None = None
+    histogram: Histogram
+    uncounted: list[float] = field(default_factory=list)
+
+    def count(self) -> None:
+        """Count what took so long. O(n log n) for n of them, and far less than each of them by itself."""
+        taken = self.uncounted
+        if taken:
+            taken.sort()
+            self.counts.add(taken)
+            self.histogram.add(taken)
+            taken.clear()
 
 
 class Statistics:
-    """A filter that counts. `clock` is `time.perf_counter`, `now` gives seconds since 1970."""
+    """An observer that counts. `clock` is `time.perf_counter`, `now` gives seconds since 1970."""
 
     def __init__(self, clock: Callable[[], float], now: Callable[[], float]) -> None:
         self._clock = clock
         self._now = now
         self._known: dict[tuple[int, str], _Known] = {}
-        self.durations: dict[Kind, Histogram] = {}
-        self.digests: dict[DigestKey, DigestCounts] = {}
+        self._durations: dict[Kind, Histogram] = {}
+        self._digests: dict[DigestKey, DigestCounts] = {}
         self.errors: dict[tuple[str, int], int] = {}
 
-    def begin(self, statement: RunningStatement) -> None:
-        """See `StatementFilter`: nobody is refused."""
+    @property
+    def durations(self) -> Mapping[Kind, Histogram]:
+        """Histograms of all that was counted. O(plans)."""
+        self._count()
+        return self._durations
 
-    def end(self, statement: RunningStatement) -> None:
-        """See `StatementFilter`. O(1) where the plan was met before."""
+    @property
+    def digests(self) -> Mapping[DigestKey, DigestCounts]:
+        """Counts of statements. O(plans)."""
+        self._count()
+        return self._digests
+
+    def ended_as_planned(self, session: Session, seen: Seen) -> None:
+        """See `StatementObserver`. O(1) where the plan was met before."""
         ended = self._clock()
-        seconds = ended - statement.begun
-        session = statement.session
-        known = self._known.get((id(statement.plan), session.account))
+        known = self._known.get((id(seen[1]), session.account))
         if known is None:
-            known = self._meet(statement)
+            known = self._meet(RunningStatement(session, *seen))
         counts = known.counts
-        histogram = known.relayed
-        if histogram is None or statement.sent is not None:
-            histogram = self._histogram(statement)
-            if statement.sent is None:
-                known.relayed = histogram
-        histogram.counts[bisect_left(BOUNDS, seconds)] += 1
-        histogram.total += seconds
-        counts.count += 1
-        counts.seconds += seconds
         counts.last_seen = ended
-        if seconds < counts.least:
-            counts.least = seconds
-        if seconds > counts.most:
-            counts.most = seconds
+        taken = known.uncounted
+        taken.append(ended - session.arrived)
+        if len(taken) == _MOST_UNCOUNTED:
+            known.count()
+        rows = session.row_count
+        if rows < 0:
+            counts.rows_sent += session.found_rows
+        else:
+            counts.rows_affected += rows
+
+    def ended(self, statement: RunningStatement) -> None:
+        """See `StatementObserver`. O(1) where the plan was met before."""
+        ended = self._clock()
+        session = statement.session
+        counts = self._counts(statement, session.account)
+        taken = (ended - statement.begun,)
+        counts.add(taken)
+        counts.last_seen = ended
+        self._histogram(statement).add(taken)
         if statement.error is not None:
             counts.errors += 1
             key = statement.database.name, statement.error.number
@@ -147,28 +191,34 @@ class Statistics:
 
     def reset(self) -> None:
         """Begin to count statements anew; durations and errors, which only grow, stay."""
-        self.digests.clear()
+        self._count()
+        self._digests.clear()
         self._known.clear()
+
+    def _count(self) -> None:
+        for known in self._known.values():
+            known.count()
 
     def _meet(self, statement: RunningStatement) -> _Known:
         if len(self._known) >= MOST_DIGESTS:
+            self._count()
             self._known.clear()
         account = statement.session.account
-        known = _Known(statement.plan, self._counts(statement, account))
+        known = _Known(statement.plan, self._counts(statement, account), self._histogram(statement))
         self._known[id(statement.plan), account] = known
         return known
 
     def _histogram(self, statement: RunningStatement) -> Histogram:
         shots = _at_most(statement.shots)
         kind = Kind(statement.database.name, statement.verb.value, shots, statement.answer)
-        return self.durations.setdefault(kind, Histogram())
+        return self._durations.setdefault(kind, Histogram())
 
     def _counts(self, statement: RunningStatement, account: str) -> DigestCounts:
         digest = statement.digest
         key, text = DigestKey(statement.database.name, account, digest.name), digest.text
-        if key not in self.digests and len(self.digests) >= MOST_DIGESTS:
+        if key not in self._digests and len(self._digests) >= MOST_DIGESTS:
             key, text = DigestKey("", "", OTHER), ""
-        return self.digests.setdefault(key, DigestCounts(text, self._now()))
+        return self._digests.setdefault(key, DigestCounts(text, self._now()))
 
 
 def _at_most(shots: int) -> str:

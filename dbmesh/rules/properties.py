@@ -39,6 +39,16 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
         "slow-statement-milliseconds": Property(
             0, "Logs statements that take so long or longer, without their values; 0 logs none."
         ),
+        "system-log-level": Property(
+            "INFO",
+            "The least severe events that are logged: OFF, ERROR, WARN, INFO, DEBUG or TRACE.",
+            choices=("OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"),
+        ),
+        "log-format": Property(
+            "text",
+            "text: lines for people. json: one JSON object per line, its fields are in OPERATIONS.md.",
+            choices=("text", "json"),
+        ),
         "max-allowed-packet": Property(67108864, "Longest statement or row, in bytes.", 1024),
         "plan-cache-size": Property(4096, "Plans kept; the least recently used one makes room.", 1),
         "merge-max-rows": Property(1000000, "Rows a merge that cannot stream may hold.", 1),
@@ -75,7 +85,6 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
 
 ACCEPTED: Final = frozenset(
     {
-        "system-log-level",
         "sql-simple",
         "kernel-executor-size",
         "check-table-metadata-enabled",

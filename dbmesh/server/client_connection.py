@@ -166,7 +166,7 @@ class ClientConnection(asyncio.Protocol):
         except ProtocolError:
             self._refuse(MeshError(PACKETS_OUT_OF_ORDER))
         except OSError as error:
-            _log.info("connection %d: TLS failed: %s", self._connection_id, error)
+            _log.info("connection %d: TLS failed: %s", self._connection_id, error, extra=self._fields)
             self.abort()
 
     def eof_received(self) -> bool:
@@ -326,7 +326,7 @@ class ClientConnection(asyncio.Protocol):
             elif isinstance(event, Authenticated):
                 self._authenticated(event)
             elif isinstance(event, Denied):
-                _log.info("connection %d: %s", self._connection_id, event.error)
+                _log.info("connection %d: %s", self._connection_id, event.error, extra=self._fields)
                 self.close()
         if self._logging_in and self._handshake is not None:
             self._reader.expect_sequence(self._handshake.next_sequence)
@@ -357,7 +357,7 @@ class ClientConnection(asyncio.Protocol):
         if not is_met(account.tls, self._tls):
             using = "YES" if account.password else "NO"
             denied = MeshError(ACCESS_DENIED, user=event.user, host=self._host, using=using)
-            _log.info("connection %d: %s", self._connection_id, denied)
+            _log.info("connection %d: %s", self._connection_id, denied, extra=self._fields)
             self.write(frame(make_err(as_packet(denied)), event.sequence))
             self.close()
             return
@@ -403,9 +403,14 @@ class ClientConnection(asyncio.Protocol):
         self.write = lambda data: write(stream.wrap(data))
         self._reader.feed(stream.receive(rest))
 
+    @property
+    def _fields(self) -> dict[str, object]:
+        """What log records tell of it, as `session.log_fields` does."""
+        return {"session": self._connection_id}
+
     def _refuse(self, error: MeshError) -> None:
         """The stream cannot be read on: say why, then close."""
-        _log.info("connection %d: %s", self._connection_id, error)
+        _log.info("connection %d: %s", self._connection_id, error, extra=self._fields)
         if not self._closing:
             self.write(frame(make_err(as_packet(error)), self._reader.refused_sequence + 1))
             self.close()

@@ -45,6 +45,7 @@ from dbmesh.session.diagnostics import remember_warnings, warnings_of
 from dbmesh.session.errors import logic_text
 from dbmesh.session.failover import once_more, reading_again, reads_again, servers_of
 from dbmesh.session.federated import run_federated
+from dbmesh.session.filtering import record
 from dbmesh.session.front_sinks import Attempt, end_of_rows, front_sink
 from dbmesh.session.mesh import Database
 from dbmesh.session.moment import at_one_moment
@@ -117,8 +118,9 @@ async def run(
     that keeps its parameters is run in this `way`. `prepared`: the client has prepared it, and been told then what is wrong
     with its text. Raises MeshError or ShardError (in logic names)."""
     session.refuse_in_broken_transaction()
-    if session.running is not None:
-        session.running.bound(bound)
+    statement = record(session)
+    if statement is not None:
+        statement.bound(bound)
     told: list[ShardWarning] = []
     if plan.implicit_commit:
         view = session.databases
@@ -129,8 +131,8 @@ async def run(
     further = Status.MORE_RESULTS_EXISTS.value if more else 0
     sink.use_names(bound.names)
     sink.use_status(session.status | further)
-    if session.running is not None:
-        sink.limit = session.running.limit
+    if statement is not None:
+        sink.limit = statement.limit
     if session.mesh.shows_statements:
         log_shots(session, bound)
     own = session.autocommit and not session.transaction.open

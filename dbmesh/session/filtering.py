@@ -1,14 +1,15 @@
-"""Filters around statements: each may refuse one, let it wait, and learns how it ended.
+"""Filters around statements: each may refuse one, let it wait, and learns how it ended. Observers only learn how it ended.
 
 Decides when filters are asked and in which order: once per statement of the client, after it has been planned and
-before anything of it reaches a data source; the end is told in reverse order. What they protect or measure is
-`governance`'s. Without filters a statement costs one look at an empty tuple.
+before anything of it reaches a data source; the end is told in reverse order, and behind them to the observers. What they
+protect or measure is `governance`'s. Without any a statement costs two looks. Where there are observers only, a statement that does
+as planned has no record: its plan, its text and the session say all there is to tell.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from time import perf_counter
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from dbmesh.session.mesh import Database
     from dbmesh.session.session import Session
 
+
+Seen = tuple["Database", Plan, str]
+"""A statement that no filter looks at, while nothing is to be told of it but what was planned: its database, plan and text."""
 
 _FIRST_WORD = re.compile(r"[\s(]*([a-zA-Z]+)")
 _SESSION_STATEMENTS = frozenset(get_args(SessionStatement))
@@ -164,6 +168,30 @@ class StatementFilter(Protocol):
         ...
 
 
+class StatementObserver(Protocol):
+    """What learns of every statement that was planned, when it is over. Observers are shared by all sessions of a process."""
+
+    def ended(self, statement: RunningStatement) -> None:
+        """A statement is over: answered, failed, refused, or its client was lost. Must not raise."""
+        ...
+
+    def ended_as_planned(self, session: Session, seen: Seen) -> None:
+        """The same of a statement without a record, which began when the session's command arrived. Must not raise."""
+        ...
+
+
+def tell_all(observers: Sequence[StatementObserver]) -> Callable[[Session, Seen], None] | None:
+    """What tells all of them that a statement has ended as planned, with as few calls as possible; None without observers."""
+    if len(observers) < 2:
+        return observers[0].ended_as_planned if observers else None
+
+    def tell(session: Session, seen: Seen) -> None:
+        for observer in observers:
+            observer.ended_as_planned(session, seen)
+
+    return tell
+
+
 class Later:
     """An awaitable that begins when it is awaited: one that never is leaves nothing behind."""
 
@@ -177,29 +205,34 @@ class Later:
 def begin(session: Session, database: Database, plan: Plan, text: str) -> Awaitable[None] | None:
     """Ask every filter; what is returned must be awaited before the statement may run. A command that is given again
     (`session.failover`) has been let in. Raises MeshError."""
-    if session.running is not None:
+    if session.running is not None or session.seen is not None:
         return None
     return _enter(RunningStatement(session, database, plan, text))
 
 
+def record(session: Session) -> RunningStatement | None:
+    """The statement under way, for whoever has more to tell of it; None when nobody looks at it."""
+    seen, session.seen = session.seen, None
+    if seen is not None:
+        session.running = RunningStatement(session, *seen)
+    return session.running
+
+
 def end(session: Session, *, answered: bool) -> None:
     """The statement under way, if there is one, is over, with those it is a part of."""
-    statement = session.running
+    statement = record(session)
     while statement is not None:
-        # As `_leave`, without the call.
-        session.running = statement.outer
-        statement.answered = answered
-        for one in reversed(statement.entered):
-            one.end(statement)
+        _leave(statement, answered=answered)
         statement = statement.outer
 
 
 @asynccontextmanager
 async def within(session: Session, database: Database, plan: Plan, text: str) -> AsyncIterator[None]:
     """A statement inside another one of the client: the one EXECUTE names, the query of SET or INTO. Raises MeshError."""
-    if not session.mesh.filters:
+    if not (session.mesh.filters or session.mesh.observers):
         yield
         return
+    record(session)
     inner = RunningStatement(session, database, plan, text)
     try:
         waiting = _enter(inner)
@@ -246,7 +279,10 @@ async def _wait(
 
 
 def _leave(statement: RunningStatement, *, answered: bool) -> None:
-    statement.session.running = statement.outer
+    session = statement.session
+    session.running = statement.outer
     statement.answered = answered
     for one in reversed(statement.entered):
         one.end(statement)
+    for observer in session.mesh.observers:
+        observer.ended(statement)

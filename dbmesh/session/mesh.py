@@ -27,12 +27,12 @@ from dbmesh.rules.joint import join
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, RuleSet, TransactionType
 from dbmesh.session.corrections import DefinitionCache
+from dbmesh.session.filtering import Seen, StatementFilter, StatementObserver, tell_all
 from dbmesh.transaction.compensator import Compensator
 from dbmesh.transaction.coordinator import Coordinator
 from dbmesh.transaction.xid import Place
 
 if TYPE_CHECKING:
-    from dbmesh.session.filtering import StatementFilter
     from dbmesh.session.peers import Peers
     from dbmesh.session.session import Session
 
@@ -172,7 +172,7 @@ class Mesh:
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
     other process has. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
     at statements that one shard answers. `told_of_accounts` are told when
-    `authority` is replaced. `filters` look at every statement, the first one first. `doorkeeper` is asked about
+    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended. `doorkeeper` is asked about
     every session when its client has logged in."""
 
     def __init__(
@@ -199,6 +199,8 @@ class Mesh:
         self.max_allowed_packet = int(configuration.properties["max-allowed-packet"])
         self.shows_statements = bool(configuration.properties["sql-show"])
         self.filters: tuple[StatementFilter, ...] = ()
+        self.observers: tuple[StatementObserver, ...] = ()
+        self.tell_observers: Callable[[Session, Seen], None] | None = None
         self.doorkeeper: Doorkeeper | None = None
         self.relays_directly = not (self.shows_statements or configuration.record_locks)
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
@@ -213,6 +215,11 @@ class Mesh:
         self.compensator = Compensator(self.coordinator)
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}
+
+    def observe(self, observers: Sequence[StatementObserver]) -> None:
+        """From now on these learn of every statement."""
+        self.observers = tuple(observers)
+        self.tell_observers = tell_all(self.observers)
 
     def database(self, name: str) -> Database | None:
         """A logic database, its name compared without case."""

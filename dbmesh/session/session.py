@@ -38,6 +38,7 @@ from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet
 from dbmesh.session.failover import persevering
+from dbmesh.session.log_fields import fields_of
 from dbmesh.session.masking import veiled
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.prepared import PreparedStatement, Statements
@@ -112,6 +113,7 @@ class Session(WritingModes):
         "roles",
         "row_count",
         "running",
+        "seen",
         "state",
         "statements",
         "stopped_by",
@@ -171,6 +173,8 @@ class Session(WritingModes):
         self.given: tuple[bytes, int] | None = None
         self.stopped_by: MeshError | None = None
         self.running: filtering.RunningStatement | None = None
+        # The statement under way that has no record: at most one of the two.
+        self.seen: filtering.Seen | None = None
         self.reset()
         mesh.sessions[connection_id] = self
 
@@ -272,14 +276,15 @@ class Session(WritingModes):
     def handle(self, payload: bytes, sequence: int) -> None:
         """One command has arrived; the answer's first packet has the id `sequence`. Never raises: a command that fails
         is answered with an error packet and the session lives on."""
+        mesh = self.mesh
         self.command_since = self.now()
         self._sink = None
         self._answered = False
-        if self.databases is not self.mesh.databases:
+        if self.databases is not mesh.databases:
             follow_rules(self)
-        if self.mesh.filters:
+        if mesh.filters or mesh.observers:
             self.arrived = perf_counter()
-        if self.mesh.has_groups:
+        if mesh.has_groups:
             self.given = payload, sequence
         try:
             handler = self.commands.get(payload[0]) if payload else None
@@ -287,11 +292,11 @@ class Session(WritingModes):
                 raise MeshError(UNKNOWN_COMMAND)
             work = handler(self, payload, sequence)
             if work is not None:
-                self.run(work, perseveres=self.mesh.has_groups)
+                self.run(work, perseveres=mesh.has_groups)
         except Exception as error:
             malformed = isinstance(error, ProtocolError)
             if not malformed and not isinstance(error, (MeshError, ShardError)):
-                _log.exception("session %d: unexpected error", self.connection_id)
+                _log.exception("session %d: unexpected error", self.connection_id, extra=fields_of(self))
             self.error(MeshError(MALFORMED_PACKET) if malformed else error, sequence=sequence)
             self.finish()
 
@@ -304,7 +309,12 @@ class Session(WritingModes):
 
     def finish(self) -> None:
         """The command has been answered in full."""
-        if self.running is not None:
+        seen = self.seen
+        if seen is not None:
+            self.seen = None
+            if self.mesh.tell_observers is not None:
+                self.mesh.tell_observers(self, seen)
+        elif self.running is not None:
             filtering.end(self, answered=True)
         self.command_text = b""
         self.given = None
@@ -352,8 +362,9 @@ class Session(WritingModes):
         if self.stopped_by is not None and as_packet(error).number == QUERY_INTERRUPTED.number:
             error = self.stopped_by
         packet = as_packet(veiled(self, error))
-        if self.running is not None:
-            self.running.failed(error, packet)
+        statement = filtering.record(self)
+        if statement is not None:
+            statement.failed(error, packet)
         self.row_count = -1
         self.warnings = [
             ShardWarning(
@@ -505,7 +516,7 @@ class Session(WritingModes):
         except (MeshError, ShardError) as error:
             self.error(error)
         except Exception as error:
-            _log.exception("session %d: unexpected error", self.connection_id)
+            _log.exception("session %d: unexpected error", self.connection_id, extra=fields_of(self))
             self.error(MeshError(INTERNAL, reason=type(error).__name__))
         finally:
             self._killed = False

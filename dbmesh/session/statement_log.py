@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from dbmesh.planner.plan import BoundStatement
+from dbmesh.session.log_fields import fields_of
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -18,14 +19,23 @@ _log = logging.getLogger(__name__)
 
 def log_command(session: Session) -> None:
     """The client's own text. O(text)."""
-    _log.info("session %d: logic SQL: %s", session.connection_id, _one_line(session.command_text))
+    _log.info(
+        "session %d: logic SQL: %s",
+        session.connection_id,
+        _one_line(session.command_text),
+        extra=fields_of(session),
+    )
 
 
 def log_shots(session: Session, bound: BoundStatement) -> None:
     """What each data source receives; values that travel beside the text stay out. O(text)."""
     for shot in bound.shots:
         _log.info(
-            "session %d: actual SQL: %s: %s", session.connection_id, shot.data_source, _one_line(shot.sql)
+            "session %d: actual SQL: %s: %s",
+            session.connection_id,
+            shot.data_source,
+            _one_line(shot.sql),
+            extra=fields_of(session, data_source=shot.data_source),
         )
 
 

@@ -119,7 +119,9 @@ class Breakers:
                 self._apply(breaker)
             else:
                 breaker.reset(now)
-            _log.warning("the circuit breaker of %s is %s by decision", name, breaker.state)
+            _log.warning(
+                "the circuit breaker of %s is %s by decision", name, breaker.state, extra=_fields(breaker)
+            )
 
     def reset(self, name: str) -> None:
         """A breaker begins anew, whatever it has counted."""
@@ -180,4 +182,10 @@ def _ended(breaker: CircuitBreaker, began: float, now: float, error: Exception |
     if breaker.state is not before:
         left = breaker.seconds_left(now)
         until = "" if left is None else f" for {left:.1f} s"
-        _log.warning("the circuit breaker of %s is %s%s", breaker.name, breaker.state, until)
+        _log.warning(
+            "the circuit breaker of %s is %s%s", breaker.name, breaker.state, until, extra=_fields(breaker)
+        )
+
+
+def _fields(breaker: CircuitBreaker) -> dict[str, object]:
+    return {"breaker": breaker.name, "state": breaker.state.value}

@@ -15,6 +15,7 @@ from dbmesh.governance.protection.breakers import Clock
 from dbmesh.governance.protection.statements import reaches_data
 from dbmesh.rules.protection.values import Fault
 from dbmesh.session.filtering import Later, RunningStatement
+from dbmesh.session.log_fields import fields_of
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,13 @@ class StatementFaults:
             return None
         for fault in self._chance.under_way:
             if fault.selection.names(statement) and self._chance.hits(fault):
-                _log.info("session %d: fault '%s'", statement.session.connection_id, fault.name)
+                session = statement.session
+                _log.info(
+                    "session %d: fault '%s'",
+                    session.connection_id,
+                    fault.name,
+                    extra=fields_of(session, fault=fault.name),
+                )
                 if fault.delay:
                     return Later(partial(_late, fault, statement))
                 _strike(fault, statement)
@@ -76,7 +83,8 @@ class DataSourceFaults:
         """Let one that hits happen; whether one did. Raises MeshError or ShardError."""
         for fault in self._chance.under_way:
             if self._chance.hits(fault):
-                _log.info("data source %s: fault '%s'", self._name, fault.name)
+                told = {"data_source": self._name, "fault": fault.name}
+                _log.info("data source %s: fault '%s'", self._name, fault.name, extra=told)
                 await asyncio.sleep(fault.delay)
                 if fault.disconnects:
                     reason = f"injected fault '{fault.name}'"

@@ -16,6 +16,7 @@ from dbmesh.planner.plan import Verb
 from dbmesh.rules.protection.firewall import FirewallMode, FirewallPolicy, FirewallRule
 from dbmesh.rules.protection.patterns import changes_every_row
 from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.log_fields import fields_of
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Firewall:
             statement.host,
             rule,
             " ".join(statement.digest.text.split()),
+            extra=fields_of(statement.session, rule=rule, digest=statement.fingerprint),
         )
 
     def _learn(self, statement: RunningStatement) -> None:

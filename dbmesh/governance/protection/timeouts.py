@@ -16,6 +16,7 @@ from dbmesh.errors import ANSWER_TOO_LARGE, STATEMENT_TIMEOUT, MeshError
 from dbmesh.governance.protection.statements import reaches_data
 from dbmesh.rules.protection.values import Timeout
 from dbmesh.session.filtering import Later, RunningStatement
+from dbmesh.session.log_fields import fields_of
 from dbmesh.session.session import Session
 
 _log = logging.getLogger(__name__)
@@ -147,5 +148,11 @@ class Timeouts:
         if gone or session.committing or not session.transaction.open:
             return
         name = under_way.timeout.name
-        _log.warning("session %d: its transaction is %s (timeout '%s')", session.connection_id, why, name)
+        _log.warning(
+            "session %d: its transaction is %s (timeout '%s')",
+            session.connection_id,
+            why,
+            name,
+            extra=fields_of(session, timeout=name),
+        )
         session.kill_connection()

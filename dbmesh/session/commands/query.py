@@ -57,14 +57,17 @@ def query(session: Session, payload: bytes, sequence: int) -> Work | None:
         if stale(session, error) is not None:
             return _run_one(session, text, session.sink(sequence=sequence), more=False)
         raise
-    if session.mesh.filters:
+    mesh = session.mesh
+    if mesh.filters:
         waiting = filtering.begin(session, database, plan, text)
         if waiting is not None:
             sink = session.sink(sequence=sequence)
             return _run_planned(session, database, plan, literals, sink, more=False, waiting=waiting)
+    elif mesh.observers and session.running is None:
+        session.seen = database, plan, text
     if local.answers(plan):
         return local.answer(session, plan, session.sink(sequence=sequence))
-    if plan.direct is not None and sequence == 1 and session.mesh.relays_directly:
+    if plan.direct is not None and sequence == 1 and mesh.relays_directly:
         shot = plan.direct.text(literals)
         if shot is not None and relaying.try_relay(session, database, plan, shot, plan.direct.names):
             return None
@@ -109,7 +112,8 @@ async def _run_one(session: Session, text: str, sink: ResultSink, *, more: bool)
             raise
         await session.mesh.reload(outdated)
         database, plan, literals = look_up(session, text)
-    waiting = filtering.begin(session, database, plan, text) if session.mesh.filters else None
+    watched = session.mesh.filters or session.mesh.observers
+    waiting = filtering.begin(session, database, plan, text) if watched else None
     await _run_planned(session, database, plan, literals, sink, more=more, waiting=waiting)
 
 

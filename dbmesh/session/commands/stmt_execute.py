@@ -88,14 +88,17 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
     if prepared.cursor is not None:
         close_cursor(session, prepared)
     database, plan, literals = look_up(session, prepared.text)
-    if session.mesh.filters:
+    mesh = session.mesh
+    if mesh.filters:
         waiting = filtering.begin(session, database, plan, prepared.text)
         if waiting is not None:
             return _run_after(waiting, session, database, plan, literals, prepared, execute, sequence)
+    elif mesh.observers and session.running is None:
+        session.seen = database, plan, prepared.text
     if local.answers(plan):
         return _answer_locally(session, plan, prepared, execute, sequence)
     opens_cursor = _opens_cursor(execute, plan)
-    if native and plan.direct is not None and session.mesh.relays_directly and not opens_cursor:
+    if native and plan.direct is not None and mesh.relays_directly and not opens_cursor:
         found = plan.direct.prepared(literals, execute.values)
         if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
             return None

@@ -21,7 +21,7 @@ async def _world() -> tuple[SessionWorld, Operated]:
     world = SessionWorld()
     moments = iter(range(1, 1000))
     statistics = Statistics(lambda: next(moments) * 0.0009 + world.session.arrived, lambda: 5.0)
-    world.mesh.filters = (statistics,)
+    world.mesh.observe([statistics])
     world.reply = lambda name, payload: canned.ok(affected=2)
     await world.command(b"\x03DELETE FROM t_order WHERE user_id = 5")
     await world.command(b"\x03DELETE FROM t_order WHERE user_id = 6")

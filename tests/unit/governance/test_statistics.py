@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,10 +14,19 @@ from hypothesis import strategies as st
 from dbmesh.governance import statistics
 from dbmesh.governance.slow_statements import SlowStatements
 from dbmesh.governance.statistics import BOUNDS, Histogram, Kind, Statistics
+from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.plan import Verb
+from dbmesh.planner.planner import Planner
+from dbmesh.session.filtering import RunningStatement
 from dbmesh.sql.digest import digest_of
 from dbmesh.sql.lexer import DEFAULT
 from dbmesh.wire.packets import ErrPacket
+from tests.plugins.planner_world import CATALOG, RULES
+
+PLANNED = "SELECT user_id FROM t_order WHERE user_id = 5"
+
+
+SHOP: Any = SimpleNamespace(name="shop", plans=PlanCache(Planner(RULES, CATALOG)))
 
 
 def _statement(text: str = "SELECT a FROM t WHERE b = 0", **changes: Any) -> Any:
@@ -47,7 +57,7 @@ def _counted(ends: list[float], **changes: Any) -> Statistics:
     moments = iter(ends)
     made = Statistics(lambda: next(moments), lambda: 1000.0)
     for _ in ends:
-        made.end(_statement(**changes))
+        made.ended(_statement(**changes))
     return made
 
 
@@ -80,7 +90,7 @@ def test_kinds_are_few(shots: int, label: str) -> None:
 def test_a_plan_may_be_relayed_or_not() -> None:
     made = Statistics(lambda: 10.5, lambda: 1000.0)
     for answer in ({"answer": "RowMerge"}, {}, {"answer": "RowMerge"}, {}):
-        made.end(_statement(**answer))
+        made.ended(_statement(**answer))
     assert {kind.answer: sum(one.counts) for kind, one in made.durations.items()} == {
         "RowMerge": 2,
         "Relay": 2,
@@ -91,20 +101,20 @@ def test_different_statements_take_bounded_room(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(statistics, "MOST_DIGESTS", 2)
     made = Statistics(lambda: 11.0, lambda: 1000.0)
     for number in range(5):
-        made.end(_statement(f"SELECT a{number}"))
+        made.ended(_statement(f"SELECT a{number}"))
     assert [key.digest for key in made.digests][2:] == ["other"]
     assert [counts.count for counts in made.digests.values()] == [1, 1, 3]
     made.reset()
     assert made.digests == {}
     assert sum(next(iter(made.durations.values())).counts) == 5
-    made.end(_statement("SELECT a0"))
+    made.ended(_statement("SELECT a0"))
     assert [counts.count for counts in made.digests.values()] == [1]
 
 
 def test_when_a_statement_was_seen() -> None:
     moments = iter([11.0, 31.0])
     made = Statistics(lambda: next(moments), lambda: 1000.0)
-    made.end(_statement())
+    made.ended(_statement())
     [counts] = made.digests.values()
     assert (counts.first_seen, made.last_seen(counts)) == (1000.0, 980.0)
 
@@ -118,6 +128,36 @@ def test_every_duration_is_in_the_bucket_it_belongs_to(durations: list[float]) -
     assert histogram.total == pytest.approx(sum(durations))
 
 
+@given(st.lists(st.tuples(st.floats(0, 20), st.integers(-1, 5)), max_size=30), st.integers(1, 4))
+def test_what_ended_as_planned_is_counted_like_any_other(ends: list[tuple[float, int]], at_once: int) -> None:
+    moments = iter([moment for seconds, _ in ends for moment in [10.0 + seconds] * 2])
+    one, other = (Statistics(lambda: next(moments), lambda: 1000.0) for _ in range(2))
+    plan, _ = SHOP.plans.lookup(PLANNED, "shop")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(statistics, "_MOST_UNCOUNTED", at_once)
+        for _, affected in ends:
+            session = SimpleNamespace(
+                account="app@%",
+                row_count=affected,
+                found_rows=3,
+                arrived=10.0,
+                lexer_flags=DEFAULT,
+                running=None,
+            )
+            seen = SHOP, plan, PLANNED
+            one.ended_as_planned(cast("Any", session), seen)
+            other.ended(RunningStatement(cast("Any", session), *seen))
+    for kind, histogram in other.durations.items():
+        assert kind == Kind("shop", "select", "1", "Relay")
+        assert one.durations[kind].counts == histogram.counts
+        assert one.durations[kind].total == pytest.approx(histogram.total)
+    for key, counts in other.digests.items():
+        assert replace(one.digests[key], seconds=0) == replace(counts, seconds=0)
+        assert one.digests[key].seconds == pytest.approx(counts.seconds)
+    assert one.durations.keys() == other.durations.keys()
+    assert one.digests.keys() == other.digests.keys()
+
+
 def test_only_slow_statements_are_written_down_and_without_their_values(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -125,7 +165,7 @@ def test_only_slow_statements_are_written_down_and_without_their_values(
     log = SlowStatements(0.1, lambda: next(moments))
     with caplog.at_level(logging.WARNING):
         for number in (0, 1213, None):
-            log.end(_statement("SELECT a\nFROM t WHERE b = 0", error=number))
+            log.ended(_statement("SELECT a\nFROM t WHERE b = 0", error=number))
     assert [message.split(", ", 1)[0] for message in caplog.messages] == ["slow statement: 200.0 ms"] * 2
     assert "error 1213" in caplog.messages[0]
     assert caplog.messages[1].endswith(": SELECT a FROM t WHERE b = ?")

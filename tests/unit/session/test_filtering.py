@@ -9,7 +9,8 @@ import pytest
 
 from dbmesh.errors import UNKNOWN_COMMAND, MeshError
 from dbmesh.planner.plan import Verb
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import RunningStatement, Seen
+from dbmesh.session.session import Session
 from dbmesh.sql.digest import digest_of
 from dbmesh.sql.lexer import DEFAULT
 from dbmesh.wire.commands import make_execute
@@ -221,6 +222,57 @@ async def test_kill_ends_the_wait() -> None:
     assert parse_err(world.client.packets()[0][1]).number == 1317
     assert world.session.running is None
     await world.end()
+
+
+class Observing:
+    """Notes how it learns of the end of statements."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def ended(self, statement: RunningStatement) -> None:
+        error = "" if statement.error is None else f" {statement.error.number}"
+        answered = "" if statement.answered else " unanswered"
+        self.notes.append(f"{statement.answer} {statement.shots}{error}{answered}: {statement.text}")
+
+    def ended_as_planned(self, session: Session, seen: Seen) -> None:
+        assert session.seen is session.running is None
+        self.notes.append(f"as planned: {seen[2]}")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+async def test_observers_learn_of_every_end_once(count: int) -> None:
+    world = SessionWorld()
+    observers = [Observing() for _ in range(count)]
+    world.mesh.observe(observers)
+    world.reply = _shard
+    point, merged = "SELECT user_id FROM t_order WHERE user_id = 5", "SELECT user_id FROM t_order ORDER BY 1"
+    for sql in (
+        point,
+        merged,
+        "SET @a = 1",
+        "PREPARE p FROM 'DELETE FROM t_order WHERE user_id = 5'",
+        "EXECUTE p",
+    ):
+        await world.command(b"\x03" + sql.encode())
+    await world.command(b"\x16" + point.replace("5", "?").encode())
+    await world.command(make_execute(1, [5]))
+    world.reply = lambda name, payload: canned.failure(1213)
+    await world.command(b"\x03" + point.encode())
+    await world.running(b"\x03" + point.encode())
+    await world.end()
+    for observer in observers:
+        assert observer.notes == [
+            f"as planned: {point}",
+            f"RowMerge 4: {merged}",
+            "as planned: SET @a = 1",
+            "as planned: PREPARE p FROM 'DELETE FROM t_order WHERE user_id = 5'",
+            "Relay 1: DELETE FROM t_order WHERE user_id = 5",
+            "Session 0: EXECUTE p",
+            f"as planned: {point.replace('5', '?')}",
+            f"Relay 1 1213: {point}",
+            f"Relay 1 unanswered: {point}",
+        ]
 
 
 def test_digests_tell_statements_apart_by_everything_but_their_values() -> None:
