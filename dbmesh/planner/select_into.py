@@ -9,6 +9,8 @@ from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.session_plan import SelectInto
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
+_SETS = frozenset(("UNION", "EXCEPT", "INTERSECT"))
+
 
 def read_select_into(text: str, flags: LexerFlags = DEFAULT) -> SelectInto | None:
     """The query and the variables (lower case), None where a query goes into none. Raises MeshError(PARSE_ERROR)."""
@@ -16,11 +18,14 @@ def read_select_into(text: str, flags: LexerFlags = DEFAULT) -> SelectInto | Non
     depth, behind = 0, False
     while not reader.at_end:
         start = reader.peek().start
-        if reader.accept("INTO") and reader.peek().kind is Kind.USER_VARIABLE:
+        if reader.peek().word == "INTO" and reader.peek(1).kind is Kind.USER_VARIABLE:
+            if depth:
+                raise reader.error()
+            reader.take()
             break
         lexeme = reader.take()
         depth += {"(": 1, ")": -1}.get(lexeme.text, 0)
-        behind = behind or (not depth and lexeme.word in ("FROM", "UNION", "EXCEPT", "INTERSECT"))
+        behind = behind or (not depth and lexeme.word in ("FROM", *_SETS))
     else:
         return None
     names = [reader.take().value.lower()]
@@ -28,5 +33,7 @@ def read_select_into(text: str, flags: LexerFlags = DEFAULT) -> SelectInto | Non
         if reader.peek().kind is not Kind.USER_VARIABLE:
             raise reader.error()
         names.append(reader.take().value.lower())
+    if reader.peek().word in _SETS:
+        raise reader.error()
     end = reader.peek(-1).end
     return SelectInto(f"{text[:start]} {text[end:]}", tuple(names), behind)

@@ -25,6 +25,7 @@ from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import execution, filtering
 from dbmesh.session.administration import set_everywhere, with_values
 from dbmesh.session.derived import RowsInMemory
+from dbmesh.session.diagnostics import warnings_of
 from dbmesh.session.planning import look_up
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.recoding import RECODED
@@ -75,19 +76,20 @@ async def set_variables(session: Session, statement: SetVariables) -> tuple[byte
     tracks = bool(session.capabilities & Capability.SESSION_TRACK)
     tracked: dict[str, bytes | None] = {}
     everywhere: dict[str, str] = {}
+    told: list[ShardWarning] = []
     for assignment in statement.assignments:
         if assignment.scope is Scope.GLOBAL:
             # Servers compute the value themselves, unless it is read from tables.
             reads = "select" in assignment.expression.lower()
             everywhere[assignment.name] = (
-                await _value(session, assignment) if reads else assignment.expression
+                await _value(session, assignment, told) if reads else assignment.expression
             )
         elif assignment.scope is Scope.TRANSACTION:
             if session.transaction.open:
                 raise MeshError(TRANSACTION_UNDER_WAY)
             next_isolation = assignment.expression
         elif assignment.scope is Scope.USER:
-            state = assigned(state, assignment.name, await _value(session, assignment, typed=True))
+            state = assigned(state, assignment.name, await _value(session, assignment, told, typed=True))
         elif assignment.name in ("names", "character set"):
             names = _names(assignment)
             state = state.with_names(names, recoded_client(names))
@@ -100,7 +102,7 @@ async def set_variables(session: Session, statement: SetVariables) -> tuple[byte
         elif assignment.name.lower() == TRANSACTION_TYPE:
             transaction_type = _transaction_type(session, assignment)
         else:
-            state = await _system_variable(session, state, assignment)
+            state = await _system_variable(session, state, assignment, told)
             unproven = True
             if tracks and assignment.name.lower() in TRACKED:
                 tracked[assignment.name.lower()] = None
@@ -108,9 +110,8 @@ async def set_variables(session: Session, statement: SetVariables) -> tuple[byte
         await _prove(session, state, tracked)
     if everywhere:
         state = with_values(state, await set_everywhere(session, everywhere))
-    told: list[ShardWarning] = []
     if autocommit and not session.autocommit:
-        told = await session.end_transaction(commit=True)
+        told += await session.end_transaction(commit=True)
     if next_isolation is not None:
         session.transaction.isolation = next_isolation
     if transaction_type is not None:
@@ -147,7 +148,7 @@ async def operands_for_statement(session: Session, assignments: Sequence[Assignm
     ShardError."""
     state = session.state
     for assignment in assignments:
-        state = assigned(state, assignment.name, await _value(session, assignment, typed=True))
+        state = assigned(state, assignment.name, await _value(session, assignment, [], typed=True))
     session.state = state
     try:
         yield
@@ -237,7 +238,9 @@ def begin_hinted(session: Session, characteristics: str) -> None:
         session.use_transaction_type(kind, once=True)
 
 
-async def _system_variable(session: Session, state: SessionState, assignment: Assignment) -> SessionState:
+async def _system_variable(
+    session: Session, state: SessionState, assignment: Assignment, told: list[ShardWarning]
+) -> SessionState:
     name = assignment.name.lower()
     if name == "transaction":
         text = assignment.expression
@@ -259,11 +262,13 @@ async def _system_variable(session: Session, state: SessionState, assignment: As
         # One key however it is written, so that what is set last holds.
         level = assignment.expression.strip().strip("'\"").replace("-", " ").upper()
         return state.with_variable(ISOLATION, None if default else f"ISOLATION LEVEL {level}")
-    return state.with_variable(name, None if default else await _value(session, assignment))
+    return state.with_variable(name, None if default else await _value(session, assignment, told))
 
 
-async def _value(session: Session, assignment: Assignment, *, typed: bool = False) -> str:
-    """The value of an assignment as an SQL literal; `typed` as a user variable has it. An expression is computed once, as the statement `SELECT (…) LIMIT 1` of
+async def _value(
+    session: Session, assignment: Assignment, told: list[ShardWarning], *, typed: bool = False
+) -> str:
+    """The value of an assignment as an SQL literal; `typed` as a user variable has it. Its warnings are added to `told`. An expression is computed once, as the statement `SELECT (…) LIMIT 1` of
     this session would be, so that every connection gets the same value, and tables are found where their rows are."""
     if assignment.literal:
         known = (
@@ -283,12 +288,13 @@ async def _value(session: Session, assignment: Assignment, *, typed: bool = Fals
     async with filtering.within(session, database, plan, query):
         with own_texts:
             outcome = await execution.fetch(session, database, plan, bound, found, exact=bool(plan.tables))
+    told += warnings_of(outcome)
     if not found.values:
         return "NULL"
     definitions = unrounded(found.definitions) if outcome.exact else found.definitions
     if typed:
-        told = await collations(session, database, plan, bound, assignment.expression, definitions)
-        return variable_values(definitions, told, found.values[0], session.lexer_flags)[0]
+        sets = await collations(session, database, plan, bound, assignment.expression, definitions)
+        return variable_values(definitions, sets, found.values[0], session.lexer_flags)[0]
     return row_literals(literal_writers(definitions, session.lexer_flags), found.values[0])[0]
 
 
