@@ -30,7 +30,7 @@ setup:  ## .venv with .venv/bin/dbmesh in it, from the lock file
 
 setup-dev: setup
 	@tests/tools/install_system_packages.sh
-	@$(UV) sync --locked --inexact
+	@$(UV) sync --locked --inexact --all-extras
 
 demo: setup  ## a sharded shop on 127.0.0.1:3307, no server needed (ARGS="--engine mariadb --port 3308")
 	@$(VENV)/bin/dbmesh demo $(ARGS)

@@ -41,6 +41,7 @@ from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration
+from dbmesh.rules.tracing import TracingSettings
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.listener import SERVER_VERSION, Listener
 from dbmesh.session.filtering import StatementObserver
@@ -50,6 +51,7 @@ from dbmesh.transaction.recovery import Recovery
 
 if TYPE_CHECKING:
     from dbmesh.admin.serving import AdminPorts
+    from dbmesh.admin.tracing import Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +116,7 @@ async def serve(
                     store, configuration, mesh.instance, loop.time, worker, revision
                 )
                 down.push_async_callback(registration.withdraw)
-            _watch_statements(configuration, mesh)
+            _watch_statements(configuration, mesh, down)
             accounts = Accounts(mesh.authority)
             version = _announced_version(pools)
             listener = Listener(mesh, accounts, tasks, _tls(configuration), version, worker)
@@ -205,8 +207,8 @@ async def _close_all(pools: list[Pool]) -> None:
         await pool.close()
 
 
-def _watch_statements(configuration: Configuration, mesh: Mesh) -> None:
-    """What only looks at statements."""
+def _watch_statements(configuration: Configuration, mesh: Mesh, down: AsyncExitStack) -> None:
+    """What only looks at statements. Raises StartError."""
     watching: list[StatementObserver] = []
     if configuration.admin is not None:
         watching.append(Statistics(time.perf_counter, time.time))
@@ -214,6 +216,23 @@ def _watch_statements(configuration: Configuration, mesh: Mesh) -> None:
     if slow:
         watching.append(SlowStatements(slow, time.perf_counter))
     mesh.observe(watching)
+    if configuration.tracing is not None:
+        tracer = _trace_statements(configuration.tracing, mesh)
+        down.push_async_callback(asyncio.to_thread, tracer.close)
+
+
+def _trace_statements(settings: TracingSettings, mesh: Mesh) -> Tracer:
+    """Statements are traced from now on. Raises StartError."""
+    # Imported where it is used: others need not have these packages.
+    try:
+        from dbmesh.admin.tracing import Tracer, make_provider
+    except ImportError as error:
+        raise StartError(f"tracing needs more packages: pip install 'dbmesh[tracing]' ({error})") from error
+    tracer = Tracer(settings, make_provider(settings, __version__))
+    # The first: what others refuse is traced too.
+    mesh.filters = (tracer, *mesh.filters)
+    mesh.traces = True
+    return tracer
 
 
 async def _open_admin(

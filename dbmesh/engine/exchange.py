@@ -18,7 +18,7 @@ from typing import Protocol
 
 from dbmesh.backend.connection import Connection, Product
 from dbmesh.engine.failed_row import NO_ROW, rank
-from dbmesh.engine.lane import Lane, LaneRun
+from dbmesh.engine.lane import Lane, LaneRun, ShotWatch
 from dbmesh.engine.once import Trial
 from dbmesh.engine.warnings import (
     RowNumbers,
@@ -79,7 +79,7 @@ class Outcome:
 
 class Exchange:
     """One statement under way on one or several connections. Create, `await run()`, once. `own` are the
-    client's texts, where those of the shots evaluate more; `trial` tells whose warnings those of a query are."""
+    client's texts, where those of the shots evaluate more; `trial` tells whose warnings those of a query are; `watch` is told of the shots."""
 
     def __init__(
         self,
@@ -90,8 +90,10 @@ class Exchange:
         *,
         own: Callable[[], Sequence[bytes]] | None = None,
         trial: Trial | None = None,
+        watch: ShotWatch | None = None,
     ) -> None:
         self._own = own
+        self.watch = watch
         self._trial = trial
         self.now = asyncio.get_running_loop().time
         self._began = self.now()

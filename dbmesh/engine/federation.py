@@ -20,7 +20,7 @@ from dbmesh.backend.mysql import MySQLConnection, PreparedOnShard
 from dbmesh.backend.state import CHARACTERISTICS, SessionState
 from dbmesh.engine.collect import collect, found_rows
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
-from dbmesh.engine.lane import Lane
+from dbmesh.engine.lane import Lane, ShotWatch
 from dbmesh.engine.prepared import Execution
 from dbmesh.errors import INTERNAL, MERGE_LIMIT, TABLE_CHANGED, MeshError, not_supported
 from dbmesh.merge.inserts import RowsWriter, make_rows_writer
@@ -103,8 +103,14 @@ class FederatedRun:
     """One federated statement. Create, `await prepare(…)`, `await load(…)`, `await finish(…)`; then `close`, always."""
 
     def __init__(
-        self, federation: Federation, merge: Connection, limits: FederationLimits, announce: Announce
+        self,
+        federation: Federation,
+        merge: Connection,
+        limits: FederationLimits,
+        announce: Announce,
+        watch: ShotWatch | None = None,
     ) -> None:
+        self._watch = watch
         self._federation = federation
         self._merge = merge
         self._limits = limits
@@ -125,7 +131,7 @@ class FederatedRun:
         load = _Load(self._limits)
         for scan in self._federation.scans:
             table = _TableLoad(scan, self._merge, load)
-            exchange = Exchange(_scan_lanes(scan, own), RowMerge(), table, merge_limits)
+            exchange = Exchange(_scan_lanes(scan, own), RowMerge(), table, merge_limits, watch=self._watch)
             table.source = exchange
             self._announce(_Loading(exchange, self._merge))
             await exchange.run()
@@ -153,7 +159,7 @@ class FederatedRun:
                 gives_text=execution.gives_text,
                 warned=(0,) if ready.warned else (),
             )
-        exchange = Exchange((lane,), Relay(), sink, merge_limits)
+        exchange = Exchange((lane,), Relay(), sink, merge_limits, watch=self._watch)
         self._announce(exchange)
         outcome = await exchange.run()
         self._announce(None)

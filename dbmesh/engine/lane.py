@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, Protocol
 
 from dbmesh.backend.connection import Connection, Pipeline, Receiver
 from dbmesh.backend.mysql import MySQLConnection
@@ -40,6 +40,18 @@ P = ParamSpec("P")
 ROWS_DROPPED_BEFORE_ABORT = 10_000
 """After LIMIT is reached a shard's remaining rows are read and dropped up to here; then its connection is closed,
 because reading on would cost more than opening another."""
+
+
+class ShotWatch(Protocol):
+    """Who is told of every shot. No method raises."""
+
+    def now(self) -> float:
+        """A moment, for `shot`."""
+        ...
+
+    def shot(self, connection: Connection, began: float, error: Exception | None) -> None:
+        """A shot that was sent then has been answered in full, or has failed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +102,8 @@ class LaneRun:
         self._dropped = 0
         self._ended = False
         self._health = lane.connection.home.guard
+        self._watch = exchange.watch
+        self._sent_at = 0.0
         self._observer = lane.connection.home.observer
         self._is_watched = self._health is not None or self._observer is not None
         self._began = 0.0
@@ -126,6 +140,8 @@ class LaneRun:
         sent, shots = self._sent, self._shots
         if self._is_watched:
             self._began = self._exchange.now()
+        if self._watch is not None:
+            self._sent_at = self._watch.now()
         if sent == len(shots) or not self._exchange.wants_more():
             self._end()
         elif self._pipeline is not None:
@@ -176,7 +192,7 @@ class LaneRun:
         rows_came = self._rows_come
         if not rows_came:
             self._tell(None)
-        self._answer_ended()
+        self._answer_ended(None)
         if rows_came:
             self._guard(exchange.source_ended, source)
             if exchange.paused:
@@ -188,7 +204,7 @@ class LaneRun:
             # What is closed here says nothing about the data source.
             self._tell(error)
         place = self.places[self._answered]
-        self._answer_ended()
+        self._answer_ended(error)
         if self._abandoned:
             self._go_on()
         elif self._exchange.in_order and isinstance(error, ShardError):
@@ -268,7 +284,9 @@ class LaneRun:
                 self._observer.lost(str(error), now)
         self._began = now
 
-    def _answer_ended(self) -> None:
+    def _answer_ended(self, error: Exception | None) -> None:
+        if self._watch is not None:
+            self._watch.shot(self.connection, self._sent_at, error)
         self._answered += 1
         self._rows_come = False
         if self in self._exchange.paused:

@@ -46,6 +46,7 @@ class SlowStatements:
             " ".join(statement.digest.text.split()),
             extra=fields_of(
                 session,
+                statement,
                 account=session.account,
                 database=statement.database.name,
                 milliseconds=round(seconds * 1000, 3),

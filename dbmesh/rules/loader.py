@@ -47,6 +47,7 @@ from dbmesh.rules.ruleset import (
 from dbmesh.rules.sections import suggestion, validate
 from dbmesh.rules.sharding import Sharding, build_sharding
 from dbmesh.rules.source import Path, SourceFile, read_source
+from dbmesh.rules.tracing import build_tracing
 
 __all__ = ["ConfigurationError", "Mistake", "Secrets", "load_configuration"]
 
@@ -133,6 +134,7 @@ def _load_global(files: Mapping[str, str], secrets: Secrets, mistakes: list[Mist
                 _record_locks(source, section.transaction.props),
                 protection=_protection(source, section.protection, secrets),
                 admin=build_admin(source, section.admin, secrets),
+                tracing=build_tracing(source, section.tracing, secrets),
             )
     mistakes.extend(source.mistakes)
     return settings

@@ -421,6 +421,29 @@ class AdminSection(Section):
     )
 
 
+class TracingSection(Section):
+    """The section `tracing` of global.yaml: spans of statements for OpenTelemetry. Without it there are none."""
+
+    endpoint: str = Field(
+        default="http://127.0.0.1:4318/v1/traces",
+        description="Where spans are sent by OTLP over HTTP.",
+    )
+    headers: Properties = Field(
+        default_factory=dict, description="What is sent with them; take secrets from ${env:NAME}."
+    )
+    sample_ratio: float = Field(
+        default=0.01, ge=0, le=1, description="The part of the statements that have spans, from 0 to 1."
+    )
+    parent_based: bool = Field(
+        default=True,
+        description="Whether a statement that is part of a trace has spans when the trace has, whatever the ratio is.",
+    )
+    service_name: str = Field(default="dbmesh", description="The service the spans are of.")
+    queue_size: int = Field(
+        default=2048, ge=1, description="Spans that may wait to be sent; what comes beyond is dropped."
+    )
+
+
 class GlobalFile(Section):
     """The file `global.yaml`. Sections of ShardingSphere that mean nothing here are accepted as they are."""
 
@@ -439,3 +462,4 @@ class GlobalFile(Section):
     logging: Any = Field(default=None, description="Accepted.")
     props: Properties = Field(default_factory=dict, description="Properties, see docs/CONFIGURATION.md.")
     admin: AdminSection | None = Field(default=None, description="The ports for operators.")
+    tracing: TracingSection | None = Field(default=None, description="Spans of statements for OpenTelemetry.")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dbmesh.rules.masks.rule import MaskedTable
     from dbmesh.rules.replica_groups import ReplicaGroup
     from dbmesh.rules.repositories import Repository
+    from dbmesh.rules.tracing import TracingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +470,7 @@ class Configuration:
 
     `repository` is where the store is, None where the configuration names none. `record_locks`: BASE
     transactions wait for rows that others have written and not ended. `fingerprint` is the same for the same files.
-    `protection` is what statements, clients and data sources are protected by. `admin` are the operators' ports, None for none.
+    `protection` is what statements, clients and data sources are protected by. `admin` are the operators' ports, `tracing` where spans go, None for none.
     `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them).
     """
 
@@ -482,3 +483,4 @@ class Configuration:
     fingerprint: str = ""
     protection: Protection = NOTHING
     admin: AdminSettings | None = None
+    tracing: TracingSettings | None = None

@@ -56,6 +56,7 @@ from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.session.statement_log import log_shots
 from dbmesh.session.system_tables import run_system
+from dbmesh.session.tracing import step, trace_of
 from dbmesh.session.variables import begin_hinted
 from dbmesh.wire.constants import Status
 from dbmesh.wire.packets import OkPacket
@@ -361,7 +362,8 @@ async def _federated(
     try:
         if isinstance(bound.answer, SystemFederation):
             return await run_system(session, database, bound, sink)
-        return await run_federated(session, database, plan, bound, sink, way)
+        with step(session, "federate"):
+            return await run_federated(session, database, plan, bound, sink, way)
     except (MeshError, ShardError) as error:
         if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
             await session.mesh.reload(database)
@@ -397,7 +399,8 @@ async def _exchange(
             lanes = [await prepared_lane(lane, way, bound.parameters, once=once) for lane in lanes]
         own = None if bound.own is None else bound.own.whole
         trial = None if bound.repeated is None else Trial(bound.repeated, way)
-        exchange = Exchange(lanes, answer, target, session.mesh.limits, own=own, trial=trial)
+        watch = trace_of(session)
+        exchange = Exchange(lanes, answer, target, session.mesh.limits, own=own, trial=trial, watch=watch)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
         if session.transaction.writing and plan.verb.changes_rows:
@@ -405,7 +408,8 @@ async def _exchange(
             await images.before()
         session.announce(exchange)
         try:
-            outcome = await exchange.run()
+            with step(session, f"exchange {type(answer).__name__}"):
+                outcome = await exchange.run()
         finally:
             close_statements(lanes)
             if bound.effects is not None:

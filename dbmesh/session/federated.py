@@ -23,6 +23,7 @@ from dbmesh.session.errors import logic_error, logic_text
 from dbmesh.session.mesh import Database
 from dbmesh.session.result_sink import rename
 from dbmesh.session.side_effects import expose_insert_id, take_over
+from dbmesh.session.tracing import step, trace_of
 from dbmesh.wire.packets import ColumnDefinition
 
 _CANNOT_REOPEN = 1137
@@ -50,10 +51,12 @@ async def run_federated(
         definitions = await _foreign_definitions(session, database, federation)
         await loan.take(database, plan, bound.shots, federation)
         merge = await _borrow(session, database, federation.merge_node)
-        run = FederatedRun(federation, merge, session.mesh.federation_limits, session.announce)
+        limits = session.mesh.federation_limits
+        run = FederatedRun(federation, merge, limits, session.announce, trace_of(session))
         try:
-            await _make_tables(run, merge, federation, definitions)
-            await run.load(loan.lanes, merge_limits)
+            with step(session, "load", merge_node=federation.merge_node, scans=len(federation.scans)):
+                await _make_tables(run, merge, federation, definitions)
+                await run.load(loan.lanes, merge_limits)
             loan.free()
             if bound.effects is not None:
                 await expose_insert_id(session, merge, bound.effects)

@@ -35,6 +35,7 @@ from dbmesh.wire.packets import ErrPacket
 if TYPE_CHECKING:
     from dbmesh.session.mesh import Database
     from dbmesh.session.session import Session
+    from dbmesh.session.tracing import StatementTrace
 
 
 Seen = tuple["Database", Plan, str]
@@ -50,6 +51,7 @@ class RunningStatement:
 
     * `plan`: what will be done; a statement the session answers by itself is no `ShardPlan` and has no `tables`.
     * `sent`: what it sends to data sources; None as long as that is not known, and where one shard's answer is relayed.
+    * `trace`: who is told what it does; None for nobody.
     * `limit`: who counts its rows; None for nobody. What is relayed is not counted.
     * `error`: the packet it was answered with, and `cause`, what it was made of; None also for one whose client was lost
       (`answered` is False then).
@@ -62,6 +64,7 @@ class RunningStatement:
     answered = False
     limit: AnswerLimit | None = None
     sent: BoundStatement | None = None
+    trace: StatementTrace | None = None
 
     def __init__(self, session: Session, database: Database, plan: Plan, text: str) -> None:
         self.session = session

@@ -172,7 +172,7 @@ class Mesh:
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
     other process has. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
     at statements that one shard answers. `told_of_accounts` are told when
-    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended. `doorkeeper` is asked about
+    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended; with `traces` one of the filters traces them. `doorkeeper` is asked about
     every session when its client has logged in."""
 
     def __init__(
@@ -200,6 +200,7 @@ class Mesh:
         self.shows_statements = bool(configuration.properties["sql-show"])
         self.filters: tuple[StatementFilter, ...] = ()
         self.observers: tuple[StatementObserver, ...] = ()
+        self.traces = False
         self.tell_observers: Callable[[Session, Seen], None] | None = None
         self.doorkeeper: Doorkeeper | None = None
         self.relays_directly = not (self.shows_statements or configuration.record_locks)

@@ -54,12 +54,12 @@ class RelayReceiver:
         "_pinned",
         "_plan",
         "_rows_seen",
-        "_session",
         "_skips",
+        "session",
     )
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self._connection: MySQLConnection | None = None
         self._names = Names("", {})
         self._headers: dict[bytes, tuple[Mapping[str, str] | None, bytes]] = {}
@@ -97,7 +97,7 @@ class RelayReceiver:
         self._last_id = 0
         self._header = b""
         if connection.home.guard is not None:
-            self._began = self._session.now()
+            self._began = self.session.now()
         connection.relay(packet, self)
 
     def start_fetch(self, connection: MySQLConnection, packet: bytes) -> None:
@@ -137,7 +137,7 @@ class RelayReceiver:
         connection = self._connection
         if connection is None:
             return
-        session = self._session
+        session = self.session
         data = reader.rows
         header = reader.header
         if connection.home.observer is not None and not self._rows_seen:
@@ -176,7 +176,7 @@ class RelayReceiver:
         """The connection was lost."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            session = self._session
+            session = self.session
             sequence = self._next_id(connection)
             if connection.home.observer is not None:
                 connection.home.observer.lost(str(error), session.now())
@@ -200,7 +200,7 @@ class RelayReceiver:
 
         # Where only a cursor opens, the packet behind the definitions is the terminal in either EOF form.
         cursor = progress is ANSWER_END and reader.status & _CURSOR_EXISTS != 0
-        known = rewrite_header(header, renamed, cursor or self._session.flavour.deprecate_eof)
+        known = rewrite_header(header, renamed, cursor or self.session.flavour.deprecate_eof)
         if len(self._headers) >= HEADERS_KEPT:
             self._headers.clear()
         self._headers[header] = (names.tables, known)
@@ -218,7 +218,7 @@ class RelayReceiver:
 
     def _acknowledge(self, reader: ResponseReader) -> None:
         """An OK packet: what it says belongs to the session; its form is the client's."""
-        session = self._session
+        session = self.session
         ok = reader.ok()
         session.row_count = ok.affected_rows
         if ok.last_insert_id and not self._gives_id:
@@ -230,7 +230,7 @@ class RelayReceiver:
 
     def _fail(self, reader: ResponseReader, data: bytes) -> None:
         """An ERR packet, at the head of the answer or in the middle of its rows."""
-        session = self._session
+        session = self.session
         connection, self._connection = self._connection, None
         schema = "" if connection is None else connection.schema
         error = logic_error(shard_error(reader.error()), self._names, schema)
@@ -270,10 +270,10 @@ class RelayReceiver:
         server = connection.home.observer
         if server is None or self._plan is None or self._pinned or self._rows_seen or self._last_id:
             return False
-        return reads_again(self._session, self._plan, error, (server,))
+        return reads_again(self.session, self._plan, error, (server,))
 
     def _end(self, connection: MySQLConnection, warnings: int) -> None:
-        session = self._session
+        session = self.session
         if warnings:
             session.run(self._collect_warnings(connection, warnings))
             return
@@ -286,7 +286,7 @@ class RelayReceiver:
 
     async def _count_rows(self, connection: MySQLConnection, warnings: int) -> None:
         """OFFSET has skipped all rows there were: only their server knows how many."""
-        session = self._session
+        session = self.session
         session.warnings = []
         try:
             if warnings:
@@ -300,7 +300,7 @@ class RelayReceiver:
 
     async def _collect_warnings(self, connection: MySQLConnection, count: int) -> None:
         """Warnings live on the shard's connection, which will serve others: they are fetched before it is given back."""
-        session = self._session
+        session = self.session
         try:
             session.warnings = CountedWarnings(await self._warnings(connection), count)
         except (MeshError, ShardError):
@@ -318,7 +318,7 @@ class RelayReceiver:
     def _release(self, connection: MySQLConnection) -> None:
         self._connection = None
         if not self._pinned:
-            connection.home.release(connection, self._session.now())
+            connection.home.release(connection, self.session.now())
 
 
 async def _told_after(session: Session, error: ShardError) -> None:

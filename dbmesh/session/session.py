@@ -16,7 +16,7 @@ from dbmesh.backend.connection import Connection, Flavour, interrupt_all
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.federation import UnderWay
-from dbmesh.engine.warnings import ShardWarning, count_of
+from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import (
     INTERNAL,
     MALFORMED_PACKET,
@@ -29,11 +29,11 @@ from dbmesh.errors import (
     ShardError,
 )
 from dbmesh.planner.plan import Names, PinReason
-from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.rules.accounts import AccountName
 from dbmesh.rules.privileges import NOTHING, Privileges
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import filtering
+from dbmesh.session.answers import Answers
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
 from dbmesh.session.errors import as_packet
@@ -42,15 +42,16 @@ from dbmesh.session.log_fields import fields_of
 from dbmesh.session.masking import veiled
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.prepared import PreparedStatement, Statements
-from dbmesh.session.reading import client_encoding, lexer_flags
+from dbmesh.session.reading import lexer_flags
 from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.replica_reads import Written, remember_writes
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.rule_view import follow_rules
 from dbmesh.session.temporary import TemporaryTables
-from dbmesh.session.writing_modes import WritingModes
+from dbmesh.session.tracing import TracedRelay
 from dbmesh.transaction.coordinator import Branch
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING, Transaction
+from dbmesh.wire.commands import Attribute
 from dbmesh.wire.constants import Capability, Status
 from dbmesh.wire.packets import OkPacket
 
@@ -67,7 +68,7 @@ with. It returns None when the command has been answered or is being relayed (so
 the coroutine that does the rest."""
 
 
-class Session(WritingModes):
+class Session(Answers):
     """See the module's docstring. Created when the client has authenticated; `end` must be awaited when it is gone."""
 
     # With more than thirty attributes an instance's dictionary is no longer shared with its class, and every access
@@ -82,6 +83,7 @@ class Session(WritingModes):
         "_work",
         "account",
         "arrived",
+        "attributes",
         "autocommit",
         "broken_transaction",
         "capabilities",
@@ -158,7 +160,7 @@ class Session(WritingModes):
             deprecate_eof=bool(capabilities & Capability.DEPRECATE_EOF),
             ignore_space=bool(capabilities & Capability.IGNORE_SPACE),
         )
-        self.relay = RelayReceiver(self)
+        self.relay = TracedRelay(self) if mesh.traces else RelayReceiver(self)
         self.exchange: UnderWay | None = None
         self._sink: ResultSink | None = None
         self.committing = False
@@ -170,6 +172,8 @@ class Session(WritingModes):
         self.command_text = b""
         self.command_since = self.now()
         self.arrived = 0.0
+        # Those of the command under way, where the client may send some.
+        self.attributes: tuple[Attribute, ...] = ()
         self.given: tuple[bytes, int] | None = None
         self.stopped_by: MeshError | None = None
         self.running: filtering.RunningStatement | None = None
@@ -206,37 +210,6 @@ class Session(WritingModes):
 
     # ------------------------------------------------------------------ what statements ask (planner SessionView)
 
-    @property
-    def user(self) -> str:
-        """USER(): the name and host the client came with."""
-        return f"{self.user_name}@{self.host}"
-
-    @property
-    def current_user(self) -> str:
-        """CURRENT_USER(): the account that matched."""
-        return self.account
-
-    @property
-    def administrator(self) -> bool:
-        """Whether the account may see and end others' sessions."""
-        return self.privileges.administrator
-
-    @property
-    def logic_database(self) -> str | None:
-        """The chosen logic database, which names without a database are of. None when none was chosen, or a system schema:
-        its tables are named in full."""
-        return None if self.database in SYSTEM_SCHEMAS else self.database
-
-    @property
-    def warning_count(self) -> int:
-        """What @@warning_count answers: all that the last statement gave, listed or not."""
-        return count_of(self.warnings)
-
-    @property
-    def error_count(self) -> int:
-        """What @@error_count answers."""
-        return sum(warning.level == "Error" for warning in self.warnings)
-
     def current_database(self) -> Database:
         """The logic database statements are planned in: without a chosen one the first that the account may use, because
         a qualified name reaches its tables."""
@@ -251,15 +224,6 @@ class Session(WritingModes):
             self.database = None
             return self.current_database()
         return found
-
-    def find_database(self, name: str) -> Database | None:
-        """A logic database as this session sees it, its name compared without case."""
-        return self.databases.get(name.lower())
-
-    def encoding(self) -> str:
-        """How the client's character set is read in Python; Latin-1 stands in for sets Python does not know, because
-        it keeps every byte."""
-        return client_encoding(self.lexer_flags)
 
     @property
     def status(self) -> int:

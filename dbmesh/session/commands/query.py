@@ -31,11 +31,16 @@ _QUERY_ATTRIBUTES = Capability.QUERY_ATTRIBUTES.value
 
 
 def query(session: Session, payload: bytes, sequence: int) -> Work | None:
-    """See the manual, COM_QUERY. Query attributes are read and not passed on. A statement is relayed at once where
+    """See the manual, COM_QUERY. Query attributes are read, for traces, and not passed on. A statement is relayed at once where
     that is possible, else run by the returned coroutine."""
     if session.capabilities & _QUERY_ATTRIBUTES:
         # Nearly always there are none: a count of 0 and one set.
-        sql = payload[3:] if payload[1:3] == b"\0\1" else parse_query(payload, session.capabilities).sql
+        if payload[1:3] == b"\0\1":
+            sql = payload[3:]
+            session.attributes = ()
+        else:
+            given = parse_query(payload, session.capabilities)
+            sql, session.attributes = given.sql, given.attributes
     else:
         sql = payload[1:]
     if session.lexer_flags.recoded:

@@ -44,7 +44,7 @@ from dbmesh.session.recoding import recoded_execute
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
 from dbmesh.wire.commands import Execute, forward_execute, make_execute, parse_execute, parse_statement_id
-from dbmesh.wire.constants import CursorFlag
+from dbmesh.wire.constants import Capability, CursorFlag
 from dbmesh.wire.framing import frame
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ _ROWS_AS_THEY_ARE = Relay | RowMerge | CountMerge | ReturnedRows | Federation
 """Answers whose rows may come in binary form."""
 
 _READ_ONLY = CursorFlag.READ_ONLY.value
+_QUERY_ATTRIBUTES = Capability.QUERY_ATTRIBUTES.value
 
 
 def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None:
@@ -78,6 +79,8 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         session.encoding(),
     )
     prepared.parameter_types = execute.types
+    if session.capabilities & _QUERY_ATTRIBUTES:
+        session.attributes = execute.attributes
     if session.lexer_flags.recoded and execute.values:
         execute = recoded_execute(payload, execute, session.lexer_flags)
     native = sequence == 1

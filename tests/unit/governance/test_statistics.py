@@ -47,6 +47,7 @@ def _statement(text: str = "SELECT a FROM t WHERE b = 0", **changes: Any) -> Any
         error=None if error is None else ErrPacket(error, "42000", b"no"),
         digest=digest_of(text, DEFAULT),
         rows=3,
+        trace=None,
     )
     for name, value in changes.items():
         setattr(made, name, value)

@@ -51,7 +51,12 @@ class Killed:
         self.failures: list[BaseException] = []
         self.tasks = TaskOwner(self.failures.append)
         world = SimpleNamespace(
-            sessions={}, databases={}, autocommit=True, configuration=_LOCAL, ends_by=lambda _: (None, None)
+            sessions={},
+            traces=False,
+            databases={},
+            autocommit=True,
+            configuration=_LOCAL,
+            ends_by=lambda _: (None, None),
         )
         mesh = cast("Any", world)
         capabilities = int(Capability.PROTOCOL_41)

@@ -15,7 +15,8 @@ from dbmesh.session.statement_log import log_command, log_shots
 def test_every_statement_and_every_shot_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     session = cast(
-        "Any", SimpleNamespace(connection_id=7, command_text="SELECT 'Ä',\r\n 1\n".encode() + b"\xff")
+        "Any",
+        SimpleNamespace(connection_id=7, running=None, command_text="SELECT 'Ä',\r\n 1\n".encode() + b"\xff"),
     )
     log_command(session)
     shots = (Shot("ds_0", b"SELECT 1"), Shot("ds_1", b"SELECT\n2"))

@@ -1,0 +1,204 @@
+"""Spans of statements: which statements have some, what they are called, and that no value is in them."""
+
+from __future__ import annotations
+
+import json
+from time import perf_counter
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+from dbmesh.admin.tracing import Tracer
+from dbmesh.governance.slow_statements import SlowStatements
+from dbmesh.rules.tracing import TracingSettings
+from dbmesh.session.log_fields import fields_of
+from dbmesh.session.tracing import TracedRelay
+from dbmesh.wire.commands import Query, make_execute, make_query
+from dbmesh.wire.constants import Capability, ColumnType
+from tests.plugins import canned
+from tests.plugins.canned import MODERN
+from tests.plugins.scripted import column
+from tests.plugins.session_world import SessionWorld, prepared
+
+POINT = "SELECT user_id FROM t_order WHERE user_id = 5"
+MERGED = "SELECT user_id FROM t_order WHERE status = 'secret' ORDER BY 1"
+PARENT = "00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-{:02x}"
+NUMBER = column("user_id", ColumnType.LONGLONG, "t_order_1")
+
+
+def _reply(name: str, payload: bytes) -> bytes:
+    if payload[0] == 0x16:
+        return prepared([column("?", ColumnType.LONGLONG)], [NUMBER])
+    return canned.result_set([NUMBER], [[b"5"]]) if b"SELECT" in payload else canned.ok(affected=1)
+
+
+class Traced(SessionWorld):
+    """A world that traces statements; `draw` decides about those without a parent."""
+
+    def __init__(
+        self, ratio: float = 1.0, parent_based: bool = True, exporter: SpanExporter | None = None
+    ) -> None:
+        super().__init__(MODERN | Capability.QUERY_ATTRIBUTES)
+        self.draw = 0.5
+        self.memory = InMemorySpanExporter()
+        provider = TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(exporter or self.memory))
+        settings = TracingSettings("http://x/", ratio, parent_based, "dbmesh", 10)
+        self.mesh.filters = (Tracer(settings, provider, lambda: self.draw),)
+        self.session.relay = TracedRelay(self.session)
+        self.reply = _reply
+
+    async def ask(self, sql: str, **attributes: str) -> list[ReadableSpan]:
+        """Send a statement; the spans it gave."""
+        given = tuple((name.encode(), value) for name, value in attributes.items())
+        await self.command(make_query(Query(sql.encode(), given), self.capabilities))
+        return self.taken()
+
+    def taken(self) -> list[ReadableSpan]:
+        """The spans since they were taken last, the statement's own last."""
+        found = list(self.memory.get_finished_spans())
+        self.memory.clear()
+        return found
+
+
+def _facts(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+async def test_a_statement_and_its_shot() -> None:
+    world = Traced()
+    shot, statement = await world.ask(POINT)
+    assert (shot.name, statement.name) == ("SELECT ds_0", "SELECT t_order")
+    assert (shot.kind.name, statement.kind.name) == ("CLIENT", "SERVER")
+    assert shot.parent is not None
+    assert shot.parent.span_id == statement.context.span_id
+    assert statement.start_time <= shot.start_time <= shot.end_time <= statement.end_time  # type: ignore[operator]
+    facts = _facts(statement)
+    assert facts.pop("dbmesh.digest")
+    assert facts == {
+        "db.system.name": "mysql",
+        "db.namespace": "shop",
+        "db.operation.name": "SELECT",
+        "db.collection.name": "t_order",
+        "db.query.text": "SELECT user_id FROM t_order WHERE user_id = ?",
+        "db.query.summary": "SELECT t_order",
+        "db.response.returned_rows": 1,
+        "client.address": "localhost",
+        "user.name": "",
+        "dbmesh.session": 7,
+        "dbmesh.shots": 1,
+        "dbmesh.answer": "Relay",
+    }
+    config = world.pools["ds_0"].config
+    assert _facts(shot) == {
+        "db.system.name": "mysql",
+        "db.namespace": config.database,
+        "db.operation.name": "SELECT",
+        "dbmesh.data_source": "ds_0",
+        "server.address": config.host,
+        "server.port": config.port,
+    }
+    await world.end()
+
+
+async def test_a_merge_has_a_span_for_every_shot_and_no_value() -> None:
+    world = Traced()
+    *steps, statement = await world.ask(MERGED)
+    names = sorted(span.name for span in steps)
+    assert names == ["SELECT ds_0", "SELECT ds_0", "SELECT ds_1", "SELECT ds_1", "exchange RowMerge"]
+    assert _facts(statement)["dbmesh.shots"] == 4
+    assert "secret" not in json.dumps([json.loads(span.to_json()) for span in (*steps, statement)])
+    await world.end()
+
+
+async def test_what_is_executed_by_name_is_a_child_of_its_execute() -> None:
+    world = Traced()
+    await world.ask("PREPARE p FROM 'DELETE FROM t_order WHERE user_id = 5'")
+    spans = await world.ask("EXECUTE p")
+    inner, outer = spans[-2:]
+    assert (inner.name, outer.name) == ("DELETE t_order", "EXECUTE")
+    assert inner.parent is not None
+    assert inner.parent.span_id == outer.context.span_id
+    assert _facts(inner)["dbmesh.affected_rows"] == 1
+    await world.end()
+
+
+@pytest.mark.parametrize("by", ["comment", "attribute", "execute"])
+@pytest.mark.parametrize(
+    ("ratio", "parent_based", "sampled", "traced"),
+    [(0, True, True, True), (1, True, False, False), (1, False, False, True), (0, False, True, False)],
+)
+async def test_the_clients_trace(
+    by: str, ratio: float, parent_based: bool, sampled: bool, traced: bool
+) -> None:
+    world = Traced(ratio, parent_based)
+    text = PARENT.format(sampled)
+    if by == "comment":
+        spans = await world.ask(f"{POINT} /*route='a',traceparent='{text}'*/")
+    elif by == "attribute":
+        spans = await world.ask(POINT, traceparent=text)
+    else:
+        await world.command(b"\x16" + POINT.replace("5", "?").encode())
+        attributes = ((b"traceparent", text),)
+        await world.command(make_execute(1, [5], attributes=attributes, capabilities=world.capabilities))
+        spans = world.taken()
+    assert bool(spans) is traced
+    for span in spans[-1:]:
+        assert f"{span.context.trace_id:032x}" == text[3:35]
+        assert span.parent is not None
+        assert f"{span.parent.span_id:016x}" == text[36:52]
+    # The next one has no parent.
+    assert all(span.parent is None for span in (await world.ask(POINT))[-1:])
+    await world.end()
+
+
+async def test_a_ratio_of_the_statements_is_traced() -> None:
+    world = Traced(0.25)
+    for draw, traced in ((0.2, True), (0.25, False), (0.9, False)):
+        world.draw = draw
+        assert bool(await world.ask(POINT)) is traced
+    await world.end()
+
+
+async def test_errors_have_their_numbers_and_no_texts() -> None:
+    world = Traced()
+    world.reply = lambda name, payload: canned.failure(1062)
+    for sql in (POINT, MERGED):
+        *_, shot, statement = [span for span in await world.ask(sql) if "exchange" not in span.name]
+        for span in (shot, statement):
+            assert (_facts(span)["error.type"], _facts(span)["db.response.status_code"]) == ("1062", "1062")
+            assert (span.status.status_code.name, span.status.description) == ("ERROR", None)
+            assert not span.events
+    await world.running(b"\x03\0\1" + POINT.encode())
+    await world.end()
+    *_, statement = world.taken()
+    assert _facts(statement)["error.type"] == "client_lost"
+
+
+async def test_log_records_name_the_trace(caplog: pytest.LogCaptureFixture) -> None:
+    world = Traced()
+    world.mesh.observe([SlowStatements(0, perf_counter)])
+    await world.running(b"\x03\0\1" + POINT.encode())
+    told = fields_of(world.session, fault="x")
+    await world.end()
+    *_, statement = world.taken()
+    assert [record.__dict__["trace_id"] for record in caplog.records] == [told["trace_id"]]
+    assert told == {"session": 7, "fault": "x", "trace_id": f"{statement.context.trace_id:032x}"}
+
+
+class _Failing(InMemorySpanExporter):
+    def export(self, spans: Any) -> Any:
+        raise OSError("no collector")
+
+
+async def test_statements_do_not_notice_an_exporter_that_fails() -> None:
+    world = Traced(exporter=_Failing())
+    await world.ask(POINT)
+    packets = world.client.packets()
+    assert len(packets) == 4
+    assert packets[0][1] == b"\x01"
+    await world.end()
