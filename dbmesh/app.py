@@ -25,6 +25,7 @@ from dbmesh.assembly import Assembly, StartError, assemble
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.tasks import TaskOwner
+from dbmesh.governance.accounts import StoredAccounts
 from dbmesh.governance.follower import follow
 from dbmesh.governance.instances import Registration, State, prepared
 from dbmesh.governance.keeper import Keeper
@@ -116,6 +117,7 @@ async def serve(
                     store, configuration, mesh.instance, loop.time, worker, revision
                 )
                 down.push_async_callback(registration.withdraw)
+                await _take_accounts(store, mesh, tasks)
             _watch_statements(configuration, mesh, down)
             accounts = Accounts(mesh.authority)
             version = _announced_version(pools)
@@ -153,6 +155,13 @@ async def serve(
     except StoreError as error:
         raise StartError(str(error)) from error
     return 0
+
+
+async def _take_accounts(store: Store, mesh: Mesh, tasks: TaskOwner) -> None:
+    """The accounts that SQL has made are there before the first client is. Raises StoreError."""
+    stored = mesh.accounts = StoredAccounts(store, mesh)
+    await stored.read()
+    tasks.start(stored.follow(), "accounts in the store")
 
 
 def _follow_others(

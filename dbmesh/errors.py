@@ -344,6 +344,40 @@ TOO_MANY_OF_USER = _client(
     "User {user} already has more than 'max_user_connections' active connections (dbmesh: limit '{name}', {limit})",
     retryable=True,
 )
+ACCOUNT_FAILED = _client("ACCOUNT_FAILED", 1396, "HY000", "Operation {verb} failed for {names}")
+NO_SUCH_ACCOUNT = _client("NO_SUCH_ACCOUNT", 1133, "28000", "Can't find any matching row in the user table")
+NO_SUCH_GRANT = _client(
+    "NO_SUCH_GRANT", 1141, "42000", "There is no such grant defined for user '{user}' on host '{host}'"
+)
+NO_SUCH_TABLE_GRANT = _client(
+    "NO_SUCH_TABLE_GRANT",
+    1147,
+    "42000",
+    "There is no such grant defined for user '{user}' on host '{host}' on table '{table}'",
+)
+REVOKE_ALL_FAILED = _client(
+    "REVOKE_ALL_FAILED", 1269, "HY000", "Can't revoke all privileges for one or more of the requested users"
+)
+INVALID_ROLE = _client("INVALID_ROLE", 1959, "OP000", "Invalid role specification {role}")
+ROLE_NOT_GRANTED = _client(
+    "ROLE_NOT_GRANTED", 1959, "OP000", "User {user}@{host} has not been granted role {role}"
+)
+CANNOT_GRANT_ROLE = _client("CANNOT_GRANT_ROLE", 1961, "HY000", "Cannot grant role '{role}' to: {account}")
+CANNOT_REVOKE_ROLE = _client(
+    "CANNOT_REVOKE_ROLE", 1962, "HY000", "Cannot revoke role '{role}' from: {account}"
+)
+ROLE_DENIED = _client("ROLE_DENIED", 1698, "28000", "Access denied for user '{user}'@'{host}'")
+ACCOUNT_HASH = _client("ACCOUNT_HASH", 1372, "HY000", "Password hash should be a 41-digit hexadecimal number")
+ACCOUNT_PLUGIN = _client("ACCOUNT_PLUGIN", 1524, "HY000", "Plugin '{plugin}' is not loaded")
+ACCOUNT_LOCKED = _client("ACCOUNT_LOCKED", 4151, "HY000", "Access denied, this account is locked")
+GRANT_ELSEWHERE = _client(
+    "GRANT_ELSEWHERE",
+    1144,
+    "42000",
+    "Illegal GRANT/REVOKE command; please consult the manual to see which privileges can be used",
+)
+WRONG_USAGE = _client("WRONG_USAGE", 1221, "HY000", "Incorrect usage of {one} and {other}")
+CREATE_BY_GRANT = _client("CREATE_BY_GRANT", 1410, "42000", "You are not allowed to create a user with GRANT")
 FIREWALL_DENIED = _client(
     "FIREWALL_DENIED",
     1148,

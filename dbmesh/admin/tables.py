@@ -15,6 +15,7 @@ from dbmesh.governance.protection.protector import Protector
 from dbmesh.governance.statistics import Statistics
 from dbmesh.session.mesh import Mesh
 from dbmesh.session.overviews import what_it_holds
+from dbmesh.session.statement_log import shown_text
 
 Value = str | int | float | None
 
@@ -111,7 +112,7 @@ class Sessions(Table):
         """See `Table`."""
         now = operated.clock()
         for session in sorted(operated.mesh.sessions.values(), key=lambda one: one.connection_id):
-            text = session.command_text.decode("utf-8", "replace")
+            text = shown_text(session)
             yield (
                 session.connection_id,
                 session.user_name,

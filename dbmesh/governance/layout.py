@@ -5,6 +5,8 @@ Decides keys only. A rule has versions; `active_version` says which of them hold
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 ROOT = "/"
 """Everything there is."""
 
@@ -192,6 +194,26 @@ def answer(name: str, instance: str) -> str:
 def membership() -> str:
     """Changes whenever a sidecar joins."""
     return "/nodes/compute_nodes/membership"
+
+
+def authority_prefix() -> str:
+    """What SQL has made of accounts."""
+    return "/authority/"
+
+
+def accounts_version() -> str:
+    """Changes with every account."""
+    return "/authority/version"
+
+
+def accounts_prefix() -> str:
+    """The accounts and roles that SQL has made."""
+    return "/authority/accounts/"
+
+
+def account(name: str, host: str) -> str:
+    """One of them."""
+    return f"{accounts_prefix()}{quote(name, safe='')}@{quote(host, safe='')}"
 
 
 def budget(limit: str, key: str) -> str:

@@ -22,6 +22,7 @@ from dbmesh.sql.digest import Digest, digest_of
 from dbmesh.sql.fingerprint import Fingerprint, ends_in_its_literal, take_out_literals
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 from dbmesh.sql.parse import Unreadable
+from dbmesh.sql.secrets import holds_secret
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -220,7 +221,8 @@ class PlanCache:
                 return self.lookup(view.expansion.text(literals), database, flags)
             plan = planned.plan
             if planned.pinned is None:
-                if len(text) <= _LONGEST_TEXT:
+                # A password stays no longer than its statement.
+                if len(text) <= _LONGEST_TEXT and not holds_secret(text):
                     scope.texts.put(text, (plan, literals), len(text) + _ENTRY)
                 return plan, literals
             if len(shape) <= _LONGEST_TEXT:

@@ -15,7 +15,12 @@ from dbmesh.model import QualifiedTable
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.plan import Names
 from dbmesh.planner.resolve import AnyTable, Scopes, TableReference, named
-from dbmesh.planner.session_values import SESSION_FUNCTIONS, SESSION_VARIABLES, SessionValue
+from dbmesh.planner.session_values import (
+    SESSION_FUNCTIONS,
+    SESSION_VARIABLES,
+    WITHOUT_PARENTHESES,
+    SessionValue,
+)
 from dbmesh.planner.template import Edits, SchemaQualifier, TableName
 from dbmesh.planner.written_clauses import system_time_end
 
@@ -116,7 +121,7 @@ def session_answers(context: PlanContext, edits: Edits, start: int = 0) -> None:
             continue
         if _text_at(tokens, at + 1) == "(" and _text_at(tokens, at + 2) == ")":
             edits.replace(token.start, tokens[at + 2].end + 1, value)
-        elif token.text.upper() == "CURRENT_USER" and _text_at(tokens, at + 1) != "(":
+        elif token.text.upper() in WITHOUT_PARENTHESES and _text_at(tokens, at + 1) != "(":
             edits.replace(token.start, token.end + 1, value)
     for at, token in enumerate(tokens):
         if token.token_type is TokenType.SESSION_PARAMETER:

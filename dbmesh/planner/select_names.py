@@ -13,6 +13,7 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.session_values import WITHOUT_PARENTHESES
 from dbmesh.planner.template import Edits
 from dbmesh.sql.clauses import Span, find_clauses
 
@@ -36,6 +37,9 @@ def _shows_names(select: exp.Select) -> bool:
 
 
 def _is_named(item: exp.Expr) -> bool:
+    if isinstance(item, exp.Column) and item.name.upper() in WITHOUT_PARENTHESES:
+        # A function, for servers.
+        return bool(item.table) or bool(item.this.args.get("quoted"))
     return isinstance(item, exp.Alias | exp.Column | exp.Star)
 
 

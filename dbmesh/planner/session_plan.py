@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from dbmesh.rules.account_statements import CURRENT_USER, AccountStatement
+from dbmesh.rules.accounts import AccountName
 from dbmesh.sql.delimited import FileFormat
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
@@ -251,7 +253,34 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class ShowGrants:
-    """SHOW GRANTS, for the session's own account."""
+    """SHOW GRANTS [FOR account [USING roles]], for the session's own account where none is named."""
+
+    account: AccountName | None = None
+    using: tuple[AccountName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShowCreateUser:
+    """SHOW CREATE USER [account]."""
+
+    account: AccountName = CURRENT_USER
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAccounts:
+    """CREATE USER, GRANT, SET PASSWORD and their like: statements that change accounts of the mesh. `then` are further
+    assignments behind SET PASSWORD."""
+
+    statement: AccountStatement
+    then: SetVariables | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetRole:
+    """SET ROLE roles, or NONE, DEFAULT, ALL [EXCEPT roles] (`special`)."""
+
+    special: str
+    roles: tuple[AccountName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +373,9 @@ SessionStatement = (
     | CallProcedure
     | Flush
     | ShowGrants
+    | ShowCreateUser
+    | ChangeAccounts
+    | SetRole
     | CreateRoutine
     | DropRoutine
     | ShowCreate

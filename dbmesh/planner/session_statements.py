@@ -9,6 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from dbmesh.errors import not_supported
+from dbmesh.planner.accounts.grants import (
+    read_grant,
+    read_revoke,
+    read_set_default_role,
+    read_set_role,
+    read_show_grants,
+)
+from dbmesh.planner.accounts.names import read_account
+from dbmesh.planner.accounts.users import read_set_password, read_users_statement
 from dbmesh.planner.get_diagnostics import read_get_diagnostics
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
 from dbmesh.planner.load_data import read_load_data
@@ -22,6 +31,7 @@ from dbmesh.planner.routines import (
 from dbmesh.planner.session_plan import (
     Assignment,
     Begin,
+    ChangeAccounts,
     Commit,
     Flush,
     Kill,
@@ -30,7 +40,7 @@ from dbmesh.planner.session_plan import (
     Savepoint,
     Scope,
     SessionStatement,
-    ShowGrants,
+    ShowCreateUser,
     ShowMeshProcesses,
     ShowProcessList,
     ShowReplicas,
@@ -41,9 +51,10 @@ from dbmesh.planner.session_plan import (
     TextPrepare,
     Use,
 )
-from dbmesh.planner.set_statement import is_literal, read_expression, read_set
+from dbmesh.planner.set_statement import is_literal, read_assignments, read_expression, read_set
 from dbmesh.planner.unsupported import refuse_unsupported
 from dbmesh.planner.xa_statements import read_xa
+from dbmesh.rules.account_statements import CURRENT_USER
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
 
@@ -60,6 +71,27 @@ def plan_session_statement(statement: str, flags: LexerFlags = DEFAULT) -> Sessi
     refuse_unsupported(reader)
     read = _READERS.get(reader.peek().word)
     return None if read is None else read(reader)
+
+
+def _read_set(reader: LexemeReader) -> SessionStatement:
+    if reader.accept("SET", "PASSWORD"):
+        password = read_set_password(reader)
+        then = read_assignments(reader) if reader.accept(",") else None
+        reader.expect_end()
+        return ChangeAccounts(password, then)
+    if reader.accept("SET", "DEFAULT", "ROLE"):
+        return ChangeAccounts(read_set_default_role(reader))
+    return read_set_role(reader) if reader.accept("SET", "ROLE") else read_set(reader)
+
+
+def _read_definition(reader: LexemeReader) -> SessionStatement | None:
+    """CREATE, ALTER, DROP, RENAME of what is the session's to change."""
+    users = read_users_statement(reader)
+    if users is not None:
+        return ChangeAccounts(users)
+    if reader.looks_at("DROP"):
+        return read_drop_routine(reader) or _read_deallocate(reader)
+    return None if reader.looks_at("RENAME") else read_create_routine(reader)
 
 
 def _read_begin(reader: LexemeReader) -> SessionStatement:
@@ -226,8 +258,11 @@ def _read_show(reader: LexemeReader) -> SessionStatement | None:
         reader.expect_end()
         return ShowProcessList(full)
     if reader.accept("SHOW", "GRANTS"):
+        return read_show_grants(reader)
+    if reader.accept("SHOW", "CREATE", "USER"):
+        account = CURRENT_USER if reader.at_end else read_account(reader)
         reader.expect_end()
-        return ShowGrants()
+        return ShowCreateUser(account)
     return read_show_create(reader)
 
 
@@ -275,16 +310,19 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "ROLLBACK": _read_rollback,
     "SAVEPOINT": _read_savepoint,
     "RELEASE": _read_release,
-    "SET": read_set,
+    "SET": _read_set,
     "USE": _read_use,
     "LOAD": read_load_data,
     "KILL": _read_kill,
     "PREPARE": _read_prepare,
     "EXECUTE": _read_execute,
     "DEALLOCATE": _read_deallocate,
-    "CREATE": read_create_routine,
-    "ALTER": read_create_routine,
-    "DROP": lambda reader: read_drop_routine(reader) or _read_deallocate(reader),
+    "CREATE": _read_definition,
+    "ALTER": _read_definition,
+    "DROP": _read_definition,
+    "RENAME": _read_definition,
+    "GRANT": lambda reader: ChangeAccounts(read_grant(reader)),
+    "REVOKE": lambda reader: ChangeAccounts(read_revoke(reader)),
     "UNLOCK": _read_unlock,
     "SHOW": _read_show,
     "CALL": read_call,

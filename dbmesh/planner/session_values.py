@@ -37,6 +37,7 @@ SESSION_FUNCTIONS: Mapping[str, SessionValue] = MappingProxyType(
         "SESSION_USER": _USER,
         "SYSTEM_USER": _USER,
         "CURRENT_USER": SessionValue("current_user", "CURRENT_USER()"),
+        "CURRENT_ROLE": SessionValue("current_role", "CURRENT_ROLE()"),
         "CONNECTION_ID": SessionValue("connection_id", "CONNECTION_ID()", unsigned=True),
         "LAST_INSERT_ID": SessionValue("last_insert_id", "LAST_INSERT_ID()", unsigned=True),
         "FOUND_ROWS": SessionValue("found_rows", "FOUND_ROWS()"),
@@ -44,6 +45,9 @@ SESSION_FUNCTIONS: Mapping[str, SessionValue] = MappingProxyType(
     }
 )
 """By the function's name in capitals."""
+
+WITHOUT_PARENTHESES = frozenset(("CURRENT_USER", "CURRENT_ROLE"))
+"""Those that are called without them too."""
 
 SESSION_VARIABLES: Mapping[str, SessionValue] = MappingProxyType(
     {

@@ -19,6 +19,8 @@ class SessionView(Protocol):
     @property
     def current_user(self) -> str: ...
     @property
+    def current_role(self) -> str | None: ...
+    @property
     def connection_id(self) -> int: ...
     @property
     def last_insert_id(self) -> int: ...
@@ -70,6 +72,7 @@ class SessionValues:
     warning_count: int = 0
     error_count: int = 0
     transaction_type: str = "XA"
+    current_role: str | None = None
     numbers_zero: bool = True
     takes_zero_dates: bool = False
     numbering: tuple[int, int] = (1, 1)

@@ -29,8 +29,15 @@ def read_set(reader: LexemeReader) -> SetVariables | SetForStatement:
     Raises MeshError: NOT_SUPPORTED for PERSIST, PARSE_ERROR.
     """
     reader.expect("SET")
-    if reader.looks_at("STATEMENT") and reader.peek(1).text not in ("=", ":="):
-        return _read_set_for_statement(reader)
+    return _read_set_for_statement(reader) if _is_for_statement(reader) else read_assignments(reader)
+
+
+def _is_for_statement(reader: LexemeReader) -> bool:
+    return reader.looks_at("STATEMENT") and reader.peek(1).text not in ("=", ":=")
+
+
+def read_assignments(reader: LexemeReader) -> SetVariables:
+    """The assignments behind SET. Raises MeshError."""
     scope = Scope.SESSION
     assignments: list[Assignment] = []
     while True:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dbmesh.errors import not_supported
 from dbmesh.planner.lexemes import LexemeReader
 
-_ACCOUNTS = "accounts of the mesh are listed in global.yaml under authority.users"
 _ADMINISTRATOR = "run it on the data source itself with an administrator account"
 _REPLICATION = "replication belongs to each data source; ask it there"
 
@@ -39,18 +38,11 @@ REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("HELP",), "HELP", "read the manual of the data sources' server"),
     (("SIGNAL",), "SIGNAL", "raise the error in the application"),
     (("RESIGNAL",), "RESIGNAL", "raise the error in the application"),
-    (("GRANT",), "GRANT", _ACCOUNTS),
-    (("REVOKE",), "REVOKE", _ACCOUNTS),
-    (("SET", "PASSWORD"), "SET PASSWORD", _ACCOUNTS),
-    (("SET", "ROLE"), "SET ROLE", _ACCOUNTS),
-    (("SET", "DEFAULT", "ROLE"), "SET DEFAULT ROLE", _ACCOUNTS),
     (("SET", "RESOURCE"), "SET RESOURCE GROUP", _ADMINISTRATOR),
     (("KILL", "USER"), "KILL USER", "kill each connection by its id (SHOW PROCESSLIST)"),
     (("KILL", "QUERY", "ID"), "KILL QUERY ID", "kill the connection by its id (SHOW PROCESSLIST)"),
     (("KILL", "HARD"), "KILL HARD", "write KILL without HARD"),
     (("KILL", "SOFT"), "KILL SOFT", "write KILL without SOFT"),
-    (("RENAME", "USER"), "RENAME USER", _ACCOUNTS),
-    (("SHOW", "GRANTS", "FOR"), "SHOW GRANTS FOR", _ACCOUNTS),
     (("SHOW", "PROFILE"), "SHOW PROFILE", "use EXPLAIN"),
     (("SHOW", "PROFILES"), "SHOW PROFILES", "use EXPLAIN"),
     (("SHOW", "OPEN"), "SHOW OPEN TABLES", "ask the data source itself; it describes one server"),
@@ -58,8 +50,6 @@ REFUSALS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 """Beginnings of statements nobody answers here: their words, what they are called, and what to do instead."""
 
 _OBJECTS = (
-    "USER",
-    "ROLE",
     "SERVER",
     "TABLESPACE",
     "UNDO",
@@ -82,4 +72,4 @@ def refuse_unsupported(reader: LexemeReader) -> None:
     ahead = 3 if reader.looks_at("CREATE", "OR", "REPLACE") else 1
     word = reader.peek(ahead).word
     if word in _OBJECTS:
-        raise not_supported(f"{verb} {word}", _ACCOUNTS if word in ("USER", "ROLE") else _ADMINISTRATOR)
+        raise not_supported(f"{verb} {word}", _ADMINISTRATOR)

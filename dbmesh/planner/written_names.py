@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from dbmesh.planner.ddl_reading import NamePlace
 from dbmesh.planner.lexemes import Kind, Lexeme
-from dbmesh.planner.session_values import SESSION_FUNCTIONS, SessionValue
+from dbmesh.planner.session_values import SESSION_FUNCTIONS, WITHOUT_PARENTHESES, SessionValue
 from dbmesh.planner.template import Edits, TableName
 
 
@@ -42,5 +42,5 @@ def session_functions(lexemes: Sequence[Lexeme]) -> Iterator[tuple[int, int, Ses
             continue
         if [following.text for following in lexemes[at + 1 : at + 3]] == ["(", ")"]:
             yield lexeme.start, lexemes[at + 2].end, value
-        elif lexeme.word == "CURRENT_USER":
+        elif lexeme.word in WITHOUT_PARENTHESES:
             yield lexeme.start, lexeme.end, value

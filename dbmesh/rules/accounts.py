@@ -41,8 +41,8 @@ NO_TLS_NEED = TlsNeed()
 class User:
     """A client account: `name`@`host` pattern ('%' and '_' as in MySQL). `password` is plain text, a native hash
     (`*` and 40 hex digits) or a caching_sha2 hash (`$A$005$…`). `roles` were granted to it, `administered` of them it may grant on;
-    `default_roles` are active after a login, None for all. Nobody logs in to a `locked` account, which a role is. `stored`: it was made by
-    SQL and lies in the store."""
+    `default_roles` are active after a login, None for all. A login to a `locked` account is refused; to a `role` nobody can log in.
+    `stored`: it was made by SQL and lies in the store."""
 
     name: str
     host: str
@@ -53,6 +53,7 @@ class User:
     administered: frozenset[AccountName] = frozenset()
     default_roles: frozenset[AccountName] | None = None
     locked: bool = False
+    role: bool = False
     tls: TlsNeed = NO_TLS_NEED
     stored: bool = False
 
@@ -63,13 +64,16 @@ class User:
 
 
 class Authority:
-    """Every account by its name. Privileges that are equal are one object, also in the values made from this one, so that plans
+    """Every account by its name; a name that the configuration and the store have is the configuration's. Privileges that are equal are one object, also in the values made from this one, so that plans
     remembered for them stay."""
 
     def __init__(
         self, users: Iterable[User], made: WeakValueDictionary[Grants, Privileges] | None = None
     ) -> None:
-        self.users: Mapping[AccountName, User] = {user.account: user for user in users}
+        known = tuple(users)
+        self._stored = {user.account: user for user in known if user.stored}
+        self._written = {user.account: user for user in known if not user.stored}
+        self.users: Mapping[AccountName, User] = self._stored | self._written
         self._made: WeakValueDictionary[Grants, Privileges] = WeakValueDictionary() if made is None else made
 
     def replaced(self, users: Iterable[User]) -> Authority:
@@ -77,14 +81,17 @@ class Authority:
         return Authority(users, self._made)
 
     def with_written(self, users: Iterable[User]) -> Authority:
-        """Other accounts of the configuration; those of the store stay, but for names that the configuration has."""
-        stored = {name: user for name, user in self.users.items() if user.stored}
-        return self.replaced((stored | {user.account: user for user in users}).values())
+        """Other accounts of the configuration; those of the store stay."""
+        return self.replaced((*self._stored.values(), *users))
 
     def with_stored(self, users: Iterable[User]) -> Authority:
-        """Other accounts of the store; a name that the configuration has is the configuration's."""
-        written = {name: user for name, user in self.users.items() if not user.stored}
-        return self.replaced(({user.account: user for user in users} | written).values())
+        """Other accounts of the store."""
+        return self.replaced((*users, *self._written.values()))
+
+    @property
+    def hidden(self) -> frozenset[AccountName]:
+        """Accounts of the store that are not used, since the configuration names them too."""
+        return frozenset(self._stored.keys() & self._written.keys())
 
     def privileges(self, user: User, active: Iterable[AccountName]) -> Privileges:
         """What an account may do itself and by its active roles, and what was granted to these."""

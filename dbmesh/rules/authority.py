@@ -44,7 +44,7 @@ def build_users(source: SourceFile, section: AuthoritySection, secrets: Secrets)
         _add(source, (*path, "users", index, "user"), found, user)
     _check_roles(source, section, found)
     if mappings is not None:
-        known = [name for name, user in found.items() if not user.locked]
+        known = [name for name, user in found.items() if not user.role]
         for account in mappings:
             if account not in known:
                 source.report(
@@ -109,7 +109,7 @@ def _user(
 def _role(source: SourceFile, path: Path, entry: RoleSection) -> User:
     grants = _grants(source, (*path, "grants"), entry.grants)
     roles = frozenset(map(read_account, entry.roles))
-    return User(*read_account(entry.role), grants=grants, roles=roles, locked=True)
+    return User(*read_account(entry.role), grants=grants, roles=roles, role=True)
 
 
 def _whole_database(name: str) -> Grants:
@@ -138,7 +138,7 @@ def _check_roles(source: SourceFile, section: AuthoritySection, found: Mapping[A
                 source.report(
                     ("authority", *place, "roles", number),
                     f"there is no role '{role}'",
-                    suggestion(role, [str(name) for name, user in found.items() if user.locked]),
+                    suggestion(role, [str(name) for name, user in found.items() if user.role]),
                 )
 
 

@@ -6,9 +6,11 @@ Decides spelling only. Who holds a grant is `rules.authority`'s business.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from dbmesh.errors import GRANT_ELSEWHERE, WRONG_USAGE, MeshError, not_supported
+from dbmesh.rules.account_statements import Items, Level
 from dbmesh.rules.privileges import Grants, Privilege, Target, grant
 
 _ITEM = re.compile(r"\s*([A-Za-z][A-Za-z ]*?)\s*(?:\(([^()]*)\))?\s*(?:,|$)")
@@ -20,6 +22,11 @@ _BY_NAME: Final = {
     "CREATE ROLE": Privilege.CREATE_USER,
     "DROP ROLE": Privilege.CREATE_USER,
 }
+
+
+def is_all(name: str) -> bool:
+    """Whether this means every privilege there is on what it is granted on."""
+    return " ".join(name.upper().split()) in _ALL
 
 
 class GrantMistake(Exception):
@@ -80,6 +87,36 @@ def read_target(on: str) -> Target:
     return Target(database if table is None else plain_name(database), table)
 
 
+def read_level(level: Level) -> Target:
+    """What a statement's privileges are for; its database is named."""
+    if level.database is None:
+        return Target()
+    database = level.database.lower()
+    return Target(
+        database if level.table is None else plain_name(database), level.table and level.table.lower()
+    )
+
+
+def granted_items(items: Items, target: Target) -> Grants:
+    """The privileges a GRANT or REVOKE names. Raises MeshError as servers say it."""
+    found: Grants = frozenset()
+    for name, columns in items:
+        try:
+            if not is_all(name) and name.upper() != "USAGE":
+                privilege_named(name)
+        except GrantMistake:
+            raise not_supported(
+                f"the privilege {name}", "grant those that docs/CONFIGURATION.md lists under Grants"
+            ) from None
+        try:
+            found |= item_grants(name, columns, target)
+        except GrantMistake:
+            if target.database is not None and target.table is None and columns is None:
+                raise MeshError(WRONG_USAGE, one="DB GRANT", other="GLOBAL PRIVILEGES") from None
+            raise MeshError(GRANT_ELSEWHERE) from None
+    return found
+
+
 def plain_name(pattern: str) -> str:
     """A database's name as a grant on one of its tables writes it: `\\_` is `_`."""
     return re.sub(r"\\([%_])", r"\1", pattern)
@@ -93,38 +130,32 @@ def _unquoted(name: str) -> str:
 
 
 def written_grants(grants: Grants, to: str) -> Iterator[str]:
-    """GRANT statements, as MySQL writes them: first what holds everywhere."""
+    """GRANT statements, as servers write them: first what holds everywhere."""
     targets = {target._replace(column=None) for target, _ in grants} | {Target()}
     for target in sorted(targets, key=lambda one: (one.database or "", one.table or "")):
-        held = {privilege for other, privilege in grants if other == target}
-        columns = {
-            privilege: sorted(
-                other.column or ""
-                for other, one in grants
-                if one is privilege and other.column is not None and other._replace(column=None) == target
-            )
-            for privilege in Privilege
-        }
-        option = Privilege.GRANT_OPTION in held
-        held.discard(Privilege.GRANT_OPTION)
-        texts = list(_written(held, target))
-        texts += [
-            f"{privilege.value} ({', '.join(map(quoted, names))})"
-            for privilege, names in columns.items()
-            if names
-        ]
+        option = (target, Privilege.GRANT_OPTION) in grants
+        texts = list(_written(grants, target))
         if not texts and target != Target() and not option:
             continue
         text = f"GRANT {', '.join(texts) or 'USAGE'} ON {written_target(target)} TO {to}"
         yield f"{text} WITH GRANT OPTION" if option else text
 
 
-def _written(held: Iterable[Privilege], target: Target) -> Iterator[str]:
-    held = frozenset(held)
+def _written(grants: Grants, target: Target) -> Iterator[str]:
+    held = {privilege for one, privilege in grants if one == target} - {Privilege.GRANT_OPTION}
     if held >= target.all_privileges:
         yield "ALL PRIVILEGES"
         held -= target.all_privileges
-    yield from (privilege.value for privilege in Privilege if privilege in held)
+    for privilege in Privilege:
+        if privilege in held:
+            yield privilege.value
+        columns = sorted(
+            one.column
+            for one, other in grants
+            if other is privilege and one.column is not None and one._replace(column=None) == target
+        )
+        if columns:
+            yield f"{privilege.value} ({', '.join(map(quoted, columns))})"
 
 
 def written_target(target: Target) -> str:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 
 class Privilege(Enum):
-    """A privilege by MySQL's name. SUPER makes an administrator: it opens the servers behind the mesh, and no ALL includes it."""
+    """A privilege by MySQL's name, in the order servers list them. SUPER makes an administrator: it opens the servers behind the mesh, and no ALL includes it."""
 
     SELECT = "SELECT"
     INSERT = "INSERT"
@@ -22,9 +22,12 @@ class Privilege(Enum):
     DELETE = "DELETE"
     CREATE = "CREATE"
     DROP = "DROP"
+    RELOAD = "RELOAD"
+    FILE = "FILE"
     REFERENCES = "REFERENCES"
     INDEX = "INDEX"
     ALTER = "ALTER"
+    SUPER = "SUPER"
     CREATE_TEMPORARY_TABLES = "CREATE TEMPORARY TABLES"
     LOCK_TABLES = "LOCK TABLES"
     EXECUTE = "EXECUTE"
@@ -32,12 +35,9 @@ class Privilege(Enum):
     SHOW_VIEW = "SHOW VIEW"
     CREATE_ROUTINE = "CREATE ROUTINE"
     ALTER_ROUTINE = "ALTER ROUTINE"
+    CREATE_USER = "CREATE USER"
     EVENT = "EVENT"
     TRIGGER = "TRIGGER"
-    FILE = "FILE"
-    RELOAD = "RELOAD"
-    CREATE_USER = "CREATE USER"
-    SUPER = "SUPER"
     GRANT_OPTION = "GRANT OPTION"
 
 
@@ -146,6 +146,22 @@ class Privileges:
                 return True
         return table is not None and privilege in self._tables.get((database, table.lower()), _NONE)
 
+    def may_grant(self, privilege: Privilege, target: Target) -> bool:
+        """Whether the account holds this on all of a target. A pattern of databases is held as it is written, by another one only
+        if it names a single database."""
+        if privilege in self._everywhere:
+            return True
+        if target.database is None:
+            return False
+        if target.table is None:
+            if privilege in self._patterns.get(target.database, _NONE):
+                return True
+            name = _single(target.database)
+            return name is not None and self.may(privilege, name)
+        if target.column is None:
+            return self.may(privilege, target.database, target.table)
+        return self.may_column(privilege, target.database, target.table, target.column)
+
     def may_column(self, privilege: Privilege, database: str, table: str, column: str) -> bool:
         """Whether the account may do this with a column."""
         columns = self._columns.get((database.lower(), table.lower()), {})
@@ -194,6 +210,12 @@ def matches(pattern: str, database: str) -> bool:
         return False
     pieces = [_WILDCARDS.get(piece) or re.escape(piece[-1]) for piece in _PIECES.findall(pattern)]
     return re.fullmatch("".join(pieces), database, re.DOTALL) is not None
+
+
+def _single(pattern: str) -> str | None:
+    """The one database a pattern names; None for one that may name several."""
+    pieces = _PIECES.findall(pattern)
+    return None if any(piece in _WILDCARDS for piece in pieces) else "".join(piece[-1] for piece in pieces)
 
 
 _WILD = re.compile(r"[%_\\]")

@@ -24,7 +24,7 @@ class Accounts:
         """These and no others from here on; what logins have shown of a password that is as it was stays known."""
         before, old = self._secrets, self.authority.users
         self.authority = authority
-        users = [user for user in authority.users.values() if not user.locked]
+        users = [user for user in authority.users.values() if not user.role]
         # A host without wildcards is more specific than one with; of two patterns the longer.
         self._users = sorted(users, key=lambda user: (_is_pattern(user.host), -len(user.host)))
         self._secrets = {

@@ -19,6 +19,7 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.backend.tls import TlsChannel
 from dbmesh.errors import (
     ACCESS_DENIED,
+    ACCOUNT_LOCKED,
     MALFORMED_PACKET,
     PACKETS_OUT_OF_ORDER,
     SERVER_SHUTDOWN,
@@ -354,9 +355,13 @@ class ClientConnection(asyncio.Protocol):
         if account is None:
             self.abort()
             return
+        denied = None
         if not is_met(account.tls, self._tls):
             using = "YES" if account.password else "NO"
             denied = MeshError(ACCESS_DENIED, user=event.user, host=self._host, using=using)
+        elif account.locked:
+            denied = MeshError(ACCOUNT_LOCKED)
+        if denied is not None:
             _log.info("connection %d: %s", self._connection_id, denied, extra=self._fields)
             self.write(frame(make_err(as_packet(denied)), event.sequence))
             self.close()

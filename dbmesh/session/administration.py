@@ -1,7 +1,7 @@
 """Statements for every server behind the mesh: SET GLOBAL, FLUSH.
 
 Decides who may send them, which servers get them, and what a new global value means here: as on one server, sessions that are
-there keep the value they had, new ones get the new one. Accounts and grants are not the servers' but the mesh's.
+there keep the value they had, new ones get the new one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import collect
 from dbmesh.errors import ShardError, not_supported
 from dbmesh.planner.derived.literals import literal_writers, row_literals
-from dbmesh.planner.session_plan import Flush, LocalRows
-from dbmesh.rules.accounts import AccountName
-from dbmesh.rules.grant_text import quoted, written_grants
+from dbmesh.planner.session_plan import Flush
 from dbmesh.rules.privileges import Privilege
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.rights import require
@@ -100,19 +98,6 @@ async def flush(session: Session, statement: Flush, sink: ResultSink, more: int)
         await _run_everywhere(session, text)
     session.row_count = 0
     sink.ok(OkPacket(status=session.status | more, warnings=len(session.warnings)))
-
-
-def grants(session: Session) -> LocalRows:
-    """SHOW GRANTS of the session's own account and its active roles."""
-    authority = session.mesh.authority
-    name, host = session.account.rpartition("@")[::2]
-    to = f"{quoted(name)}@{quoted(host)}"
-    user = authority.users.get(AccountName(name, host))
-    rows = [] if user is None else list(written_grants(authority.grants(user, session.roles), to))
-    if user is not None and user.roles:
-        roles = ",".join(f"{quoted(role.name)}@{quoted(role.host)}" for role in sorted(user.roles))
-        rows.append(f"GRANT {roles} TO {to}")
-    return LocalRows((f"Grants for {session.account}",), tuple((row,) for row in rows))
 
 
 def _pools(session: Session) -> Iterator[Pool]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dbmesh.backend.connection import Product
 from dbmesh.engine.warnings import ShardWarning, count_of
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
+from dbmesh.rules.accounts import AccountName
+from dbmesh.rules.grant_text import quoted
 from dbmesh.rules.privileges import Privileges
 from dbmesh.session.reading import client_encoding
 from dbmesh.session.writing_modes import WritingModes
@@ -28,6 +31,7 @@ class Answers(WritingModes):
     host: str
     account: str
     privileges: Privileges
+    roles: frozenset[AccountName]
     database: str | None
     databases: Mapping[str, Database]
     warnings: Sequence[ShardWarning]
@@ -42,6 +46,14 @@ class Answers(WritingModes):
     def current_user(self) -> str:
         """CURRENT_USER(): the account that matched."""
         return self.account
+
+    @property
+    def current_role(self) -> str | None:
+        """CURRENT_ROLE(): the active roles; MariaDB says NULL for none, MySQL NONE."""
+        roles = sorted(self.roles)
+        if self.mesh.product is Product.MYSQL:
+            return ",".join(f"{quoted(role.name)}@{quoted(role.host)}" for role in roles) or "NONE"
+        return ",".join(role.name for role in roles) or None
 
     @property
     def administrator(self) -> bool:

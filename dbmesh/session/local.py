@@ -34,6 +34,7 @@ from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.session_plan import (
     Begin,
     CallProcedure,
+    ChangeAccounts,
     Commit,
     CreateDatabase,
     CreateRoutine,
@@ -52,8 +53,10 @@ from dbmesh.planner.session_plan import (
     SelectInto,
     SessionStatement,
     SetForStatement,
+    SetRole,
     SetVariables,
     ShowCreate,
+    ShowCreateUser,
     ShowGrants,
     ShowMeshProcesses,
     ShowProcessList,
@@ -66,7 +69,7 @@ from dbmesh.planner.session_plan import (
     Use,
 )
 from dbmesh.planner.template import quote_name
-from dbmesh.session import administration, execution, filtering, routines
+from dbmesh.session import accounts, administration, execution, filtering, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.describing import describe_plan, is_found_out_later
 from dbmesh.session.diagnostics import remember_warnings
@@ -372,7 +375,9 @@ async def _local_rows(session: Session, statement: LocalRows, sink: ResultSink, 
 def told_columns(session: Session, statement: SessionStatement) -> list[ColumnDefinition]:
     """The columns that a statement of the session's own answers with, as far as they are known before it runs."""
     if isinstance(statement, ShowGrants):
-        statement = administration.grants(session)
+        statement = accounts.grants(session, statement)
+    elif isinstance(statement, ShowCreateUser):
+        statement = accounts.created_user(session, statement)
     if isinstance(statement, LocalRows):
         return local_columns(statement)
     if isinstance(statement, ShowWarnings):
@@ -395,8 +400,11 @@ def local_columns(statement: LocalRows) -> list[ColumnDefinition]:
 
 
 async def _show_grants(session: Session, statement: ShowGrants, sink: ResultSink, more: int) -> None:
-    del statement
-    await _local_rows(session, administration.grants(session), sink, more)
+    await _local_rows(session, accounts.grants(session, statement), sink, more)
+
+
+async def _show_create_user(session: Session, statement: ShowCreateUser, sink: ResultSink, more: int) -> None:
+    await _local_rows(session, accounts.created_user(session, statement), sink, more)
 
 
 def _keeper(session: Session) -> RuleKeeper:
@@ -479,6 +487,9 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     CallProcedure: routines.call,
     Flush: administration.flush,
     ShowGrants: _show_grants,
+    ShowCreateUser: _show_create_user,
+    ChangeAccounts: accounts.change_accounts,
+    SetRole: accounts.set_role,
     CreateRoutine: routines.create,
     DropRoutine: routines.drop,
     ShowCreate: routines.show_create,

@@ -22,6 +22,7 @@ from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import join_catalogs
 from dbmesh.planner.plan import KeyGenerator, Names, Shot
 from dbmesh.planner.planner import Planner
+from dbmesh.rules.account_changes import Accounts, Changed
 from dbmesh.rules.accounts import Authority
 from dbmesh.rules.joint import join
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
@@ -159,6 +160,15 @@ class RuleKeeper(Protocol):
         ...
 
 
+class AccountKeeper(Protocol):
+    """Keeps accounts that SQL makes, for every process of the mesh."""
+
+    async def change(self, make: Callable[[Accounts], Changed]) -> Changed:
+        """Change the accounts there are as `make` says, which may be called again. This process has them when it returns.
+        Raises MeshError, and what `make` raises."""
+        ...
+
+
 class Doorkeeper(Protocol):
     """Lets clients in."""
 
@@ -206,6 +216,7 @@ class Mesh:
         self.relays_directly = not (self.shows_statements or configuration.record_locks)
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
         self.keeper: RuleKeeper | None = None
+        self.accounts: AccountKeeper | None = None
         self.peers: Peers | None = None
         self._former: list[Mapping[str, Database]] = []
         self.authority = Authority(configuration.users)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dbmesh.planner.session_plan import ShowMeshProcesses, ShowProcessList, ShowReplicas, ShowSessions
 from dbmesh.session.peers import Process, may_see, processes
 from dbmesh.session.result_sink import ResultSink, number_column, text_column
+from dbmesh.session.statement_log import shown_text
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 
@@ -38,7 +39,7 @@ async def show_process_list(
     now = session.now()
     rows = []
     for other in _visible_sessions(session):
-        text = other.command_text.decode("utf-8", "replace")
+        text = shown_text(other)
         rows.append(
             [
                 str(other.connection_id),

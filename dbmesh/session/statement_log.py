@@ -1,4 +1,4 @@
-"""The property `sql-show`: what clients send and what data sources receive, one line each in the log.
+"""What clients send as it is shown to others, and the property `sql-show`: that and what data sources receive, one line each in the log.
 
 Decides how the lines read. Whether they are written, the configuration says; where they go, the command line.
 """
@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING
 
 from dbmesh.planner.plan import BoundStatement
 from dbmesh.session.log_fields import fields_of
+from dbmesh.sql.secrets import veiled
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
 _log = logging.getLogger(__name__)
+
+
+def shown_text(session: Session) -> str:
+    """What a session runs, as others may read it: without passwords; '' for nothing. O(text)."""
+    return veiled(session.command_text.decode("utf-8", "replace"))
 
 
 def log_command(session: Session) -> None:
@@ -40,4 +46,4 @@ def log_shots(session: Session, bound: BoundStatement) -> None:
 
 
 def _one_line(sql: bytes) -> str:
-    return " ".join(sql.decode("utf-8", "backslashreplace").splitlines())
+    return " ".join(veiled(sql.decode("utf-8", "backslashreplace")).splitlines())

@@ -1,7 +1,7 @@
 """Digests: what statements that differ only in their values have in common, for people and for rules.
 
 Decides how such a statement reads (`?` for every value, one `?` for a list of them, one row for many) and what short
-name it goes by. Knows nothing of what a statement means.
+name it goes by. Knows nothing of what a statement means. Words that may be an account's password are left out (`sql.secrets`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.secrets import veiled
 from dbmesh.sql.shape import cut
 
 MOST_TEXT = 4096
@@ -33,6 +34,6 @@ def digest_of(shape: str, flags: LexerFlags) -> Digest:
         parts.append("?")
         position = slot.end
     parts.append(shape[position:])
-    text = "".join(parts).strip()
+    text = veiled("".join(parts).strip())
     name = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
     return Digest(name, text[:MOST_TEXT])

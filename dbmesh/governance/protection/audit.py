@@ -14,6 +14,7 @@ from dbmesh.governance.protection.breakers import Clock
 from dbmesh.governance.protection.line_writer import LineWriter
 from dbmesh.rules.protection.values import Audit, AuditRule
 from dbmesh.session.filtering import RunningStatement
+from dbmesh.sql.secrets import veiled
 
 OK, ERROR, LOST = "ok", "error", "lost"
 """How a statement ended: `lost` when its client went away before it was answered."""
@@ -56,7 +57,7 @@ class AuditLog:
             "verb": statement.verb.name,
             "tables": statement.tables,
             "fingerprint": statement.fingerprint,
-            "statement": statement.text if rule.literals else statement.digest.text,
+            "statement": veiled(statement.text) if rule.literals else statement.digest.text,
             "outcome": outcome,
             "milliseconds": round((perf_counter() - statement.begun) * 1000, 3),
             "shots": statement.shots,

@@ -240,9 +240,12 @@ _FREE = frozenset(
         own.Do,
         own.Flush,
         own.ShowGrants,
+        own.ShowCreateUser,
+        own.ChangeAccounts,
+        own.SetRole,
         own.SelectInto,
         own.Nothing,
     )
 )
 """Statements that read no table by themselves: what they run is planned, and asked about, as a statement of its own, and who
-may SET GLOBAL, FLUSH, KILL or USE the session decides."""
+may SET GLOBAL, FLUSH, KILL, USE or change accounts the session decides."""

@@ -1,0 +1,1 @@
+"""Statements about accounts, read from the client's own text."""
