@@ -330,6 +330,13 @@ BREAKER_OPEN = _shard(
     "dbmesh: the circuit breaker of {name} is {state}, so the statement was not run; {when}",
     retryable=True,
 )
+UNDECIPHERABLE = _mesh(
+    "UNDECIPHERABLE",
+    1105,
+    "HY000",
+    "dbmesh: a value of the encrypted column '{column}' cannot be decrypted: the key it was made by is not among those of the "
+    "rules, or it was changed",
+)
 LIMIT_REACHED = _client(
     "LIMIT_REACHED",
     1226,

@@ -31,7 +31,7 @@ def load_directory(directory: Path, secrets: Secrets = resolve_secret) -> Config
 
 def secret_or_name(kind: str, name: str) -> str | None:
     """Secrets are the sidecars'; where this machine has none, their names stand for them."""
-    return resolve_secret(kind, name) or f"{kind}:{name}"
+    return (resolve_secret(kind, name) if kind != "command" else None) or f"{kind}:{name}"
 
 
 def describe(directory: Path, mistake: Mistake) -> str:

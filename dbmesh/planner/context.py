@@ -31,7 +31,8 @@ class PlannerSettings:
 class PlanContext:
     """One statement being planned. `database` is the session's current logic database, None when none was chosen;
     `databases` are the rule sets of all logic databases by lower-case name. `system_schema` is what names without a database are
-    of where it is the current one instead."""
+    of where it is the current one instead. `stored_catalog`: the tables as data sources have them, where that is not what clients
+    see of them."""
 
     def __init__(
         self,
@@ -44,10 +45,12 @@ class PlanContext:
         settings: PlannerSettings | None = None,
         databases: Mapping[str, RuleSet] | None = None,
         system_schema: str | None = None,
+        stored_catalog: Catalog | None = None,
     ) -> None:
         self.statement = statement
         self.rule_set = rule_set
         self.catalog = catalog
+        self.stored_catalog = catalog if stored_catalog is None else stored_catalog
         self.database = database
         self.settings = settings or PlannerSettings()
         self.databases: Mapping[str, RuleSet] = databases or {}
@@ -102,6 +105,11 @@ class PlanContext:
         return self._literals
 
     @property
+    def all_literals(self) -> Sequence[Literal]:
+        """The statement's literals, for who plans another text with some of them: that plan's pins are this one's."""
+        return self._literals
+
+    @property
     def original_text(self) -> str:
         """The statement with its literals in place and comments gone; pins every literal."""
         return self.original_from(self.statement.shape.start)
@@ -139,6 +147,7 @@ class PlanContext:
             settings=self.settings,
             databases=self.databases,
             system_schema=self.system_schema,
+            stored_catalog=self.stored_catalog,
         )
 
     def edits(self) -> Edits:

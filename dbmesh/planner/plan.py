@@ -19,6 +19,7 @@ from dbmesh.planner.session_view import SessionView
 from dbmesh.planner.steps import DerivedWrite
 
 if TYPE_CHECKING:
+    from dbmesh.planner.encrypted.decryption import Decryption
     from dbmesh.planner.metadata_filter import ShowFilter
 
 
@@ -330,6 +331,8 @@ class BoundStatement(NamedTuple):
     * `own`: where the shots' columns are not the client's statement's, what to ask for these.
     * `in_steps`: the same write as a query of its rows and writes by their keys, where it can be one.
     * `repeated`: the client's query as the data node of a shot (its place) would run it over each of its rows so many times.
+    * `decryption`: what the rows and columns that come out of the merge still have to become.
+    * `written_in`: values are part of the shots' texts, which nobody sends again.
     """
 
     shots: tuple[Shot, ...]
@@ -345,6 +348,8 @@ class BoundStatement(NamedTuple):
     skips: int = 0
     repeated: Callable[[int, int], OwnStatement] | None = None
     in_steps: Callable[[], BoundStatement] | None = None
+    decryption: Decryption | None = None
+    written_in: bool = False
 
 
 class KeyGenerator(Protocol):

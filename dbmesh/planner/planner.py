@@ -7,12 +7,14 @@ a shard as a guess. Holds one logic database's rules and catalog; both are repla
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dbmesh.errors import PARSE_ERROR, PRIVILEGE_NEEDED, MeshError
 from dbmesh.model import Catalog
 from dbmesh.planner.context import PlanContext, PlannerSettings
 from dbmesh.planner.elsewhere import InAnotherDatabase
+from dbmesh.planner.encrypted.logic_schema import logic_catalog
+from dbmesh.planner.encrypted.statement import plan_encrypted
 from dbmesh.planner.masked.masks import ReaderMasks
 from dbmesh.planner.masked.statement import MaskedStatement, Outcome
 from dbmesh.planner.needs.need import Denied, check
@@ -50,9 +52,13 @@ class Planner:
         settings: PlannerSettings | None = None,
     ) -> None:
         self.rule_set = rule_set
-        self.catalog = catalog
+        self.catalog = logic_catalog(catalog, rule_set.encrypted)
         self.databases = databases or {rule_set.database.lower(): rule_set}
         self.settings = settings or PlannerSettings()
+        # Statements over encrypted columns become others over the columns that are there, which are planned like any.
+        self._stored: Planner | None = None
+        if rule_set.encrypted:
+            self._stored = Planner(replace(rule_set, encrypted={}), catalog, self.databases, self.settings)
 
     def plan(
         self,
@@ -69,7 +75,7 @@ class Planner:
         """
         context = self._context(fingerprint, flags, database)
         try:
-            planned = _first_plan(context)
+            planned = self._encrypted(context) or _first_plan(context)
             if privileges is not None:
                 check(statement_needs(context, planned.plan), privileges)
             return planned
@@ -86,6 +92,21 @@ class Planner:
             if privileges is not None:
                 _check_names(context, privileges, error)
             raise
+
+    def _encrypted(self, context: PlanContext) -> Planned | None:
+        """The plan of a statement over encrypted columns, None for every other one."""
+        stored = self._stored
+        if stored is None:
+            return None
+
+        def plan_other(fingerprint: Fingerprint) -> tuple[Plan, frozenset[int] | None]:
+            planned = _first_plan(
+                stored._context(fingerprint, context.flags, context.database or context.system_schema)
+            )
+            return planned.plan, planned.pinned
+
+        found = plan_encrypted(context, plan_other, lambda: _first_plan(context).plan)
+        return None if found is None else Planned(*found)
 
     def masked(
         self, fingerprint: Fingerprint, flags: LexerFlags, database: str | None, masks: ReaderMasks
@@ -113,6 +134,7 @@ class Planner:
             settings=self.settings,
             databases=self.databases,
             system_schema=database if database in SYSTEM_SCHEMAS else None,
+            stored_catalog=self.catalog if self._stored is None else self._stored.catalog,
         )
 
 

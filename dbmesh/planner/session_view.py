@@ -47,6 +47,10 @@ class SessionView(Protocol):
         """Whether sql_mode is known to let a zero date, or a month of 0, be a literal."""
         ...
 
+    def random_bytes(self, count: int) -> bytes:
+        """So many random bytes, for ciphers; never the same again."""
+        ...
+
     def singles_out(self, *, ignores: bool) -> bool:
         """Whether data sources take a row that is inserted alone otherwise than the same row among others, with IGNORE or
         without."""
@@ -76,6 +80,10 @@ class SessionValues:
     numbers_zero: bool = True
     takes_zero_dates: bool = False
     numbering: tuple[int, int] = (1, 1)
+
+    def random_bytes(self, count: int) -> bytes:
+        """See `SessionView`; here always the same."""
+        return bytes(count)
 
     def singles_out(self, *, ignores: bool) -> bool:
         """See `SessionView`."""

@@ -17,33 +17,39 @@ from dbmesh.rules.sections import suggestion
 from dbmesh.rules.source import Path, SourceFile
 
 Secrets = Callable[[str, str], str | None]
-"""(kind, name) → the secret; kind is env or file; None when there is none."""
+"""(kind, name) → the secret; kind is env, file or command (name is what to run then); None when there is none."""
 
 _SECRET = re.compile(r"\$\{(env|file):([^}]*)\}")
+_SECRET_OR_COMMAND = re.compile(r"\$\{(env|file|command):([^}]*)\}")
+_MISSING: Final = {
+    "env": ("environment variable '{name}' is not set", "set it before starting"),
+    "file": ("file '{name}' cannot be read", "create it or correct the path"),
+    "command": (
+        "the key command '{name}' has failed",
+        "run it by hand: it prints the key, within ten seconds",
+    ),
+}
 _KINDS: Final = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
 _MYSQL_SCHEMES: Final = frozenset({"mysql", "mariadb"})
 _TLS_MODES: Final = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 
 
-def resolve_secrets(source: SourceFile, path: Path, text: str, secrets: Secrets) -> str:
-    """The text with every `${env:NAME}` and `${file:path}` replaced; a missing one is reported."""
+def resolve_secrets(
+    source: SourceFile, path: Path, text: str, secrets: Secrets, *, commands: bool = False
+) -> str:
+    """The text with every `${env:NAME}` and `${file:path}` replaced, with `commands` every `${command:…}` too; a missing one is
+    reported."""
 
     def replace(match: re.Match[str]) -> str:
         kind, name = match.groups()
         value = secrets(kind, name)
         if value is None:
-            what = (
-                f"environment variable '{name}' is not set"
-                if kind == "env"
-                else f"file '{name}' cannot be read"
-            )
-            source.report(
-                path, what, "set it before starting" if kind == "env" else "create it or correct the path"
-            )
+            what, fix = _MISSING[kind]
+            source.report(path, what.format(name=name), fix)
             return ""
         return value
 
-    return _SECRET.sub(replace, text)
+    return (_SECRET_OR_COMMAND if commands else _SECRET).sub(replace, text)
 
 
 def build_data_source(

@@ -162,11 +162,17 @@ def join(databases: Sequence[RuleSet]) -> Joint:
         for database in databases
         for table, masked in database.masks.items()
     }
+    encrypted = {
+        named.key(database.database, table): columns
+        for database in databases
+        for table, columns in database.encrypted.items()
+    }
     rule_set = replace(
         named,
         tables=MappingProxyType(tables),
         binding_groups=tuple(_groups(named, databases)),
         masks=MappingProxyType(masks),
+        encrypted=MappingProxyType(encrypted),
     )
     return replace(joint, rule_set=rule_set)
 

@@ -17,12 +17,15 @@ from dbmesh.model import DataNode
 from dbmesh.rules.administration import build_admin
 from dbmesh.rules.authority import build_users
 from dbmesh.rules.data_sources import Secrets, build_data_source
+from dbmesh.rules.encryption.building import build_encryption
+from dbmesh.rules.encryption.rule import EncryptedTable
 from dbmesh.rules.masks.building import build_masks
 from dbmesh.rules.masks.rule import MaskedTable
 from dbmesh.rules.mistakes import ConfigurationError, Mistake
 from dbmesh.rules.models import (
     BroadcastSection,
     DatabaseFile,
+    EncryptSection,
     GlobalFile,
     MaskSection,
     MeshSection,
@@ -54,8 +57,16 @@ __all__ = ["ConfigurationError", "Mistake", "Secrets", "load_configuration"]
 GLOBAL_FILE: Final = "global.yaml"
 DATABASE_FILES: Final = "database-*.yaml"
 
-_SUPPORTED: Final = ("!SHARDING", "!BROADCAST", "!SINGLE", "!READWRITE_SPLITTING", "!MASK", "!MESH")
-_LATER: Final = ("!ENCRYPT", "!SHADOW")
+_SUPPORTED: Final = (
+    "!SHARDING",
+    "!BROADCAST",
+    "!SINGLE",
+    "!READWRITE_SPLITTING",
+    "!MASK",
+    "!ENCRYPT",
+    "!MESH",
+)
+_LATER: Final = ("!SHADOW",)
 RESERVED: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
@@ -191,6 +202,7 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
     tables: dict[str, TableRule] = dict(sharding.tables)
     _add_broadcast(source, items, names, tables)
     patterns, default_single = _single(source, items, names, tables)
+    masks = _masks(source, items)
     return RuleSet(
         database=file.database_name,
         revision=1,
@@ -202,7 +214,8 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         key_generators=MappingProxyType(dict(sharding.key_generators)),
         auto_shards=_auto_shards(source, items),
         groups=MappingProxyType(dict(grouped.groups)),
-        masks=MappingProxyType(_masks(source, items)),
+        masks=MappingProxyType(masks),
+        encrypted=MappingProxyType(_encrypted(source, items, secrets, tables, masks)),
     )
 
 
@@ -290,6 +303,18 @@ def _masks(source: SourceFile, items: Mapping[str, tuple[Path, object]]) -> dict
     path, value = items.get("!MASK", ((), None))
     section = validate(source, path, value, MaskSection)
     return {} if section is None else build_masks(source, path, section)
+
+
+def _encrypted(
+    source: SourceFile,
+    items: Mapping[str, tuple[Path, object]],
+    secrets: Secrets,
+    tables: Mapping[str, TableRule],
+    masks: Mapping[str, MaskedTable],
+) -> dict[str, EncryptedTable]:
+    path, value = items.get("!ENCRYPT", ((), None))
+    section = validate(source, path, value, EncryptSection)
+    return {} if section is None else build_encryption(source, path, section, secrets, tables, masks)
 
 
 def _single(

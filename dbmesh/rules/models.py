@@ -277,6 +277,57 @@ class MaskSection(Section):
     )
 
 
+class StoredColumnSection(Section):
+    """A column of the actual tables, and what its values are made by."""
+
+    name: str = Field(min_length=1, description="Its name.")
+    encryptor_name: str = Field(description="A key of encryptors.")
+
+
+class EncryptedColumnSection(Section):
+    """A logic column and the columns it is kept in."""
+
+    cipher: StoredColumnSection = Field(description="Where the encrypted values are.")
+    assisted_query: StoredColumnSection | None = Field(
+        default=None, description="What = and IN look at; the cipher itself when it is a deterministic one."
+    )
+    like_query: StoredColumnSection | None = Field(default=None, description="What LIKE looks at.")
+    data_type: str = Field(default="VARCHAR(255)", description="The type that clients see.")
+    plain: bool = Field(
+        default=False,
+        description="The column of its own name still has the values as they are: it is read, and all are written.",
+    )
+
+
+class EncryptedTableSection(Section):
+    """The encrypted columns of a table."""
+
+    columns: dict[str, EncryptedColumnSection] = Field(default_factory=dict)
+
+
+class KeySection(Section):
+    """One of the keys of an encryptor."""
+
+    id: str = Field(description="What stored values say they were made by.")
+    value: str = Field(description="${env:NAME}, ${file:path} or ${command:…}; at least 16 characters.")
+
+
+class EncryptorSection(TypeAndProperties):
+    """What values are encrypted or digested by."""
+
+    keys: list[KeySection] = Field(
+        default_factory=list,
+        description="All keys that stored values were made by; the last one is used for new ones.",
+    )
+
+
+class EncryptSection(Section):
+    """The item `!ENCRYPT`."""
+
+    tables: dict[str, EncryptedTableSection] = Field(default_factory=dict)
+    encryptors: dict[str, EncryptorSection] = Field(default_factory=dict)
+
+
 class DataSourceSection(Section):
     """One data source and its pool."""
 
@@ -306,7 +357,7 @@ class DatabaseFile(Section):
     data_sources: dict[str, DataSourceSection] = Field(min_length=1)
     rules: list[Any] = Field(
         default_factory=list,
-        description="Items tagged !SHARDING, !BROADCAST, !SINGLE, !READWRITE_SPLITTING, !MASK, !MESH.",
+        description="Items tagged !SHARDING, !BROADCAST, !SINGLE, !READWRITE_SPLITTING, !MASK, !ENCRYPT, !MESH.",
     )
 
 

@@ -20,6 +20,7 @@ from dbmesh.rules.values import UNKNOWN_KEY, Key
 
 if TYPE_CHECKING:
     from dbmesh.rules.administration import AdminSettings
+    from dbmesh.rules.encryption.rule import EncryptedTable
     from dbmesh.rules.masks.rule import MaskedTable
     from dbmesh.rules.replica_groups import ReplicaGroup
     from dbmesh.rules.repositories import Repository
@@ -404,6 +405,7 @@ class RuleSet:
       `schemas`: the schemas of the data sources then → logic database.
     * `groups`: the data sources that are a primary with replicas, by name.
     * `masks`: tables (in lower case, of `joined` ones by `key`) with columns that some users read masked.
+    * `encrypted`: likewise tables with columns that are stored encrypted.
     """
 
     database: str
@@ -423,6 +425,7 @@ class RuleSet:
     schemas: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, ReplicaGroup] = field(default_factory=dict)
     masks: Mapping[str, MaskedTable] = field(default_factory=dict)
+    encrypted: Mapping[str, EncryptedTable] = field(default_factory=dict)
 
     @property
     def own_sources(self) -> tuple[str, ...]:

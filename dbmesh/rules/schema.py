@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from dbmesh.rules.models import (
     BroadcastSection,
     DatabaseFile,
+    EncryptSection,
     GlobalFile,
     MaskSection,
     MeshSection,
@@ -25,6 +26,7 @@ _RULES = (
     SingleSection,
     ReadwriteSplittingSection,
     MaskSection,
+    EncryptSection,
     MeshSection,
 )
 

@@ -13,19 +13,20 @@ from urllib.parse import parse_qsl, urlsplit
 from dbmesh.rules.mistakes import Mistake
 from dbmesh.rules.source import Path, SourceFile, key_path, read_source
 
-_REFERENCE: Final = re.compile(r"(\$\{(env|file):[^}]*\})*")
+_REFERENCE: Final = re.compile(r"(\$\{(env|file|command):[^}]*\})*")
 _HASH: Final = re.compile(r"\*[0-9A-Fa-f]{40}|\$A\$\d{3}\$.+", re.DOTALL)
 _FIX: Final = "write ${env:NAME} or ${file:path}"
+_KEY_FIX: Final = f"{_FIX}, or ${{command:…}}"
 
 
 def clear_secrets(files: Mapping[str, str]) -> tuple[Mistake, ...]:
-    """Every password of these files (name → text) that is neither a reference nor, for accounts of clients, a hash. The files
+    """Every password and key of these files (name → text) that is neither a reference nor, for accounts of clients, a hash. The files
     have been validated."""
     found: list[Mistake] = []
     for name in sorted(files):
         source = read_source(name, files[name])
-        for path, fix in _clear(source):
-            text = "a password in clear text would be kept in the store"
+        for path, fix, what in [*((*one, "password") for one in _clear(source)), *_clear_keys(source)]:
+            text = f"a {what} in clear text would be kept in the store"
             found.append(Mistake(name, source.line(path), key_path(path), text, fix))
     return tuple(found)
 
@@ -46,6 +47,23 @@ def _clear(source: SourceFile) -> Iterator[tuple[Path, str]]:
     for name, text in _at(_at(_at(value, "mode"), "repository"), "props").items():
         if "password" in name.lower() and not _is_reference(str(text or "")):
             yield ("mode", "repository", "props", name), _FIX
+
+
+def _clear_keys(source: SourceFile) -> Iterator[tuple[Path, str, str]]:
+    """Keys and salts of encryptors."""
+    rules = source.value.get("rules") if isinstance(source.value, dict) else None
+    for index, item in enumerate(rules if isinstance(rules, list) else ()):
+        if source.tags.get(("rules", index)) != "!ENCRYPT":
+            continue
+        for name, section in _items(item, "encryptors"):
+            place: Path = ("rules", index, "encryptors", name)
+            for secret in ("aes-key-value", "salt"):
+                if not _is_reference(str(_at(section, "props").get(secret) or "")):
+                    yield (*place, "props", secret), _KEY_FIX, "key"
+            keys = section.get("keys")
+            for number, key in enumerate(keys if isinstance(keys, list) else ()):
+                if isinstance(key, dict) and not _is_reference(str(key.get("value") or "")):
+                    yield (*place, "keys", number, "value"), _KEY_FIX, "key"
 
 
 def _is_reference(password: str) -> bool:

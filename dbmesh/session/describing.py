@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.describe import describe
 from dbmesh.errors import UNKNOWN_TABLE, MeshError, ShardError
+from dbmesh.merge.decryption import RowDecryption
+from dbmesh.planner.encrypted.plan import EncryptedPlan
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.plan import ShardPlan
 from dbmesh.planner.scans import Federation
@@ -40,6 +42,21 @@ async def describe_plan(
 ) -> Definitions:
     """Definitions of the `count` parameters and of the columns, from one data node, with logic names. Raises ShardError (what
     the node says of the statement) or MeshError."""
+    found = await _described(session, database, plan, literals, count)
+    return _of_client(plan, found, count) if isinstance(plan, EncryptedPlan) else found
+
+
+def _of_client(plan: EncryptedPlan, found: Definitions, count: int) -> Definitions:
+    """Of what a node has prepared, the client's own parameters, and columns that hold values."""
+    parameters = [text_column("?")] * count
+    for place, parameter in zip(plan.recipe.parameters, found[0], strict=False):
+        parameters[place] = parameter
+    return parameters, RowDecryption(plan.decryption).columns(found[1])
+
+
+async def _described(
+    session: Session, database: Database, plan: ShardPlan, literals: Sequence[object], count: int
+) -> Definitions:
     shot = plan.prototype(literals)
     names = database.names(plan.tables)
     if isinstance(shot, Federation):

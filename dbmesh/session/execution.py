@@ -46,7 +46,7 @@ from dbmesh.session.errors import logic_text
 from dbmesh.session.failover import once_more, reading_again, reads_again, servers_of
 from dbmesh.session.federated import run_federated
 from dbmesh.session.filtering import record
-from dbmesh.session.front_sinks import Attempt, end_of_rows, front_sink
+from dbmesh.session.front_sinks import Attempt, count_shown, end_of_rows, front_sink
 from dbmesh.session.mesh import Database
 from dbmesh.session.moment import at_one_moment
 from dbmesh.session.planning import look_up_from
@@ -362,8 +362,11 @@ async def _federated(
     try:
         if isinstance(bound.answer, SystemFederation):
             return await run_system(session, database, bound, sink)
+        target = front_sink(session, bound, sink)
         with step(session, "federate"):
-            return await run_federated(session, database, plan, bound, sink, way)
+            outcome = await run_federated(session, database, plan, bound, target, way)
+        count_shown(outcome, target)
+        return outcome
     except (MeshError, ShardError) as error:
         if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
             await session.mesh.reload(database)
@@ -385,7 +388,7 @@ async def _exchange(
     images: Images | None = None
     loan = Loan(session, _state_for(session, plan, bound))
     undoable = False
-    target = front_sink(session, bound, sink)
+    target = shown = front_sink(session, bound, sink)
     try:
         answer = limited(bound, plan.verb, session.state)
         await loan.take(database, plan, bound.shots, answer)
@@ -422,6 +425,7 @@ async def _exchange(
             outcome.row_count = await found_rows(lanes[0].connection)
         elif outcome.row_count is not None and outcome.product is not Product.OTHER:
             outcome.row_count += bound.skips or exchange.skipped
+        count_shown(outcome, shown)
         outcome.warnings[:] = [
             replace(warning, message=_in_logic_names(warning.message, database, bound))
             for warning in outcome.warnings

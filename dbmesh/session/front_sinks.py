@@ -5,9 +5,12 @@ Decides which one an answer needs. What each changes is its own module's busines
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dbmesh.engine.exchange import Sink
+from dbmesh.engine.exchange import Outcome, Sink
+from dbmesh.merge.decryption import RowDecryption
+from dbmesh.planner.encrypted.decryption import Decryption
 from dbmesh.planner.plan import BoundStatement, LinkStatus, RenameValues, TableReports, WithOwnVariables
 from dbmesh.session.link_status import LinkStatusSink
 from dbmesh.session.own_variables import OwnVariablesSink, own_variables
@@ -15,6 +18,7 @@ from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.table_reports import TableReportsSink
 from dbmesh.wire.constants import Capability
+from dbmesh.wire.packets import ColumnDefinition
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -40,6 +44,26 @@ class Attempt:
         return not self._has_rows
 
 
+class DecryptingSink:
+    """A sink in front of another one, which gets values in place of ciphers. `dropped`: rows that were none of the answer."""
+
+    def __init__(self, sink: Sink, decryption: Decryption) -> None:
+        self._sink = sink
+        self._decryption = RowDecryption(decryption)
+        self.dropped = 0
+
+    def columns(self, columns: Sequence[ColumnDefinition]) -> None:
+        """See `Sink`."""
+        self._sink.columns(self._decryption.columns(columns))
+
+    def rows(self, rows: list[bytes]) -> None:
+        """See `Sink`. Raises MeshError."""
+        kept = self._decryption.rows(rows)
+        self.dropped += len(rows) - len(kept)
+        if kept:
+            self._sink.rows(kept)
+
+
 def front_sink(session: Session, bound: BoundStatement, sink: Sink) -> Sink:
     """Where rows go that say what only a shard would say."""
     if isinstance(bound.answer, RenameValues):
@@ -51,6 +75,8 @@ def front_sink(session: Session, bound: BoundStatement, sink: Sink) -> Sink:
         return LinkStatusSink(sink, session.client.encryption(), compresses=compresses)
     if isinstance(bound.answer, WithOwnVariables):
         return OwnVariablesSink(sink, own_variables(session, bound.answer))
+    if bound.decryption is not None:
+        return DecryptingSink(sink, bound.decryption)
     return sink
 
 
@@ -58,3 +84,9 @@ def end_of_rows(sink: Sink) -> None:
     """All rows have come: what a sink in front has kept or adds goes on."""
     if isinstance(sink, TableReportsSink | OwnVariablesSink):
         sink.end()
+
+
+def count_shown(outcome: Outcome, sink: Sink) -> None:
+    """Rows that were found by mistake were none."""
+    if isinstance(sink, DecryptingSink) and outcome.row_count is not None:
+        outcome.row_count -= sink.dropped

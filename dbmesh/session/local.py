@@ -28,6 +28,7 @@ from dbmesh.errors import (
     not_supported,
 )
 from dbmesh.model import SqlValue
+from dbmesh.planner.encrypted.plan import EncryptedPlan
 from dbmesh.planner.one_server import INFORMATION_SCHEMA
 from dbmesh.planner.plan import Call, Plan, Verb
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
@@ -340,6 +341,11 @@ async def _run_planned(
                 raise MeshError(INTERNAL, reason="a parameter changed the kind of a statement")
         await answer(session, plan, sink, more=more)
         return
+    if names and isinstance(plan, EncryptedPlan):
+        raise not_supported(
+            "EXECUTE … USING for encrypted columns, since servers keep user variables",
+            "write the values into the statement, or prepare it by the binary protocol",
+        )
     parameters = [_value_of(session.state.user_variable(name)) for name in names]
     keeps = bool(names) and plan.verb is Verb.SELECT
     call = Call(literals, session, parameters, keeps, database.key_generators)

@@ -1,4 +1,4 @@
-"""What a session's variables say of the rows it writes: numbers of AUTO_INCREMENT, dates, rows alone (manual, "Server SQL
+"""What a session's variables say of the rows it writes: numbers of AUTO_INCREMENT, dates, rows alone, ciphers (manual, "Server SQL
 Modes", "AUTO_INCREMENT Handling").
 
 Decides what a plan is told of them. Knows nothing of statements.
@@ -6,6 +6,7 @@ Decides what a plan is told of them. Knows nothing of statements.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Product
@@ -34,6 +35,10 @@ class WritingModes:
     def takes_zero_dates(self) -> bool:
         """See `SessionView`."""
         return takes_zero_dates(self.state, self.mesh.product)
+
+    def random_bytes(self, count: int) -> bytes:
+        """See `SessionView`."""
+        return os.urandom(count)
 
     def singles_out(self, *, ignores: bool) -> bool:
         """See `SessionView`. Images of rows are taken by what VALUES says: of type BASE rows alone stay there."""

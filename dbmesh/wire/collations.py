@@ -278,6 +278,11 @@ def charset_of_collation(name: str) -> str | None:
     return _CHARSETS.get(_canonical(name))
 
 
+def charset_of(id: int) -> str | None:  # noqa: A002 - the protocol's own word
+    """Character set of a collation id, None when it is not known here."""
+    return _CHARSETS.get(_NAMES.get(id, ""))
+
+
 def default_collation(charset: str, *, mysql_8: bool = False) -> str | None:
     """Default collation of a character set. MySQL 8's default of utf8mb4 is another than MariaDB's and MySQL 5.7's.
     None when the character set is not known here."""

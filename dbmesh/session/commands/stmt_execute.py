@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Product
 from dbmesh.backend.mysql import MySQLConnection
-from dbmesh.engine.prepared import BinaryExecution
+from dbmesh.engine.prepared import EXACT_READING, BinaryExecution, Execution
 from dbmesh.errors import CURSOR_INTO, INTERNAL, PACKET_TOO_LARGE, MeshError, ShardError
 from dbmesh.planner.plan import (
     BoundStatement,
@@ -209,8 +209,9 @@ async def _run(
     """Run what is not relayed: executed where it is prepared, if it can be, without a cursor there."""
     if isinstance(bound.answer, _ROWS_AS_THEY_ARE) and execution.prepares(database, bound):
         # A merge that looks into rows gives text ones.
-        text = isinstance(bound.answer, RowMerge) and bound.answer.reads_rows
-        way = _way(session, execute)
+        exact = bound.written_in
+        text = exact or (isinstance(bound.answer, RowMerge) and bound.answer.reads_rows)
+        way: Execution = EXACT_READING if exact else _way(session, execute)
         await execution.run(session, database, plan, bound, make_sink(text=text), way=way)
         return
     if bound.keeps_parameters:

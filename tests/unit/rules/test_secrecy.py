@@ -31,6 +31,19 @@ _HASH = "'*81F5E21E35407D884A6CD4A731AEBFB6AF209E1B'"
             [(1, "mode.repository.props.password")],
         ),
         ("mode: {repository: {props: {password: '${env:PW}'}}}\nauthority:\n", []),
+        (
+            (
+                "rules:\n- !ENCRYPT\n  encryptors:\n    a: {type: AES, props: {aes-key-value: open}}\n"
+                "    b: {type: MD5, props: {salt: open}}\n    c:\n      keys:\n      - {id: k1, value: '${env:KEY}'}\n"
+                "      - {id: k2, value: open}\n"
+            ),
+            [
+                (4, "rules[0].encryptors.a.props.aes-key-value"),
+                (5, "rules[0].encryptors.b.props.salt"),
+                (9, "rules[0].encryptors.c.keys[1].value"),
+            ],
+        ),
+        ("rules:\n- !ENCRYPT\n  encryptors:\n    a: {props: {aes-key-value: '${command:vault read}'}}\n", []),
         ("[]\n", []),
     ],
 )

@@ -1,0 +1,1 @@
+"""Statements over tables with encrypted columns: rewritten to the columns that are there, or refused."""

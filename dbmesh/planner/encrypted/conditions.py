@@ -1,0 +1,164 @@
+"""Encrypted columns in conditions, joins, counts and groups: each becomes the column whose values servers may compare.
+
+Decides which uses are the same over those: =, <>, <=>, IN and IS NULL with values, equality of two columns that are made alike,
+COUNT, COUNT(DISTINCT) and GROUP BY. Everything else would compute with ciphers and is refused. Equality is that of bytes.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from dbmesh.errors import MeshError, not_supported
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.encrypted.recipe import Made, Part, Rewriting
+from dbmesh.planner.encrypted.references import FoundColumn, References, unclear
+from dbmesh.planner.masked.references import quoted
+from dbmesh.rules.encryption.rule import EncryptedColumn, StoredColumn
+from dbmesh.sql.shape import Slot, SlotKind
+
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.NullSafeEQ)
+_TAKEN = frozenset((SlotKind.HEX, SlotKind.BIT, SlotKind.NUMBER_HEX))
+
+
+class Conditions:
+    """Rewrites uses of encrypted columns that are no items of a SELECT and no targets of a write."""
+
+    def __init__(self, context: PlanContext, references: References, rewriting: Rewriting) -> None:
+        self._context = context
+        self._references = references
+        self._rewriting = rewriting
+        self._by_node = {id(found.node): found for found in references.columns}
+
+    def rewrite(self, found: FoundColumn) -> None:
+        """Raises MeshError(NOT_SUPPORTED)."""
+        node = found.node
+        parent = node.parent
+        if any(isinstance(around, exp.Having | exp.Order | exp.Window) for around in _around(node)):
+            raise unclear("HAVING, ORDER BY and window functions")
+        if isinstance(parent, _COMPARISONS):
+            self._compare(found, parent, parent.expression if node is parent.this else parent.this)
+        elif isinstance(parent, exp.In) and parent.this is node:
+            self._among(found, parent)
+        elif (
+            isinstance(parent, exp.Is) and isinstance(parent.expression, exp.Null) and parent.this is node
+        ) or (isinstance(parent, exp.Count) and parent.this is node):
+            self._name(found, found.column.cipher)
+        elif isinstance(parent, exp.Distinct) and isinstance(parent.parent, exp.Count):
+            self._name(found, alike(found.column, "COUNT(DISTINCT)"))
+        elif isinstance(parent, exp.Group):
+            self._name(found, alike(found.column, "GROUP BY"))
+        else:
+            raise unclear(f"the use of '{found.name}' in {type(parent).__name__.upper()}")
+
+    def _name(self, found: FoundColumn, stored: StoredColumn) -> None:
+        self._rewriting.replace(*found.span, quoted(self._context, stored.name))
+
+    def _compare(self, found: FoundColumn, comparison: exp.Expr, other: exp.Expr) -> None:
+        column = found.column
+        another = self._by_node.get(id(other))
+        if another is not None:
+            own = alike(column, "a join")
+            if _class_of(column) != _class_of(another.column):
+                raise not_supported(
+                    f"a comparison of the encrypted columns '{found.name}' and '{another.name}', which are encrypted otherwise",
+                    "give both the same encryptor for equality and the same type",
+                )
+            self._name(found, own)
+            return
+        stored = _equality(column)
+        if isinstance(other, exp.Null):
+            self._name(found, stored)
+            return
+        slot = value_slot(self._context, other, column)
+        if not _several(stored):
+            self._name(found, stored)
+            self._rewriting.replace(slot.start, slot.end, Made(slot, column, Part.EQUALITY))
+            return
+        if isinstance(comparison, exp.NullSafeEQ) or other is not comparison.expression:
+            raise not_supported(
+                f"this comparison with '{found.name}' while there are several keys",
+                "write column = value, or rotate to one key",
+            )
+        self._name(found, stored)
+        self._rewriting.replace(
+            found.span[1],
+            slot.end,
+            " NOT IN (" if isinstance(comparison, exp.NEQ) else " IN (",
+            Made(slot, column, Part.EQUALITY, forms=True),
+            ")",
+        )
+
+    def _among(self, found: FoundColumn, among: exp.In) -> None:
+        column = found.column
+        stored = _equality(column)
+        if among.args.get("query") is not None or not among.expressions:
+            raise unclear("IN with a query")
+        several = _several(stored)
+        for value in among.expressions:
+            if isinstance(value, exp.Null):
+                continue
+            slot = value_slot(self._context, value, column)
+            if several and not slot.members:
+                raise not_supported(
+                    f"a list of other things than literals for '{found.name}' while there are several keys",
+                    "write literals, or rotate to one key",
+                )
+            self._rewriting.replace(slot.start, slot.end, Made(slot, column, Part.EQUALITY, forms=True))
+        self._name(found, stored)
+
+
+def alike(column: EncryptedColumn, where: str) -> StoredColumn:
+    """The column that has one value for each value. Raises MeshError(NOT_SUPPORTED)."""
+    stored = _equality(column)
+    if _several(stored):
+        raise not_supported(
+            f"{where} with '{column.name}' while there are several keys",
+            "run dbmesh encrypt rotate and remove the old ones",
+        )
+    return stored
+
+
+def _several(stored: StoredColumn) -> bool:
+    """Whether a value may be stored in several forms."""
+    return len(stored.encryptor.forms("0")) > 1
+
+
+def _equality(column: EncryptedColumn) -> StoredColumn:
+    stored = column.equality
+    if stored is None:
+        raise not_supported(
+            f"a comparison of '{column.name}', whose cipher is different each time",
+            "give the column an assistedQuery",
+        )
+    return stored
+
+
+def _class_of(column: EncryptedColumn) -> tuple[object, ...]:
+    stored = _equality(column)
+    return stored.written, column.type.equality_class
+
+
+def value_slot(context: PlanContext, node: exp.Expr, column: EncryptedColumn) -> Slot:
+    """The slot of a value that stands alone. Raises MeshError(NOT_SUPPORTED)."""
+    slot = context.statement.slot(node)
+    if slot is None or slot.kind in _TAKEN:
+        raise expected_value(column.name)
+    return slot
+
+
+def expected_value(name: str) -> MeshError:
+    """The refusal of anything but a value for an encrypted column."""
+    return not_supported(
+        f"anything but a literal, a parameter or NULL beside the encrypted column '{name}'",
+        "write the value itself",
+    )
+
+
+def _around(node: exp.Expr) -> list[exp.Expr]:
+    """The nodes around a node, up to its SELECT."""
+    found: list[exp.Expr] = []
+    parent = node.parent
+    while parent is not None and not isinstance(parent, exp.Select | exp.Update | exp.Delete | exp.Insert):
+        found.append(parent)
+        parent = parent.parent
+    return found

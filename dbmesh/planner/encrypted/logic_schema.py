@@ -1,0 +1,71 @@
+"""Tables with encrypted columns as clients see them: logic columns in the places of their ciphers, nothing else of theirs.
+
+Decides which keys a logic column has. Knows no statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dbmesh.model import Catalog, ColumnSchema, TableSchema
+from dbmesh.rules.encryption.logic_type import COLLATIONS
+from dbmesh.rules.encryption.rule import EncryptedColumn, EncryptedTable
+
+
+def logic_catalog(catalog: Catalog, encrypted: Mapping[str, EncryptedTable]) -> Catalog:
+    """The catalog with logic columns. O(encrypted tables)."""
+    if not encrypted:
+        return catalog
+    tables = dict(catalog.tables)
+    for key, table in encrypted.items():
+        schema = tables.get(key)
+        if schema is not None and schema.definition is None and not schema.temporary:
+            tables[key] = logic_schema(schema, table)
+    return replace(catalog, tables=tables)
+
+
+def missing_columns(schema: TableSchema, table: EncryptedTable) -> list[str]:
+    """The columns that the rules name and the actual tables do not have."""
+    stored = [name for column in table.columns for name in column.stored]
+    plain = [column.name for column in table.columns if column.plain]
+    return [name for name in (*stored, *plain) if schema.column(name) is None]
+
+
+def logic_schema(schema: TableSchema, table: EncryptedTable) -> TableSchema:
+    """The table as clients see it."""
+    by_cipher = {column.cipher.name.lower(): column for column in table.columns if not column.plain}
+    gone = {*table.hidden, *(column.name.lower() for column in table.columns if not column.plain)}
+    columns: list[ColumnSchema] = []
+    for stored in schema.columns:
+        column = by_cipher.get(stored.name.lower())
+        if column is not None:
+            columns.append(_logic_column(stored, column))
+        elif stored.name.lower() not in gone:
+            columns.append(stored)
+    names = {
+        name.lower(): column.name for column in table.columns if not column.plain for name in column.stored
+    }
+
+    def of_logic(key: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(names.get(name.lower(), name) for name in key)
+
+    return replace(
+        schema,
+        columns=tuple(columns),
+        primary_key=of_logic(schema.primary_key),
+        unique_keys=tuple(map(of_logic, schema.unique_keys)),
+        indexes=tuple(map(of_logic, schema.indexes)),
+    )
+
+
+def _logic_column(stored: ColumnSchema, column: EncryptedColumn) -> ColumnSchema:
+    kind = column.type
+    return replace(
+        stored,
+        name=column.name,
+        declared_type=kind.declared,
+        family=kind.family,
+        unsigned=kind.unsigned,
+        collation=COLLATIONS[0] if kind.is_text else None,
+    )

@@ -1,0 +1,265 @@
+"""A statement over tables with encrypted columns: planned as another one, as it is, or refused.
+
+Decides by the kind of the statement. What is not known to leave ciphers alone is refused: a statement passes unseen only if it names no
+such table. Knows no routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlglot import exp
+
+from dbmesh.errors import INTERNAL, MeshError, not_supported
+from dbmesh.model import TableSchema
+from dbmesh.planner.context import PlanContext
+from dbmesh.planner.elsewhere import database_of
+from dbmesh.planner.encrypted.decryption import Decryption
+from dbmesh.planner.encrypted.logic_schema import missing_columns
+from dbmesh.planner.encrypted.plan import EncryptedPlan
+from dbmesh.planner.encrypted.queries import Answer, QueryRewriter
+from dbmesh.planner.encrypted.recipe import Recipe, Rewriting
+from dbmesh.planner.encrypted.references import References
+from dbmesh.planner.encrypted.writes import InsertRewriter, rewrite_update
+from dbmesh.planner.insert_reading import read_insert
+from dbmesh.planner.lexemes import Kind, LexemeReader
+from dbmesh.planner.plan import Call, Plan, ShardPlan
+from dbmesh.planner.resolve import resolve
+from dbmesh.planner.session_plan import SessionStatement
+from dbmesh.planner.session_view import SessionValues
+from dbmesh.planner.write import parse_write
+from dbmesh.rules.encryption.rule import EncryptedTable
+from dbmesh.sql.fingerprint import Fingerprint
+
+PlanLogic = Callable[[], Plan]
+"""Plans the statement itself over the columns that clients see."""
+
+PlanOther = Callable[[Fingerprint], tuple[Plan, frozenset[int] | None]]
+"""Plans another text over the columns that are there: its plan, and the literals that it depends on."""
+
+_ROWS = frozenset(("INSERT", "REPLACE"))
+_WHOLE = frozenset(
+    ("DROP", "TRUNCATE", "LOCK", "ANALYZE", "OPTIMIZE", "CHECK", "CHECKSUM", "REPAIR", "FLUSH")
+)
+"""Statements that look at no column."""
+_FREE = frozenset(
+    (
+        "PREPARE",
+        "EXECUTE",
+        "DEALLOCATE",
+        "KILL",
+        "USE",
+        "BEGIN",
+        "START",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "RELEASE",
+        "UNLOCK",
+        "XA",
+        "GRANT",
+        "REVOKE",
+    )
+)
+"""Statements that name a table by chance, or none."""
+
+
+def plan_encrypted(
+    context: PlanContext, plan_other: PlanOther, plan_logic: PlanLogic
+) -> tuple[Plan, frozenset[int] | None] | None:
+    """The plan of a statement that names a table with encrypted columns, and the literals it depends on; None for all others. Raises
+    MeshError."""
+    tables = context.rule_set.encrypted
+    if not tables:
+        return None
+    reader = LexemeReader(context.statement.readable)
+    written = {one.value.lower() for one in reader.lexemes if one.kind in (Kind.WORD, Kind.QUOTED)}
+    if written.isdisjoint(table.name.lower() for table in tables.values()):
+        return None
+    return _Statement(context, reader, plan_other, plan_logic).planned()
+
+
+class _Statement:
+    def __init__(
+        self, context: PlanContext, reader: LexemeReader, plan_other: PlanOther, plan_logic: PlanLogic
+    ) -> None:
+        self._context = context
+        self._reader = reader
+        self._lexemes = reader.lexemes
+        self._plan_other = plan_other
+        self._plan_logic = plan_logic
+        self._rewriting = Rewriting(context)
+
+    def planned(self) -> tuple[Plan, frozenset[int] | None] | None:
+        word = next((one.word for one in self._lexemes if one.text != "("), "")
+        words = [one.word for one in self._lexemes]
+        if word in _ROWS:
+            return self._insert()
+        if word in ("UPDATE", "DELETE") or (word == "WITH" and {"UPDATE", "DELETE"} & set(words)):
+            return self._write()
+        if word in ("SELECT", "WITH"):
+            return self._query()
+        if word in _FREE or (word in _WHOLE and "SELECT" not in words):
+            return None
+        raise not_supported(
+            f"{word} over a table with encrypted columns", "see docs/SECURITY.md, Encrypted columns"
+        )
+
+    # ------------------------------------------------------------------ kinds
+
+    def _query(self) -> tuple[Plan, frozenset[int] | None] | None:
+        context = self._context
+        tree = context.statement.tree
+        scopes = resolve(context, tree)
+        references = References(context, scopes, tree)
+        if not references.tables:
+            return None
+        if not isinstance(tree, exp.Query) or tree.args.get("into") is not None or "INTO" in self._words():
+            raise not_supported(
+                "SELECT … INTO over a table with encrypted columns, since servers keep what is read",
+                "read the rows into the application",
+            )
+        self._check_tables(references)
+        rewriter = QueryRewriter(context, scopes, references, self._rewriting, tree)
+        answer = rewriter.rewrite()
+        self._check_names(references, tree, rewriter.known)
+        return self._finish(answer)
+
+    def _write(self) -> tuple[Plan, frozenset[int] | None] | None:
+        context = self._context
+        tree = parse_write(context.statement.readable)
+        if not isinstance(tree, exp.Update | exp.Delete):
+            raise not_supported("a write of this form over encrypted columns", "write one UPDATE or DELETE")
+        scopes = resolve(context, tree)
+        references = References(context, scopes, tree)
+        if not references.tables:
+            return None
+        self._check_tables(references)
+        known = set[int]()
+        if isinstance(tree, exp.Update):
+            handled, known = rewrite_update(context, tree, references, self._rewriting)
+            references.columns[:] = [one for one in references.columns if id(one.node) not in handled]
+        returning = tree.args.get("returning")
+        if returning is not None and returning.find(exp.Star) is not None:
+            raise not_supported("RETURNING * over encrypted columns", "name other columns")
+        QueryRewriter(context, scopes, references, self._rewriting, tree).rewrite()
+        self._check_names(references, tree, known)
+        return self._finish(Answer())
+
+    def _insert(self) -> tuple[Plan, frozenset[int] | None] | None:
+        context = self._context
+        reading = read_insert(self._reader)
+        name = reading.table
+        key = context.rule_set.key(database_of(context, name.database, name.name), name.name)
+        table = context.rule_set.encrypted.get(key)
+        schema = context.catalog.table(key)
+        if table is None or (schema is not None and schema.temporary):
+            if any(one.word in ("SELECT", "TABLE", "WITH") for one in self._lexemes):
+                raise not_supported(
+                    "INSERT … SELECT from a table with encrypted columns",
+                    "read the rows, and insert their values",
+                )
+            return None
+        if schema is None:
+            raise not_supported(
+                f"encrypted columns of '{table.name}', which is not known", "create the table first"
+            )
+        self._check_table(key, schema, table)
+        if any(one.word in ("SELECT", "TABLE", "WITH") for one in self._lexemes):
+            raise not_supported(
+                "a query in an INSERT into a table with encrypted columns",
+                "read the rows, and insert their values",
+            )
+        rewriter = InsertRewriter(context, reading, self._lexemes, table, schema, self._rewriting)
+        rewriter.rewrite()
+        self._check_tail(table, rewriter.known, reading.columns_end, reading.tail)
+        return self._finish(Answer())
+
+    def _check_tail(self, table: EncryptedTable, known: set[int], columns_end: int, tail: int) -> None:
+        """Names that nobody has followed, among the columns, in the rows and behind them."""
+        names = {column.name.lower() for column in table.columns if not column.plain}
+        for lexeme in self._lexemes:
+            if lexeme.kind not in (Kind.WORD, Kind.QUOTED) or lexeme.start in known:
+                continue
+            if lexeme.value.lower() in table.hidden or (
+                lexeme.value.lower() in names and lexeme.value.lower() != table.name.lower()
+            ):
+                raise not_supported(
+                    f"the encrypted column '{lexeme.value}' in this place of an INSERT",
+                    "give values, or VALUES(column)",
+                )
+
+    # ------------------------------------------------------------------ what all have in common
+
+    def _words(self) -> set[str]:
+        return {one.word for one in self._lexemes}
+
+    def _check_tables(self, references: References) -> None:
+        for reference, table in references.tables:
+            if reference.schema is None or not reference.schema.columns:
+                raise not_supported(
+                    f"encrypted columns of '{table.name}', whose columns are not known", "create the table"
+                )
+            self._check_table(reference.key, reference.schema, table)
+
+    def _check_table(self, key: str, schema: TableSchema, table: EncryptedTable) -> None:
+        stored = self._context.stored_catalog.table(key)
+        missing = [] if stored is None else missing_columns(stored, table)
+        if missing:
+            raise not_supported(
+                f"the encrypted table '{table.name}', which has no column {', '.join(missing)}",
+                "add it with ALTER TABLE on the data sources",
+            )
+
+    def _check_names(self, references: References, tree: exp.Expr, known: set[int]) -> None:
+        places = set(known)
+        for name in tree.find_all(exp.TableAlias, exp.Alias, exp.Table):
+            own = name.this if isinstance(name, exp.TableAlias | exp.Table) else name.args.get("alias")
+            if isinstance(own, exp.Identifier) and "start" in own.meta:
+                places.add(int(own.meta["start"]))
+        references.check_names(self._lexemes, places | self._qualifiers())
+
+    def _qualifiers(self) -> set[int]:
+        """Names in front of a dot."""
+        return {
+            one.start
+            for one, after in zip(self._lexemes, self._lexemes[1:], strict=False)
+            if after.text == "." and after.kind is Kind.MARK
+        }
+
+    def _finish(self, answer: Answer) -> tuple[Plan, frozenset[int] | None] | None:
+        context = self._context
+        text, recipe = self._rewriting.build()
+        sample = Call(context.all_literals, SessionValues(), _Samples())
+        plan, pinned = self._plan_other(Fingerprint(text, recipe.literals(sample)))
+        if isinstance(plan, SessionStatement):
+            raise MeshError(INTERNAL, reason="a statement over encrypted columns is none for data sources")
+        if text == context.statement.text and not plan.verb.changes_rows:
+            # The same statement over the same columns.
+            return plan, pinned
+        decryption = Decryption(tuple(answer.columns), (), answer.hidden)
+        logic = self._logic() if plan.verb.changes_rows else None
+        made = EncryptedPlan(plan, recipe, decryption, tuple(answer.patterns), logic)
+        depends = None if pinned is None else _pinned(recipe, pinned)
+        return made, None if depends is None else depends | context.pinned
+
+    def _logic(self) -> ShardPlan | None:
+        try:
+            plan = self._plan_logic()
+        except MeshError:
+            return None
+        return None if isinstance(plan, SessionStatement) else plan
+
+
+class _Samples(tuple[None, ...]):
+    """Parameters that are not known yet: NULL stands for all."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: object) -> None:  # type: ignore[override]
+        return None
+
+
+def _pinned(recipe: Recipe, pinned: frozenset[int]) -> frozenset[int]:
+    """The client's literals that a plan of the other text depends on."""
+    return frozenset(index for place in pinned for index in recipe.literals_of(place))

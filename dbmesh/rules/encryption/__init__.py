@@ -1,0 +1,1 @@
+"""Columns that are stored encrypted: algorithms, keys and rules as values. Knows neither statements nor servers."""

@@ -1,0 +1,352 @@
+"""Statements over encrypted columns: what is planned in their place, and what is refused.
+
+The encryptors here write what they do, so that one sees in a statement which value went where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from dbmesh.errors import MeshError
+from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, TableSchema
+from dbmesh.planner.cache import PlanCache
+from dbmesh.planner.plan import BoundStatement, Call, RowMerge
+from dbmesh.planner.planner import Planner
+from dbmesh.planner.session_view import SessionValues
+from dbmesh.planner.steps import DerivedWrite
+from dbmesh.rules.encryption.logic_type import LogicType, read_type
+from dbmesh.rules.encryption.rule import EncryptedColumn, EncryptedTable, LikeColumn, StoredColumn
+from tests.unit.planner.conftest import make_shop
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An encryptor that names itself; with several `keys` a value has a form by each."""
+
+    name: str
+    nonce_size: int = 0
+    keys: int = 1
+
+    decrypts = True
+
+    def encrypt(self, text: str, nonce: bytes) -> str:
+        return f"{self.name}<{text}>"
+
+    def forms(self, text: str) -> tuple[str, ...]:
+        return tuple(f"{self.name}{number or ''}<{text}>" for number in range(self.keys))
+
+    def decrypt(self, stored: str) -> str:
+        return stored.partition("<")[2][:-1]
+
+    def is_newest(self, stored: str) -> bool:
+        return True
+
+    def longest(self, size: int) -> int:
+        return 99
+
+
+class Lower:
+    """A digest for LIKE."""
+
+    def digest(self, text: str) -> str:
+        return text.lower()
+
+    def pattern(self, pattern: str, escape: str) -> str:
+        return pattern.lower()
+
+
+def kind(text: str) -> LogicType:
+    found = read_type(text)
+    assert found is not None
+    return found
+
+
+def column(
+    name: str, cipher: str, encryptor: Shown, declared: str = "VARCHAR(20)", **more: Any
+) -> EncryptedColumn:
+    return EncryptedColumn(name, kind(declared), StoredColumn(cipher, encryptor, encryptor.name), **more)
+
+
+AES, GCM, HASH = Shown("aes"), Shown("gcm", nonce_size=12), Shown("hash")
+COLUMNS = (
+    column(
+        "name",
+        "name_c",
+        GCM,
+        assisted=StoredColumn("name_h", HASH, "hash"),
+        like=LikeColumn("name_l", Lower(), "like"),
+    ),
+    column("mail", "mail", AES),
+    column("age", "age_c", AES, "INT"),
+    column("note", "note_c", GCM),
+    column("phone", "phone_c", AES, plain=True),
+)
+STORED = ("id", "name_c", "name_h", "name_l", "mail", "age_c", "note_c", "phone", "phone_c", "city")
+
+
+def make_cache(*columns: EncryptedColumn) -> PlanCache:
+    shop = make_shop()
+    schemas = tuple(
+        ColumnSchema(name, "bigint", ColumnFamily.INTEGER)
+        if name == "id"
+        else ColumnSchema(name, "varchar(99)", ColumnFamily.TEXT, collation="ascii_bin")
+        for name in STORED
+    )
+    tables = {
+        **shop.catalog.tables,
+        "t_user": TableSchema("t_user", schemas, ("id",), (("mail",),), (("name_h",),)),
+    }
+    catalog = Catalog(tables, shop.catalog.single_nodes, shop.catalog.views)
+    rules = replace(shop.rule_set, encrypted={"t_user": EncryptedTable("t_user", columns or COLUMNS)})
+    return PlanCache(Planner(rules, catalog, {"shop": rules}))
+
+
+CACHE = make_cache()
+
+
+def bind(sql: str, *parameters: Any, cache: PlanCache = CACHE, keep: bool = False) -> BoundStatement:
+    plan, literals = cache.lookup(sql, "shop")
+    return plan.bind(Call(literals, SessionValues(), parameters, keep))  # type: ignore[union-attr]
+
+
+def first(sql: str, *parameters: Any, cache: PlanCache = CACHE) -> str:
+    """The text for the first data node."""
+    text = bind(sql, *parameters, cache=cache).shots[0].sql.decode()
+    return (
+        text.replace("t_user_1 AS t_user", "t_user")
+        .replace("t_user_0 AS t_user", "t_user")
+        .replace("t_user_1", "t_user")
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT id, city FROM t_user WHERE id = 1", "SELECT id, city FROM t_user WHERE id = 1"),
+        ("SELECT name FROM t_user WHERE id = 1", "SELECT `name_c` AS name FROM t_user WHERE id = 1"),
+        (
+            "SELECT u.Name AS n FROM t_user u WHERE id = 1",
+            "SELECT u.`name_c` AS n FROM t_user u WHERE id = 1",
+        ),
+        (
+            "SELECT * FROM t_user WHERE id = 1",
+            (
+                "SELECT `t_user`.`id`, `t_user`.`name_c` AS `name`, `t_user`.`mail` AS `mail`, `t_user`.`age_c` AS `age`, "
+                "`t_user`.`note_c` AS `note`, `t_user`.`phone`, `t_user`.`city` FROM t_user WHERE id = 1"
+            ),
+        ),
+        (
+            "SELECT id FROM t_user WHERE name = 'x' AND 'y' = mail AND age <> -5 AND id = 1",
+            "SELECT id FROM t_user WHERE `name_h` = 'hash<x>' AND 'aes<y>' = `mail` AND `age_c` <> 'aes<-5>' AND id = 1",
+        ),
+        (
+            "SELECT id FROM t_user WHERE id = 1 AND name IN ('x', 'y') AND age NOT IN (5, NULL) AND note IS NULL",
+            (
+                "SELECT id FROM t_user WHERE id = 1 AND `name_h` IN ('hash<x>','hash<y>') AND `age_c` NOT IN ('aes<5>', NULL) AND "
+                "`note_c` IS NULL"
+            ),
+        ),
+        (
+            "SELECT id FROM t_user WHERE id = 1 AND phone LIKE '0%' AND phone > '1'",
+            "SELECT id FROM t_user WHERE id = 1 AND phone LIKE '0%' AND phone > '1'",
+        ),
+        (
+            "SELECT a.id FROM t_user a JOIN t_user b ON a.id = b.id AND a.name = b.name WHERE a.id = 1",
+            "SELECT a.id FROM t_user a JOIN t_user b ON a.id = b.id AND a.`name_h` = b.`name_h` WHERE a.id = 1",
+        ),
+        (
+            "SELECT COUNT(name), EXISTS (SELECT * FROM t_user WHERE id = 1) AS e FROM t_user WHERE id = 1",
+            "SELECT COUNT(`name_c`) AS `COUNT(name)`, EXISTS (SELECT * FROM t_user WHERE id = 1) AS e FROM t_user WHERE id = 1",
+        ),
+        (
+            "SELECT id FROM t_user WHERE id = 1 AND name LIKE 'A_%'",
+            "SELECT id, `t_user`.`name_c` FROM t_user WHERE id = 1 AND `name_l` LIKE 'a_%'",
+        ),
+        (
+            "INSERT INTO t_user (id, name, mail) VALUES (1, 'x', NULL), (5, 'y', 'z')",
+            (
+                "INSERT INTO t_user (id, `name_c`, `name_h`, `name_l`, `mail`) VALUES (1, 'gcm<x>', 'hash<x>', 'x', NULL),"
+                "(5, 'gcm<y>', 'hash<y>', 'y', 'aes<z>')"
+            ),
+        ),
+        (
+            "INSERT INTO t_user VALUES (1, 'x', DEFAULT, 5, 'n', '0', 'c')",
+            (
+                "INSERT INTO t_user (`id`, `name_c`, `name_h`, `name_l`, `mail`, `age_c`, `note_c`, `phone`, `phone_c`, `city`) "
+                "VALUES (1, 'gcm<x>', 'hash<x>', 'x', DEFAULT, 'aes<5>', 'gcm<n>', '0', 'aes<0>', 'c')"
+            ),
+        ),
+        (
+            "INSERT INTO t_user SET id = 1, age = 5, phone = '0', city = 'c'",
+            "INSERT INTO t_user SET id = 1, `age_c` = 'aes<5>', phone = '0', `phone_c` = 'aes<0>', city = 'c'",
+        ),
+        (
+            "INSERT INTO t_user (id, name) VALUES (1, 'x') ON DUPLICATE KEY UPDATE name = VALUES(name), mail = 'z', age = NULL",
+            (
+                "INSERT INTO t_user (id, `name_c`, `name_h`, `name_l`) VALUES (1, 'gcm<x>', 'hash<x>', 'x') ON DUPLICATE KEY UPDATE "
+                "`name_c` = IF(`name_h` <=> VALUES(`name_h`), `name_c`, VALUES(`name_c`)), `name_h` = VALUES(`name_h`), "
+                "`name_l` = VALUES(`name_l`), `mail` = 'aes<z>', `age_c` = NULL"
+            ),
+        ),
+        (
+            "UPDATE t_user SET name = 'x', phone = '0', note = NULL WHERE id = 1 AND mail = 'm'",
+            (
+                "UPDATE t_user SET `name_c` = IF(`name_h` <=> 'hash<x>', `name_c`, 'gcm<x>'), `name_h` = 'hash<x>', "
+                "`name_l` = 'x', phone = '0', `phone_c` = 'aes<0>', `note_c` = NULL WHERE id = 1 AND `mail` = 'aes<m>'"
+            ),
+        ),
+        (
+            "DELETE FROM t_user WHERE id = 1 AND age = 5",
+            "DELETE FROM t_user WHERE id = 1 AND `age_c` = 'aes<5>'",
+        ),
+        (
+            "REPLACE INTO t_user (id, mail) VALUES (1, 'x')",
+            "REPLACE INTO t_user (id, `mail`) VALUES (1, 'aes<x>')",
+        ),
+    ],
+)
+def test_what_is_planned_instead(sql: str, expected: str) -> None:
+    assert first(sql) == expected
+
+
+def test_parameters_are_encrypted_and_the_others_written_in() -> None:
+    assert first("SELECT id FROM t_user WHERE name = ? AND id = ? AND city = ?", "x", 1, "c") == (
+        "SELECT id FROM t_user WHERE `name_h` = 'hash<x>' AND id = 1 AND city = 'c'"
+    )
+    assert first("INSERT INTO t_user (id, name) VALUES (?, ?)", 1, "x") == (
+        "INSERT INTO t_user (id, `name_c`, `name_h`, `name_l`) VALUES (1, 'gcm<x>', 'hash<x>', 'x')"
+    )
+    assert first("SELECT id FROM t_user WHERE id = 1 AND age IN (?, 5)", None) == (
+        "SELECT id FROM t_user WHERE id = 1 AND `age_c` IN (NULL, 'aes<5>')"
+    )
+
+
+def test_a_prepared_query_is_prepared_with_its_values() -> None:
+    kept = bind("SELECT name FROM t_user WHERE id = ?", 1, keep=True)
+    assert (kept.keeps_parameters, kept.parameters, kept.written_in) == (True, (), True)
+    plan, literals = CACHE.lookup("SELECT name FROM t_user WHERE id = ? AND name = ?", "shop")
+    shot = plan.prototype(literals)  # type: ignore[union-attr]
+    assert shot.sql.count(b"?") == 1  # type: ignore[union-attr]
+
+
+def test_plans_are_shared_by_shape() -> None:
+    cache = make_cache()
+    bind("SELECT id FROM t_user WHERE id = 1 AND name = 'x'", cache=cache)
+    misses = cache.misses
+    assert first("SELECT id FROM t_user WHERE id = 5 AND name = 'y'", cache=cache).endswith(
+        "`name_h` = 'hash<y>'"
+    )
+    assert cache.misses == misses
+
+
+def test_what_is_decrypted() -> None:
+    bound = bind("SELECT city, t_user.*, mail AS m FROM t_user")
+    assert bound.decryption is not None
+    assert [(one.place, one.column.name) for one in bound.decryption.columns] == [
+        (2, "name"), (3, "mail"), (4, "age"), (5, "note"), (8, "mail"),
+    ]  # fmt: skip
+    assert bound.decryption.columns[0].keys == 0x4008
+    assert bound.decryption.columns[1].keys == 0x4004
+    assert isinstance(bind("SELECT name FROM t_user WHERE id = 1").answer, RowMerge)
+    like = bind("SELECT name FROM t_user WHERE name LIKE 'A%' AND name LIKE ?", "%b").decryption
+    assert like is not None
+    assert (like.hidden, [(one.place, one.pattern) for one in like.checks]) == (2, [(-2, "A%"), (-1, "%b")])
+
+
+def test_several_keys_while_rotating() -> None:
+    two = Shown("two", keys=2)
+    cache = make_cache(column("mail", "mail", two), column("age", "age_c", two, "INT"))
+    assert first("SELECT id FROM t_user WHERE id = 1 AND mail = 'x' AND age <> 5", cache=cache) == (
+        "SELECT id FROM t_user WHERE id = 1 AND `mail` IN ('two<x>','two1<x>') AND `age_c` NOT IN ('two<5>','two1<5>')"
+    )
+    assert first("SELECT id FROM t_user WHERE id = 1 AND mail IN ('x', 'y')", cache=cache).endswith(
+        "IN ('two<x>','two1<x>','two<y>','two1<y>')"
+    )
+    assert first("UPDATE t_user SET mail = 'x' WHERE id = 1", cache=cache).startswith(
+        "UPDATE t_user SET `mail` = 'two<x>'"
+    )
+    for sql in (
+        "SELECT a.id FROM t_user a JOIN t_user b ON a.mail = b.mail",
+        "SELECT COUNT(DISTINCT mail) FROM t_user",
+        "SELECT mail FROM t_user GROUP BY mail",
+        "SELECT DISTINCT mail FROM t_user",
+        "SELECT id FROM t_user WHERE mail <=> 'x'",
+        "SELECT id FROM t_user WHERE mail IN ('x', NULL)",
+    ):
+        with pytest.raises(MeshError, match="several keys"):
+            bind(sql, cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELECT UPPER(name) FROM t_user", "the use of 'name' in UPPER"),
+        ("SELECT name_c FROM t_user", "the name 'name_c' of a column that keeps encrypted values"),
+        ("SELECT id FROM t_user WHERE phone_c = 'x'", "the name 'phone_c'"),
+        ("SELECT id FROM t_user WHERE note = 'x'", "whose cipher is different each time"),
+        ("SELECT id FROM t_user WHERE name = 5", "which the mesh would have to convert"),
+        ("SELECT id FROM t_user WHERE age = 'five'", "which the mesh would have to convert"),
+        ("SELECT id FROM t_user WHERE name = city", "anything but a literal"),
+        ("SELECT id FROM t_user WHERE name = x'41'", "anything but a literal"),
+        ("SELECT id FROM t_user WHERE name = (SELECT 'x')", "anything but a literal"),
+        ("SELECT id FROM t_user WHERE name = mail", "which are encrypted otherwise"),
+        ("SELECT id FROM t_user WHERE mail LIKE 'a%'", "give the column a likeQuery"),
+        ("SELECT id FROM t_user WHERE NOT name LIKE 'a%'", "not a condition of the outermost WHERE"),
+        ("SELECT id FROM t_user WHERE name LIKE 'a' ESCAPE '!'", "not a condition of the outermost WHERE"),
+        ("SELECT id FROM t_user WHERE name LIKE city", "LIKE with anything but a text"),
+        ("DELETE FROM t_user WHERE name LIKE 'a%'", "LIKE on an encrypted column beside"),
+        ("SELECT id FROM t_user HAVING name = 'x'", "HAVING, ORDER BY and window functions"),
+        ("SELECT ROW_NUMBER() OVER (PARTITION BY name) FROM t_user", "window functions"),
+        ("SELECT name = 'x' FROM t_user", "an item without a name"),
+        ("SELECT id FROM t_user WHERE id IN (SELECT name FROM t_user)", "as the result of a derived table"),
+        ("WITH c AS (SELECT name FROM t_user) SELECT * FROM c", "as the result of a derived table"),
+        ("SELECT name FROM t_user UNION ALL SELECT 'x'", "as the result of a derived table"),
+        ("SELECT x.* FROM (SELECT t_user.* FROM t_user) x", "'*' over encrypted columns in an inner query"),
+        ("SELECT * FROM t_user JOIN t_country USING (code)", "'*' over encrypted columns with USING"),
+        ("SELECT * FROM t_user, (SELECT 1) x", "'*' over encrypted columns and a derived table"),
+        ("TABLE t_user", "TABLE over a table with encrypted columns"),
+        ("DO (SELECT name FROM t_user LIMIT 1)", "DO over a table"),
+        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t_user", "LOAD over a table"),
+        ("INSERT INTO t_country (code) SELECT name FROM t_user", "INSERT … SELECT from a table"),
+        ("INSERT INTO t_user (id, name) VALUES (1, city)", "anything but a literal"),
+        ("INSERT INTO t_user (id, name) VALUES (1, (SELECT 'x'))", "a query in an INSERT"),
+        ("INSERT INTO t_user (id, city) VALUES (1, name)", "in this place of an INSERT"),
+        ("INSERT INTO t_user (id, name_c) VALUES (1, 'x')", "in this place of an INSERT"),
+        (
+            "INSERT INTO t_user (id, city) VALUES (1, 'x') ON DUPLICATE KEY UPDATE city = name",
+            "in this place of an INSERT",
+        ),
+        (
+            "INSERT INTO t_user (id, name) VALUES (1, 'x') AS n ON DUPLICATE KEY UPDATE name = n.name",
+            "a row alias",
+        ),
+        ("UPDATE t_user SET name = CONCAT(name, 'x') WHERE id = 1", "anything but a literal"),
+        ("UPDATE t_user a JOIN t_user b ON a.id = b.id SET a.name = 'x'", "UPDATE of several tables"),
+    ],
+)
+def test_what_is_refused(sql: str, reason: str) -> None:
+    with pytest.raises(MeshError) as found:
+        bind(sql)
+    assert found.value.number == 1235
+    assert reason in str(found.value)
+
+
+def test_a_table_without_the_columns_of_the_rules_is_refused() -> None:
+    cache = make_cache(column("name", "nowhere", AES))
+    with pytest.raises(MeshError, match="which has no column nowhere"):
+        bind("SELECT id FROM t_user", cache=cache)
+
+
+def test_writes_in_steps_are_statements_of_clients() -> None:
+    write = bind("UPDATE t_user SET name = 'x' WHERE mail = 'm' ORDER BY city LIMIT 1").answer
+    assert isinstance(write, DerivedWrite)
+    assert "mail = 'm'" in write.steps[0].query
+    assert tuple(write.explained()) == ()
+
+
+def test_other_statements_are_planned_as_ever() -> None:
+    assert bind("SELECT * FROM t_country").decryption is None
+    assert next(shot.sql for shot in bind("TRUNCATE TABLE t_user").shots) == b"TRUNCATE TABLE t_user_0"
