@@ -16,6 +16,7 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
+    SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
 
@@ -48,6 +49,8 @@ class _MeshCollector(Collector):
         yield from self._plans()
         yield from self._replicas()
         yield from self._protection()
+        yield from self._transactions()
+        yield from self._merges()
 
     def _statements(self) -> Iterator[Metric]:
         statistics = self._operated.statistics
@@ -138,6 +141,12 @@ class _MeshCollector(Collector):
         protector = self._operated.protector
         if protector is None:
             return
+        states = GaugeMetricFamily(
+            "dbmesh_breaker_state", "1 for the state a circuit breaker is in.", labels=("breaker", "state")
+        )
+        opened = CounterMetricFamily(
+            "dbmesh_breaker_opened", "How often circuit breakers have opened.", labels=("breaker",)
+        )
         closed = GaugeMetricFamily(
             "dbmesh_breaker_closed", "Whether a circuit breaker lets all through.", labels=("breaker",)
         )
@@ -145,15 +154,67 @@ class _MeshCollector(Collector):
             "dbmesh_breaker_refused", "Calls that circuit breakers refused.", labels=("breaker",)
         )
         for status in protector.breakers.statuses():
+            states.add_metric((status.name, status.state.value), 1)
+            opened.add_metric((status.name,), status.opened)
             closed.add_metric((status.name,), status.permits_all)
             stopped.add_metric((status.name,), status.refused)
         labels = ("limit", "limited")
+        running = GaugeMetricFamily("dbmesh_limit_running", "Statements that run.", labels=labels)
         waiting = GaugeMetricFamily("dbmesh_limit_waiting", "Statements that wait.", labels=labels)
         refused = CounterMetricFamily("dbmesh_limit_refused", "Statements that were refused.", labels=labels)
         for key, limiter in protector.limiters():
+            running.add_metric((limiter.limit.name, key), limiter.running)
             waiting.add_metric((limiter.limit.name, key), limiter.waiting)
             refused.add_metric((limiter.limit.name, key), limiter.refused)
-        yield from (closed, stopped, waiting, refused)
+        yield from (states, opened, closed, stopped, running, waiting, refused)
+
+    def _transactions(self) -> Iterator[Metric]:
+        mesh = self._operated.mesh
+        durations = SummaryMetricFamily(
+            "dbmesh_transaction_duration_seconds",
+            "How long transactions were open, and how many have ended.",
+            labels=("kind", "end"),
+        )
+        for ended, spent in list(mesh.transactions.ended.items()):
+            durations.add_metric(ended, spent.count, spent.seconds)
+        yield durations
+        yield GaugeMetricFamily(
+            "dbmesh_transactions_in_doubt",
+            "Prepared branches that the last look has found.",
+            mesh.coordinator.in_doubt,
+        )
+        recovered = CounterMetricFamily(
+            "dbmesh_branches_recovered", "Branches left prepared that were ended.", labels=("end",)
+        )
+        for end, count in sorted(mesh.coordinator.recovered.items()):
+            recovered.add_metric((end,), count)
+        yield recovered
+
+    def _merges(self) -> Iterator[Metric]:
+        statistics, federated = self._operated.statistics, self._operated.mesh.federated
+        rows = CounterMetricFamily(
+            "dbmesh_merged_rows",
+            "Rows returned that were not just relayed.",
+            labels=("database", "answer"),
+        )
+        for names, count in sorted(statistics.merged_rows.items()):
+            rows.add_metric(names, count)
+        hits = CounterMetricFamily(
+            "dbmesh_merge_limit_hits",
+            "Statements that met a limit of merges or federation.",
+            labels=("database", "setting"),
+        )
+        for names, count in sorted(statistics.limit_hits.items()):
+            hits.add_metric(names, count)
+        yield from (rows, hits)
+        yield SummaryMetricFamily(
+            "dbmesh_federation_duration_seconds",
+            "How long statements used merge nodes, and how many did.",
+            federated.runs,
+            federated.seconds,
+        )
+        yield CounterMetricFamily("dbmesh_federation_rows", "Rows loaded on merge nodes.", federated.rows)
+        yield CounterMetricFamily("dbmesh_federation_bytes", "Bytes loaded on merge nodes.", federated.size)
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

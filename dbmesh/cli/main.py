@@ -24,6 +24,9 @@ from dbmesh.cli.output import EXIT_MISTAKE, EXIT_OK, Failure, answers, report
 from dbmesh.cli.reshard_verbs import reshard_app
 from dbmesh.cli.rules_verbs import rules_app
 
+MOST_ROWS = 1000
+"""Circuit breakers that are listed."""
+
 
 class Engine(StrEnum):
     """What holds the demo's rows."""
@@ -42,6 +45,7 @@ class LogFormat(StrEnum):
 class BreakerAction(StrEnum):
     """What can be done to a circuit breaker."""
 
+    LIST = "list"
     DECISIONS = "decisions"
     FORCE_OPEN = "force-open"
     FORCE_CLOSE = "force-close"
@@ -333,13 +337,19 @@ def breaker(
     """Decide about a circuit breaker, on every sidecar of the mesh.
 
     force-open refuses everything, force-close refuses nothing and counts,
-    disable does not even count; reset takes the decision back.
+    disable does not even count; reset takes the decision back. list shows the
+    states of the sidecar whose admin API the configuration names.
 
     \b
     Examples
     dbmesh breaker force-open shop.ds_0 --config DIR
     dbmesh breaker decisions --config DIR
     """
+    if action is BreakerAction.LIST:
+        from dbmesh.cli.admin import show_table
+
+        show_table(config, None, "breakers", MOST_ROWS, as_json=as_json)
+        return
     from dbmesh.cli.breaker import run_action
 
     run_action(config, action.value, name, as_json=as_json)

@@ -53,6 +53,16 @@ class FederationLimits:
     max_bytes: int = 512 * 1024 * 1024
 
 
+@dataclass(slots=True)
+class FederationCounts:
+    """What federated statements have loaded on merge nodes, and the seconds that took and those of their final statements."""
+
+    runs: int = 0
+    rows: int = 0
+    size: int = 0
+    seconds: float = 0.0
+
+
 class UnderWay(Protocol):
     """A part of a statement that can be paused for a slow client and whose connections can be killed."""
 
@@ -111,6 +121,7 @@ class FederatedRun:
         watch: ShotWatch | None = None,
     ) -> None:
         self._watch = watch
+        self.loaded = _Load(limits)
         self._federation = federation
         self._merge = merge
         self._limits = limits
@@ -128,7 +139,7 @@ class FederatedRun:
     async def load(self, lanes: Sequence[Lane], merge_limits: MergeLimits) -> None:
         """Run every scan on these lanes' connections (one per data source) and load its rows. Raises as `prepare`."""
         own = {lane.connection.data_source: lane for lane in lanes}
-        load = _Load(self._limits)
+        load = self.loaded
         for scan in self._federation.scans:
             table = _TableLoad(scan, self._merge, load)
             exchange = Exchange(_scan_lanes(scan, own), RowMerge(), table, merge_limits, watch=self._watch)
@@ -231,16 +242,16 @@ class _Load:
 
     def __init__(self, limits: FederationLimits) -> None:
         self._limits = limits
-        self._rows = 0
-        self._bytes = 0
+        self.rows = 0
+        self.size = 0
 
     def take(self, rows: int, size: int) -> None:
         """Count. Raises MeshError(MERGE_LIMIT)."""
-        self._rows += rows
-        self._bytes += size
-        if self._rows > self._limits.max_rows:
+        self.rows += rows
+        self.size += size
+        if self.rows > self._limits.max_rows:
             raise MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="federation-max-rows")
-        if self._bytes > self._limits.max_bytes:
+        if self.size > self._limits.max_bytes:
             raise MeshError(
                 MERGE_LIMIT, limit=f"{self._limits.max_bytes} bytes", setting="federation-max-bytes"
             )

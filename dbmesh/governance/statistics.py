@@ -7,10 +7,12 @@ Decides what is counted and under which names, bounded however many different st
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from dbmesh.errors import MERGE_LIMIT, MeshError
 from dbmesh.planner.plan import Plan
 from dbmesh.session.filtering import RunningStatement, Seen
 from dbmesh.session.session import Session
@@ -127,7 +129,8 @@ class _Known:
 
 
 class Statistics:
-    """An observer that counts. `clock` is `time.perf_counter`, `now` gives seconds since 1970."""
+    """An observer that counts. `merged_rows` are rows returned that were not just relayed, by logic database and answer, `limit_hits`
+    statements that met a limit of merges, by logic database and property. `clock` is `time.perf_counter`, `now` gives seconds since 1970."""
 
     def __init__(self, clock: Callable[[], float], now: Callable[[], float]) -> None:
         self._clock = clock
@@ -136,6 +139,8 @@ class Statistics:
         self._durations: dict[Kind, Histogram] = {}
         self._digests: dict[DigestKey, DigestCounts] = {}
         self.errors: dict[tuple[str, int], int] = {}
+        self.merged_rows: Counter[tuple[str, str]] = Counter()
+        self.limit_hits: Counter[tuple[str, str]] = Counter()
 
     @property
     def durations(self) -> Mapping[Kind, Histogram]:
@@ -178,12 +183,17 @@ class Statistics:
         self._histogram(statement).add(taken)
         if statement.error is not None:
             counts.errors += 1
+            cause = statement.cause
+            if isinstance(cause, MeshError) and cause.kind is MERGE_LIMIT:
+                self.limit_hits[statement.database.name, str(cause.values["setting"])] += 1
             key = statement.database.name, statement.error.number
             self.errors[key] = self.errors.get(key, 0) + 1
         elif session.row_count >= 0:
             counts.rows_affected += session.row_count
         else:
             counts.rows_sent += session.found_rows
+            if statement.sent is not None:
+                self.merged_rows[statement.database.name, statement.answer] += session.found_rows
 
     def last_seen(self, counts: DigestCounts) -> float:
         """When a statement was seen last, in seconds since 1970."""

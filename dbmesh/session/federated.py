@@ -53,6 +53,7 @@ async def run_federated(
         merge = await _borrow(session, database, federation.merge_node)
         limits = session.mesh.federation_limits
         run = FederatedRun(federation, merge, limits, session.announce, trace_of(session))
+        began = session.now()
         try:
             with step(session, "load", merge_node=federation.merge_node, scans=len(federation.scans)):
                 await _make_tables(run, merge, federation, definitions)
@@ -79,7 +80,13 @@ async def run_federated(
             await run.drop_tables()
         finally:
             run.close()
-            merge.home.release(merge, session.now())
+            now = session.now()
+            merge.home.release(merge, now)
+            counts = session.mesh.federated
+            counts.runs += 1
+            counts.rows += run.loaded.rows
+            counts.size += run.loaded.size
+            counts.seconds += now - began
     finally:
         session.announce(None)
         loan.free()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from dbmesh.backend.connection import Product
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.replicas import Replicas
-from dbmesh.engine.federation import FederationLimits
+from dbmesh.engine.federation import FederationCounts, FederationLimits
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.model import Catalog
 from dbmesh.planner.cache import PlanCache
@@ -31,6 +31,7 @@ from dbmesh.session.corrections import DefinitionCache
 from dbmesh.session.filtering import Seen, StatementFilter, StatementObserver, tell_all
 from dbmesh.transaction.compensator import Compensator
 from dbmesh.transaction.coordinator import Coordinator
+from dbmesh.transaction.counts import TransactionCounts
 from dbmesh.transaction.xid import Place
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class Mesh:
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
     other process has. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
     at statements that one shard answers. `told_of_accounts` are told when
-    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended; with `traces` one of the filters traces them. `doorkeeper` is asked about
+    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended; with `traces` one of the filters traces them. `transactions` and `federated` count. `doorkeeper` is asked about
     every session when its client has logged in."""
 
     def __init__(
@@ -225,6 +226,8 @@ class Mesh:
         self.instance = instance
         self.coordinator = Coordinator(self._decision_places, instance, self._servers_of_groups)
         self.compensator = Compensator(self.coordinator)
+        self.transactions = TransactionCounts()
+        self.federated = FederationCounts()
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}
 

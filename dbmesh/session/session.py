@@ -50,6 +50,7 @@ from dbmesh.session.rule_view import follow_rules
 from dbmesh.session.temporary import TemporaryTables
 from dbmesh.session.tracing import TracedRelay
 from dbmesh.transaction.coordinator import Branch
+from dbmesh.transaction.counts import COMMITTED, FAILED, ROLLED_BACK, kind_of
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING, Transaction
 from dbmesh.wire.commands import Attribute
 from dbmesh.wire.constants import Capability, Status
@@ -353,17 +354,19 @@ class Session(Answers):
                 raise MeshError(TRANSACTION_BROKEN, reason=reason)
         if commit and self.transaction.outer is not None:
             raise MeshError(XA_WRONG_STATE, state="ACTIVE")
-        branches = [*self.transaction.branches.values(), *self.transaction.readers.values()]
+        transaction = self.transaction
+        branches = [*transaction.branches.values(), *transaction.readers.values()]
+        since, kind, end = transaction.since, kind_of(transaction), FAILED
         remember_writes(self)
         try:
-            if commit:
-                self.committing = True
-                warning = await self.transaction.commit()
-                return [] if warning is None else [ShardWarning("Warning", NOT_ATOMIC_WARNING, warning)]
-            warning = await self.transaction.roll_back()
+            self.committing = commit
+            warning = await (transaction.commit() if commit else transaction.roll_back())
+            end = COMMITTED if commit else ROLLED_BACK
             return [] if warning is None else [ShardWarning("Warning", NOT_ATOMIC_WARNING, warning)]
         finally:
             self.committing = False
+            if since is not None:
+                self.mesh.transactions.add(kind, end, self.now() - since)
             self.release_branches(branches)
             if self.databases is not self.mesh.databases:
                 follow_rules(self)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -76,6 +76,9 @@ class Coordinator:
         self.names = TransactionNames(instance)
         self._made: set[Place] = set()
         self._told: deque[tuple[Place, str]] = deque(maxlen=MOST_TOLD)
+        # For operators: branches that the last look of recovery has found prepared, and how those ended that it has ended.
+        self.in_doubt = 0
+        self.recovered: Counter[str] = Counter()
 
     def signs(self) -> Mapping[str, Place]:
         """The places by the signs that stand for them in names of branches. O(places)."""

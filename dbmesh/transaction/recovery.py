@@ -136,6 +136,7 @@ class Recovery:
         self._complained, self._complaints = self._complaints, set()
         for place, reason in findings.unreachable.items():
             self._complain(f"{place} cannot be asked for prepared branches: {reason}")
+        self._coordinator.in_doubt = len(findings.in_doubt)
         self._seen = {one.xid: self._seen.get(one.xid, now) for one in findings.in_doubt}
         by_decider: defaultdict[Place, list[InDoubt]] = defaultdict(list)
         for one in findings.in_doubt:
@@ -187,6 +188,7 @@ class Recovery:
 
         ending = await drive(recover(_DECIDER, _BRANCH), perform)
         if not ending.pending:
+            self._coordinator.recovered[ending.end.value] += 1
             _log.warning(
                 "transaction %s was left prepared on %s: %s", one.xid.gtrid, one.place, ending.end.value
             )

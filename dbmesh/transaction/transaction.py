@@ -53,7 +53,7 @@ class Transaction:
     `outer` is the name an outer transaction manager gave: the transaction is one branch of its. `coordinator` commits several
     branches as one; None for commits one after another. `compensator`: every write commits at once and may be undone later;
     `saga` is what has been written so, `writing` one write under way, `marks` how many there were at each savepoint. `identity` is another object
-    for each transaction of a session."""
+    for each transaction of a session, `since` the loop time it is open from."""
 
     coordinator: Coordinator | None = None
     explicit: bool = False
@@ -69,6 +69,7 @@ class Transaction:
     writing: bool = False
     marks: dict[str, int] = field(default_factory=dict)
     identity: object = field(default_factory=object)
+    since: float | None = None
     _lasting: tuple[Coordinator | None, Compensator | None] = (None, None)
 
     @property
@@ -107,6 +108,7 @@ class Transaction:
         """BEGIN: nothing reaches a data source yet."""
         self.explicit = True
         self.characteristics = characteristics
+        self._opens()
 
     async def join(
         self, key: str, connection: Connection, data_source: str | None = None, place: Place | None = None
@@ -133,6 +135,7 @@ class Transaction:
             connection.abort()
             raise
         self.branches[key] = branch
+        self._opens()
 
     async def _start(self, branch: Branch) -> None:
         """Begin: as an XA branch when the transaction has begun elsewhere and may write."""
@@ -275,8 +278,13 @@ class Transaction:
         lowered = [known.lower() for known in self.savepoints]
         return lowered.index(name.lower()) if name.lower() in lowered else None
 
+    def _opens(self) -> None:
+        if self.since is None:
+            self.since = asyncio.get_running_loop().time()
+
     def _clear(self) -> None:
         self.explicit = False
+        self.since = None
         self.identity = object()
         self.outer = None
         self.coordinator, self.compensator = self._lasting

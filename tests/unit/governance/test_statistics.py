@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dbmesh.errors import MERGE_LIMIT, UNKNOWN_COMMAND, MeshError
 from dbmesh.governance import statistics
 from dbmesh.governance.slow_statements import SlowStatements
 from dbmesh.governance.statistics import BOUNDS, Histogram, Kind, Statistics
@@ -48,6 +49,7 @@ def _statement(text: str = "SELECT a FROM t WHERE b = 0", **changes: Any) -> Any
         digest=digest_of(text, DEFAULT),
         rows=3,
         trace=None,
+        cause=None,
     )
     for name, value in changes.items():
         setattr(made, name, value)
@@ -77,6 +79,14 @@ def test_errors_and_affected_rows() -> None:
     assert (counts.errors, counts.rows_sent) == (1, 0)
     [written] = _counted([10.5], affected=5).digests.values()
     assert (written.rows_affected, written.rows_sent) == (5, 0)
+
+
+def test_limits_of_merges_and_merged_rows() -> None:
+    too_much = MeshError(MERGE_LIMIT, limit="5 rows", setting="merge-max-rows")
+    failed = _counted([10.5], error=1104, cause=too_much)
+    assert (failed.limit_hits, failed.merged_rows) == ({("shop", "merge-max-rows"): 1}, {})
+    assert _counted([10.5], error=1104, cause=MeshError(UNKNOWN_COMMAND)).limit_hits == {}
+    assert _counted([10.5, 10.5], answer="RowMerge").merged_rows == {("shop", "RowMerge"): 6}
 
 
 @pytest.mark.parametrize(
