@@ -40,6 +40,7 @@ from dbmesh.rules.keygen import make_key_generator
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration, RuleSet
+from dbmesh.rules.shadow.rule import all_groups, all_sources
 from dbmesh.session.corrections import DefinitionCache
 from dbmesh.session.mesh import Database, Mesh
 
@@ -224,10 +225,10 @@ class Assembly:
     def build(self, rule_set: RuleSet, served: Served, before: Database | None = None) -> Database:
         """A logic database whose catalog has not been read. Data sources and groups that are as they were `before` keep
         their pools."""
-        key, known = rule_set.database.lower(), self.served
+        key, known, groups = rule_set.database.lower(), self.served, all_groups(rule_set)
         kept = {
             name
-            for name in rule_set.data_sources
+            for name in all_sources(rule_set)
             if before is not None and _is_same(rule_set, before.rule_set, name)
         }
         own: dict[str, Pool] = {}
@@ -235,7 +236,7 @@ class Assembly:
         replicas: dict[str, Replicas] = {}
         monitors = served.monitors[key] = {}
         tables = served.tables[key] = {}
-        for name, config in rule_set.data_sources.items():
+        for name, config in all_sources(rule_set).items():
             if before is not None and name in kept:
                 own[name], merging[name] = before.pools[name], before.merge_pools[name]
                 if name in before.replicas:
@@ -247,8 +248,8 @@ class Assembly:
             self.pools.extend((own[name], merging[name]))
             self.protector.guard_pools(rule_set.database, {name: own[name]})
             self.protector.guard_pools(rule_set.database, {name: merging[name]})
-            if name in rule_set.groups:
-                group = rule_set.groups[name]
+            if name in groups:
+                group = groups[name]
                 replicas[name] = Replicas(group, (own[name], merging[name]), make_pool, random.random)
                 self.pools.extend(replicas[name].pools)
                 monitors[name] = ReplicaMonitor(replicas[name])
@@ -267,7 +268,7 @@ class Assembly:
             connection_keys=MappingProxyType(
                 {
                     name: self._connection_key(place, f"{rule_set.database}.{name}")
-                    for name, place in places(rule_set.data_sources).items()
+                    for name, place in places(all_sources(rule_set)).items()
                 }
             ),
         )
@@ -316,9 +317,9 @@ def _monitors(served: Served) -> list[ReplicaMonitor]:
 
 def _is_same(rule_set: RuleSet, before: RuleSet, name: str) -> bool:
     """Whether a data source is where it was, and reached as it was."""
-    return before.data_sources.get(name) == rule_set.data_sources[name] and before.groups.get(
+    return all_sources(before).get(name) == all_sources(rule_set)[name] and all_groups(before).get(
         name
-    ) == rule_set.groups.get(name)
+    ) == all_groups(rule_set).get(name)
 
 
 def _same_generators(rule_set: RuleSet, before: Database) -> dict[str, KeyGenerator]:

@@ -20,6 +20,7 @@ from dbmesh.governance.protection.breaker import State
 from dbmesh.governance.protection.decisions import decide, read_decisions
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.rules.sections import suggestion
+from dbmesh.rules.shadow.rule import all_sources
 
 _FINGERPRINT = re.compile(r"[0-9a-fA-F]{16}")
 
@@ -72,7 +73,7 @@ def _check_name(configuration: Configuration, name: str | None) -> None:
     known = [
         f"{rule_set.database}.{source}".lower()
         for rule_set in configuration.databases.values()
-        for source in rule_set.data_sources
+        for source in all_sources(rule_set)
     ]
     if name is None:
         raise Failure("which breaker? write database.data_source, or a fingerprint")

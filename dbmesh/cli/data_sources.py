@@ -23,6 +23,7 @@ from dbmesh.governance.switches import read_switches, switch_data_source
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.rules.sections import suggestion
+from dbmesh.rules.shadow.rule import all_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ async def _active(configuration: Configuration, store: Store) -> Configuration:
 
 def _all(configuration: Configuration) -> Iterator[Listed]:
     for rule_set in configuration.databases.values():
-        for name, config in rule_set.data_sources.items():
+        for name, config in all_sources(rule_set).items():
             address = f"{config.host}:{config.port}" if config.host else config.database
             group = rule_set.groups.get(name)
             yield Listed(

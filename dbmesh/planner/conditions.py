@@ -284,23 +284,28 @@ class _Reader:
         return isinstance(node, exp.Column) and self._scopes.column(node) is not None
 
     def _operand(self, node: exp.Expr) -> Operand | None:
-        negated = False
-        while isinstance(node, exp.Paren | exp.Neg):
-            negated ^= isinstance(node, exp.Neg)
-            node = node.this
-        if is_typed_literal(node) and not node.args["to"].is_type("time"):
-            node = node.this
-        elif not negated and isinstance(node, exp.Cast) and node.args["to"].is_type("ubigint"):
-            # A bound integer that was written in.
-            node = node.this if isinstance(node.this, exp.Literal) and node.this.is_int else node
-        if isinstance(node, exp.Null):
-            return Operand(None)
-        if isinstance(node, exp.Boolean):
-            return Operand(None, constant=int(node.this))
-        slot = self._context.statement.slot(node)
-        if slot is None or slot.cell is not None:
-            return None
-        return Operand(slot, negated)
+        return read_operand(self._context, node)
+
+
+def read_operand(context: PlanContext, node: exp.Expr) -> Operand | None:
+    """An expression as a value that is known when the statement is bound; None for any other."""
+    negated = False
+    while isinstance(node, exp.Paren | exp.Neg):
+        negated ^= isinstance(node, exp.Neg)
+        node = node.this
+    if is_typed_literal(node) and not node.args["to"].is_type("time"):
+        node = node.this
+    elif not negated and isinstance(node, exp.Cast) and node.args["to"].is_type("ubigint"):
+        # A bound integer that was written in.
+        node = node.this if isinstance(node.this, exp.Literal) and node.this.is_int else node
+    if isinstance(node, exp.Null):
+        return Operand(None)
+    if isinstance(node, exp.Boolean):
+        return Operand(None, constant=int(node.this))
+    slot = context.statement.slot(node)
+    if slot is None or slot.cell is not None:
+        return None
+    return Operand(slot, negated)
 
 
 def _is_filter(node: exp.Expr) -> bool:

@@ -6,6 +6,7 @@ tables without a rule get the statement as it is. What cannot be placed exactly 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from dbmesh.errors import COLUMN_COUNT, MeshError, not_supported
@@ -97,7 +98,8 @@ def _automatic_column(schema: TableSchema | None) -> str | None:
     return next((column.name for column in schema.columns if column.auto_increment), None)
 
 
-def _column_names(reading: InsertReading, schema: TableSchema | None) -> list[str]:
+def column_names(reading: InsertReading, schema: TableSchema | None) -> list[str]:
+    """The columns an INSERT gives values, in lower case. Raises MeshError(NOT_SUPPORTED) where nobody knows them."""
     if reading.columns is not None and (reading.columns or schema is None):
         return [name.lower() for name in reading.columns]
     if schema is None:
@@ -108,6 +110,32 @@ def _column_names(reading: InsertReading, schema: TableSchema | None) -> list[st
     if not any(row.cells for row in reading.rows):
         return []
     return [column.name.lower() for column in schema.visible_columns]
+
+
+def source_of(cell: CellPlace, slots: Mapping[int, Slot], *, is_key: bool) -> Source | None:
+    """Where a cell's value comes from, with the statement's slots by their starts; None for an expression only a server can
+    evaluate."""
+    first = cell.lexemes[0]
+    if len(cell.lexemes) == 1:
+        slot = slots.get(first.start)
+        if slot is None and first.kind is Kind.STRING and first.text[0] in "xXbB":
+            slot = slots.get(first.start + 1)
+        if slot is not None:
+            return slot
+        if first.word == "DEFAULT" and is_key:
+            return Generated.KEY
+        if first.word in ("NULL", "TRUE", "FALSE"):
+            return Constant(None if first.word == "NULL" else int(first.word == "TRUE"))
+    if len(cell.lexemes) == 2 and first.word in _TYPES_OF_LITERALS:
+        slot = slots.get(cell.lexemes[1].start)
+        return slot if slot is not None and cell.lexemes[1].kind is Kind.STRING else None
+    if len(cell.lexemes) == 2 and first.text == "-":
+        slot = slots.get(cell.lexemes[1].start)
+        return Negative(slot) if slot is not None and cell.lexemes[1].kind is Kind.NUMBER else None
+    for start, end, value in session_functions(cell.lexemes):
+        if (start, end) == (cell.start, cell.end):
+            return value
+    return None
 
 
 class _Planner:
@@ -125,7 +153,7 @@ class _Planner:
         self.reader = reader
         self.table = table
         self.schema = context.catalog.table(table.name)
-        self.columns = _column_names(reading, self.schema)
+        self.columns = column_names(reading, self.schema)
         self.sharding_columns = table.sharding_columns if isinstance(table, ShardedTable) else ()
         self.slots = {slot.start: slot for slot in context.statement.shape.slots}
         self.generator: str | None = None
@@ -242,28 +270,7 @@ class _Planner:
         return column is None or column.family is ColumnFamily.INTEGER
 
     def _source(self, cell: CellPlace, *, is_key: bool) -> Source | None:
-        """Where a cell's value comes from; None for an expression only a server can evaluate."""
-        first = cell.lexemes[0]
-        if len(cell.lexemes) == 1:
-            slot = self.slots.get(first.start)
-            if slot is None and first.kind is Kind.STRING and first.text[0] in "xXbB":
-                slot = self.slots.get(first.start + 1)
-            if slot is not None:
-                return slot
-            if first.word == "DEFAULT" and is_key:
-                return Generated.KEY
-            if first.word in ("NULL", "TRUE", "FALSE"):
-                return Constant(None if first.word == "NULL" else int(first.word == "TRUE"))
-        if len(cell.lexemes) == 2 and first.word in _TYPES_OF_LITERALS:
-            slot = self.slots.get(cell.lexemes[1].start)
-            return slot if slot is not None and cell.lexemes[1].kind is Kind.STRING else None
-        if len(cell.lexemes) == 2 and first.text == "-":
-            slot = self.slots.get(cell.lexemes[1].start)
-            return Negative(slot) if slot is not None and cell.lexemes[1].kind is Kind.NUMBER else None
-        for start, end, value in session_functions(cell.lexemes):
-            if (start, end) == (cell.start, cell.end):
-                return value
-        return None
+        return source_of(cell, self.slots, is_key=is_key)
 
     def _values(self, row: RowPlace) -> tuple[ShardingValue, ...]:
         exact = self.context.rule_set.exact_text_keys

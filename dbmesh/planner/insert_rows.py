@@ -47,6 +47,18 @@ Source = Slot | Constant | SessionValue | Generated | Negative
 """Where a value of a row comes from."""
 
 
+def row_values(source: Source, call: Call, flags: LexerFlags) -> list[SqlValue]:
+    """The values of one column, of every row that takes them from this source. Raises MeshError(INTERNAL) for a generated one."""
+    if isinstance(source, Negative):
+        return [_negated(value) for value in row_values(source.slot, call, flags)]
+    if not isinstance(source, Slot):
+        return [_constant(source, call)]
+    rows = call.literals[source.index] if source.cell is not None else None
+    if not isinstance(rows, RowSet):
+        return [slot_value(source, call, flags)]
+    return [literal_value(raw, source.kind, flags) for raw in rows.cells[source.cell :: rows.width]]
+
+
 @dataclass(frozen=True, slots=True)
 class ShardingValue:
     """The value of one sharding column in every row; `is_key` tells that it is the generated column itself,

@@ -21,6 +21,7 @@ from dbmesh.planner.steps import DerivedWrite
 if TYPE_CHECKING:
     from dbmesh.planner.encrypted.decryption import Decryption
     from dbmesh.planner.metadata_filter import ShowFilter
+    from dbmesh.planner.shadow.side import ShadowSide
 
 
 class Verb(Enum):
@@ -329,6 +330,7 @@ class BoundStatement(NamedTuple):
     * `effects`: what the session has to take over from the only connection that runs it.
     * `skips`: how many rows the only data source that runs a query is to skip (OFFSET): FOUND_ROWS() counts those it found.
     * `own`: where the shots' columns are not the client's statement's, what to ask for these.
+    * `shadow`: where it has been taken, None for production.
     * `in_steps`: the same write as a query of its rows and writes by their keys, where it can be one.
     * `repeated`: the client's query as the data node of a shot (its place) would run it over each of its rows so many times.
     * `decryption`: what the rows and columns that come out of the merge still have to become.
@@ -350,6 +352,7 @@ class BoundStatement(NamedTuple):
     in_steps: Callable[[], BoundStatement] | None = None
     decryption: Decryption | None = None
     written_in: bool = False
+    shadow: ShadowSide | None = None
 
 
 class KeyGenerator(Protocol):
@@ -370,7 +373,7 @@ class Call:
     """Everything `bind` may look at. `literals` are the raw SQL texts of the statement's literal slots in order (a
     folded list or row set is one slot: a list of its members' texts); `parameters` are the decoded `?` values.
     `keep_parameters` asks for a shot that can be prepared on the shard, where the plan allows it. `among_rows`: a row that is
-    inserted is one of several of the client's statement."""
+    inserted is one of several of the client's statement. `settled`: whether it is the shadow's has been decided for a larger one."""
 
     literals: Sequence[object]
     session: SessionView
@@ -378,6 +381,7 @@ class Call:
     keep_parameters: bool = False
     key_generators: Mapping[str, KeyGenerator] = field(default_factory=dict)
     among_rows: bool = False
+    settled: bool = False
 
 
 class DirectWay(Protocol):

@@ -22,6 +22,7 @@ from dbmesh.planner.needs.statements import statement_needs
 from dbmesh.planner.phases import PHASES, unread
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
+from dbmesh.planner.shadow.plan import with_shadow
 from dbmesh.planner.view_expansion import expand
 from dbmesh.planner.views import NamesView
 from dbmesh.rules.privileges import Privileges
@@ -58,7 +59,9 @@ class Planner:
         # Statements over encrypted columns become others over the columns that are there, which are planned like any.
         self._stored: Planner | None = None
         if rule_set.encrypted:
-            self._stored = Planner(replace(rule_set, encrypted={}), catalog, self.databases, self.settings)
+            self._stored = Planner(
+                replace(rule_set, encrypted={}, shadow=None), catalog, self.databases, self.settings
+            )
 
     def plan(
         self,
@@ -78,7 +81,9 @@ class Planner:
             planned = self._encrypted(context) or _first_plan(context)
             if privileges is not None:
                 check(statement_needs(context, planned.plan), privileges)
-            return planned
+            return (
+                planned if _is_plain(context) else replace(planned, plan=with_shadow(context, planned.plan))
+            )
         except NamesView as found:
             if privileges is not None:
                 check(statement_needs(context, None), privileges)
@@ -136,6 +141,10 @@ class Planner:
             system_schema=database if database in SYSTEM_SCHEMAS else None,
             stored_catalog=self.catalog if self._stored is None else self._stored.catalog,
         )
+
+
+def _is_plain(context: PlanContext) -> bool:
+    return context.rule_set.shadow is None and not context.statement.hints.shadow
 
 
 def _as_written(context: PlanContext, error: Unreadable) -> Unreadable:

@@ -14,27 +14,25 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlglot import exp
-
 from dbmesh.errors import NO_ROUTE, SHARDING_KEY_REQUIRED, MeshError, not_supported
 from dbmesh.model import ColumnSchema, DataNode, SqlValue
-from dbmesh.planner.alignment import TEXTUAL, equal_alike, followers_of, groups_of
+from dbmesh.planner.alignment import TEXTUAL, followers_of, groups_of
 from dbmesh.planner.bounds import meet
 from dbmesh.planner.conditions import (
-    ColumnEquality,
-    ColumnKey,
-    ColumnPredicate,
     Conditions,
     Equals,
     Operand,
     Predicate,
-    scope_conditions,
 )
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.known_columns import (
+    ColumnConditions,
+    column_conditions,
+    conditions_around,
+    operand_values,
+)
 from dbmesh.planner.plan import Call
 from dbmesh.planner.resolve import Scopes, TableReference
-from dbmesh.planner.subselects import scope_of
-from dbmesh.planner.template import slot_value
 from dbmesh.rules.ruleset import (
     BroadcastTable,
     Condition,
@@ -47,7 +45,6 @@ from dbmesh.rules.ruleset import (
 from dbmesh.rules.values import MOST_EXACT_DOUBLE, UNKNOWN_KEY, Key, compared_key
 from dbmesh.sql.fingerprint import ListLiteral
 from dbmesh.sql.lexer import LexerFlags
-from dbmesh.sql.literals import literal_value
 
 _ONE_SHARD = (
     "add conditions on the sharding columns of every sharded table so that one data source holds all rows"
@@ -69,9 +66,6 @@ class Routing:
     targets: tuple[Target, ...]
     members: Mapping[Target, Mapping[int, ListLiteral]]
     contradiction: bool = False
-
-
-ColumnConditions = Mapping[str, tuple[Predicate, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +241,9 @@ class Router:
 
     def _bound(self, predicate: Predicate, column: ColumnSchema | None, call: Call) -> Condition | None:
         if isinstance(predicate, Equals):
-            values = [value for operand in predicate.operands for value in self._values(operand, call)]
+            values = [
+                value for operand in predicate.operands for value in operand_values(operand, call, self.flags)
+            ]
             keys = [self.key(value, column) for value in values]
             if any(key is UNKNOWN_KEY for key in keys) or _compared_as_double(values, keys):
                 return None
@@ -269,20 +265,8 @@ class Router:
     def _bound_of(self, operand: Operand | None, column: ColumnSchema | None, call: Call) -> Key:
         if operand is None:
             return None
-        [value] = self._values(operand, call)
+        [value] = operand_values(operand, call, self.flags)
         return self.key(value, column)
-
-    def _values(self, operand: Operand, call: Call) -> list[SqlValue]:
-        slot = operand.slot
-        if slot is None:
-            return [operand.constant]
-        literal = None if slot.parameter else call.literals[slot.index]
-        if isinstance(literal, ListLiteral):
-            return [literal_value(raw, slot.kind, self.flags) for raw in literal.members]
-        value = slot_value(slot, call, self.flags)
-        if not operand.negated or value is None:
-            return [value]
-        return [-value] if isinstance(value, int | float | Decimal) else [float("nan")]
 
     def _split_list(self, place: _Place, call: Call) -> dict[int, Mapping[int, ListLiteral]]:
         """Node index → the members of the one IN list that decides the route."""
@@ -299,7 +283,9 @@ class Router:
             return {}
         schema, numbers = place.columns.get(column), place.numbers
         parts: dict[int, list[str]] = {}
-        for raw, value in zip(literal.members, self._values(predicates[0].operands[0], call), strict=True):
+        for raw, value in zip(
+            literal.members, operand_values(predicates[0].operands[0], call, self.flags), strict=True
+        ):
             key = self.key(value, schema)
             if key is UNKNOWN_KEY or key is None:
                 return {}
@@ -396,12 +382,7 @@ def _compared_as_double(values: Sequence[SqlValue], keys: Sequence[Key]) -> bool
 
 def build_router(context: PlanContext, scopes: Scopes) -> Router:
     """The router of a statement's table references. Raises MeshError(SHARDING_KEY_REQUIRED) by an auditor."""
-    conditions: dict[int, Conditions] = {}
-    for reference in scopes.sharded:
-        scope: exp.Expr | None = reference.scope
-        while scope is not None and id(scope) not in conditions:
-            conditions[id(scope)] = scope_conditions(context, scopes, scope)
-            scope = scope_of(scope)
+    conditions = conditions_around(context, scopes, scopes.sharded)
     places = tuple(_place(reference, conditions) for reference in scopes.sharded)
     groups = groups_of(context.rule_set, scopes.sharded, conditions)
     hints = context.hints
@@ -423,48 +404,12 @@ def build_router(context: PlanContext, scopes: Scopes) -> Router:
 def _place(reference: TableReference, conditions: Mapping[int, Conditions]) -> _Place:
     table = reference.table
     assert isinstance(table, ShardedTable)
-    own = conditions[id(reference.scope)]
-    around: list[ColumnPredicate | ColumnEquality] = []
-    columns: dict[ColumnKey, ColumnSchema | None] = dict(own.columns)
-    scope = scope_of(reference.scope)
-    while scope is not None:
-        around += conditions[id(scope)].certain
-        columns.update(conditions[id(scope)].columns)
-        scope = scope_of(scope)
-    disjuncts: list[ColumnConditions] = []
-    for disjunct in own.disjuncts:
-        atoms = [*disjunct, *own.equalities, *around]
-        found: dict[str, tuple[Predicate, ...]] = {}
-        for name in table.sharding_columns:
-            predicates = _predicates((reference.index, name), atoms, columns)
-            if predicates:
-                found[name] = predicates
-        disjuncts.append(found)
+    disjuncts = column_conditions(reference, table.sharding_columns, conditions)
     schemas = {
         name: reference.schema.column(name) if reference.schema else None for name in table.sharding_columns
     }
     numbers = {node: number for number, node in enumerate(table.nodes)}
-    return _Place(reference, table, tuple(disjuncts), schemas, numbers)
-
-
-def _predicates(
-    column: ColumnKey,
-    atoms: Sequence[ColumnPredicate | ColumnEquality],
-    columns: Mapping[ColumnKey, ColumnSchema | None],
-) -> tuple[Predicate, ...]:
-    """Predicates on a column and on every column of the same family known to be equal to it."""
-    equal = {column}
-    pending = [column]
-    while pending:
-        target = pending.pop()
-        for atom in atoms:
-            if not isinstance(atom, ColumnEquality) or atom.target != target or atom.source in equal:
-                continue
-            if equal_alike(columns.get(atom.source), columns.get(target)):
-                equal.add(atom.source)
-                pending.append(atom.source)
-    found = (atom.predicate for atom in atoms if isinstance(atom, ColumnPredicate) and atom.column in equal)
-    return tuple(dict.fromkeys(found))
+    return _Place(reference, table, disjuncts, schemas, numbers)
 
 
 def _audit(place: _Place, hints: Hints, context: PlanContext) -> None:

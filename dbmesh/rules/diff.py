@@ -24,6 +24,7 @@ from dbmesh.rules.ruleset import (
     Strategy,
     TableRule,
 )
+from dbmesh.rules.shadow.rule import ShadowRule
 
 T = TypeVar("T")
 
@@ -94,6 +95,7 @@ _TOLD_OF_RULES = frozenset(
         "merge_node",
         "auto_shards",
         "masks",
+        "shadow",
         "groups",
     }
 )
@@ -117,6 +119,7 @@ def _of_database(database: str, old: RuleSet | None, new: RuleSet) -> Iterator[D
         database, "table", _by_name(before.tables), _by_name(new.tables), table_details, is_placed_otherwise
     )
     yield from _compared(database, "masked table", before.masks, new.masks, _mask_details)
+    yield from _shadow(database, before.shadow, new.shadow)
     yield from _compared(
         database,
         "key generator",
@@ -306,6 +309,23 @@ def is_placed_otherwise(old: AnyTable, new: AnyTable) -> bool:
         return decides[0] != decides[1]
     # A broadcast table has the same rows on each data source, so a new one must get them first.
     return old.nodes != new.nodes
+
+
+_NO_SHADOW = ShadowRule({}, {}, {})
+
+
+def _shadow(database: str, old: ShadowRule | None, new: ShadowRule | None) -> Iterator[Difference]:
+    before, now = old or _NO_SHADOW, new or _NO_SHADOW
+    yield from _compared(database, "shadow", before.data_sources, now.data_sources, _source_details)
+    yield from _compared(
+        database,
+        "shadowed table",
+        before.tables,
+        now.tables,
+        lambda old, new: ("other algorithms or data sources",),
+    )
+    if old is not None and new is not None and (old.by_hint, old.shadow_of) != (new.by_hint, new.shadow_of):
+        yield Difference(database, "setting", "shadow", Change.CHANGED)
 
 
 def _mask_details(old: MaskedTable, new: MaskedTable) -> tuple[str, ...]:

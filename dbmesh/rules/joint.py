@@ -167,8 +167,16 @@ def join(databases: Sequence[RuleSet]) -> Joint:
         for database in databases
         for table, columns in database.encrypted.items()
     }
+    shadows = {
+        named.key(database.database, table): shadowed
+        for database in databases
+        if database.shadow is not None
+        for table, shadowed in database.shadow.tables.items()
+    }
+    shadow = next((one.shadow for one in databases if one.shadow is not None), None)
     rule_set = replace(
         named,
+        shadow=None if shadow is None else replace(shadow, tables=MappingProxyType(shadows), joint=True),
         tables=MappingProxyType(tables),
         binding_groups=tuple(_groups(named, databases)),
         masks=MappingProxyType(masks),

@@ -30,6 +30,7 @@ from dbmesh.rules.models import (
     MaskSection,
     MeshSection,
     ReadwriteSplittingSection,
+    ShadowSection,
     ShardingSection,
     SingleSection,
 )
@@ -48,6 +49,7 @@ from dbmesh.rules.ruleset import (
     TransactionType,
 )
 from dbmesh.rules.sections import suggestion, validate
+from dbmesh.rules.shadow.building import NO_PAIRS, Pairs, build_pairs, build_shadow
 from dbmesh.rules.sharding import Sharding, build_sharding
 from dbmesh.rules.source import Path, SourceFile, read_source
 from dbmesh.rules.tracing import build_tracing
@@ -64,9 +66,9 @@ _SUPPORTED: Final = (
     "!READWRITE_SPLITTING",
     "!MASK",
     "!ENCRYPT",
+    "!SHADOW",
     "!MESH",
 )
-_LATER: Final = ("!SHADOW",)
 RESERVED: Final = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 
 
@@ -196,8 +198,13 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         config = build_data_source(source, ("dataSources", name), name, section, secrets)
         if config is not None:
             data_sources[name] = config
-    grouped = _grouped(source, items, data_sources)
-    names = _names(source, grouped)
+    everything = _grouped(source, items, data_sources)
+    shadow = _shadow(source, items)
+    pairs = NO_PAIRS
+    if shadow is not None:
+        pairs = build_pairs(source, items["!SHADOW"][0], shadow, everything.sources)
+    grouped = pairs.without_shadows(everything)
+    names = _names(source, everything, pairs)
     sharding = _sharding(source, items, names)
     tables: dict[str, TableRule] = dict(sharding.tables)
     _add_broadcast(source, items, names, tables)
@@ -216,6 +223,9 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         groups=MappingProxyType(dict(grouped.groups)),
         masks=MappingProxyType(masks),
         encrypted=MappingProxyType(_encrypted(source, items, secrets, tables, masks)),
+        shadow=None
+        if shadow is None
+        else build_shadow(source, items["!SHADOW"][0], shadow, pairs, everything, tables),
     )
 
 
@@ -233,14 +243,21 @@ def _grouped(
     return DataSources(data_sources, {})
 
 
-def _names(source: SourceFile, grouped: DataSources) -> tuple[str, ...]:
+def _shadow(source: SourceFile, items: Mapping[str, tuple[Path, object]]) -> ShadowSection | None:
+    if "!SHADOW" not in items:
+        return None
+    return validate(source, *items["!SHADOW"], ShadowSection)
+
+
+def _names(source: SourceFile, grouped: DataSources, pairs: Pairs) -> tuple[str, ...]:
     """The names other rules may use: in the order of the file, those with mistakes too."""
     members = {
         member.name: name
         for name, group in grouped.groups.items()
         for member in (group.primary, *group.replicas)
     }
-    return tuple(dict.fromkeys(members.get(name, name) for name in source.value["dataSources"]))
+    names = dict.fromkeys(members.get(name, name) for name in source.value["dataSources"])
+    return tuple(name for name in names if name not in pairs.shadow_of.values())
 
 
 def _rule_items(source: SourceFile) -> dict[str, tuple[Path, object]]:
@@ -254,8 +271,6 @@ def _rule_items(source: SourceFile) -> dict[str, tuple[Path, object]]:
             source.report(
                 path, "the rule has no tag", f"write '- !SHARDING', or one of {', '.join(_SUPPORTED[1:])}"
             )
-        elif tag in _LATER:
-            source.report(path, f"{tag} is not supported yet in this version", "remove it")
         elif tag not in _SUPPORTED:
             source.report(path, f"unknown rule {tag}", suggestion(tag, _SUPPORTED))
         elif tag in items:

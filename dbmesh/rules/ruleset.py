@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dbmesh.rules.masks.rule import MaskedTable
     from dbmesh.rules.replica_groups import ReplicaGroup
     from dbmesh.rules.repositories import Repository
+    from dbmesh.rules.shadow.rule import ShadowRule
     from dbmesh.rules.tracing import TracingSettings
 
 
@@ -406,6 +407,7 @@ class RuleSet:
     * `groups`: the data sources that are a primary with replicas, by name.
     * `masks`: tables (in lower case, of `joined` ones by `key`) with columns that some users read masked.
     * `encrypted`: likewise tables with columns that are stored encrypted.
+    * `shadow`: data sources that stand in for others, which no other rule knows, and when they do.
     """
 
     database: str
@@ -426,6 +428,7 @@ class RuleSet:
     groups: Mapping[str, ReplicaGroup] = field(default_factory=dict)
     masks: Mapping[str, MaskedTable] = field(default_factory=dict)
     encrypted: Mapping[str, EncryptedTable] = field(default_factory=dict)
+    shadow: ShadowRule | None = None
 
     @property
     def own_sources(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from dbmesh.rules.models import (
     MaskSection,
     MeshSection,
     ReadwriteSplittingSection,
+    ShadowSection,
     ShardingSection,
     SingleSection,
 )
@@ -27,6 +28,7 @@ _RULES = (
     ReadwriteSplittingSection,
     MaskSection,
     EncryptSection,
+    ShadowSection,
     MeshSection,
 )
 

@@ -151,7 +151,7 @@ def _readable(session: Session, database: Database, bound: BoundStatement) -> Bo
 
 
 def _capture(session: Session, database: Database, bound: BoundStatement, shot: Shot) -> Capture:
-    config = database.rule_set.data_sources[shot.data_source]
+    config = database.sources[shot.data_source]
     if place_of(config) is None:
         raise not_supported(
             f"a write of a BASE transaction on the data source '{shot.data_source}' of kind {config.kind}",

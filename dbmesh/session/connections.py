@@ -253,7 +253,7 @@ class Loan:
         transaction = self._session.transaction
         key = database.connection_key(data_source)
         if key not in transaction.branches:
-            place = place_of(database.rule_set.data_sources[data_source])
+            place = place_of(database.sources[data_source])
             temporary = self._session.temporary
             if temporary is not None and temporary.on(database, data_source):
                 await admit_temporary_tables(connection)
@@ -284,14 +284,14 @@ class Loan:
 def _stands_in(connection: Connection, database: Database, data_source: str) -> bool:
     """Whether a connection is in the schema of the data source it is wanted for: of those the session holds, another
     logic database on the same server may have used it."""
-    schema = database.rule_set.data_sources[data_source].database
+    schema = database.sources[data_source].database
     return not isinstance(connection, MySQLConnection) or connection.schema == schema
 
 
 async def _stand_in(connection: Connection, database: Database, data_source: str) -> None:
     """Make `_stands_in` true."""
     if isinstance(connection, MySQLConnection) and not _stands_in(connection, database, data_source):
-        await connection.use_schema(database.rule_set.data_sources[data_source].database)
+        await connection.use_schema(database.sources[data_source].database)
 
 
 def _parallel(session: Session, shots: Sequence[tuple[int, Shot]], answer: Answer) -> int:

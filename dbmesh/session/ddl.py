@@ -203,5 +203,5 @@ def _told(
 
 def _logic_text(text: str, database: Database, bound: BoundStatement) -> str:
     for data_source in {shot.data_source for shot in bound.shots}:
-        text = logic_text(text, bound.names, database.rule_set.data_sources[data_source].database)
+        text = logic_text(text, bound.names, database.sources[data_source].database)
     return text

@@ -70,7 +70,7 @@ async def _described(
         columns = await describe(connection, shot.sql) if plan.reads_only else ()
         return [text_column("?")] * count, [rename(column, names) for column in columns]
     except ShardError as error:
-        schema = database.rule_set.data_sources[shot.data_source].database
+        schema = database.sources[shot.data_source].database
         raise logic_error(error, names, schema) from error
     finally:
         loan.free()

@@ -34,6 +34,7 @@ from dbmesh.model import SqlValue
 from dbmesh.planner.plan import BoundStatement, Call, RowMerge, ShardPlan, Verb
 from dbmesh.planner.scans import Federation, SystemFederation
 from dbmesh.planner.session_plan import SessionStatement
+from dbmesh.planner.shadow.side import ShadowSide
 from dbmesh.planner.steps import DerivedWrite
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session.compensated import Images, compensated
@@ -88,7 +89,7 @@ def prepares(database: Database, bound: BoundStatement) -> bool:
 
 
 def _can_prepare(database: Database, bound: BoundStatement) -> bool:
-    sources = database.rule_set.data_sources
+    sources = database.sources
     return all(sources[shot.data_source].kind == "mysql" for shot in bound.shots)
 
 
@@ -181,7 +182,7 @@ async def _write(
     way: Execution | None,
 ) -> Outcome:
     if isinstance(bound.answer, DerivedWrite):
-        part = partial(perform, session, database)
+        part = partial(perform, session, database, settled=True, shadow=bound.shadow)
         ask = partial(fetch, session, database, plan)
         return await run_derived(session, plan.verb, bound.answer, part, ask, sink, binary=sink.binary)
     return await _merged_or_federated(session, database, plan, bound, sink, undo=undo, way=way)
@@ -261,7 +262,7 @@ def _in_logic_names(text: str, database: Database, bound: BoundStatement) -> str
     if isinstance(bound.answer, Federation | SystemFederation):
         sources.add(bound.answer.merge_node)
     for data_source in sources:
-        text = logic_text(text, bound.names, database.rule_set.data_sources[data_source].database)
+        text = logic_text(text, bound.names, database.sources[data_source].database)
     return text
 
 
@@ -278,20 +279,26 @@ async def perform(
     *,
     exact: bool = False,
     among_rows: bool = False,
+    settled: bool = False,
+    shadow: ShadowSide | None = None,
 ) -> Outcome:
     """Plan and run a part of a larger statement inside its transaction; its rows go to `sink`, with `exact` (where data
-    sources can) no number rounded. For `among_rows` see `Call`. What an error leaves behind is the larger statement's to undo. Raises MeshError or
+    sources can) no number rounded. For `among_rows` and `settled` see `Call`: with `shadow` it is run
+    there. What an error leaves behind is the larger statement's to undo. Raises MeshError or
     ShardError (in logic names)."""
     current = session.find_database(database.name) or database
     database, plan, literals = look_up_from(session, current, sql)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     call = make_call(session, database, literals)
-    call.among_rows = among_rows
+    call.among_rows, call.settled = among_rows, settled
     bound = await bind(session, database, plan, call)
+    if shadow is not None:
+        bound = shadow.place(bound)
     sink.use_names(bound.names)
     if isinstance(bound.answer, DerivedWrite):
-        part, ask = partial(perform, session, database), partial(fetch, session, database, plan)
+        part = partial(perform, session, database, settled=True, shadow=bound.shadow)
+        ask = partial(fetch, session, database, plan)
         return await run_part(session, plan.verb, bound.answer, part, ask, sink)
     outcome = await fetch(session, database, plan, bound, sink, exact=exact, undo=False)
     if outcome.row_count is not None and bound.generated_id is not None:

@@ -90,7 +90,7 @@ async def run_federated(
     finally:
         session.announce(None)
         loan.free()
-    schema = database.rule_set.data_sources[federation.merge_node].database
+    schema = database.sources[federation.merge_node].database
     outcome.warnings = [
         ShardWarning(warning.level, warning.number, logic_text(warning.message, bound.names, schema))
         for warning in outcome.warnings

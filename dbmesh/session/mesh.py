@@ -27,6 +27,7 @@ from dbmesh.rules.accounts import Authority
 from dbmesh.rules.joint import join
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, RuleSet, TransactionType
+from dbmesh.rules.shadow.rule import all_groups, all_sources
 from dbmesh.session.corrections import DefinitionCache
 from dbmesh.session.filtering import Seen, StatementFilter, StatementObserver, tell_all
 from dbmesh.transaction.compensator import Compensator
@@ -51,7 +52,7 @@ class Database:
     the catalog; empty when every one was read; `unseen` says it of data sources that never were. `merge_pools` lend the connections federated statements are merged on.
     `connection_keys`: data source → the key under which a session holds its connection there, where another logic database
     has that server too. `definitions` is what merged answers' columns are put right by. `replicas`: data sources
-    that are groups, whose pools are those of the primary."""
+    that are groups, whose pools are those of the primary. `sources` are the data sources and their shadows."""
 
     name: str
     rule_set: RuleSet
@@ -66,6 +67,11 @@ class Database:
     connection_keys: Mapping[str, str] = field(default_factory=dict)
     definitions: DefinitionCache = field(default_factory=DefinitionCache)
     replicas: Mapping[str, Replicas] = field(default_factory=dict)
+    sources: Mapping[str, DataSourceConfig] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Puts together what every statement asks for."""
+        object.__setattr__(self, "sources", all_sources(self.rule_set))
 
     def names(self, tables: Sequence[str]) -> Names:
         """Actual names of these logic tables and the way back."""
@@ -268,7 +274,7 @@ class Mesh:
     def remove_database(self, name: str) -> None:
         """Serve a logic database no longer."""
         gone = self.databases.pop(name.lower())
-        for config in gone.rule_set.data_sources.values():
+        for config in gone.sources.values():
             place = place_of(config)
             if place is not None:
                 # A database of that name that is made again has no table of decisions yet.
@@ -319,7 +325,7 @@ class Mesh:
             place: pool
             for database in served
             for name, pool in database.merge_pools.items()
-            if (place := place_of(database.rule_set.data_sources[name])) is not None
+            if (place := place_of(database.sources[name])) is not None
         }
 
     def _servers_of_groups(self) -> dict[Place, Place]:
@@ -327,7 +333,7 @@ class Mesh:
         return {
             alias: place
             for database in self.databases.values()
-            for group in database.rule_set.groups.values()
+            for group in all_groups(database.rule_set).values()
             if (place := place_of(group.primary)) is not None
             for config in group.replicas
             if (alias := place_of(config)) is not None

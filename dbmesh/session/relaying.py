@@ -36,7 +36,7 @@ def relayable(session: Session, database: Database, plan: ShardPlan, bound: Boun
         and not plan.implicit_commit
         and (plan.opens_transaction or not session.transaction.open)
         and (plan.reads_only or session.transaction.compensator is None or not needs_images(session))
-        and database.rule_set.data_sources[bound.shots[0].data_source].kind == "mysql"
+        and database.sources[bound.shots[0].data_source].kind == "mysql"
     )
 
 
@@ -93,7 +93,7 @@ def free_connection(
         held = branch.connection
         if not isinstance(held, MySQLConnection) or held.state != session.state:
             return None, False
-        if held.schema != database.rule_set.data_sources[data_source].database:
+        if held.schema != database.sources[data_source].database:
             return None, False
         if not plan.reads_only:
             branch.wrote = True

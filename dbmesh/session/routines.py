@@ -467,7 +467,7 @@ async def _warnings(
 ) -> list[ShardWarning]:
     if not ok.warnings:
         return []
-    schema = database.rule_set.data_sources[plan.shots[0].data_source].database
+    schema = database.sources[plan.shots[0].data_source].database
     return [
         ShardWarning(warning.level, warning.number, logic_text(warning.message, plan.names, schema))
         for warning in await fetch_warnings(connection)

@@ -14,6 +14,7 @@ from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.errors import UNKNOWN_TRIGGER, MeshError
 from dbmesh.planner.plan import CountMerge, Names, Relay, Verb
 from dbmesh.planner.session_plan import DropRoutine
+from dbmesh.planner.shadow.plan import on_both_sides
 from dbmesh.planner.system_tables import system_nodes
 from dbmesh.planner.template import Template, quote_name
 from dbmesh.planner.text_plan import TextPlan, TextShot
@@ -68,8 +69,9 @@ async def drop_trigger(
         implicit_commit=True,
         announced=True,
     )
-    bound = plan.bind(execution.make_call(session, database, ()))
-    await execution.run(session, database, plan, bound, sink, more=more)
+    both = on_both_sides(database.rule_set, plan)
+    bound = both.bind(execution.make_call(session, database, ()))
+    await execution.run(session, database, both, bound, sink, more=more)
 
 
 async def show_create_trigger(

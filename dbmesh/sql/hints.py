@@ -22,6 +22,7 @@ _ALIASES = {
     "writerouteonly": "WRITE_ROUTE_ONLY",
     "disableauditnames": "DISABLE_AUDIT_NAMES",
     "transactiontype": "TRANSACTION_TYPE",
+    "shadow": "SHADOW",
 }
 _INTEGER = re.compile(r"[+-]?\d+\Z")
 _DECIMAL = re.compile(r"[+-]?\d*\.\d+\Z")
@@ -37,6 +38,7 @@ class HintValues:
     write_route_only: bool = False
     disabled_auditors: tuple[str, ...] = ()
     transaction_type: str | None = None
+    shadow: bool = False
 
 
 NO_HINTS = HintValues()
@@ -55,6 +57,7 @@ def parse_hints(comments: str) -> HintValues:
     write_only = False
     auditors: tuple[str, ...] = ()
     transaction_type: str | None = None
+    shadow = False
     for table, key, text in _pairs(comments):
         if key == "SHARDING_DATABASE_VALUE":
             database[table] = (*database.get(table, ()), _value(text))
@@ -68,9 +71,11 @@ def parse_hints(comments: str) -> HintValues:
             auditors = tuple(text.lower().split())
         elif key == "TRANSACTION_TYPE":
             transaction_type = text.strip("'\"").upper()
+        elif key == "SHADOW":
+            shadow = text.lower() == "true"
         else:
             raise MeshError(PARSE_ERROR, near=key, line=1)
-    return HintValues(database, tables, data_source, write_only, auditors, transaction_type)
+    return HintValues(database, tables, data_source, write_only, auditors, transaction_type, shadow)
 
 
 def _pairs(comments: str) -> list[tuple[str, str, str]]:

@@ -175,13 +175,6 @@ def test_binding_needs_the_same_placement() -> None:
     assert "lie on different data sources" in mistakes(variant(nodes="ds_${1..0}.b"))[0]
 
 
-@pytest.mark.parametrize("tag", ["SHADOW"])
-def test_later_rules_are_refused_loudly(tag: str) -> None:
-    assert mistakes(f"- !{tag}\n  anything: 1\n") == [
-        f"rules[0]: !{tag} is not supported yet in this version; remove it"
-    ]
-
-
 @pytest.mark.parametrize(
     ("rules", "expected"),
     [

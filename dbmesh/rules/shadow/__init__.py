@@ -1,0 +1,1 @@
+"""Shadows: which statements meet another data source in place of their own."""
