@@ -12,8 +12,8 @@ import os
 import signal
 import ssl
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +29,11 @@ from dbmesh.governance.accounts import StoredAccounts
 from dbmesh.governance.follower import follow
 from dbmesh.governance.instances import Registration, State, prepared
 from dbmesh.governance.keeper import Keeper
+from dbmesh.governance.lease_clock import lease_clock
 from dbmesh.governance.opening import open_store
 from dbmesh.governance.peers import StorePeers
 from dbmesh.governance.protection.decisions import follow_decisions
-from dbmesh.governance.rule_follower import RuleFollower, stored_configuration
+from dbmesh.governance.rule_follower import RuleFollower, refuse_rollouts, stored_configuration
 from dbmesh.governance.slow_statements import SlowStatements
 from dbmesh.governance.statistics import Statistics
 from dbmesh.governance.store import Store, StoreError
@@ -60,6 +61,9 @@ HOUSEKEEPING_INTERVAL = 1.0
 """Seconds between two looks at idle connections."""
 
 
+BUSY = "it is in the middle of changing tables; try again when it has ended"
+"""Why a process that follows no revisions refuses them."""
+
 OnReady = Callable[[str, int], Awaitable[None] | None]
 
 
@@ -85,7 +89,7 @@ async def serve(
 ) -> int:
     """Build the mesh, listen, tell `on_ready` the bound address, wait for a signal, drain. `directory` is where the
     store's file is when it is not named with its whole path. With `secrets`, which resolves those of its files, the
-    store's rules are served where it has any, and followed. Raises StartError."""
+    store's rules are served where it has any, and followed; without, none are rolled out meanwhile. Raises StartError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     tasks = TaskOwner(_task_failed)
@@ -100,7 +104,7 @@ async def serve(
             if store is not None:
                 down.push_async_callback(store.close)
             down.push_async_callback(_close_all, pools)
-            worker = Worker() if store is None else Worker(clock=loop.time)
+            worker = Worker() if store is None else Worker(clock=lease_clock)
             own = configuration
             configuration, revision = await _rules(store, own, secrets)
             assembly = await assemble(configuration, pools, store, worker, directory or Path())
@@ -114,7 +118,13 @@ async def serve(
                 keeper = mesh.keeper = Keeper(store, assembly, time.time, os.urandom)
                 down.push_async_callback(keeper.close)
                 registration = await prepared(
-                    store, configuration, mesh.instance, loop.time, worker, revision
+                    store,
+                    configuration,
+                    mesh.instance,
+                    lease_clock,
+                    worker,
+                    revision,
+                    serves=secrets is not None,
                 )
                 down.push_async_callback(registration.withdraw)
                 await _take_accounts(store, mesh, tasks)
@@ -123,24 +133,31 @@ async def serve(
             version = _announced_version(pools)
             listener = Listener(mesh, accounts, tasks, _tls(configuration), version, worker)
             down.push_async_callback(tasks.close)
-            bound = await _listen(listener, host, port)
+            with _listening(host, port):
+                bound = await listener.bind(host, port)
             listener.make_rsa_key()
-            tasks.start(_keep_house(listener, pools), "housekeeping")
+            assembly.watch(tasks)
             if store is not None and keeper is not None and registration is not None:
                 await registration.begin(*bound)
                 tasks.start(registration.serve(), "registration")
                 _follow_others(store, keeper, assembly, listener, registration, tasks)
+                if secrets is None:
+                    tasks.start(refuse_rollouts(store, registration, BUSY), "roll-outs")
+                else:
+                    patience = float(own.properties["rules-drain-timeout-seconds"])
+                    switching = Switching(assembly, listener, patience)
+                    follower = RuleFollower(
+                        store, switching, registration, own, secrets, revision, lease_clock
+                    )
+                    await follower.begin()
+                    tasks.start(follower.serve(), "revisions of the rules")
+            with _listening(host, port):
+                await listener.open()
+            tasks.start(_keep_house(listener, pools), "housekeeping")
             if configuration.admin is not None:
                 ports = await _open_admin(configuration.admin, assembly, stop, directory or Path())
                 down.push_async_callback(ports.close)
                 tasks.start(ports.serve(), "admin API")
-            assembly.watch(tasks)
-            if store is not None and registration is not None and secrets is not None:
-                switching = Switching(
-                    assembly, listener, float(own.properties["rules-drain-timeout-seconds"])
-                )
-                follower = RuleFollower(store, switching, registration, own, secrets, revision, loop.time)
-                tasks.start(follower.serve(), "revisions of the rules")
             tasks.start(Recovery(mesh.compensator).serve(), "recovery of transactions")
             # What was made by now lives until the end: the collector need never look at it again.
             gc.collect()
@@ -269,10 +286,11 @@ async def _open_admin(
     return ports
 
 
-async def _listen(listener: Listener, host: str, port: int) -> tuple[str, int]:
-    """The bound address. Raises StartError."""
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[None]:
+    """Raises StartError where the system does not let the mesh listen."""
     try:
-        return await listener.start(host, port)
+        yield
     except OSError as error:
         # asyncio wraps the system's words in a sentence of its own, which says the address again.
         code = error.errno or 0

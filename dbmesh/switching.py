@@ -24,6 +24,7 @@ from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.diff import differences
 from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration, DeclaredKeys, RuleSet
+from dbmesh.session.gate import Gate
 from dbmesh.session.mesh import Database
 from dbmesh.session.rule_view import retire
 
@@ -189,6 +190,11 @@ class Switching:
     def refuse_clients(self, reason: str) -> None:
         """See `Serving`."""
         self._door.refuse("rules", reason)
+
+    @property
+    def gate(self) -> Gate:
+        """See `Serving`."""
+        return self._assembly.mesh.gate
 
 
 def _with_changes_of(current: RuleSet, rule_set: RuleSet) -> RuleSet:

@@ -271,6 +271,23 @@ def enable_instance(
     switch_on_or_off(config, instance, on=True)
 
 
+@mesh_app.command()
+def forget(
+    place: Annotated[str, typer.Argument(metavar="ADDRESS", help="The address that mesh status shows.")],
+    config: Config,
+) -> None:
+    """Say that a sidecar which is not heard of has ended, and will not start again without the store.
+
+    A revision of the rules that moves rows waits for it until then.
+
+    \b
+    dbmesh mesh forget app-7:127.0.0.1:3307 --config DIR
+    """
+    from dbmesh.cli.mesh import forget_member
+
+    forget_member(config, place)
+
+
 DataSourceName = Annotated[str, typer.Argument(metavar="DB.NAME", help="A data source or a replica.")]
 
 

@@ -1,4 +1,4 @@
-"""`dbmesh mesh`: the sidecars that are alive, and who runs what.
+"""`dbmesh mesh`: the sidecars that are alive or may be, and who runs what.
 
 Decides what is shown. Who is alive, the store says.
 """
@@ -17,7 +17,7 @@ from rich.table import Table
 from dbmesh.cli.loading import load_directory, secret_or_name
 from dbmesh.cli.output import Failure, answers
 from dbmesh.cli.stores import opened_store
-from dbmesh.governance.instances import Instance, read_instances
+from dbmesh.governance.instances import Instance, State, forget, read_instances, read_unheard
 from dbmesh.governance.switches import switch_instance
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.rules.sections import suggestion
@@ -29,7 +29,7 @@ _NO_STORE = (
 
 
 def show_instances(directory: Path, *, as_json: bool) -> None:
-    """Prints every sidecar that is alive. Raises Failure."""
+    """Prints every sidecar that is alive, and those that may be. Raises Failure."""
     configuration = load_directory(directory)
     instances = asyncio.run(_read(configuration, directory))
     if as_json:
@@ -38,6 +38,21 @@ def show_instances(directory: Path, *, as_json: bool) -> None:
         answers().print(_described(instances, configuration.fingerprint, time.time()))
     else:
         answers().print("no sidecar is alive")
+
+
+def forget_member(directory: Path, place: str) -> None:
+    """Notes that a sidecar which was not heard of serves no more. Raises Failure."""
+    asyncio.run(_forget(load_directory(directory, secret_or_name), directory, place))
+    answers().print(f"{place} is forgotten")
+
+
+async def _forget(configuration: Configuration, directory: Path, place: str) -> None:
+    async with opened_store(configuration, directory) as store:
+        if store is None:
+            raise Failure(_NO_STORE)
+        if not await forget(store, place):
+            known = sorted((await read_unheard(store)).values())
+            raise Failure(f"no sidecar that is not heard of ran at '{place}'; {suggestion(place, known)}")
 
 
 def switch_on_or_off(directory: Path, id_: str, *, on: bool) -> None:
@@ -60,7 +75,11 @@ async def _read(configuration: Configuration, directory: Path) -> list[Instance]
     async with opened_store(configuration, directory) as store:
         if store is None:
             raise Failure(_NO_STORE)
-        return await read_instances(store)
+        unheard = [
+            Instance(id_, "", "", 0.0, place, State.UNHEARD)
+            for id_, place in sorted((await read_unheard(store)).items())
+        ]
+        return [*await read_instances(store), *unheard]
 
 
 def _described(instances: list[Instance], own: str, now: float) -> Table:
@@ -68,6 +87,9 @@ def _described(instances: list[Instance], own: str, now: float) -> Table:
     for heading in ("instance", "address", "version", "state", "up", "rules", "revision", "configuration"):
         table.add_column(heading, overflow="fold")
     for one in instances:
+        if one.state is State.UNHEARD:
+            table.add_row(one.id, one.address, "", one.state.value)
+            continue
         same = "as here" if one.configuration == own else "another"
         table.add_row(
             one.id,

@@ -52,8 +52,8 @@ T = TypeVar("T")
 
 
 class EmbeddedStore:
-    """A `Store` in one SQLite file. `clock` gives seconds that go on when the process does not (time.time), since leases
-    outlive it."""
+    """A `Store` in one SQLite file. `clock` gives seconds that all processes of the machine count alike and nobody sets
+    (`lease_clock`), since leases outlive a process. Those of the machine's last life have ended with it."""
 
     def __init__(
         self, database: sqlite3.Connection, thread: ThreadPoolExecutor, clock: Callable[[], float]
@@ -226,7 +226,9 @@ class EmbeddedStore:
 
     def _end_old_leases(self) -> None:
         for (lease,) in self._database.execute(
-            "SELECT id FROM lease WHERE ends <= ?", (self._clock(),)
+            # What ends later than it could was granted when the clock had not begun anew.
+            "SELECT id FROM lease WHERE ends <= ?1 OR ends > ?1 + seconds + 1",
+            (self._clock(),),
         ).fetchall():
             self._end_lease(lease)
 

@@ -1,7 +1,9 @@
 """The sidecars of a mesh: each keeps its own entry alive by a lease, so that others see who runs what.
 
 Decides what an entry says and how it comes back after the store was away. Nobody is asked whether a sidecar lives: an entry
-whose lease has run out is gone. The number of a worker of SNOWFLAKE is leased beside it.
+whose lease has run out is gone. A second one, without a lease, says where a sidecar may be serving: it is taken away by a sidecar that
+ends in order, replaced by the next one in the same place, and else forgotten by somebody who knows. The number of a worker of SNOWFLAKE
+is leased beside them.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import random
 import socket
 import time
@@ -44,6 +47,8 @@ class State(StrEnum):
     SERVING = "serving"
     DRAINING = "draining"
     DISABLED = "disabled"
+    UNHEARD = "unheard"
+    """Not alive as far as the store knows, and it has never said that it ended: it may be serving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +73,48 @@ async def read_instances(store: Store) -> list[Instance]:
     return sorted(found, key=lambda one: (one.since, one.id))
 
 
+async def read_unheard(store: Store) -> dict[str, str]:
+    """Sidecars that may be serving and are not known to be alive: id → where they run. Raises StoreError."""
+    prefix, alive = layout.members_prefix(), layout.instances_prefix()
+    # Who registers does both at once, so the order of reading hides nobody.
+    members = (await store.range(prefix)).entries
+    known = {entry.key.removeprefix(alive) for entry in (await store.range(alive)).entries}
+    found = {entry.value.decode(): entry.key.removeprefix(prefix) for entry in members}
+    return {id_: place for id_, place in found.items() if id_ not in known}
+
+
+async def forget(store: Store, place: str) -> bool:
+    """A sidecar that was not heard of does not serve any more; whether one is known there. Raises StoreError."""
+    if place not in (await read_unheard(store)).values():
+        return False
+    await store.commit([Write(layout.member(place), None)])
+    return True
+
+
 class Registration:
-    """Keeps one sidecar's entry. `seconds` is how long it counts as alive without a word, `clock` gives monotonic seconds.
-    `worker` is told its number and how long it is its own."""
+    """Keeps one sidecar's entries. `seconds` is how long it counts as alive without a word, `clock` gives seconds of the clock of leases.
+    `worker` is told its number and how long it is its own. `serves`: whether it goes on serving when it cannot reach the store."""
 
     def __init__(
-        self, store: Store, instance: Instance, seconds: float, clock: Callable[[], float], worker: Worker
+        self,
+        store: Store,
+        instance: Instance,
+        seconds: float,
+        clock: Callable[[], float],
+        worker: Worker,
+        *,
+        serves: bool = True,
     ) -> None:
         self._store = store
         self._instance = instance
         self._seconds = seconds
         self._clock = clock
         self._worker = worker
+        self._serves = serves
         self._lease = 0
+        # What is told while a lost entry is put there anew must neither go to the old one nor be missing in the new one.
+        self._writing = asyncio.Lock()
+        self._alive_until = -math.inf
         self._worker_lease = 0
         self._worker_due = 0.0
 
@@ -128,40 +162,77 @@ class Registration:
         """What this sidecar is known by."""
         return self._instance.id
 
+    @property
+    def place(self) -> str:
+        """Where it runs: no other sidecar that is alive has the same host and address."""
+        return f"{socket.gethostname()}:{self._instance.address}"
+
+    @property
+    def alive_for(self) -> float:
+        """For how many seconds the store goes on taking this sidecar for alive, counted from when it was last asked to; 0 or less when
+        it may not do so any more."""
+        return self._alive_until - self._clock()
+
     async def tell(self, change: Callable[[Instance], Instance]) -> None:
         """Say something else of this sidecar. A store that fails is told with the next entry."""
         before, self._instance = self._instance, change(self._instance)
         if not self._lease or self._instance == before:
             return
         try:
-            await self._write(self._lease)
+            async with self._writing:
+                await self._write(self._lease)
         except StoreError as error:
             _log.info("the store does not know how this sidecar does: %s", error)
 
     async def withdraw(self) -> None:
-        """Take the entry away. A store that fails finds out by itself."""
+        """Take the entries away. A store that fails finds out by itself that this sidecar is not alive, and is told by the next one in
+        the same place that it does not serve."""
+        try:
+            await self._leave()
+        except StoreError as error:
+            _log.info("the store does not know that this sidecar has ended: %s", error)
         for lease in filter(None, (self._lease, self._worker_lease)):
             try:
                 await self._store.revoke(lease)
             except StoreError as error:
                 _log.info("a lease runs out by itself: %s", error)
 
+    async def _leave(self) -> None:
+        found = await self._store.get(layout.member(self.place)) if self._lease else None
+        if found is None or found.value.decode() != self.id:
+            return
+        try:
+            await self._store.commit([Write(found.key, None, found.revision)])
+        except Conflict:
+            return
+        # A copy on disk that names this sidecar would let it start while the store is away.
+        await self._store.range(layout.ROOT)
+
     async def _keep(self) -> None:
+        asked = self._clock()
         try:
             if self._lease:
                 await self._store.keep_alive(self._lease)
+                self._alive_until = asked + self._seconds
             else:
                 await self._register()
         except LeaseLost:
+            self._alive_until = -math.inf
             _log.warning("this sidecar was not seen by others for a while")
             await self._register()
         if self._clock() >= self._worker_due:
             await self._keep_worker()
 
     async def _register(self) -> None:
-        lease = await self._store.grant(self._seconds)
-        await self._write(lease, Write(layout.membership(), self._instance.id.encode(), lease=lease))
-        self._lease = lease
+        async with self._writing:
+            asked, id_ = self._clock(), self._instance.id.encode()
+            lease = await self._store.grant(self._seconds)
+            writes = [Write(layout.membership(), id_, lease=lease)]
+            if self._serves:
+                writes.append(Write(layout.member(self.place), id_))
+            await self._write(lease, *writes)
+            self._lease = lease
+            self._alive_until = asked + self._seconds
 
     async def _write(self, lease: int, *others: Write) -> None:
         value = json.dumps(asdict(self._instance)).encode()
@@ -208,13 +279,15 @@ async def prepared(
     clock: Callable[[], float],
     worker: Worker,
     revision: int = 0,
+    *,
+    serves: bool = True,
 ) -> Registration:
-    """This process's place among the sidecars, its worker's number taken; `revision` is the number of its rules. Raises
-    StoreError."""
+    """This process's place among the sidecars, its worker's number taken; `revision` is the number of its rules. See `Registration`.
+    Raises StoreError."""
     instance = Instance(id_.hex(), __version__, configuration.fingerprint, time.time(), revision=revision)
     repository = configuration.repository
     seconds = repository.lease_seconds if isinstance(repository, EtcdRepository) else EMBEDDED_LEASE
-    registration = Registration(store, instance, seconds, clock, worker)
+    registration = Registration(store, instance, seconds, clock, worker, serves=serves)
     await registration.prepare()
     return registration
 

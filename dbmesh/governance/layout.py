@@ -76,6 +76,16 @@ def instance(id_: str) -> str:
     return f"{instances_prefix()}{id_}"
 
 
+def members_prefix() -> str:
+    """The sidecars that may be serving, also while they cannot reach the store: by where they run."""
+    return "/nodes/compute_nodes/members/"
+
+
+def member(place: str) -> str:
+    """One of them; its value is the sidecar's id."""
+    return f"{members_prefix()}{place}"
+
+
 def workers_prefix() -> str:
     """The numbers of SNOWFLAKE's workers that are taken."""
     return "/nodes/compute_nodes/worker_id/"
@@ -129,6 +139,21 @@ def active_revision() -> str:
 def rollout() -> str:
     """The number of the one that sidecars make ready."""
     return f"{rules_prefix()}rollout"
+
+
+def holding() -> str:
+    """The number of the one that is being rolled out, once sidecars are to hold for it."""
+    return f"{rules_prefix()}holding"
+
+
+def held_prefix(number: int) -> str:
+    """The sidecars that hold for it."""
+    return f"{rules_prefix()}held/{number}/"
+
+
+def held(number: int, instance: str) -> str:
+    """One of them."""
+    return f"{held_prefix(number)}{instance}"
 
 
 def acknowledgements_prefix(number: int) -> str:

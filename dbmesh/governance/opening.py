@@ -5,10 +5,10 @@ Decides which kind it is, where its file is, and what an operator is told when i
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.lease_clock import lease_clock
 from dbmesh.governance.namespaced import Namespaced
 from dbmesh.governance.remembering import Remembering
 from dbmesh.governance.store import Store, StoreError
@@ -36,7 +36,7 @@ async def open_store(
     if not needs_store(configuration) and not path.exists():
         return None
     try:
-        return Namespaced(await EmbeddedStore.open(path, time.time), NAMESPACE)
+        return Namespaced(await EmbeddedStore.open(path, lease_clock), NAMESPACE)
     except StoreError as error:
         raise StoreError(f"{error}; name a file in mode.repository.props.path of global.yaml") from error
 

@@ -1,7 +1,8 @@
 """A store whose last state is kept on disk too, so that a sidecar starts while the store is away.
 
-Decides when the disk is asked: only until the store has answered once. From then on what it cannot say is an error, since a running
-process knows more than the file. What lives by a lease is not kept: nobody could say whether it is still alive.
+Decides when the disk is asked: where the store was away when the process began, until it has taken the process for alive (granted a
+lease). From then on what it cannot say is an error, since a running process knows more than the file, and others count on its knowing
+what they write. What lives by a lease is not kept: nobody could say whether it is still alive.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Remembering:
         self._heard = False
         self._remembered: Snapshot | None = None
         self._written = b""
+        self._newest = 0
+        self._writing = asyncio.Lock()
 
     async def begin(self) -> None:
         """Ask the store once. Raises StoreUnavailable when it does not answer and nothing is remembered."""
@@ -45,23 +48,17 @@ class Remembering:
 
     async def get(self, key: str) -> Entry | None:
         """See `Store`."""
-        try:
+        if (known := self._known(key)) is None:
             found = await self._store.get(key)
-        except StoreUnavailable:
-            if (known := self._known(key)) is None:
-                raise
-            return next((entry for entry in known.entries if entry.key == key), None)
-        self._heard = True
-        return found
+            self._heard = True
+            return found
+        return next((entry for entry in known.entries if entry.key == key), None)
 
     async def range(self, prefix: str) -> Snapshot:
         """See `Store`."""
-        try:
-            found = await self._store.range(prefix)
-        except StoreUnavailable:
-            if (known := self._known(prefix)) is None:
-                raise
+        if (known := self._known(prefix)) is not None:
             return known
+        found = await self._store.range(prefix)
         self._heard = True
         if prefix == layout.ROOT:
             await self._remember(found)
@@ -69,7 +66,9 @@ class Remembering:
 
     async def commit(self, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> int:
         """See `Store`."""
-        return await self._store.commit(writes, guards)
+        done = await self._store.commit(writes, guards)
+        self._heard = True
+        return done
 
     async def watch(self, prefix: str, after: int) -> AsyncIterator[Changes]:
         """See `Store`."""
@@ -80,7 +79,9 @@ class Remembering:
 
     async def grant(self, seconds: float) -> int:
         """See `Store`."""
-        return await self._store.grant(seconds)
+        lease = await self._store.grant(seconds)
+        self._heard = True
+        return lease
 
     async def keep_alive(self, lease: int) -> None:
         """See `Store`."""
@@ -105,14 +106,16 @@ class Remembering:
         entries = [entry for entry in found.entries if not entry.lease]
         text = json.dumps([[one.key, base64.b64encode(one.value).decode(), one.revision] for one in entries])
         encoded = text.encode()
-        if encoded == self._written:
-            return
-        try:
-            await asyncio.to_thread(_write, self._file, found.revision, encoded)
-        except OSError as error:
-            _log.warning("what the store says cannot be remembered: %s", error)
-            return
-        self._written = encoded
+        async with self._writing:
+            # Of two readings the one that began later may end first.
+            if encoded == self._written or found.revision < self._newest:
+                return
+            try:
+                await asyncio.to_thread(_write, self._file, found.revision, encoded)
+            except OSError as error:
+                _log.warning("what the store says cannot be remembered: %s", error)
+                return
+            self._written, self._newest = encoded, found.revision
 
 
 def _write(file: Path, revision: int, entries: bytes) -> None:

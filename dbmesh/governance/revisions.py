@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from dbmesh.governance import layout
-from dbmesh.governance.rollout import Acknowledgement, Activate, Refuse, Situation, Step, next_step
+from dbmesh.governance.instances import read_unheard
+from dbmesh.governance.rollout import Acknowledgement, Activate, Hold, Refuse, Situation, Step, next_step
 from dbmesh.governance.store import ABSENT, MOST_CHANGES, Conflict, Guard, Store, StoreError, Write
 
 LIMIT = 30.0
@@ -67,20 +68,35 @@ class Known:
     rolling: int | None = None
     revisions: Mapping[int, Revision] = field(default_factory=dict)
     acknowledgements: tuple[Acknowledgement, ...] = ()
+    held: frozenset[str] = frozenset()
     active_key: int = ABSENT
     rolling_key: int = ABSENT
+    holding_key: int = ABSENT
+
+    @property
+    def holding(self) -> bool:
+        """Whether sidecars are to hold for the one that is being rolled out."""
+        return self.holding_key != ABSENT
+
+    @property
+    def moves(self) -> bool:
+        """Whether the one that is being rolled out moves rows."""
+        return self.rolling is not None and self.revisions[self.rolling].moves
 
 
 async def read_known(store: Store) -> Known:
     """The state of revisions. Raises StoreError."""
     snapshot = await store.range(layout.rules_prefix())
     entries = {entry.key: entry for entry in snapshot.entries}
-    active, rolling = entries.get(layout.active_revision()), entries.get(layout.rollout())
+    active, rolling, holding = map(
+        entries.get, (layout.active_revision(), layout.rollout(), layout.holding())
+    )
     found = [
         _decode(entry.value) for key, entry in entries.items() if key.startswith(layout.revisions_prefix())
     ]
     number = None if rolling is None else int(rolling.value)
     prefix = "" if number is None else layout.acknowledgements_prefix(number)
+    held = "" if number is None else layout.held_prefix(number)
     return Known(
         snapshot.revision,
         0 if active is None else int(active.value),
@@ -91,8 +107,8 @@ async def read_known(store: Store) -> Known:
             for key, entry in entries.items()
             if prefix and key.startswith(prefix)
         ),
-        ABSENT if active is None else active.revision,
-        ABSENT if rolling is None else rolling.revision,
+        frozenset(key.removeprefix(held) for key in entries if held and key.startswith(held)),
+        *(ABSENT if one is None else one.revision for one in (active, rolling, holding)),
     )
 
 
@@ -141,45 +157,91 @@ def _under_way(known: Known) -> str:
 async def acknowledge(store: Store, number: int, instance: str, reason: str) -> None:
     """Say of the revision being rolled out that it is prepared, or why it cannot be. Nothing happens when it is no longer. Raises
     StoreError."""
+    await _say(store, number, layout.acknowledgement(number, instance), reason)
+
+
+async def say_held(store: Store, number: int, instance: str) -> None:
+    """Say that this sidecar holds for the revision being rolled out. Nothing happens when it is no longer. Raises StoreError."""
+    await _say(store, number, layout.held(number, instance))
+
+
+async def _say(store: Store, number: int, key: str, value: str = "") -> None:
     rolling = await store.get(layout.rollout())
     if rolling is None or int(rolling.value) != number:
         return
-    write = Write(layout.acknowledgement(number, instance), reason.encode())
     try:
-        await store.commit([write], [Guard(layout.rollout(), rolling.revision)])
+        await store.commit([Write(key, value.encode())], [Guard(layout.rollout(), rolling.revision)])
     except Conflict:
         return
 
 
-async def advance(store: Store, waited: float) -> Step | None:
-    """Carry out the next step of the roll-out under way, None where there is none or another process was first. `waited` is for
-    how many seconds the caller has seen it. Raises StoreError."""
+class Observed:
+    """For how long one who looks has seen things as they are. `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since: dict[str, float] = {}
+
+    def seconds(self, things: Iterable[str]) -> dict[str, float]:
+        """For how long each of these has been so at every look; what is not named has ended."""
+        now = self._clock()
+        self._since = {one: self._since.get(one, now) for one in things}
+        return {one: now - since for one, since in self._since.items()}
+
+
+async def advance(store: Store, observed: Observed) -> Step | None:
+    """Carry out the next step of the roll-out under way, None where there is none or another process was first. Raises StoreError."""
     # Whoever joins changes this key, so nobody is overlooked.
     joined = await store.get(layout.membership())
-    live = await _live(store)
+    live, unheard = await _live(store), await read_unheard(store)
     known = await read_known(store)
     if known.rolling is None:
         return None
     revision = known.revisions[known.rolling]
-    step = next_step(Situation(live, known.acknowledgements, waited, revision.limit))
-    outcome = revision
-    writes = [Write(layout.rollout(), None, known.rolling_key)]
+    phase = f"revision {known.rolling} {known.holding}"
+    seconds = observed.seconds([phase, *unheard])
+    step = next_step(
+        Situation(
+            live,
+            known.acknowledgements,
+            seconds[phase],
+            revision.limit,
+            revision.moves,
+            known.holding,
+            known.held,
+            unheard,
+            seconds,
+        )
+    )
     guards = [Guard(layout.membership(), ABSENT if joined is None else joined.revision)]
-    if isinstance(step, Activate):
-        outcome = replace(revision, outcome=Outcome.ACCEPTED)
-        writes.append(Write(layout.active_revision(), str(known.rolling).encode(), known.active_key))
+    number = str(known.rolling).encode()
+    if isinstance(step, Hold):
+        writes, guards = (
+            [Write(layout.holding(), number, ABSENT)],
+            [Guard(layout.rollout(), known.rolling_key)],
+        )
+    elif isinstance(step, Activate):
+        writes = _ended(known, replace(revision, outcome=Outcome.ACCEPTED))
+        writes.append(Write(layout.active_revision(), number, known.active_key))
     elif isinstance(step, Refuse):
-        outcome = replace(revision, outcome=Outcome.REFUSED, reason=step.reason)
-        guards = []
+        writes, guards = _ended(known, replace(revision, outcome=Outcome.REFUSED, reason=step.reason)), []
     else:
         return step
-    writes.append(Write(layout.revision(known.rolling), _encode(outcome)))
     try:
         await store.commit(writes, guards)
     except Conflict:
         return None
-    await _forget(store, known.rolling, known.acknowledgements)
+    if not isinstance(step, Hold):
+        await _forget(store, known)
     return step
+
+
+def _ended(known: Known, revision: Revision) -> list[Write]:
+    return [
+        Write(layout.rollout(), None, known.rolling_key),
+        Write(layout.holding(), None, known.holding_key),
+        Write(layout.revision(revision.number), _encode(revision)),
+    ]
 
 
 async def _live(store: Store) -> dict[str, str]:
@@ -189,8 +251,10 @@ async def _live(store: Store) -> dict[str, str]:
     return {entry.key.removeprefix(prefix): str(json.loads(entry.value)["address"]) for entry in entries}
 
 
-async def _forget(store: Store, number: int, said: Iterable[Acknowledgement]) -> None:
-    keys = [layout.acknowledgement(number, one.instance) for one in said]
+async def _forget(store: Store, known: Known) -> None:
+    assert known.rolling is not None
+    keys = [layout.acknowledgement(known.rolling, one.instance) for one in known.acknowledgements]
+    keys += [layout.held(known.rolling, one) for one in known.held]
     for start in range(0, len(keys), MOST_CHANGES):
         await store.commit([Write(key, None) for key in keys[start : start + MOST_CHANGES]])
 
@@ -206,9 +270,9 @@ def _decode(value: bytes) -> Revision:
 
 async def carry_out(store: Store, number: int, clock: Callable[[], float]) -> Revision:
     """Carry a roll-out out until it has ended, whoever ends it. `clock` gives monotonic seconds. Raises StoreError."""
-    began = clock()
+    observed = Observed(clock)
     while True:
-        await advance(store, clock() - began)
+        await advance(store, observed)
         revision = (await read_known(store)).revisions.get(number)
         if revision is None:
             raise StoreError(f"revision {number} is not known any more")

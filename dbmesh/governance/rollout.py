@@ -2,12 +2,17 @@
 
 Decides when a revision becomes active, when it is refused and why, and what one sidecar has to do meanwhile. Knows neither store
 nor clock: whoever sees the situation may carry out the step, since a step is one compare-and-set of which only the first counts.
+
+A revision that *moves* rows (they are looked for elsewhere under it) is not run by one sidecar while another serves by the rules before.
+So when all have prepared it they are told to *hold*: to begin no statement and end what is under way; it becomes active when all do. By
+preparing it a sidecar promises to hold also when it has not reached the store for as long as its registration lasts, so one whose
+registration is gone holds. One that may be serving and has never answered has promised nothing, and nobody goes on without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 
@@ -24,14 +29,25 @@ class Acknowledgement:
         return not self.reason
 
 
+MARGIN = 1.0
+"""Seconds after which a sidecar whose registration is gone has ended what was under way: it is stopped, not waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A roll-out at one moment. `live`: the sidecars that are alive, id → address. `waited` and `limit` are seconds."""
+    """A roll-out at one moment. `live`: the sidecars that are alive, id → address. `waited` and `limit` are seconds of its phase: with
+    `holding` all are to hold, and `held` do. `unheard`: sidecars that are not alive and have not said that they ended, id → where they
+    ran; `gone`: for how many seconds they have been so."""
 
     live: Mapping[str, str]
     acknowledgements: Sequence[Acknowledgement]
     waited: float
     limit: float
+    moves: bool = False
+    holding: bool = False
+    held: frozenset[str] = frozenset()
+    unheard: Mapping[str, str] = field(default_factory=dict)
+    gone: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +58,13 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Every sidecar is prepared, and none may go on by the rules before while another does by these."""
+
+
+@dataclass(frozen=True, slots=True)
 class Activate:
-    """Every sidecar is prepared."""
+    """Every sidecar is prepared, and holds where that is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +74,12 @@ class Refuse:
     reason: str
 
 
-Step = Wait | Activate | Refuse
+Step = Wait | Hold | Activate | Refuse
 
 
 def next_step(situation: Situation) -> Step:
     """What is to be done. A sidecar that cannot prepare the revision refuses it for all, also when it has died since; one that is no
-    longer alive is not waited for. O(sidecars)."""
+    longer alive is waited for only where rows move. O(sidecars)."""
     named = [
         f"{situation.live.get(one.instance, one.instance)}: {one.reason}"
         for one in sorted(situation.acknowledgements, key=lambda one: one.instance)
@@ -67,12 +88,35 @@ def next_step(situation: Situation) -> Step:
     if named:
         return Refuse("; ".join(named))
     answered = {one.instance for one in situation.acknowledgements}
-    missing = tuple(address for id_, address in sorted(situation.live.items()) if id_ not in answered)
-    if not missing:
+    live = [address for id_, address in sorted(situation.live.items()) if id_ not in answered]
+    unheard = [place for id_, place in sorted(situation.unheard.items()) if id_ not in answered]
+    if not situation.moves:
+        unheard = []
+    elif not live and not unheard:
+        if not situation.holding:
+            return Hold()
+        live = [address for id_, address in sorted(situation.live.items()) if id_ not in situation.held]
+        live += [place for id_, place in sorted(situation.unheard.items()) if _may_serve(situation, id_)]
+    if not live and not unheard:
         return Activate()
     if situation.waited >= situation.limit:
-        return Refuse(f"no answer within {situation.limit:g} s from {', '.join(missing)}")
-    return Wait(missing)
+        return Refuse(_without_answer(live, unheard, situation.limit))
+    return Wait((*live, *unheard))
+
+
+def _may_serve(situation: Situation, id_: str) -> bool:
+    """Whether a sidecar that has promised to hold, and is not alive, may not have come to it yet."""
+    return id_ not in situation.held and situation.gone.get(id_, 0.0) < MARGIN
+
+
+def _without_answer(live: Sequence[str], unheard: Sequence[str], limit: float) -> str:
+    found = [f"no answer within {limit:g} s from {', '.join(live)}"] if live else []
+    if unheard:
+        found.append(
+            f"{', '.join(unheard)} may still serve by the rules there are: not heard of, and never said to have ended; "
+            "when it has, say so with `dbmesh mesh forget`"
+        )
+    return "; ".join(found)
 
 
 class Duty(Enum):
@@ -80,6 +124,8 @@ class Duty(Enum):
 
     PREPARE = auto()
     """Make it ready beside the one that runs, and say so, or say why not."""
+    HOLD = auto()
+    """Begin no statement, end what is under way, and say so."""
     RUN = auto()
     """Switch to it; prepare it first if that has not been done."""
     DISCARD = auto()
@@ -87,15 +133,24 @@ class Duty(Enum):
 
 
 def duties(
-    *, running: int, active: int, rolling: int | None, prepared: frozenset[int], answered: frozenset[int]
+    *,
+    running: int,
+    active: int,
+    rolling: int | None,
+    prepared: frozenset[int],
+    answered: frozenset[int],
+    holding: bool = False,
+    held: bool = False,
 ) -> tuple[tuple[Duty, int], ...]:
-    """What a sidecar that runs the revision `running` has to do, in this order. `active` and `rolling` are what the store says;
-    0 is the sidecar's own files, which hold as long as the store has no revision. `prepared`: what it has made ready;
-    `answered`: what it has said something of."""
+    """What a sidecar that runs the revision `running` has to do, in this order. `active`, `rolling` and `holding` are what the store
+    says; 0 is the sidecar's own files, which hold as long as the store has no revision. `prepared`: what it has made ready;
+    `answered`: what it has said something of; `held`: whether it has said that it holds."""
     found: list[tuple[Duty, int]] = []
     if active != running:
         found.append((Duty.RUN, active))
     if rolling is not None and rolling not in answered and rolling != active:
         found.append((Duty.PREPARE, rolling))
+    if rolling is not None and holding and not held:
+        found.append((Duty.HOLD, rolling))
     found += [(Duty.DISCARD, one) for one in sorted(prepared - {active}) if one != rolling]
     return tuple(found)

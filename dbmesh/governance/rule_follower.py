@@ -1,7 +1,8 @@
 """One sidecar's part in rolling out revisions of the rules: it prepares what is proposed, says so, and switches when told.
 
-Decides in which order, and what is done about a revision that holds for the mesh and cannot be run here: no client is served with
-other rules than the mesh's. What is prepared and how it is switched to, `Serving` decides.
+Decides in which order, and what is done about a revision that holds for the mesh and is not run here: no statement begins by other
+rules than the mesh's, as far as this sidecar knows them. What is prepared and how it is switched to, `Serving` decides; how commands are
+held back, its gate; what a sidecar keeps to while the store does not hear of it, `promise`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,18 @@ from typing import Generic, Protocol, TypeVar
 from dbmesh.governance import layout
 from dbmesh.governance.following import follow
 from dbmesh.governance.instances import Registration
-from dbmesh.governance.revisions import LOOK, Known, acknowledge, advance, read_files, read_known
+from dbmesh.governance.promise import Holding, Promise
+from dbmesh.governance.revisions import (
+    LOOK,
+    Known,
+    Observed,
+    Revision,
+    acknowledge,
+    advance,
+    read_files,
+    read_known,
+    say_held,
+)
 from dbmesh.governance.rollout import Duty, duties
 from dbmesh.governance.store import Store, StoreError
 from dbmesh.rules.data_sources import Secrets
@@ -55,6 +67,11 @@ class Serving(Protocol[P]):
         """Serve no client from here on, and tell them why; '' serves them again."""
         ...
 
+    @property
+    def gate(self) -> Holding:
+        """Where statements are held back."""
+        ...
+
 
 async def stored_configuration(
     store: Store, own: Configuration, secrets: Secrets
@@ -81,6 +98,17 @@ async def configured(store: Store, own: Configuration, number: int, secrets: Sec
     )
 
 
+async def refuse_rollouts(store: Store, registration: Registration, reason: str) -> None:
+    """The part of a process that is in the middle of something: whatever is rolled out meanwhile is refused. Until cancelled."""
+
+    async def look() -> None:
+        known = await read_known(store)
+        if known.rolling is not None:
+            await acknowledge(store, known.rolling, registration.id, reason)
+
+    await follow(store, layout.rules_prefix(), look, "revisions of the rules")
+
+
 class RuleFollower(Generic[P]):
     """See the module's docstring. `own` is the configuration of this process's files, `running` the number of the revision
     that is served, `clock` gives monotonic seconds."""
@@ -102,23 +130,49 @@ class RuleFollower(Generic[P]):
         self._secrets = secrets
         self._running = running
         self._clock = clock
+        self._observed = Observed(clock)
         self._prepared: dict[int, tuple[P, Configuration]] = {}
         self._answered: set[int] = set()
-        self._seen: tuple[int, float] = (0, 0.0)
+        self._promise = Promise(serving.gate, lambda: registration.alive_for)
+        # Until when what is under way may go on, once it is to hold; whether it has said that it holds.
+        self._patience: float | None = None
+        self._held = False
+        # Why no client is served, whatever the store has said last; why the revision that holds cannot be run.
+        self._uncertain = ""
+        self._failing = ""
         self._changed = asyncio.Event()
-        self._failing = False
+
+    async def begin(self) -> None:
+        """Before the first client: run what holds for the mesh. Where the store is away, clients are served by what the disk remembers
+        if nobody can have gone on to rules that move rows without this sidecar."""
+        place = self._registration.place
+        try:
+            # Asked for first: what is read after the store has taken this sidecar for alive is not older than that.
+            heard = self._registration.alive_for > 0
+            known = await read_known(self._store)
+            if not heard and (known.moves or await self._store.get(layout.member(place)) is None):
+                self._uncertain = "the store is away, and rows may have been moved without this sidecar"
+            self._arrange(known, heard=heard)
+            if heard and known.active != self._running:
+                await self._run(known, known.active)
+                self._arrange(known, heard=heard)
+        except StoreError as error:
+            self._uncertain = f"the rules of the mesh cannot be read: {error}"
+            self._serving.gate.shut(self._uncertain)
 
     async def serve(self) -> None:
         """Follow until cancelled. A store that cannot be read is asked again."""
         complained = False
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch())
+            group.create_task(self._promise.keep())
             while True:
                 pause: float | None = None
                 self._changed.clear()
                 try:
+                    heard = self._registration.alive_for > 0
                     known = await read_known(self._store)
-                    if await self._look(known):
+                    if await self._look(known, heard=heard) or self._uncertain:
                         pause = LOOK
                     elif self._failing:
                         pause = PAUSE
@@ -145,20 +199,53 @@ class RuleFollower(Generic[P]):
         await follow(self._store, layout.rules_prefix(), look, "revisions of the rules")
         self._changed.set()
 
-    async def _look(self, known: Known) -> bool:
+    def _arrange(self, known: Known, *, heard: bool) -> None:
+        """Hold statements back or let them begin, as the store says. `heard`: it was asked after it had taken this sidecar for alive."""
+        gate, late = self._serving.gate, known.active != self._running
+        if known.rolling != self._promise.revision:
+            self._promise.take_back()
+        if not known.holding:
+            self._held, self._patience = False, None
+        if heard:
+            self._uncertain = ""
+        if self._uncertain:
+            gate.shut(self._uncertain)
+        elif self._promise.given and not heard:
+            # Holding is up to the promise: others may have gone on meanwhile.
+            return
+        elif self._failing:
+            gate.close(self._failing)
+        elif late and known.active not in self._prepared:
+            gate.close(f"revision {known.active} of the rules holds and is being made ready here")
+        elif known.holding:
+            gate.close(f"revision {known.rolling} of the rules is being rolled out")
+        elif self._promise.given:
+            self._promise.watch()
+        elif not late:
+            gate.open()
+
+    async def _look(self, known: Known, *, heard: bool) -> bool:
         """Do what there is to do; whether a roll-out is under way."""
+        self._arrange(known, heard=heard)
+        if self._uncertain:
+            return known.rolling is not None
         todo = duties(
             running=self._running,
             active=known.active,
             rolling=known.rolling,
             prepared=frozenset(self._prepared),
             answered=frozenset(self._answered),
+            holding=known.holding,
+            held=self._held,
         )
         for duty, number in todo:
             if duty is Duty.PREPARE:
-                await self._prepare(known, number)
+                await self._prepare(known, number, heard=heard)
+            elif duty is Duty.HOLD:
+                await self._hold(known.revisions[number])
             elif duty is Duty.RUN:
                 await self._run(known, number)
+                self._arrange(known, heard=heard)
             else:
                 prepared, _ = self._prepared.pop(number)
                 await self._serving.discard(prepared)
@@ -167,12 +254,18 @@ class RuleFollower(Generic[P]):
                 await self._tell("active")
             self._answered.clear()
             return False
-        if self._seen[0] != known.rolling:
-            self._seen = known.rolling, self._clock()
-        await advance(self._store, self._clock() - self._seen[1])
+        await advance(self._store, self._observed)
         return True
 
-    async def _prepare(self, known: Known, number: int) -> None:
+    async def _hold(self, revision: Revision) -> None:
+        if self._patience is None:
+            drain = float(self._own.properties["rules-drain-timeout-seconds"])
+            self._patience = self._clock() + min(drain, revision.limit / 2)
+        if await self._serving.gate.drained(by_force=self._clock() >= self._patience):
+            await say_held(self._store, revision.number, self._registration.id)
+            self._held = True
+
+    async def _prepare(self, known: Known, number: int, *, heard: bool) -> None:
         await self._tell(f"preparing {number}")
         try:
             # It has been made ready before where the store could not be told.
@@ -183,6 +276,11 @@ class RuleFollower(Generic[P]):
             reason = str(error) or "unknown"
             _log.warning("revision %d of the rules cannot be run: %s", number, reason)
         await self._tell(f"cannot run {number}: {reason}" if reason else f"prepared {number}")
+        if known.moves and not reason:
+            # The copy on disk has to know of it before the store does: this sidecar may start by it next time.
+            await self._store.range(layout.ROOT)
+            self._promise.give(number)
+            self._arrange(known, heard=heard)
         await acknowledge(self._store, number, self._registration.id, reason)
         self._answered.add(number)
 
@@ -203,18 +301,20 @@ class RuleFollower(Generic[P]):
             await self._serving.run(prepared)
         except NotPrepared as error:
             _log.error("revision %d of the rules holds for the mesh and cannot be run: %s", number, error)
-            self._serving.refuse_clients(f"revision {number} of the rules cannot be run here: {error}")
+            self._failing = f"revision {number} of the rules cannot be run here: {error}"
+            self._serving.refuse_clients(self._failing)
             await self._tell(f"cannot run {number}: {error}")
-            self._failing = True
             return
         if self._failing:
             self._serving.refuse_clients("")
-        self._failing = False
+        self._failing = ""
         self._running = number
         _log.info("revision %d of the rules is active", number)
         await self._registration.tell(
             lambda one: replace(one, rules="active", revision=number, configuration=configuration.fingerprint)
         )
+        # Rules are what a sidecar that starts while the store is away must not be late with.
+        await self._store.range(layout.ROOT)
 
     async def _tell(self, rules: str) -> None:
         await self._registration.tell(lambda one: replace(one, rules=rules))

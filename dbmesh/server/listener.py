@@ -78,11 +78,17 @@ class Listener:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Listen. Returns the address bound (port 0 picks a free one). Raises OSError."""
+    async def open(self) -> None:
+        """Let clients come to the address bound. Raises OSError."""
+        assert self._server is not None
+        await self._server.start_serving()
+
+    async def bind(self, host: str, port: int) -> tuple[str, int]:
+        """Take an address nobody else can have from here on, and let no client come yet. Returns the address bound (port 0 picks a free
+        one). Raises OSError."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: ClientConnection(self), host, port, backlog=1024, reuse_address=True
+            lambda: ClientConnection(self), host, port, backlog=1024, reuse_address=True, start_serving=False
         )
         address = self._server.sockets[0].getsockname()
         return str(address[0]), int(address[1])

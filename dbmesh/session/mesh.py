@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Product
@@ -30,6 +31,7 @@ from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, Ru
 from dbmesh.rules.shadow.rule import all_groups, all_sources
 from dbmesh.session.corrections import DefinitionCache
 from dbmesh.session.filtering import Seen, StatementFilter, StatementObserver, tell_all
+from dbmesh.session.gate import Gate
 from dbmesh.transaction.compensator import Compensator
 from dbmesh.transaction.coordinator import Coordinator
 from dbmesh.transaction.counts import TransactionCounts
@@ -184,10 +186,14 @@ class Doorkeeper(Protocol):
         ...
 
 
+_NOBODY: Mapping[str, Database] = MappingProxyType({})
+"""What no session serves: each looks for what is newer."""
+
+
 class Mesh:
     """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
-    other process has. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
+    other process has. `newest` is `databases`, unless commands are to ask `gate`. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
     at statements that one shard answers. `told_of_accounts` are told when
     `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended; with `traces` one of the filters traces them. `transactions` and `federated` count. `doorkeeper` is asked about
     every session when its client has logged in."""
@@ -203,6 +209,8 @@ class Mesh:
         self.started_at = started_at
         self.configuration = configuration
         self.databases = dict(databases)
+        self.newest: Mapping[str, Database] = self.databases
+        self.gate = Gate(self)
         self.has_groups = any(database.replicas for database in databases.values())
         self.sessions: dict[int, Session] = {}
         self.limits = MergeLimits(
@@ -313,6 +321,10 @@ class Mesh:
             for name in databases:
                 self._reloading.setdefault(name, asyncio.Lock())
         return before
+
+    def lead_to_gate(self, lead: bool) -> None:
+        """Whether every command is to ask the gate before it begins."""
+        self.newest = _NOBODY if lead else self.databases
 
     def forget(self, former: Mapping[str, Database]) -> None:
         """Nobody has these logic databases any more."""

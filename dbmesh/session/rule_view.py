@@ -65,7 +65,7 @@ async def retire(
             reason = f"the rules it began with were replaced {patience:g} s ago"
             # A statement that runs by itself ends by itself, if its data sources stay.
             held = [session for session in users if session.transaction.open or session.pins]
-            await asyncio.gather(*(_give_up(session, reason) for session in held if not session.committing))
+            await asyncio.gather(*(give_up(session, reason) for session in held if not session.committing))
             if not any(session.databases is former for session in held):
                 break
         await asyncio.sleep(LOOK)
@@ -74,8 +74,8 @@ async def retire(
         await pool.close()
 
 
-async def _give_up(session: Session, reason: str) -> None:
-    """Roll back what the session has begun under former rules; its next statement is told why."""
+async def give_up(session: Session, reason: str) -> None:
+    """Roll back what the session has begun; its next statement is told why."""
     if not session.at_rest:
         session.kill_query()
     for connection in session.held_connections():

@@ -245,12 +245,12 @@ class Session(Answers):
         self.command_since = self.now()
         self._sink = None
         self._answered = False
-        if self.databases is not mesh.databases:
-            follow_rules(self)
         if mesh.filters or mesh.observers:
             self.arrived = perf_counter()
         if mesh.has_groups:
             self.given = payload, sequence
+        if self.databases is not mesh.newest and not mesh.gate.enter(self, payload, sequence):
+            return
         try:
             handler = self.commands.get(payload[0]) if payload else None
             if handler is None:
@@ -451,6 +451,10 @@ class Session(Answers):
         connections given back or closed. Called once."""
         self._ended = True
         self.mesh.sessions.pop(self.connection_id, None)
+        with self.mesh.gate.until_left(self):
+            await self._end()
+
+    async def _end(self) -> None:
         busy = self._busy_connections()
         if busy:
             await interrupt_all(busy)

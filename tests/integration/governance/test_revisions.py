@@ -26,6 +26,7 @@ from dbmesh.rules.loader import load_configuration
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.etcd import EtcdMember
 from tests.plugins.mesh import Mesh
+from tests.plugins.network import FaultyLink
 from tests.plugins.processes import free_port, wait_until
 
 T = TypeVar("T")
@@ -43,7 +44,8 @@ _SUM = _ACCOUNTS * 100
 
 
 class RuledMesh:
-    """etcd, two servers with a schema `ruled` each, and three sidecars with the same files."""
+    """etcd, two servers with a schema `ruled` each, and three sidecars with the same files, but for the link to etcd that each has of
+    its own."""
 
     def __init__(self, member: EtcdMember, servers: list[DatabaseServer], directory: Path) -> None:
         self.member = member
@@ -58,9 +60,19 @@ class RuledMesh:
                 *(f"CREATE TABLE {name} (id INT PRIMARY KEY, v INT)" for name in names), database="ruled"
             )
         self.write()
-        self.sidecars = [Mesh(self.files, directory / f"{number}.log") for number in range(3)]
+        self.links = [FaultyLink("127.0.0.1", member.port).start() for _ in range(3)]
+        self.sidecars = [
+            self._sidecar(directory / str(number), link) for number, link in enumerate(self.links)
+        ]
         with ThreadPoolExecutor() as together:
             list(together.map(Mesh.start, self.sidecars))
+
+    def _sidecar(self, directory: Path, link: FaultyLink) -> Mesh:
+        directory.mkdir()
+        for path in self.files.glob("*.yaml"):
+            text = path.read_text().replace(self.member.address, f"127.0.0.1:{link.port}")
+            (directory / path.name).write_text(text)
+        return Mesh(directory, directory / "log")
 
     def write(self, tables: str = "t", users: str = "", port: int | None = None, w: str = "ds_0") -> None:
         """The files of the next revision: sharded tables, further users, another port of the second server, and where the
@@ -99,13 +111,13 @@ class RuledMesh:
         self.number = number
         wait_until(lambda: {one.revision for one in self.instances()} == {number}, 30, f"revision {number}")
 
-    def propose(self) -> None:
-        """As `apply` by a process that dies at once."""
+    def propose(self, *, moves: bool = False) -> None:
+        """As `apply` by a process that dies at once. `moves`: its rows are where it looks for them."""
 
         async def write(store: Store) -> None:
             known = await read_known(store)
             files = {path.name: path.read_text() for path in self.files.glob("*.yaml")}
-            await propose(store, known, Revision(0, "nobody", time.time(), "", ""), files)
+            await propose(store, known, Revision(0, "nobody", time.time(), "", "", moves), files)
 
         self.ask(write)
 
@@ -149,6 +161,8 @@ def ruled(
         ends.callback(member.stop)
         member.wait_ready()
         made = RuledMesh(member, auto_servers, directory)
+        for link in made.links:
+            ends.callback(link.stop)
         try:
             made.apply("--comment", "the first")
             yield made
@@ -254,7 +268,7 @@ def test_rules_change_under_load(ruled: RuledMesh, capsys: pytest.CaptureFixture
                 return str(error)
             return ""
 
-        assert "the rules it began with were replaced" in (
+        assert "revision 4 of the rules is being rolled out" in (
             wait_until(refused, 10, "the end of patience") or ""
         )
         held.rollback()
@@ -336,6 +350,92 @@ def test_a_roll_out_survives_those_who_carry_it_out(ruled: RuledMesh) -> None:
         with closing(sidecar.connect("app")) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT COUNT(*) FROM u")
             assert cursor.fetchone() == (2,)
+
+
+def test_nobody_serves_by_old_rules_while_others_move_rows(
+    ruled: RuledMesh, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, third = ruled.sidecars
+    link = ruled.links[2]
+
+    def w(mesh: Mesh) -> object:
+        try:
+            with closing(mesh.connect("app")) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT v FROM w WHERE id = 1")
+                return cursor.fetchone()
+        except pymysql.err.MySQLError as error:
+            return error.args[0], str(error.args[1])
+
+    # Cut off before it knows anything: no rows move without it; what moves none goes on.
+    link.refuse()
+    ruled.write("t,u", w="ds_1")
+    capsys.readouterr()
+    assert cli(["rules", "apply", str(ruled.files), "--rows-are-moved", "--timeout", "6"]) == 1
+    assert f"127.0.0.1:{third.port} may still serve by the rules there are" in capsys.readouterr().err
+    ruled.number += 1
+    assert (w(first), w(third)) == ((10,), (10,))
+    ruled.write("t")
+    assert cli(["rules", "apply", str(ruled.files)]) == 0
+    ruled.number += 1
+    assert w(third) == (10,)
+    link.restore()
+    ruled.expect(ruled.number)
+    # Cut off when it is prepared: the others go on without it, and it knows that they may.
+    os.kill(second.pid, signal.SIGSTOP)
+    ruled.write("t", w="ds_1")
+    ruled.propose(moves=True)
+    wait_until(lambda: ruled.prepared() == 2, 10, "two prepared sidecars")
+    link.stall()
+    os.kill(second.pid, signal.SIGCONT)
+    wait_until(lambda: w(first) == (11,), 15, "the move")
+    refused = w(third)
+    assert isinstance(refused, tuple)
+    assert refused[0] == 1053
+    assert "it cannot reach the store, and rows are being moved" in str(refused[1])
+    link.restore()
+    wait_until(lambda: w(third) == (11,), 15, "the sidecar that was cut off")
+    ruled.expect(ruled.number + 1)
+    # One that is paused for longer than it counts as alive, and has been told nothing.
+    ruled.write("t,u")
+    ruled.propose(moves=True)
+    wait_until(lambda: ruled.prepared() == 3 or w(first) == (10,), 10, "three prepared sidecars")
+    os.kill(third.pid, signal.SIGSTOP)
+    wait_until(lambda: w(first) == (10,), 15, "the move")
+    os.kill(third.pid, signal.SIGCONT)
+    wait_until(lambda: w(third) == (10,), 15, "the sidecar that was paused")
+    ruled.expect(ruled.number + 1)
+
+
+def test_who_starts_without_the_store(ruled: RuledMesh) -> None:
+    third, link = ruled.sidecars[2], ruled.links[2]
+
+    def asked() -> object:
+        try:
+            with closing(third.connect("app")) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT v FROM w WHERE id = 1")
+                return cursor.fetchone()
+        except pymysql.err.MySQLError as error:
+            return error.args[0]
+
+    # A crash: others wait for it before they move rows.
+    copy = third.configuration / "dbmesh-snapshot.json"
+    wait_until(lambda: '"/rules/rollout"' not in copy.read_text(), 10, "the copy on disk")
+    before = {one.id for one in ruled.instances()}
+    link.refuse()
+    third.kill()
+    third.start()
+    assert asked() == (10,)
+    link.restore()
+    wait_until(lambda: {one.id for one in ruled.instances()} - before, 20, "the new process")
+    ruled.expect(ruled.number)
+    # It has said that it ended, so nobody would wait for it.
+    third.stop_cleanly()
+    link.refuse()
+    third.start()
+    assert asked() == 1053
+    link.restore()
+    wait_until(lambda: asked() == (10,), 20, "the store")
+    ruled.expect(ruled.number)
 
 
 def test_out_of_service_and_back(ruled: RuledMesh) -> None:

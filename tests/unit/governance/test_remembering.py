@@ -61,10 +61,12 @@ async def test_what_was_read_is_there_after_a_restart_without_the_store(
     assert entry is not None
     assert entry.revision == revision
     assert await again.get("/alive") is None
-    # A process that has heard of the store knows more than the disk.
     inner.away = False
-    await again.get("/a/1")
+    await again.range("/a/")
     inner.away = True
+    assert await again.get("/a/1") == entry, "the store is not waited for again and again"
+    # A process that counts as alive knows more than the disk.
+    await again.grant(60)
     for question in (again.get("/a/1"), again.range("/")):
         with pytest.raises(StoreUnavailable):
             await question

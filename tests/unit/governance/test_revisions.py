@@ -12,7 +12,9 @@ import pytest
 
 from dbmesh.governance import ddl_journal, layout, revisions
 from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.instances import forget, read_unheard
 from dbmesh.governance.revisions import (
+    Observed,
     Outcome,
     Revision,
     RolloutUnderWay,
@@ -22,8 +24,9 @@ from dbmesh.governance.revisions import (
     propose,
     read_files,
     read_known,
+    say_held,
 )
-from dbmesh.governance.rollout import Acknowledgement, Activate, Refuse, Wait
+from dbmesh.governance.rollout import MARGIN, Acknowledgement, Activate, Hold, Refuse, Wait
 from dbmesh.governance.store import Conflict, Store, StoreError, Write
 from dbmesh.rules.ruleset import MadeTable, RuleChange
 
@@ -47,28 +50,98 @@ async def _join(store: Store, name: str) -> None:
     await store.commit([Write(layout.instance(name), value), Write(layout.membership(), name.encode())])
 
 
+def _now() -> Observed:
+    """Somebody who looks for the first time."""
+    return Observed(lambda: 0.0)
+
+
+async def _moving(store: Store, *members: str) -> None:
+    """A revision that moves rows is rolled out to sidecars that may be serving."""
+    await store.commit([Write(layout.member(f"host:{name}"), name.encode()) for name in members])
+    revision = Revision(0, "me@here", 5.0, "", "abc", moves=True)
+    await propose(store, await read_known(store), revision, _FILES)
+
+
+async def test_where_rows_move_all_hold_first(store: EmbeddedStore) -> None:
+    await _join(store, "a")
+    await _moving(store, "a")
+    await acknowledge(store, 1, "a", "")
+    assert await advance(store, _now()) == Hold()
+    assert (await read_known(store)).holding
+    assert await advance(store, _now()) == Wait(("a:3307",))
+    await say_held(store, 1, "a")
+    assert await advance(store, _now()) == Activate()
+    known = await read_known(store)
+    assert (known.active, known.rolling, known.holding, known.held) == (1, None, False, frozenset())
+    assert [entry.key for entry in (await store.range(layout.rules_prefix())).entries] == [
+        layout.active_revision(),
+        layout.revision(1),
+    ], "nothing is left of the roll-out"
+    await say_held(store, 1, "a")
+    assert not (await store.range(layout.held_prefix(1))).entries, "said too late"
+
+
+async def test_one_that_vanished_and_had_promised_holds_by_itself(store: EmbeddedStore) -> None:
+    await _join(store, "a")
+    await _moving(store, "a", "b")
+    for name in "ab":
+        await acknowledge(store, 1, name, "")
+    assert await advance(store, _now()) == Hold()
+    await say_held(store, 1, "a")
+    clock = iter((0.0, MARGIN))
+    observed = Observed(lambda: next(clock))
+    assert await advance(store, observed) == Wait(("host:b",))
+    assert await advance(store, observed) == Activate()
+
+
+async def test_one_that_vanished_before_it_promised_stops_a_move_until_it_is_forgotten(
+    store: EmbeddedStore,
+) -> None:
+    await _join(store, "a")
+    await _moving(store, "a", "b")
+    await acknowledge(store, 1, "a", "")
+    clock = iter((0.0, 30.0))
+    observed = Observed(lambda: next(clock))
+    assert await advance(store, observed) == Wait(("host:b",))
+    assert await read_unheard(store) == {"b": "host:b"}
+    step = await advance(store, observed)
+    assert isinstance(step, Refuse)
+    assert "host:b may still serve by the rules there are" in step.reason
+    assert await forget(store, "host:b")
+    assert not await forget(store, "host:a"), "it is alive"
+    await _moving(store)
+    await acknowledge(store, 2, "a", "")
+    assert await advance(store, _now()) == Hold()
+
+
+async def test_one_that_vanished_stops_no_other_revision(store: EmbeddedStore) -> None:
+    await store.commit([Write(layout.member("host:b"), b"b")])
+    await _propose(store)
+    assert await advance(store, _now()) == Activate()
+
+
 async def test_without_sidecars_a_revision_holds_at_once(store: EmbeddedStore) -> None:
     assert (await read_known(store)).active == 0
     proposed = await _propose(store, "why")
     assert proposed.number == 1
-    assert await advance(store, 0.0) == Activate()
+    assert await advance(store, _now()) == Activate()
     known = await read_known(store)
     assert (known.active, known.rolling) == (1, None)
     assert known.revisions[1].outcome is Outcome.ACCEPTED
     assert (known.revisions[1].by, known.revisions[1].comment) == ("me@here", "why")
     assert await read_files(store, 1) == _FILES
-    assert await advance(store, 0.0) is None, "there is none under way"
+    assert await advance(store, _now()) is None, "there is none under way"
 
 
 async def test_all_must_be_prepared(store: EmbeddedStore) -> None:
     await _join(store, "a")
     await _join(store, "b")
     await _propose(store)
-    assert await advance(store, 0.0) == Wait(("a:3307", "b:3307"))
+    assert await advance(store, _now()) == Wait(("a:3307", "b:3307"))
     await acknowledge(store, 1, "a", "")
-    assert await advance(store, 0.0) == Wait(("b:3307",))
+    assert await advance(store, _now()) == Wait(("b:3307",))
     await acknowledge(store, 1, "b", "")
-    assert await advance(store, 0.0) == Activate()
+    assert await advance(store, _now()) == Activate()
     assert not (await store.range(layout.acknowledgements_prefix(1))).entries
 
 
@@ -77,7 +150,7 @@ async def test_one_that_cannot_refuses_it_for_all(store: EmbeddedStore) -> None:
     await _propose(store)
     await acknowledge(store, 1, "a", "no such file")
     assert (await read_known(store)).acknowledgements == (Acknowledgement("a", "no such file"),)
-    assert await advance(store, 0.0) == Refuse("a:3307: no such file")
+    assert await advance(store, _now()) == Refuse("a:3307: no such file")
     known = await read_known(store)
     assert (known.active, known.rolling) == (0, None)
     assert (known.revisions[1].outcome, known.revisions[1].reason) == (
@@ -92,8 +165,11 @@ async def test_one_that_cannot_refuses_it_for_all(store: EmbeddedStore) -> None:
 async def test_time_is_over(store: EmbeddedStore) -> None:
     await _join(store, "a")
     await _propose(store)
-    assert isinstance(await advance(store, 29.0), Wait)
-    assert await advance(store, 30.0) == Refuse("no answer within 30 s from a:3307")
+    clock = iter((5.0, 34.0, 35.0))
+    observed = Observed(lambda: next(clock))
+    assert isinstance(await advance(store, observed), Wait)
+    assert isinstance(await advance(store, observed), Wait)
+    assert await advance(store, observed) == Refuse("no answer within 30 s from a:3307")
 
 
 async def test_one_at_a_time(store: EmbeddedStore) -> None:
@@ -118,7 +194,7 @@ async def test_old_ones_are_forgotten(store: EmbeddedStore, monkeypatch: pytest.
     monkeypatch.setattr(revisions, "KEPT", 2)
     for _ in range(5):
         await _propose(store)
-        await advance(store, 0.0)
+        await advance(store, _now())
     assert sorted((await read_known(store)).revisions) == [2, 3, 4, 5], "the active one, the newest, and two"
 
 
@@ -140,9 +216,9 @@ class _Joining:
 async def test_nobody_is_overlooked(store: EmbeddedStore) -> None:
     await _propose(store)
     joining = _Joining(store)
-    assert await advance(joining, 0.0) is None  # type: ignore[arg-type]
+    assert await advance(joining, _now()) is None  # type: ignore[arg-type]
     assert (await read_known(store)).active == 0
-    assert await advance(store, 0.0) == Wait(("late:3307",))
+    assert await advance(store, _now()) == Wait(("late:3307",))
 
 
 async def test_several_carry_it_out(store: EmbeddedStore) -> None:
@@ -165,5 +241,5 @@ async def test_rules_are_not_made_while_others_are_rolled_out(store: EmbeddedSto
         store, ddl_journal.make_record("r2", "shop", "ALTER TABLE u ADD c INT", 5.0, (), RuleChange())
     )
     await acknowledge(store, 1, "a", "")
-    await advance(store, 0.0)
+    await advance(store, _now())
     await ddl_journal.begin(store, making)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from dbmesh.backend.tasks import TaskOwner
-from dbmesh.governance import layout, rule_follower
+from dbmesh.governance import layout, promise, rule_follower
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.instances import Instance, Registration, read_instances
+from dbmesh.governance.promise import LAPSED
 from dbmesh.governance.revisions import (
     Outcome,
     Revision,
@@ -22,8 +23,13 @@ from dbmesh.governance.revisions import (
     propose,
     read_known,
 )
-from dbmesh.governance.rule_follower import NotPrepared, RuleFollower, stored_configuration
-from dbmesh.governance.store import Store, StoreUnavailable
+from dbmesh.governance.rule_follower import (
+    NotPrepared,
+    RuleFollower,
+    refuse_rollouts,
+    stored_configuration,
+)
+from dbmesh.governance.store import Store, StoreUnavailable, Write
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError
@@ -47,11 +53,51 @@ async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
     await made.close()
 
 
+class Gate:
+    """What is held back, in words; `busy` is what is under way."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self._sidecar = sidecar
+        self._expired: Callable[[], str] | None = None
+        self._reason = ""
+        self.busy = False
+        self.forced = False
+        self.reasons: list[str] = []
+
+    @property
+    def reason(self) -> str:
+        """Why no statement begins, '' when some may."""
+        return self._reason or (self._expired() if self._expired else "")
+
+    def close(self, reason: str) -> None:
+        self._hold(reason, None)
+
+    def shut(self, reason: str) -> None:
+        self._hold(reason, None)
+
+    def watch(self, expired: Callable[[], str]) -> None:
+        self._hold("", expired)
+
+    def open(self) -> None:
+        self._hold("", None)
+
+    def _hold(self, reason: str, expired: Callable[[], str] | None) -> None:
+        self._reason, self._expired = reason, expired
+        if self.reasons[-1:] != [reason]:
+            self.reasons.append(reason)
+        self._sidecar.news.set()
+
+    async def drained(self, *, by_force: bool) -> bool:
+        self.forced = self.forced or by_force
+        return not self.busy or by_force
+
+
 class Sidecar:
     """What one serves, in words."""
 
     def __init__(self, store: EmbeddedStore, name: str) -> None:
         self.store = store
+        self.news = asyncio.Event()
         self.own = load_configuration(_FILES, _secrets)
         self.unable = ""
         self.running: tuple[str, ...] = ("shop",)
@@ -59,11 +105,11 @@ class Sidecar:
         self.discarded: list[str] = []
         self.refusal = ""
         self.prepared = 0
+        self.gate = Gate(self)
         entry = Instance(name, "1.0", "abc", 5.0)
         self.registration = Registration(store, entry, 30.0, time.monotonic, Worker(clock=time.monotonic))
         self.failures: list[BaseException] = []
         self.tasks = TaskOwner(self.failures.append)
-        self.news = asyncio.Event()
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait until something is so, looking whenever this sidecar has done anything."""
@@ -77,6 +123,7 @@ class Sidecar:
         follower = RuleFollower(
             self.store, self, self.registration, self.own, _secrets, running, time.monotonic
         )
+        await follower.begin()
         self.tasks.start(follower.serve(), "follower")
 
     async def prepare(self, configuration: Configuration, *, moves: bool) -> Configuration:
@@ -111,8 +158,8 @@ async def sidecars(store: EmbeddedStore) -> AsyncIterator[list[Sidecar]]:
         assert not one.failures
 
 
-async def _apply(store: EmbeddedStore, files: dict[str, str] = _MORE) -> Revision:
-    revision = Revision(0, "me", 5.0, "", "", limit=5.0)
+async def _apply(store: EmbeddedStore, files: dict[str, str] = _MORE, *, moves: bool = False) -> Revision:
+    revision = Revision(0, "me", 5.0, "", "", moves, limit=5.0)
     proposed = await propose(store, await read_known(store), revision, files)
     return await asyncio.wait_for(carry_out(store, proposed.number, time.monotonic), 20)
 
@@ -194,3 +241,91 @@ async def test_the_configuration_of_the_store(store: EmbeddedStore) -> None:
     assert found.fingerprint != own.fingerprint
     with pytest.raises(ConfigurationError):
         await stored_configuration(store, own, lambda kind, name: None)
+
+
+async def test_no_statement_begins_by_rules_that_hold_no_more(
+    store: EmbeddedStore, sidecars: list[Sidecar]
+) -> None:
+    """A revision became active while it was cut off, or between its reading and its registration."""
+    assert (await _apply(store)).outcome is Outcome.ACCEPTED
+    late = sidecars[0]
+    await late.registration.begin("127.0.0.1", 3307)
+    follower = RuleFollower(store, late, late.registration, late.own, _secrets, 0, time.monotonic)
+    await follower.begin()
+    assert late.running == ("hr", "shop"), "before the first client"
+    assert late.gate.reasons == ["revision 1 of the rules holds and is being made ready here", ""]
+
+
+async def test_where_rows_move_all_hold_before_one_goes_on(
+    store: EmbeddedStore, sidecars: list[Sidecar]
+) -> None:
+    for one in sidecars:
+        await one.start()
+        one.gate.busy = True
+    applying = asyncio.ensure_future(_apply(store, moves=True))  # noqa: TID251  the test awaits it below
+    first, second = sidecars
+    await first.until(lambda: first.gate.reason == "revision 1 of the rules is being rolled out")
+    first.gate.busy = False
+    await second.until(lambda: second.gate.forced)
+    ended = await applying
+    assert ended.outcome is Outcome.ACCEPTED, ended.reason
+    assert not first.gate.forced
+    for one in sidecars:
+        await one.until(lambda one=one: one.running == ("hr", "shop") and not one.gate.reason)  # type: ignore[misc]
+
+
+async def test_a_promise_is_kept_until_it_is_known_what_became_of_the_revision(
+    store: EmbeddedStore, sidecars: list[Sidecar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sidecars[0]
+    monkeypatch.setattr(rule_follower, "advance", _nothing)
+    monkeypatch.setattr(promise, "LONGEST", 0.01)
+    await first.start()
+    revision = Revision(0, "me", 5.0, "", "", moves=True)
+    await propose(store, await read_known(store), revision, _MORE)
+    await first.until(lambda: first.prepared == 1 and first.gate.reasons[-1:] == [""])
+    assert first.gate.reason == ""
+    monkeypatch.setattr(Registration, "alive_for", 0.0)
+    assert first.gate.reason == LAPSED
+    await first.until(lambda: first.gate.reasons[-1] == LAPSED)
+    assert first.gate.forced
+    # The store is there again, and still takes it for dead: others may be going on at this moment.
+    await store.commit([Write("/rules/anything", b"")])
+    monkeypatch.setattr(Registration, "alive_for", 9.0)
+    await store.commit([Write("/rules/anything", None)])
+    await first.until(lambda: first.gate.reasons[-2:] == [LAPSED, ""])
+
+
+async def _nothing(store: Store, observed: object) -> None:
+    """Nobody carries the roll-out on."""
+
+
+async def test_started_without_the_store_it_serves_where_nothing_can_have_moved(
+    store: EmbeddedStore, sidecars: list[Sidecar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sidecars[0]
+
+    def follower() -> RuleFollower[Configuration]:
+        return RuleFollower(store, one, one.registration, one.own, _secrets, 0, time.monotonic)
+
+    await one.registration.begin("127.0.0.1", 3307)
+    monkeypatch.setattr(Registration, "alive_for", 0.0)
+    await follower().begin()
+    assert one.gate.reason == "", "others wait for it"
+    await one.registration.withdraw()
+    await follower().begin()
+    assert one.gate.reason == "the store is away, and rows may have been moved without this sidecar"
+    await store.commit([Write(layout.member(one.registration.place), b"a")])
+    await propose(store, await read_known(store), Revision(0, "me", 5.0, "", "", moves=True), _MORE)
+    await follower().begin()
+    assert one.gate.reason == "the store is away, and rows may have been moved without this sidecar"
+
+
+async def test_who_is_in_the_middle_of_something_refuses(
+    store: EmbeddedStore, sidecars: list[Sidecar]
+) -> None:
+    one = sidecars[0]
+    await one.registration.begin("127.0.0.1", 3307)
+    one.tasks.start(refuse_rollouts(store, one.registration, "it is busy"), "roll-outs")
+    ended = await _apply(store)
+    assert (ended.outcome, ended.reason) == (Outcome.REFUSED, "127.0.0.1:3307: it is busy")
