@@ -15,6 +15,7 @@ from dbmesh.errors import QUERY_INTERRUPTED, ShardError
 from dbmesh.rules.privileges import OF_DATABASE, Privileges, Target, grant
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.compensated import _end
+from dbmesh.session.gate import Gate
 from dbmesh.session.session import Session
 from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.constants import Capability, ColumnType, Status
@@ -59,6 +60,7 @@ class Killed:
             ends_by=lambda _: (None, None),
         )
         mesh = cast("Any", world)
+        world.gate = Gate(mesh)
         capabilities = int(Capability.PROTOCOL_41)
         self.session = Session(mesh, self.client, self.tasks, 7, capabilities, "localhost", {})
         self.go_on = asyncio.Event()
