@@ -12,7 +12,7 @@ import os
 import signal
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -117,14 +117,9 @@ async def serve(
             if store is not None:
                 keeper = mesh.keeper = Keeper(store, assembly, time.time, os.urandom)
                 down.push_async_callback(keeper.close)
+                serves = secrets is not None
                 registration = await prepared(
-                    store,
-                    configuration,
-                    mesh.instance,
-                    lease_clock,
-                    worker,
-                    revision,
-                    serves=secrets is not None,
+                    store, configuration, mesh.instance, lease_clock, worker, revision, serves=serves
                 )
                 down.push_async_callback(registration.withdraw)
                 await _take_accounts(store, mesh, tasks)
@@ -141,16 +136,8 @@ async def serve(
                 await registration.begin(*bound)
                 tasks.start(registration.serve(), "registration")
                 _follow_others(store, keeper, assembly, listener, registration, tasks)
-                if secrets is None:
-                    tasks.start(refuse_rollouts(store, registration, BUSY), "roll-outs")
-                else:
-                    patience = float(own.properties["rules-drain-timeout-seconds"])
-                    switching = Switching(assembly, listener, patience)
-                    follower = RuleFollower(
-                        store, switching, registration, own, secrets, revision, lease_clock
-                    )
-                    await follower.begin()
-                    tasks.start(follower.serve(), "revisions of the rules")
+                rules = await _follower(store, registration, assembly, listener, own, secrets, revision)
+                tasks.start(rules, "revisions of the rules")
             with _listening(host, port):
                 await listener.open()
             tasks.start(_keep_house(listener, pools), "housekeeping")
@@ -172,6 +159,24 @@ async def serve(
     except StoreError as error:
         raise StartError(str(error)) from error
     return 0
+
+
+async def _follower(
+    store: Store,
+    registration: Registration,
+    assembly: Assembly,
+    listener: Listener,
+    own: Configuration,
+    secrets: Secrets | None,
+    revision: int,
+) -> Coroutine[object, object, None]:
+    """What follows revisions of the rules, once this process runs the one that holds. Without `secrets` it refuses them."""
+    if secrets is None:
+        return refuse_rollouts(store, registration, BUSY)
+    switching = Switching(assembly, listener, float(own.properties["rules-drain-timeout-seconds"]))
+    follower = RuleFollower(store, switching, registration, own, secrets, revision, lease_clock)
+    await follower.begin()
+    return follower.serve()
 
 
 async def _take_accounts(store: Store, mesh: Mesh, tasks: TaskOwner) -> None:
