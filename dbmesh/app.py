@@ -246,7 +246,7 @@ def _watch_statements(configuration: Configuration, mesh: Mesh, down: AsyncExitS
     slow = float(configuration.properties["slow-statement-milliseconds"]) / 1000
     if slow:
         watching.append(SlowStatements(slow, time.perf_counter))
-    mesh.observe(watching)
+    mesh.observe((*watching, *mesh.observers))
     if configuration.tracing is not None:
         tracer = _trace_statements(configuration.tracing, mesh)
         down.push_async_callback(asyncio.to_thread, tracer.close)

@@ -16,11 +16,8 @@ from rich.table import Table
 
 from dbmesh.cli.loading import load_directory, secret_or_name
 from dbmesh.cli.output import Failure, answers
-from dbmesh.cli.stores import opened_store
-from dbmesh.governance.revisions import read_files, read_known
-from dbmesh.governance.store import Store
+from dbmesh.cli.stores import active_rules, opened_store
 from dbmesh.governance.switches import read_switches, switch_data_source
-from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.rules.sections import suggestion
 from dbmesh.rules.shadow.rule import all_sources
@@ -66,7 +63,7 @@ async def _list(configuration: Configuration, directory: Path) -> list[Listed]:
         off = (await read_switches(store)).data_sources
         return [
             Listed(one.name, one.kind, one.address, one.role, one.name.lower() not in off)
-            for one in _all(await _active(configuration, store))
+            for one in _all(await active_rules(configuration, store))
         ]
 
 
@@ -76,7 +73,7 @@ async def _switch(configuration: Configuration, directory: Path, name: str, *, o
             raise Failure(
                 "this configuration has no store to keep this in; name one in mode.repository of global.yaml"
             )
-        known = {one.name.lower(): one for one in _all(await _active(configuration, store))}
+        known = {one.name.lower(): one for one in _all(await active_rules(configuration, store))}
         chosen = known.get(name.lower())
         if chosen is None and not on:
             raise Failure(f"there is no data source '{name}'; {suggestion(name, list(known))}")
@@ -85,12 +82,6 @@ async def _switch(configuration: Configuration, directory: Path, name: str, *, o
                 f"'{name}' is configured to be a primary; disable its group, or promote another server first"
             )
         await switch_data_source(store, name, on=on)
-
-
-async def _active(configuration: Configuration, store: Store) -> Configuration:
-    """What sidecars serve: the store's rules where it has any."""
-    number = (await read_known(store)).active
-    return load_configuration(await read_files(store, number), secret_or_name) if number else configuration
 
 
 def _all(configuration: Configuration) -> Iterator[Listed]:

@@ -81,6 +81,8 @@ app.add_typer(mesh_app, name="mesh")
 app.add_typer(admin_app, name="admin")
 sources_app = typer.Typer(no_args_is_help=True, help="See data sources and take them out of service.")
 app.add_typer(sources_app, name="data-sources")
+users_app = typer.Typer(no_args_is_help=True, help="See the accounts and roles of the mesh.")
+app.add_typer(users_app, name="users")
 app.add_typer(reshard_app, name="reshard")
 
 
@@ -325,6 +327,34 @@ def enable_source(name: DataSourceName, config: Config) -> None:
     from dbmesh.cli.data_sources import switch
 
     switch(config, name, on=True)
+
+
+@users_app.command("list")
+def list_users(config: Config, as_json: Json = False) -> None:
+    """List users and roles: those of the files, and those that SQL has made.
+
+    \b
+    dbmesh users list --config DIR
+    """
+    from dbmesh.cli.users import list_users
+
+    list_users(config, as_json=as_json)
+
+
+@users_app.command("show")
+def show_user(
+    name: Annotated[str, typer.Argument(metavar="NAME[@HOST]", help="A user or a role.")],
+    config: Config,
+    as_json: Json = False,
+) -> None:
+    """Show what a user or a role holds.
+
+    \b
+    dbmesh users show app --config DIR
+    """
+    from dbmesh.cli.users import show_user
+
+    show_user(config, name, as_json=as_json)
 
 
 @mesh_app.command("status")

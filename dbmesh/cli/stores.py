@@ -11,10 +11,13 @@ from pathlib import Path
 
 from dbmesh.assembly import StartError
 from dbmesh.cli.configuration import resolve_secret
+from dbmesh.cli.loading import secret_or_name
 from dbmesh.cli.output import Failure
 from dbmesh.governance.opening import open_store
+from dbmesh.governance.revisions import read_files, read_known
 from dbmesh.governance.rule_follower import stored_configuration
 from dbmesh.governance.store import Store, StoreError
+from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration
 
@@ -44,3 +47,9 @@ async def in_force(configuration: Configuration, store: Store | None) -> Configu
     except ConfigurationError as error:
         notes = tuple(map(str, error.mistakes))
         raise Failure("the rules in the store cannot be used here", notes) from error
+
+
+async def active_rules(configuration: Configuration, store: Store) -> Configuration:
+    """As `in_force`, where secrets that are not known here do not matter: names stand in for them."""
+    number = (await read_known(store)).active
+    return load_configuration(await read_files(store, number), secret_or_name) if number else configuration

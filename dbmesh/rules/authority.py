@@ -55,6 +55,26 @@ def build_users(source: SourceFile, section: AuthoritySection, secrets: Secrets)
     return tuple(found.values())
 
 
+def check_tls(source: SourceFile, section: AuthoritySection, properties: Mapping[str, object]) -> None:
+    """Report accounts that nobody can log in to, because they ask for more of TLS than is served."""
+    for index, entry in enumerate(section.users):
+        key = "requireTls" if entry.certificate is None else "certificate"
+        if not entry.require_tls and entry.certificate is None:
+            continue
+        if not properties["proxy-frontend-ssl-enabled"]:
+            source.report(
+                ("authority", "users", index, key),
+                f"nobody can log in to '{entry.user}': it requires TLS, which is not served",
+                "set proxy-frontend-ssl-enabled: true under props",
+            )
+        elif entry.certificate is not None and not properties["proxy-frontend-ssl-ca"]:
+            source.report(
+                ("authority", "users", index, key),
+                f"nobody can log in to '{entry.user}': no client certificate is asked for",
+                "name the authority that signs them in proxy-frontend-ssl-ca under props",
+            )
+
+
 def read_account(text: str) -> AccountName:
     """`name` or `name@host`."""
     name, _, host = text.rpartition("@") if "@" in text else (text, "", "%")

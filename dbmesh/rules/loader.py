@@ -15,7 +15,7 @@ from typing import Final
 
 from dbmesh.model import DataNode
 from dbmesh.rules.administration import build_admin
-from dbmesh.rules.authority import build_users
+from dbmesh.rules.authority import build_users, check_tls
 from dbmesh.rules.data_sources import Secrets, build_data_source
 from dbmesh.rules.encryption.building import build_encryption
 from dbmesh.rules.encryption.rule import EncryptedTable
@@ -138,10 +138,12 @@ def _load_global(files: Mapping[str, str], secrets: Secrets, mistakes: list[Mist
     if not source.mistakes or source.value is not None:
         section = validate(source, (), source.value, GlobalFile)
         if section is not None:
+            properties = build_properties(source, section.props)
+            check_tls(source, section.authority, properties)
             settings = Configuration(
                 {},
                 build_users(source, section.authority, secrets),
-                build_properties(source, section.props),
+                properties,
                 build_repository(source, section.mode, secrets),
                 _transaction_type(source, section.transaction.default_type),
                 _record_locks(source, section.transaction.props),

@@ -6,20 +6,16 @@ mesh's keeper does.
 
 from __future__ import annotations
 
-import secrets
-import string
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Product
 from dbmesh.engine.warnings import ShardWarning
 from dbmesh.errors import (
     ACCOUNT_FAILED,
-    ACCOUNT_HASH,
     INVALID_ROLE,
-    NO_DATABASE,
     NO_SUCH_ACCOUNT,
     NO_SUCH_GRANT,
     ROLE_NOT_GRANTED,
@@ -35,27 +31,24 @@ from dbmesh.rules.account_text import shown_grants, shown_user, title
 from dbmesh.rules.accounts import AccountName, User
 from dbmesh.rules.grant_text import granted_items, quoted, read_level
 from dbmesh.rules.privileges import Privilege
+from dbmesh.session.account_names import account_named, named
 from dbmesh.session.account_rights import check_accounts, check_statement, own_name
 from dbmesh.session.diagnostics import remember_warnings
 from dbmesh.session.planning import may_reload
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.rights import renew, require_administrator
 from dbmesh.session.variables import set_variables
-from dbmesh.wire.auth import make_sha2_stored, native_hash
 from dbmesh.wire.packets import OkPacket
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
-_SALT = string.ascii_letters + string.digits
 _VERBS: dict[type, str] = {
     said.CreateUsers: "CREATE USER",
     said.AlterUsers: "ALTER USER",
     said.CreateRoles: "CREATE ROLE",
     said.RenameUsers: "RENAME USER",
 }
-
-S = TypeVar("S")
 
 
 async def change_accounts(session: Session, statement: ChangeAccounts, sink: ResultSink, more: int) -> None:
@@ -101,70 +94,6 @@ def _failed(change: said.AccountStatement, changed: Changed) -> MeshError:
     verb = _VERBS.get(type(change)) or ("DROP ROLE" if roles else "DROP USER")
     names = ",".join(spelled(name, role=roles) for name in changed.failed)
     return MeshError(ACCOUNT_FAILED, verb=verb, names=names)
-
-
-# ---------------------------------------------------------------------------------------------- names and passwords
-
-
-def named(session: Session, value: S) -> S:
-    """A statement with names in place of CURRENT_USER, CURRENT_ROLE and the current database, and passwords in the form that is stored.
-    Raises MeshError."""
-    found: S = _named(session, value)
-    return found
-
-
-def _named(session: Session, value: Any) -> Any:
-    if isinstance(value, AccountName):
-        return _account(session, value)
-    if isinstance(value, said.Credential):
-        return _stored(session, value)
-    if isinstance(value, said.Level) and value.database == "":
-        if session.database is None:
-            raise MeshError(NO_DATABASE)
-        return replace(value, database=session.database)
-    if isinstance(value, tuple):
-        return tuple(_named(session, part) for part in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {one.name: _named(session, getattr(value, one.name)) for one in fields(value)}
-        return replace(value, **parts)
-    return value
-
-
-def _account(session: Session, name: AccountName) -> AccountName:
-    if name == said.CURRENT_USER:
-        return own_name(session)
-    if name == said.CURRENT_ROLE:
-        for role in sorted(session.roles):
-            return role
-        raise MeshError(INVALID_ROLE, role="`NONE`")
-    return name
-
-
-def _stored(session: Session, credential: said.Credential) -> said.Credential:
-    mysql = session.mesh.product is Product.MYSQL
-    plain, stored = credential.plain, credential.stored
-    if stored is not None and credential.plugin is None:
-        # SET PASSWORD = '…': a hash for MariaDB, the password itself for MySQL.
-        if stored == "" or (stored[:1] == "*" and len(stored) == 41):
-            return said.Credential(said.NATIVE, stored=stored.upper())
-        if not mysql:
-            raise MeshError(ACCOUNT_HASH)
-        plain = stored
-    if plain is None:
-        return credential
-    plugin = credential.plugin or (said.CACHING_SHA2 if mysql else said.NATIVE)
-    return said.Credential(plugin, stored=hashed(plain, plugin))
-
-
-def hashed(password: str, plugin: str) -> str:
-    """A password in the form a plugin stores; '' for none. About 10 ms for caching_sha2_password."""
-    text = password.encode("utf-8", "surrogateescape")
-    if not text:
-        return ""
-    if plugin == said.CACHING_SHA2:
-        salt = "".join(secrets.choice(_SALT) for _ in range(20))
-        return make_sha2_stored(text, salt.encode()).decode()
-    return f"*{native_hash(text).hex().upper()}"
 
 
 # ---------------------------------------------------------------------------------------------- tables
@@ -234,7 +163,7 @@ def _check_held(session: Session, roles: Iterable[AccountName], held: frozenset[
 def grants(session: Session, statement: ShowGrants) -> LocalRows:
     """SHOW GRANTS. Raises MeshError."""
     authority, own = session.mesh.authority, own_name(session)
-    name = own if statement.account is None else _account(session, statement.account)
+    name = own if statement.account is None else account_named(session, statement.account)
     mariadb = session.mesh.product is not Product.MYSQL
     user = authority.users.get(name)
     mine = name == own or name in {one.account for one in _reached(session)}
@@ -257,7 +186,7 @@ def _reached(session: Session) -> list[User]:
 
 def created_user(session: Session, statement: ShowCreateUser) -> LocalRows:
     """SHOW CREATE USER. Raises MeshError."""
-    name = _account(session, statement.account)
+    name = account_named(session, statement.account)
     if name != own_name(session):
         require_administrator(session, "mysql")
     user = session.mesh.authority.users.get(name)

@@ -25,11 +25,14 @@ from dbmesh.planner.session_plan import (
     DropDatabase,
     DropRoutine,
     LoadData,
+    Nothing,
     SessionStatement,
 )
 from dbmesh.session.errors import as_packet
 from dbmesh.session.result_sink import AnswerLimit
-from dbmesh.sql.digest import Digest
+from dbmesh.sql.digest import Digest, digest_of
+from dbmesh.sql.fingerprint import take_out_literals
+from dbmesh.sql.lexer import LexerFlags
 from dbmesh.wire.packets import ErrPacket
 
 if TYPE_CHECKING:
@@ -158,6 +161,29 @@ class RunningStatement:
             self.sent = bound
 
 
+class UnplannedStatement(RunningStatement):
+    """A statement of a client that failed before it had a plan: unknown names, missing privileges, syntax. Filters are not asked about it,
+    observers learn of its error."""
+
+    def __init__(self, session: Session) -> None:
+        text = session.command_text.decode("utf-8", "surrogateescape")
+        super().__init__(session, session.current_database(), Nothing(), text)
+        self._digest = _digest_of(text, session.lexer_flags)
+
+    @property
+    def digest(self) -> Digest:
+        """What it has in common with others."""
+        return self._digest
+
+
+def _digest_of(text: str, flags: LexerFlags) -> Digest:
+    try:
+        return digest_of(take_out_literals(text, flags)[0], flags)
+    except MeshError:
+        # A comment without an end.
+        return digest_of("", flags)
+
+
 class StatementFilter(Protocol):
     """What looks at every statement. Filters are shared by all sessions of a process."""
 
@@ -172,7 +198,7 @@ class StatementFilter(Protocol):
 
 
 class StatementObserver(Protocol):
-    """What learns of every statement that was planned, when it is over. Observers are shared by all sessions of a process."""
+    """What learns of every statement when it is over. Observers are shared by all sessions of a process."""
 
     def ended(self, statement: RunningStatement) -> None:
         """A statement is over: answered, failed, refused, or its client was lost. Must not raise."""
@@ -219,6 +245,15 @@ def record(session: Session) -> RunningStatement | None:
     if seen is not None:
         session.running = RunningStatement(session, *seen)
     return session.running
+
+
+def failing(session: Session) -> RunningStatement | None:
+    """As `record`, of a command that is answered with an error: a statement that was not planned is told of too. O(text) for such
+    a one."""
+    statement = record(session)
+    if statement is None and session.command_text and session.mesh.observers:
+        statement = session.running = UnplannedStatement(session)
+    return statement
 
 
 def end(session: Session, *, answered: bool) -> None:

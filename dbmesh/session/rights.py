@@ -29,7 +29,8 @@ def renew(session: Session) -> None:
     user = authority.users.get(AccountName(*session.account.rpartition("@")[::2]))
     privileges = NOTHING if user is None else authority.privileges(user, session.roles)
     session.privileges = privileges
-    reached = [] if user is None else authority.reached(user, session.roles)
+    # Roles that are not active count too: nobody reads unmasked by SET ROLE NONE.
+    reached = [] if user is None else authority.reached(user, user.roles)
     session.principals = frozenset((session.user_name, *(one.name for one in reached)))
     session.checked = None if privileges.administrator else privileges
 

@@ -327,7 +327,7 @@ class Session(Answers):
         if self.stopped_by is not None and as_packet(error).number == QUERY_INTERRUPTED.number:
             error = self.stopped_by
         packet = as_packet(veiled(self, error))
-        statement = filtering.record(self)
+        statement = filtering.failing(self)
         if statement is not None:
             statement.failed(error, packet)
         self.row_count = -1

@@ -9,19 +9,23 @@ import json
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from dbmesh.governance.protection.breakers import Clock
 from dbmesh.governance.protection.line_writer import LineWriter
 from dbmesh.rules.protection.values import Audit, AuditRule
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import RunningStatement, Seen
 from dbmesh.sql.secrets import veiled
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
 
 OK, ERROR, LOST = "ok", "error", "lost"
 """How a statement ended: `lost` when its client went away before it was answered."""
 
 
 class AuditLog:
-    """A `StatementFilter`, the first of all: it sees what others refuse."""
+    """A `StatementObserver`: it sees what filters refuse, and what could not be planned."""
 
     def __init__(self, audit: Audit, writer: LineWriter, clock: Clock) -> None:
         self._rules = audit.rules
@@ -33,11 +37,14 @@ class AuditLog:
         """Lines that were not written: too many waited."""
         return self._writer.dropped
 
-    def begin(self, statement: RunningStatement) -> None:
-        """See `StatementFilter`."""
+    def ended_as_planned(self, session: Session, seen: Seen) -> None:
+        """See `StatementObserver`."""
+        statement = RunningStatement(session, *seen)
+        statement.answered = True
+        self.ended(statement)
 
-    def end(self, statement: RunningStatement) -> None:
-        """See `StatementFilter`."""
+    def ended(self, statement: RunningStatement) -> None:
+        """See `StatementObserver`."""
         outcome = ERROR if statement.error is not None else OK if statement.answered else LOST
         for rule in self._rules:
             if outcome in rule.outcomes and rule.selection.names(statement):

@@ -24,7 +24,7 @@ from dbmesh.governance.protection.line_writer import LineWriter
 from dbmesh.governance.protection.timeouts import Timeouts
 from dbmesh.rules.protection.firewall import FirewallMode
 from dbmesh.rules.protection.values import Per, Protection
-from dbmesh.session.filtering import StatementFilter
+from dbmesh.session.filtering import StatementFilter, StatementObserver
 from dbmesh.session.mesh import Mesh
 
 MOST_LEARNED = 1 << 30
@@ -41,6 +41,7 @@ class Protector:
         self._protection = protection
         self._limits_of_sources: dict[str, DataSourceLimits] = {}
         # In the order they are asked, around breakers: what is refused or waits before is no call that a breaker counts.
+        self._observers: list[StatementObserver] = []
         self._before: list[StatementFilter] = []
         self._behind: list[StatementFilter] = []
         self._clock = clock
@@ -49,7 +50,7 @@ class Protector:
             audit = protection.audit
             writer = LineWriter(directory / audit.file, audit.file_bytes, audit.older_files, audit.waiting)
             self._writers.append(writer)
-            self._before.append(AuditLog(audit, writer, clock))
+            self._observers.append(AuditLog(audit, writer, clock))
         if protection.firewall.mode is not FirewallMode.OFF:
             learned = None
             if protection.firewall.learned:
@@ -70,6 +71,7 @@ class Protector:
     def protect(self, mesh: Mesh) -> None:
         """From now on look at its statements and guard its data sources."""
         self._mesh = mesh
+        mesh.observe((*mesh.observers, *self._observers))
         if self._protection.connections:
             mesh.doorkeeper = ConnectionLimits(self._protection.connections, mesh)
         self._apply()

@@ -342,6 +342,12 @@ def test_accounts_hold_on_every_sidecar_and_stay(governed: Governed) -> None:
         for connection in (far, sha, stays):
             connection.close()
         _ask(root, "DROP USER stays, sha")
+    audit = governed.directory / "audit.log"
+    wait_until(
+        lambda: '"SELECT a FROM u", "outcome": "error"' in audit.read_text(),
+        10,
+        "what was denied in the audit log",
+    )
 
 
 def test_accounts_of_the_file_are_changed_there(governed: Governed) -> None:

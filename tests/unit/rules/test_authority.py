@@ -3,7 +3,7 @@
 import pytest
 
 from dbmesh.rules.accounts import User
-from dbmesh.rules.authority import build_users
+from dbmesh.rules.authority import build_users, check_tls
 from dbmesh.rules.models import AuthoritySection
 from dbmesh.rules.privileges import ADMINISTRATOR, OF_DATABASE, PERMITTED, Target, grant
 from dbmesh.rules.source import SourceFile
@@ -77,3 +77,45 @@ def test_mistakes(section: dict[str, object], message: str) -> None:
 def test_a_password_is_not_shown() -> None:
     users, _ = build(users=[{"user": "a", "password": "hidden"}])
     assert "hidden" not in repr(users)
+
+
+@pytest.mark.parametrize(
+    ("user", "enabled", "authority", "expected"),
+    [
+        (
+            {"requireTls": True},
+            False,
+            "",
+            "requireTls: nobody can log in to 'ann': it requires TLS, which is not served",
+        ),
+        (
+            {"certificate": {}},
+            False,
+            "ca.pem",
+            "certificate: nobody can log in to 'ann': it requires TLS, which is not",
+        ),
+        (
+            {"certificate": {}},
+            True,
+            "",
+            "certificate: nobody can log in to 'ann': no client certificate is asked for",
+        ),
+        ({"requireTls": True}, True, "", ""),
+        ({"requireTls": False}, False, "", ""),
+        ({"certificate": {}}, True, "ca.pem", ""),
+    ],
+)
+def test_what_accounts_ask_of_tls_is_served(
+    user: dict[str, object], enabled: bool, authority: str, expected: str
+) -> None:
+    source = SourceFile("global.yaml")
+    properties = {"proxy-frontend-ssl-enabled": enabled, "proxy-frontend-ssl-ca": authority}
+    section = AuthoritySection.model_validate({"users": [{"user": "root"}, {"user": "ann", **user}]})
+    check_tls(source, section, properties)
+    told = [f"{mistake.key_path}: {mistake.message}" for mistake in source.mistakes]
+    if expected:
+        assert len(told) == 1
+        assert told[0].startswith(f"authority.users[1].{expected}")
+        assert source.mistakes[0].fix
+    else:
+        assert told == []

@@ -275,6 +275,26 @@ async def test_observers_learn_of_every_end_once(count: int) -> None:
         ]
 
 
+async def test_observers_learn_of_statements_that_cannot_be_planned() -> None:
+    world = SessionWorld()
+    observer = Observing()
+    world.mesh.observe([observer])
+    await world.command(b"\x03SELECT nope FROM nowhere WHERE a = 5")
+    await world.command(b"\x03SELECT FROM")
+    await world.command(b"\x16INSERT INTO nowhere VALUES (1)")
+    await world.command(b"\x03SELECT 1 /* no end")
+    # No statement at all.
+    await world.command(b"\x02nowhere")
+    await world.command(make_execute(99, [5]))
+    assert observer.notes == [
+        "Session 0 1146: SELECT nope FROM nowhere WHERE a = 5",
+        "Session 0 1064: SELECT FROM",
+        "Session 0 1146: INSERT INTO nowhere VALUES (1)",
+        "Session 0 1064: SELECT 1 /* no end",
+    ]
+    await world.end()
+
+
 def test_digests_tell_statements_apart_by_everything_but_their_values() -> None:
     one = digest_of("SELECT a FROM t WHERE b = 0 AND c = ''", DEFAULT)
     assert one.text == "SELECT a FROM t WHERE b = ? AND c = ?"
