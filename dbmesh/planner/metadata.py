@@ -34,7 +34,9 @@ from dbmesh.planner.plan import (
 from dbmesh.planner.routines import has_one_place
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.planner.show_tables import (
+    COLUMNS,
     EVENTS,
+    FULL_COLUMNS,
     FUNCTIONS,
     INDEX,
     PROCEDURES,
@@ -125,8 +127,8 @@ class _Shows:
             (("SCHEMAS",), self._databases),
             (("TABLES",), lambda: self._tables(full=full)),
             (("TABLE", "STATUS"), lambda: self._listed_by_server(TABLE_STATUS)),
-            (("COLUMNS",), lambda: self._of_table(Relay())),
-            (("FIELDS",), lambda: self._of_table(Relay())),
+            (("COLUMNS",), lambda: self._columns(full=full)),
+            (("FIELDS",), lambda: self._columns(full=full)),
             (("INDEX",), self._index),
             (("INDEXES",), self._index),
             (("KEYS",), self._index),
@@ -220,15 +222,20 @@ class _Shows:
         if _is_servers(place) or _is_described_by_any(place):
             return _of_table(self.context, place, Relay())
         table = table_at(self.context, place)
-        if len(table.nodes) == 1 or any(
+        if (len(table.nodes) == 1 and encrypted_table(self.context, place) is None) or any(
             config.kind != "mysql" for config in self.context.rule_set.data_sources.values()
         ):
             return _of_table(self.context, place, RenameValues((0,)))
         return plan_show(self.context, self.reader, INDEX, self.context.rule_set.database, table.name)
 
-    def _of_table(self, answer: Answer) -> Plan:
-        """COLUMNS and INDEX: FROM | IN table [FROM | IN database] [LIKE | WHERE]."""
-        return _of_table(self.context, self._place(), answer)
+    def _columns(self, *, full: bool) -> Plan:
+        """FROM | IN table [FROM | IN database] [LIKE | WHERE]. Of encrypted columns the mesh alone knows."""
+        place = self._place()
+        name = encrypted_table(self.context, place)
+        if name is None:
+            return _of_table(self.context, place, Relay())
+        query = FULL_COLUMNS if full else COLUMNS
+        return plan_show(self.context, self.reader, query, self.context.rule_set.database, name)
 
     def _place(self) -> NamePlace:
         reader = self.reader
@@ -272,6 +279,14 @@ def _listed(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], kept: Show
     return LocalRows(titles, chosen)
 
 
+def encrypted_table(context: PlanContext, place: NamePlace) -> str | None:
+    """The name of a table of the current logic database that has encrypted columns, None for every other one."""
+    if place.database is not None and place.database.lower() != context.rule_set.database.lower():
+        return None
+    found = context.rule_set.encrypted.get(place.name.lower())
+    return None if found is None else table_at(context, place).name
+
+
 def _is_servers(place: NamePlace) -> bool:
     return place.database is not None and place.database.lower() in SERVER_SCHEMAS
 
@@ -293,7 +308,10 @@ def _of_table(context: PlanContext, place: NamePlace, answer: Answer) -> ShardPl
     if isinstance(answer, RenameValues):
         declared = context.rule_set.declared.get(table.name.lower())
         lines = tuple(map(constraint_line, declared.keys)) if declared is not None else ()
-        answer = replace(answer, suffix=name_suffix(table.nodes, node), constraints=lines)
+        encrypted = context.rule_set.encrypted.get(table.name.lower())
+        answer = replace(
+            answer, suffix=name_suffix(table.nodes, node), constraints=lines, encrypted=encrypted
+        )
     shot = TextShot(node.data_source, edits.build().frame((node.table,)))
     # A table's definition names the tables its foreign keys refer to.
     names = names_of(context.rule_set, context.rule_set.tables.values())
@@ -327,6 +345,13 @@ def _plan_describe(context: PlanContext, reader: LexemeReader) -> ShardPlan | No
     place = read_place(reader)
     if not reader.at_end and reader.peek().kind not in (Kind.WORD, Kind.QUOTED, Kind.STRING):
         raise reader.error()
+    name = encrypted_table(context, place)
+    if name is not None:
+        if not reader.at_end:
+            raise not_supported(
+                "DESCRIBE of one column of a table with encrypted ones", "leave the column out"
+            )
+        return plan_show(context, reader, COLUMNS, context.rule_set.database, name)
     return _of_table(context, place, Relay())
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dbmesh.planner.encrypted.decryption import Decryption
     from dbmesh.planner.metadata_filter import ShowFilter
     from dbmesh.planner.shadow.side import ShadowSide
+    from dbmesh.rules.encryption.rule import EncryptedTable
 
 
 class Verb(Enum):
@@ -224,11 +225,13 @@ class Relay:
 @dataclass(frozen=True, slots=True)
 class RenameValues:
     """One shot whose text values in `columns` carry actual names to turn back (SHOW CREATE TABLE …). `suffix` is what names
-    of keys and constraints carry behind their own; `constraints` are lines of constraints that the data source does not have."""
+    of keys and constraints carry behind their own; `constraints` are lines of constraints that the data source does not have. `encrypted`: the definition is of a
+    table with such columns."""
 
     columns: tuple[int, ...]
     suffix: str = field(default="", repr=False)
     constraints: tuple[str, ...] = field(default=(), repr=False)
+    encrypted: EncryptedTable | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,12 +303,14 @@ class Names:
     """Actual names back to logic names, for column definitions and error texts.
 
     `tables` maps (data source's actual table) → logic table; `database` is the logic database. Keys compare exactly.
-    Where tables of several logic databases may be named, `schemas` maps (data source's schema) → logic database.
+    Where tables of several logic databases may be named, `schemas` maps (data source's schema) → logic database. `columns` maps
+    columns that keep encrypted values → logic columns.
     """
 
     database: str
     tables: Mapping[str, str]
     schemas: Mapping[str, str] = field(default_factory=dict, repr=False)
+    columns: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,16 @@ _INDEX = (
     "INDEX_COMMENT AS `Index_comment`/*M!100600 , IGNORED AS `Ignored` *//*!80013 , IS_VISIBLE AS `Visible`, "
     "EXPRESSION AS `Expression` */"
 )
+_DEFAULT = "NULLIF(TRIM(BOTH '''' FROM COLUMN_DEFAULT), 'NULL') AS `Default`"
+"""MariaDB's has a text in quotes, and NULL as a word."""
+_COLUMNS = (
+    "COLUMN_NAME AS `Field`, COLUMN_TYPE AS `Type`, IS_NULLABLE AS `Null`, COLUMN_KEY AS `Key`, "
+    f"{_DEFAULT}, EXTRA AS `Extra`"
+)
+_FULL_COLUMNS = (
+    "COLUMN_NAME AS `Field`, COLUMN_TYPE AS `Type`, COLLATION_NAME AS `Collation`, IS_NULLABLE AS `Null`, COLUMN_KEY AS `Key`, "
+    f"{_DEFAULT}, EXTRA AS `Extra`, PRIVILEGES AS `Privileges`, COLUMN_COMMENT AS `Comment`"
+)
 _TRIGGERS = (
     "TRIGGER_NAME AS `Trigger`, EVENT_MANIPULATION AS `Event`, EVENT_OBJECT_TABLE AS `Table`, "
     "ACTION_STATEMENT AS `Statement`, ACTION_TIMING AS `Timing`, CREATED AS `Created`, SQL_MODE AS `sql_mode`, "
@@ -79,6 +89,8 @@ INDEX = ShowQuery(
     "Key_name",
     tail=" /*!80000 ORDER BY Key_name <> 'PRIMARY', Non_unique, Key_name, Seq_in_index */",
 )
+COLUMNS = ShowQuery("COLUMNS", _COLUMNS, "Field")
+FULL_COLUMNS = ShowQuery("COLUMNS", _FULL_COLUMNS, "Field")
 TRIGGERS = ShowQuery("TRIGGERS", _TRIGGERS, "Table", "Table")
 EVENTS = ShowQuery("EVENTS", _EVENTS, "Name", "Name")
 PROCEDURES = ShowQuery("ROUTINES", _ROUTINES, "Name", "Name", "ROUTINE_TYPE = 'PROCEDURE'")

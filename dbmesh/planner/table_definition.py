@@ -107,7 +107,7 @@ def read_definition(reader: LexemeReader) -> TableDefinition:
     indexes: list[Index] = []
     foreign: list[ForeignKey] = []
     sequences = False
-    for item in _items(reader):
+    for item in definition_items(reader):
         own = LexemeReader(reader.statement, item)
         word = item[0].word
         sequences = sequences or names_sequence(item)
@@ -157,8 +157,8 @@ def read_index(reader: LexemeReader, symbol: str, *, unique: bool) -> Index:
     return Index(name, read_key_columns(reader) or (), unique)
 
 
-def _items(reader: LexemeReader) -> Iterator[Sequence[Lexeme]]:
-    """The lexemes of each definition."""
+def definition_items(reader: LexemeReader) -> Iterator[Sequence[Lexeme]]:
+    """The lexemes of each definition of `( definition, … )`."""
     reader.expect("(")
     depth, item = 1, list[Lexeme]()
     while True:
@@ -193,7 +193,7 @@ def read_key_columns(reader: LexemeReader) -> tuple[str, ...] | None:
             raise reader.error()
         reader.take()
     names: list[str] = []
-    for part in _items(reader):
+    for part in definition_items(reader):
         if part[0].kind not in (Kind.WORD, Kind.QUOTED) or any(lexeme.text == "(" for lexeme in part):
             return None
         names.append(part[0].value)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.describe import describe
-from dbmesh.errors import UNKNOWN_TABLE, MeshError, ShardError
+from dbmesh.errors import UNKNOWN_TABLE, MeshError, ShardError, not_supported
 from dbmesh.merge.decryption import RowDecryption
 from dbmesh.planner.encrypted.plan import EncryptedPlan
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.planner.plan import ShardPlan
 from dbmesh.planner.scans import Federation
+from dbmesh.planner.shadow.plan import ShadowedPlan
 from dbmesh.session.connections import Loan
 from dbmesh.session.errors import logic_error
 from dbmesh.session.federated import describe_federated
@@ -43,7 +44,22 @@ async def describe_plan(
     """Definitions of the `count` parameters and of the columns, from one data node, with logic names. Raises ShardError (what
     the node says of the statement) or MeshError."""
     found = await _described(session, database, plan, literals, count)
-    return _of_client(plan, found, count) if isinstance(plan, EncryptedPlan) else found
+    own = _encrypted(plan)
+    return found if own is None else _of_client(own, found, count)
+
+
+def check_variables(plan: ShardPlan, names: Sequence[str]) -> None:
+    """A statement that is executed with user variables of these names. Raises MeshError(NOT_SUPPORTED)."""
+    if names and _encrypted(plan) is not None:
+        raise not_supported(
+            "EXECUTE … USING for encrypted columns, since servers keep user variables",
+            "write the values into the statement, or prepare it by the binary protocol",
+        )
+
+
+def _encrypted(plan: ShardPlan) -> EncryptedPlan | None:
+    own = plan.plan if isinstance(plan, ShadowedPlan) else plan
+    return own if isinstance(own, EncryptedPlan) else None
 
 
 def _of_client(plan: EncryptedPlan, found: Definitions, count: int) -> Definitions:

@@ -38,6 +38,9 @@ def logic_text(text: str, names: Names, schema: str) -> str:
     for actual, logic in (names.schemas or {schema: names.database}).items():
         if actual and actual != logic and actual in text:
             text = re.sub(rf"(?<![\w$]){re.escape(actual)}(?=[`'\"]?\.)", _escaped(logic), text)
+    for actual, logic in names.columns.items():
+        if actual in text:
+            text = re.sub(rf"(?<=['`.]){re.escape(actual)}(?=['`])", _escaped(logic), text)
     return text
 
 

@@ -67,7 +67,7 @@ class DecryptingSink:
 def front_sink(session: Session, bound: BoundStatement, sink: Sink) -> Sink:
     """Where rows go that say what only a shard would say."""
     if isinstance(bound.answer, RenameValues):
-        return RenamingSink(sink, bound.answer, bound.names)
+        return RenamingSink(sink, bound.answer, bound.names, session.mesh.product)
     if isinstance(bound.answer, TableReports):
         return TableReportsSink(sink, bound.answer, bound.names)
     if isinstance(bound.answer, LinkStatus):

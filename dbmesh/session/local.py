@@ -28,7 +28,6 @@ from dbmesh.errors import (
     not_supported,
 )
 from dbmesh.model import SqlValue
-from dbmesh.planner.encrypted.plan import EncryptedPlan
 from dbmesh.planner.one_server import INFORMATION_SCHEMA
 from dbmesh.planner.plan import Call, Plan, Verb
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
@@ -72,7 +71,7 @@ from dbmesh.planner.session_plan import (
 from dbmesh.planner.template import quote_name
 from dbmesh.session import accounts, administration, execution, filtering, routines
 from dbmesh.session.connections import Loan
-from dbmesh.session.describing import describe_plan, is_found_out_later
+from dbmesh.session.describing import check_variables, describe_plan, is_found_out_later
 from dbmesh.session.diagnostics import remember_warnings
 from dbmesh.session.diagnostics_items import get_diagnostics
 from dbmesh.session.load_data import load_data
@@ -341,11 +340,7 @@ async def _run_planned(
                 raise MeshError(INTERNAL, reason="a parameter changed the kind of a statement")
         await answer(session, plan, sink, more=more)
         return
-    if names and isinstance(plan, EncryptedPlan):
-        raise not_supported(
-            "EXECUTE … USING for encrypted columns, since servers keep user variables",
-            "write the values into the statement, or prepare it by the binary protocol",
-        )
+    check_variables(plan, names)
     parameters = [_value_of(session.state.user_variable(name)) for name in names]
     keeps = bool(names) and plan.verb is Verb.SELECT
     call = Call(literals, session, parameters, keeps, database.key_generators)

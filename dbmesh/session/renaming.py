@@ -8,21 +8,31 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from dbmesh.backend.connection import Product
 from dbmesh.engine.exchange import Sink
+from dbmesh.merge.encrypted_rows import logic_definition
 from dbmesh.planner.plan import Names, RenameValues
+from dbmesh.rules.encryption.logic_type import COLLATIONS
 from dbmesh.session.errors import logic_text
 from dbmesh.wire.packets import ColumnDefinition
 from dbmesh.wire.values import decode_text_row, encode_text_row
 
 
+def exact_collation(product: Product) -> str:
+    """The collation that encrypted texts have, as servers of this product call it."""
+    return COLLATIONS[product is Product.MYSQL]
+
+
 class RenamingSink:
     """A sink in front of a client's sink."""
 
-    def __init__(self, sink: Sink, answer: RenameValues, names: Names) -> None:
+    def __init__(self, sink: Sink, answer: RenameValues, names: Names, product: Product) -> None:
         self._sink = sink
         self._columns = answer.columns
         self._names = names
         self._constraints = answer.constraints
+        self._encrypted = answer.encrypted
+        self._product = product
         self._suffixed = (
             re.compile(rf"((?:KEY|CONSTRAINT) `(?:[^`]|``)+?){re.escape(answer.suffix)}`")
             if answer.suffix
@@ -46,6 +56,8 @@ class RenamingSink:
                     text = self._suffixed.sub(r"\1`", text)
                 text = logic_text(text, self._names, "")
                 text = _with_constraints(text, self._constraints) if self._constraints else text
+                if self._encrypted is not None:
+                    text = logic_definition(text, self._encrypted, exact_collation(self._product))
                 values[index] = text.encode("utf-8", "surrogateescape")
         return encode_text_row(values)
 

@@ -17,6 +17,7 @@ from dbmesh.engine.federation import LOAD_STATE, STATEMENT_BYTES, final_state
 from dbmesh.engine.lane import Lane
 from dbmesh.errors import CATALOG_UNREAD, INTERNAL, MERGE_LIMIT, MeshError, not_supported
 from dbmesh.merge.declared_rows import DECLARED_TABLES, declared_rows
+from dbmesh.merge.encrypted_rows import logic_rows
 from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows
 from dbmesh.planner.catalog import is_single
 from dbmesh.planner.information_schema import same_name
@@ -28,6 +29,7 @@ from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes
 from dbmesh.rules.joint import schemas_of
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import may_reload
+from dbmesh.session.renaming import exact_collation
 from dbmesh.session.visible import visible_rows
 from dbmesh.sql.literals import literal_text
 from dbmesh.wire.packets import ColumnDefinition
@@ -105,6 +107,13 @@ async def _rows(
     if not sources:
         return own
     rows = merge_system_rows(definition, columns, sources)
+    encrypted = {
+        (one.name.lower(), table.name.lower()): table
+        for one in session.databases.values()
+        for table in one.rule_set.encrypted.values()
+    }
+    if encrypted:
+        rows = logic_rows(columns, rows, definition.schema, encrypted, exact_collation(session.mesh.product))
     if session.checked is not None:
         rows = visible_rows(session.checked, scan.system_table, definition, columns, rows)
     return own + rows

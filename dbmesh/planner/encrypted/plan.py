@@ -5,8 +5,8 @@ Decides nothing about routes. What the plan of the other statement says of itsel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.encrypted.decryption import Decryption, TextCheck
@@ -40,13 +40,14 @@ class PatternPlace:
 @dataclass(frozen=True, slots=True, eq=False)
 class EncryptedPlan:
     """See `ShardPlan`. `inner` is the plan of the other statement. `logic` is that of a write itself, for those that run in steps:
-    these are statements of clients, and planned like them."""
+    these are statements of clients, and planned like them. `columns`: see `Names`."""
 
     inner: ShardPlan
     recipe: Recipe
     decryption: Decryption
     patterns: tuple[PatternPlace, ...] = ()
     logic: ShardPlan | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verb(self) -> Verb:
@@ -108,6 +109,7 @@ class EncryptedPlan:
         bound = self.inner.bind(inner)
         if isinstance(bound.answer, DerivedWrite):
             return self._in_steps(call)
+        bound = bound._replace(names=replace(bound.names, columns=self.columns))
         decryption = replace(self.decryption, checks=[self._check(one, call) for one in self.patterns])
         if not (decryption.columns or decryption.hidden):
             prepared = call.keep_parameters and isinstance(bound.answer, Relay | RowMerge) and self.reads_only

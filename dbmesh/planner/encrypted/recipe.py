@@ -78,7 +78,14 @@ def _stored(column: EncryptedColumn, part: Part) -> StoredColumn:
     return found
 
 
-Source = Slot | Made
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A literal that an edit has brought with it."""
+
+    text: str
+
+
+Source = Slot | Made | Fixed
 Piece = str | Slot | Made
 
 
@@ -109,12 +116,15 @@ class Recipe:
 
     def literals_of(self, place: int) -> list[int]:
         """The client's literals that one of the other text is made of."""
-        return [slot.index for source in self.places[place].sources if not (slot := _slot(source)).parameter]
+        sources = [one for one in self.places[place].sources if not isinstance(one, Fixed)]
+        return [slot.index for source in sources if not (slot := _slot(source)).parameter]
 
     def _literal(self, place: _Place, call: Call) -> Literal:
         if place.rows:
             return self._rows(place.sources, call)
         [source] = place.sources
+        if isinstance(source, Fixed):
+            return source.text
         if isinstance(source, Slot):
             literal = call.literals[source.index]
             assert isinstance(literal, str | ListLiteral | RowSet)
@@ -136,7 +146,8 @@ class Recipe:
 
     def _rows(self, sources: Sequence[Source], call: Call) -> RowSet:
         """The rows of an INSERT: cells of the client's rows, and what is made of them or of its other values."""
-        own = next((_slot(source).index for source in sources if _slot(source).cell is not None), None)
+        slots = [_slot(source) for source in sources if not isinstance(source, Fixed)]
+        own = next((slot.index for slot in slots if slot.cell is not None), None)
         rows: Sequence[tuple[str, ...]] = ((),)
         if own is not None:
             literal = call.literals[own]
@@ -146,6 +157,8 @@ class Recipe:
         return RowSet(len(sources), cells)
 
     def _cell(self, source: Source, row: Sequence[str], call: Call) -> str:
+        if isinstance(source, Fixed):
+            return source.text
         slot = _slot(source)
         if slot.cell is None:
             return (
@@ -160,7 +173,7 @@ class Recipe:
         return text
 
 
-def _slot(source: Source) -> Slot:
+def _slot(source: Slot | Made) -> Slot:
     return source if isinstance(source, Slot) else source.slot
 
 
@@ -232,6 +245,10 @@ def _span(edit: tuple[int, int, tuple[Piece, ...]]) -> tuple[int, int]:
 
 def _places(shape: Shape, sources: dict[int, Source]) -> Iterator[_Place]:
     """The sources of the literals of a text, in the order of their indexes."""
+
+    def source_of(slot: Slot) -> Source:
+        return sources.get(slot.start) or Fixed(shape.text[slot.start : slot.end])
+
     slots = [slot for slot in shape.slots if not slot.parameter]
     at = 0
     while at < len(slots):
@@ -239,7 +256,7 @@ def _places(shape: Shape, sources: dict[int, Source]) -> Iterator[_Place]:
         while slots[at].cell is not None and last < len(slots) and slots[last].index == slots[at].index:
             last += 1
         yield _Place(
-            tuple(sources[slot.start] for slot in slots[at:last]),
+            tuple(map(source_of, slots[at:last])),
             slots[at].cell is not None,
             slots[at].members,
         )

@@ -7,26 +7,33 @@ such table. Knows no routes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlglot import exp
 
 from dbmesh.errors import INTERNAL, MeshError, not_supported
 from dbmesh.model import TableSchema
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.ddl import object_kind
+from dbmesh.planner.ddl_reading import read_index_table, read_place
 from dbmesh.planner.elsewhere import database_of
 from dbmesh.planner.encrypted.decryption import Decryption
+from dbmesh.planner.encrypted.definitions import DefinitionRewriter, check_alter
 from dbmesh.planner.encrypted.logic_schema import missing_columns
 from dbmesh.planner.encrypted.plan import EncryptedPlan
 from dbmesh.planner.encrypted.queries import Answer, QueryRewriter
 from dbmesh.planner.encrypted.recipe import Recipe, Rewriting
-from dbmesh.planner.encrypted.references import References
+from dbmesh.planner.encrypted.references import References, unclear
 from dbmesh.planner.encrypted.writes import InsertRewriter, rewrite_update
 from dbmesh.planner.insert_reading import read_insert
 from dbmesh.planner.lexemes import Kind, LexemeReader
+from dbmesh.planner.masked.system import is_explained
 from dbmesh.planner.plan import Call, Plan, ShardPlan
 from dbmesh.planner.resolve import resolve
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.planner.session_view import SessionValues
+from dbmesh.planner.template import Frame
+from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.planner.write import parse_write
 from dbmesh.rules.encryption.rule import EncryptedTable
 from dbmesh.sql.fingerprint import Fingerprint
@@ -99,6 +106,16 @@ class _Statement:
             return self._write()
         if word in ("SELECT", "WITH"):
             return self._query()
+        if word in ("SHOW", "DESCRIBE", "DESC") and not is_explained(self._lexemes):
+            return None
+        if word in ("CREATE", "ALTER", "DROP") and not {
+            "VIEW",
+            "TRIGGER",
+            "PROCEDURE",
+            "FUNCTION",
+            "EVENT",
+        } & set(words):
+            return self._definition(word)
         if word in _FREE or (word in _WHOLE and "SELECT" not in words):
             return None
         raise not_supported(
@@ -189,6 +206,35 @@ class _Statement:
                     "give values, or VALUES(column)",
                 )
 
+    def _definition(self, word: str) -> tuple[Plan, frozenset[int] | None] | None:
+        """CREATE, ALTER and DROP of tables and indexes."""
+        context, reader = self._context, self._reader
+        kind = object_kind(reader)
+        if kind not in ("TABLE", "INDEX"):
+            raise unclear(f"{word} {kind}")
+        if kind == "INDEX":
+            place = read_index_table(reader)
+        else:
+            if word == "DROP":
+                return None
+            while reader.take().word != "TABLE":
+                continue
+            if not reader.accept("IF", "NOT", "EXISTS"):
+                reader.accept("IF", "EXISTS")
+            place = read_place(reader)
+        key = context.rule_set.key(database_of(context, place.database, place.name), place.name)
+        table = context.rule_set.encrypted.get(key)
+        if table is None:
+            raise unclear(f"{word} {kind} that names a table with encrypted columns")
+        if word == "CREATE" and kind == "TABLE":
+            DefinitionRewriter(context, table, self._rewriting).rewrite(reader)
+        else:
+            check_alter(table, [one for one in self._lexemes if one.start >= place.end])
+        text, recipe = self._rewriting.build()
+        literals = recipe.literals(Call(context.all_literals, SessionValues()))
+        plan, _ = self._plan_other(Fingerprint(text, literals))
+        return _fixed(plan, Call(literals, SessionValues())), None
+
     # ------------------------------------------------------------------ what all have in common
 
     def _words(self) -> set[str]:
@@ -239,7 +285,13 @@ class _Statement:
             return plan, pinned
         decryption = Decryption(tuple(answer.columns), (), answer.hidden)
         logic = self._logic() if plan.verb.changes_rows else None
-        made = EncryptedPlan(plan, recipe, decryption, tuple(answer.patterns), logic)
+        names = {
+            name: column.name
+            for table in context.rule_set.encrypted.values()
+            for column in table.columns
+            for name in column.stored
+        }
+        made = EncryptedPlan(plan, recipe, decryption, tuple(answer.patterns), logic, names)
         depends = None if pinned is None else _pinned(recipe, pinned)
         return made, None if depends is None else depends | context.pinned
 
@@ -249,6 +301,24 @@ class _Statement:
         except MeshError:
             return None
         return None if isinstance(plan, SessionStatement) else plan
+
+
+def _fixed(plan: Plan, call: Call) -> Plan:
+    """A plan whose texts are of this call, for calls with the client's own literals."""
+    if not isinstance(plan, TextPlan):
+        raise unclear("this statement")
+    shots = [
+        TextShot(
+            shot.data_source,
+            Frame(_escaped(shot.frame.render(call.literals, call)), (), shot.frame.flags, False),
+        )
+        for shot in plan.shots
+    ]
+    return replace(plan, shots=tuple(shots))
+
+
+def _escaped(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape").replace("%", "%%")
 
 
 class _Samples(tuple[None, ...]):

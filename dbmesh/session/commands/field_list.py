@@ -44,7 +44,11 @@ async def _list(session: Session, table: str, wildcard: bytes, sequence: int) ->
         raise MeshError(MALFORMED_PACKET)
     bound = plan.bind(execution.make_call(session, database, literals))
     definitions = None
-    if system is None and not isinstance(bound.answer, Federation | SystemFederation):
+    if (
+        system is None
+        and not bound.written_in
+        and not isinstance(bound.answer, Federation | SystemFederation)
+    ):
         definitions = await _listed(session, database, bound, table, wildcard)
     if definitions is None:
         definitions = await _queried(session, database, plan, bound, wildcard)

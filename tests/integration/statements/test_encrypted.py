@@ -46,7 +46,8 @@ _RULES = f"""rules:
 - !BROADCAST
   tables: [everywhere]
 - !SINGLE
-  tables: ["ds_1.alone"]
+  tables: ["ds_1.*"]
+  defaultDataSource: ds_1
 - !ENCRYPT
   tables:
     person:
@@ -61,22 +62,24 @@ _RULES = f"""rules:
     hmac: {{type: HMAC_SHA256, keys: [{{id: k1, value: '{_KEY}'}}]}}
     like: {{type: CHAR_DIGEST_LIKE}}
 """
-_TEXT = "CHARACTER SET ascii COLLATE ascii_bin"
-_STORED = (
-    f"id BIGINT NOT NULL PRIMARY KEY, name_cipher VARCHAR(500) {_TEXT}, name_digest CHAR(80) {_TEXT}, name_like VARCHAR(120) "
-    f"CHARACTER SET utf8mb4, email VARCHAR(500) {_TEXT}, age_cipher VARCHAR(100) {_TEXT}, balance_cipher VARCHAR(200) {_TEXT}, "
-    f"born_cipher VARCHAR(100) {_TEXT}, seen_cipher VARCHAR(200) {_TEXT}, note TEXT {_TEXT}, city VARCHAR(40), weight FLOAT, KEY k_name (name_digest)"
-)
 _TABLES = ("person", "everywhere", "alone")
 
 
+_EXACT = f"CHARACTER SET utf8mb4 COLLATE {'utf8mb4_0900_bin' if chosen_product() == 'MySQL' else 'utf8mb4_nopad_bin'}"
+_DECLARED = (
+    f"name VARCHAR(60) {_EXACT}",
+    f"email VARCHAR(80) {_EXACT}",
+    "age INT",
+    "balance DECIMAL(12,2)",
+    "born DATE",
+    "seen DATETIME(3)",
+    f"note TEXT {_EXACT}",
+)
+
+
 def _plain_columns() -> str:
-    exact = "utf8mb4_0900_bin" if chosen_product() == "MySQL" else "utf8mb4_nopad_bin"
-    text = f"CHARACTER SET utf8mb4 COLLATE {exact}"
-    return (
-        f"id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(60) {text}, email VARCHAR(80) {text}, age INT, "
-        f"balance DECIMAL(12,2), born DATE, seen DATETIME(3), note TEXT {text}, city VARCHAR(40), weight FLOAT, KEY k_name (name)"
-    )
+    declared = ", ".join(_DECLARED)
+    return f"id BIGINT NOT NULL PRIMARY KEY, {declared}, city VARCHAR(40), weight FLOAT, KEY k_name (name)"
 
 
 @dataclass(frozen=True)
@@ -146,10 +149,7 @@ def vault(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vaul
     sources = ""
     for number, server in enumerate(shop.sources):
         schema = f"{_SCHEMA}_{number}"
-        server.execute(f"CREATE DATABASE {schema}")
-        actual = [f"person_{node}" for node in range(4) if node % 2 == number] + ["everywhere"]
-        for table in (*actual, *(["alone"] if number else [])):
-            server.execute(f"CREATE TABLE {schema}.{table} ({_STORED})")
+        server.execute(f"CREATE DATABASE {schema} CHARACTER SET utf8mb4")
         sources += shop_data.source_yaml(number, server).replace(shop_data.shard_schema(number), schema)
     (rules / f"database-{_SCHEMA}.yaml").write_text(
         f"databaseName: {_SCHEMA}\ndataSources:\n{sources}{_RULES}"
@@ -164,6 +164,9 @@ def vault(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vaul
         charset="utf8mb4",
     )  # fmt: skip
     on_mesh = mesh.connect(_SCHEMA)
+    with on_mesh.cursor() as cursor:
+        for table in _TABLES:
+            cursor.execute(f"CREATE TABLE {table} ({_plain_columns()})")
     yield Vault(mesh, list(shop.sources), plain, on_mesh, on_plain)
     on_mesh.close()
     on_plain.close()
@@ -227,6 +230,21 @@ _WRITES = (
     "DELETE FROM {t} WHERE name = 'Fünf'",
     "DELETE FROM {t} WHERE age IN (36)",
 )
+_METADATA = (
+    "SHOW COLUMNS FROM {t}",
+    "SHOW FULL COLUMNS FROM {t} LIKE 'n%'",
+    "DESCRIBE {t}",
+    "SHOW CREATE TABLE {t}",
+    (
+        "SELECT column_name, ordinal_position, column_default, is_nullable, data_type, character_maximum_length, "
+        "character_octet_length, numeric_precision, numeric_scale, datetime_precision, character_set_name, collation_name, "
+        "column_type, column_key, extra FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = '{t}'"
+    ),
+    (
+        "SELECT index_name, seq_in_index, column_name, non_unique FROM information_schema.statistics WHERE table_schema = DATABASE() "
+        "AND table_name = '{t}' ORDER BY 1, 2"
+    ),
+)
 _REFUSED = (
     "SELECT UPPER(name) FROM {t}",
     "SELECT id FROM {t} ORDER BY name",
@@ -263,6 +281,9 @@ _REFUSED = (
     "CREATE VIEW v_secret AS SELECT name FROM {t}",
     "CREATE TABLE copy_of AS SELECT * FROM {t}",
     "ALTER TABLE {t} DROP COLUMN name",
+    "CREATE INDEX k_age ON {t} (age)",
+    "CREATE TABLE copy_of LIKE {t}",
+    "CREATE TRIGGER spy AFTER INSERT ON {t} FOR EACH ROW SET @x = NEW.name",
     "EXPLAIN SELECT name FROM {t}",
 )
 
@@ -272,11 +293,41 @@ def test_answers_are_those_of_plain_text(vault: Vault) -> None:
         vault.same(f"INSERT INTO {table} VALUES {_ROWS}")
         for statement in _READS:
             vault.same(statement.format(t=table))
+        for statement in _METADATA:
+            mesh, plain = (ask(one, statement.format(t=table)) for one in (vault.on_mesh, vault.on_plain))
+            assert (mesh.error, mesh.rows) == (plain.error, plain.rows), statement + mesh.text
         for statement in _REFUSED:
             vault.refused(statement.format(t=table))
         for statement in _WRITES:
             vault.same(statement.format(t=table))
             vault.same(f"SELECT * FROM {table} ORDER BY id")
+
+
+def test_definitions(vault: Vault) -> None:
+    for table in ("person", "alone"):
+        vault.same(f"ALTER TABLE {table} ADD COLUMN zip VARCHAR(9), ADD KEY k_city (city)")
+        vault.same(f"INSERT INTO {table} (id, name, zip) VALUES (80, 'zipped', '1')")
+        vault.same(f"SELECT * FROM {table} WHERE id = 80")
+        vault.same(f"ALTER TABLE {table} DROP COLUMN zip")
+        vault.same(f"DELETE FROM {table} WHERE id = 80")
+    assert "which the rules call VARCHAR(60)" in vault.refused(
+        "CREATE TABLE person (id INT, name VARCHAR(61))"
+    )
+    declared = ", ".join(_DECLARED).replace("age INT", "age INT NOT NULL")
+    unique = f"id BIGINT PRIMARY KEY, {declared}, UNIQUE KEY (name), KEY k_email (email, city)"
+    vault.refused(f"CREATE TABLE alone ({unique.replace('(name)', '(name(5))')}, city VARCHAR(9))")
+    vault.same("DROP TABLE alone")
+    vault.same(f"CREATE TABLE alone ({unique}, city VARCHAR(9))")
+    vault.refused("INSERT INTO alone (id, name) VALUES (1, 'one')")
+    vault.same("INSERT INTO alone (id, name, age) VALUES (1, 'one', 1)")
+    vault.same("INSERT INTO alone (id, name, age) VALUES (2, 'one', 1)")
+    found = ask(vault.on_mesh, "INSERT INTO alone (id, name, age) VALUES (3, 'x', NULL)")
+    assert (found.error, "'age'" in found.text) == (1048, True), found
+    vault.same(
+        "INSERT INTO alone (id, name, age) VALUES (2, 'two', 2) ON DUPLICATE KEY UPDATE name = VALUES(name)"
+    )
+    vault.same("DROP TABLE alone")
+    vault.same(f"CREATE TABLE alone ({_plain_columns()})")
 
 
 def test_prepared_statements(vault: Vault) -> None:

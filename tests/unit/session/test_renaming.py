@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dbmesh.backend.connection import Product
 from dbmesh.planner.plan import Names, RenameValues
 from dbmesh.session.renaming import RenamingSink
 from dbmesh.session.result_sink import ResultSink
@@ -14,7 +15,7 @@ def test_only_the_named_columns_change() -> None:
     names = Names("shop", {"t_order_1": "t_order"})
     client = RecordingClient()
     behind = ResultSink(client, MODERN, names)
-    sink = RenamingSink(behind, RenameValues((0,)), names)
+    sink = RenamingSink(behind, RenameValues((0,)), names, Product.MARIADB)
     sink.columns([column("Create Table"), column("Comment")])
     sink.rows([encode_text_row([b"CREATE TABLE `t_order_1` (", b"t_order_1"]), encode_text_row([None, b""])])
     behind.end_rows(2, 0)
