@@ -1,7 +1,7 @@
 """The admin port for MySQL clients: the tables as tables, and KILL.
 
 Decides what a client can ask here: SELECTs over the tables of `tables`, whatever else they do with them, SHOW TABLES,
-TRUNCATE of the statements, KILL of a mesh's session. The password is the token, the user's name is free. Its data never
+TRUNCATE of the statements, KILL of a mesh's session, DistSQL. The password is the token, the user's name is free. Its data never
 comes from a data source.
 """
 
@@ -23,6 +23,11 @@ from sqlglot.executor import execute
 
 from dbmesh.admin.actions import ForgetStatements, Kill, UnknownSession
 from dbmesh.admin.tables import TABLES, Operated, Statements
+from dbmesh.errors import NO_DATABASE, UNKNOWN_DATABASE, MeshError
+from dbmesh.planner.distsql import read_distsql
+from dbmesh.planner.lexemes import LexemeReader
+from dbmesh.planner.session_plan import LocalRows, ShowMesh, ShowRules, SwitchMember
+from dbmesh.session.distsql import mesh_of, rules_of, switch
 
 SCHEMA = "stats"
 
@@ -101,6 +106,36 @@ class _Session(Session):
 
     async def schema(self) -> dict[str, Any]:
         return {SCHEMA: {table.sql_name: dict(table.columns) for table in TABLES}}
+
+    async def handle_query(self, sql: str, attrs: dict[str, str]) -> AllowedResult:
+        try:
+            found = await self._distsql(sql)
+        except MeshError as error:
+            raise MysqlError(str(error), ErrorCode.NOT_SUPPORTED_YET) from error
+        return await super().handle_query(sql, attrs) if found is None else found
+
+    async def _distsql(self, sql: str) -> AllowedResult:
+        """The answer to a statement of DistSQL, None for any other. Raises MeshError."""
+        mesh = self._operated.mesh
+        statement = read_distsql(LexemeReader(sql.rstrip().removesuffix(";")))
+        if statement is None:
+            return None
+        if isinstance(statement, ShowMesh):
+            columns, rows = await mesh_of(mesh, statement)
+        elif isinstance(statement, LocalRows):
+            columns, rows = statement.columns, statement.rows
+        elif isinstance(statement, (ShowRules, SwitchMember)):
+            name = statement.database
+            database = mesh.database(name) if name else next(iter(mesh.databases.values()))
+            if database is None or (name is None and len(mesh.databases) > 1):
+                raise MeshError(NO_DATABASE) if name is None else MeshError(UNKNOWN_DATABASE, database=name)
+            if isinstance(statement, SwitchMember):
+                await switch(mesh, database, statement)
+                return [], []
+            columns, rows = rules_of(database, statement)
+        else:
+            return None
+        return list(rows), list(columns)
 
     async def query(self, expression: exp.Expression, sql: str, attrs: dict[str, str]) -> AllowedResult:
         del attrs

@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dbmesh.errors import NOT_THREAD_OWNER, STORE, UNKNOWN_THREAD, MeshError
+from dbmesh.errors import NOT_THREAD_OWNER, STORE, UNKNOWN_THREAD, MeshError, not_supported
 from dbmesh.governance import layout
 from dbmesh.governance.following import follow
-from dbmesh.governance.instances import read_instances
+from dbmesh.governance.instances import Instance, State, read_instances
 from dbmesh.governance.store import MOST_CHANGES, LeaseLost, Store, StoreError, Write
+from dbmesh.governance.switches import read_switches, switch_data_source, switch_instance
+from dbmesh.rules.sections import suggestion
 from dbmesh.session.mesh import Mesh
-from dbmesh.session.peers import Account, Asker, Process, kill, processes, worker_of
+from dbmesh.session.peers import Account, Asker, Process, Sidecar, kill, processes, worker_of
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +82,34 @@ class StorePeers:
             raise MeshError(STORE, reason=reason)
         if answers[owner]:
             raise MeshError(_REFUSALS[answers[owner]], id=id_)
+
+    async def sidecars(self) -> Sequence[Sidecar]:
+        """See `Peers`."""
+        try:
+            found = await read_instances(self._store)
+            off = (await read_switches(self._store)).instances
+        except StoreError as error:
+            raise MeshError(STORE, reason=error) from error
+        return [
+            Sidecar(one.id, one.address, _status(one, off), one.version, one.id == self._own) for one in found
+        ]
+
+    async def switch_sidecar(self, id_: str, *, on: bool) -> None:
+        """See `Peers`."""
+        known = [one.id for one in await self.sidecars()]
+        if id_ not in known and not on:
+            raise not_supported(f"DISABLE of sidecar '{id_}', which is not alive", suggestion(id_, known))
+        try:
+            await switch_instance(self._store, id_, on=on)
+        except StoreError as error:
+            raise MeshError(STORE, reason=error) from error
+
+    async def switch_data_source(self, name: str, *, on: bool) -> None:
+        """See `Peers`."""
+        try:
+            await switch_data_source(self._store, name, on=on)
+        except StoreError as error:
+            raise MeshError(STORE, reason=error) from error
 
     async def _owner(self, id_: int) -> str | None:
         """The sidecar whose connection it is, if it is alive."""
@@ -142,6 +172,12 @@ class StorePeers:
         except MeshError as error:
             return error.kind.name
         return ""
+
+
+def _status(one: Instance, off: frozenset[str]) -> str:
+    if one.id in off or one.state is State.DISABLED:
+        return "CIRCUIT_BREAK"
+    return "OK" if one.state is State.SERVING else one.state.value.upper()
 
 
 def _question(asker: Account) -> dict[str, object]:

@@ -205,6 +205,37 @@ class ShowReplicas:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowRules:
+    """DistSQL that shows rules of a logic database: the words behind SHOW, or of COUNT. `name` is what it is about, `pattern` that of
+    LIKE, `usage` that of USAGE_COUNT."""
+
+    form: str
+    name: str | None = None
+    database: str | None = None
+    pattern: str | None = None
+    usage: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShowMesh:
+    """DistSQL that shows the mesh: the words behind SHOW."""
+
+    form: str
+    name: str | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchMember:
+    """ENABLE | DISABLE COMPUTE NODE, or ALTER READWRITE_SPLITTING RULE `group` ENABLE | DISABLE."""
+
+    name: str
+    on: bool
+    group: str | None = None
+    database: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CreateDatabase:
     """CREATE DATABASE. `options` is the text behind the name."""
 
@@ -368,6 +399,9 @@ SessionStatement = (
     | ShowMeshProcesses
     | ShowSessions
     | ShowReplicas
+    | ShowRules
+    | ShowMesh
+    | SwitchMember
     | OuterXa
     | Do
     | CallProcedure

@@ -18,6 +18,7 @@ from dbmesh.planner.accounts.grants import (
 )
 from dbmesh.planner.accounts.names import read_account
 from dbmesh.planner.accounts.users import read_set_password, read_users_statement
+from dbmesh.planner.distsql import read_distsql
 from dbmesh.planner.get_diagnostics import read_get_diagnostics
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
 from dbmesh.planner.load_data import read_load_data
@@ -238,6 +239,9 @@ def _read_unlock(reader: LexemeReader) -> SessionStatement:
 
 
 def _read_show(reader: LexemeReader) -> SessionStatement | None:
+    shown = read_distsql(reader)
+    if shown is not None:
+        return shown
     if reader.accept("SHOW", "COUNT", "(", "*", ")"):
         return _read_show_warnings(reader, count=True)
     if reader.looks_at("SHOW", "WARNINGS") or reader.looks_at("SHOW", "ERRORS"):
@@ -315,6 +319,7 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "LOAD": read_load_data,
     "KILL": _read_kill,
     "PREPARE": _read_prepare,
+    **dict.fromkeys(("ALTER", "COUNT", "DISABLE", "ENABLE", "FORMAT", "PARSE"), read_distsql),
     "EXECUTE": _read_execute,
     "DEALLOCATE": _read_deallocate,
     "CREATE": _read_definition,

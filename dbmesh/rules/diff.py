@@ -78,6 +78,7 @@ _TOLD = frozenset({"databases", "users"}) | {
     "fingerprint",
     "protection",
     "admin",
+    "tracing",
 }
 """What is told of in detail, and what is each sidecar's own."""
 
@@ -97,6 +98,7 @@ _TOLD_OF_RULES = frozenset(
         "masks",
         "shadow",
         "groups",
+        "algorithms",
     }
 )
 

@@ -221,6 +221,7 @@ def _load_database(source: SourceFile, secrets: Secrets) -> RuleSet | None:
         single_tables=patterns,
         default_single_source=default_single,
         key_generators=MappingProxyType(dict(sharding.key_generators)),
+        algorithms=MappingProxyType(dict(sharding.algorithms)),
         auto_shards=_auto_shards(source, items),
         groups=MappingProxyType(dict(grouped.groups)),
         masks=MappingProxyType(masks),
@@ -290,7 +291,7 @@ def _sharding(
         section = validate(source, path, value, ShardingSection)
         if section is not None:
             return build_sharding(source, path, section, data_sources)
-    return Sharding({}, (), {})
+    return Sharding({}, (), {}, {})
 
 
 def _add_broadcast(

@@ -346,6 +346,14 @@ class KeyGeneratorConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AlgorithmConfig:
+    """A sharding algorithm as the rules write it."""
+
+    type: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class MadeTable:
     """The rule that CREATE TABLE made, in the form of the files: `section` is its entry of `autoTables`."""
 
@@ -408,6 +416,7 @@ class RuleSet:
     * `masks`: tables (in lower case, of `joined` ones by `key`) with columns that some users read masked.
     * `encrypted`: likewise tables with columns that are stored encrypted.
     * `shadow`: data sources that stand in for others, which no other rule knows, and when they do.
+    * `algorithms`: the sharding algorithms by name, to be shown; what routes are the strategies'.
     """
 
     database: str
@@ -429,6 +438,7 @@ class RuleSet:
     masks: Mapping[str, MaskedTable] = field(default_factory=dict)
     encrypted: Mapping[str, EncryptedTable] = field(default_factory=dict)
     shadow: ShadowRule | None = None
+    algorithms: Mapping[str, AlgorithmConfig] = field(default_factory=dict)
 
     @property
     def own_sources(self) -> tuple[str, ...]:

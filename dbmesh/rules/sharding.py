@@ -22,7 +22,7 @@ from dbmesh.rules.models import (
     TableSection,
     TypeAndProperties,
 )
-from dbmesh.rules.ruleset import KeyGeneratorConfig, ShardedTable, Strategy
+from dbmesh.rules.ruleset import AlgorithmConfig, KeyGeneratorConfig, ShardedTable, Strategy
 from dbmesh.rules.sections import report_unknown, suggestion
 from dbmesh.rules.source import Path, SourceFile
 from dbmesh.rules.strategies import NONE, StrategyBuilder, build_algorithms
@@ -40,6 +40,7 @@ class Sharding:
     tables: Mapping[str, ShardedTable]
     binding_groups: tuple[tuple[str, ...], ...]
     key_generators: Mapping[str, KeyGeneratorConfig]
+    algorithms: Mapping[str, AlgorithmConfig]
 
 
 def build_sharding(
@@ -83,7 +84,11 @@ class _Builder:
                 else:
                     tables[name.lower()] = table
         groups = self._binding_groups(tables, broken)
-        return Sharding(tables, groups, self._key_generators)
+        algorithms = {
+            name: AlgorithmConfig(one.type.upper(), one.props)
+            for name, one in self._section.sharding_algorithms.items()
+        }
+        return Sharding(tables, groups, self._key_generators, algorithms)
 
     def _table_names(self) -> set[str]:
         return {name.lower() for name in (*self._section.tables, *self._section.auto_tables)}

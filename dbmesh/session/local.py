@@ -58,18 +58,21 @@ from dbmesh.planner.session_plan import (
     ShowCreate,
     ShowCreateUser,
     ShowGrants,
+    ShowMesh,
     ShowMeshProcesses,
     ShowProcessList,
     ShowReplicas,
+    ShowRules,
     ShowSessions,
     ShowWarnings,
+    SwitchMember,
     TextDeallocate,
     TextExecute,
     TextPrepare,
     Use,
 )
 from dbmesh.planner.template import quote_name
-from dbmesh.session import accounts, administration, execution, filtering, routines
+from dbmesh.session import accounts, administration, distsql, execution, filtering, routines
 from dbmesh.session.connections import Loan
 from dbmesh.session.describing import check_variables, describe_plan, is_found_out_later
 from dbmesh.session.diagnostics import remember_warnings
@@ -478,6 +481,9 @@ _HANDLERS: Mapping[type, Callable[[Session, Any, ResultSink, int], Awaitable[Non
     ShowProcessList: show_process_list,
     ShowMeshProcesses: show_mesh_processes,
     ShowReplicas: show_replicas,
+    ShowRules: distsql.show_rules,
+    ShowMesh: distsql.show_mesh,
+    SwitchMember: distsql.switch_member,
     ShowSessions: show_sessions,
     LoadData: load_data,
     SelectInto: select_into,

@@ -65,6 +65,17 @@ class Process:
     state: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """A process of the mesh: `status` as ShardingSphere says it, OK or CIRCUIT_BREAK where it is disabled; `own` is this one."""
+
+    id: str
+    address: str
+    status: str
+    version: str
+    own: bool
+
+
 class Peers(Protocol):
     """The sidecars of the mesh. All methods raise MeshError."""
 
@@ -74,6 +85,18 @@ class Peers(Protocol):
 
     async def kill(self, asker: Account, id_: int, *, query: bool) -> None:
         """As `kill`, on the sidecar whose connection it is."""
+        ...
+
+    async def sidecars(self) -> Sequence[Sidecar]:
+        """Those that are alive, oldest first."""
+        ...
+
+    async def switch_sidecar(self, id_: str, *, on: bool) -> None:
+        """Take a sidecar out of service, or back. Raises MeshError for one that is not alive, unless it is taken back."""
+        ...
+
+    async def switch_data_source(self, name: str, *, on: bool) -> None:
+        """Take a data source or a replica (`database.name`) out of service, or back."""
         ...
 
 

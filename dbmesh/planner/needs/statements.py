@@ -160,6 +160,15 @@ def _call(context: PlanContext, statement: own.CallProcedure) -> Iterator[Need]:
     yield Need(Privilege.EXECUTE, _here(context, statement.database), routine=statement.name)
 
 
+def _show_rules(context: PlanContext, statement: own.ShowRules) -> Iterator[Need]:
+    yield Need(Privilege.SELECT, _here(context, statement.database))
+
+
+def _of_mesh(context: PlanContext, statement: own.ShowMesh | own.SwitchMember) -> Iterator[Need]:
+    del context, statement
+    yield UNKNOWN
+
+
 def _create_routine(context: PlanContext, statement: own.CreateRoutine) -> Iterator[Need]:
     database = _here(context, statement.database)
     yield Need(Privilege.EVENT if statement.kind == "EVENT" else Privilege.CREATE_ROUTINE, database)
@@ -210,6 +219,9 @@ def _load_data(context: PlanContext, statement: own.LoadData) -> Iterator[Need]:
 
 _OWN: Mapping[type, Callable[[PlanContext, Any], Iterator[Need]]] = {
     own.CallProcedure: _call,
+    own.ShowRules: _show_rules,
+    own.ShowMesh: _of_mesh,
+    own.SwitchMember: _of_mesh,
     own.CreateRoutine: _create_routine,
     own.DropRoutine: _drop_routine,
     own.ShowCreate: _show_create,

@@ -22,8 +22,9 @@ pytestmark = pytest.mark.integration
 TOKEN = "0123456789abcdef-token"
 GLOBAL = """
 authority:
-  users: [{user: root@%, password: root}]
+  users: [{user: root@%, password: root, admin: true}]
 admin: {port: 0, sqlPort: 0, token: "0123456789abcdef-token"}
+mode: {type: Standalone, repository: {type: SQLite}}
 props: {slow-statement-milliseconds: 1}
 """
 SHOP = """
@@ -127,6 +128,34 @@ def test_mysql_clients_read_the_same(operated: Operated) -> None:
     with pytest.raises(pymysql.err.OperationalError) as refused:
         pymysql.connect(host="127.0.0.1", port=operated.sql_port, user="root", password="root")
     assert refused.value.args[0] == 1045
+
+
+def test_distsql_says_the_same_on_both_ports(operated: Operated) -> None:
+    with operated.mesh.connect() as client:
+        cursor = client.cursor()
+        for statement in (
+            "SHOW STORAGE UNITS",
+            "SHOW SHARDING TABLE RULES FROM shop",
+            "SHOW SHARDING TABLE NODES t",
+            "SHOW SHARDING ALGORITHMS LIKE 'by%'",
+            "SHOW FULL LOGICAL TABLES",
+            "COUNT SHARDING RULE",
+            "SHOW COMPUTE NODES",
+            "SHOW DIST VARIABLE WHERE NAME = sql_show",
+            "PARSE SELECT 1",
+        ):
+            cursor.execute(statement)
+            names = [one[0] for one in cursor.description or ()]
+            assert operated.sql(statement) == (names, list(cursor.fetchall())), statement
+    assert operated.sql("SHOW SHARDING TABLE NODES")[1] == [("t", "ds_0.t, ds_1.t")]
+    [node] = operated.sql("SHOW COMPUTE NODES;")[1]
+    assert node[1:6] == ("PROXY", "127.0.0.1", str(operated.mesh.port), "OK", "Standalone")
+    for word, status in (("DISABLE", "CIRCUIT_BREAK"), ("ENABLE", "OK")):
+        operated.sql(f"{word} COMPUTE NODE {node[0]}")
+        assert operated.sql("SHOW COMPUTE NODE INFO")[1][0][3] == status
+    for statement in ("SHOW STORAGE UNITS FROM nope", "DISABLE COMPUTE NODE nobody", "SHOW MASK RULE"):
+        with pytest.raises(pymysql.err.Error):
+            operated.sql(statement)
 
 
 def test_metrics(operated: Operated) -> None:
