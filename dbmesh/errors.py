@@ -352,6 +352,12 @@ TOO_MANY_OF_USER = _client(
     retryable=True,
 )
 ACCOUNT_FAILED = _client("ACCOUNT_FAILED", 1396, "HY000", "Operation {verb} failed for {names}")
+ACCOUNT_NAME_TOO_LONG = _client(
+    "ACCOUNT_NAME_TOO_LONG",
+    1470,
+    "HY000",
+    "String '{text}' is too long for {what} (should be no longer than {most})",
+)
 NO_SUCH_ACCOUNT = _client("NO_SUCH_ACCOUNT", 1133, "28000", "Can't find any matching row in the user table")
 NO_SUCH_GRANT = _client(
     "NO_SUCH_GRANT", 1141, "42000", "There is no such grant defined for user '{user}' on host '{host}'"

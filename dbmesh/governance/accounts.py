@@ -49,6 +49,7 @@ class StoredAccounts:
             for _ in range(_ATTEMPTS):
                 snapshot = await self._store.range(layout.authority_prefix())
                 stored = read_accounts(snapshot.entries)
+                self._take(snapshot.revision, stored)
                 before = self._mesh.authority.with_stored(stored.values()).users
                 changed = make(before)
                 try:

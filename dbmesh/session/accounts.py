@@ -43,6 +43,10 @@ from dbmesh.wire.packets import OkPacket
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
 
+_NO_TLS = (
+    "dbmesh: nobody can log in here: the account requires TLS, which this sidecar does not serve; "
+    "set proxy-frontend-ssl-enabled: true under props of global.yaml"
+)
 _VERBS: dict[type, str] = {
     said.CreateUsers: "CREATE USER",
     said.AlterUsers: "ALTER USER",
@@ -75,9 +79,20 @@ async def change_accounts(session: Session, statement: ChangeAccounts, sink: Res
     if statement.then is not None:
         await set_variables(session, statement.then)
     notes = [ShardWarning("Note", number, text) for number, text in changed.notes]
+    if _asks_for_tls(change) and not session.mesh.configuration.properties["proxy-frontend-ssl-enabled"]:
+        notes.append(ShardWarning("Warning", 1105, _NO_TLS))
     remember_warnings(session, notes)
     session.row_count = 0
     sink.ok(OkPacket(status=session.status | more, warnings=len(notes)))
+
+
+def _asks_for_tls(change: said.AccountStatement) -> bool:
+    tls = None
+    if isinstance(change, (said.CreateUsers, said.AlterUsers)):
+        tls = change.options.tls
+    elif isinstance(change, said.GrantPrivileges):
+        tls = change.tls
+    return tls is not None and tls.required
 
 
 def _changed(session: Session, change: said.AccountStatement, accounts: Accounts) -> Changed:

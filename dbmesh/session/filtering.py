@@ -75,7 +75,7 @@ class RunningStatement:
         self.plan = plan
         self.text = text
         self.outer = session.running
-        self.begun = session.arrived if self.outer is None else perf_counter()
+        self.begun = (session.arrived if self.outer is None else 0.0) or perf_counter()
 
     @property
     def shots(self) -> int:
@@ -251,7 +251,7 @@ def failing(session: Session) -> RunningStatement | None:
     """As `record`, of a command that is answered with an error: a statement that was not planned is told of too. O(text) for such
     a one."""
     statement = record(session)
-    if statement is None and session.command_text and session.mesh.observers:
+    if statement is None and session.command_text and session.arrived and session.mesh.observers:
         statement = session.running = UnplannedStatement(session)
     return statement
 
@@ -320,6 +320,9 @@ def _leave(statement: RunningStatement, *, answered: bool) -> None:
     session = statement.session
     session.running = statement.outer
     statement.answered = answered
+    if statement.outer is None:
+        # What is told of has not arrived any more: its error is not told again.
+        session.arrived = 0.0
     for one in reversed(statement.entered):
         one.end(statement)
     for observer in session.mesh.observers:

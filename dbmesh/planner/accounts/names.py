@@ -9,7 +9,14 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from dbmesh.errors import ACCOUNT_HASH, ACCOUNT_PLUGIN, INVALID_ROLE, MeshError, not_supported
+from dbmesh.errors import (
+    ACCOUNT_HASH,
+    ACCOUNT_NAME_TOO_LONG,
+    ACCOUNT_PLUGIN,
+    INVALID_ROLE,
+    MeshError,
+    not_supported,
+)
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.rules.account_statements import (
     CACHING_SHA2,
@@ -23,6 +30,7 @@ from dbmesh.rules.accounts import AccountName
 T = TypeVar("T")
 
 _NATIVE_HASH = re.compile(r"\*[0-9A-Fa-f]{40}")
+_LONGEST_NAME, _LONGEST_HOST = 128, 255
 _NAMES = (Kind.WORD, Kind.QUOTED, Kind.STRING)
 _PLUGINS = (NATIVE, CACHING_SHA2)
 
@@ -45,6 +53,9 @@ def read_account(reader: LexemeReader) -> AccountName:
     host = _read_host(reader)
     if not name:
         raise not_supported("accounts without a name", "give the account a name")
+    for text, what, most in ((name, "user name", _LONGEST_NAME), (host, "host name", _LONGEST_HOST)):
+        if len(text) > most:
+            raise MeshError(ACCOUNT_NAME_TOO_LONG, text=text[:most], what=what, most=most)
     return AccountName(name, host)
 
 

@@ -169,10 +169,9 @@ RENAME USER ann TO ann2
 RENAME USER zzz TO yyy
 RENAME USER ann2 TO nobody
 SHOW GRANTS FOR ann2
-ALTER USER ann2 REQUIRE SSL ACCOUNT LOCK
+ALTER USER ann2 ACCOUNT LOCK
 SHOW CREATE USER ann2
-ALTER USER ann2 REQUIRE SUBJECT '/CN=a' AND ISSUER '/CN=b' ACCOUNT UNLOCK
-SHOW CREATE USER ann2
+ALTER USER ann2 ACCOUNT UNLOCK
 CREATE USER p IDENTIFIED VIA mysql_native_password USING 'bad'
 CREATE USER p IDENTIFIED BY PASSWORD '*E6'
 CREATE USER p IDENTIFIED VIA nope
@@ -348,6 +347,17 @@ def test_accounts_hold_on_every_sidecar_and_stay(governed: Governed) -> None:
         10,
         "what was denied in the audit log",
     )
+
+
+def test_required_tls_that_is_not_served_is_warned_of(governed: Governed) -> None:
+    with governed.here.connect() as root:
+        *_, told = _ask(root, "CREATE USER sure REQUIRE SUBJECT '/CN=a' AND ISSUER '/CN=b'")
+        assert [(level, number) for level, number, _ in told] == [("Warning", 1105)]
+        assert _ask(root, "SHOW CREATE USER sure")[1] == [
+            "CREATE USER `sure`@`%` REQUIRE ISSUER '/CN=b' SUBJECT '/CN=a'"
+        ]
+        assert _ask(root, "ALTER USER sure REQUIRE NONE")[-1] == ()
+        _ask(root, "DROP USER sure")
 
 
 def test_accounts_of_the_file_are_changed_there(governed: Governed) -> None:

@@ -17,7 +17,8 @@ from dbmesh.errors import NO_SUCH_ACCOUNT, MeshError
 from dbmesh.governance import layout
 from dbmesh.governance.accounts import StoredAccounts
 from dbmesh.governance.embedded import EmbeddedStore
-from dbmesh.governance.store import MOST_CHANGES, Entry, Write
+from dbmesh.governance.remembering import Remembering
+from dbmesh.governance.store import MOST_CHANGES, Entry, Snapshot, Store, StoreUnavailable, Write
 from dbmesh.governance.stored_accounts import from_value, read_accounts, to_value
 from dbmesh.planner.session_plan import ChangeAccounts
 from dbmesh.planner.session_statements import plan_session_statement
@@ -33,7 +34,7 @@ ANN = AccountName("ann", "%")
 class Process:
     """A process of the mesh with the store's accounts."""
 
-    def __init__(self, store: EmbeddedStore, *written: User) -> None:
+    def __init__(self, store: Store, *written: User) -> None:
         mesh: Any = SimpleNamespace(authority=Authority((ROOT, *written)), told_of_accounts=[], sessions={})
         self.mesh = cast("Mesh", mesh)
         self.accounts = StoredAccounts(store, self.mesh)
@@ -147,6 +148,48 @@ async def test_a_store_that_is_away_is_an_error(store: EmbeddedStore) -> None:
     await store.close()
     with pytest.raises(MeshError, match="the store failed"):
         await here.run("CREATE USER ann")
+
+
+class _Away(EmbeddedStore):
+    """A store that can be away."""
+
+    away = False
+
+    async def get(self, key: str) -> Entry | None:
+        if self.away:
+            raise StoreUnavailable("away")
+        return await super().get(key)
+
+    async def range(self, prefix: str) -> Snapshot:
+        if self.away:
+            raise StoreUnavailable("away")
+        return await super().range(prefix)
+
+
+async def test_accounts_are_there_after_a_restart_without_the_store(tmp_path: Path) -> None:
+    inner = await _Away.open(tmp_path / "store.db", time.time)
+    assert isinstance(inner, _Away)
+    file = tmp_path / "snapshot.json"
+    store = Remembering(inner, file)
+    await store.begin()
+    await Process(store).run(
+        "CREATE USER ann IDENTIFIED BY PASSWORD '*81F5E21E35407D884A6CD4A731AEBFB6AF209E1B'"
+    )
+    # Whoever follows all of the store remembers it.
+    await store.range(layout.ROOT)
+    inner.away = True
+    again = Remembering(inner, file)
+    await again.begin()
+    restarted = Process(again)
+    await restarted.accounts.read()
+    assert restarted.mesh.authority.users[ANN].password.startswith("*81F5")
+    with pytest.raises(MeshError, match="the store failed"):
+        await restarted.run("DROP USER ann")
+    inner.away = False
+    await again.range(layout.ROOT)
+    await restarted.run("DROP USER ann")
+    assert restarted.names == ["root@%"]
+    await inner.close()
 
 
 async def test_who_refuses_changes_nothing(store: EmbeddedStore) -> None:

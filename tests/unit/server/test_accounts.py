@@ -71,3 +71,17 @@ def test_other_accounts_from_here_on() -> None:
     assert accounts.secret("ops", "h").cached_sha2 is None
     accounts.use(Authority(()))
     assert accounts.account("new", "h") is None
+
+
+def test_a_locked_account_is_still_the_one_that_matches() -> None:
+    accounts = Accounts(
+        Authority(
+            (User("ann", "10.%", "x", locked=True), User("ann", "%", "x"), User("clerk", "%", role=True))
+        )
+    )
+    locked, other = accounts.account("ann", "10.0.0.1"), accounts.account("ann", "11.0.0.1")
+    assert locked is not None
+    assert locked.locked
+    assert other is not None
+    assert not other.locked
+    assert accounts.account("clerk", "h") is None

@@ -9,7 +9,8 @@ import pytest
 
 from dbmesh.errors import UNKNOWN_COMMAND, MeshError
 from dbmesh.planner.plan import Verb
-from dbmesh.session.filtering import RunningStatement, Seen
+from dbmesh.session.filtering import RunningStatement, Seen, within
+from dbmesh.session.planning import look_up
 from dbmesh.session.session import Session
 from dbmesh.sql.digest import digest_of
 from dbmesh.sql.lexer import DEFAULT
@@ -292,6 +293,23 @@ async def test_observers_learn_of_statements_that_cannot_be_planned() -> None:
         "Session 0 1146: INSERT INTO nowhere VALUES (1)",
         "Session 0 1064: SELECT 1 /* no end",
     ]
+    await world.end()
+
+
+async def test_an_error_is_told_once() -> None:
+    """A statement inside a command that is none itself, as of a bulk execution."""
+    world = SessionWorld()
+    observer = Observing()
+    world.mesh.observe([observer])
+    session = world.session
+    session.arrived, session.command_text = 1.0, b"DELETE FROM t_order WHERE user_id = 5"
+    database, plan, _ = look_up(session, session.command_text.decode())
+    with pytest.raises(MeshError) as refused:
+        async with within(session, database, plan, session.command_text.decode()):
+            raise MeshError(UNKNOWN_COMMAND)
+    session.error(refused.value)
+    session.finish()
+    assert observer.notes == ["Relay 1 1047: DELETE FROM t_order WHERE user_id = 5"]
     await world.end()
 
 

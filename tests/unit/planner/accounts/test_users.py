@@ -157,6 +157,8 @@ def test_what_is_asked_and_chosen() -> None:
         ("CREATE USER ann WITH", 1064),
         ("CREATE OR REPLACE USER IF NOT EXISTS ann", 1221),
         ("CREATE USER ''@'%'", 1235),
+        (f"CREATE USER {'a' * 129}", 1470),
+        (f"CREATE USER ann@'{'a' * 256}'", 1470),
         ("CREATE USER ann@'10.0.0.0/255.0.0.0'", 1235),
         ("CREATE USER ann IDENTIFIED VIA ed25519 USING 'x'", 1524),
         ("CREATE USER ann IDENTIFIED BY PASSWORD 'x'", 1372),
