@@ -6,6 +6,7 @@ others. What a statement changes `rules.account_changes` knows.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
@@ -41,7 +42,7 @@ class StoredAccounts:
     async def read(self) -> None:
         """Take over what the store has. Raises StoreError."""
         snapshot = await self._store.range(layout.authority_prefix())
-        self._take(snapshot.revision, read_accounts(snapshot.entries))
+        await self._take(snapshot.revision, read_accounts(snapshot.entries))
 
     async def change(self, make: Callable[[Accounts], Changed]) -> Changed:
         """See `session.mesh.AccountKeeper`."""
@@ -49,7 +50,7 @@ class StoredAccounts:
             for _ in range(_ATTEMPTS):
                 snapshot = await self._store.range(layout.authority_prefix())
                 stored = read_accounts(snapshot.entries)
-                self._take(snapshot.revision, stored)
+                await self._take(snapshot.revision, stored)
                 before = self._mesh.authority.with_stored(stored.values()).users
                 changed = make(before)
                 try:
@@ -82,7 +83,7 @@ class StoredAccounts:
         if writes:
             await self.read()
 
-    def _take(self, revision: int, stored: Mapping[AccountName, User]) -> None:
+    async def _take(self, revision: int, stored: Mapping[AccountName, User]) -> None:
         if revision < self._revision:
             # A reading that began before another one's change must not take that back.
             return
@@ -93,4 +94,7 @@ class StoredAccounts:
         authority = self._mesh.authority.with_stored(stored.values())
         for name in sorted(authority.hidden):
             _log.warning("the account '%s' in the store is not used: global.yaml names one too", name)
-        use_authority(self._mesh, authority)
+        preparing = use_authority(self._mesh, authority)
+        if preparing:
+            # Whoever has made an account may log in to it at once.
+            await asyncio.wait(preparing)

@@ -121,14 +121,15 @@ class Listener:
         """The accounts of the configuration from here on; clients that are in stay, with what their accounts hold now."""
         use_authority(self.mesh, self.mesh.authority.with_written(users))
 
-    def _take_accounts(self, authority: Authority) -> None:
+    def _take_accounts(self, authority: Authority) -> asyncio.Task[None] | None:
         self.accounts.use(authority)
-        self.make_rsa_key()
+        return self.make_rsa_key()
 
-    def make_rsa_key(self) -> None:
-        """The key pair for caching_sha2 logins without TLS takes a while to make: not before the first client."""
+    def make_rsa_key(self) -> asyncio.Task[None] | None:
+        """The key pair for caching_sha2 logins without TLS takes a while to make: not before the first client. Returns who makes it."""
         if self.accounts.need_full_login and self.rsa_key is None:
-            self.tasks.start(self._make_rsa_key(), "rsa key")
+            return self.tasks.start(self._make_rsa_key(), "rsa key")
+        return None
 
     async def _make_rsa_key(self) -> None:
         from dbmesh.wire.rsa import make_rsa_key

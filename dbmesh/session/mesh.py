@@ -235,7 +235,7 @@ class Mesh:
         self.peers: Peers | None = None
         self._former: list[Mapping[str, Database]] = []
         self.authority = Authority(configuration.users)
-        self.told_of_accounts: list[Callable[[Authority], None]] = []
+        self.told_of_accounts: list[Callable[[Authority], asyncio.Task[None] | None]] = []
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
         self.instance = instance
         self.coordinator = Coordinator(self._decision_places, instance, self._servers_of_groups)

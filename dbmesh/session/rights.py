@@ -5,6 +5,7 @@ Decides the errors. What an account holds is `rules.privileges`' business.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import DATABASE_DENIED, PRIVILEGE_NEEDED, MeshError
@@ -35,13 +36,14 @@ def renew(session: Session) -> None:
     session.checked = None if privileges.administrator else privileges
 
 
-def use_authority(mesh: Mesh, authority: Authority) -> None:
-    """Other accounts, roles and grants for every session of this process."""
+def use_authority(mesh: Mesh, authority: Authority) -> list[asyncio.Task[None]]:
+    """Other accounts, roles and grants for every session of this process. Returns what is still to be done before all of them can
+    log in."""
     mesh.authority = authority
-    for told in mesh.told_of_accounts:
-        told(authority)
+    preparing = [told(authority) for told in mesh.told_of_accounts]
     for session in mesh.sessions.values():
         renew(session)
+    return [one for one in preparing if one is not None]
 
 
 def require(session: Session, *privileges: Privilege) -> None:

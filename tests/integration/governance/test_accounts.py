@@ -296,6 +296,7 @@ def test_accounts_hold_on_every_sidecar_and_stay(governed: Governed) -> None:
             "SET DEFAULT ROLE written FOR sha",
         ):
             _ask(root, statement)
+        governed.here.connect(None, user="sha", password="hush-sha").close()
 
         def connect(user: str, password: str, mesh: Mesh = governed.there) -> pymysql.Connection[Any] | None:
             try:

@@ -102,7 +102,7 @@ async def test_an_old_reading_does_not_bring_back_what_is_gone(store: EmbeddedSt
     await here.run("CREATE USER ann")
     before = await store.range(layout.authority_prefix())
     await here.run("DROP USER ann")
-    here.accounts._take(before.revision, read_accounts(before.entries))
+    await here.accounts._take(before.revision, read_accounts(before.entries))
     assert ANN not in here.mesh.authority.users
 
 
