@@ -33,6 +33,7 @@ from dbmesh.governance.lease_clock import lease_clock
 from dbmesh.governance.opening import open_store
 from dbmesh.governance.peers import StorePeers
 from dbmesh.governance.protection.decisions import follow_decisions
+from dbmesh.governance.protection.rehearsals import follow_faults
 from dbmesh.governance.rule_follower import RuleFollower, refuse_rollouts, stored_configuration
 from dbmesh.governance.slow_statements import SlowStatements
 from dbmesh.governance.statistics import Statistics
@@ -197,6 +198,7 @@ def _follow_others(
     """From now on obey what others write into the store."""
     tasks.start(follow(store, keeper), "rules of other processes")
     tasks.start(follow_decisions(store, assembly.protector.decide), "decisions about breakers")
+    tasks.start(follow_faults(store, assembly.protector.rehearse), "faults made on purpose")
     tasks.start(assembly.protector.budgets.serve(store), "limits of the whole mesh")
     tasks.start(_follow_switches(store, assembly, listener, registration), "what is out of service")
     peers = StorePeers(store, assembly.mesh, registration.id, os.urandom)

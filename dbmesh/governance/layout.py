@@ -244,3 +244,13 @@ def account(name: str, host: str) -> str:
 def budget(limit: str, key: str) -> str:
     """What is left of a limit that holds for the whole mesh, for one user, database or data source."""
     return f"/protection/budgets/{limit}/{key}"
+
+
+def faults_prefix() -> str:
+    """Faults that somebody makes while the mesh runs."""
+    return "/protection/faults/"
+
+
+def fault(name: str) -> str:
+    """One such fault."""
+    return f"{faults_prefix()}{name}"

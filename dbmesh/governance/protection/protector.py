@@ -5,7 +5,7 @@ Decides which protections there are and in which order they are asked. What each
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dbmesh.backend.connection import Guard
@@ -23,7 +23,7 @@ from dbmesh.governance.protection.limits import DataSourceLimits, Limits
 from dbmesh.governance.protection.line_writer import LineWriter
 from dbmesh.governance.protection.timeouts import Timeouts
 from dbmesh.rules.protection.firewall import FirewallMode
-from dbmesh.rules.protection.values import Per, Protection
+from dbmesh.rules.protection.values import Fault, Per, Protection
 from dbmesh.session.filtering import StatementFilter, StatementObserver
 from dbmesh.session.mesh import Mesh
 
@@ -63,8 +63,7 @@ class Protector:
             self._before.append(Limits(protection.limits, self.budgets))
         if protection.timeouts:
             self._behind.append(Timeouts(protection.timeouts))
-        if any(not fault.data_sources for fault in protection.faults):
-            self._behind.append(StatementFaults(protection.faults, clock))
+        self._faults = protection.faults
         self._mesh: Mesh | None = None
         self._filters: tuple[StatementFilter, ...] = ()
 
@@ -84,6 +83,11 @@ class Protector:
     def decide(self, forced: Mapping[str, State]) -> None:
         """From now on these are all of somebody's decisions about breakers, by their names."""
         self.breakers.decide(forced)
+        self._apply()
+
+    def rehearse(self, faults: Sequence[Fault]) -> None:
+        """From now on these are all the faults that somebody has added to those of the configuration."""
+        self._faults = (*self._protection.faults, *faults)
         self._apply()
 
     def limiters(self) -> list[tuple[str, Limiter]]:
@@ -114,6 +118,8 @@ class Protector:
         if self.breakers.watches_statements:
             yield self.breakers
         yield from self._behind
+        if any(not fault.data_sources for fault in self._faults):
+            yield StatementFaults(self._faults, self._clock)
 
     def _guard(self, database: str, data_source: str) -> Guard | None:
         breaker = self.breakers.of_data_source(database, data_source)
@@ -122,7 +128,7 @@ class Protector:
             for limit in self._protection.limits
             if limit.per is Per.DATA_SOURCE and limit.names_source(database, data_source)
         ]
-        faults = [fault for fault in self._protection.faults if fault.names_source(database, data_source)]
+        faults = [fault for fault in self._faults if fault.names_source(database, data_source)]
         if breaker is None and not limits and not faults:
             return None
         name = f"{database}.{data_source}"

@@ -12,6 +12,7 @@ from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from dbmesh.rules.data_sources import Secrets
+from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.protection.firewall import NO_FIREWALL, FirewallMode, FirewallPolicy, FirewallRule
 from dbmesh.rules.protection.patterns import why_unsafe
 from dbmesh.rules.protection.sections import (
@@ -39,7 +40,7 @@ from dbmesh.rules.protection.values import (
     Protection,
     Timeout,
 )
-from dbmesh.rules.sections import suggestion
+from dbmesh.rules.sections import suggestion, validate
 from dbmesh.rules.source import Path, SourceFile
 
 _PATH: Path = ("protection",)
@@ -186,6 +187,16 @@ def _firewall_rule(
         without_where=entry.without_where,
         message=entry.message,
     )
+
+
+def build_fault(name: str, value: object) -> Fault:
+    """A fault from an entry of `faults`. Raises ConfigurationError."""
+    source = SourceFile("fault", value)
+    section = validate(source, (), value, FaultSection)
+    fault = None if section is None else _fault(source, name, section)
+    if fault is None or source.mistakes:
+        raise ConfigurationError(tuple(source.mistakes))
+    return fault
 
 
 def _fault(source: SourceFile, name: str, entry: FaultSection) -> Fault:

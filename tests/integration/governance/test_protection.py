@@ -115,6 +115,20 @@ def test_a_breaker_opens_for_slow_statements_and_closes_again(auto: AutoMesh) ->
         assert other.ask("SELECT COUNT(*) FROM t") == [(4,)]
 
 
+def test_a_fault_is_made_while_the_mesh_runs(auto: AutoMesh) -> None:
+    delete = "DELETE FROM t WHERE id = 77"
+    with client(auto, "root") as root:
+        added = auto.command("fault", "add", "made", "--error", "1213", "--verb", "DELETE", "--for", "600")
+        assert (added.returncode, added.stdout) == (0, "fault 'made' is made for 600 s\n")
+        wait_until(lambda: root.ask(delete) == (1213, "injected fault"), 20, "the fault")
+        [told] = json.loads(auto.command("fault", "list", "--json").stdout)
+        assert (told["does"], told["hits"]) == ("error 1213", "verbs DELETE")
+        assert auto.command("fault", "remove", "made").returncode == 0
+        wait_until(lambda: root.ask(delete) == [], 20, "its end")
+    for words in (("remove", "made"), ("add", "nothing")):
+        assert auto.command("fault", *words).returncode == 1
+
+
 def test_a_data_source_is_closed_by_decision_and_transactions_under_way_commit(auto: AutoMesh) -> None:
     with client(auto, "root") as writer, client(auto, "root") as reader:
         assert writer.ask("BEGIN") == []
