@@ -7,7 +7,6 @@ others. What a statement changes `rules.account_changes` knows.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 
 from dbmesh.errors import STORE, MeshError
@@ -19,8 +18,6 @@ from dbmesh.rules.account_changes import Accounts, Changed
 from dbmesh.rules.accounts import AccountName, User
 from dbmesh.session.mesh import Mesh
 from dbmesh.session.rights import use_authority
-
-_log = logging.getLogger(__name__)
 
 _ATTEMPTS = 20
 """How often a change is made anew because another one came first."""
@@ -91,10 +88,7 @@ class StoredAccounts:
         if stored == self._known:
             return
         self._known = stored
-        authority = self._mesh.authority.with_stored(stored.values())
-        for name in sorted(authority.hidden):
-            _log.warning("the account '%s' in the store is not used: global.yaml names one too", name)
-        preparing = use_authority(self._mesh, authority)
+        preparing = use_authority(self._mesh, self._mesh.authority.with_stored(stored.values()))
         if preparing:
             # Whoever has made an account may log in to it at once.
             await asyncio.wait(preparing)

@@ -8,6 +8,7 @@ thread of its own, so that a slow disk never stops the event loop.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,8 @@ class EmbeddedStore:
         thread = ThreadPoolExecutor(1, "embedded-store")
 
         def connect() -> sqlite3.Connection:
+            # Hashes of passwords are nobody else's. SQLite gives its other files the same mode.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             database = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
@@ -78,7 +81,7 @@ class EmbeddedStore:
 
         try:
             database = await asyncio.get_running_loop().run_in_executor(thread, connect)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             thread.shutdown()
             raise StoreUnavailable(f"the store {path} cannot be opened: {error}") from error
         return cls(database, thread, clock)

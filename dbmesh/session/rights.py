@@ -6,15 +6,18 @@ Decides the errors. What an account holds is `rules.privileges`' business.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import DATABASE_DENIED, PRIVILEGE_NEEDED, MeshError
 from dbmesh.rules.accounts import AccountName, Authority, User
-from dbmesh.rules.privileges import NOTHING, Privilege
+from dbmesh.rules.privileges import NOTHING, Privilege, Privileges
 
 if TYPE_CHECKING:
     from dbmesh.session.mesh import Mesh
     from dbmesh.session.session import Session
+
+_log = logging.getLogger(__name__)
 
 
 def use_account(session: Session, user: User) -> None:
@@ -26,23 +29,40 @@ def use_account(session: Session, user: User) -> None:
 
 def renew(session: Session) -> None:
     """What the account and its active roles hold now counts from the session's next statement on. Who is gone may do nothing."""
-    authority = session.mesh.authority
-    user = authority.users.get(AccountName(*session.account.rpartition("@")[::2]))
-    privileges = NOTHING if user is None else authority.privileges(user, session.roles)
-    session.privileges = privileges
+    _hold(session, _rights(session.mesh.authority, session.account, session.roles))
+
+
+def _rights(
+    authority: Authority, account: str, roles: frozenset[AccountName]
+) -> tuple[Privileges, frozenset[str]]:
+    """What an account with these active roles may do, and the names masks know it by."""
+    user = authority.users.get(AccountName(*account.rpartition("@")[::2]))
+    if user is None:
+        return NOTHING, frozenset()
     # Roles that are not active count too: nobody reads unmasked by SET ROLE NONE.
-    reached = [] if user is None else authority.reached(user, user.roles)
-    session.principals = frozenset((session.user_name, *(one.name for one in reached)))
-    session.checked = None if privileges.administrator else privileges
+    names = frozenset(one.name for one in authority.reached(user, user.roles))
+    return authority.privileges(user, roles), names
+
+
+def _hold(session: Session, rights: tuple[Privileges, frozenset[str]]) -> None:
+    session.privileges, names = rights
+    session.principals = names | {session.user_name}
+    session.checked = None if session.privileges.administrator else session.privileges
 
 
 def use_authority(mesh: Mesh, authority: Authority) -> list[asyncio.Task[None]]:
     """Other accounts, roles and grants for every session of this process. Returns what is still to be done before all of them can
-    log in."""
+    log in. O(sessions + different accounts among them)."""
+    for name in sorted(authority.hidden - mesh.authority.hidden):
+        _log.warning("the account '%s' in the store is not used: global.yaml names one too", name)
     mesh.authority = authority
     preparing = [told(authority) for told in mesh.told_of_accounts]
+    known: dict[tuple[str, frozenset[AccountName]], tuple[Privileges, frozenset[str]]] = {}
     for session in mesh.sessions.values():
-        renew(session)
+        key = session.account, session.roles
+        if key not in known:
+            known[key] = _rights(authority, *key)
+        _hold(session, known[key])
     return [one for one in preparing if one is not None]
 
 

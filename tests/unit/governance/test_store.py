@@ -91,6 +91,17 @@ async def test_what_was_written_is_there_after_a_restart(
     await again.close()
 
 
+async def test_the_file_is_its_owners_alone(tmp_path: Path, clock: Clock) -> None:
+    store = await EmbeddedStore.open(tmp_path / "store.db", clock)
+    await store.commit([Write("/a", b"1")])
+    assert _modes(tmp_path) == {0o600}
+    await store.close()
+
+
+def _modes(directory: Path) -> set[int]:
+    return {file.stat().st_mode & 0o777 for file in directory.iterdir()}
+
+
 async def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(StoreUnavailable, match=r"nowhere/store\.db cannot be opened"):
         await EmbeddedStore.open(tmp_path / "nowhere" / "store.db", clock)
