@@ -20,7 +20,7 @@ ARGS ?=
 DB ?= mariadb
 export DBMESH_TEST_DB := $(DB)
 
-.PHONY: help setup demo test check unit integration differential compatibility chaos bench lock setup-dev
+.PHONY: help setup demo test check unit integration differential compatibility chaos chaos-mesh bench lock setup-dev
 
 help:  ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,8 +60,12 @@ compatibility: setup-dev  ## other projects' tests on plain MariaDB and through 
 	$(PYTHON) -m tests.compatibility $(ARGS)
 
 KILLS ?= 50
+ROUNDS ?= 3
 chaos: setup-dev  ## money moves between four data sources while sidecars and servers are killed and links fail (KILLS=50)
 	$(PYTHON) -m tests.chaos --kills $(KILLS) $(ARGS)
+
+chaos-mesh: setup-dev  ## etcd, sidecars, replicas, data sources and the network are broken one after another while rules change (ROUNDS=3)
+	$(PYTHON) -m tests.chaos.mesh --rounds $(ROUNDS) $(ARGS)
 
 bench:  ## the numbers of docs/PERFORMANCE.md; ARGS=--quick for a first look, JSON goes to build/bench.json
 	$(PYTHON) -m tests.bench $(ARGS)

@@ -87,7 +87,7 @@ class MySQLConnection(asyncio.Protocol):
         thread_id: int,
         status: int,
         opened_at: float,
-        kill_query: Callable[[int], Awaitable[None]],
+        kill_query: Callable[[int], Awaitable[bool]],
         server_version: str = "",
     ) -> None:
         self.server_version = server_version
@@ -250,7 +250,9 @@ class MySQLConnection(asyncio.Protocol):
         try:
             while not self.usable and self._open:
                 behind = len(self._behind)
-                await self._kill_query(self.thread_id)
+                if not await self._kill_query(self.thread_id) and not self.usable:
+                    # Whoever waits for an answer would wait until the network comes back.
+                    self.abort()
                 if not behind or not await self._turn_comes(behind):
                     break
         finally:

@@ -51,19 +51,25 @@ async def open_mysql(config: DataSourceConfig, flavour: Flavour) -> MySQLConnect
     raise MeshError(DATA_SOURCE_UNREACHABLE, data_source=config.name, reason=reason)
 
 
-async def kill_query(config: DataSourceConfig, thread_id: int) -> None:
-    """KILL QUERY from a connection of its own. A server that cannot be reached is left alone."""
+KILL_SECONDS = 2.0
+"""How long a server may take to stop a statement before it counts as not reached."""
+
+
+async def kill_query(config: DataSourceConfig, thread_id: int) -> bool:
+    """KILL QUERY from a connection of its own; whether the server could be reached within KILL_SECONDS."""
     try:
-        connection = await open_mysql(config, Flavour())
-    except MeshError:
-        return
-    try:
-        await connection.simple(b"\x03KILL QUERY %d" % thread_id)
-    except (MeshError, ShardError):
-        # The statement ended meanwhile (1094), or the connection did: nothing is left to stop.
-        return
-    finally:
-        await connection.close()
+        async with asyncio.timeout(KILL_SECONDS):
+            connection = await open_mysql(config, Flavour())
+            try:
+                await connection.simple(b"\x03KILL QUERY %d" % thread_id)
+            finally:
+                await connection.close()
+    except ShardError:
+        # The statement has ended meanwhile (1094).
+        return True
+    except (MeshError, TimeoutError):
+        return False
+    return True
 
 
 def tls_mode(config: DataSourceConfig) -> str:

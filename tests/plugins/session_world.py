@@ -149,9 +149,10 @@ class SessionWorld:
         async def open_connection(flavour: Flavour) -> Connection:
             transport = _FarEnd(self, name)
 
-            async def kill(thread_id: int) -> None:
+            async def kill(thread_id: int) -> bool:
                 del thread_id
                 self.kills.append(name)
+                return True
 
             connection = MySQLConnection(
                 name,

@@ -149,6 +149,8 @@ class PostgresConnection:
         try:
             killer = await _connect(self._config)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            # Whoever waits for an answer would wait until the network comes back.
+            self.abort()
             raise self._lost(str(error)) from error
         try:
             await killer.execute(f"SELECT pg_cancel_backend({self._connection.get_server_pid()})")

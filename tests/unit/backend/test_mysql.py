@@ -70,6 +70,7 @@ class Server:
     def __init__(self, *, capabilities: int = MODERN) -> None:
         self.transport = MemoryTransport()
         self.killed: list[int] = []
+        self.reached = True
         self.kill_gate = asyncio.Event()
         self.kill_gate.set()
         self.connection = MySQLConnection(
@@ -85,9 +86,10 @@ class Server:
             self._kill,
         )
 
-    async def _kill(self, thread_id: int) -> None:
+    async def _kill(self, thread_id: int) -> bool:
         self.killed.append(thread_id)
         await self.kill_gate.wait()
+        return self.reached
 
     def sent(self) -> bytes:
         """What the connection wrote since the last look."""
@@ -220,6 +222,15 @@ async def test_a_kill_does_not_wait_long_for_an_answer_that_never_ends(
         await server.connection.interrupt()
     assert server.killed == [7]
     assert not server.connection.interrupting
+
+
+async def test_a_statement_whose_server_cannot_be_reached_ends_here(server: Server) -> None:
+    kept = Kept()
+    server.connection.query(b"SELECT SLEEP(9)", kept)
+    server.reached = False
+    await server.connection.interrupt()
+    assert kept.events == [MeshError]
+    assert not server.connection.usable
 
 
 async def test_bytes_behind_an_answer_end_the_connection_and_are_told(server: Server) -> None:

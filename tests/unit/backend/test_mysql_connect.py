@@ -216,16 +216,16 @@ async def test_something_else_listens_there() -> None:
 async def test_a_kill_comes_by_a_connection_of_its_own() -> None:
     server = Server()
     async with far_end(server) as config:
-        await kill_query(config, 4711)
+        assert await kill_query(config, 4711)
     assert server.commands == [b"\x03KILL QUERY 4711", b"\x01"]
 
 
 async def test_a_kill_too_late_or_of_a_server_that_is_away_harms_nobody() -> None:
     server = Server(make_err(ErrPacket(1094, "HY000", b"Unknown thread id: 5")))
     async with far_end(server) as config:
-        await kill_query(config, 5)
+        assert await kill_query(config, 5)
     assert server.commands == [b"\x03KILL QUERY 5", b"\x01"]
-    await kill_query(config, 5)
+    assert not await kill_query(config, 5)
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,9 @@ def start(capabilities: int = MODERN, *, pinned: bool = False) -> SimpleNamespac
     session = Session(capabilities)
     transport = MemoryTransport()
 
-    async def kill(thread_id: int) -> None:
+    async def kill(thread_id: int) -> bool:
         del thread_id
+        return True
 
     connection = MySQLConnection(
         "ds_1", "shop_1", session.flavour, transport, None, capabilities, 1, 2, 0.0, kill
