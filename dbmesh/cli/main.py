@@ -19,6 +19,7 @@ import typer
 
 from dbmesh import __version__
 from dbmesh.cli.admin_verbs import admin_app
+from dbmesh.cli.encrypt_verbs import encrypt_app
 from dbmesh.cli.fault_verbs import fault_app
 from dbmesh.cli.options import Config, Json
 from dbmesh.cli.output import EXIT_MISTAKE, EXIT_OK, Failure, answers, report
@@ -86,6 +87,7 @@ app.add_typer(fault_app, name="fault")
 users_app = typer.Typer(no_args_is_help=True, help="See the accounts and roles of the mesh.")
 app.add_typer(users_app, name="users")
 app.add_typer(reshard_app, name="reshard")
+app.add_typer(encrypt_app, name="encrypt")
 
 
 def _print_version(wanted: bool) -> None:

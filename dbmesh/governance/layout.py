@@ -56,6 +56,11 @@ def migrations_prefix(database: str) -> str:
     return f"{database_prefix(database)}migrations/"
 
 
+def encryption(database: str, verb: str, node: str) -> str:
+    """How far an actual table (`data source.table`) is encrypted anew."""
+    return f"{database_prefix(database)}encryption/{verb}/{node}"
+
+
 def databases_prefix() -> str:
     """The logic databases that CREATE DATABASE made."""
     return "/databases/"

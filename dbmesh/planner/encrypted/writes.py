@@ -45,6 +45,7 @@ def rewrite_update(
             continue
         if len(references.tables) != 1 or tree.this.args.get("joins") or tree.args.get("from_"):
             raise unclear("UPDATE of several tables")
+        check_unique(found.reference.schema, found.column)
         _assign(context, found, assignment, rewriting)
         handled.add(id(found.node))
     return handled, known
@@ -118,6 +119,19 @@ def assignments(
     return pieces
 
 
+def check_unique(schema: TableSchema | None, column: EncryptedColumn) -> None:
+    """A unique key sees two forms of a value as two values. Raises MeshError(NOT_SUPPORTED)."""
+    stored = column.equality
+    if schema is None or stored is None or column.plain or len(stored.encryptor.forms("0")) == 1:
+        return
+    keys = (schema.primary_key, *schema.unique_keys)
+    if any(column.name.lower() in (name.lower() for name in key) for key in keys):
+        raise not_supported(
+            f"writing '{column.name}', which is in a unique key, while what is compared has several keys",
+            "run dbmesh encrypt rotate and remove the old ones; keep one key for an assistedQuery of unique columns",
+        )
+
+
 def parts(column: EncryptedColumn) -> list[tuple[Part, str]]:
     """The columns that keep a value, the cipher first: what is left as it is asks for the digest before that is written."""
     found = [(Part.CIPHER, column.cipher.name)]
@@ -170,6 +184,8 @@ class InsertRewriter:
             if name.lower() in self._table.by_name
         }
         self._check_defaults({column.name for column in encrypted.values()})
+        for column in encrypted.values():
+            check_unique(self._schema, column)
         for number, row in enumerate(reading.rows, 1):
             if not row.cells and reading.columns is None:
                 raise not_supported(

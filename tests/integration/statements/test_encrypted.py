@@ -6,6 +6,7 @@ The plain server is the whole proof of the answers; of the secrecy it is a searc
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dbmesh.cli.main import run
 from tests.plugins import shop as shop_data
 from tests.plugins.database_server import DatabaseServer, chosen_product
 from tests.plugins.equivalence import Answer, ask, assert_equal_answers
@@ -379,6 +381,106 @@ def test_what_cannot_be_decrypted_is_an_error(vault: Vault) -> None:
     assert ask(vault.on_mesh, "SELECT id FROM alone WHERE id = 61").rows == ((61,),)
     server.execute(f"DELETE FROM {_SCHEMA}_{number}.alone WHERE id = 61")
     vault.on_plain.cursor().execute("DELETE FROM alone WHERE id = 61")
+
+
+_LEGACY = """rules:
+- !SHARDING
+  autoTables:
+    legacy:
+      actualDataSources: ds_0,ds_1
+      shardingStrategy: {{standard: {{shardingColumn: id, shardingAlgorithmName: mod_2}}}}
+  shardingAlgorithms:
+    mod_2: {{type: MOD, props: {{sharding-count: 2}}}}
+- !SINGLE
+  tables: ["ds_0.nothing"]
+- !ENCRYPT
+  tables:
+    legacy:
+      columns:
+        phone: {{cipher: {{name: phone_cipher, encryptorName: aes}}, assistedQuery: {{name: phone_eq, encryptorName: hmac}},
+                likeQuery: {{name: phone_like, encryptorName: like}}, dataType: VARCHAR(20){plain}}}
+        born: {{cipher: {{name: born_cipher, encryptorName: aes}}, dataType: DATE{plain}}}
+  encryptors:
+    aes: {{type: AES, keys: {keys}}}
+    hmac: {{type: HMAC_SHA256, keys: {keys}}}
+    like: {{type: CHAR_DIGEST_LIKE}}
+"""
+_K1, _K2 = "{id: k1, value: 'the first key, long enough'}", "{id: k2, value: 'the second key, long enough'}"
+
+
+def test_a_table_with_rows_is_encrypted_while_it_is_used(
+    vault: Vault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, server in enumerate(vault.sources):
+        schema = f"{_SCHEMA}_{number}"
+        rows = ", ".join(
+            f"({id_}, {'NULL' if id_ == 8 else repr('0' + str(id_))}, '2000-01-0{1 + id_ % 9}')"
+            for id_ in range(number, 60, 2)
+        )
+        server.execute(
+            f"CREATE TABLE {schema}.legacy_{number} (id BIGINT PRIMARY KEY, phone VARCHAR(20), phone_cipher VARCHAR(200), phone_eq "
+            "VARCHAR(120), phone_like VARCHAR(40), born DATE, born_cipher VARCHAR(100), "
+            "seen TIMESTAMP NOT NULL DEFAULT '2001-01-01 00:00:00' ON UPDATE CURRENT_TIMESTAMP)",
+            f"INSERT INTO {schema}.legacy_{number} (id, phone, born) VALUES {rows}",
+        )
+    read = "SELECT * FROM legacy ORDER BY id"
+
+    def under(plain: str, *keys: str) -> tuple[Mesh, pymysql.Connection[Any]]:
+        directory = tmp_path / f"{plain}{len(keys)}{keys[-1][5:7]}".strip(", :")
+        directory.mkdir()
+        source = (vault.mesh.configuration / f"database-{_SCHEMA}.yaml").read_text().partition("rules:")[0]
+        (directory / "global.yaml").write_text(shop_data.global_yaml())
+        rules = _LEGACY.format(plain=plain, keys=f"[{', '.join(keys)}]")
+        (directory / f"database-{_SCHEMA}.yaml").write_text(source + rules)
+        mesh = Mesh(directory, directory / "mesh.log").start()
+        return mesh, mesh.connect(_SCHEMA)
+
+    def work(mesh: Mesh, verb: str) -> int:
+        assert (
+            run(["encrypt", verb, "legacy", "--config", str(mesh.configuration), "--chunk", "7", "--json"])
+            == 0
+        )
+        return sum(node["changed"] for node in json.loads(capsys.readouterr().out))
+
+    mesh, client = under(", plain: true", _K1)
+    ask(client, "UPDATE legacy SET phone = '555' WHERE phone = '05'")
+    ask(client, "INSERT INTO legacy (id, phone) VALUES (60, '060')")
+    before = ask(client, read)
+    assert (
+        ask(client, "SELECT COUNT(*) FROM legacy WHERE phone LIKE '%5' AND born > '2000-01-02'").rows[0][0]
+        > 2
+    )
+    # The row that was inserted is complete already; of the updated one the other column is filled.
+    assert work(mesh, "backfill") == 60
+    ask(client, "UPDATE legacy SET phone = '666' WHERE id = 6")
+    assert work(mesh, "backfill") == 0
+    before = ask(client, read)
+    client.close()
+    mesh.stop_cleanly()
+
+    mesh, client = under("", _K1)
+    for number, server in enumerate(vault.sources):
+        server.execute(f"ALTER TABLE {_SCHEMA}_{number}.legacy_{number} DROP COLUMN phone, DROP COLUMN born")
+    assert ask(client, read).rows == before.rows
+    assert [column.name for column in ask(client, read).columns] == ["id", "phone", "born", "seen"]
+    client.close()
+    mesh.stop_cleanly()
+
+    mesh, client = under("", _K1, _K2)
+    ask(client, "UPDATE legacy SET phone = '777' WHERE phone = '07'")
+    for phone in ("777", "011"):
+        assert len(ask(client, f"SELECT id FROM legacy WHERE phone = '{phone}'").rows) == 1
+    before = ask(client, read)
+    assert work(mesh, "rotate") == 61
+    assert work(mesh, "rotate") == 0
+    client.close()
+    mesh.stop_cleanly()
+
+    mesh, client = under("", _K2)
+    assert ask(client, read).rows == before.rows
+    assert ask(client, "SELECT id FROM legacy WHERE phone LIKE '77_'").rows == ((7,),)
+    client.close()
+    mesh.stop_cleanly()
 
 
 _names = st.sampled_from(("Ada", "ada", "Ada ", "Ä", "", "日本", "a'b", "a\\b", "%", "_", "🎉"))

@@ -265,8 +265,8 @@ def test_several_keys_while_rotating() -> None:
     assert first("SELECT id FROM t_user WHERE id = 1 AND mail IN ('x', 'y')", cache=cache).endswith(
         "IN ('two<x>','two1<x>','two<y>','two1<y>')"
     )
-    assert first("UPDATE t_user SET mail = 'x' WHERE id = 1", cache=cache).startswith(
-        "UPDATE t_user SET `mail` = 'two<x>'"
+    assert first("UPDATE t_user SET age = 5 WHERE id = 1", cache=cache).startswith(
+        "UPDATE t_user SET `age_c` = 'two<5>'"
     )
     for sql in (
         "SELECT a.id FROM t_user a JOIN t_user b ON a.mail = b.mail",
@@ -275,6 +275,8 @@ def test_several_keys_while_rotating() -> None:
         "SELECT DISTINCT mail FROM t_user",
         "SELECT id FROM t_user WHERE mail <=> 'x'",
         "SELECT id FROM t_user WHERE mail IN ('x', NULL)",
+        "UPDATE t_user SET mail = 'x' WHERE id = 1",
+        "INSERT INTO t_user (id, mail) VALUES (1, 'x')",
     ):
         with pytest.raises(MeshError, match="several keys"):
             bind(sql, cache=cache)
