@@ -6,17 +6,24 @@ must show certificates, everybody who got this far. OpenAPI describes it at `/op
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Callable
+import json
+from collections.abc import AsyncIterator, Callable
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Response
+from fastapi.responses import StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from dbmesh.admin.actions import ForgetStatements, Kill, UnknownSession
 from dbmesh.admin.metrics import Metrics
 from dbmesh.admin.tables import TABLES, Operated, Table
 from dbmesh.rules.administration import AdminSettings
+
+ROWS_AT_ONCE = 64
+"""Rows of an answer that are made before the loop does something else."""
 
 
 def make_app(settings: AdminSettings, operated: Operated) -> FastAPI:
@@ -64,8 +71,18 @@ def make_app(settings: AdminSettings, operated: Operated) -> FastAPI:
 def _rows_of(table: Table, operated: Operated) -> Callable[[], Any]:
     names = [name for name, _ in table.columns]
 
-    async def rows() -> list[dict[str, str | int | float | None]]:
-        return [dict(zip(names, row, strict=True)) for row in table.rows(operated)]
+    async def parts() -> AsyncIterator[str]:
+        """A part at a time, so that the clients of the mesh, who are served by the same loop, need not wait for all of it."""
+        found = table.rows(operated)
+        before = "["
+        while batch := list(islice(found, ROWS_AT_ONCE)):
+            yield before + ",".join(json.dumps(dict(zip(names, row, strict=True))) for row in batch)
+            before = ","
+            await asyncio.sleep(0)
+        yield "[]" if before == "[" else "]"
+
+    async def rows() -> StreamingResponse:
+        return StreamingResponse(parts(), media_type="application/json")
 
     return rows
 

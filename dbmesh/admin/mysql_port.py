@@ -13,8 +13,9 @@ from typing import Any
 
 from mysql_mimic import MysqlServer, Session
 from mysql_mimic.auth import IdentityProvider, NativePasswordAuthPlugin, User
+from mysql_mimic.connection import Connection
 from mysql_mimic.constants import KillKind
-from mysql_mimic.control import LocalControl
+from mysql_mimic.control import LocalControl, TooManyConnections
 from mysql_mimic.errors import ErrorCode, MysqlError
 from mysql_mimic.session import AllowedResult
 from sqlglot import exp
@@ -22,14 +23,23 @@ from sqlglot.errors import SqlglotError
 from sqlglot.executor import execute
 
 from dbmesh.admin.actions import ForgetStatements, Kill, UnknownSession
-from dbmesh.admin.tables import TABLES, Operated, Statements
-from dbmesh.errors import NO_DATABASE, UNKNOWN_DATABASE, MeshError
+from dbmesh.admin.http import ROWS_AT_ONCE
+from dbmesh.admin.tables import TABLES, Operated, Statements, Table, Value
+from dbmesh.errors import NO_DATABASE, UNKNOWN_DATABASE, MeshError, not_supported
 from dbmesh.planner.distsql import read_distsql
 from dbmesh.planner.lexemes import LexemeReader
-from dbmesh.planner.session_plan import LocalRows, ShowMesh, ShowRules, SwitchMember
+from dbmesh.planner.metadata import preview_rows, preview_text
+from dbmesh.planner.plan import Call
+from dbmesh.planner.session_plan import LocalRows, SessionStatement, ShowMesh, ShowRules, SwitchMember
+from dbmesh.planner.session_view import SessionValues
+from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.session.distsql import mesh_of, rules_of, switch
+from dbmesh.session.mesh import Database
 
 SCHEMA = "stats"
+
+MOST_CLIENTS = 32
+"""Clients of this port at one time."""
 
 
 class MySQLPort:
@@ -76,6 +86,11 @@ class _Control(LocalControl):
         self._operated = operated
         self._empty = asyncio.Event()
 
+    async def add(self, connection: Connection) -> int:
+        if len(self._connections) >= MOST_CLIENTS:
+            raise TooManyConnections
+        return int(await super().add(connection))
+
     async def remove(self, connection_id: int) -> None:
         await super().remove(connection_id)
         if not self._connections:
@@ -114,10 +129,48 @@ class _Session(Session):
             raise MysqlError(str(error), ErrorCode.NOT_SUPPORTED_YET) from error
         return await super().handle_query(sql, attrs) if found is None else found
 
+    async def _rows(self, table: Table) -> list[dict[str, Value]]:
+        names = [name for name, _ in table.columns]
+        rows: list[dict[str, Value]] = []
+        for row in table.rows(self._operated):
+            rows.append(dict(zip(names, row, strict=True)))
+            if not len(rows) % ROWS_AT_ONCE:
+                await asyncio.sleep(0)
+        return rows
+
+    def _logic_database(self, name: str | None) -> Database:
+        """The one that is named, the chosen one, or the only one. Raises MeshError."""
+        databases = self._operated.mesh.databases
+        if name is None and (self.database or SCHEMA) != SCHEMA:
+            name = self.database
+        if name is None and len(databases) > 1:
+            raise MeshError(NO_DATABASE)
+        found = next(iter(databases.values())) if name is None else databases.get(name.lower())
+        if found is None:
+            raise MeshError(UNKNOWN_DATABASE, database=name)
+        return found
+
+    def _preview(self, text: str) -> LocalRows:
+        """PREVIEW: what a statement of an administrator would send where. Raises MeshError."""
+        database = self._logic_database(None)
+        plan, literals = database.plans.lookup(text, database.name)
+        if isinstance(plan, SessionStatement):
+            return LocalRows(("data_source_name", "actual_sql"), ())
+        values = SessionValues(database.name, "root@localhost", "root@%", 1)
+        try:
+            return preview_rows(plan.bind(Call(literals, values, key_generators=database.key_generators)))
+        except KeysNeeded:
+            raise not_supported(
+                "PREVIEW of a statement that needs numbers which are not at hand",
+                "write the values of the AUTO_INCREMENT column",
+            ) from None
+
     async def _distsql(self, sql: str) -> AllowedResult:
         """The answer to a statement of DistSQL, None for any other. Raises MeshError."""
         mesh = self._operated.mesh
-        statement = read_distsql(LexemeReader(sql.rstrip().removesuffix(";")))
+        text = sql.strip().removesuffix(";")
+        previewed = preview_text(text)
+        statement = read_distsql(LexemeReader(text)) if previewed is None else self._preview(previewed)
         if statement is None:
             return None
         if isinstance(statement, ShowMesh):
@@ -125,10 +178,7 @@ class _Session(Session):
         elif isinstance(statement, LocalRows):
             columns, rows = statement.columns, statement.rows
         elif isinstance(statement, (ShowRules, SwitchMember)):
-            name = statement.database
-            database = mesh.database(name) if name else next(iter(mesh.databases.values()))
-            if database is None or (name is None and len(mesh.databases) > 1):
-                raise MeshError(NO_DATABASE) if name is None else MeshError(UNKNOWN_DATABASE, database=name)
+            database = self._logic_database(statement.database)
             if isinstance(statement, SwitchMember):
                 await switch(mesh, database, statement)
                 return [], []
@@ -150,20 +200,16 @@ class _Session(Session):
             if table.db and table.db.lower() == SCHEMA:
                 table.set("db", None)
         named = {table.name for table in expression.find_all(exp.Table)}
-        tables = {
-            table.sql_name: [
-                dict(zip([name for name, _ in table.columns], row, strict=True))
-                for row in table.rows(self._operated)
-            ]
-            for table in TABLES
-            if table.sql_name in named
-        }
+        tables = {table.sql_name: await self._rows(table) for table in TABLES if table.sql_name in named}
         schema = {table.sql_name: dict(table.columns) for table in TABLES}
         for one in expression.selects:
             if not isinstance(one, (exp.Alias, exp.Column, exp.Star)):
                 one.replace(exp.alias_(one.copy(), one.sql("mysql"), quoted=True))
         try:
-            found = execute(expression, schema=schema, dialect="mysql", tables=tables)
+            # A join takes its time: the clients of the mesh need not wait for it.
+            found = await asyncio.to_thread(
+                execute, expression, schema=schema, dialect="mysql", tables=tables
+            )
         except SqlglotError as error:
             raise MysqlError(str(error), ErrorCode.PARSE_ERROR) from error
         return found.rows, found.columns

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -22,6 +23,13 @@ from dbmesh.rules.administration import AdminSettings
 
 GRACE = 2
 """Seconds that requests under way may take when the process stops."""
+
+
+MOST_REQUESTS = 64
+"""Connections to the HTTP port; further ones are answered with 503."""
+
+HEADER_SECONDS = 10.0
+"""How long a new connection may take to send its first request."""
 
 
 class AdminPorts:
@@ -58,12 +66,14 @@ class AdminPorts:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=GRACE,
+            limit_concurrency=MOST_REQUESTS,
             ssl_certfile=certificate,
             ssl_keyfile=key,
             ssl_ca_certs=client_ca,
             ssl_cert_reqs=ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE,
         )
         config.load()
+        config.http_protocol_class = _impatient(config.http_protocol_class)
         self._http = _Server(config)
         if self._mysql is not None:
             context = None
@@ -92,6 +102,27 @@ class AdminPorts:
             await self._mysql.close()
         if self._socket is not None:
             self._socket.close()
+
+
+def _impatient(make: Any) -> Any:
+    """Protocols that close connections on which no request comes. `make` is uvicorn's own, which waits for ever."""
+
+    def made(**options: Any) -> Any:
+        protocol = make(**options)
+        begin = protocol.connection_made
+
+        def connection_made(transport: asyncio.Transport) -> None:
+            begin(transport)
+            asyncio.get_running_loop().call_later(HEADER_SECONDS, close_silent, transport)
+
+        def close_silent(transport: asyncio.Transport) -> None:
+            if protocol.cycle is None:
+                transport.close()
+
+        protocol.connection_made = connection_made
+        return protocol
+
+    return made
 
 
 class _Server(uvicorn.Server):

@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 from dbmesh.governance.protection.protector import Protector
 from dbmesh.governance.statistics import Statistics
 from dbmesh.session.mesh import Mesh
-from dbmesh.session.overviews import what_it_holds
+from dbmesh.session.overviews import role_and_state, what_it_holds
 from dbmesh.session.statement_log import shown_text
 
 Value = str | int | float | None
@@ -200,15 +200,12 @@ class ReplicaServers(Table):
         for database in list(operated.mesh.databases.values()):
             for group, replicas in database.replicas.items():
                 for server in replicas.servers.values():
-                    primary = server is replicas.primary
-                    problem = "" if replicas.has_primary else server.seen.problem or "it is read-only"
                     lag = server.seen.lag
                     yield (
                         database.name,
                         group,
                         server.name,
-                        "primary" if primary else "replica",
-                        (problem if primary else server.health.reason) or "in use",
+                        *role_and_state(replicas, server),
                         None if lag is None else round(lag * 1000),
                         round(server.latency * _MICROSECONDS),
                         server.reads,

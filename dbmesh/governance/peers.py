@@ -31,6 +31,9 @@ PATIENCE = 3.0
 LOOK = 0.02
 """Seconds between two looks for answers."""
 
+MOST_BYTES = 1_000_000
+"""Of one sidecar's answer: etcd takes no values above 1.5 MB."""
+
 _LEASE = 10.0
 """Seconds until what an asker that has died has asked is gone."""
 
@@ -166,12 +169,26 @@ class StorePeers:
     def _answer(self, question: Mapping[str, Any]) -> object:
         asker = Asker(question["account"], question["administrator"])
         if "kill" not in question:
-            return [asdict(one) for one in processes(self._mesh, asker)]
+            return _told(processes(self._mesh, asker))
         try:
             kill(self._mesh, asker, question["kill"], query=question["query"])
         except MeshError as error:
             return error.kind.name
         return ""
+
+
+def _told(found: Sequence[Process]) -> list[dict[str, Any]]:
+    """As many sessions as one value of the store holds; the last entry says how many there are more."""
+    told: list[dict[str, Any]] = []
+    size = 0
+    for position, one in enumerate(found):
+        entry = asdict(one)
+        size += len(json.dumps(entry))
+        if size > MOST_BYTES:
+            told.append(asdict(Process(0, state=f"{len(found) - position} sessions more are not shown")))
+            break
+        told.append(entry)
+    return told
 
 
 def _status(one: Instance, off: frozenset[str]) -> str:

@@ -17,6 +17,7 @@ from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 
 if TYPE_CHECKING:
+    from dbmesh.backend.replicas import Replicas, Server
     from dbmesh.session.session import Session
 
 
@@ -110,6 +111,13 @@ async def show_sessions(session: Session, statement: ShowSessions, sink: ResultS
     own_rows(session, sink, [text_column(name) for name in names], rows, more)
 
 
+def role_and_state(replicas: Replicas, server: Server) -> tuple[str, str]:
+    """What a server of a group is, and whether it is used, or why not."""
+    if server is replicas.primary:
+        return "primary", "in use" if replicas.has_primary else server.seen.problem or "it is read-only"
+    return "replica", ("disabled" if server.name in replicas.off else server.health.reason) or "in use"
+
+
 async def show_replicas(session: Session, statement: ShowReplicas, sink: ResultSink, more: int) -> None:
     """SHOW PROXY REPLICAS: of the logic databases the account may use."""
     del statement
@@ -119,17 +127,13 @@ async def show_replicas(session: Session, statement: ShowReplicas, sink: ResultS
             continue
         for group, replicas in database.replicas.items():
             for server in replicas.servers.values():
-                primary = server is replicas.primary
-                state = "" if replicas.has_primary else server.seen.problem or "it is read-only"
-                health = "disabled" if server.name in replicas.off else server.health.reason
                 lag = server.seen.lag
                 rows.append(
                     [
                         database.name,
                         group,
                         server.name,
-                        "primary" if primary else "replica",
-                        (state if primary else health) or "in use",
+                        *role_and_state(replicas, server),
                         None if lag is None else f"{lag:g}",
                         f"{server.latency * 1000:.3f}" if server.latency else None,
                         str(server.reads),

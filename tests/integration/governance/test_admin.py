@@ -143,11 +143,24 @@ def test_distsql_says_the_same_on_both_ports(operated: Operated) -> None:
             "SHOW COMPUTE NODES",
             "SHOW DIST VARIABLE WHERE NAME = sql_show",
             "PARSE SELECT 1",
+            "PREVIEW SELECT v FROM t WHERE id = 1",
+            "PREVIEW SELECT v FROM t ORDER BY v",
+            "PREVIEW SET @a = 1",
         ):
             cursor.execute(statement)
             names = [one[0] for one in cursor.description or ()]
             assert operated.sql(statement) == (names, list(cursor.fetchall())), statement
     assert operated.sql("SHOW SHARDING TABLE NODES")[1] == [("t", "ds_0.t, ds_1.t")]
+    options: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": operated.sql_port,
+        "user": "me",
+        "password": TOKEN,
+    }
+    with pymysql.connect(**options) as client, client.cursor() as cursor:
+        cursor.execute("USE shop")
+        cursor.execute("COUNT SHARDING RULE")
+        assert cursor.fetchall()[0] == ("sharding_table", "shop", "1")
     [node] = operated.sql("SHOW COMPUTE NODES;")[1]
     assert node[1:6] == ("PROXY", "127.0.0.1", str(operated.mesh.port), "OK", "Standalone")
     for word, status in (("DISABLE", "CIRCUIT_BREAK"), ("ENABLE", "OK")):

@@ -17,6 +17,7 @@ from dbmesh.governance import layout, peers
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.instances import Instance, Registration
 from dbmesh.governance.peers import StorePeers
+from dbmesh.governance.switches import Switches, read_switches
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.session.peers import Asker, connection_id
 from dbmesh.sql.lexer import DEFAULT
@@ -123,3 +124,34 @@ def test_ids_have_32_bits() -> None:
     assert connection_id(1023, (1 << 22) - 1) == 0xFFFFFFFF
     assert connection_id(0, 1) == 1
     assert connection_id(3, (1 << 22) + 5) == connection_id(3, 5)
+
+
+async def test_what_one_sidecar_tells_fits_into_the_store(
+    world: tuple[EmbeddedStore, Sidecar, Sidecar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, one, two = world
+    monkeypatch.setattr(peers, "MOST_BYTES", 1000)
+    session = two.mesh.sessions[two.id]
+    for number in range(1, 50):
+        two.mesh.sessions[two.id + number] = SimpleNamespace(
+            **vars(session) | {"connection_id": two.id + number}
+        )
+    of_two = [process for address, process in await one.peers.processes(ROOT) if address == "127.0.0.1:1"]
+    *told, last = of_two
+    assert [process.id for process in told] == [two.id + number for number in range(len(told))]
+    assert 3 < len(told) < 20
+    assert last.state == f"{50 - len(told)} sessions more are not shown"
+
+
+async def test_sidecars_are_told_and_switched(world: tuple[EmbeddedStore, Sidecar, Sidecar]) -> None:
+    store, one, _ = world
+    await one.peers.switch_sidecar("b", on=False)
+    await one.peers.switch_data_source("shop.ds_0", on=False)
+    assert await read_switches(store) == Switches(frozenset({"b"}), frozenset({"shop.ds_0"}))
+    assert [(found.id, found.status, found.own) for found in await one.peers.sidecars()] == [
+        ("a", "OK", True),
+        ("b", "CIRCUIT_BREAK", False),
+    ]
+    await one.peers.switch_sidecar("b", on=True)
+    with pytest.raises(MeshError):
+        await one.peers.switch_sidecar("c", on=False)
