@@ -171,6 +171,11 @@ class Exchange:
         """Connections whose statement still runs, for KILL."""
         return [run.connection for run in self._runs if not run.connection.usable]
 
+    def interrupt(self) -> None:
+        """See `UnderWay`: every lane is between two of its statements, or has ended."""
+        if any(run.has_more for run in self._runs):
+            self.fail(MeshError(QUERY_INTERRUPTED))
+
     def completed(self) -> list[str]:
         """Data sources on which a shot has ended well, each once, in the order of the shots."""
         return list(dict.fromkeys(run.connection.data_source for run in self._runs if run.oks))

@@ -22,7 +22,7 @@ from dbmesh.engine.collect import collect, found_rows
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
 from dbmesh.engine.lane import Lane, ShotWatch
 from dbmesh.engine.prepared import Execution
-from dbmesh.errors import INTERNAL, MERGE_LIMIT, TABLE_CHANGED, MeshError, not_supported
+from dbmesh.errors import INTERNAL, MERGE_LIMIT, QUERY_INTERRUPTED, TABLE_CHANGED, MeshError, not_supported
 from dbmesh.merge.inserts import RowsWriter, make_rows_writer
 from dbmesh.merge.limits import MergeLimits
 from dbmesh.planner.federation.definition import TableDefinition, read_definition, temporary_table
@@ -76,6 +76,10 @@ class UnderWay(Protocol):
 
     def busy_connections(self) -> Sequence[Connection]:
         """Connections whose statement still runs, for KILL."""
+        ...
+
+    def interrupt(self) -> None:
+        """KILL while none of them is busy: what is left is not begun. What has been done in full stays done."""
         ...
 
 
@@ -235,6 +239,10 @@ class _Loading:
         """The scans' and the merge node's."""
         busy = self._exchange.busy_connections()
         return busy if self._merge.usable else [*busy, self._merge]
+
+    def interrupt(self) -> None:
+        """See `UnderWay`. What has been loaded is of no use by itself."""
+        self._exchange.fail(MeshError(QUERY_INTERRUPTED))
 
 
 class _Load:

@@ -110,6 +110,11 @@ class LaneRun:
         self._warned: list[int] = []
         self._repeats = False
 
+    @property
+    def has_more(self) -> bool:
+        """Whether shots are left to be sent."""
+        return self._sent < len(self._shots)
+
     def completed_shots(self) -> Sequence[Shot]:
         """The lane's shots that have ended well: they end in order."""
         return self._shots[: len(self.oks)]

@@ -426,8 +426,10 @@ class Session(Answers):
         self.stopped_by, self.given = why, None
         if connections:
             self._tasks.start(interrupt_all(connections), f"kill query of session {self.connection_id}")
-        elif self.exchange is None and self._work is not None and not self._work.done():
-            # An exchange without busy connections has ended: what it did would be reported as not done.
+        elif self.exchange is not None:
+            # Not to be cancelled: what it has done would be reported as not done.
+            self.exchange.interrupt()
+        elif self._work is not None and not self._work.done():
             self._killed = True
             if self._begun:
                 self._work.cancel()

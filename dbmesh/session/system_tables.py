@@ -69,6 +69,9 @@ class Reading:
         """The connection, until its answer is complete."""
         return [] if self._connection.usable else [self._connection]
 
+    def interrupt(self) -> None:
+        """Nothing follows the one statement."""
+
 
 async def _rows(
     session: Session, database: Database, federation: SystemFederation, scan: SystemScan

@@ -13,13 +13,19 @@ from collections.abc import Callable
 
 from dbmesh.governance import layout
 from dbmesh.governance.protection.token_bucket import TokenBucket
-from dbmesh.governance.store import ABSENT, Conflict, Store, StoreError, Write
+from dbmesh.governance.store import ABSENT, Conflict, LeaseLost, Store, StoreError, Write
 from dbmesh.rules.protection.values import Limit
 
 _log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.1
 """A slice has the tokens of so much time."""
+
+KEPT_SECONDS = 600.0
+"""How long the store keeps what is left of a limit at least; half of it after it was last asked for."""
+
+MOST_SKEW = 60.0
+"""Seconds by which the clocks of two sidecars may differ."""
 
 RETRY = 1.0
 """Seconds until a store that failed is asked again."""
@@ -101,10 +107,13 @@ class Budgets:
 
     async def serve(self, store: Store) -> None:
         """Lease until cancelled. Never raises for a store that fails."""
+        leases = Leases(store, self._now)
         while True:
             bucket = await self._asking.get()
             try:
-                tokens, seconds = await lease(store, bucket.limit, bucket.key, bucket.slice, self._wall)
+                tokens, seconds = await lease(
+                    store, leases, bucket.limit, bucket.key, bucket.slice, self._wall
+                )
                 bucket.granted(tokens, self._now() + seconds)
                 self._complained = False
             except StoreError as error:
@@ -114,8 +123,32 @@ class Budgets:
                 bucket.unreached(self._now())
 
 
+class Leases:
+    """The lease under which a process writes what is left of a limit: a budget nobody asks for is full again before it runs out, and
+    forgotten. `now` is the loop's time."""
+
+    def __init__(self, store: Store, now: Callable[[], float]) -> None:
+        self._store = store
+        self._now = now
+        self._held: dict[str, tuple[int, float]] = {}
+
+    async def of(self, limit: Limit) -> int:
+        """That of a limit, as long as half of its time is left. Raises StoreError."""
+        lease, until = self._held.get(limit.name, (0, 0.0))
+        if not lease or self._now() >= until:
+            seconds = max(KEPT_SECONDS, 2 * limit.burst / limit.rate)
+            until = self._now() + seconds / 2
+            lease = await self._store.grant(seconds)
+            self._held[limit.name] = lease, until
+        return lease
+
+    def lost(self, limit: Limit) -> None:
+        """It has ended before its time."""
+        self._held.pop(limit.name, None)
+
+
 async def lease(
-    store: Store, limit: Limit, key: str, wanted: int, wall: Callable[[], float]
+    store: Store, leases: Leases, limit: Limit, key: str, wanted: int, wall: Callable[[], float]
 ) -> tuple[int, float]:
     """Take `wanted` tokens of a limit out of the store, or half as many: how many were taken, and else in how many seconds there are
     so many. Raises StoreError."""
@@ -125,17 +158,22 @@ async def lease(
     while True:
         entry = await store.get(name)
         now = wall()
-        left = float(limit.burst)
+        left, at = float(limit.burst), now
         if entry is not None:
             stored = json.loads(entry.value)
-            # Clocks differ: what another process wrote later than now was written now.
+            # Clocks differ a little: of two times the later one counts. One that is far ahead has been set back since.
+            at = stored["at"] if now < stored["at"] <= now + MOST_SKEW else now
             left = min(left, stored["tokens"] + max(0.0, now - stored["at"]) * limit.rate)
-        if left < least:
+        taken = min(wanted, int(left)) if left >= least else 0
+        if not taken and (entry is None or stored["at"] <= now + MOST_SKEW):
             return 0, (least - left) / limit.rate
-        taken = min(wanted, int(left))
-        value = json.dumps({"tokens": left - taken, "at": now}).encode()
+        value = json.dumps({"tokens": left - taken, "at": at}).encode()
+        expected = ABSENT if entry is None else entry.revision
         try:
-            await store.commit([Write(name, value, ABSENT if entry is None else entry.revision)])
+            await store.commit([Write(name, value, expected, await leases.of(limit))])
         except Conflict:
             continue
-        return taken, 0.0
+        except LeaseLost:
+            leases.lost(limit)
+            continue
+        return (taken, 0.0) if taken else (0, (least - left) / limit.rate)

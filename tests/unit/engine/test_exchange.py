@@ -442,6 +442,30 @@ async def test_cancelled_between_two_statements_it_sends_no_more() -> None:
     assert not connection.open, "whoever ends its transaction must not meet the lane's next statement there"
 
 
+@pytest.mark.parametrize("shots", [1, 2])
+async def test_killed_between_two_statements_it_begins_no_more(shots: int) -> None:
+    connection = ScriptedConnection("ds_0", ok(1, warnings=1))
+    exchange, _, work = run([connection], CountMerge(), shots=shots)
+    connection_answers = connection.answer
+
+    def answer(one: ScriptedConnection, sql: str, receiver: Receiver) -> None:
+        (silence if sql == "SHOW WARNINGS" else connection_answers)(one, sql, receiver)
+
+    connection.answer = answer
+    await settle()
+    # The answer has come, and the lane goes on in the next turn of the loop.
+    connection.rows([NUMBER] * 3, [])
+    assert not exchange.busy_connections()
+    exchange.interrupt()
+    if shots == 1:
+        assert (await work).ok.affected_rows == 1, "nothing is left to be stopped"
+    else:
+        with pytest.raises(MeshError, match="interrupted"):
+            await work
+    assert connection.sent == ["SELECT n", "SHOW WARNINGS"]
+    assert connection.usable
+
+
 class Watching:
     """A guard that notes how calls ended."""
 

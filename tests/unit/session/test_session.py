@@ -144,7 +144,7 @@ async def test_a_statement_whose_shards_have_all_answered_is_not_killed() -> Non
     killed = Killed()
     killed.session.run(killed.work())
     await asyncio.sleep(0)
-    killed.session.exchange = cast("Exchange", SimpleNamespace(busy_connections=list))
+    killed.session.exchange = cast("Exchange", SimpleNamespace(busy_connections=list, interrupt=lambda: None))
     killed.session.kill_query()
     (packet,) = await killed.ended()
     assert packet[0] == 0x00

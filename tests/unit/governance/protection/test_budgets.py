@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance.embedded import EmbeddedStore
-from dbmesh.governance.protection.budgets import Budgets, lease
+from dbmesh.governance.protection.budgets import KEPT_SECONDS, Budgets, Leases, lease
 from dbmesh.governance.protection.limiter import Limiter
 from dbmesh.governance.store import Conflict, Entry, Store, StoreUnavailable, Write
 from dbmesh.rules.protection.values import Limit
@@ -35,6 +35,10 @@ class Memory:
         assert self.entry is None or self.entry.key == key
         return self.entry
 
+    async def grant(self, seconds: float) -> int:
+        del seconds
+        return 5
+
     async def commit(self, writes: list[Write]) -> int:
         [write] = writes
         if self.conflicts:
@@ -52,6 +56,13 @@ def as_store(memory: Memory) -> Store:
     return cast("Any", memory)
 
 
+async def taken_from(
+    memory: Memory, limit: Limit, key: str, wanted: int, wall: Callable[[], float]
+) -> tuple[int, float]:
+    leases = Leases(as_store(memory), lambda: 0.0)
+    return await lease(as_store(memory), leases, limit, key, wanted, wall)
+
+
 @given(
     rate=st.floats(0.5, 500),
     burst=st.integers(1, 100),
@@ -67,7 +78,7 @@ def test_all_together_never_take_more_than_the_rate_and_the_burst(
             now += step
             memory.conflicts = int(conflict)
             clock = now
-            tokens, seconds = await lease(as_store(memory), limit, "", wanted, lambda: clock)  # noqa: B023
+            tokens, seconds = await taken_from(memory, limit, "", wanted, lambda: clock)  # noqa: B023
             assert 0 <= tokens <= wanted
             assert bool(tokens) != bool(seconds)
             taken += tokens
@@ -78,9 +89,16 @@ def test_all_together_never_take_more_than_the_rate_and_the_burst(
 
 async def test_a_clock_that_is_behind_takes_no_more_than_there_is() -> None:
     limit, memory = Limit("l", rate=10, burst=5, shared=True), Memory()
-    assert await lease(as_store(memory), limit, "", 5, lambda: 2000.0) == (5, 0.0)
-    assert (await lease(as_store(memory), limit, "", 5, lambda: 1000.0))[0] == 0
-    assert await lease(as_store(memory), limit, "", 5, lambda: 2000.25) == (2, 0.0)
+    assert await taken_from(memory, limit, "", 5, lambda: 2000.0) == (5, 0.0)
+    assert (await taken_from(memory, limit, "", 5, lambda: 1990.0))[0] == 0
+    assert await taken_from(memory, limit, "", 5, lambda: 2000.25) == (2, 0.0)
+
+
+async def test_a_clock_that_was_set_back_stops_nobody() -> None:
+    limit, memory = Limit("l", rate=10, burst=5, shared=True), Memory()
+    assert await taken_from(memory, limit, "", 5, lambda: 9000.0) == (5, 0.0)
+    assert (await taken_from(memory, limit, "", 5, lambda: 1000.0))[0] == 0
+    assert await taken_from(memory, limit, "", 5, lambda: 1000.5) == (5, 0.0)
 
 
 @pytest.fixture
@@ -141,3 +159,24 @@ async def test_without_the_store_each_goes_on_by_itself_and_comes_back(
     assert bucket.take(now[0])
     await tasks.close()
     assert not failures
+
+
+async def test_what_nobody_asks_for_is_forgotten(store: EmbeddedStore) -> None:
+    now = [0.0]
+    leases = Leases(store, lambda: now[0])
+    limit = Limit("l", rate=10, burst=5, shared=True)
+    for user in ("ann", "bob"):
+        await lease(store, leases, limit, user, 5, time.time)
+    [first, second] = (await store.range("/protection/")).entries
+    assert first.lease == second.lease != 0
+    now[0] = KEPT_SECONDS
+    await lease(store, leases, limit, "cid", 5, time.time)
+    assert (await store.range("/protection/")).entries[2].lease != first.lease
+    await store.revoke(first.lease)
+    assert [entry.key for entry in (await store.range("/protection/")).entries] == [
+        "/protection/budgets/l/cid"
+    ]
+    await store.revoke(await leases.of(limit))
+    assert (await lease(store, leases, limit, "ann", 5, time.time))[0] == 5, (
+        "a lease that was lost is replaced"
+    )
