@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol
 
 from dbmesh.backend.connection import Connection, Pipeline, Receiver
 from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.backend.own_limits import is_own_limit
 from dbmesh.engine.collect import Collector, Result
 from dbmesh.engine.failed_row import ask_failed_row
 from dbmesh.engine.warnings import (
@@ -281,7 +282,12 @@ class LaneRun:
             return
         now = self._exchange.now()
         if self._health is not None:
-            self._health.ended(self._began, now, error)
+            if error is not None and is_own_limit(
+                error, self.connection.state, self._shots[self._answered].sql
+            ):
+                self._health.ended(self._began, now, None)
+            else:
+                self._health.ended(self._began, now, error)
         if self._observer is not None:
             if error is None:
                 self._observer.answered(now - self._began)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Product
 from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.backend.own_limits import is_own_limit
 from dbmesh.backend.receivers import shard_error
 from dbmesh.engine.collect import found_rows
 from dbmesh.engine.warnings import CountedWarnings, ShardWarning, fetch_warnings
@@ -235,7 +236,8 @@ class RelayReceiver:
         schema = "" if connection is None else connection.schema
         error = logic_error(shard_error(reader.error()), self._names, schema)
         if connection is not None and connection.home.guard is not None:
-            connection.home.guard.ended(self._began, session.now(), error)
+            own = is_own_limit(error, connection.state, session.command_text)
+            connection.home.guard.ended(self._began, session.now(), None if own else error)
         if error.number in READ_ONLY and session.mesh.has_groups and may_wait(session, error):
             if connection is not None:
                 connection.home.release(connection, session.now())
