@@ -26,7 +26,7 @@ from dbmesh.admin.actions import ForgetStatements, Kill, UnknownSession
 from dbmesh.admin.http import ROWS_AT_ONCE
 from dbmesh.admin.tables import TABLES, Operated, Statements, Table, Value
 from dbmesh.errors import NO_DATABASE, UNKNOWN_DATABASE, MeshError, not_supported
-from dbmesh.planner.distsql import read_distsql
+from dbmesh.planner.distsql import CONFIGURATION, read_distsql
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.metadata import preview_rows, preview_text
 from dbmesh.planner.plan import Call
@@ -174,7 +174,10 @@ class _Session(Session):
         if statement is None:
             return None
         if isinstance(statement, ShowMesh):
-            columns, rows = await mesh_of(mesh, statement)
+            chosen = (
+                None if statement.form != CONFIGURATION else self._logic_database(statement.database).name
+            )
+            columns, rows = await mesh_of(mesh, statement, chosen)
         elif isinstance(statement, LocalRows):
             columns, rows = statement.columns, statement.rows
         elif isinstance(statement, (ShowRules, SwitchMember)):

@@ -49,6 +49,9 @@ MESH: Final[tuple[tuple[str, str], ...]] = (
 )
 """What SHOW shows of the mesh."""
 
+CONFIGURATION: Final = "DATABASE CONFIGURATION"
+"""What EXPORT shows."""
+
 COUNTED: Final = ("SHARDING RULE", "BROADCAST RULE", "SINGLE RULE", "READWRITE_SPLITTING RULE", "MASK RULE")
 """What COUNT counts."""
 
@@ -59,6 +62,10 @@ def read_distsql(reader: LexemeReader) -> SessionStatement | None:
         return _read_show(reader)
     if reader.looks_at("COUNT"):
         return _read_count(reader)
+    if reader.accept("EXPORT", "DATABASE", "CONFIGURATION"):
+        database = reader.expect_name().value if reader.accept_any("FROM", "IN") else None
+        reader.expect_end()
+        return ShowMesh(CONFIGURATION, database=database)
     if reader.looks_at("ENABLE", "COMPUTE", "NODE") or reader.looks_at("DISABLE", "COMPUTE", "NODE"):
         on = reader.take().word == "ENABLE"
         reader.expect("COMPUTE", "NODE")

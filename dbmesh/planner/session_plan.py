@@ -218,11 +218,12 @@ class ShowRules:
 
 @dataclass(frozen=True, slots=True)
 class ShowMesh:
-    """DistSQL that shows the mesh: the words behind SHOW."""
+    """DistSQL that shows the mesh: the words behind SHOW, or DATABASE CONFIGURATION of a logic `database`."""
 
     form: str
     name: str | None = None
     pattern: str | None = None
+    database: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -319,7 +319,7 @@ _READERS: Mapping[str, Callable[[LexemeReader], SessionStatement | None]] = {
     "LOAD": read_load_data,
     "KILL": _read_kill,
     "PREPARE": _read_prepare,
-    **dict.fromkeys(("ALTER", "COUNT", "DISABLE", "ENABLE", "FORMAT", "PARSE"), read_distsql),
+    **dict.fromkeys(("ALTER", "COUNT", "DISABLE", "ENABLE", "EXPORT", "FORMAT", "PARSE"), read_distsql),
     "EXECUTE": _read_execute,
     "DEALLOCATE": _read_deallocate,
     "CREATE": _read_definition,

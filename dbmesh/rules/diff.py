@@ -79,6 +79,7 @@ _TOLD = frozenset({"databases", "users"}) | {
     "protection",
     "admin",
     "tracing",
+    "files",
 }
 """What is told of in detail, and what is each sidecar's own."""
 

@@ -110,7 +110,12 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
     read = {name: files[name] for name in (GLOBAL_FILE, *names)}
-    return replace(settings, databases=MappingProxyType(databases), fingerprint=_fingerprint(read))
+    return replace(
+        settings,
+        databases=MappingProxyType(databases),
+        fingerprint=_fingerprint(read),
+        files=MappingProxyType(read),
+    )
 
 
 def _fingerprint(files: Mapping[str, str]) -> str:

@@ -487,7 +487,7 @@ class Configuration:
     `repository` is where the store is, None where the configuration names none. `record_locks`: BASE
     transactions wait for rows that others have written and not ended. `fingerprint` is the same for the same files.
     `protection` is what statements, clients and data sources are protected by. `admin` are the operators' ports, `tracing` where spans go, None for none.
-    `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them).
+    `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them). `files` are the texts it was made of.
     """
 
     databases: Mapping[str, RuleSet]
@@ -500,3 +500,4 @@ class Configuration:
     protection: Protection = NOTHING
     admin: AdminSettings | None = None
     tracing: TracingSettings | None = None
+    files: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)

@@ -31,21 +31,27 @@ def clear_secrets(files: Mapping[str, str]) -> tuple[Mistake, ...]:
     return tuple(found)
 
 
+def secret_paths(source: SourceFile) -> Iterator[Path]:
+    """Where secrets of a file stand in clear text."""
+    yield from (path for path, _ in _clear(source))
+    yield from (path for path, _, _ in _clear_keys(source))
+
+
 def _clear(source: SourceFile) -> Iterator[tuple[Path, str]]:
     value = source.value
     for name, section in _items(value, "dataSources"):
-        if not _is_reference(str(section.get("password") or "")):
+        if not is_reference(str(section.get("password") or "")):
             yield ("dataSources", name, "password"), _FIX
-        if not _is_reference(_password_of(str(section.get("url") or ""))):
+        if not is_reference(_password_of(str(section.get("url") or ""))):
             yield ("dataSources", name, "url"), "name the account by username and password"
     authority = _at(value, "authority")
     users = authority.get("users")
     for index, user in enumerate(users if isinstance(users, list) else ()):
         password = str(user.get("password") or "") if isinstance(user, dict) else ""
-        if not _is_reference(password) and not _HASH.fullmatch(password):
+        if not is_reference(password) and not _HASH.fullmatch(password):
             yield ("authority", "users", index, "password"), f"{_FIX}, or a hash: * and 40 hex digits"
     for name, text in _at(_at(_at(value, "mode"), "repository"), "props").items():
-        if "password" in name.lower() and not _is_reference(str(text or "")):
+        if "password" in name.lower() and not is_reference(str(text or "")):
             yield ("mode", "repository", "props", name), _FIX
 
 
@@ -58,15 +64,16 @@ def _clear_keys(source: SourceFile) -> Iterator[tuple[Path, str, str]]:
         for name, section in _items(item, "encryptors"):
             place: Path = ("rules", index, "encryptors", name)
             for secret in ("aes-key-value", "salt"):
-                if not _is_reference(str(_at(section, "props").get(secret) or "")):
+                if not is_reference(str(_at(section, "props").get(secret) or "")):
                     yield (*place, "props", secret), _KEY_FIX, "key"
             keys = section.get("keys")
             for number, key in enumerate(keys if isinstance(keys, list) else ()):
-                if isinstance(key, dict) and not _is_reference(str(key.get("value") or "")):
+                if isinstance(key, dict) and not is_reference(str(key.get("value") or "")):
                     yield (*place, "keys", number, "value"), _KEY_FIX, "key"
 
 
-def _is_reference(password: str) -> bool:
+def is_reference(password: str) -> bool:
+    """Whether a text only says where the secret is, or is none."""
     return _REFERENCE.fullmatch(password) is not None
 
 

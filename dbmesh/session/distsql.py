@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import NO_DATABASE, UNKNOWN_DATABASE, MeshError, not_supported
+from dbmesh.planner.distsql import CONFIGURATION
 from dbmesh.planner.distsql_rules import Row, Shown, listed, properties_text
 from dbmesh.planner.like import matches_like
 from dbmesh.planner.session_plan import ShowMesh, ShowRules, SwitchMember
+from dbmesh.rules.exporting import exported
 from dbmesh.rules.replica_groups import ReplicaGroup
 from dbmesh.rules.repositories import EtcdRepository
+from dbmesh.rules.source import read_source
 from dbmesh.session.overviews import own_rows
 from dbmesh.session.result_sink import ResultSink, text_column
 from dbmesh.wire.packets import OkPacket
@@ -47,8 +50,10 @@ def rules_of(database: Database, statement: ShowRules) -> Listed:
     return listed(statement, shown)
 
 
-async def mesh_of(mesh: Mesh, statement: ShowMesh) -> Listed:
-    """What a statement shows of the mesh. Raises MeshError."""
+async def mesh_of(mesh: Mesh, statement: ShowMesh, database: str | None = None) -> Listed:
+    """What a statement shows of the mesh; `database` is the one that is meant when it names none. Raises MeshError."""
+    if statement.form == CONFIGURATION:
+        return ("result",), [(_exported(mesh, statement.database or database),)]
     configuration = mesh.configuration
     repository = configuration.repository
     mode = "Cluster" if isinstance(repository, EtcdRepository) else "Standalone"
@@ -121,7 +126,7 @@ async def show_rules(session: Session, statement: ShowRules, sink: ResultSink, m
 
 async def show_mesh(session: Session, statement: ShowMesh, sink: ResultSink, more: int) -> None:
     """SHOW COMPUTE NODES and its like. Raises MeshError."""
-    _answer(session, sink, await mesh_of(session.mesh, statement), more)
+    _answer(session, sink, await mesh_of(session.mesh, statement, session.logic_database), more)
 
 
 async def switch_member(session: Session, statement: SwitchMember, sink: ResultSink, more: int) -> None:
@@ -147,6 +152,21 @@ def _database(session: Session, name: str | None) -> Database:
     if found is None or not session.privileges.sees_database(wanted):
         raise MeshError(UNKNOWN_DATABASE, database=wanted)
     return found
+
+
+def _exported(mesh: Mesh, name: str | None) -> str:
+    """The file of a logic database without its secrets."""
+    if name is None:
+        raise MeshError(NO_DATABASE)
+    if mesh.database(name) is None:
+        raise MeshError(UNKNOWN_DATABASE, database=name)
+    for file, text in mesh.configuration.files.items():
+        value = read_source(file, text).value
+        if isinstance(value, dict) and str(value.get("databaseName", "")).lower() == name.lower():
+            return exported(file, text)
+    raise not_supported(
+        f"EXPORT of database '{name}', which no file configures", "SHOW CREATE TABLE shows its tables"
+    )
 
 
 def _group(database: Database, name: str) -> ReplicaGroup | None:

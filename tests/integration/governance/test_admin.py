@@ -143,6 +143,7 @@ def test_distsql_says_the_same_on_both_ports(operated: Operated) -> None:
             "SHOW COMPUTE NODES",
             "SHOW DIST VARIABLE WHERE NAME = sql_show",
             "PARSE SELECT 1",
+            "EXPORT DATABASE CONFIGURATION FROM shop",
             "PREVIEW SELECT v FROM t WHERE id = 1",
             "PREVIEW SELECT v FROM t ORDER BY v",
             "PREVIEW SET @a = 1",

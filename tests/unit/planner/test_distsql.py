@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dbmesh.errors import MeshError
-from dbmesh.planner.distsql import COUNTED, MESH, NAMED, RULES, read_distsql
+from dbmesh.planner.distsql import CONFIGURATION, COUNTED, MESH, NAMED, RULES, read_distsql
 from dbmesh.planner.distsql_rules import LISTINGS
 from dbmesh.planner.lexemes import LexemeReader
 from dbmesh.planner.session_plan import LocalRows, SessionStatement, ShowMesh, ShowRules, SwitchMember
@@ -42,6 +42,8 @@ def read(sql: str) -> SessionStatement | None:
         ("SHOW COMPUTE NODES", ShowMesh("COMPUTE NODES")),
         ("SHOW DIST VARIABLE WHERE NAME = sql_show", ShowMesh("DIST VARIABLE", "sql_show")),
         ("SHOW DIST VARIABLES LIKE 'sql%'", ShowMesh("DIST VARIABLES", None, "sql%")),
+        ("EXPORT DATABASE CONFIGURATION", ShowMesh(CONFIGURATION)),
+        ("EXPORT DATABASE CONFIGURATION FROM shop", ShowMesh(CONFIGURATION, database="shop")),
         ("DISABLE COMPUTE NODE 'a-b'", SwitchMember("a-b", on=False)),
         ("ENABLE COMPUTE NODE 3e84d33e-cb97", SwitchMember("3e84d33e-cb97", on=True)),
         (

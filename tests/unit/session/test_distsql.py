@@ -115,6 +115,23 @@ async def test_the_mesh() -> None:
     await world.end()
 
 
+async def test_the_file_of_a_database_is_shown_without_its_secrets() -> None:
+    world, _ = _world()
+    text = "databaseName: Shop\ndataSources: {ds_0: {url: 'mysql://a/b', password: geheim}}\n"
+    world.mesh.configuration.files = {"global.yaml": "props: {}\n", "database-shop.yaml": text}  # type: ignore[misc]
+    for sql in ("EXPORT DATABASE CONFIGURATION", "EXPORT DATABASE CONFIGURATION FROM shop"):
+        [(shown,)] = text_rows(await world.command(b"\x03" + sql.encode()))
+        assert (shown or "").startswith("databaseName: Shop\n")
+        assert "geheim" not in (shown or "")
+    assert await _error(world, "EXPORT DATABASE CONFIGURATION FROM nope") == 1049
+    world.mesh.configuration.files = {}  # type: ignore[misc]
+    assert await _error(world, "EXPORT DATABASE CONFIGURATION") == 1235
+    session = world.session
+    session.privileges = session.checked = Privileges(frozenset(grant(Target("shop"), OF_DATABASE)))
+    assert await _error(world, "EXPORT DATABASE CONFIGURATION") == 1227
+    await world.end()
+
+
 @pytest.mark.parametrize("form", ["PARSE", "FORMAT"])
 async def test_what_the_parser_makes_of_a_statement(form: str) -> None:
     world, _ = _world()
