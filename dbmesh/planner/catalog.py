@@ -44,11 +44,15 @@ def build_catalog(rule_set: RuleSet, findings: Findings) -> Catalog:
                 tables[key] = replace(schema, name=rule.name)
                 break
     single_nodes: dict[str, DataNode] = {}
+    hidden = {
+        name: {node.table.lower() for node in rule_set.hidden if node.data_source == name}
+        for name in rule_set.data_sources
+    }
     for data_source in rule_set.data_sources:
         for table, schema in findings.get(data_source, {}).items():
             name = logic_name(table) if schema.definition is not None else table
             key = name.lower()
-            if (data_source, key) in owned or key in rule_set.tables:
+            if (data_source, key) in owned or key in rule_set.tables or key in hidden[data_source]:
                 continue
             if name == table and not is_single(rule_set, data_source, table):
                 continue

@@ -211,7 +211,10 @@ class _Planner:
         )
 
     def _selectable(self) -> bool:
-        """Whether the rows' values mean the same in a query: a query knows no DEFAULT, and no column of the table."""
+        """Whether the rows' values mean the same in a query: a query knows no DEFAULT, and no column of the table. Rows whose changes
+        are told from VALUES stay there."""
+        if self.table.name.lower() in self.context.rule_set.doubled:
+            return False
         lexemes = (lexeme for row in self.reading.rows for cell in row.cells for lexeme in cell.lexemes)
         return not any(lexeme.word == "DEFAULT" or self._names_column(lexeme) for lexeme in lexemes)
 

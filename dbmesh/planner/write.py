@@ -88,7 +88,10 @@ def plan_write(context: PlanContext) -> ShardPlan:
         effects=effects,
         point=point,
         direct=None
-        if kept is None or kept or effects is not None
+        if kept is None
+        or kept
+        or effects is not None
+        or not context.rule_set.doubled.isdisjoint(map(str.lower, tables))
         else direct(context, router, point, frames, names),
         reads_clock=clock,
     )

@@ -100,6 +100,8 @@ _TOLD_OF_RULES = frozenset(
         "shadow",
         "groups",
         "algorithms",
+        "hidden",
+        "doubled",
     }
 )
 

@@ -417,6 +417,8 @@ class RuleSet:
     * `encrypted`: likewise tables with columns that are stored encrypted.
     * `shadow`: data sources that stand in for others, which no other rule knows, and when they do.
     * `algorithms`: the sharding algorithms by name, to be shown; what routes are the strategies'.
+    * `hidden`: actual tables that no logic table is, though nobody wrote a rule for them.
+    * `doubled`: tables (in lower case) whose changes are written elsewhere too: no statement that changes their rows is just sent.
     """
 
     database: str
@@ -439,6 +441,8 @@ class RuleSet:
     encrypted: Mapping[str, EncryptedTable] = field(default_factory=dict)
     shadow: ShadowRule | None = None
     algorithms: Mapping[str, AlgorithmConfig] = field(default_factory=dict)
+    hidden: frozenset[DataNode] = frozenset()
+    doubled: frozenset[str] = frozenset()
 
     @property
     def own_sources(self) -> tuple[str, ...]:

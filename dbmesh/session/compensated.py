@@ -63,7 +63,7 @@ async def compensated(
     nothing of it is left then, or nothing of its transaction."""
     if not session.transaction.compensates:
         return await run(bound)
-    bound = _readable(session, database, bound)
+    bound = readable(session, database, bound)
     deadline = session.now() + _lock_wait(session)
     pause = FIRST_PAUSE
     while True:
@@ -133,7 +133,7 @@ async def _learn_from(session: Session, database: Database, error: BaseException
         await session.mesh.reload(database)
 
 
-def _readable(session: Session, database: Database, bound: BoundStatement) -> BoundStatement:
+def readable(session: Session, database: Database, bound: BoundStatement) -> BoundStatement:
     """The write in a form whose rows can be told beforehand. Raises MeshError(NOT_SUPPORTED)."""
     if isinstance(bound.answer, DerivedWrite):
         return bound
@@ -165,6 +165,12 @@ def _capture(session: Session, database: Database, bound: BoundStatement, shot: 
     )
 
 
+def keep_in_branches(session: Session) -> Keep:
+    """What a write of a BASE transaction has changed belongs to its branches."""
+    branches = {id(branch.connection): branch for branch in session.transaction.branches.values()}
+    return lambda connection, changes: branches[id(connection)].changes.append(changes)
+
+
 @dataclass(slots=True)
 class _Shot:
     """One shot of a write, and its rows before."""
@@ -173,19 +179,23 @@ class _Shot:
     before: dict[Row, Row] = field(default_factory=dict)
 
 
+Keep = Callable[[Connection, TableChanges], None]
+"""Told what one write has changed on a connection."""
+
+
 class Images:
     """The images of what one exchange writes: `before`, then the exchange, then `after`."""
 
     def __init__(
-        self, session: Session, database: Database, bound: BoundStatement, lanes: Sequence[Lane]
+        self, session: Session, database: Database, bound: BoundStatement, lanes: Sequence[Lane], keep: Keep
     ) -> None:
+        self._keep = keep
         self._limit = session.mesh.limits.max_rows
         self._counts_found = bool(session.capabilities & Capability.FOUND_ROWS)
         self._lanes = [
             (lane.connection, [_Shot(_capture(session, database, bound, shot)) for shot in lane.shots])
             for lane in lanes
         ]
-        self._branches = {id(branch.connection): branch for branch in session.transaction.branches.values()}
 
     async def before(self) -> None:
         """Read and lock the rows that will change. Raises MeshError or ShardError."""
@@ -215,7 +225,7 @@ class Images:
             if not taken.agrees(ok, found, counts_found=self._counts_found):
                 raise _differs(taken)
             if changes:
-                self._branches[id(connection)].changes.append(TableChanges(taken.table, changes))
+                self._keep(connection, TableChanges(taken.table, changes))
 
     async def _rows(self, connection: Connection, taken: Capture, queries: Sequence[str]) -> dict[Row, Row]:
         rows: dict[Row, Row] = {}

@@ -16,10 +16,9 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import found_rows
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
-from dbmesh.engine.failed_row import BEFORE_ROWS
 from dbmesh.engine.once import Trial
 from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
-from dbmesh.engine.warnings import DEPRECATED, ShardWarning, count_of
+from dbmesh.engine.warnings import ShardWarning, count_of
 from dbmesh.errors import (
     INTERNAL,
     NOT_SUPPORTED,
@@ -29,7 +28,6 @@ from dbmesh.errors import (
     MeshError,
     ShardError,
 )
-from dbmesh.merge.counts import with_warnings
 from dbmesh.model import SqlValue
 from dbmesh.planner.plan import BoundStatement, Call, RowMerge, ShardPlan, Verb
 from dbmesh.planner.scans import Federation, SystemFederation
@@ -37,12 +35,13 @@ from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.planner.shadow.side import ShadowSide
 from dbmesh.planner.steps import DerivedWrite
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session.compensated import Images, compensated
+from dbmesh.session.compensated import Images, Keep, compensated, keep_in_branches
 from dbmesh.session.connections import Loan, free_after_error
 from dbmesh.session.ddl import run_ddl
 from dbmesh.session.definitions import corrected
 from dbmesh.session.derived import RowsInMemory, run_derived, run_part
-from dbmesh.session.diagnostics import remember_warnings, warnings_of
+from dbmesh.session.diagnostics import warnings_of
+from dbmesh.session.doubled import doubled, doubles
 from dbmesh.session.errors import logic_text
 from dbmesh.session.failover import once_more, reading_again, reads_again, servers_of
 from dbmesh.session.federated import run_federated
@@ -50,6 +49,14 @@ from dbmesh.session.filtering import record
 from dbmesh.session.front_sinks import Attempt, count_shown, end_of_rows, front_sink
 from dbmesh.session.mesh import Database
 from dbmesh.session.moment import at_one_moment
+from dbmesh.session.outcomes import (
+    found_none,
+    half_done,
+    remember,
+    session_insert_id,
+    skips_all,
+    without_deprecations,
+)
 from dbmesh.session.planning import look_up_from
 from dbmesh.session.relaying import needs_images, query_packet
 from dbmesh.session.result_sink import ResultSink
@@ -141,18 +148,21 @@ async def run(
     if plan.verb is Verb.DDL:
         plainly = partial(_merged_or_federated, session, database, plan, bound, sink, way=way)
         outcome = await run_ddl(session, database, plan, bound, sink, plainly)
-    elif plan.verb.changes_rows and (not own or _in_parts(session, bound)):
+    elif plan.verb.changes_rows and (not own or _in_parts(session, bound) or doubles(database, plan)):
         run_part = partial(_write, session, database, plan, sink=sink, undo=not own, way=way)
-        work = compensated(session, database, plan, bound, run_part)
+        if doubles(database, plan):
+            work = doubled(session, database, bound, run_part, partial(_send, session))
+        else:
+            work = compensated(session, database, plan, bound, run_part)
         outcome = await (in_own_transaction(session, work) if own else work)
     else:
         ask = partial(_merged_or_federated, session, database, plan, bound, sink, way=way)
         repeats = plan.repeatable and session.mesh.has_groups
         outcome = await (reading_again(session, database, plan, bound, sink, ask) if repeats else ask())
     if prepared:
-        outcome = _without_deprecations(outcome)
+        outcome = without_deprecations(outcome)
     outcome.warnings += told
-    _remember(session, plan, bound, outcome)
+    remember(session, plan, bound, outcome)
     status = session.status | further
     warnings = min(count_of(warnings_of(outcome)), 65535)
     if outcome.row_count is not None:
@@ -160,15 +170,6 @@ async def run(
     else:
         ok = outcome.ok
         sink.ok(OkPacket(ok.affected_rows, session_insert_id(bound, ok), status, warnings, ok.info))
-
-
-def _without_deprecations(outcome: Outcome) -> Outcome:
-    kept = [warning for warning in outcome.warnings if warning.number != DEPRECATED]
-    if len(kept) == len(outcome.warnings):
-        return outcome
-    count = outcome.ok.warnings - (len(outcome.warnings) - len(kept))
-    ok = replace(outcome.ok, warnings=count, info=with_warnings(outcome.ok.info, count))
-    return replace(outcome, ok=ok, warnings=kept)
 
 
 async def _write(
@@ -183,7 +184,7 @@ async def _write(
 ) -> Outcome:
     if isinstance(bound.answer, DerivedWrite):
         part = partial(perform, session, database, settled=True, shadow=bound.shadow)
-        ask = partial(fetch, session, database, plan)
+        ask = partial(fetch, session, database, plan, captures=False)
         return await run_derived(session, plan.verb, bound.answer, part, ask, sink, binary=sink.binary)
     return await _merged_or_federated(session, database, plan, bound, sink, undo=undo, way=way)
 
@@ -197,13 +198,16 @@ async def fetch(
     *,
     exact: bool = False,
     undo: bool = True,
+    captures: bool = True,
 ) -> Outcome:
     """Run a bound statement for the session itself: its rows go to `sink`, with `exact` (where data sources can) no number
-    rounded, nothing to the client. Raises MeshError or ShardError (in logic names)."""
+    rounded, nothing to the client. Unless it `captures`, nobody asks which rows it changes: it explains a write. Raises MeshError or ShardError (in logic names)."""
     # A variable that a prepared statement assigns has another type in it.
     prepared = exact and bound.effects is None and _can_prepare(database, bound)
     way = EXACT_READING if prepared else None
-    outcome = await _merged_or_federated(session, database, plan, bound, sink, undo=undo, way=way)
+    outcome = await _merged_or_federated(
+        session, database, plan, bound, sink, undo=undo, way=way, captures=captures
+    )
     outcome.exact = way is not None
     return outcome
 
@@ -266,11 +270,6 @@ def _in_logic_names(text: str, database: Database, bound: BoundStatement) -> str
     return text
 
 
-def session_insert_id(bound: BoundStatement, ok: OkPacket) -> int:
-    """The insert id the OK packet tells: the key the mesh generated, else the shard's."""
-    return bound.generated_id if bound.generated_id is not None else ok.last_insert_id
-
-
 async def perform(
     session: Session,
     database: Database,
@@ -298,12 +297,21 @@ async def perform(
     sink.use_names(bound.names)
     if isinstance(bound.answer, DerivedWrite):
         part = partial(perform, session, database, settled=True, shadow=bound.shadow)
-        ask = partial(fetch, session, database, plan)
+        ask = partial(fetch, session, database, plan, captures=False)
         return await run_part(session, plan.verb, bound.answer, part, ask, sink)
     outcome = await fetch(session, database, plan, bound, sink, exact=exact, undo=False)
     if outcome.row_count is not None and bound.generated_id is not None:
         outcome.ok = replace(outcome.ok, last_insert_id=bound.generated_id)
     return outcome
+
+
+async def _send(session: Session, database: Database, sql: str) -> Outcome:
+    """Run a statement of the mesh's own, planned in this very generation of a logic database. Raises MeshError or ShardError."""
+    plan, literals = database.plans.lookup(sql, database.name, session.lexer_flags)
+    if isinstance(plan, SessionStatement):
+        raise MeshError(INTERNAL, reason="a row is written by no statement for data sources")
+    bound = plan.bind(make_call(session, database, literals))
+    return await fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits), undo=False)
 
 
 async def in_own_transaction(session: Session, work: Coroutine[None, None, Outcome]) -> Outcome:
@@ -333,16 +341,17 @@ async def _merged_or_federated(
     *,
     undo: bool = True,
     way: Execution | None = None,
+    captures: bool = True,
 ) -> Outcome:
     """The merge, or the federation; federation too when the merger finds values it cannot combine exactly, as long as
     the sink has got no rows that could not be taken back."""
     if isinstance(bound.answer, Federation | SystemFederation):
         return await _federated(session, database, plan, bound, sink, way)
     if bound.alternative is None:
-        return await _exchange(session, database, plan, bound, sink, undo=undo, way=way)
+        return await _exchange(session, database, plan, bound, sink, undo=undo, way=way, captures=captures)
     attempt = Attempt(sink)
     try:
-        return await _exchange(session, database, plan, bound, attempt, undo=undo, way=way)
+        return await _exchange(session, database, plan, bound, attempt, undo=undo, way=way, captures=captures)
     except MeshError as refusal:
         if refusal.kind is not NOT_SUPPORTED or not attempt.taken_back():
             raise
@@ -377,7 +386,7 @@ async def _federated(
     except (MeshError, ShardError) as error:
         if isinstance(error, MeshError) and error.kind is TABLE_CHANGED:
             await session.mesh.reload(database)
-        _found_none(session, plan, error)
+        found_none(session, plan, error)
         raise await settled(session, database, bound, error) from error
 
 
@@ -390,6 +399,7 @@ async def _exchange(
     *,
     undo: bool = True,
     way: Execution | None = None,
+    captures: bool = True,
 ) -> Outcome:
     exchange: Exchange | None = None
     images: Images | None = None
@@ -413,8 +423,9 @@ async def _exchange(
         exchange = Exchange(lanes, answer, target, session.mesh.limits, own=own, trial=trial, watch=watch)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
-        if session.transaction.writing and plan.verb.changes_rows:
-            images = Images(session, database, bound, lanes)
+        keep = _keeper_of_images(session, database, plan, bound) if captures else None
+        if keep is not None:
+            images = Images(session, database, bound, lanes, keep)
             await images.before()
         session.announce(exchange)
         try:
@@ -427,7 +438,7 @@ async def _exchange(
         if images is not None:
             await images.after(exchange)
         end_of_rows(target)
-        if plan.calculates_found_rows or _skips_all(bound, outcome):
+        if plan.calculates_found_rows or skips_all(bound, outcome):
             # More than were returned: only the one data source that ran it knows.
             outcome.row_count = await found_rows(lanes[0].connection)
         elif outcome.row_count is not None and outcome.product is not Product.OTHER:
@@ -441,17 +452,28 @@ async def _exchange(
         return outcome
     except (MeshError, ShardError) as error:
         session.announce(None)
-        _found_none(session, plan, error)
+        found_none(session, plan, error)
         if exchange is not None and undoable and undo and error.number not in ROLLED_BACK_BY_SERVER:
             await session.transaction.undo_statement()
         loan.free()
         settled_error = await settled(session, database, bound, error)
         if exchange is not None and images is None and not (plan.reads_only or undoable):
-            settled_error = _half_done(settled_error, exchange.completed())
+            settled_error = half_done(settled_error, exchange.completed())
         raise settled_error from error
     finally:
         session.announce(None)
         loan.free()
+
+
+def _keeper_of_images(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement
+) -> Keep | None:
+    """Who wants to know the rows a statement changes."""
+    if not plan.verb.changes_rows:
+        return None
+    if session.transaction.writing:
+        return keep_in_branches(session)
+    return session.doubling.keeper(database, bound.names) if session.doubling is not None else None
 
 
 def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> SessionState:
@@ -459,41 +481,6 @@ def _state_for(session: Session, plan: ShardPlan, bound: BoundStatement) -> Sess
     with its one moment in it."""
     state = without_limit(session.state) if isinstance(bound.answer, RowMerge) else session.state
     return state if len(bound.shots) == 1 or not plan.reads_clock else at_one_moment(state)
-
-
-def _skips_all(bound: BoundStatement, outcome: Outcome) -> bool:
-    """Whether OFFSET has skipped as many rows as there were, which one server counts."""
-    return bound.skips > 0 and not outcome.row_count and outcome.product is not Product.OTHER
-
-
-def _found_none(session: Session, plan: ShardPlan, error: MeshError | ShardError) -> None:
-    """FOUND_ROWS() after a query that failed when it looked for rows; on MySQL it stays what it was."""
-    if session.mesh.product is Product.MYSQL:
-        return
-    if plan.verb is Verb.SELECT and isinstance(error, ShardError) and error.number not in BEFORE_ROWS:
-        session.found_rows = 0
-
-
-def _half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshError | ShardError:
-    """The error of a write outside a transaction, with the data sources that had done their part already."""
-    if not completed:
-        return error
-    text = f"{error} (dbmesh: already done on {', '.join(completed)})"
-    return ShardError(error.number, error.sqlstate, text)
-
-
-def _remember(session: Session, plan: ShardPlan, bound: BoundStatement, outcome: Outcome) -> None:
-    """What FOUND_ROWS(), ROW_COUNT(), LAST_INSERT_ID() and SHOW WARNINGS will answer."""
-    remember_warnings(session, warnings_of(outcome), keeps=plan.keeps_warnings)
-    insert_id = session_insert_id(bound, outcome.ok)
-    if insert_id and not outcome.gives_id:
-        session.last_insert_id = insert_id
-    if outcome.row_count is not None:
-        session.row_count = -1
-        if not plan.verb.changes_rows:
-            session.found_rows = outcome.row_count
-    else:
-        session.row_count = outcome.ok.affected_rows
 
 
 def _in_parts(session: Session, bound: BoundStatement) -> bool:

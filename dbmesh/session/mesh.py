@@ -54,7 +54,8 @@ class Database:
     the catalog; empty when every one was read; `unseen` says it of data sources that never were. `merge_pools` lend the connections federated statements are merged on.
     `connection_keys`: data source → the key under which a session holds its connection there, where another logic database
     has that server too. `definitions` is what merged answers' columns are put right by. `replicas`: data sources
-    that are groups, whose pools are those of the primary. `sources` are the data sources and their shadows."""
+    that are groups, whose pools are those of the primary. `doubles`: tables (in lower case) whose writes go to another generation
+    of their rules as well. `sources` are the data sources and their shadows."""
 
     name: str
     rule_set: RuleSet
@@ -69,6 +70,7 @@ class Database:
     connection_keys: Mapping[str, str] = field(default_factory=dict)
     definitions: DefinitionCache = field(default_factory=DefinitionCache)
     replicas: Mapping[str, Replicas] = field(default_factory=dict)
+    doubles: Mapping[str, Database] = field(default_factory=dict)
     sources: Mapping[str, DataSourceConfig] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

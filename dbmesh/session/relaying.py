@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.planner.plan import BoundStatement, Names, Relay, ShardPlan, Verb
+from dbmesh.session.doubled import doubles
 from dbmesh.session.mesh import Database
 from dbmesh.session.replica_reads import connection_at_once
 from dbmesh.wire.constants import MAX_PAYLOAD, Command
@@ -35,6 +36,7 @@ def relayable(session: Session, database: Database, plan: ShardPlan, bound: Boun
         and not plan.calculates_found_rows
         and not plan.implicit_commit
         and (plan.opens_transaction or not session.transaction.open)
+        and (plan.reads_only or not doubles(database, plan))
         and (plan.reads_only or session.transaction.compensator is None or not needs_images(session))
         and database.sources[bound.shots[0].data_source].kind == "mysql"
     )

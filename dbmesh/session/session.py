@@ -36,6 +36,7 @@ from dbmesh.session import filtering
 from dbmesh.session.answers import Answers
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
+from dbmesh.session.doubled import Doubling
 from dbmesh.session.errors import as_packet
 from dbmesh.session.failover import persevering
 from dbmesh.session.log_fields import fields_of
@@ -98,6 +99,7 @@ class Session(Answers):
         "connection_id",
         "database",
         "databases",
+        "doubling",
         "exchange",
         "flavour",
         "found_rows",
@@ -202,6 +204,7 @@ class Session(Answers):
         self.row_count = -1
         self.warnings: list[ShardWarning] = []
         self.written: dict[str, Written] = {}
+        self.doubling: Doubling | None = None
 
     def use_transaction_type(self, kind: TransactionType, *, once: bool = False) -> None:
         """How this session's transactions commit from here on, or the one that begins."""

@@ -48,8 +48,8 @@ _STATEMENT = b"`dbmesh statement`"
 @dataclass(slots=True)
 class Transaction:
     """The open transaction, if any. `explicit` is true between BEGIN and its end; under autocommit=0 a transaction
-    opens with the first branch. `in_steps`: a statement of several steps is under way; data sources that join get its
-    savepoint. `readers` are transactions on replicas, which see the data as it was when they began and change nothing.
+    opens with the first branch. `in_steps`: how many statements of several steps, one inside another, are under way; data sources that
+    join get their savepoint. `readers` are transactions on replicas, which see the data as it was when they began and change nothing.
     `outer` is the name an outer transaction manager gave: the transaction is one branch of its. `coordinator` commits several
     branches as one; None for commits one after another. `compensator`: every write commits at once and may be undone later;
     `saga` is what has been written so, `writing` one write under way, `marks` how many there were at each savepoint. `identity` is another object
@@ -62,7 +62,7 @@ class Transaction:
     branches: dict[str, Branch] = field(default_factory=dict)
     readers: dict[str, Branch] = field(default_factory=dict)
     savepoints: list[str] = field(default_factory=list)
-    in_steps: bool = False
+    in_steps: int = 0
     outer: str | None = None
     compensator: Compensator | None = None
     saga: Saga | None = None
@@ -225,11 +225,11 @@ class Transaction:
     async def begin_steps(self) -> None:
         """Before a statement of several steps, whose data sources are not known yet. `end_steps` must follow."""
         await self.begin_statement()
-        self.in_steps = True
+        self.in_steps += 1
 
     def end_steps(self) -> None:
         """The statement of several steps is over."""
-        self.in_steps = False
+        self.in_steps -= 1
 
     async def undo_statement(self) -> None:
         """The statement failed on some shards: undo it on all, as one server undoes a failed statement. A branch that

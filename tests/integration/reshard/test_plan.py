@@ -9,7 +9,6 @@ import pytest
 
 from dbmesh.cli.main import run as cli
 from tests.plugins.database_server import DatabaseServer
-from tests.plugins.fix_mysql import ServerFactory
 
 pytestmark = pytest.mark.integration
 
@@ -44,9 +43,8 @@ def _write(directory: Path, servers: list[DatabaseServer], shards: int, account:
 
 
 def test_a_plan_from_two_tables_to_four(
-    database_server: ServerFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    servers: list[DatabaseServer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    servers = database_server("plan0", "plan1")
     for number, server in enumerate(servers):
         server.execute(f"DROP DATABASE IF EXISTS planned_{number}", f"CREATE DATABASE planned_{number}")
         server.execute(

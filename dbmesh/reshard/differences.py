@@ -1,0 +1,75 @@
+"""What makes rows of one side equal to those of the other: which are taken away, which are written.
+
+Pure. Rows are images (`planner.images`), which tell every value exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dbmesh.planner.images import ImageTable, Row
+from dbmesh.planner.template import quote_name
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """`gone`: keys of rows that are taken away, since they are not in the source, are there otherwise, or more than once. `written`:
+    rows that are written then."""
+
+    gone: tuple[Row, ...]
+    written: tuple[Row, ...]
+
+
+def repair(table: ImageTable, source: Iterable[Row], target: Iterable[Row]) -> Repair:
+    """What makes `target` equal to `source`. O(rows)."""
+    wanted = {table.key_of(row): row for row in source}
+    wrong: dict[Row, None] = {}
+    right: set[Row] = set()
+    for row in target:
+        key = table.key_of(row)
+        if key in right or wanted.get(key) != row:
+            wrong[key] = None
+        else:
+            right.add(key)
+    missing = [row for key, row in wanted.items() if key not in right or key in wrong]
+    return Repair(tuple(wrong), tuple(missing))
+
+
+def keys_between(table: ImageTable, after: Row | None, upto: Row | None) -> str:
+    """The condition for rows whose primary key is greater than `after` and not greater than `upto`; None is an open end."""
+    parts = []
+    if after is not None:
+        parts.append(_beyond(table, after, ">", ">"))
+    if upto is not None:
+        parts.append(_beyond(table, upto, "<", "<="))
+    return " AND ".join(parts) or "1"
+
+
+def _beyond(table: ImageTable, key: Row, comparison: str, last: str) -> str:
+    """Written out by columns: servers find the range of an index in this, and not in a comparison of rows."""
+    names, literals = _names(table), _literals(table, key)
+    alternatives = []
+    for at, (name, literal) in enumerate(zip(names, literals, strict=True)):
+        equal = [f"{names[one]} = {literals[one]}" for one in range(at)]
+        sign = last if at == len(names) - 1 else comparison
+        alternatives.append(" AND ".join([*equal, f"{name} {sign} {literal}"]))
+    return f"({' OR '.join(alternatives)})"
+
+
+def _names(table: ImageTable) -> list[str]:
+    return [quote_name(table.columns[index].name, quoted=True) for index in table.key]
+
+
+def _literals(table: ImageTable, key: Row) -> list[str]:
+    return [table.columns[index].literal(value) for index, value in zip(table.key, key, strict=True)]
+
+
+def in_key_order(table: ImageTable, condition: str, limit: int) -> str:
+    """The query of the first rows in the order of the primary key."""
+    return f"{read(table, condition)} ORDER BY {', '.join(_names(table))} LIMIT {limit}"
+
+
+def read(table: ImageTable, condition: str) -> str:
+    """The query of the rows a condition names."""
+    return table.query(condition, lock=False)

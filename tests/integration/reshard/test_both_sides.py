@@ -1,0 +1,186 @@
+"""Rows are copied value for value, and whatever is written while that goes on is on both sides when a transaction ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+
+from dbmesh.errors import ShardError
+from tests.integration.reshard.conftest import Generations, fill, generations
+from tests.plugins.database_server import DatabaseServer
+
+pytestmark = pytest.mark.integration
+
+_NOTES = ("'a'", "'é'", "NULL", "'x\\'y'", "CONCAT('n', 1 + 1)", "''", "_latin1 x'e4'")
+_FORMS: tuple[str, ...] = (
+    "INSERT INTO t_order VALUES {row}",
+    "INSERT INTO t_order VALUES {row}, {row}, {row}",
+    "INSERT IGNORE INTO t_order VALUES {row}, {row}",
+    "REPLACE INTO t_order VALUES {row}",
+    "INSERT INTO t_order (order_id, user_id, note) VALUES ({key}, {user}, {note}) ON DUPLICATE KEY UPDATE note = CONCAT(COALESCE(note, ''), '+'), amount = amount + 1",
+    "INSERT INTO t_order SELECT order_id + {far}, user_id, note, amount, at, moment, raw, ratio FROM t_order WHERE {where} LIMIT 3",
+    "UPDATE t_order SET note = {note} WHERE {where}",
+    "UPDATE t_order SET amount = amount + 1, at = NOW(3) WHERE {where} ORDER BY order_id, user_id LIMIT 2",
+    "UPDATE t_order SET user_id = user_id + 1 WHERE {where}",
+    "UPDATE t_order SET order_id = order_id + {far} WHERE {where}",
+    "UPDATE t_order a JOIN t_order b ON a.user_id = b.user_id SET a.note = 'j' WHERE b.order_id = {key}",
+    "DELETE FROM t_order WHERE {where} ORDER BY order_id, user_id LIMIT 2",
+    "DELETE FROM t_order WHERE order_id = {key}",
+    "DELETE a FROM t_order a JOIN t_order b ON a.user_id = b.user_id WHERE b.order_id = {key} AND a.order_id > 40",
+    "BEGIN",
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "SAVEPOINT s",
+    "ROLLBACK TO s",
+)
+_WHERE: tuple[str, ...] = (
+    "order_id = {key}",
+    "order_id IN ({key}, {key}, {key})",
+    "user_id = {user}",
+    "order_id > {key} AND user_id < {user}",
+    "note LIKE 'a%'",
+    "order_id = (SELECT MAX(order_id) FROM t_order x WHERE x.order_id < {key})",
+    "amount > {key}.5",
+)
+
+
+def _statement(draw: random.Random) -> str:
+    """One random statement."""
+    text = draw.choice(_FORMS)
+    parts: dict[str, Callable[[], str]] = {
+        "{where}": lambda: draw.choice(_WHERE),
+        "{row}": lambda: (
+            "({key}, {user}, {note}, "
+            + draw.choice(("1.5", "NULL", "2 + 3"))
+            + ", "
+            + draw.choice(("NULL", "NOW(3)", "'2024-01-02 03:04:05.678'"))
+            + ", "
+            + draw.choice(("NULL", "NOW()", "'2024-10-27 02:30:00'"))
+            + ", "
+            + draw.choice(("NULL", "x'00ff'", "UUID()"))
+            + ", {key} / 3)"
+        ),
+        "{key}": lambda: str(draw.randrange(1, 60)),
+        "{user}": lambda: str(draw.randrange(1, 20)),
+        "{note}": lambda: draw.choice(_NOTES),
+        "{far}": lambda: str(draw.randrange(60, 200)),
+    }
+    for name, make in parts.items():
+        while name in text:
+            text = text.replace(name, make(), 1)
+    return text
+
+
+async def _write_at_random(both: Generations, seed: int, count: int) -> int:
+    """Run statements, and compare whenever no transaction is open. Returns how many were run without an error."""
+    draw, opened, done = random.Random(seed), False, 0
+    for statement in [*(_statement(draw) for _ in range(count)), "COMMIT"]:
+        try:
+            await both.old.run(statement)
+            done += 1
+        except ShardError as error:
+            if error.number not in (1062, 1305):
+                # A key that is taken, a savepoint nobody has set: as on one server.
+                raise
+        else:
+            opened = statement == "BEGIN" or (opened and statement not in ("COMMIT", "ROLLBACK"))
+        if not opened:
+            old, new = await both.rows()
+            assert old == new, statement
+    return done
+
+
+def test_rows_are_copied_and_kept_equal(servers: list[DatabaseServer]) -> None:
+    fill(servers, 60)
+
+    async def work() -> None:
+        async with generations(servers) as both:
+            assert await both.copy(7) == 120
+            old, new = await both.rows()
+            assert old == new
+            assert await both.copy(50) == 0, "nothing is to be done again"
+            assert await _write_at_random(both, 1, 150) > 100
+
+    asyncio.run(work())
+
+
+def test_writes_and_copying_at_one_time(servers: list[DatabaseServer]) -> None:
+    """Each row gets there by whichever comes first."""
+    fill(servers, 300)
+
+    async def work() -> None:
+        async with generations(servers) as both:
+            draw = random.Random(5)
+
+            async def copy_all() -> None:
+                await both.copy(10)
+
+            copying, done = both.tasks.start(copy_all(), "copying"), 0
+            while not copying.done():
+                key, user = draw.randrange(1, 300), draw.randrange(0, 20)
+                forms = (
+                    f"UPDATE t_order SET note = 'changed {done}' WHERE order_id = {key}",
+                    f"DELETE FROM t_order WHERE order_id = {key}",
+                    f"REPLACE INTO t_order (order_id, user_id, note) VALUES ({key}, {user}, 'new {done}')",
+                    f"UPDATE t_order SET user_id = user_id + 20 WHERE order_id = {key}",
+                )
+                await both.old.run(draw.choice(forms))
+                done += 1
+            await copying
+            assert done > 20
+            old, new = await both.rows()
+            assert old == new
+
+    asyncio.run(work())
+
+
+def test_what_differs_is_repaired(servers: list[DatabaseServer]) -> None:
+    fill(servers, 40)
+
+    async def work() -> None:
+        async with generations(servers) as both:
+            await both.copy(100)
+            for statement in (
+                "UPDATE t_order SET note = 'wrong' WHERE order_id IN (3, 4)",
+                "DELETE FROM t_order WHERE order_id = 5",
+                "INSERT INTO t_order (order_id, user_id) VALUES (900, 1)",
+            ):
+                await both.new.run(statement)
+            chunks = [await both.reconciler.chunk(node, None, 100) for node in both.sources]
+            assert sum(one.written for one in chunks) == 6
+            keys = (await both.new.run("SELECT order_id, user_id FROM t_order WHERE order_id > 800")).rows
+            chunk = await both.reconciler.keys(list(map(tuple, keys)))
+            assert (chunk.rows, chunk.written, chunk.removed) == (0, 0, 1)
+            old, new = await both.rows()
+            assert old == new
+
+    asyncio.run(work())
+
+
+def test_a_write_that_fails_on_one_side_is_undone_on_both(servers: list[DatabaseServer]) -> None:
+    fill(servers, 10)
+    servers[0].execute("ALTER TABLE t_order_0__s7 ADD UNIQUE (note)", database="moving_0")
+
+    async def work() -> None:
+        async with generations(servers) as both:
+            await both.copy(100)
+            # Somebody else's row, in the place of one that is to come.
+            await both.new.run("INSERT INTO t_order (order_id, user_id) VALUES (700, 2)")
+            await both.new.run("UPDATE t_order SET note = 'taken' WHERE order_id = 700")
+            await both.old.run("BEGIN")
+            await both.old.run("UPDATE t_order SET note = 'kept' WHERE order_id = 4 AND user_id = 4")
+            with pytest.raises(ShardError) as raised:
+                await both.old.run("INSERT INTO t_order (order_id, user_id, note) VALUES (712, 2, 'taken')")
+            assert raised.value.number == 1062
+            await both.old.run("COMMIT")
+            await both.new.run("DELETE FROM t_order WHERE order_id = 700")
+            old, new = await both.rows()
+            assert old == new
+            assert [row[2] for row in old if row[0] == b"4" and row[1] == b"4"] == [b"kept"]
+            assert not any(row[0] == b"712" for row in old)
+
+    asyncio.run(work())
