@@ -5,6 +5,7 @@ Decides positions only, from lexemes (manual, "INSERT Statement", "REPLACE State
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbmesh.planner.ddl_reading import NamePlace, read_place
@@ -115,6 +116,14 @@ def _read_row(reader: LexemeReader) -> RowPlace:
             reader.expect(",")
         cells.append(_read_cell(reader, (",", ")")))
     return RowPlace(start, reader.take().end, tuple(cells))
+
+
+def as_insert(text: str, lexemes: Sequence[Lexeme]) -> str:
+    """REPLACE as an INSERT of the same length, which the parser reads in every form."""
+    first = lexemes[0]
+    if first.word != "REPLACE":
+        return text
+    return f"{text[: first.start]}INSERT {text[first.end :]}"
 
 
 _TAIL = ("ON", "RETURNING", "AS")

@@ -177,7 +177,7 @@ class _Loading:
             raise not_supported(f"LOAD DATA of a file in {charset}", "convert the file to utf8mb4")
         targets = load.fields
         if targets is None:
-            schema = database.catalog.table(load.table)
+            schema = database.plans.planner.catalog.table(load.table)
             if schema is None:
                 raise MeshError(UNKNOWN_TABLE, database=database.name, table=load.table)
             if any(column.generated for column in schema.visible_columns):

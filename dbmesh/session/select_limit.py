@@ -35,6 +35,8 @@ def limited(bound: BoundStatement, verb: Verb, state: SessionState) -> Answer:
         raise not_supported(f"reading @@{_NAME} over several data nodes", "read it in a query of its own")
     if answer.limit is not None:
         return answer
+    if bound.decryption is not None and bound.decryption.checks:
+        raise not_supported(f"LIKE on an encrypted column under {_NAME}", f"unset {_NAME}")
     if not limit.isdecimal():
         raise not_supported(
             f"sql_select_limit = {limit} over several data nodes", "write it as a plain number"

@@ -40,7 +40,8 @@ class PatternPlace:
 @dataclass(frozen=True, slots=True, eq=False)
 class EncryptedPlan:
     """See `ShardPlan`. `inner` is the plan of the other statement. `logic` is that of a write itself, for those that run in steps:
-    these are statements of clients, and planned like them. `columns`: see `Names`."""
+    these are statements of clients, and planned like them. `columns`: see `Names`. `steps_only`: it always runs in
+    steps, since no server can run the whole."""
 
     inner: ShardPlan
     recipe: Recipe
@@ -48,6 +49,7 @@ class EncryptedPlan:
     patterns: tuple[PatternPlace, ...] = ()
     logic: ShardPlan | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    steps_only: bool = False
 
     @property
     def verb(self) -> Verb:
@@ -100,6 +102,8 @@ class EncryptedPlan:
 
     def bind(self, call: Call) -> BoundStatement:
         """See `ShardPlan`. Values are always written in: those that are made are none of the client's parameters."""
+        if self.steps_only:
+            return self._in_steps(call)
         inner = replace(
             call,
             literals=self.recipe.literals(call),
@@ -128,7 +132,9 @@ class EncryptedPlan:
         )
 
     def _in_steps(self, call: Call) -> BoundStatement:
-        bound = None if self.logic is None else self.logic.bind(call)
+        bound = None if self.logic is None else self.logic.bind(replace(call, keep_parameters=False))
+        if bound is not None and bound.in_steps is not None and not isinstance(bound.answer, DerivedWrite):
+            bound = bound.in_steps()
         if bound is None or not isinstance(bound.answer, DerivedWrite):
             raise not_supported(
                 "this write over encrypted columns, which takes several steps",
@@ -143,4 +149,5 @@ class EncryptedPlan:
 
     def prototype(self, literals: Sequence[object] = ()) -> Shot | Federation:
         """See `ShardPlan`: any values stand for those that are made."""
-        return self.inner.prototype(())
+        found = self.inner.prototype(())
+        return Shot(found.data_source, b"DO 0") if self.steps_only and isinstance(found, Shot) else found

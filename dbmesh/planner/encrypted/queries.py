@@ -108,7 +108,7 @@ class QueryRewriter:
         """Rewrites the items of the outermost SELECT; the ids of the columns that are items by themselves."""
         tree = self._tree
         assert isinstance(tree, exp.Select)
-        stars = any(_is_star(item) for item in tree.expressions)
+        stars = any(is_star(item) for item in tree.expressions)
         mine = {id(found.node): found for found in self._references.columns if scope_of(found.node) is tree}
         direct = {id(item.unalias()): item for item in tree.expressions if id(item.unalias()) in mine}
         if not direct and not (stars and any(True for _ in self._starred(tree))):
@@ -118,7 +118,7 @@ class QueryRewriter:
             raise unclear("this list of columns")
         place = 0
         for item, (start, end) in zip(tree.expressions, spans, strict=True):
-            if _is_star(item):
+            if is_star(item):
                 place += self._spell_out(item, start, end, place, answer)
                 continue
             found = mine.get(id(item.unalias()))
@@ -172,7 +172,7 @@ class QueryRewriter:
 
     def _check_star(self, select: exp.Select) -> None:
         """`*` of an inner query would show ciphers, but for EXISTS, which looks at no column."""
-        if isinstance(select.parent, exp.Exists) or not any(map(_is_star, select.expressions)):
+        if isinstance(select.parent, exp.Exists) or not any(map(is_star, select.expressions)):
             return
         if self._starred(select):
             raise not_supported("'*' over encrypted columns in an inner query", "write the columns")
@@ -186,7 +186,7 @@ class QueryRewriter:
                 if isinstance(item, exp.Alias) and self._is_encrypted(item.this)
             }
             shown = names | {item.name.lower() for item in select.expressions if self._is_encrypted(item)}
-            if not shown and not (any(map(_is_star, select.expressions)) and self._starred(select)):
+            if not shown and not (any(map(is_star, select.expressions)) and self._starred(select)):
                 continue
             for clause in ("order", "group", "having"):
                 part = select.args.get(clause)
@@ -323,7 +323,8 @@ def _end_of_items(context: PlanContext, tree: exp.Expr) -> int:
     return spans[-1][1]
 
 
-def _is_star(item: exp.Expr) -> bool:
+def is_star(item: exp.Expr) -> bool:
+    """Whether an item is `*` or `t.*`."""
     return isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star))
 
 

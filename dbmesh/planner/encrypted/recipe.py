@@ -6,8 +6,8 @@ of values, keys and the random bytes it is given. Knows no tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 from dbmesh.errors import INTERNAL, MeshError, not_supported
@@ -42,11 +42,20 @@ class Made:
     part: Part
     forms: bool = False
 
-    def texts(self, value: SqlValue, session: SessionView, flags: LexerFlags) -> list[str]:
+    def texts(self, value: SqlValue, call: Call, recipe: Recipe) -> list[str]:
         """SQL texts. Raises MeshError(NOT_SUPPORTED) for a value the column does not take."""
         if value is None:
             return ["NULL"]
-        return [value_text(text, flags) for text in self._made(value, session)]
+        made = self._made(value, call.session)
+        if self.part is Part.CIPHER and len(made[0]) > recipe.lengths.get(
+            self.column.cipher.name.lower(), len(made[0])
+        ):
+            # Without a strict sql_mode a server would cut it, and nobody could decrypt the rest.
+            raise not_supported(
+                f"a value of '{self.column.name}' whose cipher is longer than the column '{self.column.cipher.name}'",
+                "make that column longer on the data sources",
+            )
+        return [value_text(text, recipe.flags) for text in made]
 
     def _made(self, value: SqlValue, session: SessionView) -> Sequence[str]:
         column = self.column
@@ -100,11 +109,12 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the literals and parameters of the other text are made."""
+    """How the literals and parameters of the other text are made. `lengths`: characters that columns (in lower case) can hold."""
 
     places: tuple[_Place, ...]
     parameters: tuple[int, ...]
     flags: LexerFlags
+    lengths: Mapping[str, int] = field(default_factory=dict)
 
     def literals(self, call: Call) -> list[Literal]:
         """The literals. Raises MeshError."""
@@ -137,12 +147,12 @@ class Recipe:
     def _texts(self, made: Made, call: Call) -> Iterator[str]:
         slot = made.slot
         if slot.parameter:
-            yield from made.texts(call.parameters[slot.index], call.session, self.flags)
+            yield from made.texts(call.parameters[slot.index], call, self)
             return
         literal = call.literals[slot.index]
         for raw in literal.members if isinstance(literal, ListLiteral) else [literal]:
             value = literal_value(str(raw), slot.kind, self.flags)
-            yield from made.texts(value, call.session, self.flags)
+            yield from made.texts(value, call, self)
 
     def _rows(self, sources: Sequence[Source], call: Call) -> RowSet:
         """The rows of an INSERT: cells of the client's rows, and what is made of them or of its other values."""
@@ -169,7 +179,7 @@ class Recipe:
         raw = row[slot.cell]
         if isinstance(source, Slot):
             return raw
-        [text] = source.texts(literal_value(raw, slot.kind, self.flags), call.session, self.flags)
+        [text] = source.texts(literal_value(raw, slot.kind, self.flags), call, self)
         return text
 
 

@@ -6,6 +6,7 @@ such table. Knows no routes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,11 +22,11 @@ from dbmesh.planner.encrypted.decryption import Decryption
 from dbmesh.planner.encrypted.definitions import DefinitionRewriter, check_alter
 from dbmesh.planner.encrypted.logic_schema import missing_columns
 from dbmesh.planner.encrypted.plan import EncryptedPlan
-from dbmesh.planner.encrypted.queries import Answer, QueryRewriter
+from dbmesh.planner.encrypted.queries import Answer, QueryRewriter, is_star
 from dbmesh.planner.encrypted.recipe import Recipe, Rewriting
 from dbmesh.planner.encrypted.references import References, unclear
 from dbmesh.planner.encrypted.writes import InsertRewriter, rewrite_update
-from dbmesh.planner.insert_reading import read_insert
+from dbmesh.planner.insert_reading import InsertReading, as_insert, read_insert
 from dbmesh.planner.lexemes import Kind, LexemeReader
 from dbmesh.planner.masked.system import is_explained
 from dbmesh.planner.plan import Call, Plan, ShardPlan
@@ -37,6 +38,7 @@ from dbmesh.planner.text_plan import TextPlan, TextShot
 from dbmesh.planner.write import parse_write
 from dbmesh.rules.encryption.rule import EncryptedTable
 from dbmesh.sql.fingerprint import Fingerprint
+from dbmesh.sql.parse import parse
 
 PlanLogic = Callable[[], Plan]
 """Plans the statement itself over the columns that clients see."""
@@ -44,6 +46,7 @@ PlanLogic = Callable[[], Plan]
 PlanOther = Callable[[Fingerprint], tuple[Plan, frozenset[int] | None]]
 """Plans another text over the columns that are there: its plan, and the literals that it depends on."""
 
+_LENGTH = re.compile(r"(?:var)?char\((\d+)\)")
 _ROWS = frozenset(("INSERT", "REPLACE"))
 _WHOLE = frozenset(
     ("DROP", "TRUNCATE", "LOCK", "ANALYZE", "OPTIMIZE", "CHECK", "CHECKSUM", "REPAIR", "FLUSH")
@@ -96,6 +99,7 @@ class _Statement:
         self._plan_other = plan_other
         self._plan_logic = plan_logic
         self._rewriting = Rewriting(context)
+        self._lengths: dict[str, int] = {}
 
     def planned(self) -> tuple[Plan, frozenset[int] | None] | None:
         word = next((one.word for one in self._lexemes if one.text != "("), "")
@@ -116,6 +120,13 @@ class _Statement:
             "EVENT",
         } & set(words):
             return self._definition(word)
+        if word == "LOAD":
+            if any(one.kind is Kind.USER_VARIABLE for one in self._lexemes):
+                raise not_supported(
+                    "LOAD DATA that reads into variables, for a table with encrypted columns",
+                    "name its columns",
+                )
+            return None
         if word in _FREE or (word in _WHOLE and "SELECT" not in words):
             return None
         raise not_supported(
@@ -170,27 +181,59 @@ class _Statement:
         key = context.rule_set.key(database_of(context, name.database, name.name), name.name)
         table = context.rule_set.encrypted.get(key)
         schema = context.catalog.table(key)
-        if table is None or (schema is not None and schema.temporary):
-            if any(one.word in ("SELECT", "TABLE", "WITH") for one in self._lexemes):
-                raise not_supported(
-                    "INSERT … SELECT from a table with encrypted columns",
-                    "read the rows, and insert their values",
-                )
+        if schema is not None and schema.temporary:
+            table = None
+        if any(one.word in ("SELECT", "TABLE", "WITH") for one in self._lexemes):
+            if not reading.rows:
+                return self._copy(reading, table, schema)
+            raise not_supported(
+                "a query in VALUES beside encrypted columns", "write INSERT … SELECT, or the values"
+            )
+        if table is None:
             return None
         if schema is None:
             raise not_supported(
                 f"encrypted columns of '{table.name}', which is not known", "create the table first"
             )
         self._check_table(key, schema, table)
-        if any(one.word in ("SELECT", "TABLE", "WITH") for one in self._lexemes):
-            raise not_supported(
-                "a query in an INSERT into a table with encrypted columns",
-                "read the rows, and insert their values",
-            )
         rewriter = InsertRewriter(context, reading, self._lexemes, table, schema, self._rewriting)
         rewriter.rewrite()
         self._check_tail(table, rewriter.known, reading.columns_end, reading.tail)
         return self._finish(Answer())
+
+    def _copy(
+        self, reading: InsertReading, table: EncryptedTable | None, schema: TableSchema | None
+    ) -> tuple[Plan, frozenset[int] | None]:
+        """INSERT … SELECT: the query is one statement, its rows others, each planned like a client's. A value that was encrypted
+        must not become one that is not."""
+        context = self._context
+        tree = parse(as_insert(context.statement.readable, self._lexemes))
+        query = tree.expression if isinstance(tree, exp.Insert) else None
+        scopes = resolve(context, tree)
+        references = References(context, scopes, tree)
+        self._check_tables(references)
+        names = reading.columns
+        if names is None and schema is not None:
+            names = tuple(column.name for column in schema.visible_columns)
+        items = query.expressions if isinstance(query, exp.Select) else []
+        read = [one for one, _ in references.tables if one.scope is not tree]
+        if read and (not items or names is None or any(map(is_star, items))):
+            raise not_supported(
+                "INSERT … SELECT of this form from encrypted columns", "write one SELECT with its columns"
+            )
+        encrypted = {id(found.node) for found in references.columns}
+        for item, name in zip(items, names or (), strict=False):
+            column = None if table is None else table.by_name.get(name.lower())
+            if id(item.unalias()) in encrypted and (column is None or column.plain):
+                raise not_supported(
+                    f"INSERT … SELECT of the encrypted column '{item.alias_or_name}' into '{name}', which is not encrypted",
+                    "encrypt that column too, or leave it out",
+                )
+        plan = self._plan_logic()
+        if isinstance(plan, SessionStatement):
+            raise unclear("this INSERT")
+        steps = EncryptedPlan(plan, Recipe((), (), context.flags), Decryption(), (), plan, steps_only=True)
+        return steps, context.pinned
 
     def _check_tail(self, table: EncryptedTable, known: set[int], columns_end: int, tail: int) -> None:
         """Names that nobody has followed, among the columns, in the rows and behind them."""
@@ -251,6 +294,10 @@ class _Statement:
     def _check_table(self, key: str, schema: TableSchema, table: EncryptedTable) -> None:
         stored = self._context.stored_catalog.table(key)
         missing = [] if stored is None else missing_columns(stored, table)
+        for column in stored.columns if stored is not None else ():
+            declared = _LENGTH.match(column.declared_type)
+            if declared is not None:
+                self._lengths[column.name.lower()] = int(declared[1])
         if missing:
             raise not_supported(
                 f"the encrypted table '{table.name}', which has no column {', '.join(missing)}",
@@ -276,6 +323,7 @@ class _Statement:
     def _finish(self, answer: Answer) -> tuple[Plan, frozenset[int] | None] | None:
         context = self._context
         text, recipe = self._rewriting.build()
+        recipe = replace(recipe, lengths=self._lengths)
         sample = Call(context.all_literals, SessionValues(), _Samples())
         plan, pinned = self._plan_other(Fingerprint(text, recipe.literals(sample)))
         if isinstance(plan, SessionStatement):

@@ -16,7 +16,7 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.elsewhere import database_of
-from dbmesh.planner.insert_reading import read_insert
+from dbmesh.planner.insert_reading import as_insert, read_insert
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
 from dbmesh.planner.masked.masks import ReaderMasks
 from dbmesh.planner.masked.reads import read_masked
@@ -149,7 +149,7 @@ class MaskedStatement:
             if target is not None:
                 check_insert(target, [one for one in self._lexemes if one.start >= reading.tail])
             return Passed.ALWAYS
-        tree = parse(_as_insert(context.statement.readable, self._lexemes))
+        tree = parse(as_insert(context.statement.readable, self._lexemes))
         self._check_calls(tree)
         check_system_tables(context, tree)
         if not self._touches:
@@ -308,14 +308,6 @@ class MaskedStatement:
 def _as_server_reads(name: str) -> str:
     """A name with every letter that servers may take for a plain one as that."""
     return name if name.isascii() else normalize("NFKD", name).casefold()
-
-
-def _as_insert(text: str, lexemes: Sequence[Lexeme]) -> str:
-    """REPLACE as an INSERT of the same length, which the parser reads in every form."""
-    first = lexemes[0]
-    if first.word != "REPLACE":
-        return text
-    return f"{text[: first.start]}INSERT {text[first.end :]}"
 
 
 def _behind_rows(lexemes: Sequence[Lexeme]) -> Sequence[Lexeme]:

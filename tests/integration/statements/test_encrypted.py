@@ -205,6 +205,7 @@ _READS = (
     "SELECT DISTINCT email, age, born FROM {t}",
     "SELECT a.id, b.id, a.name FROM {t} a JOIN {t} b ON a.name = b.name AND a.id = b.id ORDER BY a.id",
     "SELECT a.id, b.id FROM {t} a JOIN {t} b ON a.email = b.email ORDER BY a.id, b.id",
+    "SELECT a.name, b.note, a.balance FROM {t} a JOIN {t} b ON a.email = b.email ORDER BY a.id, b.id",
     "SELECT id FROM {t} WHERE id IN (SELECT id FROM {t} WHERE name = 'Ada Lovelace')",
     "SELECT id, CASE WHEN name = 'ada lovelace' THEN 'y' ELSE 'n' END AS z FROM {t} ORDER BY id",
     "SELECT id, name FROM {t} WHERE name LIKE 'Ada%' AND id < 9",
@@ -229,6 +230,10 @@ _WRITES = (
     "UPDATE {t} SET note = 'limited', name = 'limited' WHERE age = 36 ORDER BY id DESC LIMIT 1",
     "UPDATE {t} SET id = id + 30, name = 'moved' WHERE name = 'acht'",
     "UPDATE {t} SET city = 'C' WHERE id = (SELECT MAX(b.id) FROM (SELECT id FROM {t} WHERE name = 'moved') b)",
+    "INSERT INTO {t} (id, name, age, note, weight) SELECT id + 40, name, age, CONCAT(city, '!'), weight FROM {t} WHERE email = 'y' OR id = 2",
+    "INSERT INTO {t} (id, name) SELECT 2, 'x' FROM {t} WHERE id = 2 ON DUPLICATE KEY UPDATE name = VALUES(name), city = 'copied'",
+    "REPLACE INTO {t} (id, born) SELECT 48, '2024-02-03'",
+    "DELETE FROM {t} WHERE id IN (41, 42, 48)",
     "DELETE FROM {t} WHERE name = 'Fünf'",
     "DELETE FROM {t} WHERE age IN (36)",
 )
@@ -279,7 +284,10 @@ _REFUSED = (
     "UPDATE {t} SET name = CONCAT('a', 'b')",
     "INSERT INTO {t} (id, name) VALUES (70, LOWER('X'))",
     "INSERT INTO {t} (id, age) VALUES (70, 'five')",
-    "INSERT INTO {t} (id, name) SELECT id + 100, city FROM {t}",
+    "INSERT INTO {t} (id, city) SELECT id + 100, name FROM {t}",
+    "INSERT INTO {t} (id, city) SELECT 1, (SELECT name FROM {t} LIMIT 1)",
+    "INSERT INTO {t} SELECT * FROM {t}",
+    "INSERT INTO {t} (id, city) VALUES (1, (SELECT name FROM {t} LIMIT 1))",
     "CREATE VIEW v_secret AS SELECT name FROM {t}",
     "CREATE TABLE copy_of AS SELECT * FROM {t}",
     "ALTER TABLE {t} DROP COLUMN name",
@@ -332,6 +340,49 @@ def test_definitions(vault: Vault) -> None:
     vault.same(f"CREATE TABLE alone ({_plain_columns()})")
 
 
+def test_transactions_that_undo_by_images(vault: Vault) -> None:
+    vault.same("INSERT INTO person (id, name, age) VALUES (81, 'one', 1), (82, 'two', 2)")
+    before = ask(vault.on_mesh, "SELECT * FROM person ORDER BY id")
+    for end in ("ROLLBACK", "COMMIT"):
+        for statement in (
+            "/* DBMESH_HINT: TRANSACTION_TYPE=BASE */ BEGIN",
+            "UPDATE person SET name = 'three', note = 'n' WHERE age IN (1, 2)",
+            "DELETE FROM person WHERE name = 'three' AND id = 82",
+            "INSERT INTO person (id, name) VALUES (83, 'four')",
+            end,
+        ):
+            found = ask(vault.on_mesh, statement)
+            assert found.error is None, f"{statement}: {found.text}"
+        after = ask(vault.on_mesh, "SELECT * FROM person ORDER BY id")
+        assert (after.rows == before.rows) is (end == "ROLLBACK")
+    vault.on_plain.cursor().execute("UPDATE person SET name = 'three', note = 'n' WHERE id = 81")
+    vault.on_plain.cursor().execute("DELETE FROM person WHERE id = 82")
+    vault.on_plain.cursor().execute("INSERT INTO person (id, name) VALUES (83, 'four')")
+    vault.same("SELECT * FROM person ORDER BY id")
+    vault.same("DELETE FROM person WHERE id > 80")
+
+
+def test_load_data(vault: Vault, tmp_path: Path) -> None:
+    file = tmp_path / "rows"
+    file.write_text(
+        "90,Loaded,l@example.org,5,1.50,2024-02-29,2024-02-29 01:02:03.500,note,Ulm,1.5\n91,\\N,,6,2,\\N,\\N,\\N,Bonn,2\n"
+    )
+    answers = []
+    for connection in (
+        vault.mesh.connect(_SCHEMA, local_infile=True),
+        pymysql.connect(
+            host=vault.plain.host, port=vault.plain.port, user=vault.plain.user, password=vault.plain.password,
+            database=_SCHEMA, autocommit=True, charset="utf8mb4", local_infile=True,
+        ),
+    ):  # fmt: skip
+        load = f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE person CHARACTER SET utf8mb4 FIELDS TERMINATED BY ','"
+        answers.append(ask(connection, load))
+        connection.close()
+    assert answers[0] == answers[1]
+    vault.same("SELECT * FROM person ORDER BY id")
+    vault.same("DELETE FROM person WHERE id > 89")
+
+
 def test_prepared_statements(vault: Vault) -> None:
     moment = datetime.datetime(2024, 2, 29, 1, 2, 3, 500_000)
     values = (
@@ -351,6 +402,9 @@ def test_prepared_statements(vault: Vault) -> None:
         "INSERT INTO person (id, name, weight) VALUES (?, ?, ?), (?, ?, ?)", (51, "A", 3.3, 52, None, 1.5)
     )
     vault.same_prepared("SELECT * FROM person WHERE id > ?", (49,))
+    vault.same_prepared(
+        "INSERT INTO person (id, name, age) SELECT id + ?, name, ? FROM person WHERE name = ?", (5, 3, "A")
+    )
     vault.same_prepared("SELECT id, weight FROM person WHERE name = ? AND id > ?", ("Prepared", 3))
     vault.same_prepared("SELECT id, name FROM person WHERE name IN (?, ?)", ("A", "Prepared"))
     vault.same_prepared("SELECT id, name FROM person WHERE name LIKE ?", ("Prep%",))
@@ -376,6 +430,10 @@ def test_what_cannot_be_decrypted_is_an_error(vault: Vault) -> None:
     number, server = 1, vault.sources[1]
     vault.same("INSERT INTO alone (id, name) VALUES (61, 'x')")
     server.execute(f"UPDATE {_SCHEMA}_{number}.alone SET name_cipher = 'k1:AAAA' WHERE id = 61")
+    limited = vault.mesh.connect(_SCHEMA)
+    ask(limited, "SET sql_select_limit = 1")
+    assert ask(limited, "SELECT id FROM person WHERE name LIKE 'A%'").error == 1235
+    limited.close()
     found = ask(vault.on_mesh, "SELECT name FROM alone WHERE id = 61")
     assert (found.error, "'name'" in found.text, "AAAA" in found.text) == (1105, True, False)
     assert ask(vault.on_mesh, "SELECT id FROM alone WHERE id = 61").rows == ((61,),)

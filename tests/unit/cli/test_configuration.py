@@ -25,3 +25,10 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_secret("env", "DBMESH_TEST_NOTHING") is None
     assert resolve_secret("file", str(tmp_path / "pw")) == "p w"
     assert resolve_secret("file", str(tmp_path / "none")) is None
+
+
+def test_a_key_command_prints_the_key() -> None:
+    assert resolve_secret("command", "printf 'a key\\n'") == "a key"
+    assert resolve_secret("command", "false") is None
+    assert resolve_secret("command", "no-such-program") is None
+    assert resolve_secret("command", "an 'unclosed quote") is None

@@ -311,10 +311,13 @@ def test_several_keys_while_rotating() -> None:
         ("SELECT * FROM t_user, (SELECT 1) x", "'*' over encrypted columns and a derived table"),
         ("TABLE t_user", "TABLE over a table with encrypted columns"),
         ("DO (SELECT name FROM t_user LIMIT 1)", "DO over a table"),
-        ("LOAD DATA LOCAL INFILE 'x' INTO TABLE t_user", "LOAD over a table"),
-        ("INSERT INTO t_country (code) SELECT name FROM t_user", "INSERT … SELECT from a table"),
+        (
+            "LOAD DATA LOCAL INFILE 'x' INTO TABLE t_user (id, @v) SET name = @v",
+            "LOAD DATA that reads into variables",
+        ),
+        ("INSERT INTO t_country (code) SELECT name FROM t_user", "which is not encrypted"),
         ("INSERT INTO t_user (id, name) VALUES (1, city)", "anything but a literal"),
-        ("INSERT INTO t_user (id, name) VALUES (1, (SELECT 'x'))", "a query in an INSERT"),
+        ("INSERT INTO t_user (id, name) VALUES (1, (SELECT 'x'))", "a query in VALUES"),
         ("INSERT INTO t_user (id, city) VALUES (1, name)", "in this place of an INSERT"),
         ("INSERT INTO t_user (id, name_c) VALUES (1, 'x')", "in this place of an INSERT"),
         (
@@ -347,6 +350,37 @@ def test_writes_in_steps_are_statements_of_clients() -> None:
     assert isinstance(write, DerivedWrite)
     assert "mail = 'm'" in write.steps[0].query
     assert tuple(write.explained()) == ()
+
+
+def test_insert_select_runs_in_steps() -> None:
+    write = bind(
+        "INSERT INTO t_user (id, name) SELECT id + 1, name FROM t_user WHERE mail = 'm' AND id = 1"
+    ).answer
+    assert isinstance(write, DerivedWrite)
+    assert "mail = 'm'" in write.steps[0].query
+    bind("INSERT INTO t_country (code) SELECT city FROM t_user WHERE name = 'x'")
+    plan, literals = CACHE.lookup("INSERT INTO t_user (id, name) SELECT ?, 'x'", "shop")
+    assert plan.prototype(literals).sql == b"DO 0"  # type: ignore[union-attr]
+    for sql, reason in (
+        ("INSERT INTO t_user (id, city) SELECT id, name FROM t_user", "into 'city', which is not encrypted"),
+        (
+            "INSERT INTO t_user (id, phone) SELECT id, name FROM t_user",
+            "into 'phone', which is not encrypted",
+        ),
+        ("INSERT INTO t_user SELECT * FROM t_user", "of this form"),
+        ("INSERT INTO t_user (id, name) SELECT id, name FROM t_user UNION SELECT 1, 'x'", "of this form"),
+    ):
+        with pytest.raises(MeshError) as found:
+            bind(sql)
+        assert reason in str(found.value), sql
+
+
+def test_a_cipher_must_fit_its_column() -> None:
+    cache = make_cache(column("note", "note_c", GCM, "VARCHAR(200)"))
+    assert "gcm<" in first(f"UPDATE t_user SET note = '{'n' * 94}' WHERE id = 1", cache=cache)
+    with pytest.raises(MeshError, match="make that column longer") as found:
+        bind(f"UPDATE t_user SET note = '{'n' * 95}' WHERE id = 1", cache=cache)
+    assert "nn" not in str(found.value)
 
 
 def test_other_statements_are_planned_as_ever() -> None:
