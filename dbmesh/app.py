@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import os
+import random
 import signal
 import ssl
 import time
@@ -124,7 +125,7 @@ async def serve(
                 )
                 down.push_async_callback(registration.withdraw)
                 await _take_accounts(store, mesh, tasks)
-            _watch_statements(configuration, mesh, down)
+            _watch_statements(configuration, mesh, tasks, down)
             accounts = Accounts(mesh.authority)
             version = _announced_version(pools)
             listener = Listener(mesh, accounts, tasks, _tls(configuration), version, worker)
@@ -240,7 +241,9 @@ async def _close_all(pools: list[Pool]) -> None:
         await pool.close()
 
 
-def _watch_statements(configuration: Configuration, mesh: Mesh, down: AsyncExitStack) -> None:
+def _watch_statements(
+    configuration: Configuration, mesh: Mesh, tasks: TaskOwner, down: AsyncExitStack
+) -> None:
     """What only looks at statements. Raises StartError."""
     watching: list[StatementObserver] = []
     if configuration.admin is not None:
@@ -252,6 +255,15 @@ def _watch_statements(configuration: Configuration, mesh: Mesh, down: AsyncExitS
     if configuration.tracing is not None:
         tracer = _trace_statements(configuration.tracing, mesh)
         down.push_async_callback(asyncio.to_thread, tracer.close)
+    if configuration.mirrors:
+        _mirror_statements(configuration, mesh, tasks)
+
+
+def _mirror_statements(configuration: Configuration, mesh: Mesh, tasks: TaskOwner) -> None:
+    # Imported where it is used: a mesh without it starts faster and is smaller.
+    from dbmesh.governance.mirroring.mirroring import begin_mirroring
+
+    begin_mirroring(mesh, configuration.mirrors, tasks, random.random, time.time)
 
 
 def _trace_statements(settings: TracingSettings, mesh: Mesh) -> Tracer:
@@ -274,7 +286,7 @@ async def _open_admin(
     """The operators' ports, listening. Raises StartError."""
     # Imported where it is used: a mesh without them starts faster and is smaller.
     from dbmesh.admin.serving import AdminPorts
-    from dbmesh.admin.tables import Operated
+    from dbmesh.admin.table import Operated
 
     mesh = assembly.mesh
     [statistics] = [one for one in mesh.observers if isinstance(one, Statistics)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dbmesh.admin.tables import Operated
+from dbmesh.admin.table import Operated
 
 
 class UnknownSession(Exception):

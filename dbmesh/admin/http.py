@@ -19,7 +19,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from dbmesh.admin.actions import ForgetStatements, Kill, UnknownSession
 from dbmesh.admin.metrics import Metrics
-from dbmesh.admin.tables import TABLES, Operated, Table
+from dbmesh.admin.table import Operated, Table
+from dbmesh.admin.tables import TABLES
 from dbmesh.rules.administration import AdminSettings
 
 ROWS_AT_ONCE = 64

@@ -20,7 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from dbmesh.admin.tables import Operated
+from dbmesh.admin.table import Operated
 from dbmesh.governance.statistics import BOUNDS, Histogram
 
 
@@ -49,6 +49,7 @@ class _MeshCollector(Collector):
         yield from self._plans()
         yield from self._replicas()
         yield from self._protection()
+        yield from self._mirrors()
         yield from self._transactions()
         yield from self._merges()
 
@@ -136,6 +137,27 @@ class _MeshCollector(Collector):
                     if server.seen.lag is not None:
                         lag.add_metric(names, server.seen.lag)
         yield from (used, lag, retries)
+
+    def _mirrors(self) -> Iterator[Metric]:
+        report = self._operated.mirrored
+        if report is None:
+            return
+        labels = ("database", "target")
+        mirrored = CounterMetricFamily(
+            "dbmesh_mirrored_statements",
+            "Statements of a mirror, by what became of them.",
+            labels=(*labels, "result"),
+        )
+        waiting = GaugeMetricFamily("dbmesh_mirror_waiting", "Statements that wait.", labels=labels)
+        for pair, tally in report.tallies.items():
+            own = [one for key, one in report.counts.items() if key[:2] == pair]
+            same = sum(one.same for one in own)
+            mirrored.add_metric((*pair, "same"), same)
+            mirrored.add_metric((*pair, "different"), sum(one.compared for one in own) - same)
+            for result in ("dropped", "failed", "skipped"):
+                mirrored.add_metric((*pair, result), getattr(tally, result))
+            waiting.add_metric(pair, tally.waiting)
+        yield from (mirrored, waiting)
 
     def _protection(self) -> Iterator[Metric]:
         protector = self._operated.protector

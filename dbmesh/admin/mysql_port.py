@@ -24,7 +24,8 @@ from sqlglot.executor import execute
 
 from dbmesh.admin.actions import ForgetStatements, Kill, UnknownSession
 from dbmesh.admin.http import ROWS_AT_ONCE
-from dbmesh.admin.tables import TABLES, Operated, Statements, Table, Value
+from dbmesh.admin.table import Operated, Table, Value
+from dbmesh.admin.tables import TABLES, Statements
 from dbmesh.errors import NO_DATABASE, UNKNOWN_DATABASE, MeshError, not_supported
 from dbmesh.planner.distsql import CONFIGURATION, read_distsql
 from dbmesh.planner.lexemes import LexemeReader

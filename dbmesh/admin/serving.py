@@ -18,7 +18,7 @@ import uvicorn
 
 from dbmesh.admin.http import make_app
 from dbmesh.admin.mysql_port import MySQLPort
-from dbmesh.admin.tables import Operated
+from dbmesh.admin.table import Operated
 from dbmesh.rules.administration import AdminSettings
 
 GRACE = 2

@@ -6,47 +6,13 @@ microseconds, moments seconds since 1970. Changes nothing.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Final
+from collections.abc import Iterator
+from typing import Final
 
-from dbmesh.governance.protection.protector import Protector
-from dbmesh.governance.statistics import Statistics
-from dbmesh.session.mesh import Mesh
+from dbmesh.admin.mirror_tables import MirroredStatements, MirrorExamples, Mirrors
+from dbmesh.admin.table import MICROSECONDS, Operated, Table, Value
 from dbmesh.session.overviews import role_and_state, what_it_holds
 from dbmesh.session.statement_log import shown_text
-
-Value = str | int | float | None
-
-_MICROSECONDS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Operated:
-    """The running mesh as operators see it. `clock` gives monotonic seconds, `ready` tells whether new clients are served; without a
-    `protector` nothing is protected."""
-
-    mesh: Mesh
-    statistics: Statistics
-    version: str
-    clock: Callable[[], float]
-    ready: Callable[[], bool]
-    protector: Protector | None = None
-
-
-class Table(ABC):
-    """Rows that are made when somebody asks. `name` is the one in addresses and on the command line, `sql_name` the one
-    for MySQL clients; `columns` are names with their SQL types."""
-
-    name: ClassVar[str]
-    sql_name: ClassVar[str]
-    title: ClassVar[str]
-    columns: ClassVar[Sequence[tuple[str, str]]]
-
-    @abstractmethod
-    def rows(self, operated: Operated) -> Iterator[tuple[Value, ...]]:
-        """One tuple per row. O(rows)."""
 
 
 class Statements(Table):
@@ -83,9 +49,9 @@ class Statements(Table):
                 counts.errors,
                 int(counts.first_seen),
                 int(operated.statistics.last_seen(counts)),
-                round(counts.seconds * _MICROSECONDS),
-                round(counts.least * _MICROSECONDS) if counts.count else 0,
-                round(counts.most * _MICROSECONDS),
+                round(counts.seconds * MICROSECONDS),
+                round(counts.least * MICROSECONDS) if counts.count else 0,
+                round(counts.most * MICROSECONDS),
                 counts.rows_affected,
                 counts.rows_sent,
             )
@@ -207,7 +173,7 @@ class ReplicaServers(Table):
                         server.name,
                         *role_and_state(replicas, server),
                         None if lag is None else round(lag * 1000),
-                        round(server.latency * _MICROSECONDS),
+                        round(server.latency * MICROSECONDS),
                         server.reads,
                     )
 
@@ -285,4 +251,7 @@ TABLES: Final[tuple[Table, ...]] = (
     ReplicaServers(),
     CircuitBreakers(),
     LimitsInUse(),
+    Mirrors(),
+    MirroredStatements(),
+    MirrorExamples(),
 )

@@ -28,10 +28,15 @@ _BIGGEST_FIRST = ("sum_time", "time_ms", "count_star", "ConnUsed")
 
 def show_table(directory: Path, url: str | None, name: str, most: int, *, as_json: bool) -> None:
     """Prints a table, what costs most first. Raises Failure."""
-    rows: list[dict[str, Any]] = _ask(directory, url, "GET", f"/v1/{name}")
+    rows: list[dict[str, Any]] = ask_sidecar(directory, url, "GET", f"/v1/{name}")
     if as_json:
         answers().print_json(json.dumps(rows))
         return
+    print_rows(name, rows, most)
+
+
+def print_rows(name: str, rows: list[dict[str, Any]], most: int) -> None:
+    """Prints rows as a table, what costs most first."""
     if not rows:
         answers().print(f"no {name}")
         return
@@ -52,12 +57,12 @@ def show_table(directory: Path, url: str | None, name: str, most: int, *, as_jso
 def kill_session(directory: Path, url: str | None, session: int, *, query: bool, as_json: bool) -> None:
     """Ends a client's connection or query. Raises Failure."""
     path = f"/v1/sessions/{session}{'?query=true' if query else ''}"
-    _said(_ask(directory, url, "DELETE", path), as_json=as_json)
+    _said(ask_sidecar(directory, url, "DELETE", path), as_json=as_json)
 
 
 def forget(directory: Path, url: str | None, *, as_json: bool) -> None:
     """Statements are counted anew. Raises Failure."""
-    _said(_ask(directory, url, "DELETE", "/v1/statements"), as_json=as_json)
+    _said(ask_sidecar(directory, url, "DELETE", "/v1/statements"), as_json=as_json)
 
 
 def _said(answer: dict[str, str], *, as_json: bool) -> None:
@@ -67,7 +72,8 @@ def _said(answer: dict[str, str], *, as_json: bool) -> None:
         answers().print(answer["done"])
 
 
-def _ask(directory: Path, url: str | None, method: str, path: str) -> Any:
+def ask_sidecar(directory: Path, url: str | None, method: str, path: str) -> Any:
+    """What the admin API of a running sidecar answers. Raises Failure."""
     settings = load_directory(directory).admin
     if settings is None:
         raise Failure(f"{directory / 'global.yaml'} has no admin section; see docs/OPERATIONS.md")

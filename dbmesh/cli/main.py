@@ -21,6 +21,7 @@ from dbmesh import __version__
 from dbmesh.cli.admin_verbs import admin_app
 from dbmesh.cli.encrypt_verbs import encrypt_app
 from dbmesh.cli.fault_verbs import fault_app
+from dbmesh.cli.mirror_verbs import mirror_app
 from dbmesh.cli.options import Config, Json
 from dbmesh.cli.output import EXIT_MISTAKE, EXIT_OK, Failure, answers, report
 from dbmesh.cli.reshard_verbs import reshard_app
@@ -88,6 +89,7 @@ users_app = typer.Typer(no_args_is_help=True, help="See the accounts and roles o
 app.add_typer(users_app, name="users")
 app.add_typer(reshard_app, name="reshard")
 app.add_typer(encrypt_app, name="encrypt")
+app.add_typer(mirror_app, name="mirror")
 
 
 def _print_version(wanted: bool) -> None:

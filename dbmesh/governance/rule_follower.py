@@ -95,6 +95,7 @@ async def configured(store: Store, own: Configuration, number: int, secrets: Sec
         record_locks=own.record_locks,
         protection=own.protection,
         admin=own.admin,
+        mirrors=own.mirrors,
     )
 
 

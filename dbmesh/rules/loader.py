@@ -21,6 +21,7 @@ from dbmesh.rules.encryption.building import build_encryption
 from dbmesh.rules.encryption.rule import EncryptedTable
 from dbmesh.rules.masks.building import build_masks
 from dbmesh.rules.masks.rule import MaskedTable
+from dbmesh.rules.mirroring import build_mirrors, unknown_databases
 from dbmesh.rules.mistakes import ConfigurationError, Mistake
 from dbmesh.rules.models import (
     BroadcastSection,
@@ -30,7 +31,6 @@ from dbmesh.rules.models import (
     MaskSection,
     MeshSection,
     ReadwriteSplittingSection,
-    ShadowSection,
     ShardingSection,
     SingleSection,
 )
@@ -50,6 +50,7 @@ from dbmesh.rules.ruleset import (
 )
 from dbmesh.rules.sections import suggestion, validate
 from dbmesh.rules.shadow.building import NO_PAIRS, Pairs, build_pairs, build_shadow
+from dbmesh.rules.shadow.sections import ShadowSection
 from dbmesh.rules.sharding import Sharding, build_sharding
 from dbmesh.rules.source import Path, SourceFile, read_source
 from dbmesh.rules.tracing import build_tracing
@@ -107,6 +108,8 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
         path = "props.federation-merge-node"
         text = f"no logic database has a MySQL data source named '{wanted}'"
         mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, "name one of a logic database's data sources"))
+    for path, text, fix in unknown_databases(settings.mirrors, databases) if databases else ():
+        mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, fix))
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
     read = {name: files[name] for name in (GLOBAL_FILE, *names)}
@@ -155,6 +158,7 @@ def _load_global(files: Mapping[str, str], secrets: Secrets, mistakes: list[Mist
                 protection=_protection(source, section.protection, secrets),
                 admin=build_admin(source, section.admin, secrets),
                 tracing=build_tracing(source, section.tracing, secrets),
+                mirrors=build_mirrors(source, section.mirroring),
             )
     mistakes.extend(source.mistakes)
     return settings

@@ -328,39 +328,6 @@ class EncryptSection(Section):
     encryptors: dict[str, EncryptorSection] = Field(default_factory=dict)
 
 
-class ShadowPairSection(Section):
-    """A data source and the one that stands in for it."""
-
-    production_data_source_name: str = Field(description="The data source, or group, that other rules name.")
-    shadow_data_source_name: str = Field(description="Where statements go that belong to the shadow.")
-
-
-class ShadowedTableSection(Section):
-    """A table that may be asked in the shadow."""
-
-    data_source_names: Names = Field(
-        default_factory=list, description="Keys of dataSources; all of them when missing."
-    )
-    shadow_algorithm_names: Names = Field(
-        default_factory=list,
-        description="Keys of shadowAlgorithms: any of them sends a statement to the shadow.",
-    )
-
-
-class ShadowSection(Section):
-    """The item `!SHADOW`."""
-
-    data_sources: dict[str, ShadowPairSection] = Field(min_length=1)
-    tables: dict[str, ShadowedTableSection] = Field(default_factory=dict)
-    default_shadow_algorithm_name: str | None = Field(
-        default=None,
-        description="A SQL_HINT that decides about tables without algorithms, and those not named.",
-    )
-    shadow_algorithms: dict[str, TypeAndProperties] = Field(
-        default_factory=dict, description="Of type VALUE_MATCH, REGEX_MATCH or SQL_HINT."
-    )
-
-
 class DataSourceSection(Section):
     """One data source and its pool."""
 
@@ -539,6 +506,10 @@ class GlobalFile(Section):
     transaction: TransactionSection = Field(default_factory=lambda: TransactionSection())
     protection: Any = Field(
         default=None, description="What statements, clients and data sources are protected by."
+    )
+    mirroring: Any = Field(
+        default=None,
+        description="Logic databases whose statements are run in another one too, to compare the answers.",
     )
     sql_parser: Any = Field(default=None, description="Accepted.")
     sql_federation: Any = Field(default=None, description="Accepted.")

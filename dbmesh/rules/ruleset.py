@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dbmesh.rules.administration import AdminSettings
     from dbmesh.rules.encryption.rule import EncryptedTable
     from dbmesh.rules.masks.rule import MaskedTable
+    from dbmesh.rules.mirroring import Mirror
     from dbmesh.rules.replica_groups import ReplicaGroup
     from dbmesh.rules.repositories import Repository
     from dbmesh.rules.shadow.rule import ShadowRule
@@ -490,7 +491,8 @@ class Configuration:
 
     `repository` is where the store is, None where the configuration names none. `record_locks`: BASE
     transactions wait for rows that others have written and not ended. `fingerprint` is the same for the same files.
-    `protection` is what statements, clients and data sources are protected by. `admin` are the operators' ports, `tracing` where spans go, None for none.
+    `protection` is what statements, clients and data sources are protected by. `admin` are the operators' ports, `tracing` where spans go, None for none;
+    `mirrors` are databases whose statements are run in others too.
     `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them). `files` are the texts it was made of.
     """
 
@@ -505,3 +507,4 @@ class Configuration:
     admin: AdminSettings | None = None
     tracing: TracingSettings | None = None
     files: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    mirrors: tuple[Mirror, ...] = ()

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from dbmesh.rules.mirroring import MirroringSection
 from dbmesh.rules.models import (
     BroadcastSection,
     DatabaseFile,
@@ -14,12 +15,12 @@ from dbmesh.rules.models import (
     MaskSection,
     MeshSection,
     ReadwriteSplittingSection,
-    ShadowSection,
     ShardingSection,
     SingleSection,
 )
 from dbmesh.rules.properties import ACCEPTED, PROPERTIES
 from dbmesh.rules.protection.sections import ProtectionSection
+from dbmesh.rules.shadow.sections import ShadowSection
 
 _RULES = (
     ShardingSection,
@@ -36,7 +37,7 @@ _RULES = (
 def json_schema() -> dict[str, Any]:
     """One schema for `global.yaml` and `database-*.yaml`. Items of `rules` carry YAML tags, which JSON Schema cannot
     express: editors need `!SHARDING mapping` and the like among their custom tags."""
-    models = (DatabaseFile, GlobalFile, ProtectionSection, *_RULES)
+    models = (DatabaseFile, GlobalFile, ProtectionSection, MirroringSection, *_RULES)
     _, schema = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/$defs/{model}"
     )
@@ -44,6 +45,7 @@ def json_schema() -> dict[str, Any]:
     rules = definitions["DatabaseFile"]["properties"]["rules"]
     rules["items"] = {"anyOf": [{"$ref": f"#/$defs/{model.__name__}"} for model in _RULES]}
     definitions["GlobalFile"]["properties"]["props"] = _properties_schema()
+    definitions["GlobalFile"]["properties"]["mirroring"] = {"$ref": "#/$defs/MirroringSection"}
     definitions["GlobalFile"]["properties"]["protection"] = {"$ref": "#/$defs/ProtectionSection"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -117,7 +117,7 @@ class Gate:
         commits; clients are told why."""
         busy = [
             session
-            for session in self._mesh.sessions.values()
+            for session in self._mesh.everyone()
             if session not in self._waiting and (session.transaction.open or not session.at_rest)
         ]
         if by_force:

@@ -195,7 +195,8 @@ _NOBODY: Mapping[str, Database] = MappingProxyType({})
 class Mesh:
     """The shared state of one process. Sessions register themselves here, so that KILL and SHOW PROCESSLIST reach
     them. `reload` reads a database's catalog again and returns its successor. `instance` are eight random bytes that no
-    other process has. `newest` is `databases`, unless commands are to ask `gate`. `has_groups`: some data source is a group of replicas. `relays_directly`: nobody looks
+    other process has. `newest` is `databases`, unless commands are to ask `gate`. `has_groups`: some data source is a group of replicas;
+    `keeps_commands`: sessions keep theirs, to give them again. `apart` are sessions that are no client's (`session.unwatched`). `relays_directly`: nobody looks
     at statements that one shard answers. `told_of_accounts` are told when
     `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended; with `traces` one of the filters traces them. `transactions` and `federated` count. `doorkeeper` is asked about
     every session when its client has logged in."""
@@ -213,8 +214,10 @@ class Mesh:
         self.databases = dict(databases)
         self.newest: Mapping[str, Database] = self.databases
         self.gate = Gate(self)
-        self.has_groups = any(database.replicas for database in databases.values())
+        self._keeps = False
+        self._look_for_groups()
         self.sessions: dict[int, Session] = {}
+        self.apart: dict[int, Session] = {}
         self.limits = MergeLimits(
             max_rows=int(configuration.properties["merge-max-rows"]),
             max_bytes=int(configuration.properties["merge-max-bytes"]),
@@ -246,6 +249,18 @@ class Mesh:
         self.federated = FederationCounts()
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}
+
+    def _look_for_groups(self) -> None:
+        self.has_groups = any(database.replicas for database in self.databases.values())
+        self.keeps_commands = self._keeps or self.has_groups
+
+    def keep_commands(self) -> None:
+        """From now on sessions keep the command under way: somebody gives it again."""
+        self._keeps = self.keeps_commands = True
+
+    def everyone(self) -> list[Session]:
+        """All sessions, also those that are no client's."""
+        return [*self.sessions.values(), *self.apart.values()]
 
     def observe(self, observers: Sequence[StatementObserver]) -> None:
         """From now on these learn of every statement."""
@@ -279,7 +294,7 @@ class Mesh:
         key = database.name.lower()
         self._reloading[key] = asyncio.Lock()
         self.databases[key] = database
-        self.has_groups = self.has_groups or bool(database.replicas)
+        self._look_for_groups()
 
     def remove_database(self, name: str) -> None:
         """Serve a logic database no longer."""
@@ -312,14 +327,14 @@ class Mesh:
                 await held.enter_async_context(lock)
             configuration, databases = await following()
             before = dict(self.databases)
-            for session in self.sessions.values():
+            for session in self.everyone():
                 if session.databases is self.databases:
                     session.databases = before
             self._former.append(before)
             self.configuration = configuration
             self.databases.clear()
             self.databases.update(databases)
-            self.has_groups = any(database.replicas for database in databases.values())
+            self._look_for_groups()
             for name in databases:
                 self._reloading.setdefault(name, asyncio.Lock())
         return before

@@ -54,7 +54,7 @@ async def retire(
         await pool.retire()
     deadline = now() + patience
     while True:
-        users = [session for session in mesh.sessions.values() if session.databases is former]
+        users = [session for session in mesh.everyone() if session.databases is former]
         for session in users:
             if session.at_rest:
                 follow_rules(session)

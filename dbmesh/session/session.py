@@ -250,7 +250,7 @@ class Session(Answers):
         self._answered = False
         if mesh.filters or mesh.observers:
             self.arrived = perf_counter()
-        if mesh.has_groups:
+        if mesh.keeps_commands:
             self.given = payload, sequence
         if self.databases is not mesh.newest and not mesh.gate.enter(self, payload, sequence):
             return

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dbmesh.rules.algorithms.properties import PropertyMistake, PropertyReader
-from dbmesh.rules.models import ShadowedTableSection, ShadowSection, TypeAndProperties
+from dbmesh.rules.models import TypeAndProperties
 from dbmesh.rules.protection.patterns import why_unsafe
 from dbmesh.rules.readwrite_splitting import DataSources
 from dbmesh.rules.ruleset import DataSourceConfig, TableRule
 from dbmesh.rules.sections import report_unknown, suggestion
 from dbmesh.rules.shadow.matching import RegexMatch, ValueMatch
 from dbmesh.rules.shadow.rule import Matcher, Operation, ShadowedTable, ShadowRule
+from dbmesh.rules.shadow.sections import ShadowedTableSection, ShadowSection
 from dbmesh.rules.source import Path, SourceFile
 
 _TYPES = ("VALUE_MATCH", "REGEX_MATCH", "SQL_HINT")

@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dbmesh.admin.metrics import Metrics
-from dbmesh.admin.tables import TABLES, Operated
+from dbmesh.admin.table import Operated
+from dbmesh.admin.tables import TABLES
 from dbmesh.engine.federation import FederationCounts
 from dbmesh.governance.protection.breakers import Clock
 from dbmesh.governance.protection.protector import Protector

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dbmesh.admin.metrics import Metrics
-from dbmesh.admin.tables import TABLES, Operated
+from dbmesh.admin.table import Operated
+from dbmesh.admin.tables import TABLES
 from dbmesh.governance.protection.protector import Protector
 from dbmesh.governance.statistics import Statistics
 from dbmesh.rules.protection.values import BreakerPolicy, DataSourceBreakers, Limit, Per, Protection

@@ -72,8 +72,7 @@ class Reads:
         groups = {name: self._group(name, share) for name in database.pools}
         database = replace(database, replicas=groups)
         self.groups = groups
-        self.world.mesh.databases["shop"] = database
-        self.world.mesh.has_groups = True
+        self.world.mesh.add_database(database)
 
     def _group(self, name: str, share: float) -> Replicas:
         servers = [replace(SOURCES[name], name=one, host=f"{name}.{one}") for one in ("p", "r1", "r2")]
