@@ -10,7 +10,8 @@ COPY dbmesh ./dbmesh
 RUN uv sync --locked --no-default-groups --no-editable
 
 FROM python:3.13-slim
-RUN useradd --system --no-create-home dbmesh
+# What the store said last is kept beside the configuration.
+RUN useradd --system --no-create-home dbmesh && install -d -o dbmesh /etc/dbmesh
 COPY --from=build /opt/dbmesh/.venv /opt/dbmesh/.venv
 ENV PATH=/opt/dbmesh/.venv/bin:$PATH
 USER dbmesh

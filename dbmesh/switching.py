@@ -163,7 +163,12 @@ class Switching:
         for key in [
             key for key in databases if key not in present and key not in prepared.configuration.databases
         ]:
+            own = [pool for pool in pools_of(databases[key]) if pool in prepared.opened]
             del databases[key], served.rule_sets[key], served.monitors[key]
+            for pool in own:
+                prepared.opened.remove(pool)
+                assembly.pools.remove(pool)
+                await pool.close()
         for key, database in list(databases.items()):
             current = present.get(key)
             if current is None:

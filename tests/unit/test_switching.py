@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dbmesh import switching
 from dbmesh.assembly import Assembly, assemble
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.pool import Pool
@@ -19,7 +21,7 @@ from dbmesh.governance.rule_follower import NotPrepared
 from dbmesh.rules.accounts import User
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
-from dbmesh.rules.ruleset import Configuration
+from dbmesh.rules.ruleset import Configuration, RuleSet
 from dbmesh.switching import Switching
 
 _SHARDED = """
@@ -161,3 +163,24 @@ async def test_what_was_changed_since_is_not_lost(tmp_path: Path) -> None:
         assert set(mesh.databases["shop"].catalog.tables) == {"t_user", "t_config", "t_late"}
         world.switching.refuse_clients("why")
         assert world.door.refusals == {"rules": "why"}
+
+
+async def test_a_database_that_has_gone_since_leaves_no_pools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = _configuration(tmp_path)
+
+    async def with_another(store: object, of: Configuration) -> dict[str, RuleSet]:
+        del store
+        return {**of.databases, "late": replace(of.databases["shop"], database="late")}
+
+    async with _world(tmp_path, configuration) as world:
+        before = list(world.assembly.pools)
+        monkeypatch.setattr(switching, "all_rules", with_another)
+        prepared = await world.switching.prepare(configuration, moves=False)
+        opened = [pool for pool in world.assembly.pools if pool not in before]
+        assert opened
+        await world.switching.run(prepared)
+        assert set(world.assembly.mesh.databases) == {"shop"}
+        assert world.assembly.pools == before
+        assert not any(pool.size for pool in opened)

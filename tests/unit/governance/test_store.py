@@ -80,6 +80,17 @@ async def test_a_lease_runs_by_the_clock(store: EmbeddedStore, clock: Clock) -> 
         await store.commit([Write("/alive", b"again", lease=lease)])
 
 
+async def test_leases_end_with_the_life_of_the_machine(store: EmbeddedStore, clock: Clock) -> None:
+    clock.now = 1_000_000.0
+    lease = await store.grant(30)
+    await store.commit([Write("/a", b"", lease=lease)])
+    # The clock begins anew, or was another one when the lease was granted.
+    clock.now = 50.0
+    assert await store.get("/a") is None
+    with pytest.raises(LeaseLost):
+        await store.keep_alive(lease)
+
+
 async def test_what_was_written_is_there_after_a_restart(
     store: EmbeddedStore, tmp_path: Path, clock: Clock
 ) -> None:
