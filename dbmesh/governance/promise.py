@@ -85,4 +85,4 @@ class Promise:
             await asyncio.sleep(LOOK)
 
     def _lapsed(self) -> str:
-        return "" if self._alive_for() > 0 else LAPSED
+        return LAPSED if self.given and self._alive_for() <= 0 else ""

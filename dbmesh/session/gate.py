@@ -74,7 +74,8 @@ class Gate:
         self._opened.set()
 
     def _hold(self, reason: str, *, drains: bool) -> None:
-        self._reason, self._drains, self._expired = reason, drains, None
+        # What is watched goes on being watched.
+        self._reason, self._drains = reason, drains
         self._opened.clear()
         self._mesh.lead_to_gate(True)
 

@@ -97,6 +97,21 @@ async def test_a_watched_gate_shuts_with_the_first_command_that_is_too_late(worl
     await asyncio.wait_for(world.client.answered.wait(), 20)
 
 
+async def test_a_transaction_that_may_go_on_is_watched_too(world: SessionWorld) -> None:
+    late = [""]
+    world.mesh.gate.watch(lambda: late[0])
+    await world.command(_query("BEGIN"))
+    world.mesh.gate.close("rows are being moved")
+    assert (await world.command(_query("DO 1")))[0][1][0] == 0
+    late[0] = "why"
+    world.client.answered.clear()
+    world.session.handle(_query("DO 2"), 1)
+    await asyncio.sleep(0)
+    assert not world.client.answered.is_set()
+    world.mesh.gate.open()
+    await asyncio.wait_for(world.client.answered.wait(), 20)
+
+
 async def test_a_client_that_has_gone_is_waited_for(world: SessionWorld) -> None:
     with world.mesh.gate.until_left(world.session):
         assert not await world.mesh.gate.drained(by_force=False)
