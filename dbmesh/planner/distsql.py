@@ -33,6 +33,9 @@ RULES: Final[tuple[tuple[str, str], ...]] = (
     ("STATUS FROM READWRITE_SPLITTING RULE", NAMED),
     ("MASK RULES", ALL),
     ("MASK RULE", NAMED),
+    ("ENCRYPT RULES", ALL),
+    ("ENCRYPT TABLE RULE", NAMED),
+    ("SHADOW RULES", ALL),
     ("LOGICAL TABLES", ALL),
     ("FULL LOGICAL TABLES", ALL),
 )
@@ -52,7 +55,15 @@ MESH: Final[tuple[tuple[str, str], ...]] = (
 CONFIGURATION: Final = "DATABASE CONFIGURATION"
 """What EXPORT shows."""
 
-COUNTED: Final = ("SHARDING RULE", "BROADCAST RULE", "SINGLE RULE", "READWRITE_SPLITTING RULE", "MASK RULE")
+COUNTED: Final = (
+    "SHARDING RULE",
+    "BROADCAST RULE",
+    "SINGLE RULE",
+    "READWRITE_SPLITTING RULE",
+    "MASK RULE",
+    "ENCRYPT RULE",
+    "SHADOW RULE",
+)
 """What COUNT counts."""
 
 

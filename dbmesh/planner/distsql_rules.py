@@ -205,6 +205,30 @@ def _masks(shown: Shown) -> Iterator[Row]:
             yield table.name, column.name, kind, properties.removesuffix(")").replace(", ", ",")
 
 
+def _encrypted(shown: Shown) -> Iterator[Row]:
+    for key, table in shown.rule_set.encrypted.items():
+        if "\0" in key:
+            continue
+        for column in table.columns:
+            parts = (column.cipher, column.assisted, column.like)
+            names = ["" if part is None else part.name for part in parts]
+            kinds = ["" if part is None else _type(part.written) for part in parts]
+            yield table.name, column.name, *names, *kinds
+
+
+def _type(written: str) -> str:
+    """Of an algorithm as the rules say it, `name: TYPE(properties)`."""
+    return written.rpartition(": ")[2].partition("(")[0]
+
+
+def _shadows(shown: Shown) -> Iterator[Row]:
+    rule = shown.rule_set.shadow
+    for production, shadow in () if rule is None else rule.shadow_of.items():
+        assert rule is not None
+        names = [table.name for table in rule.tables.values() if production in table.sources]
+        yield production, shadow, ",".join(names)
+
+
 def _logic_tables(shown: Shown) -> Iterator[Row]:
     kinds = {table.name.lower(): table.name for table in _own_tables(shown.rule_set)}
     found = kinds | {
@@ -273,6 +297,19 @@ _GROUPS = Listing(
 )
 _STATUS = Listing(("resource", "status"), _group_status, key=2)
 _MASKS = Listing(("table", "column", "algorithm_type", "algorithm_props"), _masks)
+_ENCRYPTED = Listing(
+    (
+        "table",
+        "logic_column",
+        "cipher_column",
+        "assisted_query_column",
+        "like_query_column",
+        "encryptor_type",
+        "assisted_query_type",
+        "like_query_type",
+    ),
+    _encrypted,
+)
 _SINGLE = Listing(("table_name", "storage_unit_name"), _single)
 
 LISTINGS: Final[Mapping[str, Listing]] = {
@@ -310,6 +347,9 @@ LISTINGS: Final[Mapping[str, Listing]] = {
     "STATUS FROM READWRITE_SPLITTING RULE": _STATUS,
     "MASK RULES": _MASKS,
     "MASK RULE": _MASKS,
+    "ENCRYPT RULES": _ENCRYPTED,
+    "ENCRYPT TABLE RULE": _ENCRYPTED,
+    "SHADOW RULES": Listing(("source_name", "shadow_name", "shadow_table"), _shadows),
     "LOGICAL TABLES": Listing(("table_name",), _logic_tables),
     "FULL LOGICAL TABLES": Listing(("table_name", "table_type"), _logic_tables),
     "COUNT SHARDING RULE": Listing(
@@ -319,5 +359,9 @@ LISTINGS: Final[Mapping[str, Listing]] = {
     "COUNT SINGLE RULE": Listing(_COUNTS, _counted(("single", _single))),
     "COUNT READWRITE_SPLITTING RULE": Listing(_COUNTS, _counted(("readwrite_splitting", _groups))),
     "COUNT MASK RULE": Listing(_COUNTS, _counted(("mask", lambda shown: {row[0] for row in _masks(shown)}))),
+    "COUNT ENCRYPT RULE": Listing(
+        _COUNTS, _counted(("encrypt", lambda shown: {row[0] for row in _encrypted(shown)}))
+    ),
+    "COUNT SHADOW RULE": Listing(_COUNTS, _counted(("shadow", _shadows))),
 }
 """Every form that shows rules, by its words behind SHOW (and COUNT)."""

@@ -19,6 +19,7 @@ dataSources:
   ds_1: {url: 'jdbc:mysql://db1:3306/b', username: root, password: geheim, maxPoolSize: 7}
   ds_2: {url: 'jdbc:mysql://db2:3306/b', username: root, password: geheim}
   ds_3: {url: 'sqlite:c.db'}
+  ds_9: {url: 'jdbc:mysql://db9:3306/a', username: root, password: geheim}
 rules:
 - !READWRITE_SPLITTING
   dataSourceGroups:
@@ -57,6 +58,18 @@ rules:
   maskAlgorithms:
     middle: {type: MASK_FROM_X_TO_Y, props: {from-x: 1, to-y: 2, replace-char: '*'}}
     hashed: {type: MD5}
+- !ENCRYPT
+  tables:
+    t_card:
+      columns:
+        number: {cipher: {name: number_cipher, encryptorName: aes}, assistedQuery: {name: number_query, encryptorName: md5}}
+  encryptors:
+    aes: {type: AES, props: {aes-key-value: secret, digest-algorithm-name: SHA-1}}
+    md5: {type: MD5}
+- !SHADOW
+  dataSources: {pair: {productionDataSourceName: ds_0, shadowDataSourceName: ds_9}}
+  tables: {t_card: {dataSourceNames: [pair], shadowAlgorithmNames: [hint]}}
+  shadowAlgorithms: {hint: {type: SQL_HINT}}
 """
 RULES = load_configuration(
     {"global.yaml": GLOBAL, "database-shop.yaml": SHOP.replace("&order", "")}, lambda kind, name: None
@@ -77,7 +90,7 @@ def rows(form: str, **what: object) -> list[dict[str, str | None]]:
 
 def test_storage_units() -> None:
     found = rows("STORAGE UNITS")
-    assert [row["name"] for row in found] == ["ds_0", "ds_1", "ds_2", "ds_3"]
+    assert [row["name"] for row in found] == ["ds_0", "ds_1", "ds_2", "ds_3", "ds_9"]
     assert found[1] == {
         "name": "ds_1",
         "type": "MySQL",
@@ -150,10 +163,17 @@ def test_sharded_tables() -> None:
                 ("t_user", "name", "MD5", ""),
             ],
         ),
+        (
+            "ENCRYPT RULES",
+            [("t_card", "number", "number_cipher", "number_query", "", "AES", "MD5", "")],
+        ),
+        ("SHADOW RULES", [("ds_0", "ds_9", "t_card")]),
         ("LOGICAL TABLES", [("t_country",), ("t_item",), ("T_Order",), ("T_User",), ("v_user",)]),
         ("COUNT SHARDING RULE", [("sharding_table", "shop", "2"), ("sharding_table_reference", "shop", "1")]),
         ("COUNT SINGLE RULE", [("single", "shop", "2")]),
         ("COUNT MASK RULE", [("mask", "shop", "1")]),
+        ("COUNT ENCRYPT RULE", [("encrypt", "shop", "1")]),
+        ("COUNT SHADOW RULE", [("shadow", "shop", "1")]),
         ("COUNT READWRITE_SPLITTING RULE", [("readwrite_splitting", "shop", "1")]),
         ("COUNT BROADCAST RULE", [("broadcast_table", "shop", "1")]),
     ],
