@@ -42,9 +42,10 @@ def look_up_from(
 ) -> tuple[Database, Plan, Sequence[object]]:
     """As `look_up`, beginning with another database than the current one. Only the `clients` own statements are asked about
     privileges and masked: not parts of one that was looked up before, nor what the mesh makes itself."""
-    database = as_seen(session, start)
+    database = start if session.temporary is None else as_seen(session, start)
     try:
-        return database, *_planned(session, database, text, clients)
+        plan, literals = _planned(session, database, text, clients)
+        return database, plan, literals
     except InAnotherDatabase as error:
         refusal = error
     # All tables may be of one other database.

@@ -217,6 +217,10 @@ class Session(Answers):
     def current_database(self) -> Database:
         """The logic database statements are planned in: without a chosen one the first that the account may use, because
         a qualified name reaches its tables."""
+        # Nearly always a name in lower case is chosen, as the databases are known by.
+        found = self.databases.get(self.database or "")
+        if found is not None:
+            return found
         if self.logic_database is None:
             for database in self.databases.values():
                 if self.privileges.sees_database(database.name):
