@@ -6,13 +6,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dbmesh.errors import MeshError
 from dbmesh.planner.session_plan import ChangeAccounts
 from dbmesh.planner.session_statements import plan_session_statement
+from dbmesh.rules.account_changes import Accounts, apply
 from dbmesh.rules.accounts import AccountName, Authority, User
 from dbmesh.rules.grant_text import read_grant
-from dbmesh.rules.privileges import ADMINISTRATOR
+from dbmesh.rules.privileges import ADMINISTRATOR, Grants, Privileges
 from dbmesh.session.account_names import named
 from dbmesh.session.account_rights import check_accounts, check_statement
 from dbmesh.session.rights import renew
@@ -150,3 +153,85 @@ def test_roles_that_are_not_active_are_masked_for_too() -> None:
     session.roles = frozenset()
     renew(session)
     assert session.principals == {"actor", "clerk"}
+
+
+# ---------------------------------------------------------------------------------------------- nobody gets more than there is
+
+_POOL = [
+    *(f"CREATE USER {name} IDENTIFIED BY 'x'" for name in ("eve", "chief", "boss", "ann")),
+    *(f"CREATE OR REPLACE USER {name}" for name in ("eve", "ann", "boss")),
+    *(f"DROP USER {name}" for name in ("eve", "ann", "boss", "bob")),
+    *(f"ALTER USER {name} IDENTIFIED BY 'y'" for name in ("eve", "boss", "ann")),
+    *(f"RENAME USER {before} TO {after}" for before, after in (("boss", "eve"), ("eve", "boss"), ("ann", "chief"))),
+    *(f"CREATE ROLE {name}" for name in ("new", "chief", "clerk")),
+    *(f"CREATE OR REPLACE ROLE {name} WITH ADMIN eve" for name in ("new", "chief", "clerk")),
+    *(f"DROP ROLE {name}" for name in ("new", "chief", "clerk")),
+    *(
+        f"GRANT {role} TO {name} WITH ADMIN OPTION"
+        for role in ("new", "chief", "clerk")
+        for name in ("eve", "ann", "new", "clerk", "chief", "boss")
+    ),
+    *(f"CREATE OR REPLACE USER eve DEFAULT ROLE {role}" for role in ("new", "chief", "clerk")),
+    *(f"ALTER USER eve DEFAULT ROLE {role}" for role in ("new", "chief", "clerk")),
+    *(
+        f"GRANT {what} TO {name}"
+        for what in (
+            "SELECT ON shop.*", "SELECT ON *.*", "SELECT ON `s%`.*", "ALL ON shop.*", "ALL ON *.*", "SUPER ON *.*", "INSERT ON shop.t",
+            "SELECT (a) ON shop.t", "CREATE USER ON *.*", "GRANT OPTION ON *.*", "DELETE ON shop.*", "USAGE ON *.*",
+        )
+        for name in ("eve", "new", "boss IDENTIFIED BY 'z'", "chief", "eve IDENTIFIED BY 'z'")
+    ),
+    *(f"GRANT SELECT ON shop.* TO {name} WITH GRANT OPTION" for name in ("eve", "new", "boss")),
+    *(f"REVOKE {what} FROM boss" for what in ("chief", "SUPER ON *.*", "ALL, GRANT OPTION", "ALL ON *.*")),
+]  # fmt: skip
+
+
+def _effective(accounts: Accounts, name: AccountName) -> Grants:
+    """All that an account can have active."""
+    return Authority(accounts.values()).grants(accounts[name], accounts[name].roles)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("ann", "bob", "dora", "eve", "new")), st.sampled_from(_POOL)), max_size=25
+    )
+)
+def test_no_statements_lead_to_more_than_the_accounts_without_super_hold(
+    steps: list[tuple[str, str]],
+) -> None:
+    boss = AccountName("boss", "%")
+    users = (
+        User("ann", "%", grants=read_grant("SELECT, GRANT OPTION", "shop.*"), stored=True),
+        User("bob", "%", grants=read_grant("CREATE USER", "*.*"), stored=True),
+        User("dora", "%", roles=frozenset({CLERK}), administered=frozenset({CLERK}), stored=True),
+        User("clerk", "%", role=True, grants=read_grant("DELETE", "shop.*"), stored=True),
+        User("chief", "%", role=True, grants=read_grant("SUPER", "*.*"), stored=True),
+        User("boss", "%", "*secret", stored=True, roles=frozenset({CHIEF}), default_roles=frozenset()),
+    )
+    accounts: Accounts = {one.account: one for one in users}
+    outside = {boss, CHIEF}
+    total = Privileges(
+        frozenset().union(*(_effective(accounts, one) for one in accounts if one not in outside))
+    )
+    for actor, text in steps:
+        user = accounts.get(AccountName(actor, "%"))
+        if user is None or user.role:
+            continue
+        session = session_of(user)
+        session.mesh.authority = Authority(accounts.values())
+        session.roles = user.roles
+        renew(session)
+        plan = plan_session_statement(text)
+        assert isinstance(plan, ChangeAccounts)
+        try:
+            change = named(session, plan.statement)
+            check_statement(session, change)
+            check_accounts(session, change, accounts)
+            accounts = apply(change, accounts).accounts
+        except MeshError:
+            continue
+        assert accounts[boss].password == "*secret"
+        assert CHIEF in accounts[boss].roles
+        for name in accounts.keys() - outside:
+            for target, privilege in _effective(accounts, name):
+                assert total.may_grant(privilege, target), (name, target, privilege)
