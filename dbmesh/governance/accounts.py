@@ -29,7 +29,8 @@ class StoredAccounts:
     def __init__(self, store: Store, mesh: Mesh) -> None:
         self._store = store
         self._mesh = mesh
-        self._revision = -1
+        # One reading at a time: of two that overlap, the older must not have the last word.
+        self._reading = asyncio.Lock()
         self._known: Mapping[AccountName, User] = {}
 
     async def follow(self) -> None:
@@ -38,16 +39,20 @@ class StoredAccounts:
 
     async def read(self) -> None:
         """Take over what the store has. Raises StoreError."""
-        snapshot = await self._store.range(layout.authority_prefix())
-        await self._take(snapshot.revision, read_accounts(snapshot.entries))
+        await self._read()
+
+    async def _read(self) -> tuple[Snapshot, Mapping[AccountName, User]]:
+        async with self._reading:
+            snapshot = await self._store.range(layout.authority_prefix())
+            stored = read_accounts(snapshot.entries)
+            await self._take(stored)
+        return snapshot, stored
 
     async def change(self, make: Callable[[Accounts], Changed]) -> Changed:
         """See `session.mesh.AccountKeeper`."""
         try:
             for _ in range(_ATTEMPTS):
-                snapshot = await self._store.range(layout.authority_prefix())
-                stored = read_accounts(snapshot.entries)
-                await self._take(snapshot.revision, stored)
+                snapshot, stored = await self._read()
                 before = self._mesh.authority.with_stored(stored.values()).users
                 changed = make(before)
                 try:
@@ -80,11 +85,7 @@ class StoredAccounts:
         if writes:
             await self.read()
 
-    async def _take(self, revision: int, stored: Mapping[AccountName, User]) -> None:
-        if revision < self._revision:
-            # A reading that began before another one's change must not take that back.
-            return
-        self._revision = revision
+    async def _take(self, stored: Mapping[AccountName, User]) -> None:
         if stored == self._known:
             return
         self._known = stored

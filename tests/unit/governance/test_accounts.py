@@ -97,13 +97,36 @@ async def test_changes_at_the_same_time_all_count(store: EmbeddedStore) -> None:
     assert granted == set(rights)
 
 
-async def test_an_old_reading_does_not_bring_back_what_is_gone(store: EmbeddedStore) -> None:
-    here = Process(store)
+class _Slow(EmbeddedStore):
+    """A store that gives what it has read when it is let."""
+
+    gate: asyncio.Event | None = None
+    holds: asyncio.Event
+
+    async def range(self, prefix: str) -> Snapshot:
+        found = await super().range(prefix)
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            self.holds.set()
+            await gate.wait()
+        return found
+
+
+async def test_an_old_reading_does_not_bring_back_what_is_gone(tmp_path: Path) -> None:
+    slow = await _Slow.open(tmp_path / "store.db", time.time)
+    assert isinstance(slow, _Slow)
+    here = Process(slow)
     await here.run("CREATE USER ann")
-    before = await store.range(layout.authority_prefix())
-    await here.run("DROP USER ann")
-    await here.accounts._take(before.revision, read_accounts(before.entries))
+    slow.holds = asyncio.Event()
+    gate = slow.gate = asyncio.Event()
+    old = asyncio.get_running_loop().create_task(here.accounts.read())
+    await slow.holds.wait()
+    change = asyncio.get_running_loop().create_task(here.run("DROP USER ann"))
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(old, change)
     assert ANN not in here.mesh.authority.users
+    await slow.close()
 
 
 async def test_what_the_configuration_names_counts(
