@@ -275,12 +275,15 @@ class BreakerMachine(RuleBasedStateMachine):
         """Nothing fails any more: it closes within its time and the time of its probes."""
         self.now += self.policy.longest_open_seconds + self.policy.open_seconds + 0.01
         self.running.clear()
+        # A probe that had ended before closes it sooner: what ends then is counted already.
+        ended_since_closed = 0
         for _ in range(self.policy.probes):
             assert self.breaker.permits(self.now)
+            ended_since_closed += self.breaker.state is State.CLOSED
             self.breaker.ended(self.now, self.now, failed=False)
         assert self.breaker.state is State.CLOSED
         self.refusing_since = None
-        self.ended_since_closed = self.bad_since_closed = 0
+        self.ended_since_closed, self.bad_since_closed = ended_since_closed, 0
 
     @precondition(lambda self: self.breaker.state in (State.OPEN, State.HALF_OPEN))
     @rule()
