@@ -30,6 +30,16 @@ def logic_rows(
     at = {name: place for place, name in enumerate(columns)}
     if "COLUMN_NAME" not in at or "TABLE_NAME" not in at:
         return list(rows)
+    if "COLUMN_TYPE" in at:
+        # MySQL tells columns by their names.
+        rows = sorted(
+            rows,
+            key=lambda row: (
+                _text(row[at[schema]]).lower(),
+                _text(row[at["TABLE_NAME"]]).lower(),
+                int(row[at["ORDINAL_POSITION"]] or 0),
+            ),
+        )
     made: list[Row] = []
     shown: dict[tuple[str, str], int] = {}
     ties = _keys_of_columns(at, rows, schema, encrypted)

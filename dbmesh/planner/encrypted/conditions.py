@@ -35,6 +35,8 @@ class Conditions:
         parent = node.parent
         if any(isinstance(around, exp.Having | exp.Order | exp.Window) for around in _around(node)):
             raise unclear("HAVING, ORDER BY and window functions")
+        if parent is not None and not is_known(parent):
+            raise unclear(f"this form of {type(parent).__name__.upper()}")
         if isinstance(parent, _COMPARISONS):
             self._compare(found, parent, parent.expression if node is parent.this else parent.this)
         elif isinstance(parent, exp.In) and parent.this is node:
@@ -136,6 +138,17 @@ def _equality(column: EncryptedColumn) -> StoredColumn:
 def _class_of(column: EncryptedColumn) -> tuple[object, ...]:
     stored = _equality(column)
     return stored.written, column.type.equality_class
+
+
+_KNOWN = frozenset(("this", "expression", "expressions", "query", "field", "big_int"))
+"""Parts of nodes whose meaning is known here; others, such as a negation, might change it."""
+
+
+def is_known(node: exp.Expr) -> bool:
+    """Whether nothing of a node would be passed over."""
+    return isinstance(node, exp.Select | exp.Update | exp.Delete | exp.Group) or all(
+        name in _KNOWN for name, value in node.args.items() if value
+    )
 
 
 def value_slot(context: PlanContext, node: exp.Expr, column: EncryptedColumn) -> Slot:

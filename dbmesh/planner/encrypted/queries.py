@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
-from dbmesh.planner.encrypted.conditions import Conditions, alike
+from dbmesh.planner.encrypted.conditions import Conditions, alike, is_known
 from dbmesh.planner.encrypted.decryption import DecryptedColumn
 from dbmesh.planner.encrypted.plan import PatternPlace
 from dbmesh.planner.encrypted.recipe import Made, Part, Rewriting
@@ -71,7 +71,7 @@ class QueryRewriter:
             if id(found.node) in items:
                 continue
             parent = found.node.parent
-            if isinstance(parent, exp.Like) and parent.this is found.node:
+            if isinstance(parent, exp.Like) and parent.this is found.node and is_known(parent):
                 likes.append((found, parent))
                 continue
             self.check_item(found)
@@ -267,6 +267,11 @@ class QueryRewriter:
             raise not_supported(
                 "LIKE on an encrypted column beside LIMIT, DISTINCT, GROUP BY, aggregates or in a write",
                 "let the query return the rows themselves, and count or cut them in the application",
+            )
+        if tree.find(exp.Window, exp.PropertyEQ, exp.NextValueFor, exp.Anonymous) is not None:
+            raise not_supported(
+                "LIKE on an encrypted column beside window functions, assignments, sequences or functions with a name of their own",
+                "select plain columns, and compute with them in the application",
             )
         if "SQL_CALC_FOUND_ROWS" in self._context.statement.text.upper():
             raise unclear("SQL_CALC_FOUND_ROWS with LIKE")

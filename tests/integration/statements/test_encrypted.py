@@ -245,7 +245,8 @@ _METADATA = (
     (
         "SELECT column_name, ordinal_position, column_default, is_nullable, data_type, character_maximum_length, "
         "character_octet_length, numeric_precision, numeric_scale, datetime_precision, character_set_name, collation_name, "
-        "column_type, column_key, extra FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = '{t}'"
+        "column_type, column_key, extra FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = '{t}' "
+        "ORDER BY ordinal_position"
     ),
     (
         "SELECT index_name, seq_in_index, column_name, non_unique FROM information_schema.statistics WHERE table_schema = DATABASE() "
@@ -265,6 +266,7 @@ _REFUSED = (
     "SELECT id FROM {t} WHERE name = 5",
     "SELECT id FROM {t} WHERE name LIKE 'A%' LIMIT 1",
     "SELECT COUNT(*) FROM {t} WHERE name LIKE 'A%'",
+    "SELECT id FROM {t} WHERE name NOT LIKE 'A%'",
     "SELECT id FROM {t} WHERE email LIKE 'A%'",
     "SELECT x.name FROM (SELECT name FROM {t}) x",
     "SELECT * FROM (SELECT * FROM {t}) x",

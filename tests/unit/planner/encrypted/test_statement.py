@@ -296,6 +296,13 @@ def test_several_keys_while_rotating() -> None:
         ("SELECT id FROM t_user WHERE name = (SELECT 'x')", "anything but a literal"),
         ("SELECT id FROM t_user WHERE name = mail", "which are encrypted otherwise"),
         ("SELECT id FROM t_user WHERE mail LIKE 'a%'", "give the column a likeQuery"),
+        ("SELECT id FROM t_user WHERE name NOT LIKE 'a%'", "this form of LIKE"),
+        (
+            "SELECT ROW_NUMBER() OVER (ORDER BY id) AS n FROM t_user WHERE name LIKE 'a%'",
+            "beside window functions",
+        ),
+        ("SELECT @n := @n + 1 AS n FROM t_user WHERE name LIKE 'a%'", "beside window functions"),
+        ("SELECT id FROM t_user WHERE name LIKE 'a%' AND GET_LOCK(city, 1)", "beside window functions"),
         ("SELECT id FROM t_user WHERE NOT name LIKE 'a%'", "not a condition of the outermost WHERE"),
         ("SELECT id FROM t_user WHERE name LIKE 'a' ESCAPE '!'", "not a condition of the outermost WHERE"),
         ("SELECT id FROM t_user WHERE name LIKE city", "LIKE with anything but a text"),
