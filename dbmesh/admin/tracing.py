@@ -35,7 +35,7 @@ from dbmesh.backend.pool import Pool
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.rules.tracing import TracingSettings
 from dbmesh.session.filtering import RunningStatement
-from dbmesh.sql.trace_context import TraceContext, context_of_text, read_traceparent
+from dbmesh.sql.trace_context import WORD, TraceContext, context_of_text, read_traceparent
 
 SYSTEM: Final = "mysql"
 MOST_SHOTS: Final = 64
@@ -81,6 +81,7 @@ class Tracer:
         self, settings: TracingSettings, provider: TracerProvider, draw: Callable[[], float] = random.random
     ) -> None:
         self._settings = settings
+        self._ratio = settings.sample_ratio
         self._provider = provider
         self._draw = draw
         self._tracer = provider.get_tracer("dbmesh")
@@ -92,14 +93,20 @@ class Tracer:
             if isinstance(outer.trace, Trace):
                 statement.trace = Trace(self._tracer, statement, outer.trace.context)
             return
+        if not statement.session.attributes and WORD not in statement.text:
+            # Most have no parent, and most of these no spans.
+            if self._draw() < self._ratio:
+                statement.trace = Trace(self._tracer, statement, None)
+            return
         parent = _parent(statement)
         if self._samples(parent):
             statement.trace = Trace(self._tracer, statement, None if parent is None else _context(parent))
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
-        if isinstance(statement.trace, Trace):
-            statement.trace.end(statement)
+        trace = statement.trace
+        if trace is not None and isinstance(trace, Trace):
+            trace.end(statement)
 
     def close(self) -> None:
         """Send what waits, within a bounded time. Blocks."""
@@ -107,11 +114,11 @@ class Tracer:
 
     def _samples(self, parent: TraceContext | None) -> bool:
         if parent is None:
-            return self._draw() < self._settings.sample_ratio
+            return self._draw() < self._ratio
         if self._settings.parent_based:
             return parent.sampled
         # As TraceIdRatioBased: every service decides the same of a trace.
-        return parent.trace_id & _LOW < self._settings.sample_ratio * (_LOW + 1)
+        return parent.trace_id & _LOW < self._ratio * (_LOW + 1)
 
 
 class Trace:

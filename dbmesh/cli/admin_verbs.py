@@ -39,6 +39,11 @@ class Shown(StrEnum):
     ERRORS = "errors"
     PLANS = "plans"
     REPLICAS = "replicas"
+    BREAKERS = "breakers"
+    LIMITS = "limits"
+    MIRRORS = "mirrors"
+    MIRRORED_STATEMENTS = "mirrored_statements"
+    MIRROR_EXAMPLES = "mirror_examples"
 
 
 @admin_app.command()

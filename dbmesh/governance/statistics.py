@@ -6,7 +6,7 @@ Decides what is counted and under which names, bounded however many different st
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +56,11 @@ class Histogram:
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     total: float = 0.0
 
+    def add_one(self, seconds: float) -> None:
+        """One more."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.total += seconds
+
     def add(self, durations: Sequence[float]) -> None:
         """These too; they are sorted."""
         below = 0
@@ -99,6 +104,15 @@ class DigestCounts:
     most: float = 0.0
     rows_affected: int = 0
     rows_sent: int = 0
+
+    def add_one(self, seconds: float) -> None:
+        """A statement that took so long."""
+        self.count += 1
+        self.seconds += seconds
+        if seconds < self.least:
+            self.least = seconds
+        if seconds > self.most:
+            self.most = seconds
 
     def add(self, durations: Sequence[float]) -> None:
         """Statements that took so long; they are sorted."""
@@ -174,13 +188,17 @@ class Statistics:
 
     def ended(self, statement: RunningStatement) -> None:
         """See `StatementObserver`. O(1) where the plan was met before."""
-        ended = self._clock()
         session = statement.session
+        if statement.sent is None and statement.error is None and statement.outer is None:
+            # It has done as planned, and had a record because of filters.
+            self.ended_as_planned(session, (statement.database, statement.plan, statement.text))
+            return
+        ended = self._clock()
         counts = self._counts(statement, session.account)
-        taken = (ended - statement.begun,)
-        counts.add(taken)
+        seconds = ended - statement.begun
+        counts.add_one(seconds)
         counts.last_seen = ended
-        self._histogram(statement).add(taken)
+        self._histogram(statement).add_one(seconds)
         if statement.error is not None:
             counts.errors += 1
             cause = statement.cause
@@ -221,14 +239,20 @@ class Statistics:
     def _histogram(self, statement: RunningStatement) -> Histogram:
         shots = _at_most(statement.shots)
         kind = Kind(statement.database.name, statement.verb.value, shots, statement.answer)
-        return self._durations.setdefault(kind, Histogram())
+        found = self._durations.get(kind)
+        if found is None:
+            found = self._durations[kind] = Histogram()
+        return found
 
     def _counts(self, statement: RunningStatement, account: str) -> DigestCounts:
         digest = statement.digest
         key, text = DigestKey(statement.database.name, account, digest.name), digest.text
         if key not in self._digests and len(self._digests) >= MOST_DIGESTS:
             key, text = DigestKey("", "", OTHER), ""
-        return self._digests.setdefault(key, DigestCounts(text, self._now()))
+        found = self._digests.get(key)
+        if found is None:
+            found = self._digests[key] = DigestCounts(text, self._now())
+        return found
 
 
 def _at_most(shots: int) -> str:

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _PAIR = re.compile(r"\s*([^=,\s]+)='((?:[^'\\]|\\.)*)'\s*(?:,|\Z)", re.DOTALL)
-_WORD = "traceparent"
+WORD = "traceparent"
+"""What every text with a context has in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,12 @@ def read_traceparent(text: str, state: str = "") -> TraceContext | None:
 
 def context_of_text(sql: str) -> TraceContext | None:
     """The context in the comment a statement ends or begins with. O(1) for texts without the word in question."""
-    if _WORD not in sql:
+    if WORD not in sql:
         return None
     for comment in _outer_comments(sql):
         pairs = {unquote(name): unquote(value.replace("\\'", "'")) for name, value in _PAIR.findall(comment)}
-        if _WORD in pairs:
-            return read_traceparent(pairs[_WORD], pairs.get("tracestate", ""))
+        if WORD in pairs:
+            return read_traceparent(pairs[WORD], pairs.get("tracestate", ""))
     return None
 
 

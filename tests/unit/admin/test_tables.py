@@ -5,6 +5,7 @@ from __future__ import annotations
 from dbmesh.admin.metrics import Metrics
 from dbmesh.admin.table import Operated
 from dbmesh.admin.tables import TABLES
+from dbmesh.cli.admin_verbs import Shown
 from dbmesh.governance.protection.protector import Protector
 from dbmesh.governance.statistics import Statistics
 from dbmesh.rules.protection.values import BreakerPolicy, DataSourceBreakers, Limit, Per, Protection
@@ -71,3 +72,7 @@ async def test_breakers_and_limits_are_listed() -> None:
         assert line in page
     assert rows(world, None, "breakers") == rows(world, None, "limits") == []
     await world.end()
+
+
+def test_the_command_line_shows_every_table() -> None:
+    assert {table.name for table in TABLES} == {one.value for one in Shown}

@@ -49,6 +49,8 @@ def _statement(text: str = "SELECT a FROM t WHERE b = 0", **changes: Any) -> Any
         digest=digest_of(text, DEFAULT),
         rows=3,
         trace=None,
+        # What is inside another statement is not counted as planned.
+        outer=changes.pop("outer", True),
         cause=None,
     )
     for name, value in changes.items():
@@ -157,7 +159,9 @@ def test_what_ended_as_planned_is_counted_like_any_other(ends: list[tuple[float,
             )
             seen = SHOP, plan, PLANNED
             one.ended_as_planned(cast("Any", session), seen)
-            other.ended(RunningStatement(cast("Any", session), *seen))
+            inner = RunningStatement(cast("Any", session), *seen)
+            inner.outer = inner
+            other.ended(inner)
     for kind, histogram in other.durations.items():
         assert kind == Kind("shop", "select", "1", "Relay")
         assert one.durations[kind].counts == histogram.counts
