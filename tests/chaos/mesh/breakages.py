@@ -91,7 +91,7 @@ def _start_etcd(stage: MeshStage) -> None:
     stage.member.wait_ready()
 
 
-_LEASE = LEASE_SECONDS + 3.0
+_LEASE = LEASE_SECONDS + 5.0
 
 BREAKAGES = (
     Breakage(
@@ -100,7 +100,7 @@ BREAKAGES = (
         _start_etcd,
         _nobody,
         _alive(0),
-        5.0,
+        8.0,
     ),
     Breakage(
         "a sidecar cut off from etcd",
@@ -125,7 +125,7 @@ BREAKAGES = (
         # A read that is under way when its server dies.
         _of_source(3),
         _replica_out,
-        3.0,
+        5.0,
     ),
     Breakage(
         "a data source killed",
@@ -133,7 +133,7 @@ BREAKAGES = (
         lambda stage: stage.start_server(1),
         _of_source(1),
         _breakers_open("ds_1"),
-        3.0,
+        5.0,
     ),
     Breakage(
         "a data source cut off, silently",
@@ -141,7 +141,7 @@ BREAKAGES = (
         lambda stage: stage.links[2].restore(),
         _of_source(2),
         _some_breaker_open("ds_2"),
-        STATEMENT_SECONDS + 5.0,
+        STATEMENT_SECONDS + 7.0,
     ),
     Breakage(
         "a data source cut off, loudly",
@@ -149,7 +149,7 @@ BREAKAGES = (
         lambda stage: stage.links[0].restore(),
         _of_source(0),
         _breakers_open("ds_0"),
-        3.0,
+        5.0,
     ),
     Breakage(
         "a sidecar paused while rows move",
@@ -175,7 +175,7 @@ BREAKAGES = (
         _start_etcd,
         lambda event: event.error == HELD or "rows are being moved" in event.text,
         _alive(0),
-        5.0,
+        8.0,
         changes=True,
     ),
 )
