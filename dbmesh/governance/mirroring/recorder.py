@@ -186,9 +186,13 @@ class Recorder:
         opened = self._open.get(session.connection_id)
         if opened is not None and opened[0] is session:
             unit = opened[1]
-            if unit is not None and mirror is not unit.mirror:
+            ended = not session.transaction.open
+            if unit is not None and (ended or mirror is not unit.mirror):
                 self._spoil(unit)
-            return unit
+            if not ended:
+                return unit
+            # No statement has ended it: the client, or somebody else, has reset the session.
+            del self._open[session.connection_id]
         if mirror is None or not (isinstance(statement.plan, _ENDS) or _is_mirrored(statement, mirror)):
             return None
         return Unit(mirror) if self._draw() < mirror.share else None

@@ -103,6 +103,14 @@ async def test_the_choice_is_made_once_for_a_transaction() -> None:
     assert await recorded.run(*statements) == [["BEGIN", WRITE, "COMMIT"], [READ]]
 
 
+async def test_a_transaction_that_no_statement_has_ended_is_left_out() -> None:
+    recorded = Recorded(replace(MIRROR, writes=True))
+    await recorded.run("BEGIN", WRITE)
+    await recorded.world.command(b"\x1f")
+    assert await recorded.run(READ) == [[READ]]
+    assert (recorded.tally.skipped, recorded.tally.waiting) == (1, 1)
+
+
 async def test_a_unit_without_room_is_dropped_as_a_whole() -> None:
     recorded = Recorded(replace(MIRROR, writes=True, queue=4))
     assert await recorded.run("BEGIN", READ, READ, READ, READ, "COMMIT") == []
