@@ -14,6 +14,8 @@ from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError, Mistake
 from dbmesh.rules.ruleset import Configuration
 
+_LONG_ENOUGH = 16
+
 
 def load_directory(directory: Path, secrets: Secrets = resolve_secret) -> Configuration:
     """Reads and checks every file of `directory`. Raises Failure that names every mistake at once."""
@@ -30,8 +32,10 @@ def load_directory(directory: Path, secrets: Secrets = resolve_secret) -> Config
 
 
 def secret_or_name(kind: str, name: str) -> str | None:
-    """Secrets are the sidecars'; where this machine has none, their names stand for them."""
-    return (resolve_secret(kind, name) if kind != "command" else None) or f"{kind}:{name}"
+    """Secrets are the sidecars'; where this machine has none, their names stand for them. No key command is run."""
+    found = None if kind == "command" else resolve_secret(kind, name)
+    # As long as a token or a key must be.
+    return found or f"{kind}:{name}".ljust(_LONG_ENOUGH, ".")
 
 
 def describe(directory: Path, mistake: Mistake) -> str:

@@ -86,7 +86,8 @@ async def configured(store: Store, own: Configuration, number: int, secrets: Sec
     """As `stored_configuration`, for the revision of this number."""
     if not number:
         return own
-    stored = load_configuration(await read_files(store, number), secrets)
+    # A key command takes its time, and clients are served meanwhile.
+    stored = await asyncio.to_thread(load_configuration, await read_files(store, number), secrets)
     return replace(
         stored,
         properties=own.properties,

@@ -21,7 +21,7 @@ from dbmesh.rules.encryption.building import build_encryption
 from dbmesh.rules.encryption.rule import EncryptedTable
 from dbmesh.rules.masks.building import build_masks
 from dbmesh.rules.masks.rule import MaskedTable
-from dbmesh.rules.mirroring import build_mirrors, unknown_databases
+from dbmesh.rules.mirroring import build_mirrors, unencrypted_targets, unknown_databases
 from dbmesh.rules.mistakes import ConfigurationError, Mistake
 from dbmesh.rules.models import (
     BroadcastSection,
@@ -108,7 +108,11 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
         path = "props.federation-merge-node"
         text = f"no logic database has a MySQL data source named '{wanted}'"
         mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, "name one of a logic database's data sources"))
-    for path, text, fix in unknown_databases(settings.mirrors, databases) if databases else ():
+    for path, text, fix in (
+        (*unknown_databases(settings.mirrors, databases), *unencrypted_targets(settings.mirrors, databases))
+        if databases
+        else ()
+    ):
         mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, fix))
     if mistakes:
         raise ConfigurationError(tuple(mistakes))

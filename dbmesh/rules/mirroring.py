@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import Field, RootModel
 
 from dbmesh.rules.models import Section
+from dbmesh.rules.ruleset import RuleSet
 from dbmesh.rules.sections import suggestion, validate
 from dbmesh.rules.source import SourceFile
 
@@ -94,3 +95,22 @@ def unknown_databases(
         for key, name in ((one.database, one.database), (f"{one.database}.target", one.target)):
             if name not in databases:
                 yield f"mirroring.{key}", f"unknown logic database '{name}'", suggestion(name, databases)
+
+
+def unencrypted_targets(
+    mirrors: Collection[Mirror], databases: Mapping[str, RuleSet]
+) -> Iterator[tuple[str, str, str]]:
+    """Where a mirror would take values of encrypted columns to servers as they are: as in `unknown_databases`."""
+    for one in mirrors:
+        source, target = databases.get(one.database), databases.get(one.target)
+        if source is None or target is None:
+            continue
+        for key, table in source.encrypted.items():
+            there = target.encrypted.get(key)
+            for column in table.columns:
+                if there is None or column.name.lower() not in there.by_name:
+                    yield (
+                        f"mirroring.{one.database}.target",
+                        f"'{table.name}.{column.name}' is encrypted, and not in '{target.database}'",
+                        "encrypt it there too",
+                    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dbmesh.cli.loading import counted, describe
+from dbmesh.cli.loading import counted, describe, secret_or_name
 from dbmesh.rules.mistakes import Mistake
 
 
@@ -27,3 +27,9 @@ def test_a_mistake_of_a_whole_file_has_no_line() -> None:
 @pytest.mark.parametrize(("number", "text"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
 def test_counted(number: int, text: str) -> None:
     assert counted(number, "file") == text
+
+
+def test_names_stand_for_secrets_that_are_not_here() -> None:
+    assert secret_or_name("env", "DBMESH_TEST_NOTHING") == "env:DBMESH_TEST_NOTHING"
+    assert len(secret_or_name("env", "NO") or "") == 16
+    assert secret_or_name("command", "printf key") == "command:printf key"

@@ -177,6 +177,25 @@ def test_a_key_that_is_not_there_is_reported_without_its_text() -> None:
     ]
 
 
+def test_a_mirror_must_be_encrypted_too() -> None:
+    def of(database: str, columns: str) -> str:
+        return (
+            f"databaseName: {database}\ndataSources:\n  ds: {{url: 'jdbc:mysql://{database}:3306/s', username: root}}\n"
+            f"rules:\n- !ENCRYPT\n  tables: {{t: {{columns: {columns}}}}}\n  encryptors: {{aes: {{type: AES, props: {{aes-key-value: x}}}}}}\n"
+        )
+
+    column = "{c: {cipher: {name: c, encryptorName: aes}}}"
+    files = {
+        "global.yaml": GLOBAL + "mirroring: {one: {target: two}}\n",
+        "database-one.yaml": of("one", column),
+        "database-two.yaml": of("two", column),
+    }
+    load_configuration(files, lambda kind, name: None)
+    other = column.replace("{c:", "{d:").replace("name: c,", "name: d,")
+    with pytest.raises(ConfigurationError, match=r"'t\.c' is encrypted, and not in 'two'"):
+        load_configuration(files | {"database-two.yaml": of("two", other)}, lambda kind, name: None)
+
+
 def test_other_rules() -> None:
     masked = (
         "- !MASK\n  tables: {t: {columns: {c: {maskAlgorithm: m}}}}\n  maskAlgorithms: {m: {type: MD5}}\n"
