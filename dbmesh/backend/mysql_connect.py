@@ -17,6 +17,7 @@ from typing import cast
 
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.backend.silence import give_up_in_silence
 from dbmesh.backend.tls import TlsChannel
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, MeshError, ProtocolError, ShardError
 from dbmesh.rules.ruleset import DataSourceConfig
@@ -128,6 +129,7 @@ class _Login(asyncio.Protocol):
         """TCP is open; the server speaks first."""
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
+        give_up_in_silence(transport)
 
     def data_received(self, data: bytes) -> None:
         """Packets of the connection phase."""
