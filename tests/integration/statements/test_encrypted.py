@@ -364,6 +364,37 @@ def test_transactions_that_undo_by_images(vault: Vault) -> None:
     vault.same("DELETE FROM person WHERE id > 80")
 
 
+def test_other_character_sets_and_sql_modes(vault: Vault) -> None:
+    for setting in (
+        "SET NAMES latin1",
+        "SET NAMES utf8mb3",
+        "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'",
+    ):
+        charset = "latin1" if "latin1" in setting else "utf8mb4"
+        mesh = vault.mesh.connect(_SCHEMA, charset=charset)
+        plain = pymysql.connect(
+            host=vault.plain.host, port=vault.plain.port, user=vault.plain.user, password=vault.plain.password,
+            database=_SCHEMA, autocommit=True, charset=charset,
+        )  # fmt: skip
+        for statement in (
+            setting,
+            "INSERT INTO person (id, name, email) VALUES (85, 'Müßig\\\\x', 'é')",
+            "SELECT id, name, email FROM person WHERE email = 'é' AND id = 85",
+            "SELECT id, name FROM person WHERE name = 'Müßig\\\\x'",
+            "UPDATE person SET name = 'Ärger' WHERE id = 85",
+            "SELECT name, note FROM person WHERE id IN (4, 85) ORDER BY id",
+            "DELETE FROM person WHERE name = 'Ärger'",
+        ):
+            told, expected = ask(mesh, statement), ask(plain, statement)
+            assert told == expected, f"{setting}: {statement}"
+        if "sql_mode" not in setting:
+            ask(mesh, "INSERT INTO person (id, name) VALUES (86, 'Öl')")
+            assert ask(mesh, "SELECT id FROM person WHERE name LIKE 'Ö_'").rows == ((86,),)
+            ask(mesh, "DELETE FROM person WHERE id = 86")
+        mesh.close()
+        plain.close()
+
+
 def test_load_data(vault: Vault, tmp_path: Path) -> None:
     file = tmp_path / "rows"
     file.write_text(
