@@ -7,20 +7,21 @@ both. Which tables these are, and what the other side is, `Database.doubles` say
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.exchange import Outcome
-from dbmesh.errors import ROLLED_BACK_BY_SERVER, MeshError, ShardError
+from dbmesh.errors import ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
 from dbmesh.planner.images import ImageTable, Row
 from dbmesh.planner.plan import BoundStatement, Names, ShardPlan
 from dbmesh.rules.ruleset import ShardedTable
 from dbmesh.session.compensated import Keep, Runner, readable
 from dbmesh.session.mesh import Database
 from dbmesh.session.reading import lexer_flags
+from dbmesh.session.select_limit import without_limit
 from dbmesh.transaction.undo import TableChanges
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 def doubles(database: Database, plan: ShardPlan) -> bool:
     """Whether a plan's statement writes to a table that moves. O(tables of the statement)."""
     return bool(database.doubles) and any(table.lower() in database.doubles for table in plan.tables)
+
+
+def refuse_what_moves(database: Database, tables: Iterable[str], what: str) -> None:
+    """Raises MeshError(NOT_SUPPORTED) for a statement that would change a table on the side that is read alone."""
+    moving = next((table for table in tables if table.lower() in database.doubles), None)
+    if moving is not None:
+        raise not_supported(f"{what} '{moving}', whose rows are being moved", "wait until they are moved")
 
 
 def _sharding_columns(database: Database, table: str) -> tuple[str, ...]:
@@ -85,10 +93,16 @@ async def doubled(
     session: Session, database: Database, bound: BoundStatement, run: Runner, send: Send
 ) -> Outcome:
     """Run a write, and make the same of the other side. Raises MeshError or ShardError: nothing of it is left then."""
+    transaction, state = session.transaction, session.state
+    if transaction.compensates:
+        raise not_supported(
+            "a write of a BASE transaction to a table whose rows are being moved", "use type XA"
+        )
     bound = readable(session, database, bound)
-    transaction = session.transaction
     doubling = session.doubling = Doubling()
     await transaction.begin_steps()
+    # A query of images tells every row.
+    session.state = without_limit(state)
     try:
         outcome = await run(bound)
         session.doubling = None
@@ -100,6 +114,7 @@ async def doubled(
         raise
     finally:
         transaction.end_steps()
+        session.state = replace(state, user_variables=session.state.user_variables)
         session.doubling = None
 
 

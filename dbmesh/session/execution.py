@@ -41,7 +41,7 @@ from dbmesh.session.ddl import run_ddl
 from dbmesh.session.definitions import corrected
 from dbmesh.session.derived import RowsInMemory, run_derived, run_part
 from dbmesh.session.diagnostics import warnings_of
-from dbmesh.session.doubled import doubled, doubles
+from dbmesh.session.doubled import doubled, doubles, refuse_what_moves
 from dbmesh.session.errors import logic_text
 from dbmesh.session.failover import once_more, reading_again, reads_again, servers_of
 from dbmesh.session.federated import run_federated
@@ -130,6 +130,8 @@ async def run(
     statement = record(session)
     if statement is not None:
         statement.bound(bound)
+    if plan.verb is Verb.DDL:
+        refuse_what_moves(database, plan.tables, "changing the table")
     told: list[ShardWarning] = []
     if plan.implicit_commit:
         view = session.databases

@@ -35,6 +35,7 @@ from dbmesh.planner.load_data import LoadedRows
 from dbmesh.planner.session_plan import LoadData, LoadTarget
 from dbmesh.session import execution
 from dbmesh.session.derived import RowsInMemory
+from dbmesh.session.doubled import refuse_what_moves
 from dbmesh.session.mesh import Database
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.user_variables import assigned
@@ -168,6 +169,7 @@ class _Loading:
         if session.lexer_flags.no_backslash_escapes:
             raise not_supported("LOAD DATA under NO_BACKSLASH_ESCAPES", "SET sql_mode without it first")
         database = _database(session, load)
+        refuse_what_moves(database, [load.table], "LOAD DATA into")
         charset = load.charset
         if charset is None:
             found = RowsInMemory(session.mesh.limits)

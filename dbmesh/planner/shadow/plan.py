@@ -31,6 +31,8 @@ from dbmesh.planner.session_plan import (
     SessionStatement,
     SetForStatement,
     SetVariables,
+    TextExecute,
+    TextPrepare,
 )
 from dbmesh.planner.shadow.choice import Choice
 from dbmesh.planner.shadow.reading import read_choice
@@ -40,7 +42,16 @@ from dbmesh.rules.ruleset import RuleSet
 from dbmesh.rules.shadow.rule import ShadowRule
 
 _ROWS = frozenset((Verb.SELECT, Verb.INSERT, Verb.REPLACE, Verb.UPDATE, Verb.DELETE))
-_TOUCH_TABLES = (CallProcedure, Do, LoadData, SelectInto, SetForStatement, SetVariables)
+_TOUCH_TABLES = (
+    CallProcedure,
+    Do,
+    LoadData,
+    SelectInto,
+    SetForStatement,
+    SetVariables,
+    TextExecute,
+    TextPrepare,
+)
 
 
 def with_shadow(context: PlanContext, plan: Plan) -> Plan:

@@ -184,3 +184,31 @@ def test_a_write_that_fails_on_one_side_is_undone_on_both(servers: list[Database
             assert not any(row[0] == b"712" for row in old)
 
     asyncio.run(work())
+
+
+def test_what_would_change_one_side_alone_is_refused(servers: list[DatabaseServer]) -> None:
+    fill(servers, 10)
+
+    async def work() -> None:
+        async with generations(servers) as both:
+            await both.copy(100)
+            for statement in (
+                "TRUNCATE TABLE t_order",
+                "ALTER TABLE t_order ADD COLUMN more INT",
+                "DROP TABLE t_order",
+            ):
+                with pytest.raises(ShardError, match="'t_order', whose rows are being moved"):
+                    await both.old.run(statement)
+            await both.old.run("SET dbmesh_transaction_type = 'BASE'")
+            with pytest.raises(ShardError, match="a BASE transaction to a table whose rows are being moved"):
+                await both.old.run("UPDATE t_order SET note = 'base' WHERE order_id = 4")
+            await both.old.run("SET dbmesh_transaction_type = 'XA'")
+            # A limit of what is shown limits no write.
+            await both.old.run("SET sql_select_limit = 1")
+            await both.old.run("UPDATE t_order SET note = 'all' WHERE order_id IN (1, 2, 3)")
+            await both.old.run("SET sql_select_limit = DEFAULT")
+            old, new = await both.rows()
+            assert old == new
+            assert [row[2] for row in old].count(b"all") == 6
+
+    asyncio.run(work())
