@@ -168,6 +168,8 @@ def _of_table(move: TableMove, scope: Scope, found: Survey, catalog: Catalog) ->
                 str(node), f"its columns or keys are not those of {present[0][0]}", "make them alike"
             )
     yield from _of_key(move.name, schema)
+    yield from _of_hints(move)
+    yield from _of_shadows(move, scope)
     yield from _of_new_rule(move, schema)
     if isinstance(move.before, SingleTable):
         for view, text in catalog.single_views.items():
@@ -229,6 +231,25 @@ def _of_key(name: str, schema: TableSchema) -> Iterator[Finding]:
                 f"the column '{one}' of its primary key is a {column.declared_type}",
                 "use an exact type",
             )
+
+
+def _of_hints(move: TableMove) -> Iterator[Finding]:
+    for rule, which in ((move.before, "old"), (move.after, "new")):
+        strategies = (rule.database_strategy, rule.table_strategy) if isinstance(rule, ShardedTable) else ()
+        if any(strategy.kind == "hint" for strategy in strategies):
+            yield Finding(
+                move.name,
+                f"by the {which} rules hints place its rows: nothing in a row tells where it belongs",
+                "use a strategy that goes by columns",
+            )
+
+
+def _of_shadows(move: TableMove, scope: Scope) -> Iterator[Finding]:
+    rules = [one.shadow for one in (scope.before, scope.after) if one.shadow is not None]
+    if any(shadow.table(move.name) is not None for shadow in rules):
+        yield Finding(
+            move.name, "the rule !SHADOW names it, and rows in shadows would stay", "take it out of !SHADOW"
+        )
 
 
 def _of_new_rule(move: TableMove, schema: TableSchema) -> Iterator[Finding]:

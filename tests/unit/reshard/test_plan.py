@@ -254,6 +254,37 @@ def test_servers() -> None:
     assert quiet.possible
 
 
+def test_rows_that_hints_place_and_rows_in_shadows() -> None:
+    hinted = _SHARDED.replace(
+        "tableStrategy: {standard: {shardingColumn: id, shardingAlgorithmName: by_id}}",
+        "tableStrategy: {hint: {shardingAlgorithmName: told}}",
+    ).replace(
+        "  shardingAlgorithms:\n",
+        "  shardingAlgorithms:\n    told: {type: HINT_INLINE, props: {algorithm-expression: 't_order_${value}'}}\n",
+    )
+    plan = _plan(_SHARDED, hinted, _server("t_order_0", "t_order_1"))
+    assert (
+        "!t_order: by the new rules hints place its rows: nothing in a row tells where it belongs"
+        in _said(plan)
+    )
+    shadow = (
+        "- !SHADOW\n  dataSources: {p: {productionDataSourceName: ds_0, shadowDataSourceName: ds_9}, "
+        "q: {productionDataSourceName: ds_1, shadowDataSourceName: ds_8}}\n"
+        "  tables: {t_order: {dataSourceNames: [p, q], shadowAlgorithmNames: [hint]}}\n"
+        "  shadowAlgorithms: {hint: {type: SQL_HINT}}\n"
+    )
+    more = "".join(
+        f"  ds_{number}: {{url: 'mysql://a/shop_{number}', username: app, password: x}}\n"
+        for number in (8, 9)
+    )
+    sources = _SOURCES.replace("rules:", f"{more}rules:")
+    old, new = _rules(_SHARDED + shadow, sources), _rules(_WIDER + shadow, sources)
+    full = _server("t_order_0", "t_order_1")
+    found = {seen_by(one): full for one in old.data_sources.values()}
+    plan = make_plan(old, new, found, TransactionType.XA, "7")
+    assert "!t_order: the rule !SHADOW names it, and rows in shadows would stay" in _said(plan)
+
+
 def test_transactions_that_are_not_one() -> None:
     plan = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1"), transactions=TransactionType.BASE)
     assert _said(plan) == [
