@@ -81,10 +81,7 @@ class Gate:
 
     def enter(self, session: Session, payload: bytes, sequence: int) -> bool:
         """A command has arrived: whether it may begin now, by the rules the session has from here on. One that may not is run later."""
-        if self._expired is not None and (reason := self._expired()):
-            self.shut(reason)
-        free = not self._reason or (self._drains and session.transaction.open)
-        if free or not payload or payload[0] not in _HELD:
+        if self._lets(session) or not payload or payload[0] not in _HELD:
             follow_rules(session)
             return True
         session.run(self._later(session, payload, sequence), perseveres=self._mesh.has_groups)
@@ -99,11 +96,19 @@ class Gate:
         finally:
             self._leaving.discard(session)
 
+    def _lets(self, session: Session) -> bool:
+        """Whether a statement may begin at this moment."""
+        if self._expired is not None and (reason := self._expired()):
+            self.shut(reason)
+        return not self._reason or (self._drains and session.transaction.open)
+
     async def _later(self, session: Session, payload: bytes, sequence: int) -> bool | None:
         self._waiting.add(session)
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._opened.wait()
+                # It may have been closed again since it was opened, with nothing known to be under way.
+                while not self._lets(session):
+                    await self._opened.wait()
         except TimeoutError:
             raise MeshError(NOT_SERVING, reason=self._reason) from None
         finally:

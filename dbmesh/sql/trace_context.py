@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
-_PAIR = re.compile(r"\s*([^=,\s]+)='((?:[^'\\]|\\.)*)'\s*(?:,|\Z)", re.DOTALL)
+# A name begins where none is under way, and nothing is read twice: a client writes this, as long as it likes.
+_PAIR = re.compile(r"(?<![^=,\s])([^=,\s]++)='((?:[^'\\]|\\.)*+)'\s*+(?:,|\Z)", re.DOTALL)
 WORD = "traceparent"
 """What every text with a context has in it."""
 

@@ -47,6 +47,25 @@ async def test_commands_wait_and_go_on(world: SessionWorld) -> None:
     assert session.transaction.open
 
 
+async def test_who_waits_begins_nothing_when_it_is_closed_again_at_once(world: SessionWorld) -> None:
+    held, session = world.mesh.gate, world.session
+    held.close("why")
+    session.handle(_query("BEGIN"), 1)
+    await asyncio.sleep(0)
+    held.open()
+    held.close("another reason")
+    held.open()
+    held.watch(lambda: "the promise")
+    assert await held.drained(by_force=False)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not session.transaction.open
+    assert not world.client.answered.is_set()
+    held.open()
+    await asyncio.wait_for(world.client.answered.wait(), 20)
+    assert session.transaction.open
+
+
 async def test_what_plans_nothing_does_not_wait(world: SessionWorld) -> None:
     world.mesh.gate.shut("why")
     assert (await world.command(_PING))[0][1][0] == 0

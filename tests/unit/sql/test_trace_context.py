@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbmesh.sql.trace_context import TraceContext, context_of_text, read_traceparent
+from dbmesh.sql.trace_context import WORD, TraceContext, context_of_text, read_traceparent
 
 PARENT = "00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01"
 CONTEXT = TraceContext(0x5BD66EF5095369C7B0D1F8F4BD33716A, 0xC532CB4098AC3DD2, sampled=True)
@@ -80,3 +80,11 @@ def test_every_context_is_read_as_it_was_written(trace_id: int, span_id: int, sa
 @given(st.text(alphabet="/*'=,traceparent-0123;\\% \n", max_size=60))
 def test_any_text_is_read(text: str) -> None:
     context_of_text(text + "traceparent")
+
+
+@pytest.mark.parametrize("filling", ["a", " ", "a='", "a=' ", "\\'", "a='\\',", "=", ",a"])
+def test_a_long_comment_costs_its_length(filling: str) -> None:
+    """Read again and again, one of this length would take an hour."""
+    comment = f"/* {filling * 200_000} ,{WORD}='{PARENT}' */"
+    context_of_text(comment + " SELECT 1")
+    assert context_of_text(f"/* {'a' * 200_000} ,{WORD}='{PARENT}' */ SELECT 1") == CONTEXT
