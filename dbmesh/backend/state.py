@@ -121,9 +121,11 @@ def transition(current: SessionState, wanted: SessionState) -> Transition:
         if name not in CHARACTERISTICS and before.get(name) != expression
     ]
     users_before, users_after = dict(current.user_variables), dict(wanted.user_variables)
-    assignments += [f"@`{name}` = NULL" for name in users_before if name not in users_after]
+    assignments += [f"{_quoted(name)} = NULL" for name in users_before if name not in users_after]
     assignments += [
-        f"@`{name}` = {literal}" for name, literal in users_after.items() if users_before.get(name) != literal
+        f"{_quoted(name)} = {literal}"
+        for name, literal in users_after.items()
+        if users_before.get(name) != literal
     ]
     statements = [f"SET {', '.join(assignments)}"] if assignments else []
     statements += [
@@ -132,3 +134,8 @@ def transition(current: SessionState, wanted: SessionState) -> Transition:
         if name in after and before.get(name) != after[name]
     ]
     return Transition(reset, tuple(statements))
+
+
+def _quoted(variable: str) -> str:
+    """A user variable as statements name it."""
+    return "@`" + variable.replace("`", "``") + "`"

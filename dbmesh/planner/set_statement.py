@@ -6,7 +6,10 @@ variables exist nor what they do: the session asks a data source.
 
 from __future__ import annotations
 
-from dbmesh.errors import MeshError, not_supported
+import re
+from typing import Final
+
+from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, not_supported
 from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
 from dbmesh.planner.session_plan import Assignment, Scope, SetForStatement, SetVariables
 
@@ -21,6 +24,11 @@ _KEYWORD_SCOPES = {
 # `SET @@x = …` without a scope changes these for the next transaction only (manual, "SET TRANSACTION").
 _ISOLATION_VARIABLES = frozenset({"transaction_isolation", "tx_isolation"})
 _ACCESS_VARIABLES = frozenset({"transaction_read_only", "tx_read_only"})
+
+_NAME: Final = re.compile(r"[a-z0-9_$]+")
+"""Names of system variables. They are written into statements for data sources, where another text would be more than a name."""
+_NO_VARIABLES: Final = frozenset(("password", "role", "transaction"))
+"""What behind SET begins something else, also in front of '='."""
 
 
 def read_set(reader: LexemeReader) -> SetVariables | SetForStatement:
@@ -59,7 +67,7 @@ def _read_set_for_statement(reader: LexemeReader) -> SetForStatement:
     reader.expect("STATEMENT")
     assignments: list[Assignment] = []
     while True:
-        name = reader.expect_name().value.lower()
+        name = _variable_name(reader.expect_name().value)
         reader.expect("=")
         lexemes = read_expression(reader, end="FOR")
         expression = reader.statement[lexemes[0].start : lexemes[-1].end]
@@ -141,15 +149,18 @@ def _read_assignment(reader: LexemeReader, scope: Scope) -> Assignment:
             raise _structured_refused(target.value)
         if dot and prefix.upper().startswith("PERSIST"):
             raise _persisted_refused()
-        name, scope = (variable if dot else prefix).lower(), Scope.SESSION
+        name, scope = _variable_name(variable if dot else prefix), Scope.SESSION
         if dot:
             scope = _KEYWORD_SCOPES[prefix.upper()]
         if not dot and name in _ISOLATION_VARIABLES | _ACCESS_VARIABLES:
             scope = Scope.TRANSACTION
     else:
-        name = reader.expect_name().value.lower()
+        if target.word == "PASSWORD":
+            raise not_supported("SET PASSWORD behind other assignments", "send SET PASSWORD by itself")
+        name = reader.expect_name().value
         if reader.looks_at("."):
-            raise _structured_refused(name)
+            raise _structured_refused(name.lower())
+        name = _variable_name(name)
     if reader.accept_any("=", ":=") is None:
         raise reader.error()
     lexemes = read_expression(reader)
@@ -157,6 +168,14 @@ def _read_assignment(reader: LexemeReader, scope: Scope) -> Assignment:
     if scope is Scope.TRANSACTION:
         return _next_transaction(name, lexemes)
     return Assignment(scope, name, expression, is_literal(lexemes, scope))
+
+
+def _variable_name(written: str) -> str:
+    """A system variable's name in lower case. Raises MeshError(UNKNOWN_VARIABLE) for what is none."""
+    name = written.lower()
+    if _NAME.fullmatch(name) is None or name in _NO_VARIABLES:
+        raise MeshError(UNKNOWN_VARIABLE, name=written)
+    return name
 
 
 def _structured_refused(name: str) -> MeshError:

@@ -96,6 +96,8 @@ def _asks_for_tls(change: said.AccountStatement) -> bool:
 
 
 def _changed(session: Session, change: said.AccountStatement, accounts: Accounts) -> Changed:
+    # Again: what the session holds may have been taken from it while its transaction ended, or by a change that came first.
+    check_statement(session, change)
     check_accounts(session, change, accounts)
     changed = apply(change, accounts)
     if changed.failed and session.mesh.product is Product.MYSQL:

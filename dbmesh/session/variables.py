@@ -262,7 +262,11 @@ async def _system_variable(
         # One key however it is written, so that what is set last holds.
         level = assignment.expression.strip().strip("'\"").replace("-", " ").upper()
         return state.with_variable(ISOLATION, None if default else f"ISOLATION LEVEL {level}")
-    return state.with_variable(name, None if default else await _value(session, assignment, told))
+    value = None if default else await _value(session, assignment, told)
+    if value is not None and "\\" in value:
+        # Where such a text ends depends on the sql_mode of the connection that is brought to this state.
+        raise MeshError(WRONG_VALUE, name=name, value=value)
+    return state.with_variable(name, value)
 
 
 async def _value(

@@ -118,6 +118,8 @@ class QueryRewriter:
             raise unclear("this list of columns")
         place = 0
         for item, (start, end) in zip(tree.expressions, spans, strict=True):
+            if isinstance(item, exp.Star) and item is not tree.expressions[0]:
+                raise unclear("'*' behind other columns")
             if is_star(item):
                 place += self._spell_out(item, start, end, place, answer)
                 continue
@@ -282,7 +284,7 @@ class QueryRewriter:
                 raise not_supported(
                     f"LIKE on the encrypted column '{column.name}'", "give the column a likeQuery"
                 )
-            if scope_of(found.node) is not tree or not _is_certain(like, tree):
+            if like.args.get("negate") or scope_of(found.node) is not tree or not _is_certain(like, tree):
                 raise not_supported(
                     "LIKE on an encrypted column that is not a condition of the outermost WHERE by itself, joined by AND",
                     "take it out of OR, NOT, ON and subqueries",

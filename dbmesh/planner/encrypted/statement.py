@@ -168,8 +168,11 @@ class _Statement:
             handled, known = rewrite_update(context, tree, references, self._rewriting)
             references.columns[:] = [one for one in references.columns if id(one.node) not in handled]
         returning = tree.args.get("returning")
-        if returning is not None and returning.find(exp.Star) is not None:
-            raise not_supported("RETURNING * over encrypted columns", "name other columns")
+        if returning is not None and (
+            returning.find(exp.Star) is not None
+            or any(one.node.find_ancestor(exp.Returning) is returning for one in references.columns)
+        ):
+            raise not_supported("RETURNING of encrypted columns", "name other columns")
         QueryRewriter(context, scopes, references, self._rewriting, tree).rewrite()
         self._check_names(references, tree, known)
         return self._finish(Answer())

@@ -285,11 +285,7 @@ class InsertRewriter:
             negative = len(cell.lexemes) == 2 and cell.lexemes[0].text == "-"
             if not negative:
                 return None
-        for slot in (
-            self._context.statement.slots_between(cell.start, cell.end)
-            if False
-            else self._context.statement.shape.slots
-        ):
+        for slot in self._context.statement.shape.slots:
             if slot.start == cell.start and slot.end == cell.end:
                 return slot
         return None

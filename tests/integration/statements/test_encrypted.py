@@ -267,6 +267,8 @@ _REFUSED = (
     "SELECT id FROM {t} WHERE name LIKE 'A%' LIMIT 1",
     "SELECT COUNT(*) FROM {t} WHERE name LIKE 'A%'",
     "SELECT id FROM {t} WHERE name NOT LIKE 'A%'",
+    "SELECT name, * FROM {t}",
+    "DELETE FROM {t} WHERE id = 1 RETURNING id, name = 'x'",
     "SELECT id FROM {t} WHERE email LIKE 'A%'",
     "SELECT x.name FROM (SELECT name FROM {t}) x",
     "SELECT * FROM (SELECT * FROM {t}) x",

@@ -109,8 +109,13 @@ def test_sql_mode_says_where_texts_end(writing_twins: Twins) -> None:
         """PREPARE "p q" FROM 'SELECT 1'""",
         'EXECUTE "p q"',
         'SET "autocommit" = 1',
+        "SET @v_x = 1, `global max_connections` = 99",
+        "SET @`a`` = 1, max_heap_table_size = 99999, @``b` = 5",
+        "SELECT @@max_heap_table_size = 99999 AS injected",
     ):
         writing_twins.same(statement)
+    writing_twins.same("SET sql_mode = 'NO_BACKSLASH_ESCAPES'")
+    assert ask(writing_twins.mesh, r"SET lc_messages = '\', @v_x = 1").error == 1231
 
 
 MISPLACED = (

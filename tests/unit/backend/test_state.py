@@ -85,6 +85,13 @@ def test_one_statement_brings_a_new_connection_to_a_state() -> None:
     )
 
 
+def test_names_of_user_variables_are_no_more_than_names() -> None:
+    named = SessionState().with_user_variable("a` = 1, password = 'x', @`b", "1")
+    quoted = "@`a`` = 1, password = 'x', @``b`"
+    assert transition(SessionState(), named).statements == (f"SET {quoted} = 1",)
+    assert transition(named, SessionState()).statements == (f"SET {quoted} = NULL",)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"), [(ISOLATION, "ISOLATION LEVEL SERIALIZABLE"), ("rand_seed1", "5")]
 )

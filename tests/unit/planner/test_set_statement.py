@@ -89,6 +89,8 @@ def test_assignments(statement: str, expected: list[Assignment]) -> None:
         "SET hot.key_buffer_size = 1",
         "SET @@hot.key_buffer_size = 1",
         "SET @@transaction_isolation = @x",
+        "SET @a = 1, PASSWORD = PASSWORD('x')",
+        "SET NAMES utf8mb4, PASSWORD FOR root = 'x'",
     ],
 )
 def test_refused(statement: str) -> None:
@@ -118,3 +120,23 @@ def test_syntax_errors(statement: str) -> None:
     with pytest.raises(MeshError) as raised:
         plan_session_statement(statement)
     assert raised.value.number == 1064
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET `a = 1, password` = 'x'",
+        "SET @@`a=1,password` = 'x'",
+        "SET @@session.`a=1,password` = 'x'",
+        "SET `global max_connections` = 1",
+        "SET GLOBAL `a = 1, GLOBAL b` = 1",
+        "SET STATEMENT `a = 1, password` = 'x' FOR SELECT 1",
+        "SET `password` = 'x'",
+        "SET @@password = 'x'",
+        "SET SESSION `transaction` = 'x'",
+    ],
+)
+def test_what_is_no_name_of_a_variable_reaches_no_data_source(statement: str) -> None:
+    with pytest.raises(MeshError) as raised:
+        plan_session_statement(statement)
+    assert raised.value.number == 1193
