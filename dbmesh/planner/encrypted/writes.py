@@ -37,13 +37,14 @@ def rewrite_update(
         for one in tree.expressions
         if isinstance(one, exp.EQ) and isinstance(one.this, exp.Column)
     }
+    several = len(references.tables) != 1 or tree.this.args.get("joins") or tree.args.get("from_")
     for one in targets.values():
-        _assign_plain(context, one, references, rewriting)
+        _assign_plain(context, one, references, rewriting, several=bool(several))
     for found in references.columns:
         assignment = targets.get(id(found.node))
         if assignment is None:
             continue
-        if len(references.tables) != 1 or tree.this.args.get("joins") or tree.args.get("from_"):
+        if several:
             raise unclear("UPDATE of several tables")
         check_unique(found.reference.schema, found.column)
         _assign(context, found, assignment, rewriting)
@@ -67,14 +68,14 @@ def _assign(context: PlanContext, found: FoundColumn, assignment: exp.EQ, rewrit
 
 
 def _assign_plain(
-    context: PlanContext, assignment: exp.EQ, references: References, rewriting: Rewriting
+    context: PlanContext, assignment: exp.EQ, references: References, rewriting: Rewriting, *, several: bool
 ) -> None:
     """While the plain column is there, the others are written beside it."""
     for _, table in references.tables:
         column = table.by_name.get(assignment.this.name.lower())
         if column is None or not column.plain:
             continue
-        if len(references.tables) != 1:
+        if several:
             raise unclear("UPDATE of several tables")
         text = context.statement.text
         if isinstance(assignment.expression, exp.Null):

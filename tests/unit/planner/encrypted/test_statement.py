@@ -337,6 +337,7 @@ def test_several_keys_while_rotating() -> None:
         ),
         ("UPDATE t_user SET name = CONCAT(name, 'x') WHERE id = 1", "anything but a literal"),
         ("UPDATE t_user a JOIN t_user b ON a.id = b.id SET a.name = 'x'", "UPDATE of several tables"),
+        ("UPDATE t_user u JOIN t_order o ON o.user_id = u.id SET o.phone = 'x'", "UPDATE of several tables"),
     ],
 )
 def test_what_is_refused(sql: str, reason: str) -> None:
