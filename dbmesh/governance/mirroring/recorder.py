@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from dbmesh.backend.state import SessionState
-from dbmesh.errors import MeshError, ProtocolError
+from dbmesh.errors import (
+    QUERY_INTERRUPTED,
+    ROLLED_BACK_BY_SERVER,
+    UNHEALTHY,
+    MeshError,
+    ProtocolError,
+    ShardError,
+)
 from dbmesh.governance.mirroring.answers import Answer, AnswerReader
 from dbmesh.governance.mirroring.report import Report
 from dbmesh.planner.plan import Verb
@@ -41,6 +48,9 @@ from dbmesh.wire.constants import Command
 
 MOST_TEXT = 1 << 16
 """Bytes of a command; longer ones are not kept."""
+
+_BY_CHANCE = UNHEALTHY | ROLLED_BACK_BY_SERVER | {QUERY_INTERRUPTED.number}
+"""Errors of what met at that moment (deadlocks, time that ran out, KILL): the mirror would do what has not been done."""
 
 _ENDS = (Begin, Commit, Rollback, Savepoint)
 _HARMLESS = (
@@ -220,8 +230,9 @@ class Recorder:
         unit, reader = heard.unit, heard.listening.reader
         answer = None if reader is None else reader.answer
         tally = self.report.tally(unit.mirror.database, unit.mirror.target)
-        if isinstance(statement.cause, MeshError):
-            # No data source was asked for anything.
+        cause = statement.cause
+        if isinstance(cause, MeshError) or (isinstance(cause, ShardError) and cause.number in _BY_CHANCE):
+            # Nothing was done, as far as anybody knows.
             return
         if not statement.answered or answer is None:
             self._spoil(unit)

@@ -46,6 +46,8 @@ class Recorded:
         del name
         if b"SELECT" in payload:
             return canned.result_set([column("id", ColumnType.LONGLONG)], [[b"7"], [b"8"]])
+        if b"'met" in payload:
+            return canned.failure(int(payload.partition(b"'met ")[2][:4]))
         return canned.failure(1062) if b"'bad'" in payload else canned.ok(affected=2)
 
     async def run(self, *statements: str) -> list[list[str]]:
@@ -76,6 +78,14 @@ async def test_writes_by_choice_with_their_errors() -> None:
     assert await recorded.run(WRITE, bad) == [[WRITE], [bad]]
     answers = [unit.statements[0].answer for unit in recorded.units]
     assert [(one.affected, one.error) for one in answers] == [(2, 0), (0, 1062)]
+
+
+@pytest.mark.parametrize("error", [1205, 1213, 1317, 1969, 3024])
+async def test_what_a_moment_has_prevented_is_not_done_in_the_mirror(error: int) -> None:
+    recorded = Recorded(replace(MIRROR, writes=True))
+    met = f"UPDATE t_order SET status = 'met {error}' WHERE user_id = 4"
+    assert await recorded.run(met, WRITE) == [[WRITE]]
+    assert recorded.tally.waiting == 1
 
 
 async def test_what_the_mesh_refuses_is_not_mirrored() -> None:
