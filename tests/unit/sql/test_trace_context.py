@@ -88,3 +88,22 @@ def test_a_long_comment_costs_its_length(filling: str) -> None:
     comment = f"/* {filling * 200_000} ,{WORD}='{PARENT}' */"
     context_of_text(comment + " SELECT 1")
     assert context_of_text(f"/* {'a' * 200_000} ,{WORD}='{PARENT}' */ SELECT 1") == CONTEXT
+
+
+@pytest.mark.parametrize(
+    ("state", "read"),
+    [
+        ("a=b", "a=b"),
+        ("a=b , 1x@vendor=c d,", "a=b,1x@vendor=c d"),
+        ("=b", ""),
+        ("a=b\nINFO: logged", ""),
+        ("A=b", ""),
+        ("a=é", ""),
+        ("a=" + "b" * 511, ""),
+        (",".join(f"k{number}=v" for number in range(33)), ""),
+    ],
+)
+def test_a_tracestate_that_is_none_is_left_out(state: str, read: str) -> None:
+    found = read_traceparent(PARENT, state)
+    assert found is not None
+    assert found.state == read
