@@ -7,7 +7,7 @@ such table. Knows no routes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sqlglot import exp
@@ -232,6 +232,8 @@ class _Statement:
                     f"INSERT … SELECT of the encrypted column '{item.alias_or_name}' into '{name}', which is not encrypted",
                     "encrypt that column too, or leave it out",
                 )
+        if table is not None and query is not None:
+            _check_values(query, names or (), table)
         plan = self._plan_logic()
         if isinstance(plan, SessionStatement):
             raise unclear("this INSERT")
@@ -352,6 +354,25 @@ class _Statement:
         except MeshError:
             return None
         return None if isinstance(plan, SessionStatement) else plan
+
+
+def _check_values(query: exp.Expr, names: Sequence[str], table: EncryptedTable) -> None:
+    """Raises MeshError(NOT_SUPPORTED) for a value written into the query of INSERT … SELECT that would be stored encrypted: servers would
+    run the query with it."""
+    branches = [query]
+    while branches:
+        branch = branches.pop().unnest()
+        if isinstance(branch, exp.SetOperation):
+            branches += [branch.this, branch.expression]
+        items = branch.expressions if isinstance(branch, exp.Select) else []
+        for item, name in zip(items, names, strict=False):
+            column = table.by_name.get(name.lower())
+            written = item.find(exp.Literal, exp.Placeholder) is not None and item.find(exp.Column) is None
+            if column is not None and not column.plain and written:
+                raise not_supported(
+                    f"a value for the encrypted column '{name}' in the query of INSERT … SELECT, which data sources would read",
+                    "write it as INSERT … VALUES",
+                )
 
 
 def _fixed(plan: Plan, call: Call) -> Plan:

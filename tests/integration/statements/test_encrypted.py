@@ -231,8 +231,8 @@ _WRITES = (
     "UPDATE {t} SET id = id + 30, name = 'moved' WHERE name = 'acht'",
     "UPDATE {t} SET city = 'C' WHERE id = (SELECT MAX(b.id) FROM (SELECT id FROM {t} WHERE name = 'moved') b)",
     "INSERT INTO {t} (id, name, age, note, weight) SELECT id + 40, name, age, CONCAT(city, '!'), weight FROM {t} WHERE email = 'y' OR id = 2",
-    "INSERT INTO {t} (id, name) SELECT 2, 'x' FROM {t} WHERE id = 2 ON DUPLICATE KEY UPDATE name = VALUES(name), city = 'copied'",
-    "REPLACE INTO {t} (id, born) SELECT 48, '2024-02-03'",
+    "INSERT INTO {t} (id, name) SELECT 2, email FROM {t} WHERE id = 2 ON DUPLICATE KEY UPDATE name = VALUES(name), city = 'copied'",
+    "REPLACE INTO {t} (id, city) SELECT 48, '2024-02-03'",
     "DELETE FROM {t} WHERE id IN (41, 42, 48)",
     "DELETE FROM {t} WHERE name = 'Fünf'",
     "DELETE FROM {t} WHERE age IN (36)",
@@ -291,6 +291,7 @@ _REFUSED = (
     "INSERT INTO {t} (id, city) SELECT id + 100, name FROM {t}",
     "INSERT INTO {t} (id, city) SELECT 1, (SELECT name FROM {t} LIMIT 1)",
     "INSERT INTO {t} SELECT * FROM {t}",
+    "INSERT INTO {t} (id, name) SELECT id + 100, 'secret' FROM {t}",
     "INSERT INTO {t} (id, city) VALUES (1, (SELECT name FROM {t} LIMIT 1))",
     "CREATE VIEW v_secret AS SELECT name FROM {t}",
     "CREATE TABLE copy_of AS SELECT * FROM {t}",
@@ -438,7 +439,7 @@ def test_prepared_statements(vault: Vault) -> None:
     )
     vault.same_prepared("SELECT * FROM person WHERE id > ?", (49,))
     vault.same_prepared(
-        "INSERT INTO person (id, name, age) SELECT id + ?, name, ? FROM person WHERE name = ?", (5, 3, "A")
+        "INSERT INTO person (id, name, weight) SELECT id + ?, name, ? FROM person WHERE name = ?", (5, 3, "A")
     )
     vault.same_prepared("SELECT id, weight FROM person WHERE name = ? AND id > ?", ("Prepared", 3))
     vault.same_prepared("SELECT id, name FROM person WHERE name IN (?, ?)", ("A", "Prepared"))

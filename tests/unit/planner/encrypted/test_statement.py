@@ -323,6 +323,15 @@ def test_several_keys_while_rotating() -> None:
             "LOAD DATA that reads into variables",
         ),
         ("INSERT INTO t_country (code) SELECT name FROM t_user", "which is not encrypted"),
+        ("INSERT INTO t_user (id, name) SELECT id, 'x' FROM t_country", "which data sources would read"),
+        (
+            "INSERT INTO t_user (id, age) SELECT 1, -2 UNION ALL (SELECT 3, NULL)",
+            "which data sources would read",
+        ),
+        (
+            "REPLACE INTO t_user (id, name) SELECT id, CONCAT(?, 'x') AS n FROM t_country",
+            "which data sources would read",
+        ),
         ("INSERT INTO t_user (id, name) VALUES (1, city)", "anything but a literal"),
         ("INSERT INTO t_user (id, name) VALUES (1, (SELECT 'x'))", "a query in VALUES"),
         ("INSERT INTO t_user (id, city) VALUES (1, name)", "in this place of an INSERT"),
@@ -367,7 +376,7 @@ def test_insert_select_runs_in_steps() -> None:
     assert isinstance(write, DerivedWrite)
     assert "mail = 'm'" in write.steps[0].query
     bind("INSERT INTO t_country (code) SELECT city FROM t_user WHERE name = 'x'")
-    plan, literals = CACHE.lookup("INSERT INTO t_user (id, name) SELECT ?, 'x'", "shop")
+    plan, literals = CACHE.lookup("INSERT INTO t_user (id, city) SELECT ?, 'x'", "shop")
     assert plan.prototype(literals).sql == b"DO 0"  # type: ignore[union-attr]
     for sql, reason in (
         ("INSERT INTO t_user (id, city) SELECT id, name FROM t_user", "into 'city', which is not encrypted"),
