@@ -10,6 +10,9 @@ import re
 
 import sqlglot
 from sqlglot import exp
+
+# Loaded here, not when it is first named: other threads find a dialect before it is complete.
+from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
@@ -142,7 +145,7 @@ def _parse_value_queries(text: str) -> exp.Expression | None:
 def _parse(text: str) -> exp.Expression:
     try:
         complete, places = stand_in(text)
-        trees = [tree for tree in sqlglot.parse(complete, dialect="mysql") if tree is not None]
+        trees = [tree for tree in sqlglot.parse(complete, dialect=MySQL) if tree is not None]
     except SqlglotError as error:
         raise _parse_error(text, error) from None
     except RecursionError:
@@ -159,7 +162,7 @@ def _parse(text: str) -> exp.Expression:
 def tokenize(text: str) -> list[Token]:
     """sqlglot's tokens of the same text. Raises MeshError(PARSE_ERROR)."""
     try:
-        return sqlglot.tokenize(text, dialect="mysql")
+        return sqlglot.tokenize(text, dialect=MySQL)
     except SqlglotError as error:
         raise _parse_error(text, error) from None
 
@@ -180,7 +183,7 @@ def _begins_with_a_name(text: str) -> bool:
     """Whether a text begins with a word that begins no statement: that is where it cannot be read, although sqlglot
     takes the word for an expression and reads on."""
     try:
-        tokens = sqlglot.tokenize(text, dialect="mysql")
+        tokens = sqlglot.tokenize(text, dialect=MySQL)
     except SqlglotError:
         return False
     return bool(tokens) and tokens[0].token_type is TokenType.VAR

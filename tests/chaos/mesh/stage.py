@@ -72,7 +72,7 @@ _SOURCE = """\
     username: {user}
     password: '${{env:CHAOS_PASSWORD}}'
     maxPoolSize: 20
-    connectionTimeoutMilliseconds: 1000
+    connectionTimeoutMilliseconds: 3000
 """
 _RULES = """\
 databaseName: chaos

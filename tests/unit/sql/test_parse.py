@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from sqlglot import exp
 
@@ -27,3 +30,8 @@ def test_values_may_begin_a_union() -> None:
 def test_values_that_end_too_soon_are_no_statement() -> None:
     with pytest.raises(MeshError):
         parse("VALUES (0")
+
+
+def test_the_dialect_is_complete_before_any_thread_reads_with_it() -> None:
+    program = "import sys, dbmesh.sql.parse; sys.exit('sqlglot.dialects.mysql' not in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
