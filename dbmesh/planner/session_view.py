@@ -47,6 +47,11 @@ class SessionView(Protocol):
         """Whether sql_mode is known to let a zero date, or a month of 0, be a literal."""
         ...
 
+    @property
+    def empties_are_null(self) -> bool:
+        """Whether an empty text of a statement is NULL, as it is under MariaDB's EMPTY_STRING_IS_NULL."""
+        ...
+
     def random_bytes(self, count: int) -> bytes:
         """So many random bytes, for ciphers; never the same again."""
         ...
@@ -79,6 +84,7 @@ class SessionValues:
     current_role: str | None = None
     numbers_zero: bool = True
     takes_zero_dates: bool = False
+    empties_are_null: bool = False
     numbering: tuple[int, int] = (1, 1)
 
     def random_bytes(self, count: int) -> bytes:

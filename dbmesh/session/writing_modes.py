@@ -40,6 +40,11 @@ class WritingModes:
         """See `SessionView`."""
         return os.urandom(count)
 
+    @property
+    def empties_are_null(self) -> bool:
+        """See `SessionView`."""
+        return "EMPTY_STRING_IS_NULL" in (self.state.variable("sql_mode") or "").upper()
+
     def singles_out(self, *, ignores: bool) -> bool:
         """See `SessionView`. Images of rows are taken by what VALUES says: of type BASE rows alone stay there."""
         if self.transaction.compensator is not None:

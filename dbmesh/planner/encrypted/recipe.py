@@ -44,7 +44,7 @@ class Made:
 
     def texts(self, value: SqlValue, call: Call, recipe: Recipe) -> list[str]:
         """SQL texts. Raises MeshError(NOT_SUPPORTED) for a value the column does not take."""
-        if value is None:
+        if value is None or (value == "" and call.session.empties_are_null):
             return ["NULL"]
         made = self._made(value, call.session)
         if self.part is Part.CIPHER and len(made[0]) > recipe.lengths.get(

@@ -232,6 +232,18 @@ def test_a_prepared_query_is_prepared_with_its_values() -> None:
     assert shot.sql.count(b"?") == 1  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    "sql",
+    ["INSERT INTO t_user (id, name) VALUES (1, '')", "SELECT id FROM t_user WHERE id = 1 AND name = ''"],
+)
+def test_an_empty_text_may_be_null(sql: str) -> None:
+    plan, literals = CACHE.lookup(sql, "shop")
+    for empties_are_null in (False, True):
+        session = SessionValues(empties_are_null=empties_are_null)
+        shot = plan.bind(Call(literals, session)).shots[0]  # type: ignore[union-attr]
+        assert (b"NULL" in shot.sql) is empties_are_null
+
+
 def test_plans_are_shared_by_shape() -> None:
     cache = make_cache()
     bind("SELECT id FROM t_user WHERE id = 1 AND name = 'x'", cache=cache)
