@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from dbmesh.errors import COLUMN_COUNT, MeshError, not_supported
+from dbmesh.errors import COLUMN_COUNT, UNKNOWN_COLUMN, MeshError, not_supported
 from dbmesh.model import TableSchema
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.derived.insert_form import check_columns
 from dbmesh.planner.encrypted.conditions import expected_value, value_slot
 from dbmesh.planner.encrypted.recipe import Made, Part, Piece, Rewriting
 from dbmesh.planner.encrypted.references import FoundColumn, References, unclear
@@ -38,6 +39,10 @@ def rewrite_update(
         if isinstance(one, exp.EQ) and isinstance(one.this, exp.Column)
     }
     several = len(references.tables) != 1 or tree.this.args.get("joins") or tree.args.get("from_")
+    schema = None if several else references.tables[0][0].schema
+    for one in targets.values():
+        if schema is not None and schema.column(one.this.name) is None:
+            raise MeshError(UNKNOWN_COLUMN, column=one.this.name, clause="SET")
     for one in targets.values():
         _assign_plain(context, one, references, rewriting, several=bool(several))
     for found in references.columns:
@@ -164,7 +169,7 @@ class InsertRewriter:
         self.known: set[int] = set()
 
     def rewrite(self) -> None:
-        """Raises MeshError: NOT_SUPPORTED, COLUMN_COUNT."""
+        """Raises MeshError: NOT_SUPPORTED, COLUMN_COUNT, UNKNOWN_COLUMN, COLUMN_TWICE."""
         reading = self._reading
         if not reading.rows:
             raise not_supported(
@@ -177,8 +182,11 @@ class InsertRewriter:
         if columns is None:
             columns = tuple(column.name for column in self._schema.visible_columns)
             self._list_columns(columns)
-        elif not reading.set_form:
-            self._rename_columns()
+        else:
+            # A value for a column that is not there would reach a data source as it is, for its error alone.
+            check_columns(self._schema, columns)
+            if not reading.set_form:
+                self._rename_columns()
         encrypted = {
             place: self._table.by_name[name.lower()]
             for place, name in enumerate(columns)
