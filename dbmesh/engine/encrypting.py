@@ -15,6 +15,7 @@ from typing import Final
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.collect import collect
 from dbmesh.errors import ShardError
+from dbmesh.planner.key_range import behind
 from dbmesh.planner.template import quote_name
 from dbmesh.rules.encryption.renewal import Unreadable, renewed
 from dbmesh.rules.encryption.rule import EncryptedColumn
@@ -100,12 +101,13 @@ class TableEncryption:
 
     async def _chunk(self, key: _Key, kept: Sequence[str], progress: Progress) -> Progress:
         names = ", ".join(quote_name(name, quoted=True) for name in (*key.columns, *self._names))
-        order = ", ".join(quote_name(name, quoted=True) for name in key.columns)
-        behind = "" if progress.after is None else f" WHERE ({order}) > ({', '.join(progress.after)})"
+        quoted = [quote_name(name, quoted=True) for name in key.columns]
+        order = ", ".join(quoted)
+        rest = "" if progress.after is None else f" WHERE {behind(quoted, progress.after)}"
         own = quote_name(self._table, quoted=True)
         await self._ask("BEGIN")
         rows = await self._ask(
-            f"SELECT {names} FROM {own}{behind} ORDER BY {order} LIMIT {self._pace.chunk} FOR UPDATE"
+            f"SELECT {names} FROM {own}{rest} ORDER BY {order} LIMIT {self._pace.chunk} FOR UPDATE"
         )
         changed = 0
         after = progress.after

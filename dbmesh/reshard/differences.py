@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dbmesh.planner.images import ImageTable, Row
+from dbmesh.planner.key_range import behind, up_to
 from dbmesh.planner.template import quote_name
 
 
@@ -38,23 +39,13 @@ def repair(table: ImageTable, source: Iterable[Row], target: Iterable[Row]) -> R
 
 def keys_between(table: ImageTable, after: Row | None, upto: Row | None) -> str:
     """The condition for rows whose primary key is greater than `after` and not greater than `upto`; None is an open end."""
+    names = _names(table)
     parts = []
     if after is not None:
-        parts.append(_beyond(table, after, ">", ">"))
+        parts.append(behind(names, _literals(table, after)))
     if upto is not None:
-        parts.append(_beyond(table, upto, "<", "<="))
+        parts.append(up_to(names, _literals(table, upto)))
     return " AND ".join(parts) or "1"
-
-
-def _beyond(table: ImageTable, key: Row, comparison: str, last: str) -> str:
-    """Written out by columns: servers find the range of an index in this, and not in a comparison of rows."""
-    names, literals = _names(table), _literals(table, key)
-    alternatives = []
-    for at, (name, literal) in enumerate(zip(names, literals, strict=True)):
-        equal = [f"{names[one]} = {literals[one]}" for one in range(at)]
-        sign = last if at == len(names) - 1 else comparison
-        alternatives.append(" AND ".join([*equal, f"{name} {sign} {literal}"]))
-    return f"({' OR '.join(alternatives)})"
 
 
 def _names(table: ImageTable) -> list[str]:
