@@ -19,6 +19,9 @@ from dbmesh.rules.ruleset import DataSourceConfig
 SILENCE_BEFORE_PING = 20.0
 """Seconds a pooled connection may be idle before it is checked on borrowing."""
 
+SILENCE_THAT_TELLS = 1.0
+"""Who stops waiting for a connection after so many seconds, because a statement's time is over, has had no answer from the server."""
+
 
 class Pool:
     """Connections to one data source.
@@ -117,11 +120,17 @@ class Pool:
         if guard is None or not guarded:
             return await self._acquire(flavour)
         await guard.admit()
-        began = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time
+        began = now()
         try:
             return await self._acquire(flavour)
         except MeshError as error:
-            guard.ended(began, asyncio.get_running_loop().time(), error)
+            guard.ended(began, now(), error)
+            raise
+        except asyncio.CancelledError:
+            waited = now() - began
+            if waited >= SILENCE_THAT_TELLS and self._has_room:
+                guard.ended(began, now(), self._unreachable(waited))
             raise
 
     async def _acquire(self, flavour: Flavour) -> Connection:
@@ -132,17 +141,23 @@ class Pool:
                     if connection is not None:
                         return connection
         except TimeoutError:
-            if self._total < self.config.max_pool_size:
-                reason = f"no answer within {self.config.connection_timeout:g} s"
-                raise MeshError(
-                    DATA_SOURCE_UNREACHABLE, data_source=self.config.name, reason=reason
-                ) from None
+            if self._has_room:
+                raise self._unreachable(self.config.connection_timeout) from None
             raise MeshError(
                 POOL_EXHAUSTED,
                 data_source=self.config.name,
                 seconds=f"{self.config.connection_timeout:g}",
                 size=self.config.max_pool_size,
             ) from None
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether who gets no connection has waited for the server, and not for those that have all."""
+        return self._total < self.config.max_pool_size
+
+    def _unreachable(self, seconds: float) -> MeshError:
+        reason = f"no answer within {seconds:.3g} s"
+        return MeshError(DATA_SOURCE_UNREACHABLE, data_source=self.config.name, reason=reason)
 
     async def open_apart(self) -> Connection:
         """A connection the pool does not count, for whoever keeps it as long as the process lives, and closes it. Raises

@@ -19,6 +19,7 @@ from tests.chaos.mesh.stage import PLACES, SIDECARS, MeshStage, open_mesh_stage
 from tests.plugins.processes import wait_until
 
 CLIENTS = 6
+"""The first of each sidecar sends no COMMIT."""
 RECOVERY_SECONDS = 60.0
 
 
@@ -29,7 +30,8 @@ def run(
     with open_mesh_stage(directory, CLIENTS * EACH) as stage:
         ledger = Ledger()
         clients = [
-            Client(ledger, stage.connect, number % SIDECARS, number, seed) for number in range(CLIENTS)
+            Client(ledger, stage.connect, number % SIDECARS, number, seed, transfers=number >= SIDECARS)
+            for number in range(CLIENTS)
         ]
         places = Places(ledger, stage.connect, SIDECARS, PLACES, lambda: stage.moves)
         began = time.monotonic()

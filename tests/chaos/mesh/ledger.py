@@ -73,9 +73,11 @@ class Ledger:
 
 class Client(threading.Thread):
     """One client of one sidecar, until `stop`. `known` is what its accounts hold, and `possible` what they hold instead if a change
-    whose outcome it was not told has happened."""
+    whose outcome it was not told has happened. Who never `transfers` sends no COMMIT, which nobody stops: each of his statements ends."""
 
-    def __init__(self, ledger: Ledger, connect: Connect, sidecar: int, number: int, seed: int) -> None:
+    def __init__(
+        self, ledger: Ledger, connect: Connect, sidecar: int, number: int, seed: int, *, transfers: bool
+    ) -> None:
         super().__init__(name=f"client {number}")
         self._ledger = ledger
         self._connect = connect
@@ -86,6 +88,9 @@ class Client(threading.Thread):
         self.first = number * EACH
         self.known: State = {self.first + one: (0, 100) for one in range(EACH)}
         self.possible: list[State] = []
+        self._steps = (self._read_one, self._read_all, self._sum, self._change_one)
+        if transfers:
+            self._steps += (self._transfer,)
         # A COMMIT has warned that a data source follows when it is back: until then it may be read as it was.
         self._follows_later = False
         # The last change that failed, for whoever looks for the cause of a contradiction.
@@ -126,7 +131,7 @@ class Client(threading.Thread):
         if self.possible or self._follows_later:
             self._resolve()
             return
-        self._dice.choice((self._read_one, self._read_all, self._sum, self._change_one, self._transfer))()
+        self._dice.choice(self._steps)()
 
     # ------------------------------------------------------------------------------------------ statements
 

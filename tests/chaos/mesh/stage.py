@@ -44,6 +44,8 @@ PLACES = 3
 LEASE_SECONDS = 4
 STATEMENT_SECONDS = 3.0
 """The longest a statement may take (`statementMilliseconds`)."""
+BREAKER_CALLS = 3
+"""So many calls have to fail for a breaker to open (`minimumCalls`): of one client, one after another."""
 OPEN_SECONDS = 1.0
 """How long a breaker stays open the first time; the longest is twice that."""
 ROLL_OUT_SECONDS = 8.0
@@ -62,7 +64,7 @@ admin: {{port: 0, token: {token}}}
 props: {{rules-drain-timeout-seconds: 2}}
 protection:
   breakers:
-    servers: {{per: dataSource, windowCalls: 6, minimumCalls: 3, openMilliseconds: {open}, longestOpenMilliseconds: {longest}, probes: 1}}
+    servers: {{per: dataSource, windowCalls: 6, minimumCalls: {calls}, openMilliseconds: {open}, longestOpenMilliseconds: {longest}, probes: 1}}
   timeouts:
     all: {{statementMilliseconds: {statement}, transactionMilliseconds: 20000}}
 """
@@ -147,6 +149,7 @@ class MeshStage:
                 etcd=etcd,
                 lease=LEASE_SECONDS,
                 token=_TOKEN,
+                calls=BREAKER_CALLS,
                 open=round(OPEN_SECONDS * 1000),
                 longest=round(2 * OPEN_SECONDS * 1000),
                 statement=round(STATEMENT_SECONDS * 1000),

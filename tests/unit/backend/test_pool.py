@@ -341,3 +341,49 @@ async def test_a_retired_pool_lends_and_keeps_nothing() -> None:
     pool.release(lent, now())
     pool.release(late, now())
     assert (pool.size, opener.alive) == (0, 0)
+
+
+class _Told:
+    """A guard that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception | None] = []
+
+    def permits(self, now: float) -> bool:
+        return True
+
+    async def admit(self) -> None:
+        return
+
+    def ended(self, began: float, now: float, error: Exception | None) -> None:
+        self.errors.append(error)
+
+
+@pytest.mark.parametrize(("long_enough", "told"), [(0.0, [DATA_SOURCE_UNREACHABLE]), (60.0, [])])
+async def test_who_stops_waiting_for_a_server_tells_of_its_silence(
+    monkeypatch: pytest.MonkeyPatch, long_enough: float, told: list[object]
+) -> None:
+    monkeypatch.setattr("dbmesh.backend.pool.SILENCE_THAT_TELLS", long_enough)
+    pool, opener = make_pool()
+    opener.gate = asyncio.Event()
+    guard = pool.guard = _Told()
+    waiting = asyncio.get_running_loop().create_task(pool.acquire(Flavour()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert [error.kind for error in guard.errors if isinstance(error, MeshError)] == told
+
+
+async def test_who_stops_waiting_for_others_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbmesh.backend.pool.SILENCE_THAT_TELLS", 0.0)
+    pool, _ = make_pool(size=1)
+    lent = await pool.acquire(Flavour())
+    guard = pool.guard = _Told()
+    waiting = asyncio.get_running_loop().create_task(pool.acquire(Flavour()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert guard.errors == []
+    pool.release(lent, now())
