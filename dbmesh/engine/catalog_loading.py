@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.pool import Pool
+from dbmesh.backend.state import SessionState
 from dbmesh.engine.catalog import Cataloguing, load_tables
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.model import Catalog, TableSchema
@@ -53,6 +54,8 @@ async def _load_one(
         _log.warning("%s", error)
         return str(error)
     try:
+        # Whatever its last borrower has set, sql_select_limit or a character set for instance.
+        await connection.bring_to(SessionState())
         return await read_tables(connection, known, touched)
     except (MeshError, ShardError) as error:
         reason = f"the tables of data source '{pool.config.name}' cannot be read: {error}"

@@ -277,6 +277,7 @@ async def _run(database: Database, data_source: str, sql: str) -> None:
     pool = database.pools[data_source]
     connection = await pool.acquire(Flavour())
     try:
+        await connection.bring_to(SessionState())
         await collect(connection, sql.encode("utf-8", "surrogateescape"))
     finally:
         pool.release(connection, asyncio.get_running_loop().time())

@@ -14,6 +14,7 @@ from tests.plugins.equivalence import ask
 from tests.plugins.fix_auto_mesh import Run
 from tests.plugins.mesh import Mesh
 from tests.plugins.processes import wait_until
+from tests.plugins.raw_client import BASIC, DEPRECATE_EOF, Failure, RawClient
 
 
 def test_rows_of_a_new_table_are_spread_over_the_shards(auto: AutoMesh, run: Run) -> None:
@@ -474,6 +475,19 @@ def test_values_of_a_client_that_speaks_latin1_are_the_same_text(auto: AutoMesh,
         plain.execute(f"SELECT note FROM town WHERE name = '{name}'")
         assert plain.fetchall() == [(name,)]
     latin.close()
+
+
+def test_what_a_session_has_set_changes_nothing_of_what_is_known_of_tables(auto: AutoMesh, run: Run) -> None:
+    # Of this client's kind are the connections on which the mesh itself reads what tables are like.
+    with RawClient(auto.mesh.host, auto.mesh.port, BASIC | DEPRECATE_EOF) as client:
+        client.log_in(database="app")
+        for statement in (
+            "SET NAMES gbk, sql_select_limit = 1",
+            "CREATE TABLE food (海豚 INT PRIMARY KEY, price INT)",
+            "INSERT INTO food VALUES (1, 7), (2, 8)",
+        ):
+            assert not isinstance(client.query(statement.encode("gbk")), Failure), statement
+    assert run("SELECT price, 海豚 FROM food ORDER BY 海豚") == [(7, 1), (8, 2)]
 
 
 def test_columns_that_are_invisible_are_meant_where_they_are_named(run: Run) -> None:
