@@ -58,13 +58,50 @@ async def collect(connection: Connection, sql: bytes) -> Result:
 
     A cancelled wait leaves the answer under way, so the connection is closed.
     """
-    collector = Collector()
+    return await _answered(connection, sql, Collector())
+
+
+async def _answered(connection: Connection, sql: bytes, collector: Collector) -> Result:
     connection.query(sql, collector)
     try:
         return await collector.future
     except asyncio.CancelledError:
         connection.abort()
         raise
+
+
+@dataclass(slots=True)
+class Within:
+    """Rows that were kept: their bytes, and whether they are all there are."""
+
+    rows: list[list[bytes | None]]
+    size: int
+    whole: bool
+
+
+class _Bounded(Collector):
+    """Keeps rows until they have so many bytes, and drops what comes then."""
+
+    def __init__(self, most_bytes: int | None) -> None:
+        super().__init__()
+        self.kept = Within([], 0, whole=True)
+        self._most = most_bytes
+
+    def rows(self, rows: list[bytes]) -> None:
+        kept, most = self.kept, self._most
+        for row in rows:
+            if most is not None and kept.size >= most:
+                kept.whole = False
+                return
+            kept.size += len(row)
+            kept.rows.append(decode_text_row(row))
+
+
+async def collect_within(connection: Connection, sql: bytes, most_bytes: int | None) -> Within:
+    """`collect` a query's rows, the first ones of about so many bytes, and one at least."""
+    collector = _Bounded(most_bytes)
+    await _answered(connection, sql, collector)
+    return collector.kept
 
 
 async def all_of(works: Iterable[Awaitable[Done]]) -> list[Done]:

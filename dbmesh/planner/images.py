@@ -6,8 +6,11 @@ literals that mean the same under every character set, time zone and sql_mode. K
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+from typing import Final
 
 from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, TableSchema
@@ -37,20 +40,44 @@ class ImageColumn:
 
     def literal(self, value: bytes | None) -> str:
         """SQL for a value, in any session."""
-        if value is None:
-            return "NULL"
-        if self.form is LiteralForm.NUMBER:
-            return value.decode()
-        if self.form is LiteralForm.MOMENT:
-            if value.partition(b".")[0] == _ZERO_MOMENT:
-                # Second 0 is before the first TIMESTAMP there can be: UNIX_TIMESTAMP says it of the zero date.
-                return "'0000-00-00 00:00:00'"
-            return f"FROM_UNIXTIME({value.decode()})"
+        return self.writer(value)
+
+    @property
+    def writer(self) -> Callable[[bytes | None], str]:
+        """`literal`, for many values."""
         if self.form is LiteralForm.BYTES:
-            return f"{self.introducer or '_binary '}x'{value.hex()}'"
-        if value.isascii() and b"'" not in value and b"\\" not in value:
-            return f"'{value.decode()}'"
-        return f"_utf8mb4 x'{value.hex()}'"
+            return partial(_of_bytes, f"{self.introducer or '_binary '}x'")
+        return _WRITERS[self.form]
+
+
+def _number(value: bytes | None) -> str:
+    return "NULL" if value is None else value.decode()
+
+
+def _quoted(value: bytes | None) -> str:
+    if value is None:
+        return "NULL"
+    if value.isascii() and b"'" not in value and b"\\" not in value:
+        return f"'{value.decode()}'"
+    return f"_utf8mb4 x'{value.hex()}'"
+
+
+def _moment(value: bytes | None) -> str:
+    if value is None:
+        return "NULL"
+    if value.partition(b".")[0] == _ZERO_MOMENT:
+        # Second 0 is before the first TIMESTAMP there can be: UNIX_TIMESTAMP says it of the zero date.
+        return "'0000-00-00 00:00:00'"
+    return f"FROM_UNIXTIME({value.decode()})"
+
+
+def _of_bytes(prefix: str, value: bytes | None) -> str:
+    return "NULL" if value is None else f"{prefix}{value.hex()}'"
+
+
+_WRITERS: Final[Mapping[LiteralForm, Callable[[bytes | None], str]]] = MappingProxyType(
+    {LiteralForm.NUMBER: _number, LiteralForm.QUOTED: _quoted, LiteralForm.MOMENT: _moment}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +142,22 @@ class ImageTable:
         O(bytes)."""
         tail = f" ON DUPLICATE KEY UPDATE {self._renewed}" if over else ""
         names = ",".join([quote_name(column.name, quoted=True) for column in self.columns])
-        writers = [column.literal for column in self.columns]
         texts: list[str] = []
         size = 0
-        for row in rows:
-            texts.append(f"({','.join([write(value) for write, value in zip(writers, row, strict=True)])})")
+        for cells in self._cells(rows):
+            texts.append(f"({','.join(cells)})")
             size += len(texts[-1])
             if size >= most:
                 yield f"INSERT INTO {self._target} ({names}) VALUES {','.join(texts)}{tail}"
                 texts, size = [], 0
         if texts:
             yield f"INSERT INTO {self._target} ({names}) VALUES {','.join(texts)}{tail}"
+
+    def _cells(self, rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
+        """The literals of each row. Column by column: of millions of rows this is what takes most of the time."""
+        columns = zip(*rows, strict=True)
+        texts = [map(one.writer, values) for one, values in zip(self.columns, columns, strict=False)]
+        return zip(*texts, strict=True)
 
     @property
     def _renewed(self) -> str:

@@ -29,8 +29,8 @@ from dbmesh.planner.plan import (
 from dbmesh.planner.template import Frame
 from dbmesh.planner.text_plan import prototype_shot
 from dbmesh.rules.keygen.auto_increment import AutoIncrement
+from dbmesh.rules.placement import place_rows
 from dbmesh.rules.ruleset import BroadcastTable, Hints, ShardedTable
-from dbmesh.rules.values import Key
 
 _VALUES = re.compile(rb"\bVALUES?\s*\Z", re.IGNORECASE)
 
@@ -74,7 +74,9 @@ class InsertPlan:
         """
         keep = call.keep_parameters and self._has_one_text
         placed = self._place(call, keep)
-        nodes = self._nodes(placed, self.table) if isinstance(self.table, ShardedTable) else []
+        nodes: list[DataNode] = []
+        if isinstance(self.table, ShardedTable):
+            nodes = place_rows(self.table, placed.keys, len(placed.texts), self.hints)
         by_node = self._by_node(placed, nodes)
         among = self.selectable and (len(placed.texts) > 1 or call.among_rows)
         queries = among and call.session.singles_out(ignores=self.ignores)
@@ -164,20 +166,6 @@ class InsertPlan:
             # Shots run in the order of their data sources; rows are told apart by the number of their shot.
             return dict(sorted(by_node.items(), key=lambda entry: entry[0].data_source))
         return by_node
-
-    def _nodes(self, placed: PlacedRows, sharded: ShardedTable) -> list[DataNode]:
-        columns = sharded.sharding_columns
-        router = sharded.point_router()
-        if router is not None:
-            return list(map(router, placed.keys[0]))
-        pair = sharded.pair_router()
-        if pair is not None:
-            source, table, route = pair
-            return list(map(route, placed.keys[columns.index(source)], placed.keys[columns.index(table)]))
-        if not columns:
-            return [sharded.place({}, self.hints)] * len(placed.texts)
-        rows: zip[tuple[Key, ...]] = zip(*placed.keys, strict=True)
-        return [sharded.place(dict(zip(columns, row, strict=True)), self.hints) for row in rows]
 
     def _shot(self, node: DataNode, texts: list[str], call: Call, keep: bool, as_query: bool) -> Shot:
         head = self.heads[node].render(call.literals, call, keep_parameters=keep)

@@ -1,156 +1,193 @@
 """Makes rows of the new tables equal to those of the old ones: copying, catching up and repairing are this one operation.
 
 Decides the order of locks: the old rows first, always, and held until the new ones are committed, so that nobody changes a row in between
-and whoever writes to both sides never waits crosswise. May be run again at any time, in any order. Knows no job: which rows, it is told.
+and whoever writes to both sides never waits crosswise. May be run again at any time, in any order: that is why each data source of the
+new side is committed by itself. Knows no job: which rows, it is told.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbmesh.backend.connection import Connection, Flavour, Product
 from dbmesh.backend.pool import Pool
-from dbmesh.backend.state import ISOLATION
-from dbmesh.engine.collect import collect
+from dbmesh.backend.state import ISOLATION, SessionState
+from dbmesh.engine.collect import all_of, collect, collect_within
 from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.errors import ShardError
 from dbmesh.model import DataNode
-from dbmesh.planner.images import ImageTable, Row
-from dbmesh.reshard.differences import (
-    Repair,
-    in_key_order,
-    keys_between,
-    read,
-    repair,
-)
-from dbmesh.session.inner import InnerClient
-
-WRITER_STATE = LOAD_STATE.with_variable(ISOLATION, "ISOLATION LEVEL READ COMMITTED").with_variable(
-    "innodb_lock_wait_timeout", "1"
-)
-"""What the session that writes the new tables has set: it locks rows and no gaps, and does not wait long for others."""
+from dbmesh.planner.images import Row
+from dbmesh.reshard.differences import Repair, in_key_order, keys_between, read, repair
+from dbmesh.reshard.moved_rows import MovedRows
 
 TRIES = 100
-"""How often a chunk is tried that meets somebody else's locks."""
+"""How often rows are tried that meet somebody else's locks."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.1
 """Seconds between two tries."""
 
+MOST_BYTES = 8 << 20
+"""Bytes of rows that are held at once; a longer one is held alone."""
+
 _LOCKED = frozenset((1205, 1213, 3572))
 _DUPLICATE = 1062
+
+_READ_COMMITTED = LOAD_STATE.with_variable(ISOLATION, "ISOLATION LEVEL READ COMMITTED")
+_REPEATABLE_READ = LOAD_STATE.with_variable(ISOLATION, "ISOLATION LEVEL REPEATABLE READ")
+
+WRITER_STATE = _READ_COMMITTED.with_variable("innodb_lock_wait_timeout", "1")
+"""What a session that writes the new tables has set: it locks rows and no gaps, and does not wait long for others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What was done with rows of one data node up to the key `last`, None at its end. `rows` were read, `written` and `removed` in the
-    new tables."""
+    """What was done with rows of one data node up to the key `last`, None at the end of what was asked for. `rows`, which have `size`
+    bytes, were read, `written` and `removed` in the new tables."""
 
     last: Row | None
     rows: int
     written: int
     removed: int
+    size: int = 0
 
 
 class Reconciler:
-    """One logic table. `table` describes its rows and has its logic name, `sources` are the pools of its old data nodes, `target` runs
-    statements by the new rules."""
+    """One logic table. `sources` are the pools of its old data nodes, `targets` those of the data sources of its new ones."""
 
-    def __init__(self, table: ImageTable, sources: Mapping[DataNode, Pool], target: InnerClient) -> None:
-        self._table = table
+    def __init__(
+        self, moved: MovedRows, sources: Mapping[DataNode, Pool], targets: Mapping[str, Pool]
+    ) -> None:
+        self._moved = moved
         self._sources = sources
-        self._target = target
+        self._targets = targets
 
-    async def chunk(self, node: DataNode, after: Row | None, most: int) -> Chunk:
-        """The next `most` rows of a data node behind a key. Raises ShardError and MeshError: 1062 where a unique key of the new tables
-        already is another row's. What was written before stays, which does no harm."""
-        return await _persevering(lambda: self._chunk(node, after, most))
+    async def chunk(self, node: DataNode, after: Row | None, most: int, upto: Row | None = None) -> Chunk:
+        """The next rows of a data node behind one primary key, and not behind another: `most`, or fewer where these are long or locked
+        by others. Raises ShardError and MeshError: 1062 where a unique key of the new tables already is another row's. What was written
+        before stays, which does no harm."""
+
+        async def once(tries: int) -> Chunk:
+            # Of many rows somebody always has one.
+            return await self._chunk(node, after, upto, max(1, most >> tries))
+
+        return await _persevering(once)
 
     async def keys(self, keys: Sequence[Row]) -> Chunk:
-        """The rows of these keys, wherever they are or are no more. Raises as `chunk`."""
-        return await _persevering(lambda: self._keys(keys))
+        """The rows of these keys (`MovedRows.identity`), wherever they are or are no more. Raises as `chunk`."""
+        return await _persevering(lambda _: self._keys(keys))
 
-    async def _chunk(self, node: DataNode, after: Row | None, most: int) -> Chunk:
-        own = self._table.named(node.table)
-        async with _locking(self._sources[node], gaps=False) as connection:
-            query = in_key_order(own, keys_between(own, after, None), most)
-            rows = await _rows(connection, f"{query} {_without_waiting(connection)}")
-            last = self._table.key_of(rows[-1]) if len(rows) == most else None
-            try:
-                await self._write(Repair((), tuple(rows)))
-            except ShardError as error:
-                if error.number != _DUPLICATE:
-                    raise
-            else:
-                return Chunk(last, len(rows), len(rows), 0)
-            # Some are there: written to both sides since, or by an earlier try.
-            todo = repair(self._table, rows, await self._there([self._table.key_of(row) for row in rows]))
-            await self._write(todo)
-            return Chunk(last, len(rows), len(todo.written), len(todo.gone))
+    async def _chunk(self, node: DataNode, after: Row | None, upto: Row | None, most: int) -> Chunk:
+        own = self._moved.walked.named(node.table)
+        query = in_key_order(own, keys_between(own, after, upto), most)
+        async with _transaction(self._sources[node], _READ_COMMITTED) as connection:
+            rows, size, whole = await _locked_rows(connection, query, MOST_BYTES)
+            wanted = self._moved.by_node(rows)
+            done = await all_of(self._fill(source, nodes) for source, nodes in _by_source(wanted).items())
+        last = own.key_of(rows[-1]) if len(rows) == most or not whole else None
+        return _chunk(last, len(rows), size, done)
 
     async def _keys(self, keys: Sequence[Row]) -> Chunk:
         async with AsyncExitStack() as locks:
             rows: list[Row] = []
+            size = 0
             for node, pool in self._sources.items():
                 # Where there is no row, the gap is locked: none comes until the new side is committed.
-                connection = await locks.enter_async_context(_locking(pool, gaps=True))
-                own = self._table.named(node.table)
-                query = read(own, own.condition(keys))
-                rows += await _rows(connection, f"{query} {_without_waiting(connection)}")
-            todo = repair(self._table, rows, await self._there(keys))
-            await self._write(todo)
-            return Chunk(None, len(rows), len(todo.written), len(todo.gone))
+                connection = await locks.enter_async_context(_transaction(pool, _REPEATABLE_READ))
+                own = self._moved.identity.named(node.table)
+                found, more, _ = await _locked_rows(connection, read(own, own.condition(keys)), None)
+                rows += found
+                size += more
+            placed = self._moved.by_node(rows)
+            # One that was misplaced is looked for too.
+            wanted = {node: placed.get(node, ()) for node in self._moved.nodes}
+            done = await all_of(
+                self._repair(source, nodes, keys) for source, nodes in _by_source(wanted).items()
+            )
+        return _chunk(None, len(rows), size, done)
 
-    async def _there(self, keys: Sequence[Row]) -> list[Row]:
-        found = await self._target.run(read(self._table, self._table.condition(keys)))
-        return list(map(tuple, found.rows))
-
-    async def _write(self, todo: Repair) -> None:
-        if not (todo.gone or todo.written):
-            return
-        await self._target.run("BEGIN")
+    async def _fill(self, source: str, wanted: Mapping[DataNode, Sequence[Row]]) -> Repaired:
+        """Rows that are probably missing."""
         try:
-            if todo.gone:
-                await self._target.run(self._table.delete(todo.gone))
-            for statement in self._table.inserts(todo.written):
-                await self._target.run(statement)
-        except ShardError:
-            await self._target.run("ROLLBACK")
-            raise
-        await self._target.run("COMMIT")
+            async with _transaction(self._targets[source], WRITER_STATE) as connection:
+                for node, rows in wanted.items():
+                    await self._write(connection, node, Repair((), tuple(rows)))
+        except ShardError as error:
+            if error.number != _DUPLICATE:
+                raise
+        else:
+            return Repaired(sum(map(len, wanted.values())), 0)
+        # Some are there: written to both sides since, or by an earlier try.
+        return await self._repair(source, wanted)
+
+    async def _repair(
+        self, source: str, wanted: Mapping[DataNode, Sequence[Row]], keys: Sequence[Row] | None = None
+    ) -> Repaired:
+        """Make the rows of these keys, which are those of the wanted rows unless they are given, what is wanted."""
+        written = removed = 0
+        async with _transaction(self._targets[source], WRITER_STATE) as connection:
+            for node, rows in wanted.items():
+                table = self._moved.identity.named(node.table)
+                looked_for = list(map(table.key_of, rows)) if keys is None else keys
+                there = await collect(connection, _encoded(read(table, table.condition(looked_for))))
+                todo = repair(table, rows, map(tuple, there.rows))
+                await self._write(connection, node, todo)
+                written += len(todo.written)
+                removed += len(todo.gone)
+        return Repaired(written, removed)
+
+    async def _write(self, connection: Connection, node: DataNode, todo: Repair) -> None:
+        table = self._moved.identity.named(node.table)
+        if todo.gone:
+            await collect(connection, _encoded(table.delete(todo.gone)))
+        for statement in table.inserts(todo.written):
+            await collect(connection, _encoded(statement))
 
 
-async def _persevering(work: Callable[[], Awaitable[Chunk]]) -> Chunk:
+class Repaired(NamedTuple):
+    """Rows written and removed."""
+
+    written: int
+    removed: int
+
+
+def _chunk(last: Row | None, rows: int, size: int, done: Sequence[Repaired]) -> Chunk:
+    return Chunk(last, rows, sum(one.written for one in done), sum(one.removed for one in done), size)
+
+
+def _by_source(wanted: Mapping[DataNode, Sequence[Row]]) -> Mapping[str, Mapping[DataNode, Sequence[Row]]]:
+    found: defaultdict[str, dict[DataNode, Sequence[Row]]] = defaultdict(dict)
+    for node, rows in wanted.items():
+        found[node.data_source][node] = rows
+    return found
+
+
+async def _persevering(work: Callable[[int], Awaitable[Chunk]]) -> Chunk:
     """Try again what has met somebody else's locks: who holds some himself never waits for more, so that no client's statement is
-    part of a deadlock with him."""
+    part of a deadlock with him. The work is told how often it was tried."""
     pause = FIRST_PAUSE
-    for _ in range(TRIES - 1):
+    for tries in range(TRIES - 1):
         try:
-            return await work()
+            return await work(tries)
         except ShardError as error:
             if error.number not in _LOCKED:
                 raise
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
-    return await work()
-
-
-def _without_waiting(connection: Connection) -> str:
-    """The clause that locks rows against changes or fails at once."""
-    return "LOCK IN SHARE MODE NOWAIT" if connection.product is Product.MARIADB else "FOR SHARE NOWAIT"
+    return await work(TRIES - 1)
 
 
 @asynccontextmanager
-async def _locking(pool: Pool, *, gaps: bool) -> AsyncIterator[Connection]:
-    """A connection in a transaction whose locks hold until the end: those of rows, and of `gaps` between them."""
+async def _transaction(pool: Pool, state: SessionState) -> AsyncIterator[Connection]:
+    """A connection in a transaction, which is committed at the end."""
     now = asyncio.get_running_loop().time
     connection = await pool.acquire(Flavour())
     try:
-        await connection.bring_to(LOAD_STATE)
-        level = "REPEATABLE READ" if gaps else "READ COMMITTED"
-        await collect(connection, f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+        await connection.bring_to(state)
         await collect(connection, b"START TRANSACTION")
         yield connection
         await collect(connection, b"COMMIT")
@@ -164,5 +201,14 @@ async def _locking(pool: Pool, *, gaps: bool) -> AsyncIterator[Connection]:
         pool.release(connection, now())
 
 
-async def _rows(connection: Connection, query: str) -> list[Row]:
-    return list(map(tuple, (await collect(connection, query.encode("utf-8", "surrogateescape"))).rows))
+async def _locked_rows(
+    connection: Connection, query: str, most_bytes: int | None
+) -> tuple[list[Row], int, bool]:
+    """Rows locked against changes, or an error at once where others have changed them; see `collect_within`."""
+    clause = "LOCK IN SHARE MODE NOWAIT" if connection.product is Product.MARIADB else "FOR SHARE NOWAIT"
+    found = await collect_within(connection, _encoded(f"{query} {clause}"), most_bytes)
+    return list(map(tuple, found.rows)), found.size, found.whole
+
+
+def _encoded(statement: str) -> bytes:
+    return statement.encode("utf-8", "surrogateescape")

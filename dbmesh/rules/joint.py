@@ -7,7 +7,7 @@ of its own database. Knows no statements.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -67,9 +67,12 @@ class MovedTable(ShardedTable):
     here. In the same order as the rule's."""
 
     rule: ShardedTable | None = None
+    _here_by_node: Mapping[DataNode, DataNode] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Takes over what the rule has computed."""
+        here = dict(zip(self._rule.nodes, self.nodes, strict=True))
+        object.__setattr__(self, "_here_by_node", MappingProxyType(here))
         for name in ("_columns", "_sources", "_tables"):
             object.__setattr__(self, name, getattr(self._rule, name))
         object.__setattr__(self, "_point", None)
@@ -103,7 +106,7 @@ class MovedTable(ShardedTable):
         return self.rule
 
     def _here(self, node: DataNode) -> DataNode:
-        return self.nodes[self._rule.nodes.index(node)]
+        return self._here_by_node[node]
 
 
 @dataclass(frozen=True, slots=True)

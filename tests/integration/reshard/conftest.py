@@ -13,8 +13,8 @@ from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.model import DataNode
-from dbmesh.planner.images import ImageTable, image_table
 from dbmesh.reshard.generation import building, serving
+from dbmesh.reshard.moved_rows import moved_rows
 from dbmesh.reshard.plan import make_plan
 from dbmesh.reshard.reconcile import WRITER_STATE, Reconciler
 from dbmesh.reshard.survey import survey
@@ -81,15 +81,15 @@ class Generations:
         self,
         old: InnerClient,
         new: InnerClient,
-        table: ImageTable,
         sources: dict[DataNode, Pool],
+        reconciler: Reconciler,
         tasks: TaskOwner,
     ) -> None:
         self.tasks = tasks
         self.old = old
         self.new = new
         self.sources = sources
-        self.reconciler = Reconciler(table, sources, new)
+        self.reconciler = reconciler
 
     async def copy(self, most: int) -> int:
         """Everything, chunk by chunk; how many rows were written."""
@@ -148,10 +148,13 @@ async def generations(servers: list[DatabaseServer]) -> AsyncIterator[Generation
         InnerClient(old.mesh, tasks, 1, "shop", SessionState()),
         InnerClient(new.mesh, tasks, 1, "shop", WRITER_STATE),
     )
-    table = image_table("t_order", schema).told_apart_by(("user_id", "order_id"))
-    sources = {node: database.pools[node.data_source] for node in plan.scope.moves[0].sources}
+    move, filled = plan.scope.moves[0], new.mesh.databases["shop"]
+    rule = filled.rule_set.table("t_order")
+    assert rule is not None
+    sources = {node: database.pools[node.data_source] for node in move.sources}
+    reconciler = Reconciler(moved_rows(schema, move.before, rule), sources, filled.pools)
     try:
-        yield Generations(*clients, table, sources, tasks)
+        yield Generations(*clients, sources, reconciler, tasks)
     finally:
         await tasks.close()
         for client in clients:

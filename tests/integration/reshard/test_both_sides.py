@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from dbmesh.errors import ShardError
+from dbmesh.reshard import reconcile
 from tests.integration.reshard.conftest import Generations, fill, generations
 from tests.plugins.database_server import DatabaseServer
 
@@ -157,6 +158,33 @@ def test_what_differs_is_repaired(servers: list[DatabaseServer]) -> None:
             assert (chunk.rows, chunk.written, chunk.removed) == (0, 0, 1)
             old, new = await both.rows()
             assert old == new
+
+    asyncio.run(work())
+
+
+def test_rows_that_others_have_locked_and_long_ones_come_in_smaller_chunks(
+    servers: list[DatabaseServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(servers, 40)
+
+    async def work() -> None:
+        async with generations(servers) as both:
+            node = next(iter(both.sources))
+            await both.old.run("BEGIN")
+            await both.old.run("UPDATE t_order SET note = 'late' WHERE order_id = 8 AND user_id = 8")
+            chunk = await both.reconciler.chunk(node, None, 16)
+            assert (chunk.rows, chunk.last) == (2, (b"4", b"4")), "not the fourth row, which is somebody's"
+            await both.old.run("COMMIT")
+            monkeypatch.setattr(reconcile, "MOST_BYTES", 250)
+            after, sizes, rows = None, [], 0
+            while True:
+                chunk = await both.reconciler.chunk(node, after, 100, (b"30", b"10"))
+                sizes.append(chunk.size)
+                rows += chunk.rows
+                if (after := chunk.last) is None:
+                    break
+            assert rows == 15
+            assert [size < 400 for size in sizes] == [True] * 4
 
     asyncio.run(work())
 
