@@ -326,13 +326,14 @@ _Result = tuple[Sequence[ColumnDefinition], list[bytes], OkPacket]
 
 
 class _Results:
-    """Receives every result of a CALL, within the limits of a merge."""
+    """Receives every result of a CALL, within the limits of a merge and those of the client's statement."""
 
     def __init__(self, connection: Connection, session: Session) -> None:
         self.results: list[_Result] = []
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._connection = connection
         self._limits = session.mesh.limits
+        self._limit = None if session.running is None else session.running.limit
         self._columns: Sequence[ColumnDefinition] = ()
         self._rows: list[bytes] = []
         self._size = 0
@@ -348,10 +349,16 @@ class _Results:
         self._count += len(rows)
         self._size += sum(map(len, rows))
         if self._count > self._limits.max_rows or self._size > self._limits.max_bytes:
-            self.failed(
-                MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows")
-            )
-            self._connection.abort()
+            self._stop(MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows"))
+        elif self._limit is not None:
+            try:
+                self._limit.count(rows)
+            except MeshError as error:
+                self._stop(error)
+
+    def _stop(self, error: MeshError) -> None:
+        self.failed(error)
+        self._connection.abort()
 
     def done(self, ok: OkPacket, *, more: bool) -> None:
         """A result ends."""

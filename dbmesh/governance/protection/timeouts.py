@@ -47,12 +47,14 @@ class AnswerLimit:
 
 @dataclass(slots=True)
 class _OpenTransaction:
-    """A session's transaction: the entry that limits it, which one of the session's it is, and what waits for its end."""
+    """A session's transaction: the entry that limits it, which one of the session's it is, and what waits for its end. `seen_busy`: when it was
+    last looked at, a command was under way that this filter was not asked about."""
 
     timeout: Timeout
     which: object
     whole: asyncio.TimerHandle | None = None
     idle: asyncio.TimerHandle | None = None
+    seen_busy: bool = False
 
     def end(self) -> None:
         for timer in (self.whole, self.idle):
@@ -135,9 +137,27 @@ class Timeouts:
                 )
         seconds = under_way.timeout.idle_in_transaction
         if seconds:
-            under_way.idle = self._loop.call_later(
-                seconds, self._disconnect, session, f"without a statement for {seconds:g} s"
-            )
+            under_way.seen_busy = False
+            under_way.idle = self._loop.call_later(seconds, self._look_whether_idle, session, seconds)
+
+    def _look_whether_idle(self, session: Session, seconds: float) -> None:
+        """No statement has begun for so long; but commands that are no statements may have come, or one may wait for a limit."""
+        under_way = self._transactions.get(session)
+        if under_way is None:
+            return
+        if not session.at_rest:
+            under_way.seen_busy = True
+            left = seconds
+        elif under_way.seen_busy:
+            # It has ended since, and nobody knows when.
+            under_way.seen_busy = False
+            left = seconds
+        else:
+            left = session.command_since + seconds - self._loop.time()
+        if left > 0:
+            under_way.idle = self._loop.call_later(left, self._look_whether_idle, session, seconds)
+        else:
+            self._disconnect(session, f"without a command for {seconds:g} s")
 
     def _disconnect(self, session: Session, why: str) -> None:
         under_way = self._transactions.pop(session, None)

@@ -26,6 +26,8 @@ def stmt_fetch(session: Session, payload: bytes, sequence: int) -> Work | None:
         return None
     if cursor is None or not cursor.connection.usable:
         raise MeshError(NO_CURSOR, id=statement_id)
+    # Until its rows have come the session is not at rest.
+    session.command_text = prepared.sql
     session.relay.start_fetch(cursor.connection, frame(make_fetch(cursor.statement_id, rows), 0))
     return None
 

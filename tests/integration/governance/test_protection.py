@@ -29,7 +29,7 @@ protection:
   limits:
     calm: {per: user, users: calm, rate: 0.01, burst: 2}
     whole: {users: shared, rate: 20, burst: 10, waiting: 100, shared: true}
-    one: {users: queued, concurrency: 1, waiting: 1, waitMilliseconds: 5000}
+    one: {per: user, users: 'queued, idle', concurrency: 1, waiting: 1, waitMilliseconds: 5000}
   timeouts:
     short: {users: short, statementMilliseconds: 100, mostRows: 3}
     idle: {users: idle, idleInTransactionMilliseconds: 200}
@@ -62,6 +62,10 @@ def auto(auto_servers: list[DatabaseServer], tmp_path_factory: pytest.TempPathFa
         with made.connect() as root, root.cursor() as cursor:
             cursor.execute("CREATE TABLE t (id INT PRIMARY KEY, v INT)")
             cursor.execute("INSERT INTO t VALUES (0, 0), (1, 1), (2, 2), (3, 3)")
+            cursor.execute(
+                "CREATE PROCEDURE many(n INT) BEGIN DECLARE i INT DEFAULT 0; "
+                "WHILE i < n DO SELECT 1; SET i = i + 1; END WHILE; END"
+            )
         yield made
         made.mesh.stop_cleanly()
     finally:
@@ -191,11 +195,32 @@ def test_timeouts_of_statements_and_transactions_and_large_answers(auto: AutoMes
         assert short.ask("SELECT COUNT(*) FROM t") == [(4,)]
         assert short.ask("SELECT v FROM t ORDER BY v LIMIT 3") == [(0,), (1,), (2,)]
         assert short.ask("SELECT v FROM t")[0] == 1104
+        assert short.ask("CALL many(3)") == [(1,)]
+        assert short.ask("CALL many(4)")[0] == 1104
         assert root.ask("SELECT SUM(v) FROM t") == [(6,)], "what was stopped was rolled back"
         idle.ask("BEGIN")
         idle.ask("UPDATE t SET v = 100 WHERE id = 1")
         wait_until(lambda: root.ask("SELECT v FROM t WHERE id = 1 FOR UPDATE") == [(1,)], 10, "its end")
         wait_until(lambda: idle.ask("SELECT 1")[0] in (0, 2006, 2013), 10, "the loss of the client")
+
+
+def test_a_client_that_only_waits_or_sends_other_commands_is_not_idle(auto: AutoMesh) -> None:
+    with client(auto, "idle") as idle, client(auto, "idle") as other, ThreadPoolExecutor(1) as pool:
+        idle.ask("BEGIN")
+        idle.ask("UPDATE t SET v = v WHERE id = 1")
+        began = time.monotonic()
+        while time.monotonic() - began < 0.5:
+            idle.connection.ping(reconnect=False)
+        sleeping = pool.submit(other.ask, "SELECT v + SLEEP(0.6) FROM t WHERE id = 2")
+        wait_until(lambda: _waits_for_sleep(auto), 10, "the other's statement")
+        assert idle.ask("SELECT v FROM t WHERE id = 1") == [(1,)]
+        assert sleeping.result(10) == [(2,)]
+        assert idle.ask("ROLLBACK") == []
+
+
+def _waits_for_sleep(auto: AutoMesh) -> bool:
+    with client(auto, "root") as root:
+        return any("SLEEP" in str(row) for row in root.ask("SHOW PROCESSLIST"))
 
 
 def test_the_firewall_and_the_audit_log(auto: AutoMesh) -> None:
