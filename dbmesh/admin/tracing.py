@@ -34,7 +34,8 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.rules.tracing import TracingSettings
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import RunningStatement, Seen
+from dbmesh.session.session import Session
 from dbmesh.sql.trace_context import WORD, TraceContext, context_of_text, read_traceparent
 
 SYSTEM: Final = "mysql"
@@ -86,21 +87,27 @@ class Tracer:
         self._draw = draw
         self._tracer = provider.get_tracer("dbmesh")
 
-    def begin(self, statement: RunningStatement) -> None:
-        """See `StatementFilter`: nobody is refused."""
-        outer = statement.outer
+    def find(self, session: Session, seen: Seen) -> bool | None:
+        """See `StatementFilter`: those that have spans."""
+        outer = session.running
         if outer is not None:
-            if isinstance(outer.trace, Trace):
-                statement.trace = Trace(self._tracer, statement, outer.trace.context)
-            return
-        if not statement.session.attributes and WORD not in statement.text:
+            return isinstance(outer.trace, Trace) or None
+        if not session.attributes and WORD not in seen[2]:
             # Most have no parent, and most of these no spans.
-            if self._draw() < self._ratio:
-                statement.trace = Trace(self._tracer, statement, None)
-            return
-        parent = _parent(statement)
-        if self._samples(parent):
-            statement.trace = Trace(self._tracer, statement, None if parent is None else _context(parent))
+            return self._draw() < self._ratio or None
+        return self._samples(_parent(session, seen[2])) or None
+
+    def begin(self, statement: RunningStatement, found: bool) -> None:
+        """See `StatementFilter`: nobody is refused."""
+        del found
+        outer = statement.outer
+        context: Any = None
+        if outer is not None and isinstance(outer.trace, Trace):
+            context = outer.trace.context
+        else:
+            parent = _parent(statement.session, statement.text)
+            context = None if parent is None else _context(parent)
+        statement.trace = Trace(self._tracer, statement, context)
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
@@ -237,15 +244,15 @@ def _operation(statement: RunningStatement) -> str:
     return min(names, key=len) if statement.verb.name not in names else statement.verb.name
 
 
-def _parent(statement: RunningStatement) -> TraceContext | None:
-    """The context its client gives: by query attributes, else in a comment."""
-    given = statement.session.attributes
+def _parent(session: Session, text: str) -> TraceContext | None:
+    """The context a statement's client gives: by query attributes, else in a comment."""
+    given = session.attributes
     if given:
         texts = {name.lower(): _text(value) for name, value in given}
         found = read_traceparent(texts.get(b"traceparent", ""), texts.get(b"tracestate", ""))
         if found is not None:
             return found
-    return context_of_text(statement.text)
+    return context_of_text(text)
 
 
 def _text(value: object) -> str:

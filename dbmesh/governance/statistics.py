@@ -189,10 +189,6 @@ class Statistics:
     def ended(self, statement: RunningStatement) -> None:
         """See `StatementObserver`. O(1) where the plan was met before."""
         session = statement.session
-        if statement.sent is None and statement.error is None and statement.outer is None:
-            # It has done as planned, and had a record because of filters.
-            self.ended_as_planned(session, (statement.database, statement.plan, statement.text))
-            return
         ended = self._clock()
         counts = self._counts(statement, session.account)
         seconds = ended - statement.begun

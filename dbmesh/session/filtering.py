@@ -2,8 +2,8 @@
 
 Decides when filters are asked and in which order: once per statement of the client, after it has been planned and
 before anything of it reaches a data source; the end is told in reverse order, and behind them to the observers. What they
-protect or measure is `governance`'s. Without any a statement costs two looks. Where there are observers only, a statement that does
-as planned has no record: its plan, its text and the session say all there is to tell.
+protect or measure is `governance`'s. Without any a statement costs two looks. One that no filter has to do with, and that does as planned, has no
+record: its plan, its text and the session say all there is to tell observers.
 """
 
 from __future__ import annotations
@@ -42,10 +42,16 @@ if TYPE_CHECKING:
 
 
 Seen = tuple["Database", Plan, str]
-"""A statement that no filter looks at, while nothing is to be told of it but what was planned: its database, plan and text."""
+"""A statement, while nothing is to be told of it but what was planned: its database, plan and text."""
 
 _FIRST_WORD = re.compile(r"[\s(]*([a-zA-Z]+)")
 _SESSION_STATEMENTS = frozenset(get_args(SessionStatement))
+
+
+def reaches_shards(plan: Plan) -> TypeIs[ShardPlan]:
+    """Whether data sources do it, not the session by itself."""
+    # An isinstance of a union asks for each of its types in turn.
+    return type(plan) not in _SESSION_STATEMENTS
 
 
 class RunningStatement:
@@ -61,7 +67,7 @@ class RunningStatement:
     """
 
     # Defaults of the class, not of each statement: what is not stored costs nothing.
-    entered: tuple[StatementFilter, ...] = ()
+    entered: tuple[_Interest, ...] = ()
     error: ErrPacket | None = None
     cause: Exception | None = None
     answered = False
@@ -82,14 +88,14 @@ class RunningStatement:
         """How many it sends to data sources: 1 until it is known, 0 for what the session answers by itself."""
         if self.sent is not None:
             return len(self.sent.shots)
-        return 1 if self._reaches_shards(self.plan) else 0
+        return 1 if reaches_shards(self.plan) else 0
 
     @property
     def answer(self) -> str:
         """How its shards' answers become one: 'Relay' until it is known, 'Session' for what the session answers by itself."""
         if self.sent is not None:
             return type(self.sent.answer).__name__
-        return "Relay" if self._reaches_shards(self.plan) else "Session"
+        return "Relay" if reaches_shards(self.plan) else "Session"
 
     @property
     def user(self) -> str:
@@ -121,7 +127,7 @@ class RunningStatement:
     def verb(self) -> Verb:
         """What it does; OTHER for what the session answers by itself, unless it changes databases or routines."""
         plan = self.plan
-        if self._reaches_shards(plan):
+        if reaches_shards(plan):
             return plan.verb
         changes = isinstance(plan, (CreateDatabase, DropDatabase, CreateRoutine, DropRoutine))
         return Verb.DDL if changes else Verb.OTHER
@@ -130,7 +136,7 @@ class RunningStatement:
     def tables(self) -> tuple[str, ...]:
         """The logic tables it names."""
         plan = self.plan
-        if self._reaches_shards(plan):
+        if reaches_shards(plan):
             return plan.tables
         return (plan.table,) if isinstance(plan, LoadData) else ()
 
@@ -144,11 +150,6 @@ class RunningStatement:
         """Rows returned, or affected; known when it has ended."""
         session = self.session
         return session.row_count if session.row_count >= 0 else session.found_rows
-
-    @staticmethod
-    def _reaches_shards(plan: Plan) -> TypeIs[ShardPlan]:
-        # An isinstance of a union asks for each of its types in turn.
-        return type(plan) not in _SESSION_STATEMENTS
 
     def failed(self, cause: Exception, packet: ErrPacket) -> None:
         """It is answered with this error."""
@@ -185,9 +186,15 @@ def _digest_of(text: str, flags: LexerFlags) -> Digest:
 
 
 class StatementFilter(Protocol):
-    """What looks at every statement. Filters are shared by all sessions of a process."""
+    """What looks at statements. Filters are shared by all sessions of a process."""
 
-    def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
+    def find(self, session: Session, seen: Seen) -> Any:
+        """What this filter has to do with a statement that has arrived, for `begin`; None for nothing: it is told no more of it then.
+        Asked once of each; `session.running` is the statement that it is a part of. O(1) where the plan was met before. Must not
+        raise."""
+        ...
+
+    def begin(self, statement: RunningStatement, found: Any) -> Awaitable[None] | None:
         """A statement is about to run. An awaitable lets it wait. Raises MeshError, at once or when awaited, to refuse it:
         this filter's `end` is not called then."""
         ...
@@ -195,6 +202,10 @@ class StatementFilter(Protocol):
     def end(self, statement: RunningStatement) -> None:
         """A statement that has passed `begin` is over: answered, failed, or its client was lost. Must not raise."""
         ...
+
+
+_Interest = tuple[StatementFilter, Any]
+"""A filter, and what it has found."""
 
 
 class StatementObserver(Protocol):
@@ -205,7 +216,7 @@ class StatementObserver(Protocol):
         ...
 
     def ended_as_planned(self, session: Session, seen: Seen) -> None:
-        """The same of a statement without a record, which began when the session's command arrived. Must not raise."""
+        """The same of a statement that was answered as planned and began when the session's command arrived. Must not raise."""
         ...
 
 
@@ -236,7 +247,21 @@ def begin(session: Session, database: Database, plan: Plan, text: str) -> Awaita
     (`session.failover`) has been let in. Raises MeshError."""
     if session.running is not None or session.seen is not None:
         return None
-    return _enter(RunningStatement(session, database, plan, text))
+    seen = database, plan, text
+    interested = _interested(session, seen)
+    if not interested:
+        session.seen = seen
+        return None
+    return _enter(RunningStatement(session, database, plan, text), interested)
+
+
+def _interested(session: Session, seen: Seen) -> tuple[_Interest, ...]:
+    interested: tuple[_Interest, ...] = ()
+    for one in session.mesh.filters:
+        found = one.find(session, seen)
+        if found is not None:
+            interested = (*interested, (one, found))
+    return interested
 
 
 def record(session: Session) -> RunningStatement | None:
@@ -258,7 +283,7 @@ def failing(session: Session) -> RunningStatement | None:
 
 def end(session: Session, *, answered: bool) -> None:
     """The statement under way, if there is one, is over, with those it is a part of."""
-    statement = record(session)
+    statement = session.running if session.seen is None else record(session)
     while statement is not None:
         _leave(statement, answered=answered)
         statement = statement.outer
@@ -271,9 +296,10 @@ async def within(session: Session, database: Database, plan: Plan, text: str) ->
         yield
         return
     record(session)
+    interested = _interested(session, (database, plan, text))
     inner = RunningStatement(session, database, plan, text)
     try:
-        waiting = _enter(inner)
+        waiting = _enter(inner, interested)
         if waiting is not None:
             await waiting
         yield
@@ -287,43 +313,52 @@ async def within(session: Session, database: Database, plan: Plan, text: str) ->
             _leave(inner, answered=inner.answered or inner.error is not None)
 
 
-def _enter(statement: RunningStatement) -> Awaitable[None] | None:
-    session = statement.session
-    session.running = statement
-    filters = session.mesh.filters
+def _enter(statement: RunningStatement, interested: tuple[_Interest, ...]) -> Awaitable[None] | None:
+    statement.session.running = statement
     position = 0
     try:
-        for one in filters:
-            waiting = one.begin(statement)
+        for one, found in interested:
+            waiting = one.begin(statement, found)
             if waiting is not None:
-                return Later(partial(_wait, statement, filters, position, waiting))
+                statement.entered = interested[:position]
+                return Later(partial(_wait, statement, interested, position, waiting))
             position += 1
-    finally:
-        statement.entered = filters if position == len(filters) else filters[:position]
+    except BaseException:
+        statement.entered = interested[:position]
+        raise
+    statement.entered = interested
     return None
 
 
 async def _wait(
-    statement: RunningStatement, filters: tuple[StatementFilter, ...], position: int, waiting: Awaitable[None]
+    statement: RunningStatement,
+    interested: tuple[_Interest, ...],
+    position: int,
+    waiting: Awaitable[None],
 ) -> None:
     """The rest of entering, once the filter at `position` lets go."""
     await waiting
-    statement.entered = filters[: position + 1]
-    for one in filters[position + 1 :]:
-        following = one.begin(statement)
+    statement.entered = interested[: position + 1]
+    for one, found in interested[position + 1 :]:
+        following = one.begin(statement, found)
         if following is not None:
             await following
-        statement.entered = filters[: len(statement.entered) + 1]
+        statement.entered = interested[: len(statement.entered) + 1]
 
 
 def _leave(statement: RunningStatement, *, answered: bool) -> None:
-    session = statement.session
-    session.running = statement.outer
+    session, outer = statement.session, statement.outer
+    session.running = outer
     statement.answered = answered
-    if statement.outer is None:
+    for one, _ in reversed(statement.entered):
+        one.end(statement)
+    mesh = session.mesh
+    if answered and outer is None and statement.sent is None and statement.error is None:
+        if mesh.tell_observers is not None:
+            mesh.tell_observers(session, (statement.database, statement.plan, statement.text))
+    else:
+        for observer in mesh.observers:
+            observer.ended(statement)
+    if outer is None:
         # What is told of has not arrived any more: its error is not told again.
         session.arrived = 0.0
-    for one in reversed(statement.entered):
-        one.end(statement)
-    for observer in session.mesh.observers:
-        observer.ended(statement)

@@ -349,7 +349,9 @@ class _Results:
         self._count += len(rows)
         self._size += sum(map(len, rows))
         if self._count > self._limits.max_rows or self._size > self._limits.max_bytes:
-            self._stop(MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows"))
+            self._stop(
+                MeshError(MERGE_LIMIT, limit=f"{self._limits.max_rows} rows", setting="merge-max-rows")
+            )
         elif self._limit is not None:
             try:
                 self._limit.count(rows)

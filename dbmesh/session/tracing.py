@@ -60,9 +60,9 @@ class TracedRelay(RelayReceiver):
 
     __slots__ = ()
 
-    def start(self, connection: MySQLConnection, *arguments: Any, **options: Any) -> None:
+    def start(self, connection: MySQLConnection, *arguments: Any) -> None:
         """See `RelayReceiver`."""
-        trace = trace_of(self.session)
-        if trace is not None:
-            trace.relayed(connection)
-        super().start(connection, *arguments, **options)
+        running = self.session.running
+        if running is not None and running.trace is not None:
+            running.trace.relayed(connection)
+        RelayReceiver.start(self, connection, *arguments)

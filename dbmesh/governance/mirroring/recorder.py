@@ -39,7 +39,7 @@ from dbmesh.planner.session_plan import (
 )
 from dbmesh.rules.mirroring import Mirror
 from dbmesh.session.client import Client
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import RunningStatement, Seen
 from dbmesh.session.session import Session
 from dbmesh.sql.digest import Digest
 from dbmesh.sql.lexer import split_statements
@@ -160,19 +160,23 @@ class Recorder:
         # Transactions that are open, each with its session; None for those that are not mirrored.
         self._open: dict[int, tuple[Session, Unit | None]] = {}
 
-    def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
+    def find(self, session: Session, seen: Seen) -> bool | None:
+        """See `StatementFilter`: those that are a part of another are mirrored with it."""
+        if session.running is not None:
+            return None
+        return seen[0].name.lower() in self._mirrors or session.connection_id in self._open or None
+
+    def begin(self, statement: RunningStatement, found: bool) -> Awaitable[None] | None:
         """See `StatementFilter`."""
-        if statement.outer is None:
-            session = statement.session
-            unit = self._under_way[session.connection_id] = self._unit_of(statement)
-            if unit is not None and not unit.spoilt:
-                self._listen(statement, unit)
+        del found
+        session = statement.session
+        unit = self._under_way[session.connection_id] = self._unit_of(statement)
+        if unit is not None and not unit.spoilt:
+            self._listen(statement, unit)
         return None
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
-        if statement.outer is not None:
-            return
         session = statement.session
         key = session.connection_id
         unit, heard = self._under_way.pop(key, None), self._heard.pop(key, None)

@@ -74,11 +74,9 @@ class CircuitBreaker:
         # Whatever ends from now on counts.
         self._since = -math.inf
         self.state = self._unforced = State.CLOSED if policy.enforced else State.METRICS_ONLY
-
-    @property
-    def permits_all(self) -> bool:
-        """Whether every call may be made: it is not open in any way."""
-        return self.state in PERMISSIVE
+        # Whether every call may be made, as it is not open in any way, and whether calls are counted: known at once, since it is
+        # asked for each.
+        self.permits_all = self._counts = True
 
     def permits(self, now: float) -> bool:
         """Whether a call may be made now; a probe is counted as made. O(1)."""
@@ -106,16 +104,15 @@ class CircuitBreaker:
 
     def ended(self, began: float, now: float, failed: bool) -> None:
         """A call has ended. One that began before the present state did says nothing about it. O(1)."""
-        state = self.state
-        if state in (State.OPEN, State.FORCED_OPEN, State.DISABLED) or began < self._since:
+        if not self._counts or began < self._since:
             return
         slow = 0 < self.policy.slow_seconds <= now - began
-        if state is State.HALF_OPEN:
+        if not self.permits_all:
             self._probes.add(now, failed, slow)
             self._judge_probes(now)
             return
         self._window.add(now, failed, slow)
-        if state is State.CLOSED and (failed or slow) and self._is_bad(self._window.totals(now)):
+        if (failed or slow) and self.state is State.CLOSED and self._is_bad(self._window.totals(now)):
             self._open(now)
 
     def force(self, state: State, now: float) -> None:
@@ -171,6 +168,8 @@ class CircuitBreaker:
 
     def _become(self, state: State, now: float) -> None:
         self.state = state
+        self.permits_all = state in PERMISSIVE
+        self._counts = state not in (State.OPEN, State.FORCED_OPEN, State.DISABLED)
         self._since = now
         if state is not State.OPEN:
             # What opened it is told while it is open.

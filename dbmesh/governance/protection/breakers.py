@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from dbmesh.errors import BREAKER_OPEN, MeshError, is_unhealthy
 from dbmesh.governance.protection.breaker import BreakerStatus, CircuitBreaker, State
-from dbmesh.governance.protection.statements import reaches_data
+from dbmesh.governance.protection.statements import Remembered, reaches_data
 from dbmesh.rules.protection.values import BreakerPolicy, Protection
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import RunningStatement, Seen
+from dbmesh.session.session import Session
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Breakers:
         self._of_sources: dict[str, DataSourceBreaker] = {}
         self._of_fingerprints: OrderedDict[str, CircuitBreaker] = OrderedDict()
         self._forced: dict[str, State] = {}
+        self._found = Remembered(self._policy_of)
         # Statements under way, with the moment they were let through.
         self._running: dict[RunningStatement, tuple[CircuitBreaker, float]] = {}
 
@@ -110,6 +112,7 @@ class Breakers:
     def decide(self, forced: Mapping[str, State]) -> None:
         """From now on these are all of somebody's decisions; breakers that had one and have none any more begin anew."""
         before, self._forced = self._forced, dict(forced)
+        self._found.forget()
         now = self._clock.now()
         for breaker in self._all():
             name = breaker.name
@@ -131,11 +134,13 @@ class Breakers:
 
     # StatementFilter
 
-    def begin(self, statement: RunningStatement) -> None:
+    def find(self, session: Session, seen: Seen) -> tuple[str, BreakerPolicy] | None:
         """See `StatementFilter`."""
-        breaker = self._of_statement(statement)
-        if breaker is None:
-            return
+        return self._found.of(session, seen)
+
+    def begin(self, statement: RunningStatement, found: tuple[str, BreakerPolicy]) -> None:
+        """See `StatementFilter`."""
+        breaker = self._of_fingerprint(*found)
         now = self._clock.now()
         if not breaker.permits(now):
             raise refusal(breaker, f"statements like this one ({breaker.name})", now)
@@ -148,24 +153,27 @@ class Breakers:
             breaker, began = under_way
             _ended(breaker, began, self._clock.now(), statement.cause)
 
-    def _of_statement(self, statement: RunningStatement) -> CircuitBreaker | None:
-        if not reaches_data(statement):
-            return None
-        name = statement.fingerprint
+    def _of_fingerprint(self, name: str, policy: BreakerPolicy) -> CircuitBreaker:
         known = self._of_fingerprints.get(name)
         if known is not None:
             self._of_fingerprints.move_to_end(name)
             return known
-        entries = self._protection.fingerprint_breakers
-        policy = next((one.policy for one in entries if one.selection.names(statement)), None)
-        if policy is None and name not in self._forced:
-            return None
         if len(self._of_fingerprints) >= MOST_FINGERPRINTS:
             self._of_fingerprints.popitem(last=False)
-        made = CircuitBreaker(name, policy or _ONLY_COUNTS, self._clock.now(), self._clock.draw)
+        made = CircuitBreaker(name, policy, self._clock.now(), self._clock.draw)
         self._of_fingerprints[name] = made
         self._apply(made)
         return made
+
+    def _policy_of(self, statement: RunningStatement) -> tuple[str, BreakerPolicy] | None:
+        """A statement's breaker: its name, and what it does when it is new; None where it has none."""
+        if not reaches_data(statement):
+            return None
+        entries = self._protection.fingerprint_breakers
+        policy = next((one.policy for one in entries if one.selection.names(statement)), None)
+        if policy is None and statement.fingerprint in self._forced:
+            policy = _ONLY_COUNTS
+        return None if policy is None else (statement.fingerprint, policy)
 
     def _apply(self, breaker: CircuitBreaker) -> None:
         state = self._forced.get(breaker.name)
@@ -178,7 +186,7 @@ class Breakers:
 
 def _ended(breaker: CircuitBreaker, began: float, now: float, error: Exception | None) -> None:
     before = breaker.state
-    breaker.ended(began, now, is_unhealthy(error))
+    breaker.ended(began, now, error is not None and is_unhealthy(error))
     if breaker.state is not before:
         left = breaker.seconds_left(now)
         until = "" if left is None else f" for {left:.1f} s"

@@ -12,10 +12,11 @@ from functools import partial
 
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, MeshError, ShardError
 from dbmesh.governance.protection.breakers import Clock
-from dbmesh.governance.protection.statements import reaches_data
+from dbmesh.governance.protection.statements import Remembered, reaches_data
 from dbmesh.rules.protection.values import Fault
-from dbmesh.session.filtering import Later, RunningStatement
+from dbmesh.session.filtering import Later, RunningStatement, Seen
 from dbmesh.session.log_fields import fields_of
+from dbmesh.session.session import Session
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +44,23 @@ class StatementFaults:
     """A `StatementFilter`: of statements that a fault names it hits so many."""
 
     def __init__(self, faults: Sequence[Fault], clock: Clock) -> None:
-        self._chance = _Chance([fault for fault in faults if not fault.data_sources], clock)
+        self._faults = [fault for fault in faults if not fault.data_sources]
+        self._chance = _Chance(self._faults, clock)
+        self._naming = Remembered(self._that_name)
 
-    def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
-        """See `StatementFilter`. Raises ShardError: the error is one a data source might give."""
+    def find(self, session: Session, seen: Seen) -> Sequence[Fault] | None:
+        """See `StatementFilter`."""
+        return self._naming.of(session, seen)
+
+    def _that_name(self, statement: RunningStatement) -> Sequence[Fault] | None:
         if not reaches_data(statement):
             return None
+        return [fault for fault in self._faults if fault.selection.names(statement)] or None
+
+    def begin(self, statement: RunningStatement, found: Sequence[Fault]) -> Awaitable[None] | None:
+        """See `StatementFilter`. Raises ShardError: the error is one a data source might give."""
         for fault in self._chance.under_way:
-            if fault.selection.names(statement) and self._chance.hits(fault):
+            if fault in found and self._chance.hits(fault):
                 session = statement.session
                 _log.info(
                     "session %d: fault '%s'",

@@ -11,12 +11,13 @@ from collections import Counter
 
 from dbmesh.errors import FIREWALL_DENIED, MeshError
 from dbmesh.governance.protection.line_writer import LineWriter
-from dbmesh.governance.protection.statements import reaches_data
+from dbmesh.governance.protection.statements import Remembered, reaches_data
 from dbmesh.planner.plan import Verb
 from dbmesh.rules.protection.firewall import FirewallMode, FirewallPolicy, FirewallRule
 from dbmesh.rules.protection.patterns import changes_every_row
-from dbmesh.session.filtering import RunningStatement
+from dbmesh.session.filtering import RunningStatement, Seen
 from dbmesh.session.log_fields import fields_of
+from dbmesh.session.session import Session
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ MOST_FINGERPRINTS = 8192
 
 DEFAULT = "default"
 """What stands in the place of a rule's name where the default decides."""
+
+_NOT_ALLOWED = "it is not allowed to run"
 
 
 class Firewall:
@@ -37,28 +40,37 @@ class Firewall:
         self._told: set[tuple[str, str]] = set()
         self.stopped: Counter[str] = Counter()
         self.learned: set[tuple[str, str]] = set()
+        self._stopping = Remembered(self._that_stops)
 
-    def begin(self, statement: RunningStatement) -> None:
+    def find(self, session: Session, seen: Seen) -> tuple[str, str] | None:
+        """See `StatementFilter`."""
+        return self._stopping.of(session, seen)
+
+    def begin(self, statement: RunningStatement, found: tuple[str, str]) -> None:
         """See `StatementFilter`."""
         if self._policy.mode is FirewallMode.LEARNING:
-            if _is_to_be_allowed(statement):
-                self._learn(statement)
+            self._learn(statement)
             return
-        rule = next((one for one in self._policy.rules if self._is_about(one, statement)), None)
-        if rule is None:
-            if self._policy.allows_by_default or not _is_to_be_allowed(statement):
-                return
-        elif rule.allows:
-            return
-        name = DEFAULT if rule is None else rule.name
+        name, message = found
         self.stopped[name] += 1
         self._tell(name, statement)
         if self._policy.mode is FirewallMode.PROTECTING:
-            message = rule.message if rule is not None and rule.message else "it is not allowed to run"
             raise MeshError(FIREWALL_DENIED, rule=name, fingerprint=statement.fingerprint, message=message)
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
+
+    def _that_stops(self, statement: RunningStatement) -> tuple[str, str] | None:
+        """The name and the message of what stops a statement, or would; None for nothing. While it learns, what there is to learn is stopped
+        by the default."""
+        if self._policy.mode is FirewallMode.LEARNING:
+            return (DEFAULT, _NOT_ALLOWED) if _is_to_be_allowed(statement) else None
+        rule = next((one for one in self._policy.rules if self._is_about(one, statement)), None)
+        if rule is None:
+            if self._policy.allows_by_default or not _is_to_be_allowed(statement):
+                return None
+            return DEFAULT, _NOT_ALLOWED
+        return None if rule.allows else (rule.name, rule.message or _NOT_ALLOWED)
 
     def _is_about(self, rule: FirewallRule, statement: RunningStatement) -> bool:
         if rule.without_where and statement.verb not in (Verb.UPDATE, Verb.DELETE):

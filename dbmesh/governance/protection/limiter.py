@@ -26,6 +26,7 @@ class Limiter:
         self._bucket = shared or TokenBucket(limit.rate, limit.burst, self._loop.time())
         if shared is not None:
             shared.wake = self._go_on
+        self._rated = shared is not None or limit.rate > 0
         self._gradient = Gradient(limit.least, limit.concurrency) if limit.adaptive else None
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -43,7 +44,8 @@ class Limiter:
     @property
     def is_full(self) -> bool:
         """Whether as many run as may."""
-        return 0 < self.concurrency <= self.running
+        most = self.limit.concurrency if self._gradient is None else self._gradient.limit
+        return 0 < most <= self.running
 
     @property
     def waiting(self) -> int:
@@ -91,12 +93,11 @@ class Limiter:
         if self._gradient is not None and seconds is not None:
             self._gradient.ended(seconds, self.running)
         self.running -= 1
-        self._go_on()
+        if self._waiters:
+            self._go_on()
 
     def _take(self) -> bool:
-        if self.is_full:
-            return False
-        if not self._bucket.take(self._loop.time()):
+        if self.is_full or (self._rated and not self._bucket.take(self._loop.time())):
             return False
         self.running += 1
         return True

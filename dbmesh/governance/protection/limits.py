@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from dbmesh.errors import LIMIT_REACHED, MeshError
 from dbmesh.governance.protection.budgets import Budgets
 from dbmesh.governance.protection.limiter import Limiter
-from dbmesh.governance.protection.statements import reaches_data
+from dbmesh.governance.protection.statements import Remembered, reaches_data
 from dbmesh.rules.protection.values import Limit, Per
-from dbmesh.session.filtering import Later, RunningStatement
+from dbmesh.session.filtering import Later, RunningStatement, Seen
+from dbmesh.session.session import Session
 
 MOST_LIMITERS = 8192
 """Users, databases and fingerprints whose limits are kept; those where nothing runs make room."""
@@ -40,14 +40,6 @@ def make_limiter(limit: Limit, key: str, budgets: Budgets) -> Limiter:
     return Limiter(limit, budgets.bucket(limit, key) if limit.shared else None)
 
 
-@dataclass(slots=True)
-class _Held:
-    """The limits a statement has entered, and when it had entered all of them."""
-
-    limiters: list[Limiter]
-    began: float | None
-
-
 class Limits:
     """A `StatementFilter`: a statement enters all limits that name it, in their order, and leaves them when it ends. One that is a
     part of another of the client enters none that this one is in."""
@@ -55,28 +47,30 @@ class Limits:
     def __init__(self, limits: Sequence[Limit], budgets: Budgets) -> None:
         self._budgets = budgets
         self._limits = [limit for limit in limits if limit.per is not Per.DATA_SOURCE]
+        self._naming = Remembered(self._that_name)
         self._limiters: OrderedDict[tuple[str, str], Limiter] = OrderedDict()
-        self._held: dict[RunningStatement, _Held] = {}
+        # The limits statements have entered, and when they had entered all of them.
+        self._held: dict[RunningStatement, tuple[Sequence[Limiter], float | None]] = {}
         self._now = asyncio.get_running_loop().time
 
-    def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
+    def find(self, session: Session, seen: Seen) -> Sequence[Limiter] | None:
         """See `StatementFilter`."""
-        if not reaches_data(statement):
-            return None
-        wanted = self._wanted(statement)
-        if not wanted:
-            return None
-        held: list[Limiter] = []
+        return self._naming.of(session, seen)
+
+    def begin(self, statement: RunningStatement, found: Sequence[Limiter]) -> Awaitable[None] | None:
+        """See `StatementFilter`."""
+        wanted = found if statement.outer is None else self._not_entered(statement, found)
+        entered = 0
         for limiter in wanted:
             if not limiter.enter():
                 break
-            held.append(limiter)
+            entered += 1
         else:
-            self._held[statement] = _Held(held, self._now())
+            self._held[statement] = wanted, self._now()
             return None
         # Nothing is held before somebody waits.
-        for entered in held:
-            entered.take_back()
+        for one in wanted[:entered]:
+            one.take_back()
         if not limiter.has_room:
             limiter.refused += 1
             raise refusal(limiter.limit, _whom(limiter.limit, statement), waited=False)
@@ -84,7 +78,7 @@ class Limits:
 
     async def _wait(self, statement: RunningStatement, wanted: Sequence[Limiter]) -> None:
         held: list[Limiter] = []
-        entry = self._held[statement] = _Held(held, None)
+        self._held[statement] = held, None
         try:
             for limiter in wanted:
                 if not limiter.enter():
@@ -93,35 +87,38 @@ class Limits:
                         limiter.refused += 1
                         raise refusal(limiter.limit, _whom(limiter.limit, statement), waited=may_wait)
                 held.append(limiter)
-            entry.began = self._now()
+            self._held[statement] = held, self._now()
         except BaseException:
             self.end(statement)
             raise
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
-        held = self._held.pop(statement, None)
-        if held is None:
-            return
+        limiters, began = self._held.pop(statement, ((), None))
         # How long a failed one took says nothing about the others.
-        seconds = None if held.began is None or statement.cause else self._now() - held.began
-        for limiter in reversed(held.limiters):
+        seconds = None if began is None or statement.cause else self._now() - began
+        for limiter in limiters:
             limiter.leave(seconds)
 
     def limiters(self) -> list[tuple[str, Limiter]]:
         """Those in use, with whom they limit ('' for all together), to be looked at."""
         return [(key, limiter) for (_, key), limiter in self._limiters.items()]
 
-    def _wanted(self, statement: RunningStatement) -> list[Limiter]:
+    def _that_name(self, statement: RunningStatement) -> Sequence[Limiter] | None:
+        if not reaches_data(statement):
+            return None
+        named = [limit for limit in self._limits if limit.selection.names(statement)]
+        return [self._limiter(limit, statement) for limit in named] or None
+
+    def _not_entered(self, statement: RunningStatement, wanted: Sequence[Limiter]) -> Sequence[Limiter]:
+        """Without those that a statement is in which this one is a part of."""
         outer: set[int] = set()
         around = statement.outer
         while around is not None:
-            outer.update(map(id, self._held[around].limiters if around in self._held else ()))
+            if around in self._held:
+                outer.update(map(id, self._held[around][0]))
             around = around.outer
-        found = [
-            self._limiter(limit, statement) for limit in self._limits if limit.selection.names(statement)
-        ]
-        return [limiter for limiter in found if id(limiter) not in outer] if outer else found
+        return [limiter for limiter in wanted if id(limiter) not in outer]
 
     def _limiter(self, limit: Limit, statement: RunningStatement) -> Limiter:
         key = limit.name, _key(limit, statement)
@@ -134,11 +131,12 @@ class Limits:
         return known
 
     def _make_room(self) -> None:
-        """Forget the least recently used one where nothing runs."""
-        for key, limiter in self._limiters.items():
-            if limiter.idle:
-                del self._limiters[key]
-                return
+        """Forget some of those where nothing runs, beginning with those that were looked for longest ago."""
+        idle = [key for key, limiter in self._limiters.items() if limiter.idle]
+        for key in idle[: MOST_LIMITERS // 8]:
+            del self._limiters[key]
+        # Nobody may enter one that is forgotten.
+        self._naming.forget()
 
 
 def _key(limit: Limit, statement: RunningStatement) -> str:

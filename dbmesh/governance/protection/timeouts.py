@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from dbmesh.errors import ANSWER_TOO_LARGE, STATEMENT_TIMEOUT, MeshError
-from dbmesh.governance.protection.statements import reaches_data
+from dbmesh.governance.protection.statements import Remembered, reaches_data
 from dbmesh.rules.protection.values import Timeout
-from dbmesh.session.filtering import Later, RunningStatement
+from dbmesh.session.filtering import Later, RunningStatement, Seen
 from dbmesh.session.log_fields import fields_of
 from dbmesh.session.session import Session
 
@@ -45,6 +46,17 @@ class AnswerLimit:
         self._rows = self._bytes = 0
 
 
+_NOTHING = Timeout("")
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What limits a statement, and the transaction it begins."""
+
+    statement: Timeout
+    transaction: Timeout
+
+
 @dataclass(slots=True)
 class _OpenTransaction:
     """A session's transaction: the entry that limits it, which one of the session's it is, and what waits for its end. `seen_busy`: when it was
@@ -68,51 +80,75 @@ class Timeouts:
     def __init__(self, timeouts: Sequence[Timeout]) -> None:
         self._timeouts = timeouts
         self._loop = asyncio.get_running_loop()
-        self._timers: dict[RunningStatement, asyncio.TimerHandle] = {}
+        self._naming = Remembered(self._that_names)
+        # Statements under way that have a time limit, each with the moment when it is over. One timer looks at all of them: nearly
+        # every statement ends long before, and a timer of each would cost more than all else here.
+        self._deadlines: dict[RunningStatement, tuple[float, Timeout]] = {}
+        self._next_look = math.inf
+        self._look: asyncio.TimerHandle | None = None
         self._transactions: dict[Session, _OpenTransaction] = {}
 
-    def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
+    def find(self, session: Session, seen: Seen) -> Timeout | None:
+        """See `StatementFilter`: one that nothing limits ends the time without a statement."""
+        named = self._naming.of(session, seen)
+        if named is None:
+            return _NOTHING if session in self._transactions else None
+        return named.statement
+
+    def begin(self, statement: RunningStatement, found: Timeout) -> Awaitable[None] | None:
         """See `StatementFilter`."""
-        timeout = self._of(statement) if reaches_data(statement) else None
-        if timeout is None or not (timeout.most_rows or timeout.most_bytes):
-            self._started(statement, timeout)
+        if not (found.most_rows or found.most_bytes):
+            self._started(statement, found)
             return None
-        statement.limit = AnswerLimit(timeout)
+        statement.limit = AnswerLimit(found)
         # What is relayed is not looked at: rows that are counted take the other way. One that is killed before it takes it has not
         # begun, and nobody would tell its end.
-        return Later(partial(self._start_later, statement, timeout))
+        return Later(partial(self._start_later, statement, found))
 
     async def _start_later(self, statement: RunningStatement, timeout: Timeout) -> None:
         self._started(statement, timeout)
 
-    def _started(self, statement: RunningStatement, timeout: Timeout | None) -> None:
+    def _started(self, statement: RunningStatement, timeout: Timeout) -> None:
         under_way = self._transactions.get(statement.session)
         if under_way is not None and under_way.idle is not None:
             under_way.idle.cancel()
             under_way.idle = None
-        if timeout is not None and timeout.statement:
-            self._timers[statement] = self._loop.call_later(
-                timeout.statement, self._statement_takes_too_long, statement, timeout
-            )
+        if timeout.statement:
+            deadline = self._loop.time() + timeout.statement
+            self._deadlines[statement] = deadline, timeout
+            if deadline < self._next_look:
+                self._look_at(deadline)
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
-        timer = self._timers.pop(statement, None)
-        if timer is not None:
-            timer.cancel()
-        session = statement.session
-        if session.stopped_by is not None and statement.outer is None:
-            session.stopped_by = None
+        self._deadlines.pop(statement, None)
         if statement.outer is None:
+            session = statement.session
+            session.stopped_by = None
             self._look_at_transaction(statement, session)
 
-    def _of(self, statement: RunningStatement) -> Timeout | None:
-        return next((one for one in self._timeouts if one.selection.names(statement)), None)
+    def _that_names(self, statement: RunningStatement) -> _Named | None:
+        for one in self._timeouts:
+            if one.selection.names(statement):
+                return _Named(one if reaches_data(statement) else _NOTHING, one)
+        return None
 
-    def _statement_takes_too_long(self, statement: RunningStatement, timeout: Timeout) -> None:
-        self._timers.pop(statement, None)
-        error = MeshError(STATEMENT_TIMEOUT, name=timeout.name, seconds=timeout.statement)
-        statement.session.kill_query(error)
+    def _look_at(self, moment: float) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        self._next_look = moment
+        self._look = self._loop.call_at(moment, self._stop_those_that_take_too_long)
+
+    def _stop_those_that_take_too_long(self) -> None:
+        now = self._loop.time()
+        self._next_look, self._look = math.inf, None
+        for statement, (deadline, timeout) in list(self._deadlines.items()):
+            if deadline <= now:
+                del self._deadlines[statement]
+                error = MeshError(STATEMENT_TIMEOUT, name=timeout.name, seconds=timeout.statement)
+                statement.session.kill_query(error)
+        if self._deadlines:
+            self._look_at(min(deadline for deadline, _ in self._deadlines.values()))
 
     def _look_at_transaction(self, statement: RunningStatement, session: Session) -> None:
         under_way = self._transactions.get(session)
@@ -127,8 +163,9 @@ class Timeouts:
         if not session.transaction.open or not statement.answered:
             return
         if under_way is None:
-            timeout = self._of(statement)
-            if timeout is None or not (timeout.transaction or timeout.idle_in_transaction):
+            named = self._naming.of(session, (statement.database, statement.plan, statement.text))
+            timeout = _NOTHING if named is None else named.transaction
+            if not (timeout.transaction or timeout.idle_in_transaction):
                 return
             under_way = self._transactions[session] = _OpenTransaction(timeout, session.transaction.identity)
             if timeout.transaction:

@@ -33,8 +33,13 @@ class Noting:
         self.refuses = False
         self.gate: asyncio.Event | None = None
         self.seen: list[RunningStatement] = []
+        self.wanted = True
 
-    def begin(self, statement: RunningStatement) -> Awaitable[None] | None:
+    def find(self, session: Session, seen: Seen) -> str | None:
+        return seen[2] if self.wanted else None
+
+    def begin(self, statement: RunningStatement, found: str) -> Awaitable[None] | None:
+        assert found == statement.text
         self.notes.append(f"{self.name} begins {statement.digest.text}")
         if self.refuses:
             raise MeshError(UNKNOWN_COMMAND)
@@ -95,6 +100,32 @@ async def test_a_statement_is_seen_once_by_each(sql: str, text: str, verb: str, 
     assert statement.verb is Verb[verb]
     assert statement.shots == shots
     assert statement.tables == (() if verb == "OTHER" else ("t_order",))
+    await world.end()
+
+
+async def test_who_has_nothing_to_do_with_a_statement_is_told_nothing_of_it_and_its_observers_are() -> None:
+    world = Filtered()
+    observer = Observing()
+    world.mesh.observe([observer])
+    sql = "SELECT user_id FROM t_order WHERE user_id = 5"
+    text = "SELECT user_id FROM t_order WHERE user_id = ?"
+    world.second.wanted = False
+    await world.command(b"\x03" + sql.encode())
+    assert world.notes == [f"first begins {text}", "first ends"]
+    assert observer.notes == [f"as planned: {sql}"]
+    world.first.wanted = False
+    await world.command(b"\x03" + sql.encode())
+    await world.command(b"\x03PREPARE p FROM 'DELETE FROM t_order WHERE user_id = 5'")
+    assert world.notes == [f"first begins {text}", "first ends"]
+    assert observer.notes[1] == f"as planned: {sql}"
+    world.notes.clear()
+    await world.command(b"\x03EXECUTE p")
+    assert world.notes == []
+    assert observer.notes[-2:] == ["Relay 1: DELETE FROM t_order WHERE user_id = 5", "as planned: EXECUTE p"]
+    world.reply = lambda name, payload: canned.failure(1213)
+    await world.command(b"\x03" + sql.encode())
+    assert world.notes == []
+    assert observer.notes[-1] == f"Relay 1 1213: {sql}"
     await world.end()
 
 
@@ -159,9 +190,9 @@ async def test_a_refusal_inside_another_statement_is_the_whole_ones_error() -> N
     world.sent.clear()
     begin = world.second.begin
 
-    def only_the_inner(statement: RunningStatement) -> Awaitable[None] | None:
+    def only_the_inner(statement: RunningStatement, found: str) -> Awaitable[None] | None:
         world.second.refuses = statement.verb is Verb.DELETE
-        return begin(statement)
+        return begin(statement, found)
 
     world.second.begin = only_the_inner  # type: ignore[method-assign]
     await world.command(b"\x03EXECUTE p")
@@ -269,7 +300,7 @@ async def test_observers_learn_of_every_end_once(count: int) -> None:
             "as planned: SET @a = 1",
             "as planned: PREPARE p FROM 'DELETE FROM t_order WHERE user_id = 5'",
             "Relay 1: DELETE FROM t_order WHERE user_id = 5",
-            "Session 0: EXECUTE p",
+            "as planned: EXECUTE p",
             f"as planned: {point.replace('5', '?')}",
             f"Relay 1 1213: {point}",
             f"Relay 1 unanswered: {point}",

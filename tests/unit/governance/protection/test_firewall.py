@@ -96,9 +96,11 @@ async def test_what_changes_databases_and_routines_is_ddl_and_stopped_by_default
 ) -> None:
     rules = [FirewallRule("no-ddl", False, Selection(verbs=frozenset({"DDL"})))] if allows else []
     one = world(*rules, allows=allows)
-    statement = RunningStatement(one.session, one.mesh.databases["shop"], CHANGES[text], text)
+    seen = one.mesh.databases["shop"], CHANGES[text], text
+    found = firewall(one).find(one.session, seen)
+    assert found is not None
     with pytest.raises(MeshError) as caught:
-        firewall(one).begin(statement)
+        firewall(one).begin(RunningStatement(one.session, *seen), found)
     assert caught.value.kind is FIREWALL_DENIED
     await one.end()
 

@@ -274,6 +274,10 @@ class Timers:
         self._set.append((handle, partial(callback, *arguments)))
         return handle
 
+    def time(self) -> float:
+        """Later than anything that has happened."""
+        return float("inf")
+
     def run_out(self) -> None:
         """Those that nobody has cancelled."""
         due, self._set = self._set, []
