@@ -300,6 +300,12 @@ class MySQLConnection(asyncio.Protocol):
             self._open = self.usable = False
             self._transport.close()
 
+    def hand_over(self, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, TlsChannel | None]:
+        """Give a usable connection's socket to a protocol that speaks otherwise; it is closed for everybody else."""
+        self._open = self.usable = False
+        self._transport.set_protocol(protocol)
+        return self._transport, self._tls
+
     # ------------------------------------------------------------------ asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
