@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +33,7 @@ from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import AmbiguousTable
 from dbmesh.planner.plan import KeyGenerator
 from dbmesh.planner.planner import Planner
+from dbmesh.reshard.generation import planned_by
 from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.joint import Place, places
@@ -81,8 +82,8 @@ async def assemble(
     """As `build_mesh`, with what it takes to change the mesh while it runs. Files it writes are from `directory`."""
     if not configuration.databases:
         raise StartError("the configuration has no logic database")
-    rule_sets = await all_rules(store, configuration)
-    assembly = Assembly(configuration, pools, rule_sets, worker, store, directory)
+    served = await served_rules(store, configuration)
+    assembly = Assembly(configuration, pools, served, worker, store, directory)
     mesh = assembly.mesh
     if store is not None and configuration.record_locks:
         mesh.compensator.locks = StoredRecordLocks(store)
@@ -106,12 +107,29 @@ async def all_rules(store: Store | None, configuration: Configuration) -> dict[s
     return {name: await stored_rules(store, rule_set) for name, rule_set in rule_sets.items()}
 
 
+async def served_rules(store: Store | None, configuration: Configuration) -> Served:
+    """The rule sets that statements are planned by, where rows are being moved too. Raises StartError."""
+    served = Served(await all_rules(store, configuration))
+    moving, other = configuration.moving, configuration.other
+    if moving is None or other is None:
+        return served
+    key = moving.database.lower()
+    if store is not None:
+        other = await stored_rules(store, other)
+    served.rule_sets[key], unread = planned_by(moving, served.rule_sets[key], other)
+    if unread is not None:
+        served.others[key] = unread
+    return served
+
+
 @dataclass(slots=True)
 class Served:
-    """What is known of logic databases beside what their statements see, each by its name in lower case. `tables` is what each data
-    source had when it was last read, `monitors` are those of replica groups."""
+    """What is known of logic databases beside what their statements see, each by its name in lower case. `others` are the rules that
+    writes go by as well. `tables` is what each data source had when it was last read, `monitors` are those of replica groups: of `others`
+    by `_unread` of the name."""
 
     rule_sets: dict[str, RuleSet]
+    others: dict[str, RuleSet] = field(default_factory=dict)
     tables: dict[str, dict[str, Mapping[str, TableSchema]]] = field(default_factory=dict)
     monitors: dict[str, dict[str, ReplicaMonitor]] = field(default_factory=dict)
 
@@ -123,14 +141,14 @@ class Assembly:
         self,
         configuration: Configuration,
         pools: list[Pool],
-        rule_sets: dict[str, RuleSet],
+        served: Served,
         worker: Worker,
         store: Store | None = None,
         directory: Path = Path(),
     ) -> None:
         self.store = store
         self.pools = pools
-        self.served = Served(rule_sets)
+        self.served = served
         self._plan_cache_size = int(configuration.properties["plan-cache-size"])
         self._worker = worker
         self._loop = asyncio.get_running_loop()
@@ -141,7 +159,9 @@ class Assembly:
         self.protector = Protector(
             configuration.protection, Clock(self._loop.time, random.random, time.time), directory
         )
-        databases = {name.lower(): self.build(rule_set, self.served) for name, rule_set in rule_sets.items()}
+        databases = {
+            name.lower(): self.build(rule_set, served) for name, rule_set in served.rule_sets.items()
+        }
         self.mesh = Mesh(configuration, databases, self._reload, self._loop.time(), os.urandom(8))
         self.protector.protect(self.mesh)
 
@@ -149,7 +169,8 @@ class Assembly:
         """These data sources and replicas, as database.name in lower case, answer no statements from here on; all others do."""
         self._off = names
         for database in self.mesh.databases.values():
-            self._obey(database)
+            for side in sides(database):
+                self._obey(side)
 
     def _obey(self, database: Database) -> None:
         """What is out of service."""
@@ -208,6 +229,7 @@ class Assembly:
         self.mesh.remove_database(database.name)
         self._plan_anew()
         self.unwatch(self.served.monitors.pop(key).values())
+        self.unwatch(self.served.monitors.pop(_unread(key), {}).values())
         for pool in pools_of(database):
             self.pools.remove(pool)
             await pool.close()
@@ -223,26 +245,44 @@ class Assembly:
         return replace(database, plans=PlanCache(planner, self._plan_cache_size))
 
     def build(self, rule_set: RuleSet, served: Served, before: Database | None = None) -> Database:
-        """A logic database whose catalog has not been read. Data sources and groups that are as they were `before` keep
+        """A logic database whose catalog has not been read. Data sources and groups that are as they were `before`, on either side, keep
         their pools."""
-        key, known, groups = rule_set.database.lower(), self.served, all_groups(rule_set)
-        kept = {
-            name
-            for name in all_sources(rule_set)
-            if before is not None and _is_same(rule_set, before.rule_set, name)
-        }
+        key = rule_set.database.lower()
+        known = [] if before is None else [_Known(before, self.served, key)]
+        if before is not None:
+            known += [_Known(side, self.served, _unread(key)) for side in sides(before)[1:]]
+        generators = {} if before is None else _same_generators(rule_set, before)
+        database = self._build(rule_set, served, key, known, generators)
+        other = served.others.get(key)
+        if other is None:
+            return database
+        double = self._build(other, served, _unread(key), [_Known(database, served, key), *known], {})
+        return replace(database, doubles=MappingProxyType(dict.fromkeys(rule_set.doubled, double)))
+
+    def _build(
+        self,
+        rule_set: RuleSet,
+        served: Served,
+        key: str,
+        known: Sequence[_Known],
+        generators: Mapping[str, KeyGenerator],
+    ) -> Database:
+        groups = all_groups(rule_set)
         own: dict[str, Pool] = {}
         merging: dict[str, Pool] = {}
         replicas: dict[str, Replicas] = {}
         monitors = served.monitors[key] = {}
         tables = served.tables[key] = {}
         for name, config in all_sources(rule_set).items():
-            if before is not None and name in kept:
+            there = next((one for one in known if _is_same(rule_set, one.database.rule_set, name)), None)
+            if there is not None:
+                before = there.database
                 own[name], merging[name] = before.pools[name], before.merge_pools[name]
                 if name in before.replicas:
-                    replicas[name], monitors[name] = before.replicas[name], known.monitors[key][name]
-                if name in known.tables[key]:
-                    tables[name] = known.tables[key][name]
+                    replicas[name] = before.replicas[name]
+                    monitors[name] = there.served.monitors[there.key][name]
+                if name in there.served.tables[there.key]:
+                    tables[name] = there.served.tables[there.key][name]
                 continue
             own[name], merging[name] = make_pool(config), make_pool(config)
             self.pools.extend((own[name], merging[name]))
@@ -254,7 +294,6 @@ class Assembly:
                 self.pools.extend(replicas[name].pools)
                 monitors[name] = ReplicaMonitor(replicas[name])
         nothing = Catalog({}, {})
-        generators = {} if before is None else _same_generators(rule_set, before)
         database = Database(
             rule_set.database,
             rule_set,
@@ -290,9 +329,21 @@ class Assembly:
 
     async def read(self, database: Database, served: Served, touched: frozenset[str] | None) -> Database:
         """The same database with its catalog read, as `load_catalog` does, and nothing planned yet. Raises AmbiguousTable."""
-        key, rule_set = database.name.lower(), database.rule_set
+        key = database.name.lower()
+        served.rule_sets[key] = database.rule_set
+        read = await self._read(database, served, key, touched)
+        _, *others = sides(database)
+        for other in others:
+            double = await self._read(other, served, _unread(key), touched)
+            doubles = dict.fromkeys(read.doubles, double)
+            read = replace(read, doubles=MappingProxyType(doubles))
+        return read
+
+    async def _read(
+        self, database: Database, served: Served, key: str, touched: frozenset[str] | None
+    ) -> Database:
+        rule_set = database.rule_set
         catalog, unread, unseen = await load_catalog(rule_set, database.pools, served.tables[key], touched)
-        served.rule_sets[key] = rule_set
         read = replace(
             database,
             catalog=catalog,
@@ -305,14 +356,37 @@ class Assembly:
         return self.planned(read, served)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A logic database whose pools another may go on with: it is `served` under this key."""
+
+    database: Database
+    served: Served
+    key: str
+
+
+def _unread(key: str) -> str:
+    """What the side of a logic database that is not read is known by: no database has such a name."""
+    return f"{key}/"
+
+
+def sides(database: Database) -> tuple[Database, ...]:
+    """A logic database, and the side that its writes go to as well."""
+    return (database, *{id(one): one for one in database.doubles.values()}.values())
+
+
 def pools_of(database: Database) -> list[Pool]:
-    """Every pool of a logic database."""
-    reading = [pool for replicas in database.replicas.values() for pool in replicas.pools]
-    return [*database.pools.values(), *database.merge_pools.values(), *reading]
+    """Every pool of a logic database, on both sides."""
+    found: dict[Pool, None] = {}
+    for side in sides(database):
+        reading = [pool for replicas in side.replicas.values() for pool in replicas.pools]
+        found |= dict.fromkeys([*side.pools.values(), *side.merge_pools.values(), *reading])
+    return list(found)
 
 
 def _monitors(served: Served) -> list[ReplicaMonitor]:
-    return [monitor for monitors in served.monitors.values() for monitor in monitors.values()]
+    """Each once: both sides may have the same."""
+    return list({id(one): one for own in served.monitors.values() for one in own.values()}.values())
 
 
 def _is_same(rule_set: RuleSet, before: RuleSet, name: str) -> bool:

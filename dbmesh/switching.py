@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from dbmesh.assembly import Assembly, Served, StartError, all_rules, pools_of
+from dbmesh.assembly import Assembly, Served, StartError, pools_of, served_rules, sides
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.pool import Pool
 from dbmesh.errors import MeshError, ShardError
-from dbmesh.governance.rule_follower import NotPrepared
+from dbmesh.governance.rule_follower import NotDone, NotPrepared
 from dbmesh.planner.catalog import AmbiguousTable
+from dbmesh.reshard.generation import scope_of_moving
+from dbmesh.reshard.tables import NotRenamed, give_names
 from dbmesh.rules.accounts import User
 from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.diff import differences
 from dbmesh.rules.mistakes import ConfigurationError
+from dbmesh.rules.moving import Moving
 from dbmesh.rules.ruleset import Configuration, DeclaredKeys, RuleSet
 from dbmesh.session.gate import Gate
 from dbmesh.session.mesh import Database
@@ -74,10 +77,10 @@ class Switching:
         """See `Serving`."""
         began = self._now()
         try:
-            rule_sets = await all_rules(self._assembly.store, configuration)
+            served = await served_rules(self._assembly.store, configuration)
         except StartError as error:
             raise NotPrepared(str(error)) from error
-        made = Prepared(configuration, Served(rule_sets), {}, [], began)
+        made = Prepared(configuration, served, {}, [], began)
         try:
             await self._fill(made, moves=moves)
         except (MeshError, ShardError, AmbiguousTable, NotPrepared) as error:
@@ -95,6 +98,7 @@ class Switching:
 
     async def _fill(self, made: Prepared, *, moves: bool) -> None:
         assembly, served = self._assembly, made.served
+        _refuse_forgetting(assembly.mesh.configuration.moving, made.configuration.moving)
         if not moves:
             _refuse_moves(assembly.mesh.configuration, made.configuration)
         present = len(assembly.pools)
@@ -109,13 +113,16 @@ class Switching:
         own = [
             pool
             for one in made.databases.values()
-            for pool in one.pools.values()
+            for side in sides(one)
+            for pool in side.pools.values()
             if pool in made.opened and not pool.disabled
         ]
         await asyncio.gather(*(self._warm(pool) for pool in own))
+        # What is known of data sources that stay need not be read again, unless tables come and go that no statement makes.
+        stays = assembly.mesh.configuration.moving is None and made.configuration.moving is None
+        touched = frozenset[str]() if stays else None
         for key, database in made.databases.items():
-            # What is known of data sources that stay need not be read again.
-            made.databases[key] = await assembly.read(database, served, frozenset())
+            made.databases[key] = await assembly.read(database, served, touched)
             before = assembly.mesh.databases.get(key)
             if before is not None:
                 await _plan_ahead(before, made.databases[key])
@@ -192,6 +199,19 @@ class Switching:
             self._assembly.pools.remove(pool)
             await pool.close()
 
+    async def work(self, prepared: Prepared, still: Callable[[], Awaitable[bool]]) -> None:
+        """See `Serving`: the tables of a move get their final names."""
+        moving, other = prepared.configuration.moving, prepared.configuration.other
+        assert moving is not None
+        assert other is not None
+        scope = scope_of_moving(moving, prepared.configuration.databases[moving.database.lower()], other)
+        try:
+            await give_names(scope, moving.job, still)
+        except NotRenamed as error:
+            raise NotPrepared(str(error)) from error
+        except (MeshError, ShardError) as error:
+            raise NotDone(str(error)) from error
+
     def refuse_clients(self, reason: str) -> None:
         """See `Serving`."""
         self._door.refuse("rules", reason)
@@ -225,6 +245,12 @@ def _refuse_moves(before: Configuration, after: Configuration) -> None:
         raise NotPrepared(
             f"rows would be looked for where they may not be: {named}; move them first, then apply with --rows-are-moved"
         )
+
+
+def _refuse_forgetting(before: Moving | None, after: Moving | None) -> None:
+    """Rows that are being moved would stay behind. Raises NotPrepared."""
+    if before is not None and before.doubled and (after is None or after.job != before.job):
+        raise NotPrepared(f"reshard job {before.job} writes to both sides; end it first")
 
 
 def _refuse_hidden_rows(before: Database, rule_set: RuleSet) -> None:

@@ -163,6 +163,11 @@ class Registration:
         return self._instance.id
 
     @property
+    def lease(self) -> int:
+        """What its entry lives by, 0 while it has none."""
+        return self._lease
+
+    @property
     def place(self) -> str:
         """Where it runs: no other sidecar that is alive has the same host and address."""
         return f"{socket.gethostname()}:{self._instance.address}"

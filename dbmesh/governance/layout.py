@@ -151,6 +151,16 @@ def holding() -> str:
     return f"{rules_prefix()}holding"
 
 
+def working() -> str:
+    """The number of the one that is being rolled out, once what it takes is being done while sidecars hold."""
+    return f"{rules_prefix()}working"
+
+
+def worked() -> str:
+    """Likewise, when it has been done."""
+    return f"{rules_prefix()}worked"
+
+
 def held_prefix(number: int) -> str:
     """The sidecars that hold for it."""
     return f"{rules_prefix()}held/{number}/"
@@ -259,3 +269,33 @@ def faults_prefix() -> str:
 def fault(name: str) -> str:
     """One such fault."""
     return f"{faults_prefix()}{name}"
+
+
+def reshard_prefix() -> str:
+    """What moves rows to other data nodes."""
+    return "/reshard/"
+
+
+def reshard_jobs_prefix() -> str:
+    """The jobs there were."""
+    return f"{reshard_prefix()}documents/"
+
+
+def reshard_job(number: int) -> str:
+    """One of them."""
+    return f"{reshard_jobs_prefix()}{number:06}"
+
+
+def reshard_files(number: int) -> str:
+    """The rules of both its sides."""
+    return f"/reshard_files/{number:06}"
+
+
+def reshard_progress(number: int) -> str:
+    """How far it is."""
+    return f"/reshard_progress/{number:06}"
+
+
+def reshard_runner() -> str:
+    """The sidecar that carries jobs out: its id, as long as it lives."""
+    return f"{reshard_prefix()}runner"

@@ -42,6 +42,10 @@ class Holding(Protocol):
         """Whether nothing is under way any more; `by_force` ends what is."""
         ...
 
+    def under_way(self) -> str:
+        """What is, for people."""
+        ...
+
 
 class Promise:
     """See the module's docstring. `alive_for`: for how many seconds the store takes this sidecar for alive. `revision`: what it is about,

@@ -14,7 +14,16 @@ from enum import StrEnum
 
 from dbmesh.governance import layout
 from dbmesh.governance.instances import read_unheard
-from dbmesh.governance.rollout import Acknowledgement, Activate, Hold, Refuse, Situation, Step, next_step
+from dbmesh.governance.rollout import (
+    Acknowledgement,
+    Activate,
+    Hold,
+    Refuse,
+    Situation,
+    Step,
+    Work,
+    next_step,
+)
 from dbmesh.governance.store import ABSENT, MOST_CHANGES, Conflict, Guard, Store, StoreError, Write
 
 LIMIT = 30.0
@@ -22,6 +31,9 @@ LIMIT = 30.0
 
 LOOK = 0.2
 """Seconds between two looks at a roll-out under way."""
+
+ANSWER = 1.0
+"""Seconds for a sidecar to say that it holds, beyond those for which statements are held."""
 
 MOST_FILES = 1_000_000
 """Bytes of all files together; etcd takes 1.5 MB in one request."""
@@ -45,7 +57,9 @@ class Outcome(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Revision:
     """A revision without its files. `at` is seconds since 1970, `fingerprint` that of the files, `reason` why it was refused.
-    `moves`: whoever applied it says that rows are where its rules look for them."""
+    `moves`: whoever applied it says that rows are where its rules look for them. `hold`: for how many seconds statements are held back at
+    most while what is under way comes to its end, after which the revision is refused; 0: it is ended by force. `works`: it takes something
+    that is done while all hold (`Serving.work`)."""
 
     number: int
     by: str
@@ -56,6 +70,8 @@ class Revision:
     outcome: Outcome = Outcome.ROLLING
     reason: str = ""
     limit: float = LIMIT
+    hold: float = 0.0
+    works: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,8 @@ class Known:
     active_key: int = ABSENT
     rolling_key: int = ABSENT
     holding_key: int = ABSENT
+    working_key: int = ABSENT
+    worked_key: int = ABSENT
 
     @property
     def holding(self) -> bool:
@@ -88,9 +106,14 @@ async def read_known(store: Store) -> Known:
     """The state of revisions. Raises StoreError."""
     snapshot = await store.range(layout.rules_prefix())
     entries = {entry.key: entry for entry in snapshot.entries}
-    active, rolling, holding = map(
-        entries.get, (layout.active_revision(), layout.rollout(), layout.holding())
+    single = (
+        layout.active_revision(),
+        layout.rollout(),
+        layout.holding(),
+        layout.working(),
+        layout.worked(),
     )
+    active, rolling, *_ = map(entries.get, single)
     found = [
         _decode(entry.value) for key, entry in entries.items() if key.startswith(layout.revisions_prefix())
     ]
@@ -108,7 +131,7 @@ async def read_known(store: Store) -> Known:
             if prefix and key.startswith(prefix)
         ),
         frozenset(key.removeprefix(held) for key in entries if held and key.startswith(held)),
-        *(ABSENT if one is None else one.revision for one in (active, rolling, holding)),
+        *(ABSENT if one is None else one.revision for one in map(entries.get, single)),
     )
 
 
@@ -165,6 +188,28 @@ async def say_held(store: Store, number: int, instance: str) -> None:
     await _say(store, number, layout.held(number, instance))
 
 
+async def say_worked(store: Store, number: int) -> None:
+    """Say that what the revision being rolled out takes has been done. Nothing happens when it is no longer. Raises StoreError."""
+    await _say(store, number, layout.worked(), str(number))
+
+
+async def say_undone(store: Store, number: int, instance: str, reason: str) -> None:
+    """Say that it could not be done, and all is as before: the revision is refused. Raises StoreError."""
+    rolling, working = await store.get(layout.rollout()), await store.get(layout.working())
+    if rolling is None or working is None or int(rolling.value) != number:
+        return
+    writes = [
+        Write(layout.working(), None, working.revision),
+        Write(layout.acknowledgement(number, instance), reason.encode()),
+    ]
+    try:
+        await store.commit(
+            writes, [Guard(layout.rollout(), rolling.revision), Guard(layout.worked(), ABSENT)]
+        )
+    except Conflict:
+        return
+
+
 async def _say(store: Store, number: int, key: str, value: str = "") -> None:
     rolling = await store.get(layout.rollout())
     if rolling is None or int(rolling.value) != number:
@@ -205,21 +250,28 @@ async def advance(store: Store, observed: Observed) -> Step | None:
             live,
             known.acknowledgements,
             seconds[phase],
-            revision.limit,
+            revision.hold + ANSWER if known.holding and revision.hold else revision.limit,
             revision.moves,
             known.holding,
             known.held,
             unheard,
             seconds,
+            revision.works,
+            known.working_key != ABSENT,
+            known.worked_key != ABSENT,
         )
     )
     guards = [Guard(layout.membership(), ABSENT if joined is None else joined.revision)]
     number = str(known.rolling).encode()
+    writes: list[Write] = []
     if isinstance(step, Hold):
-        writes, guards = (
-            [Write(layout.holding(), number, ABSENT)],
-            [Guard(layout.rollout(), known.rolling_key)],
-        )
+        writes.append(Write(layout.holding(), number, ABSENT))
+        guards = [Guard(layout.rollout(), known.rolling_key)]
+    elif isinstance(step, Work):
+        if known.working_key != ABSENT:
+            return step
+        writes.append(Write(layout.working(), number, ABSENT))
+        guards.append(Guard(layout.rollout(), known.rolling_key))
     elif isinstance(step, Activate):
         writes = _ended(known, replace(revision, outcome=Outcome.ACCEPTED))
         writes.append(Write(layout.active_revision(), number, known.active_key))
@@ -231,7 +283,7 @@ async def advance(store: Store, observed: Observed) -> Step | None:
         await store.commit(writes, guards)
     except Conflict:
         return None
-    if not isinstance(step, Hold):
+    if isinstance(step, (Activate, Refuse)):
         await _forget(store, known)
     return step
 
@@ -240,6 +292,8 @@ def _ended(known: Known, revision: Revision) -> list[Write]:
     return [
         Write(layout.rollout(), None, known.rolling_key),
         Write(layout.holding(), None, known.holding_key),
+        Write(layout.working(), None, known.working_key),
+        Write(layout.worked(), None, known.worked_key),
         Write(layout.revision(revision.number), _encode(revision)),
     ]
 

@@ -7,6 +7,9 @@ A revision that *moves* rows (they are looked for elsewhere under it) is not run
 So when all have prepared it they are told to *hold*: to begin no statement and end what is under way; it becomes active when all do. By
 preparing it a sidecar promises to hold also when it has not reached the store for as long as its registration lasts, so one whose
 registration is gone holds. One that may be serving and has never answered has promised nothing, and nobody goes on without it.
+
+A revision may take something to be done between these two (tables get other names): by whoever sees it. Once that has begun the revision is
+not refused for want of an answer, since neither rules fit until it has been done, or undone.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ MARGIN = 1.0
 class Situation:
     """A roll-out at one moment. `live`: the sidecars that are alive, id → address. `waited` and `limit` are seconds of its phase: with
     `holding` all are to hold, and `held` do. `unheard`: sidecars that are not alive and have not said that they ended, id → where they
-    ran; `gone`: for how many seconds they have been so."""
+    ran; `gone`: for how many seconds they have been so. `works`: something is to be done while all hold; somebody is `working` at it, or it
+    is `worked`."""
 
     live: Mapping[str, str]
     acknowledgements: Sequence[Acknowledgement]
@@ -48,6 +52,9 @@ class Situation:
     held: frozenset[str] = frozenset()
     unheard: Mapping[str, str] = field(default_factory=dict)
     gone: Mapping[str, float] = field(default_factory=dict)
+    works: bool = False
+    working: bool = False
+    worked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,11 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Every sidecar holds, and what the revision takes is to be done now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Activate:
     """Every sidecar is prepared, and holds where that is asked for."""
 
@@ -74,7 +86,7 @@ class Refuse:
     reason: str
 
 
-Step = Wait | Hold | Activate | Refuse
+Step = Wait | Hold | Work | Activate | Refuse
 
 
 def next_step(situation: Situation) -> Step:
@@ -87,6 +99,8 @@ def next_step(situation: Situation) -> Step:
     ]
     if named:
         return Refuse("; ".join(named))
+    if situation.working:
+        return Activate() if situation.worked else Work()
     answered = {one.instance for one in situation.acknowledgements}
     live = [address for id_, address in sorted(situation.live.items()) if id_ not in answered]
     unheard = [place for id_, place in sorted(situation.unheard.items()) if id_ not in answered]
@@ -98,7 +112,7 @@ def next_step(situation: Situation) -> Step:
         live = [address for id_, address in sorted(situation.live.items()) if id_ not in situation.held]
         live += [place for id_, place in sorted(situation.unheard.items()) if _may_serve(situation, id_)]
     if not live and not unheard:
-        return Activate()
+        return Work() if situation.works else Activate()
     if situation.waited >= situation.limit:
         return Refuse(_without_answer(live, unheard, situation.limit))
     return Wait((*live, *unheard))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
@@ -27,9 +27,11 @@ from dbmesh.governance.revisions import (
     read_files,
     read_known,
     say_held,
+    say_undone,
+    say_worked,
 )
-from dbmesh.governance.rollout import Duty, duties
-from dbmesh.governance.store import Store, StoreError
+from dbmesh.governance.rollout import Duty, Work, duties
+from dbmesh.governance.store import ABSENT, Store, StoreError
 from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError
@@ -40,11 +42,18 @@ _log = logging.getLogger(__name__)
 PAUSE = 5.0
 """Seconds until a store that could not be read is asked again, and until a revision that could not be run is tried again."""
 
+DRAIN_LOOK = 0.002
+"""Seconds between two looks at what is still under way while statements are held."""
+
 P = TypeVar("P")
 
 
 class NotPrepared(Exception):
     """A revision cannot be run; the text says why."""
+
+
+class NotDone(Exception):
+    """What a revision takes is half done; the text says why."""
 
 
 class Serving(Protocol[P]):
@@ -61,6 +70,11 @@ class Serving(Protocol[P]):
 
     async def discard(self, prepared: P) -> None:
         """Close what was prepared."""
+        ...
+
+    async def work(self, prepared: P, still: Callable[[], Awaitable[bool]]) -> None:
+        """Do what this takes while all sidecars hold. Of several that try one does, at a time; `still` says whether it is still to be done.
+        Raises NotPrepared when that was not possible and all is as before, NotDone when it has to be looked at again."""
         ...
 
     def refuse_clients(self, reason: str) -> None:
@@ -256,16 +270,54 @@ class RuleFollower(Generic[P]):
                 await self._tell("active")
             self._answered.clear()
             return False
-        await advance(self._store, self._observed)
+        step = await advance(self._store, self._observed)
+        if isinstance(step, Work) and known.rolling in self._prepared:
+            await self._work(known.rolling)
         return True
+
+    async def _work(self, number: int) -> None:
+        prepared, _ = self._prepared[number]
+
+        async def still() -> bool:
+            known = await read_known(self._store)
+            return known.rolling == number and known.working_key != ABSENT and known.worked_key == ABSENT
+
+        try:
+            await self._serving.work(prepared, still)
+        except NotPrepared as error:
+            _log.warning("revision %d of the rules cannot be run: %s", number, error)
+            await say_undone(self._store, number, self._registration.id, str(error))
+        except NotDone as error:
+            _log.warning("what revision %d of the rules takes is tried again: %s", number, error)
+        else:
+            await say_worked(self._store, number)
 
     async def _hold(self, revision: Revision) -> None:
         if self._patience is None:
             drain = float(self._own.properties["rules-drain-timeout-seconds"])
-            self._patience = self._clock() + min(drain, revision.limit / 2)
-        if await self._serving.gate.drained(by_force=self._clock() >= self._patience):
-            await say_held(self._store, revision.number, self._registration.id)
-            self._held = True
+            self._patience = self._clock() + (revision.hold or min(drain, revision.limit / 2))
+        gate = self._serving.gate
+        # Clients wait: what is under way is looked at often, until the store says something else.
+        while not await gate.drained(by_force=False):
+            if self._clock() >= self._patience:
+                await self._lose_patience(revision)
+                return
+            if self._changed.is_set():
+                return
+            await asyncio.sleep(DRAIN_LOOK)
+        await self._say_held(revision)
+
+    async def _lose_patience(self, revision: Revision) -> None:
+        gate = self._serving.gate
+        if revision.hold:
+            busy = f"not ended within {revision.hold:g} s: {gate.under_way()}"
+            await acknowledge(self._store, revision.number, self._registration.id, busy)
+        elif await gate.drained(by_force=True):
+            await self._say_held(revision)
+
+    async def _say_held(self, revision: Revision) -> None:
+        await say_held(self._store, revision.number, self._registration.id)
+        self._held = True
 
     async def _prepare(self, known: Known, number: int, *, heard: bool) -> None:
         await self._tell(f"preparing {number}")

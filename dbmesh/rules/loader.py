@@ -34,6 +34,7 @@ from dbmesh.rules.models import (
     ShardingSection,
     SingleSection,
 )
+from dbmesh.rules.moving import MOVING_FILE, Moving, decode_moving
 from dbmesh.rules.properties import PropertyValue, build_properties
 from dbmesh.rules.protection.build import build_protection
 from dbmesh.rules.protection.sections import ProtectionSection
@@ -98,11 +99,14 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
             databases[lowered] = rules
             named_in[lowered] = name
         mistakes.extend(source.mistakes)
-    exact = properties["text-sharding-keys"] == "exact"
-    databases = {
-        name: replace(rules, exact_text_keys=exact, merge_node=_merge_node(rules, properties))
-        for name, rules in databases.items()
-    }
+    databases = {name: _with_properties(rules, properties) for name, rules in databases.items()}
+    moving = _load_moving(files, databases, mistakes)
+    other = None
+    if moving is not None:
+        source = read_source(MOVING_FILE, moving.other)
+        rules = _load_database(source, secrets)
+        mistakes.extend(source.mistakes)
+        other = None if rules is None else _with_properties(rules, properties)
     wanted = properties["federation-merge-node"]
     if wanted and databases and not any(rules.merge_node for rules in databases.values()):
         path = "props.federation-merge-node"
@@ -116,16 +120,39 @@ def load_configuration(files: Mapping[str, str], secrets: Secrets) -> Configurat
         mistakes.append(Mistake(GLOBAL_FILE, 0, path, text, fix))
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
-    read = {name: files[name] for name in (GLOBAL_FILE, *names)}
+    read = {name: files[name] for name in (GLOBAL_FILE, *names, MOVING_FILE) if name in files}
     return replace(
         settings,
         databases=MappingProxyType(databases),
-        fingerprint=_fingerprint(read),
+        fingerprint=fingerprint_of(read),
         files=MappingProxyType(read),
+        moving=moving,
+        other=other,
     )
 
 
-def _fingerprint(files: Mapping[str, str]) -> str:
+def _with_properties(rules: RuleSet, properties: Mapping[str, PropertyValue]) -> RuleSet:
+    exact = properties["text-sharding-keys"] == "exact"
+    return replace(rules, exact_text_keys=exact, merge_node=_merge_node(rules, properties))
+
+
+def _load_moving(
+    files: Mapping[str, str], databases: Mapping[str, RuleSet], mistakes: list[Mistake]
+) -> Moving | None:
+    if MOVING_FILE not in files:
+        return None
+    try:
+        moving = decode_moving(files[MOVING_FILE])
+    except ValueError as error:
+        mistakes.append(Mistake(MOVING_FILE, 0, "", str(error), "roll an earlier revision out again"))
+        return None
+    if moving.database.lower() not in databases:
+        text = f"there is no logic database '{moving.database}'"
+        mistakes.append(Mistake(MOVING_FILE, 0, "database", text, "add its file"))
+    return moving
+
+
+def fingerprint_of(files: Mapping[str, str]) -> str:
     """Twelve hexadecimal digits that stand for the files' texts; secrets are not in them."""
     digest = blake2b(digest_size=6)
     for part in (text for name in sorted(files) for text in (name, files[name])):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from dbmesh.errors import NO_ROUTE, MeshError
 from dbmesh.model import DataNode, SqlValue
 from dbmesh.rules.accounts import User
+from dbmesh.rules.moving import Moving
 from dbmesh.rules.protection.values import NOTHING, Protection
 from dbmesh.rules.targets import NoTarget, Targets
 from dbmesh.rules.values import UNKNOWN_KEY, Key
@@ -494,6 +495,7 @@ class Configuration:
     `protection` is what statements, clients and data sources are protected by. `admin` are the operators' ports, `tracing` where spans go, None for none;
     `mirrors` are databases whose statements are run in others too.
     `properties` has every known property with its default filled in (docs/CONFIGURATION.md lists them). `files` are the texts it was made of.
+    `moving` says whose rows are being moved, and `other` are the rules of that database on the side that is not read.
     """
 
     databases: Mapping[str, RuleSet]
@@ -508,3 +510,5 @@ class Configuration:
     tracing: TracingSettings | None = None
     files: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     mirrors: tuple[Mirror, ...] = ()
+    moving: Moving | None = None
+    other: RuleSet | None = None

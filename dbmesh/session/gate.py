@@ -121,14 +121,31 @@ class Gate:
     async def drained(self, *, by_force: bool) -> bool:
         """Whether nothing is under way any more, neither a statement nor a transaction. `by_force`: what is, is ended, but for
         commits; clients are told why."""
-        busy = [
+        busy = self._busy()
+        if by_force:
+            await asyncio.gather(*(self._end(session) for session in busy if not session.committing))
+        return not busy and not self._leaving
+
+    def under_way(self) -> str:
+        """What is under way, for people: the first of it, and how much more."""
+        busy = self._busy()
+        if not busy:
+            return "clients that have left"
+        first, more = busy[0], len(busy) - 1
+        what = "the transaction" if first.transaction.open else "the statement"
+        seconds = first.now() - first.command_since
+        others = f", and {more} more" if more else ""
+        return (
+            f"{what} of connection {first.connection_id} ({first.account}), "
+            f"whose last statement began {seconds:.1f} s ago{others}"
+        )
+
+    def _busy(self) -> list[Session]:
+        return [
             session
             for session in self._mesh.everyone()
             if session not in self._waiting and (session.transaction.open or not session.at_rest)
         ]
-        if by_force:
-            await asyncio.gather(*(self._end(session) for session in busy if not session.committing))
-        return not busy and not self._leaving
 
     async def _end(self, session: Session) -> None:
         if session.transaction.open:

@@ -353,8 +353,9 @@ class Mesh:
         return {
             place: pool
             for database in served
-            for name, pool in database.merge_pools.items()
-            if (place := place_of(database.sources[name])) is not None
+            for side in (database, *database.doubles.values())
+            for name, pool in side.merge_pools.items()
+            if (place := place_of(side.sources[name])) is not None
         }
 
     def _servers_of_groups(self) -> dict[Place, Place]:

@@ -198,6 +198,10 @@ class Gate:
         """See `Holding`."""
         return True
 
+    def under_way(self) -> str:
+        """See `Holding`."""
+        return ""
+
 
 class Sidecar:
     """What one runs; `prepared` waits for `go_on`."""

@@ -13,13 +13,14 @@ from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.model import DataNode
-from dbmesh.reshard.generation import building, serving
+from dbmesh.reshard.generation import generations as both_sides
 from dbmesh.reshard.moved_rows import moved_rows
 from dbmesh.reshard.plan import make_plan
 from dbmesh.reshard.reconcile import WRITER_STATE, Reconciler
 from dbmesh.reshard.survey import survey
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
+from dbmesh.rules.moving import Side
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.session.inner import InnerClient
 from tests.plugins.database_server import DatabaseServer
@@ -138,8 +139,9 @@ async def generations(servers: list[DatabaseServer]) -> AsyncIterator[Generation
     assert plan.possible, plan.findings
     pools: list[Pool] = []
     tasks = TaskOwner(lambda error: None)
-    new = await assemble(replace(after, databases={"shop": building(plan.scope)}), pools, None, Worker())
-    old = await assemble(replace(before, databases={"shop": serving(plan.scope)}), pools, None, Worker())
+    read, other = both_sides(plan.scope, Side.BEFORE, doubled=True)
+    new = await assemble(replace(after, databases={"shop": other}), pools, None, Worker())
+    old = await assemble(replace(before, databases={"shop": read}), pools, None, Worker())
     database = old.mesh.databases["shop"]
     old.mesh.databases["shop"] = replace(database, doubles={"t_order": new.mesh.databases["shop"]})
     schema = database.catalog.table("t_order")

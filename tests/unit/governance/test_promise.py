@@ -38,6 +38,9 @@ class Gate:
         self.shut_once.set()
         return True
 
+    def under_way(self) -> str:
+        return ""
+
 
 async def test_it_is_kept_to_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(promise, "LOOK", 0.001)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from dbmesh.governance.revisions import (
     read_known,
 )
 from dbmesh.governance.rule_follower import (
+    NotDone,
     NotPrepared,
     RuleFollower,
     refuse_rollouts,
@@ -91,6 +92,9 @@ class Gate:
         self.forced = self.forced or by_force
         return not self.busy or by_force
 
+    def under_way(self) -> str:
+        return "a transaction"
+
 
 class Sidecar:
     """What one serves, in words."""
@@ -105,6 +109,9 @@ class Sidecar:
         self.discarded: list[str] = []
         self.refusal = ""
         self.prepared = 0
+        self.worked = 0
+        self.others: list[Sidecar] = []
+        self.works_badly: Exception | None = None
         self.gate = Gate(self)
         entry = Instance(name, "1.0", "abc", 5.0)
         self.registration = Registration(store, entry, 30.0, time.monotonic, Worker(clock=time.monotonic))
@@ -140,6 +147,13 @@ class Sidecar:
         self.users = tuple(user.password for user in prepared.users)
         self.news.set()
 
+    async def work(self, prepared: Configuration, still: Callable[[], Awaitable[bool]]) -> None:
+        assert await still()
+        self.worked += 1
+        assert all(one.gate.reasons[-1] for one in self.others)
+        if self.works_badly is not None:
+            raise self.works_badly
+
     async def discard(self, prepared: Configuration) -> None:
         self.discarded.append(", ".join(sorted(prepared.databases)))
         self.news.set()
@@ -152,14 +166,23 @@ class Sidecar:
 @pytest.fixture
 async def sidecars(store: EmbeddedStore) -> AsyncIterator[list[Sidecar]]:
     made = [Sidecar(store, name) for name in ("a", "b")]
+    for one in made:
+        one.others = made
     yield made
     for one in made:
         await one.tasks.close()
         assert not one.failures
 
 
-async def _apply(store: EmbeddedStore, files: dict[str, str] = _MORE, *, moves: bool = False) -> Revision:
-    revision = Revision(0, "me", 5.0, "", "", moves, limit=5.0)
+async def _apply(
+    store: EmbeddedStore,
+    files: dict[str, str] = _MORE,
+    *,
+    moves: bool = False,
+    hold: float = 0.0,
+    works: bool = False,
+) -> Revision:
+    revision = Revision(0, "me", 5.0, "", "", moves, limit=5.0, hold=hold, works=works)
     proposed = await propose(store, await read_known(store), revision, files)
     return await asyncio.wait_for(carry_out(store, proposed.number, time.monotonic), 20)
 
@@ -254,6 +277,47 @@ async def test_no_statement_begins_by_rules_that_hold_no_more(
     await follower.begin()
     assert late.running == ("hr", "shop"), "before the first client"
     assert late.gate.reasons == ["revision 1 of the rules holds and is being made ready here", ""]
+
+
+async def test_what_is_under_way_refuses_a_revision_that_does_not_end_it(
+    store: EmbeddedStore, sidecars: list[Sidecar]
+) -> None:
+    for one in sidecars:
+        await one.start()
+    sidecars[1].gate.busy = True
+    ended = await _apply(store, moves=True, hold=0.05)
+    assert ended.outcome is Outcome.REFUSED
+    assert ended.reason == "127.0.0.1:3307: not ended within 0.05 s: a transaction"
+    for one in sidecars:
+        await one.until(lambda one=one: one.gate.reasons[-1] == "")  # type: ignore[misc]
+        assert not one.gate.forced
+        assert one.running == ("shop",)
+
+
+async def test_what_a_revision_takes_is_done_while_all_hold(
+    store: EmbeddedStore, sidecars: list[Sidecar]
+) -> None:
+    for one in sidecars:
+        await one.start()
+    sidecars[0].works_badly = NotDone("a server is away")
+    ended = await _apply(store, moves=True, works=True)
+    assert ended.outcome is Outcome.ACCEPTED
+    assert sum(one.worked for one in sidecars) >= 1
+    for one in sidecars:
+        await one.until(lambda one=one: one.running == ("hr", "shop"))  # type: ignore[misc]
+
+
+async def test_what_could_not_be_done_refuses_the_revision(
+    store: EmbeddedStore, sidecars: list[Sidecar]
+) -> None:
+    for one in sidecars:
+        await one.start()
+        one.works_badly = NotPrepared("a table is in use")
+    ended = await _apply(store, moves=True, works=True)
+    assert (ended.outcome, ended.reason) == (Outcome.REFUSED, "127.0.0.1:3307: a table is in use")
+    for one in sidecars:
+        await one.until(lambda one=one: one.gate.reasons[-1] == "")  # type: ignore[misc]
+        assert one.running == ("shop",)
 
 
 async def test_where_rows_move_all_hold_before_one_goes_on(

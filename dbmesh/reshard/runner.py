@@ -1,0 +1,162 @@
+"""Carries reshard jobs out: one sidecar of the mesh does, as long as it lives, then another.
+
+Decides which phase's work runs and what becomes of it: done, failed with a reason, or to be tried again because the store is away. What
+follows, `job` decides; what each phase does, `phases`. Everything may be cut off at any moment: the phase is begun again by whoever follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.errors import MeshError, ShardError
+from dbmesh.governance import layout
+from dbmesh.governance.following import follow
+from dbmesh.governance.instances import Registration
+from dbmesh.governance.store import ABSENT, Conflict, LeaseLost, Store, StoreError, Write
+from dbmesh.reshard.documents import change_job, read_jobs
+from dbmesh.reshard.job import Job, done, failed
+from dbmesh.reshard.steps import Refused
+
+_log = logging.getLogger(__name__)
+
+LOOK = 1.0
+"""Seconds between two looks, also when nothing was written: a runner that has died has told nobody."""
+
+
+class Failed(Exception):
+    """A phase cannot go on by itself; the text says why."""
+
+
+class Work(Protocol):
+    """What phases do."""
+
+    async def carry_out(self, job: Job) -> None:
+        """The work of the job's phase, from wherever it was left. Raises Failed, Refused, MeshError, ShardError and StoreError."""
+        ...
+
+    def go_by(self, job: Job) -> None:
+        """What may be changed while it works has been changed."""
+        ...
+
+
+class Runner:
+    """See the module's docstring. `wall` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        store: Store,
+        registration: Registration,
+        work: Work,
+        tasks: TaskOwner,
+        wall: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._registration = registration
+        self._work = work
+        self._tasks = tasks
+        self._wall = wall
+        self._changed = asyncio.Event()
+        self._running: tuple[tuple[int, int], asyncio.Task[None]] | None = None
+
+    async def serve(self) -> None:
+        """Until cancelled. A store that cannot be read is asked again."""
+        complained = False
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch())
+            try:
+                while not watching.done():
+                    self._changed.clear()
+                    try:
+                        await self._look()
+                        complained = False
+                    except StoreError as error:
+                        await self._stop()
+                        if not complained:
+                            _log.warning("reshard jobs cannot be followed: %s", error)
+                        complained = True
+                    try:
+                        async with asyncio.timeout(LOOK):
+                            await self._changed.wait()
+                    except TimeoutError:
+                        continue
+            finally:
+                await self._stop()
+
+    async def _watch(self) -> None:
+        async def look() -> None:
+            self._changed.set()
+
+        await follow(self._store, layout.reshard_prefix(), look, "reshard jobs")
+        self._changed.set()
+
+    async def _look(self) -> None:
+        jobs = await read_jobs(self._store)
+        job = next((one for one in jobs if not one.ended), None)
+        if job is None or not job.works or not await self._is_runner():
+            await self._stop()
+            return
+        self._work.go_by(job)
+        key = job.number, len(job.journal)
+        if self._running is not None:
+            if self._running[0] == key and not self._running[1].done():
+                return
+            await self._stop()
+        self._running = key, self._tasks.start(self._carry_out(job), f"reshard job {job.number}")
+
+    async def _stop(self) -> None:
+        """Whatever runs is stopped where it is."""
+        running, self._running = self._running, None
+        if running is not None:
+            running[1].cancel()
+            await asyncio.gather(running[1], return_exceptions=True)
+
+    async def _is_runner(self) -> bool:
+        """Whether it is up to this sidecar, as long as the store takes it for alive."""
+        if not self._registration.lease or self._registration.alive_for <= 0:
+            return False
+        found = await self._store.get(layout.reshard_runner())
+        if found is not None:
+            return found.value.decode() == self._registration.id
+        write = Write(
+            layout.reshard_runner(), self._registration.id.encode(), ABSENT, self._registration.lease
+        )
+        try:
+            await self._store.commit([write])
+        except (Conflict, LeaseLost):
+            return False
+        return True
+
+    async def _carry_out(self, job: Job) -> None:
+        try:
+            await self._work.carry_out(job)
+        except (Failed, Refused, MeshError, ShardError) as error:
+            reason = str(error) or type(error).__name__
+            _log.warning("reshard job %d does not go on: %s", job.number, reason)
+            await self._ended(job, reason)
+        except StoreError as error:
+            # The next look begins the phase again.
+            _log.warning("reshard job %d waits for the store: %s", job.number, error)
+        except Exception as error:
+            _log.exception("reshard job %d: unexpected error", job.number)
+            await self._ended(job, f"internal error ({type(error).__name__}); see the log of the sidecar")
+        else:
+            await self._ended(job, "")
+
+    async def _ended(self, job: Job, reason: str) -> None:
+        """The phase has ended; somebody may have asked for another one meanwhile."""
+
+        def follow_on(present: Job) -> Job:
+            if len(present.journal) != len(job.journal):
+                return present
+            now = self._wall()
+            return failed(present, reason, now) if reason else done(present, now)
+
+        try:
+            following = await change_job(self._store, job.number, follow_on)
+            _log.info("reshard job %d: %s", job.number, following.phase)
+        except StoreError as error:
+            _log.warning("reshard job %d: what became of a phase is not known: %s", job.number, error)

@@ -1,0 +1,190 @@
+"""The actual tables of a job: making the new ones, giving them their names, and dropping what nobody needs.
+
+Decides the statements. Each may be run again after any part of it: what has been done is seen and left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.opening import open_data_source
+from dbmesh.engine.collect import collect
+from dbmesh.errors import INTERNAL, MeshError
+from dbmesh.planner.template import quote_name
+from dbmesh.reshard.scope import Schema, Scope, Target, schema_of
+from dbmesh.rules.moving import former_name
+from dbmesh.rules.ruleset import DataSourceConfig, RuleSet
+
+STEP = 5_000
+"""Rows of a redundant table that are deleted at once: a table that is dropped with all its rows makes its server busy."""
+
+_PATIENCE = b"SET SESSION lock_wait_timeout = 2"
+"""Renaming waits no longer for somebody who uses the table behind the mesh's back: clients wait meanwhile."""
+
+_LOCK = 5
+"""Seconds to wait for another process that renames."""
+
+_COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
+_CHECK = re.compile(r"CONSTRAINT `(?:[^`]|``)+` CHECK")
+
+
+class NotRenamed(Exception):
+    """Tables could not be renamed, and have the names they had; the text says why."""
+
+
+async def make_targets(scope: Scope) -> None:
+    """Make every target that is not there, like the first source of its table. Raises MeshError and ShardError."""
+    for move in scope.moves:
+        source = move.sources[0]
+        async with connected(scope.before, source.data_source) as connection:
+            shown = await collect(connection, f"SHOW CREATE TABLE {_quoted(source.table)}".encode())
+        definition = str((shown.rows[0][1] or b"").decode("utf-8", "surrogateescape"))
+        for target in move.targets:
+            statement = made_like(definition, source.table, target.built_as)
+            async with connected(scope.after, target.node.data_source) as connection:
+                await collect(connection, statement.encode("utf-8", "surrogateescape"))
+
+
+def made_like(definition: str, name: str, new: str) -> str:
+    """The statement that makes a table of another name, from what SHOW CREATE TABLE says. Names of checks, which are a schema's, are
+    left to the server, and counting begins anew: the mesh gives numbers to tables in several places."""
+    begin = f"CREATE TABLE {_quoted(name)}"
+    if not definition.startswith(begin):
+        raise ValueError(f"not the definition of {name}: {definition[:60]}")
+    columns, _, options = definition[len(begin) :].rpartition("\n)")
+    columns = _CHECK.sub("CHECK", columns)
+    return f"CREATE TABLE IF NOT EXISTS {_quoted(new)}{columns}\n){_COUNTER.sub('', options)}"
+
+
+async def drop_targets(scope: Scope, alive: Callable[[], None]) -> None:
+    """Drop the tables that were being filled. `alive` raises when this process may not do it any more."""
+    for move in scope.moves:
+        for target in move.targets:
+            await _drop(scope.after, target.node.data_source, target.built_as, alive)
+
+
+async def drop_sources(scope: Scope, job: int, alive: Callable[[], None]) -> None:
+    """Drop the former tables, once the new ones have their names."""
+    final = {_place(scope.after, one.node.data_source, one.node.table) for one in _targets(scope)}
+    for move in scope.moves:
+        for node in move.before.nodes:
+            taken = _place(scope.before, node.data_source, node.table) in final
+            name = former_name(node.table, job) if taken else node.table
+            await _drop(scope.before, node.data_source, name, alive)
+
+
+async def give_names(scope: Scope, job: int, still: Callable[[], Awaitable[bool]]) -> None:
+    """The targets get their final names, all tables of a schema at once; of several processes one does it at a time, if that is `still` to
+    be done. Raises NotRenamed when that was not possible and all have the names they had; MeshError and ShardError when that is not
+    known: it is to be tried again."""
+    wanted: dict[Schema, tuple[DataSourceConfig, dict[str, str]]] = {}
+    for target in _targets(scope):
+        if target.built_as != target.node.table:
+            config = scope.after.data_sources[target.node.data_source]
+            _, names = wanted.setdefault(schema_of(config), (config, {}))
+            names[target.built_as] = target.node.table
+    if not wanted:
+        return
+    first = wanted[min(wanted)][0]
+    async with _connection(first) as connection:
+        got = (await collect(connection, f"SELECT GET_LOCK('dbmesh reshard {job}', {_LOCK})".encode())).rows
+        if got != [[b"1"]] or not await still():
+            raise MeshError(INTERNAL, reason="somebody else gives the tables their names")
+        await _all_renamed(list(wanted.values()), job)
+
+
+async def _all_renamed(wanted: Sequence[tuple[DataSourceConfig, dict[str, str]]], job: int) -> None:
+    results = await asyncio.gather(
+        *(_renamed(config, names, job) for config, names in wanted), return_exceptions=True
+    )
+    failures = [one for one in results if isinstance(one, BaseException)]
+    if not failures:
+        return
+    for config, names in wanted:
+        await _renamed_back(config, names, job)
+    raise NotRenamed(str(failures[0])) from failures[0]
+
+
+async def _renamed(config: DataSourceConfig, names: dict[str, str], job: int) -> None:
+    async with _connection(config) as connection:
+        await collect(connection, _PATIENCE)
+        there = await _tables(connection)
+        steps: list[tuple[str, str]] = []
+        for built_as, name in names.items():
+            if built_as in there:
+                if name in there:
+                    steps.append((name, former_name(name, job)))
+                steps.append((built_as, name))
+        await _rename(connection, steps)
+
+
+async def _renamed_back(config: DataSourceConfig, names: dict[str, str], job: int) -> None:
+    async with _connection(config) as connection:
+        await collect(connection, _PATIENCE)
+        there = await _tables(connection)
+        steps: list[tuple[str, str]] = []
+        for built_as, name in names.items():
+            if built_as not in there:
+                steps.append((name, built_as))
+                if former_name(name, job) in there:
+                    steps.append((former_name(name, job), name))
+        await _rename(connection, steps)
+
+
+async def _rename(connection: Connection, steps: list[tuple[str, str]]) -> None:
+    if steps:
+        pairs = ", ".join(f"{_quoted(old)} TO {_quoted(new)}" for old, new in steps)
+        await collect(connection, f"RENAME TABLE {pairs}".encode())
+
+
+async def _drop(rules: RuleSet, source: str, table: str, alive: Callable[[], None]) -> None:
+    async with connected(rules, source) as connection:
+        if table not in await _tables(connection):
+            return
+        # Nothing refers to its rows: no trigger and no foreign key was there when the job began.
+        delete = f"DELETE FROM {_quoted(table)} LIMIT {STEP}".encode()
+        while True:
+            alive()
+            ok = (await collect(connection, delete)).ok
+            if ok is None or not ok.affected_rows:
+                break
+        alive()
+        await collect(connection, f"DROP TABLE IF EXISTS {_quoted(table)}".encode())
+
+
+@asynccontextmanager
+async def connected(rules: RuleSet, source: str) -> AsyncIterator[Connection]:
+    """A connection of its own to a data source: to a group's configured primary."""
+    group = rules.groups.get(source)
+    async with _connection(rules.data_sources[source] if group is None else group.primary) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _connection(config: DataSourceConfig) -> AsyncIterator[Connection]:
+    connection = await open_data_source(config, Flavour())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _tables(connection: Connection) -> frozenset[str]:
+    rows = (await collect(connection, b"SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")).rows
+    return frozenset((row[0] or b"").decode("utf-8", "surrogateescape") for row in rows)
+
+
+def _targets(scope: Scope) -> Iterable[Target]:
+    return (target for move in scope.moves for target in move.targets)
+
+
+def _place(rules: RuleSet, source: str, table: str) -> tuple[Schema, str]:
+    return schema_of(rules.data_sources[source]), table.lower()
+
+
+def _quoted(name: str) -> str:
+    return quote_name(name, quoted=True)
