@@ -35,6 +35,8 @@ class Cataloguing(Protocol):
 
 
 _NAMES = frozenset((Kind.WORD, Kind.QUOTED, Kind.STRING))
+# Servers take no other characters and no longer names, and compare none with those they have (error 1267).
+_NAME = re.compile("[\x01-\ud7ff\ue000-\uffff]{1,64}")
 
 _FAMILIES: Mapping[str, ColumnFamily] = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "year"), ColumnFamily.INTEGER),
@@ -72,9 +74,12 @@ _VIEWS = b"""SELECT TABLE_NAME, VIEW_DEFINITION, CHECK_OPTION FROM information_s
 
 
 def touched_by(statements: Iterable[str]) -> frozenset[str]:
-    """What statements may have changed: every name in them. O(their text)."""
+    """What statements may have changed: every name in them, and every text that could be one. O(their text)."""
     return frozenset(
-        lexeme.value for text in statements for lexeme in split_lexemes(text) if lexeme.kind in _NAMES
+        lexeme.value
+        for text in statements
+        for lexeme in split_lexemes(text)
+        if lexeme.kind in _NAMES and _NAME.fullmatch(lexeme.value)
     )
 
 

@@ -80,6 +80,7 @@ async def test_what_a_statement_names_is_read_again(mariadb_server: ServerFactor
             "CREATE TABLE `İx` (id INT PRIMARY KEY)",
             "CREATE TABLE Mixed (id INT PRIMARY KEY, `two` INT)",
             "ALTER TABLE Mixed DROP COLUMN `two`",
+            "CREATE TABLE noted (id INT PRIMARY KEY COMMENT '🐬')",
             "DROP TABLE four",
             "DROP VIEW seen, four_seen",
         ):
