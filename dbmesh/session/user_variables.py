@@ -121,7 +121,7 @@ def _typed(column: ColumnDefinition, value: bytes | None, collation: str, flags:
     if value is None:
         return "NULL" if column.type == ColumnType.NULL else null_like(_example(column, collation))
     if _is_text(column):
-        return collated(value, *_character_set(collation))
+        return collated(_well_formed(value, collation), *_character_set(collation))
     if column.type in _TEMPORAL:
         return collated(value, *_character_set(_OF_MOMENTS))
     (write,) = literal_writers((column,), flags)
@@ -129,6 +129,17 @@ def _typed(column: ColumnDefinition, value: bytes | None, collation: str, flags:
     if column.type in _INTEGERS and column.flags & ColumnFlag.UNSIGNED:
         return unsigned(literal)
     return f"{literal}." if column.type in _DECIMALS and "." not in literal else literal
+
+
+def _well_formed(value: bytes, collation: str) -> bytes:
+    """The bytes, which servers take for a literal's without asking but not where a connection is told of them (error 1300)."""
+    codec = encoding(_character_set(collation)[0])
+    if codec == "utf-8":
+        try:
+            value.decode(codec)
+        except UnicodeDecodeError as error:
+            raise not_supported("a user variable of bytes that are no text", "write them as x'…'") from error
+    return value
 
 
 def _is_text(column: ColumnDefinition) -> bool:

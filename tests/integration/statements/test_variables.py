@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import pymysql
 import pytest
 
 from tests.integration.statements.conftest import Twins
@@ -177,6 +180,14 @@ def test_last_insert_id_takes_a_value(writing_twins: Twins) -> None:
         assert (mesh.error, mesh.insert_id, mesh.rows) == (None, plain.insert_id, plain.rows), statement
         writing_twins.same("SELECT LAST_INSERT_ID()")
     writing_twins.same_rows_stored("t_user", "t_auto")
+
+
+@pytest.mark.parametrize("statement", [b"SET @v_raw = '\xf0\xf1'", b"SELECT '\xf0\xf1' INTO @v_raw"])
+def test_bytes_that_are_no_text_leave_the_session_usable(twins: Twins, statement: bytes) -> None:
+    with contextlib.suppress(pymysql.MySQLError), twins.mesh.cursor() as cursor:
+        cursor.execute(statement)
+    for following in ("SELECT @v_x", "SELECT user_id, name FROM t_user WHERE user_id = 3"):
+        twins.same(following)
 
 
 def test_no_connection_is_kept_for_a_variable(twins: Twins) -> None:
