@@ -96,7 +96,9 @@ def decrypted(one: DecryptedColumn, value: bytes) -> str:
 def _definition(stored: ColumnDefinition, one: DecryptedColumn) -> ColumnDefinition:
     kind = one.column.type
     flags = stored.flags & _KEPT | one.keys
-    named = replace(stored, org_name=one.column.name.encode("utf-8") if stored.org_name else b"")
+    # A derived table's column is called as that table calls it.
+    is_cipher = stored.org_name.lower() == one.column.cipher.name.lower().encode("utf-8")
+    named = replace(stored, org_name=one.column.name.encode("utf-8")) if is_cipher else stored
     return replace(named, **_of_type(kind, stored, flags))  # type: ignore[arg-type]
 
 
@@ -109,11 +111,19 @@ def _of_type(kind: LogicType, stored: ColumnDefinition, flags: int) -> dict[str,
                 "type": ColumnType.VAR_STRING,
                 "length": kind.length * width,
                 "flags": flags,
-                "decimals": 0,
+                "decimals": stored.decimals,
             }
         length = min(kind.length * width, (1 << 32) - 1)
-        return {"type": ColumnType.BLOB, "length": length, "flags": flags | ColumnFlag.BLOB, "decimals": 0}
+        return {
+            "type": ColumnType.BLOB,
+            "length": length,
+            "flags": flags | ColumnFlag.BLOB,
+            "decimals": stored.decimals,
+        }
     common = {"character_set": _BINARY, "decimals": 0}
+    if not stored.org_name:
+        # What servers compute, a UNION's column too, has the flag of bytes.
+        flags |= ColumnFlag.BINARY
     if kind.family is ColumnFamily.INTEGER:
         number, signed, unsigned = _INTEGERS[kind.name]
         own = flags | (ColumnFlag.UNSIGNED if kind.unsigned else 0)

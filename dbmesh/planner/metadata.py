@@ -50,6 +50,7 @@ from dbmesh.planner.system_tables import name_suffix
 from dbmesh.planner.template import TableName, quote_name
 from dbmesh.planner.text_plan import TextPlan, TextShot, names_of
 from dbmesh.rules.joint import schemas_of
+from dbmesh.sql.literals import literal_text
 
 _SERVER_WORDS = frozenset(
     (
@@ -347,11 +348,12 @@ def _plan_describe(context: PlanContext, reader: LexemeReader) -> ShardPlan | No
         raise reader.error()
     name = encrypted_table(context, place)
     if name is not None:
+        query = COLUMNS
         if not reader.at_end:
-            raise not_supported(
-                "DESCRIBE of one column of a table with encrypted ones", "leave the column out"
-            )
-        return plan_show(context, reader, COLUMNS, context.rule_set.database, name)
+            pattern = read_text(context, reader) if reader.peek().kind is Kind.STRING else reader.take().value
+            reader.expect_end()
+            query = replace(COLUMNS, where=f"COLUMN_NAME LIKE {literal_text(pattern)}")
+        return plan_show(context, reader, query, context.rule_set.database, name)
     return _of_table(context, place, Relay())
 
 

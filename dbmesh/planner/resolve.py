@@ -268,9 +268,14 @@ def _table(context: PlanContext, name: str, database: str) -> AnyTable:
     return SingleTable(str(node.table), node)
 
 
+def is_numbers(name: str) -> bool:
+    """Whether a name is that of a table of MariaDB's SEQUENCE engine, whose one column is `seq`."""
+    return _NUMBERS.fullmatch(name) is not None
+
+
 def _numbers(rule_set: RuleSet, name: str) -> DataNode | None:
     """A table of MariaDB's SEQUENCE engine, which every MariaDB has and nobody creates (`seq_1_to_10`)."""
-    if not _NUMBERS.fullmatch(name):
+    if not is_numbers(name):
         return None
     sources = [name for name, config in rule_set.data_sources.items() if config.kind == "mysql"]
     chosen = rule_set.default_single_source

@@ -20,8 +20,13 @@ def scope_of(node: exp.Expr) -> exp.Expr | None:
 
 def is_common_table(node: exp.Table) -> bool:
     """Whether a table name is a common table expression visible at its place."""
+    return common_table(node) is not None
+
+
+def common_table(node: exp.Table) -> exp.CTE | None:
+    """The common table expression that a table name means at its place."""
     if node.db:
-        return False
+        return None
     name = node.name.lower()
     child: exp.Expr = node
     inside: exp.CTE | None = None
@@ -35,12 +40,12 @@ def is_common_table(node: exp.Table) -> bool:
                 own = common is inside
                 if own and not with_.recursive:
                     break
-                if common.alias.lower() == name:
-                    return True
+                if isinstance(common, exp.CTE) and common.alias.lower() == name:
+                    return common
                 if own:
                     break
         child = parent
-    return False
+    return None
 
 
 def inner_column(column: exp.Column) -> exp.Column | None:

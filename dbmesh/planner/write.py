@@ -7,6 +7,7 @@ node needs rows of another. The rest is written by keys (`derived.keyed`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from sqlglot import exp
 
@@ -15,7 +16,7 @@ from dbmesh.planner.conditions import ColumnPredicate, Equals, Operand, scope_co
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.keyed import KeyedWrite, outside_brackets, plan_keyed_write
 from dbmesh.planner.derived.plan import DerivedPlan
-from dbmesh.planner.lexemes import Lexeme, LexemeReader
+from dbmesh.planner.lexemes import Kind, Lexeme, LexemeReader
 from dbmesh.planner.names import logic_names
 from dbmesh.planner.plan import ShardPlan, Verb
 from dbmesh.planner.point import Frames, direct, point_lookup
@@ -141,12 +142,16 @@ def parse_write(text: str) -> exp.Expr:
 
 def _for_parser(text: str) -> str:
     """The text in the form the parser knows, positions kept: LOW_PRIORITY, QUICK and IGNORE, which it takes for names, are
-    blanked, and `DELETE FROM a USING …` becomes `DELETE a FROM …`."""
+    blanked, `SET column := value` has its other sign, and `DELETE FROM a USING …` becomes `DELETE a FROM …`."""
     reader = LexemeReader(text)
     verb = next((at for at, one in enumerate(reader.lexemes) if one.word in ("UPDATE", "DELETE")), 0)
     reader.position = verb + 1
     while reader.peek().word in _MODIFIERS:
         text = _overwrite(text, reader.take(), "")
+    for before, lexeme in pairwise(reader.lexemes):
+        if lexeme.text == ":=" and before.kind in (Kind.WORD, Kind.QUOTED):
+            # SET column := value; a user variable's stays.
+            text = _overwrite(text, lexeme, "=")
     if reader.lexemes[verb].word == "DELETE" and reader.looks_at("FROM"):
         outer = outside_brackets(reader.lexemes[reader.position :])
         using = next((one for one in outer if one.word in ("USING", "WHERE", "JOIN", "ORDER", "LIMIT")), None)

@@ -12,7 +12,6 @@ from dbmesh.errors import MeshError, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.encrypted.recipe import Made, Part, Rewriting
 from dbmesh.planner.encrypted.references import FoundColumn, References, unclear
-from dbmesh.planner.masked.references import quoted
 from dbmesh.rules.encryption.rule import EncryptedColumn, StoredColumn
 from dbmesh.sql.shape import Slot, SlotKind
 
@@ -53,19 +52,16 @@ class Conditions:
             raise unclear(f"the use of '{found.name}' in {type(parent).__name__.upper()}")
 
     def _name(self, found: FoundColumn, stored: StoredColumn) -> None:
-        self._rewriting.replace(*found.span, quoted(self._context, stored.name))
+        self._rewriting.replace(*found.span, found.stored_as(self._context, stored))
 
     def _compare(self, found: FoundColumn, comparison: exp.Expr, other: exp.Expr) -> None:
         column = found.column
         another = self._by_node.get(id(other))
         if another is not None:
-            own = alike(column, "a join")
-            if _class_of(column) != _class_of(another.column):
-                raise not_supported(
-                    f"a comparison of the encrypted columns '{found.name}' and '{another.name}', which are encrypted otherwise",
-                    "give both the same encryptor for equality and the same type",
-                )
-            self._name(found, own)
+            self._name(found, self._alike(found, another.column))
+            return
+        if isinstance(other, exp.Subquery):
+            self._with_query(found, other)
             return
         stored = _equality(column)
         if isinstance(other, exp.Null):
@@ -90,11 +86,34 @@ class Conditions:
             ")",
         )
 
+    def _with_query(self, found: FoundColumn, query: exp.Expr) -> None:
+        """A comparison with the one column of a query, which returns what is compared."""
+        outputs = self._references.lineage.outputs(query)
+        another = outputs[0].column if outputs and len(outputs) == 1 else None
+        if another is None:
+            raise expected_value(found.column.name)
+        self._name(found, self._alike(found, another))
+        self._references.lineage.compare(query)
+
+    def _alike(self, found: FoundColumn, another: EncryptedColumn) -> StoredColumn:
+        """What is compared of a column with another one."""
+        own = alike(found.column, "a join")
+        if class_of(found.column) != class_of(another):
+            raise not_supported(
+                f"a comparison of the encrypted columns '{found.name}' and '{another.name}', which are encrypted otherwise",
+                "give both the same encryptor for equality and the same type",
+            )
+        return own
+
     def _among(self, found: FoundColumn, among: exp.In) -> None:
         column = found.column
         stored = _equality(column)
-        if among.args.get("query") is not None or not among.expressions:
-            raise unclear("IN with a query")
+        query = among.args.get("query")
+        if query is not None:
+            self._with_query(found, query)
+            return
+        if not among.expressions:
+            raise unclear("IN without values")
         several = _several(stored)
         for value in among.expressions:
             if isinstance(value, exp.Null):
@@ -135,9 +154,11 @@ def _equality(column: EncryptedColumn) -> StoredColumn:
     return stored
 
 
-def _class_of(column: EncryptedColumn) -> tuple[object, ...]:
+def class_of(column: EncryptedColumn) -> tuple[object, ...]:
+    """Columns of one class have equal digests where the values are equal. Raises MeshError(NOT_SUPPORTED)."""
     stored = _equality(column)
-    return stored.written, column.type.equality_class
+    # By its keys too: another logic database may have an encryptor of this name.
+    return stored.encryptor, column.type.equality_class
 
 
 _KNOWN = frozenset(("this", "expression", "expressions", "query", "field", "big_int"))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from dbmesh.model import Catalog, ColumnSchema, TableSchema
 from dbmesh.rules.encryption.logic_type import COLLATIONS
 from dbmesh.rules.encryption.rule import EncryptedColumn, EncryptedTable
+from dbmesh.wire.constants import ColumnFlag
 
 
 def logic_catalog(catalog: Catalog, encrypted: Mapping[str, EncryptedTable]) -> Catalog:
@@ -69,3 +70,22 @@ def _logic_column(stored: ColumnSchema, column: EncryptedColumn) -> ColumnSchema
         unsigned=kind.unsigned,
         collation=COLLATIONS[0] if kind.is_text else None,
     )
+
+
+def key_flags(schema: TableSchema | None, name: str) -> int:
+    """The flags that the keys of a table give to a column's definition."""
+    if schema is None:
+        return 0
+    lowered = name.lower()
+    flags = 0
+    keys = [(schema.primary_key, True), *((key, True) for key in schema.unique_keys)]
+    for key, unique in [*keys, *((key, False) for key in schema.indexes)]:
+        columns = [column.lower() for column in key]
+        if lowered not in columns:
+            continue
+        flags |= ColumnFlag.PART_KEY
+        if key == schema.primary_key:
+            flags |= ColumnFlag.PRIMARY_KEY
+        elif columns[0] == lowered:
+            flags |= ColumnFlag.UNIQUE_KEY if unique and len(columns) == 1 else ColumnFlag.MULTIPLE_KEY
+    return flags

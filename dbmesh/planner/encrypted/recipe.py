@@ -204,6 +204,13 @@ class Rewriting:
         """Put pieces in front of the character at `at`."""
         self.replace(at, at, *pieces)
 
+    def makes_between(self, start: int, end: int) -> bool:
+        """Whether an edit in a span has something that is made of a value."""
+        return any(
+            start <= first and last <= end and any(isinstance(piece, Made) for piece in pieces)
+            for first, last, pieces in self._edits
+        )
+
     def build(self) -> tuple[str, Recipe]:
         """The other text, routing hints in front, and its recipe."""
         text, sources = self._text()

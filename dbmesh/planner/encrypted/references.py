@@ -13,21 +13,35 @@ from sqlglot import exp
 from dbmesh.errors import MeshError, not_supported
 from dbmesh.model import TableSchema
 from dbmesh.planner.context import PlanContext
+from dbmesh.planner.encrypted.from_clause import Field
+from dbmesh.planner.encrypted.lineage import Lineage, Output
 from dbmesh.planner.lexemes import Kind, Lexeme
+from dbmesh.planner.masked.references import quoted
 from dbmesh.planner.resolve import Scopes, TableReference
-from dbmesh.rules.encryption.rule import EncryptedColumn, EncryptedTable
-from dbmesh.wire.constants import ColumnFlag
+from dbmesh.rules.encryption.rule import EncryptedColumn, EncryptedTable, StoredColumn
 
 PLAINLY = "select the column as it is and compute with the value, or leave the column unencrypted"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundColumn:
-    """A column of a statement that is an encrypted one."""
+    """A column of a statement that is an encrypted one, under the names of where it is read from. `alone`: nothing else is read, so that its
+    names need no qualifier."""
 
     node: exp.Column
-    reference: TableReference
-    column: EncryptedColumn
+    field: Field
+    alone: bool = False
+
+    @property
+    def column(self) -> EncryptedColumn:
+        """The column under the names of its source."""
+        assert self.field.column is not None
+        return self.field.column
+
+    @property
+    def reference(self) -> TableReference | None:
+        """The table it is of, None for that of a derived table."""
+        return self.field.reference
 
     @property
     def span(self) -> tuple[int, int]:
@@ -39,43 +53,46 @@ class FoundColumn:
         """Its name as written, without quotes."""
         return str(self.node.name)
 
+    def stored_as(self, context: PlanContext, stored: StoredColumn) -> str:
+        """What to write for one of the columns that keep it."""
+        if stored is self.column.assisted and isinstance(self.field.output, Output):
+            self.field.output.compare()
+        own = quoted(context, stored.name)
+        return own if self.node.table or self.alone else f"{quoted(context, self.field.alias)}.{own}"
+
 
 class References:
-    """The encrypted tables of a statement and its columns of theirs."""
+    """The encrypted tables of a statement, its columns of theirs, and all names that have been followed to a column."""
 
     def __init__(self, context: PlanContext, scopes: Scopes, tree: exp.Expr) -> None:
-        self._scopes = scopes
         encrypted = context.rule_set.encrypted
         self.tables: list[tuple[TableReference, EncryptedTable]] = [
             (reference, encrypted[reference.key])
             for reference in scopes.references
             if reference.key in encrypted and not is_temporary(context, reference)
         ]
-        self._by_index = {reference.index: table for reference, table in self.tables}
+        self.lineage = Lineage(context, scopes, {reference.index: table for reference, table in self.tables})
         self.names = {
             column.name.lower() for _, table in self.tables for column in table.columns if not column.plain
         }
         self.hidden = frozenset[str]().union(*(table.hidden for _, table in self.tables))
         self.columns: list[FoundColumn] = []
+        self.resolved: list[tuple[exp.Column, Field]] = []
         self.known: set[int] = set()
+        if not self.tables:
+            return
+        alone = len(list(tree.find_all(exp.Table))) == 1
         for node in tree.find_all(exp.Column):
-            self._read(node)
-
-    def table(self, reference: TableReference) -> EncryptedTable | None:
-        """The encrypted columns of a reference's table."""
-        return self._by_index.get(reference.index)
-
-    def _read(self, node: exp.Column) -> None:
-        if isinstance(node.this, exp.Star) or "start" not in node.this.meta:
-            return
-        found = self._scopes.column(node)
-        if found is None:
-            return
-        self.known.add(int(node.this.meta["start"]))
-        table = self._by_index.get(found[0].index)
-        column = None if table is None else table.by_name.get(node.name.lower())
-        if column is not None and not column.plain:
-            self.columns.append(FoundColumn(node, found[0], column))
+            found = self.lineage.column(node)
+            if found is None:
+                continue
+            self.known.add(int(node.this.meta["start"]))
+            self.resolved.append((node, found))
+            if found.column is not None:
+                self.columns.append(FoundColumn(node, found, alone))
+        for scope in tree.find_all(exp.Select, exp.Update, exp.Delete):
+            for source in self.lineage.from_clause(scope).sources:
+                self.names |= {one.name.lower() for one in source.fields or () if one.column is not None}
 
     def check_names(self, lexemes: Sequence[Lexeme], known: set[int]) -> None:
         """Raises MeshError(NOT_SUPPORTED) for a name that may be of an encrypted column, or of what it is kept in, and stands in a
@@ -106,25 +123,6 @@ def names_of(table: EncryptedTable, schema: TableSchema) -> Mapping[str, Encrypt
         for column in schema.columns
         if column.name.lower() in table.by_name
     }
-
-
-def key_flags(schema: TableSchema | None, name: str) -> int:
-    """The flags that the keys of a table give to a column's definition."""
-    if schema is None:
-        return 0
-    lowered = name.lower()
-    flags = 0
-    keys = [(schema.primary_key, True), *((key, True) for key in schema.unique_keys)]
-    for key, unique in [*keys, *((key, False) for key in schema.indexes)]:
-        columns = [column.lower() for column in key]
-        if lowered not in columns:
-            continue
-        flags |= ColumnFlag.PART_KEY
-        if key == schema.primary_key:
-            flags |= ColumnFlag.PRIMARY_KEY
-        elif columns[0] == lowered:
-            flags |= ColumnFlag.UNIQUE_KEY if unique and len(columns) == 1 else ColumnFlag.MULTIPLE_KEY
-    return flags
 
 
 def unclear(what: str) -> MeshError:

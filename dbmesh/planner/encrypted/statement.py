@@ -7,7 +7,7 @@ such table. Knows no routes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from sqlglot import exp
@@ -17,12 +17,14 @@ from dbmesh.model import TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl import object_kind
 from dbmesh.planner.ddl_reading import read_index_table, read_place
+from dbmesh.planner.derived.insert_form import check_columns
 from dbmesh.planner.elsewhere import database_of
+from dbmesh.planner.encrypted.answer import Answer
 from dbmesh.planner.encrypted.decryption import Decryption
 from dbmesh.planner.encrypted.definitions import DefinitionRewriter, check_alter
 from dbmesh.planner.encrypted.logic_schema import missing_columns
 from dbmesh.planner.encrypted.plan import EncryptedPlan
-from dbmesh.planner.encrypted.queries import Answer, QueryRewriter, is_star
+from dbmesh.planner.encrypted.queries import QueryRewriter
 from dbmesh.planner.encrypted.recipe import Recipe, Rewriting
 from dbmesh.planner.encrypted.references import References, unclear
 from dbmesh.planner.encrypted.writes import InsertRewriter, rewrite_update
@@ -47,11 +49,13 @@ PlanOther = Callable[[Fingerprint], tuple[Plan, frozenset[int] | None]]
 """Plans another text over the columns that are there: its plan, and the literals that it depends on."""
 
 _LENGTH = re.compile(r"(?:var)?char\((\d+)\)")
+_EXPLAINED = frozenset(("SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "TABLE"))
 _ROWS = frozenset(("INSERT", "REPLACE"))
 _WHOLE = frozenset(
     ("DROP", "TRUNCATE", "LOCK", "ANALYZE", "OPTIMIZE", "CHECK", "CHECKSUM", "REPAIR", "FLUSH")
 )
 """Statements that look at no column."""
+_EXPLAINING = frozenset(("SHOW", "DESCRIBE", "DESC", "EXPLAIN", "ANALYZE"))
 _FREE = frozenset(
     (
         "PREPARE",
@@ -107,11 +111,11 @@ class _Statement:
         if word in _ROWS:
             return self._insert()
         if word in ("UPDATE", "DELETE") or (word == "WITH" and {"UPDATE", "DELETE"} & set(words)):
-            return self._write()
+            return self._write(parse_write(self._context.statement.readable))
         if word in ("SELECT", "WITH"):
-            return self._query()
-        if word in ("SHOW", "DESCRIBE", "DESC") and not is_explained(self._lexemes):
-            return None
+            return self._query(self._context.statement.tree)
+        if word in _EXPLAINING:
+            return self._explained() if is_explained(self._lexemes) else None
         if word in ("CREATE", "ALTER", "DROP") and not {
             "VIEW",
             "TRIGGER",
@@ -135,9 +139,8 @@ class _Statement:
 
     # ------------------------------------------------------------------ kinds
 
-    def _query(self) -> tuple[Plan, frozenset[int] | None] | None:
+    def _query(self, tree: exp.Expr) -> tuple[Plan, frozenset[int] | None] | None:
         context = self._context
-        tree = context.statement.tree
         scopes = resolve(context, tree)
         references = References(context, scopes, tree)
         if not references.tables:
@@ -148,14 +151,13 @@ class _Statement:
                 "read the rows into the application",
             )
         self._check_tables(references)
-        rewriter = QueryRewriter(context, scopes, references, self._rewriting, tree)
+        rewriter = QueryRewriter(context, references, self._rewriting, tree, self._lexemes)
         answer = rewriter.rewrite()
         self._check_names(references, tree, rewriter.known)
         return self._finish(answer)
 
-    def _write(self) -> tuple[Plan, frozenset[int] | None] | None:
+    def _write(self, tree: exp.Expr) -> tuple[Plan, frozenset[int] | None] | None:
         context = self._context
-        tree = parse_write(context.statement.readable)
         if not isinstance(tree, exp.Update | exp.Delete):
             raise not_supported("a write of this form over encrypted columns", "write one UPDATE or DELETE")
         scopes = resolve(context, tree)
@@ -173,9 +175,27 @@ class _Statement:
             or any(one.node.find_ancestor(exp.Returning) is returning for one in references.columns)
         ):
             raise not_supported("RETURNING of encrypted columns", "name other columns")
-        QueryRewriter(context, scopes, references, self._rewriting, tree).rewrite()
-        self._check_names(references, tree, known)
+        rewriter = QueryRewriter(context, references, self._rewriting, tree, self._lexemes)
+        rewriter.rewrite()
+        self._check_names(references, tree, known | rewriter.known)
         return self._finish(Answer())
+
+    def _explained(self) -> tuple[Plan, frozenset[int] | None] | None:
+        """EXPLAIN and ANALYZE: of the statement that data sources get, in their words."""
+        lexemes = self._lexemes
+        start = next((one.start for one in lexemes[1:] if one.word in _EXPLAINED or one.text == "("), None)
+        word = next((one.word for one in lexemes if one.start == start), "")
+        if start is None or word in _ROWS or word == "TABLE":
+            raise not_supported(
+                "EXPLAIN of this statement over encrypted columns", "explain a SELECT, UPDATE or DELETE"
+            )
+        text = " " * start + self._context.statement.readable[start:]
+        if word in ("UPDATE", "DELETE"):
+            return self._write(parse_write(text))
+        found = self._query(parse(text))
+        if found is None or not isinstance(found[0], EncryptedPlan):
+            return found
+        return replace(found[0], decryption=Decryption(), patterns=()), found[1]
 
     def _insert(self) -> tuple[Plan, frozenset[int] | None] | None:
         context = self._context
@@ -206,7 +226,7 @@ class _Statement:
 
     def _copy(
         self, reading: InsertReading, table: EncryptedTable | None, schema: TableSchema | None
-    ) -> tuple[Plan, frozenset[int] | None]:
+    ) -> tuple[Plan, frozenset[int] | None] | None:
         """INSERT … SELECT: the query is one statement, its rows others, each planned like a client's. A value that was encrypted
         must not become one that is not."""
         context = self._context
@@ -214,26 +234,34 @@ class _Statement:
         query = tree.expression if isinstance(tree, exp.Insert) else None
         scopes = resolve(context, tree)
         references = References(context, scopes, tree)
+        if not references.tables:
+            return None
         self._check_tables(references)
         names = reading.columns
+        if table is not None and schema is not None and names is not None:
+            check_columns(schema, names)
         if names is None and schema is not None:
             names = tuple(column.name for column in schema.visible_columns)
-        items = query.expressions if isinstance(query, exp.Select) else []
-        read = [one for one, _ in references.tables if one.scope is not tree]
-        if read and (not items or names is None or any(map(is_star, items))):
+        outputs = references.lineage.outputs(query) if query is not None else None
+        if outputs is None or names is None:
             raise not_supported(
-                "INSERT … SELECT of this form from encrypted columns", "write one SELECT with its columns"
+                "INSERT … SELECT of this form beside encrypted columns", "write one SELECT with its columns"
             )
-        encrypted = {id(found.node) for found in references.columns}
-        for item, name in zip(items, names or (), strict=False):
+        for output, name in zip(outputs, names, strict=False):
             column = None if table is None else table.by_name.get(name.lower())
-            if id(item.unalias()) in encrypted and (column is None or column.plain):
+            if column is not None and column.plain:
+                column = None
+            if output.column is not None and column is None:
                 raise not_supported(
-                    f"INSERT … SELECT of the encrypted column '{item.alias_or_name}' into '{name}', which is not encrypted",
+                    f"INSERT … SELECT of the encrypted column '{output.name}' into '{name}', which is not encrypted",
                     "encrypt that column too, or leave it out",
                 )
-        if table is not None and query is not None:
-            _check_values(query, names or (), table)
+            computed = column is not None and output.column is None and not output.is_null
+            if computed and references.lineage.is_written(output.items):
+                raise not_supported(
+                    f"a value for the encrypted column '{name}' in the query of INSERT … SELECT, which data sources would read",
+                    "write it as INSERT … VALUES",
+                )
         plan = self._plan_logic()
         if isinstance(plan, SessionStatement):
             raise unclear("this INSERT")
@@ -313,8 +341,12 @@ class _Statement:
         places = set(known)
         for name in tree.find_all(exp.TableAlias, exp.Alias, exp.Table):
             own = name.this if isinstance(name, exp.TableAlias | exp.Table) else name.args.get("alias")
-            if isinstance(own, exp.Identifier) and "start" in own.meta:
-                places.add(int(own.meta["start"]))
+            listed = name.args.get("columns") or () if isinstance(name, exp.TableAlias) else ()
+            places |= {
+                int(one.meta["start"])
+                for one in (own, *listed)
+                if isinstance(one, exp.Identifier) and "start" in one.meta
+            }
         references.check_names(self._lexemes, places | self._qualifiers())
 
     def _qualifiers(self) -> set[int]:
@@ -333,7 +365,7 @@ class _Statement:
         plan, pinned = self._plan_other(Fingerprint(text, recipe.literals(sample)))
         if isinstance(plan, SessionStatement):
             raise MeshError(INTERNAL, reason="a statement over encrypted columns is none for data sources")
-        if text == context.statement.text and not plan.verb.changes_rows:
+        if text == context.statement.text and not answer.columns and not plan.verb.changes_rows:
             # The same statement over the same columns.
             return plan, pinned
         decryption = Decryption(tuple(answer.columns), (), answer.hidden)
@@ -354,25 +386,6 @@ class _Statement:
         except MeshError:
             return None
         return None if isinstance(plan, SessionStatement) else plan
-
-
-def _check_values(query: exp.Expr, names: Sequence[str], table: EncryptedTable) -> None:
-    """Raises MeshError(NOT_SUPPORTED) for a value written into the query of INSERT … SELECT that would be stored encrypted: servers would
-    run the query with it."""
-    branches = [query]
-    while branches:
-        branch = branches.pop().unnest()
-        if isinstance(branch, exp.SetOperation):
-            branches += [branch.this, branch.expression]
-        items = branch.expressions if isinstance(branch, exp.Select) else []
-        for item, name in zip(items, names, strict=False):
-            column = table.by_name.get(name.lower())
-            written = item.find(exp.Literal, exp.Placeholder) is not None and item.find(exp.Column) is None
-            if column is not None and not column.plain and written:
-                raise not_supported(
-                    f"a value for the encrypted column '{name}' in the query of INSERT … SELECT, which data sources would read",
-                    "write it as INSERT … VALUES",
-                )
 
 
 def _fixed(plan: Plan, call: Call) -> Plan:

@@ -51,7 +51,7 @@ def rewrite_update(
             continue
         if several:
             raise unclear("UPDATE of several tables")
-        check_unique(found.reference.schema, found.column)
+        check_unique(None if found.reference is None else found.reference.schema, found.column)
         _assign(context, found, assignment, rewriting)
         handled.add(id(found.node))
     return handled, known

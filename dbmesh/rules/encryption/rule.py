@@ -18,7 +18,7 @@ class Undecipherable(ValueError):
 
 
 class Encryptor(Protocol):
-    """Turns the text of a value into what is stored.
+    """Turns the text of a value into what is stored. Two are equal where they store and read alike, by the same keys.
 
     * `nonce_size`: random bytes that each encryption takes; 0: equal texts are stored alike (deterministic).
     * `decrypts`: whether the text can be had back.
@@ -64,8 +64,8 @@ class LikeDigest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredColumn:
-    """A column of the actual tables, and what its values are made by. `written` is that as the rules say it, by which two are the
-    same; it has no keys in it."""
+    """A column of the actual tables, and what its values are made by. `written` is that as the rules say it; it has no keys in
+    it."""
 
     name: str
     encryptor: Encryptor = field(compare=False, repr=False)

@@ -6,7 +6,7 @@ import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.rules.encryption.rule import StoredColumn
-from tests.unit.planner.encrypted.test_statement import AES, GCM, HASH, bind, column, make_cache
+from tests.unit.planner.encrypted.shown import AES, GCM, HASH, bind, column, make_cache
 
 CACHE = make_cache(
     column("name", "name_c", GCM, assisted=StoredColumn("name_h", HASH, "hash")),
