@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,16 @@ _TROUBLE = re.compile(
 class Mesh:
     """`dbmesh serve` on a free loopback port. A context manager is not needed: `stop` is safe to call twice."""
 
-    def __init__(self, configuration: Path, log: Path, *arguments: str) -> None:
+    def __init__(
+        self, configuration: Path, log: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.host = "127.0.0.1"
         self.port = 0
         self.started_in = 0.0
         self.configuration = configuration
         self.log = log
         self._arguments = arguments
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,7 +75,7 @@ class Mesh:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**environment, "COLUMNS": "500", "PYTHONUNBUFFERED": "1"},
+                env={**environment, "COLUMNS": "500", "PYTHONUNBUFFERED": "1", **self._environment},
             )
 
         def ready() -> re.Match[str] | None:

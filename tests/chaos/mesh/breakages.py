@@ -33,8 +33,8 @@ class Breakage:
     broken: within `notice` seconds of breaking it. `changes`: rules are changed all the time."""
 
     name: str
-    hurt: Callable[[MeshStage], None]
-    mend: Callable[[MeshStage], None]
+    hurt: Callable[[MeshStage], object]
+    mend: Callable[[MeshStage], object]
     hurts: Callable[[Event], bool]
     noticed: Callable[[MeshStage], bool]
     notice: float
@@ -65,10 +65,12 @@ def _of_source(number: int) -> Callable[[Event], bool]:
     return lambda event: number in event.sources
 
 
+def _opened(stage: MeshStage, sidecar: int, source: str) -> bool:
+    return stage.breaker(sidecar, source) in ("open", "half-open")
+
+
 def _breakers_open(source: str) -> Callable[[MeshStage], bool]:
-    return lambda stage: all(
-        stage.breaker(number, source) in ("open", "half-open") for number in range(SIDECARS)
-    )
+    return lambda stage: all(_opened(stage, number, source) for number in range(SIDECARS))
 
 
 def _alive(count: int) -> Callable[[MeshStage], bool]:
@@ -106,7 +108,7 @@ BREAKAGES = (
     Breakage(
         "a sidecar killed",
         lambda stage: stage.meshes[1].kill(),
-        lambda stage: stage.meshes[1].start() and None,
+        lambda stage: stage.meshes[1].start(),
         _of_sidecar(1),
         _alive(SIDECARS - 1),
         _LEASE,
@@ -130,19 +132,27 @@ BREAKAGES = (
     ),
     Breakage(
         "a data source cut off, silently",
-        lambda stage: stage.links[2].stall(),
-        lambda stage: stage.links[2].restore(),
+        lambda stage: [link.stall() for link in stage.links_to(2)],
+        lambda stage: [link.restore() for link in stage.links_to(2)],
         _of_source(2),
         _breakers_open("ds_2"),
         BREAKER_CALLS * (STATEMENT_SECONDS + 2.0),
     ),
     Breakage(
         "a data source cut off, loudly",
-        lambda stage: stage.links[0].refuse(),
-        lambda stage: stage.links[0].restore(),
+        lambda stage: [link.refuse() for link in stage.links_to(0)],
+        lambda stage: [link.restore() for link in stage.links_to(0)],
         _of_source(0),
         _breakers_open("ds_0"),
         5.0,
+    ),
+    Breakage(
+        "one sidecar cut off from one data source",
+        lambda stage: stage.links[2][1].stall(),
+        lambda stage: stage.links[2][1].restore(),
+        lambda event: event.sidecar == 2 and 1 in event.sources,
+        lambda stage: [_opened(stage, number, "ds_1") for number in range(SIDECARS)] == [False, False, True],
+        BREAKER_CALLS * (STATEMENT_SECONDS + 2.0),
     ),
     Breakage(
         "a sidecar paused while rows move",

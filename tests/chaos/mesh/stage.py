@@ -1,7 +1,7 @@
 """etcd, three sidecars and four data sources, one of them a group with a replica; links between them that can fail.
 
-Decides how they are started, hurt, healed and looked into. Rules come from the store, so every sidecar has the same; each reaches etcd over
-a link of its own, and all reach a data source over the same one.
+Decides how they are started, hurt, healed and looked into. Rules come from the store, so every sidecar has the same; each reaches etcd and
+every data source over links of its own, whose ports the rules take from its environment.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,7 +71,7 @@ protection:
 """
 _SOURCE = """\
   {name}:
-    url: jdbc:mysql://127.0.0.1:{port}/chaos?useSSL=false
+    url: jdbc:mysql://127.0.0.1:${{env:{variable}}}/chaos?useSSL=false
     username: {user}
     password: '${{env:CHAOS_PASSWORD}}'
     maxPoolSize: 20
@@ -103,17 +104,20 @@ _MORE = """\
       databaseStrategy: {standard: {shardingColumn: id, shardingAlgorithmName: by_id}}
 """
 _SECRETS = {"CHAOS_ROOT": "*81F5E21E35407D884A6CD4A731AEBFB6AF209E1B"}  # root
+_NAMES = (*(f"ds_{number}" for number in range(SHARDS - 1)), "primary", "replica")
+_PORTS = tuple(f"CHAOS_PORT_OF_{name.upper()}" for name in _NAMES)
+"""The variables in which a sidecar finds the ports by which it reaches its data sources."""
 
 
 class MeshStage:
-    """See the module's docstring. `servers` are ds_0 to ds_2, the primary and the replica of ds_3, in this order, and `links` lead to
-    them; `store_links` lead to etcd, one for each of `meshes`."""
+    """See the module's docstring. `servers` are ds_0 to ds_2, the primary and the replica of ds_3, in this order; `links` lead to
+    them, those of each of `meshes` in turn, and `store_links` to etcd, one for each."""
 
     def __init__(
         self,
         member: EtcdMember,
         servers: Sequence[DatabaseServer],
-        links: Sequence[FaultyLink],
+        links: Sequence[Sequence[FaultyLink]],
         store_links: Sequence[FaultyLink],
         directory: Path,
     ) -> None:
@@ -134,15 +138,16 @@ class MeshStage:
         self.refused = 0
         self.meshes = []
         for number, link in enumerate(store_links):
-            self._write(directory / str(number), f"127.0.0.1:{link.port}", 0)
-            self.meshes.append(Mesh(directory / str(number), directory / str(number) / "log"))
+            own = directory / str(number)
+            self._write(own, f"127.0.0.1:{link.port}", 0)
+            ports = {name: str(one.port) for name, one in zip(_PORTS, links[number], strict=True)}
+            self.meshes.append(Mesh(own, own / "log", environment=ports))
 
     def _write(self, directory: Path, etcd: str, moved: int, more: str = "") -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        names = [f"ds_{number}" for number in range(SHARDS - 1)] + ["primary", "replica"]
         sources = "".join(
-            _SOURCE.format(name=name, port=link.port, user=server.user)
-            for name, link, server in zip(names, self.links, self.servers, strict=True)
+            _SOURCE.format(name=name, variable=variable, user=server.user)
+            for name, variable, server in zip(_NAMES, _PORTS, self.servers, strict=True)
         )
         (directory / "global.yaml").write_text(
             _GLOBAL.format(
@@ -204,7 +209,9 @@ class MeshStage:
         async def answer() -> T:
             if self._store is None:
                 files = {path.name: path.read_text() for path in self._operator.glob("*.yaml")}
-                made = load_configuration(files, lambda kind, name: _SECRETS.get(name, "x"))
+                made = load_configuration(
+                    files, lambda kind, name: _SECRETS.get(name, "1" if name in _PORTS else "x")
+                )
                 self._store = await open_store(made, self._operator)
             assert self._store is not None
             return await question(self._store)
@@ -293,6 +300,10 @@ class MeshStage:
 
     # ------------------------------------------------------------------------------------------ hurting
 
+    def links_to(self, server: int) -> list[FaultyLink]:
+        """Every sidecar's link to a server."""
+        return [links[server] for links in self.links]
+
     def pause_mesh(self, number: int) -> None:
         """Freeze a sidecar."""
         os.kill(self.meshes[number].pid, signal.SIGSTOP)
@@ -336,9 +347,11 @@ def open_mesh_stage(directory: Path, accounts: int) -> Iterator[MeshStage]:
         before = {name: os.environ.get(name) for name in patched}
         os.environ.update(patched)
         ending.callback(_restore, before)
-        links = [FaultyLink(server.host, server.port).start() for server in servers]
+        links = [
+            [FaultyLink(server.host, server.port).start() for server in servers] for _ in range(SIDECARS)
+        ]
         store_links = [FaultyLink("127.0.0.1", member.port).start() for _ in range(SIDECARS)]
-        for link in (*links, *store_links):
+        for link in (*chain.from_iterable(links), *store_links):
             ending.callback(link.stop)
         stage = MeshStage(member, servers, links, store_links, directory / "meshes")
         ending.callback(stage.close)
