@@ -15,7 +15,7 @@ from sqlglot import exp
 from dbmesh.errors import not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.names import session_answers
-from dbmesh.planner.one_server import DESCRIBES_ONE, INFORMATION_SCHEMA, only_server
+from dbmesh.planner.one_server import DESCRIBES_ONE, INFORMATION_SCHEMA, instead_of, only_server
 from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, ShardPlan, Shot, Verb
 from dbmesh.planner.resolve import system_tables
 from dbmesh.planner.scans import SystemFederation, SystemScan
@@ -208,7 +208,7 @@ def _places(context: PlanContext) -> Iterator[exp.Table]:
                     "tables of the database and system tables in one statement", "ask one at a time"
                 )
             if only_server(context) is None:
-                raise not_supported(f"{schema}.{table.name}", DESCRIBES_ONE)
+                raise not_supported(f"{schema}.{table.name}", instead_of(schema, table.name))
 
 
 def is_harmless(schema: str, table: str) -> bool:

@@ -17,6 +17,19 @@ SERVER_SCHEMAS = frozenset(("mysql", "performance_schema", "sys"))
 
 REPLICATION = "replication belongs to each data source; ask it there"
 DESCRIBES_ONE = "ask the data source itself; it describes one server"
+OF_ACCOUNTS = "ask SHOW GRANTS or information_schema.USER_PRIVILEGES, which tell of the mesh's accounts"
+_ACCOUNT_TABLES = frozenset(
+    (
+        "user",
+        "global_priv",
+        "db",
+        "tables_priv",
+        "columns_priv",
+        "roles_mapping",
+        "role_edges",
+        "default_roles",
+    )
+)
 
 SHOWN: tuple[tuple[str, str, str], ...] = (
     ("SLAVE", "SHOW SLAVE", REPLICATION),
@@ -30,6 +43,11 @@ SHOWN: tuple[tuple[str, str, str], ...] = (
     ("ENGINE", "SHOW ENGINE", DESCRIBES_ONE),
 )
 """SHOW statements about one server: the word behind SHOW, what they are called, and what to do instead."""
+
+
+def instead_of(schema: str, table: str) -> str:
+    """What to do instead of asking this table of a system schema."""
+    return OF_ACCOUNTS if schema == "mysql" and table.lower() in _ACCOUNT_TABLES else DESCRIBES_ONE
 
 
 def only_server(context: PlanContext) -> str | None:

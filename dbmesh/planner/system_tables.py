@@ -62,6 +62,7 @@ class SystemTable:
     * `source`: what to read instead of the table itself where that does not tell enough; columns behind the table's own
       are dropped.
     * `lists_itself`: whether information_schema's own tables have rows there.
+    * `of_accounts`: its rows are about the mesh's accounts, and no data source has them.
     """
 
     schema: str = "TABLE_SCHEMA"
@@ -73,6 +74,7 @@ class SystemTable:
     combined: Mapping[str, Combined] = field(default_factory=dict)
     lists_itself: bool = False
     source: str = ""
+    of_accounts: bool = False
 
 
 SYSTEM_TABLES: Mapping[str, SystemTable] = MappingProxyType(
@@ -119,6 +121,17 @@ SYSTEM_TABLES: Mapping[str, SystemTable] = MappingProxyType(
             "SPECIFIC_SCHEMA", "", key=("SPECIFIC_NAME", "ROUTINE_TYPE", "ORDINAL_POSITION")
         ),
         "EVENTS": SystemTable("EVENT_SCHEMA", "", key=("EVENT_NAME",)),
+        **dict.fromkeys(
+            (
+                "USER_PRIVILEGES",
+                "SCHEMA_PRIVILEGES",
+                "TABLE_PRIVILEGES",
+                "COLUMN_PRIVILEGES",
+                "APPLICABLE_ROLES",
+                "ENABLED_ROLES",
+            ),
+            SystemTable("", "", of_accounts=True),
+        ),
     }
 )
 

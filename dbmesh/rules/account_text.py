@@ -28,9 +28,11 @@ def shown_grants(
     if not mariadb:
         return [*written_grants(authority.grants(user, active), to), *_mysql_roles(user, to)]
     reached = authority.reached(user, active)
-    lines = [line for one in reached for line in _mariadb_roles(one, authority)]
-    for one in reached:
-        lines += written_grants(one.grants, _called(one, mariadb=True))
+    lines: list[str] = []
+    # What a user has itself comes before everything that its roles have.
+    for part in [reached] if user.role else [reached[:1], reached[1:]]:
+        lines += [line for one in part for line in _mariadb_roles(one, authority)]
+        lines += [line for one in part for line in written_grants(one.grants, _called(one, mariadb=True))]
     default = () if user.role or not user.stored else sorted(authority.default_roles(user))
     if default:
         lines.append(f"SET DEFAULT ROLE {', '.join(quoted(role.name) for role in default)} FOR {to}")

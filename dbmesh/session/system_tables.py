@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbmesh.backend.connection import Connection
+from dbmesh.backend.connection import Connection, Product
 from dbmesh.engine.collect import Result, collect
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
 from dbmesh.engine.federation import LOAD_STATE, STATEMENT_BYTES, final_state
 from dbmesh.engine.lane import Lane
 from dbmesh.errors import CATALOG_UNREAD, INTERNAL, MERGE_LIMIT, MeshError, not_supported
+from dbmesh.merge.account_rows import Viewer, account_rows
 from dbmesh.merge.declared_rows import DECLARED_TABLES, declared_rows
 from dbmesh.merge.encrypted_rows import logic_rows
 from dbmesh.merge.system_rows import Row, SourceRows, merge_system_rows
@@ -27,6 +28,8 @@ from dbmesh.planner.routines import has_one_place
 from dbmesh.planner.scans import SystemFederation, SystemScan
 from dbmesh.planner.system_tables import SYSTEM_TABLES, SystemNode, system_nodes
 from dbmesh.rules.joint import schemas_of
+from dbmesh.rules.privileges import Privilege
+from dbmesh.session.account_rights import own_name
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import may_reload
 from dbmesh.session.renaming import exact_collation
@@ -78,6 +81,8 @@ async def _rows(
 ) -> list[Row]:
     """The mesh's rows of one system table."""
     definition = SYSTEM_TABLES[scan.system_table]
+    if definition.of_accounts:
+        return await _account_rows(session, database, federation, scan)
     columns: tuple[str, ...] = ()
     sources: list[SourceRows] = []
     own: list[Row] = []
@@ -120,6 +125,19 @@ async def _rows(
     if session.checked is not None:
         rows = visible_rows(session.checked, scan.system_table, definition, columns, rows)
     return own + rows
+
+
+async def _account_rows(
+    session: Session, database: Database, federation: SystemFederation, scan: SystemScan
+) -> list[Row]:
+    """Rows about the mesh's accounts: a data source tells which columns there are."""
+    told = await _read(session, database, federation.merge_node, scan, "FALSE")
+    columns = [column.name.decode().upper() for column in told.columns]
+    # Who may change accounts may know of them, as with the schema mysql of a server.
+    sees_all = session.checked is None or session.checked.may(Privilege.CREATE_USER)
+    mysql = session.mesh.product is Product.MYSQL
+    viewer = Viewer(own_name(session), session.roles, sees_all, mysql)
+    return account_rows(scan.system_table, columns, session.mesh.authority, viewer)
 
 
 async def _seen(session: Session, database: Database) -> Database:
