@@ -118,6 +118,8 @@ class Connection(Protocol):
 
     home: Home
     flavour: Flavour
+    state: SessionState
+    """The session state it was last brought to."""
     began_with_autocommit: bool
     """Whether it was so when it was opened."""
     interrupting: bool
@@ -141,11 +143,6 @@ class Connection(Protocol):
     @property
     def product(self) -> Product:
         """What answers."""
-        ...
-
-    @property
-    def state(self) -> SessionState:
-        """The session state it was last brought to."""
         ...
 
     @property

@@ -30,9 +30,6 @@ class Pool:
     `idle_timeout`; waiters are served in order of arrival and wait at most `connection_timeout` seconds.
     """
 
-    observer: Observer | None = None
-    guard: Guard | None = None
-
     def __init__(
         self,
         config: DataSourceConfig,
@@ -40,6 +37,9 @@ class Pool:
     ) -> None:
         self.config = config
         self._open = open_connection
+        # Of the instance, not of the class: both are asked for at every statement.
+        self.observer: Observer | None = None
+        self.guard: Guard | None = None
         self._idle: defaultdict[Flavour, list[tuple[Connection, float]]] = defaultdict(list)
         self._lent: set[Connection] = set()
         self._left_behind: set[Connection] = set()
@@ -80,8 +80,11 @@ class Pool:
         connection, since = stack[-1]
         if now - since > SILENCE_BEFORE_PING or not connection.usable:
             return None
-        if state is not None and connection.state is not state and connection.state != state:
-            return None
+        if state is not None and connection.state is not state:
+            if connection.state != state:
+                return None
+            # Found equal by identity next time.
+            connection.state = state
         if self.guard is not None and not self.guard.permits(now):
             return None
         stack.pop()
@@ -169,14 +172,14 @@ class Pool:
         (a KILL QUERY on its way), when it has left its schema, or when its time is over."""
         if connection not in self._lent:
             return
-        too_old = now - connection.opened_at > self.config.max_lifetime
-        unknown = not connection.usable or connection.in_transaction or connection.interrupting
-        moved = connection.relays and connection.schema != self.config.database
+        config = self.config
         if (
             not self._keeps
-            or too_old
-            or unknown
-            or moved
+            or not connection.usable
+            or connection.in_transaction
+            or connection.interrupting
+            or now - connection.opened_at > config.max_lifetime
+            or (connection.schema != config.database and connection.relays)
             or (self._left_behind and connection in self._left_behind)
         ):
             self.discard(connection)

@@ -16,7 +16,7 @@ from dbmesh.rules.grant_text import quoted
 from dbmesh.rules.privileges import Privileges
 from dbmesh.session.reading import client_encoding
 from dbmesh.session.writing_modes import WritingModes
-from dbmesh.sql.lexer import LexerFlags
+from dbmesh.sql.lexer import DEFAULT, LexerFlags
 
 if TYPE_CHECKING:
     from dbmesh.session.mesh import Database
@@ -83,4 +83,5 @@ class Answers(WritingModes):
     def encoding(self) -> str:
         """How the client's character set is read in Python; Latin-1 stands in for sets Python does not know, because
         it keeps every byte."""
-        return client_encoding(self.lexer_flags)
+        flags = self.lexer_flags
+        return "utf-8" if flags is DEFAULT else client_encoding(flags)

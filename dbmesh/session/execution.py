@@ -57,7 +57,7 @@ from dbmesh.session.outcomes import (
     skips_all,
     without_deprecations,
 )
-from dbmesh.session.planning import look_up_from
+from dbmesh.session.planning import look_up
 from dbmesh.session.relaying import needs_images, query_packet
 from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.select_limit import limited, without_limit
@@ -288,7 +288,7 @@ async def perform(
     there. What an error leaves behind is the larger statement's to undo. Raises MeshError or
     ShardError (in logic names)."""
     current = session.find_database(database.name) or database
-    database, plan, literals = look_up_from(session, current, sql)
+    database, plan, literals = look_up(session, sql, current)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a part of a write is no statement for data sources")
     call = make_call(session, database, literals)

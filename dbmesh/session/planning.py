@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Product
 from dbmesh.errors import TABLES_UNREAD, UNKNOWN_DATABASE, UNKNOWN_SEQUENCE, UNKNOWN_TABLE, MeshError
 from dbmesh.model import SqlValue
-from dbmesh.planner.cache import MaskedPlans
+from dbmesh.planner.cache import MaskedPlans, PlanCache
 from dbmesh.planner.elsewhere import InAnotherDatabase
 from dbmesh.planner.needs.need import Denied
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.template import parameter_text
+from dbmesh.rules.privileges import Privileges
 from dbmesh.session.mesh import Database
 from dbmesh.sql.fingerprint import fingerprint
 from dbmesh.sql.lexer import pattern
@@ -31,38 +32,48 @@ RELOAD_INTERVAL = 1.0
 """Seconds between two readings of a catalog that statements may cause."""
 
 
-def look_up(session: Session, text: str) -> tuple[Database, Plan, Sequence[object]]:
-    """The plan of a text, its literals, and the logic database it is a plan of: the current one, the one all its tables
-    are of, or those its tables are of as one. Raises MeshError (parse error, refusal, unknown table)."""
-    return look_up_from(session, session.current_database(), text, clients=True)
-
-
-def look_up_from(
-    session: Session, start: Database, text: str, *, clients: bool = False
+def look_up(
+    session: Session, text: str, part_of: Database | None = None
 ) -> tuple[Database, Plan, Sequence[object]]:
-    """As `look_up`, beginning with another database than the current one. Only the `clients` own statements are asked about
-    privileges and masked: not parts of one that was looked up before, nor what the mesh makes itself."""
-    database = start if session.temporary is None else as_seen(session, start)
-    try:
-        plan, literals = _planned(session, database, text, clients)
-        return database, plan, literals
-    except InAnotherDatabase as error:
-        refusal = error
-    # All tables may be of one other database.
-    named = [as_seen(session, _another(session, refusal, text))]
-    led: set[str] = set()
+    """The plan of a text, its literals, and the logic database it is a plan of: the current one, the one all its tables
+    are of, or those its tables are of as one. The text is the client's own, which is asked about privileges and masked, or
+    `part_of` a statement that was looked up in another database, which is not. Raises MeshError (parse error, refusal,
+    unknown table)."""
+    clients = part_of is None
+    database = session.current_database() if part_of is None else part_of
+    if session.temporary is not None:
+        database = as_seen(session, database)
+    privileges = session.checked if clients else None
+    named: Sequence[Database] = ()
+    led: tuple[str, ...] = ()
     while True:
-        database = named[0] if len(named) == 1 else session.mesh.joint(tuple(named))
+        plans = database.plans
         try:
-            return database, *_planned(session, database, text, clients)
+            if clients and plans.has_masks:
+                plan, literals = _masked(session, plans, text, privileges)
+            else:
+                plan, literals = plans.lookup(text, session.database, session.lexer_flags, privileges)
+            return database, plan, literals
         except InAnotherDatabase as error:
-            led.add(named[0].name)
+            # All tables may be of one other database, or of several together.
+            if named:
+                led = (*led, named[0].name)
             found = as_seen(session, _another(session, error, text))
             if found.name in led:
                 raise
             others = [one for one in named if one.name != found.name]
             # A database that is known already must be the first one, because its table is written.
             named = [found, *others] if len(others) < len(named) else [*named, found]
+            database = named[0] if len(named) == 1 else session.mesh.joint(tuple(named))
+        except Denied as denied:
+            raise denied.error(session.account) from None
+        except MeshError as error:
+            if error.kind is UNKNOWN_TABLE and database.unread:
+                # "Doesn't exist" would be a guess: the table may be on the data source that did not answer.
+                raise MeshError(
+                    TABLES_UNREAD, unknown=str(error), reason=database.unread, database=database.name
+                ) from error
+            raise
 
 
 def as_seen(session: Session, database: Database) -> Database:
@@ -70,27 +81,17 @@ def as_seen(session: Session, database: Database) -> Database:
     return database if session.temporary is None else session.temporary.seen_from(database)
 
 
-def _planned(session: Session, database: Database, text: str, clients: bool) -> tuple[Plan, Sequence[object]]:
-    plans = database.plans
-    privileges = session.checked if clients else None
-    try:
-        if clients and plans.has_masks:
-            seen = plans.seen_by(session.principals)
-            if isinstance(seen, MaskedPlans):
-                if privileges is not None:
-                    # What the client wrote is asked about, not what it becomes.
-                    plans.lookup(text, session.database, session.lexer_flags, privileges)
-                return seen.lookup(text, session.database, session.lexer_flags)
+def _masked(
+    session: Session, plans: PlanCache, text: str, privileges: Privileges | None
+) -> tuple[Plan, Sequence[object]]:
+    """The plan of a text as this session reads tables with masks."""
+    seen = plans.seen_by(session.principals)
+    if not isinstance(seen, MaskedPlans):
         return plans.lookup(text, session.database, session.lexer_flags, privileges)
-    except Denied as denied:
-        raise denied.error(session.account) from None
-    except MeshError as error:
-        if error.kind is UNKNOWN_TABLE and database.unread:
-            # "Doesn't exist" would be a guess: the table may be on the data source that did not answer.
-            raise MeshError(
-                TABLES_UNREAD, unknown=str(error), reason=database.unread, database=database.name
-            ) from error
-        raise
+    if privileges is not None:
+        # What the client wrote is asked about, not what it becomes.
+        plans.lookup(text, session.database, session.lexer_flags, privileges)
+    return seen.lookup(text, session.database, session.lexer_flags)
 
 
 def _another(session: Session, error: InAnotherDatabase, text: str) -> Database:

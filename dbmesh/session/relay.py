@@ -141,10 +141,12 @@ class RelayReceiver:
         session = self.session
         data = reader.rows
         header = reader.header
-        if connection.home.observer is not None and not self._rows_seen:
-            connection.home.observer.answered(session.now() - session.command_since)
-        if connection.home.guard is not None and not self._rows_seen and not reader.failed:
-            connection.home.guard.ended(self._began, session.now(), None)
+        if not self._rows_seen:
+            home = connection.home
+            if home.observer is not None:
+                home.observer.answered(session.now() - session.command_since)
+            if home.guard is not None and not reader.failed:
+                home.guard.ended(self._began, session.now(), None)
         if header:
             self._rows_seen = True
             self._header = header

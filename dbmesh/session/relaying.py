@@ -100,17 +100,13 @@ def free_connection(
         if not plan.reads_only:
             branch.wrote = True
         return held, True
-    state = session.state
     if database.replicas:
         connection = connection_at_once(session, database, plan, data_source)
     else:
-        connection = database.pools[data_source].try_acquire(session.flavour, session.command_since, state)
-    if connection is None:
-        return None, False
-    if type(connection) is not MySQLConnection or (
-        connection.state is not state and connection.state != state
-    ):
+        pool = database.pools[data_source]
+        connection = pool.try_acquire(session.flavour, session.command_since, session.state)
+    if type(connection) is MySQLConnection:
+        return connection, False
+    if connection is not None:
         connection.home.release(connection, session.command_since)
-        return None, False
-    connection.state = state
-    return connection, False
+    return None, False

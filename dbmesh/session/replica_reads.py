@@ -76,16 +76,16 @@ def wants_replica(session: Session, database: Database, plan: ShardPlan, data_so
 def connection_at_once(
     session: Session, database: Database, plan: ShardPlan, data_source: str
 ) -> Connection | None:
-    """An idle connection for a statement outside transactions, None when something must be awaited first. O(1)."""
+    """An idle connection in the session's state, for a statement outside transactions; None when something must be awaited first. O(1)."""
     replicas = database.replicas.get(data_source)
     if replicas is None:
-        return database.pools[data_source].try_acquire(session.flavour, session.command_since)
+        return database.pools[data_source].try_acquire(session.flavour, session.command_since, session.state)
     key = database.connection_key(data_source)
     server = replicas.choose() if wants_replica(session, database, plan, data_source) else None
     if server is not None:
         connection = None
         if _is_known_to_see(session, replicas, server, key):
-            connection = server.pool.try_acquire(session.flavour, session.command_since)
+            connection = server.pool.try_acquire(session.flavour, session.command_since, session.state)
         if connection is None:
             replicas.put_back(server)
         return connection
@@ -93,7 +93,7 @@ def connection_at_once(
         return None
     if not plan.reads_only:
         session.written[key] = Written()
-    return database.pools[data_source].try_acquire(session.flavour, session.command_since)
+    return database.pools[data_source].try_acquire(session.flavour, session.command_since, session.state)
 
 
 async def take_from_replica(

@@ -29,8 +29,10 @@ Attribute = tuple[bytes, SqlValue]
 
 _NO_LONG_DATA: Mapping[int, bytes] = MappingProxyType({})
 _EXECUTE_HEAD = struct.Struct("<BIBI")
+_EXECUTE_HEAD_SIZE = _EXECUTE_HEAD.size
 _LONG_DATA_HEAD = struct.Struct("<BIH")
 _STATEMENT_ID = struct.Struct("<xI")
+_STATEMENT_ID_SIZE = _STATEMENT_ID.size
 _kinds = struct.Struct("<H").iter_unpack
 _FETCH = struct.Struct("<BII")
 _QUERY_ATTRIBUTES = Capability.QUERY_ATTRIBUTES.value
@@ -106,12 +108,12 @@ def parse_execute(
     `known_types` are the `types` of the statement's last execute, used when this payload sends none. `long_data` maps
     parameter index → data that COM_STMT_SEND_LONG_DATA sent ahead. Text is decoded from `encoding`, see
     `binary.decode_value`. Raises ProtocolError, and MeshError for refused values."""
-    if len(payload) < _EXECUTE_HEAD.size:
+    if len(payload) < _EXECUTE_HEAD_SIZE:
         raise truncated("COM_STMT_EXECUTE")
     _, statement_id, flags, _ = _EXECUTE_HEAD.unpack_from(payload)
-    position = _EXECUTE_HEAD.size
+    position = _EXECUTE_HEAD_SIZE
     count = parameter_count
-    named = bool(capabilities & _QUERY_ATTRIBUTES)
+    named = capabilities & _QUERY_ATTRIBUTES != 0
     if named and (parameter_count or flags & _COUNT_AVAILABLE):
         count, position = unpack_lenenc_int(payload, position)
         if count < parameter_count:
@@ -277,10 +279,10 @@ def make_fetch(statement_id: int, rows: int) -> bytes:
 
 def parse_statement_id(payload: bytes) -> int:
     """The statement id of COM_STMT_CLOSE and COM_STMT_RESET. Raises ProtocolError."""
-    if len(payload) < _STATEMENT_ID.size:
+    if len(payload) < _STATEMENT_ID_SIZE:
         raise truncated("a statement id")
-    (statement_id,) = _STATEMENT_ID.unpack_from(payload)
-    return int(statement_id)
+    statement_id: int = _STATEMENT_ID.unpack_from(payload)[0]
+    return statement_id
 
 
 def make_statement_command(command: Command, statement_id: int) -> bytes:

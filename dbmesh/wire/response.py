@@ -210,7 +210,7 @@ class ResponseReader(RowWalk):
             return self._read_terminal(chunk, position)
         if first == 0xFB:
             self.terminal = chunk[position:end]
-            self._state = ResponseReader._idle
+            self._state = _IDLE
             self.rest = chunk[end:]
             return LOCAL_INFILE
         self._left, after = unpack_lenenc_int(chunk, position + 4)
@@ -358,7 +358,7 @@ class ResponseReader(RowWalk):
         if first == ERR:
             self.failed = True
             self.warnings = 0
-            self._state = ResponseReader._idle
+            self._state = _IDLE
             return ANSWER_END
         if first != EOF and first != OK:
             raise ProtocolError(f"0x{first:02x} begins neither OK, ERR nor EOF")
@@ -375,17 +375,18 @@ class ResponseReader(RowWalk):
             self._state = ResponseReader._read_first
             self._walked = 0
             return RESULT_END
-        self._state = ResponseReader._idle
+        self._state = _IDLE
         return ANSWER_END
 
     def _finish(self, chunk: bytes, end: int) -> Progress:
-        self._state = ResponseReader._idle
+        self._state = _IDLE
         self.rest = chunk[end:]
         return ANSWER_END
 
 
 _State = Callable[[ResponseReader, bytes, int], Progress]
 
+_IDLE: Final = ResponseReader._idle
 _STATES: tuple[_State, ...] = (
     ResponseReader._read_first,
     ResponseReader._read_prepare,

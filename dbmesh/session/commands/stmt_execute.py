@@ -100,7 +100,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         session.seen = database, plan, prepared.text
     if local.answers(plan):
         return _answer_locally(session, plan, prepared, execute, sequence)
-    opens_cursor = _opens_cursor(execute, plan)
+    opens_cursor = execute.cursor_flags != 0 and _opens_cursor(execute, plan)
     if native and plan.direct is not None and mesh.relays_directly and not opens_cursor:
         found = plan.direct.prepared(literals, execute.values)
         if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
