@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dbmesh.model import TableSchema
+from dbmesh.reshard.followable import BinlogFacts
 from dbmesh.reshard.scope import Seen
 
 _GRANT = re.compile(r"GRANT (?P<privileges>.+?) ON (?P<schema>`(?:[^`]|``)+`|\*)\.(?P<table>\S+) TO ")
@@ -30,13 +31,12 @@ class TableFacts:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """One schema and its server. `unreachable` says why nothing is known of it. `binlog`: its format and row image, as `ROW FULL`, ''
-    without one. `granted`: privileges (upper case) of the data source's account on all of the schema; None where servers of its kind
+    """One schema and its server. `unreachable` says why nothing is known of it. `binlog` tells how it logs changes. `granted`: privileges (upper case) of the data source's account on all of the schema; None where servers of its kind
     tell otherwise. `oldest` is the age in seconds of the server's oldest open transaction, None where that is not told."""
 
     version: str = ""
     unreachable: str = ""
-    binlog: str = ""
+    binlog: BinlogFacts = field(default_factory=BinlogFacts)
     granted: frozenset[str] | None = None
     oldest: int | None = None
     tables: Mapping[str, TableFacts] = field(default_factory=dict)

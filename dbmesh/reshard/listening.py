@@ -92,12 +92,19 @@ async def bookmark_now(config: DataSourceConfig) -> Bookmark:
     """Where a server's binlog ends. Raises ShardError and MeshError, NOT_SUPPORTED without a binlog."""
     connection = await open_data_source(config, Flavour())
     try:
-        return Bookmark(await _identity(connection), await _end_of_binlog(connection, config))
+        status = await binlog_status(connection)
+        if not status:
+            raise not_supported(
+                f"following the data source '{config.name}', which has no binlog", "set log_bin"
+            )
+        return Bookmark(await _identity(connection), Position(status[0], int(status[1])))
     finally:
         await connection.close()
 
 
-async def _end_of_binlog(connection: Connection, config: DataSourceConfig) -> Position:
+async def binlog_status(connection: Connection) -> Sequence[str]:
+    """Where a server's binlog ends, file and offset, and the schemas that are logged alone and those that are not; nothing without one.
+    Raises ShardError and MeshError."""
     try:
         asked = b"SHOW BINLOG STATUS" if connection.product is Product.MARIADB else b"SHOW BINARY LOG STATUS"
         rows = (await collect(connection, asked)).rows
@@ -105,10 +112,7 @@ async def _end_of_binlog(connection: Connection, config: DataSourceConfig) -> Po
         if error.number != _SYNTAX:
             raise
         rows = (await collect(connection, b"SHOW MASTER STATUS")).rows
-    if not rows:
-        raise not_supported(f"following the data source '{config.name}', which has no binlog", "set log_bin")
-    file, offset = rows[0][0] or b"", rows[0][1] or b"0"
-    return Position(file.decode("utf-8", "surrogateescape"), int(offset))
+    return [(value or b"").decode("utf-8", "surrogateescape") for value in rows[0]] if rows else ()
 
 
 async def _identity(connection: Connection) -> str:

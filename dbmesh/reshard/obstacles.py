@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dbmesh.model import Catalog, ColumnFamily, DataNode, TableSchema
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.reshard.facts import ServerFacts, Survey, TableFacts
+from dbmesh.reshard.followable import unfollowed_server, unfollowed_table
 from dbmesh.reshard.scope import Scope, Seen, TableMove, seen_by
 from dbmesh.rules.ruleset import (
     AnyTable,
@@ -109,11 +110,10 @@ def _of_server(config: DataSourceConfig, wanted: frozenset[str], facts: ServerFa
             f"the account '{account}' has not got {', '.join(missing)}",
             f"GRANT {', '.join(missing)} ON `{config.database}`.* TO '{account}'",
         )
+    for reason, cure in unfollowed_server(facts.binlog, config.database):
+        yield _unfollowed(name, reason, cure)
     blind = _missing(FOLLOWING, facts)
-    if not facts.binlog.startswith("ROW"):
-        reason = f"the server's binlog is {facts.binlog.split()[0] if facts.binlog else 'off'}"
-        yield _unfollowed(name, reason, "log_bin and binlog_format=ROW, and restart the server")
-    elif blind:
+    if facts.binlog.format and blind:
         yield _unfollowed(
             name,
             f"the account '{account}' has not got {', '.join(blind)}",
@@ -168,6 +168,7 @@ def _of_table(move: TableMove, scope: Scope, found: Survey, catalog: Catalog) ->
                 str(node), f"its columns or keys are not those of {present[0][0]}", "make them alike"
             )
     yield from _of_key(move.name, schema)
+    yield from _of_following(move, scope, found, schema)
     yield from _of_hints(move)
     yield from _of_shadows(move, scope)
     yield from _of_new_rule(move, schema)
@@ -231,6 +232,19 @@ def _of_key(name: str, schema: TableSchema) -> Iterator[Finding]:
                 f"the column '{one}' of its primary key is a {column.declared_type}",
                 "use an exact type",
             )
+
+
+def _of_following(move: TableMove, scope: Scope, found: Survey, schema: TableSchema) -> Iterator[Finding]:
+    if not schema.primary_key:
+        return
+    wanted = sorted(_sharding_columns(move.before) | _sharding_columns(move.after))
+    said: dict[tuple[str, str], None] = {}
+    for node in move.sources:
+        facts = found[seen_by(scope.before.data_sources[node.data_source])]
+        if facts.binlog.format:
+            said.update(dict.fromkeys(unfollowed_table(facts.binlog, schema, wanted)))
+    for reason, cure in said:
+        yield _unfollowed(move.name, reason, cure)
 
 
 def _of_hints(move: TableMove) -> Iterator[Finding]:

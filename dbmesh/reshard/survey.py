@@ -15,11 +15,12 @@ from dbmesh.engine.catalog_loading import read_tables
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.reshard.facts import ServerFacts, Survey, TableFacts, granted
+from dbmesh.reshard.followable import SETTINGS, binlog_facts
+from dbmesh.reshard.listening import binlog_status
 from dbmesh.reshard.scope import seen_by
 from dbmesh.rules.ruleset import DataSourceConfig
 
-_SETTINGS = b"""SHOW VARIABLES WHERE Variable_name IN
- ('version', 'log_bin', 'binlog_format', 'binlog_row_image')"""
+_SETTINGS = f"SHOW VARIABLES WHERE Variable_name IN {('version', *SETTINGS)}".encode()
 _TABLES = b"""SELECT TABLE_NAME, ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH FROM information_schema.TABLES
  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'"""
 _TRIGGERS = b"""SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS
@@ -76,16 +77,23 @@ async def _facts(connection: Connection, config: DataSourceConfig) -> ServerFact
         for name, engine, rows, size in await _texts(connection, _TABLES)
         if name in schemas
     }
-    logged = settings.get("log_bin", "").upper() == "ON"
     return ServerFacts(
         settings.get("version", ""),
-        binlog=f"{settings.get('binlog_format', '')} {settings.get('binlog_row_image', '')}".upper()
-        if logged
-        else "",
+        binlog=binlog_facts(settings, *await _filters(connection)),
         granted=granted(config.database, [row[0] for row in await _texts(connection, b"SHOW GRANTS")]),
         oldest=await _oldest(connection),
         tables=tables,
     )
+
+
+async def _filters(connection: Connection) -> tuple[str, str]:
+    """Which schemas are logged alone, and which are not."""
+    try:
+        found = await binlog_status(connection)
+    except ShardError:
+        # It takes the privilege REPLICATION CLIENT.
+        return "", ""
+    return (found[2], found[3]) if found else ("", "")
 
 
 async def _oldest(connection: Connection) -> int | None:

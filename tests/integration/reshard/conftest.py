@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -13,15 +13,17 @@ from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.model import DataNode
+from dbmesh.reshard.changes import FollowedTable, followed_table
 from dbmesh.reshard.generation import generations as both_sides
 from dbmesh.reshard.moved_rows import moved_rows
 from dbmesh.reshard.plan import make_plan
+from dbmesh.reshard.rechecking import Rechecker
 from dbmesh.reshard.reconcile import WRITER_STATE, Reconciler
 from dbmesh.reshard.survey import survey
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.moving import Side
-from dbmesh.rules.ruleset import Configuration
+from dbmesh.rules.ruleset import Configuration, DataSourceConfig
 from dbmesh.session.inner import InnerClient
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.fix_mysql import ServerFactory
@@ -29,8 +31,10 @@ from tests.plugins.fix_mysql import ServerFactory
 
 @pytest.fixture(scope="package")
 def servers(database_server: ServerFactory) -> list[DatabaseServer]:
-    """Two servers for all tests of this folder."""
-    return database_server("reshard0", "reshard1")
+    """Two servers for all tests of this folder, which keep binlogs."""
+    return database_server(
+        "reshard0", "reshard1", options=("--log-bin=binlog", "--binlog-format=ROW", "--server-id=71")
+    )
 
 
 COLUMNS = (
@@ -76,7 +80,7 @@ def _configuration(servers: list[DatabaseServer], shards: int) -> Configuration:
 
 class Generations:
     """`old` and `new` are clients by the rules there were and by those to come; `reconciler` makes the new side equal to the old
-    one's data nodes `sources`."""
+    one's data nodes `sources`, `rechecker` looks whether they are; `followed` are the old one's actual tables."""
 
     def __init__(
         self,
@@ -85,12 +89,16 @@ class Generations:
         sources: dict[DataNode, Pool],
         reconciler: Reconciler,
         tasks: TaskOwner,
+        rechecker: Rechecker,
+        followed: Sequence[tuple[DataSourceConfig, FollowedTable]],
     ) -> None:
         self.tasks = tasks
         self.old = old
         self.new = new
         self.sources = sources
         self.reconciler = reconciler
+        self.rechecker = rechecker
+        self.followed = followed
 
     async def copy(self, most: int) -> int:
         """Everything, chunk by chunk; how many rows were written."""
@@ -154,9 +162,15 @@ async def generations(servers: list[DatabaseServer]) -> AsyncIterator[Generation
     rule = filled.rule_set.table("t_order")
     assert rule is not None
     sources = {node: database.pools[node.data_source] for node in move.sources}
-    reconciler = Reconciler(moved_rows(schema, move.before, rule), sources, filled.pools)
+    moved = moved_rows(schema, move.before, rule)
+    reconciler = Reconciler(moved, sources, filled.pools)
+    rechecker = Rechecker(moved, sources, filled.pools, reconciler)
+    followed = [
+        (old_rules.data_sources[node.data_source], followed_table(node, schema, moved.identity))
+        for node in sources
+    ]
     try:
-        yield Generations(*clients, sources, reconciler, tasks)
+        yield Generations(*clients, sources, reconciler, tasks, rechecker, followed)
     finally:
         await tasks.close()
         for client in clients:

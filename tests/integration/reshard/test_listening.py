@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -21,9 +20,10 @@ from dbmesh.model import DataNode
 from dbmesh.planner.images import ImageTable, Row, image_table
 from dbmesh.reshard.changes import followed_table
 from dbmesh.reshard.listening import Batch, Bookmark, Listener, bookmark_now, sources_of
+from dbmesh.reshard.rechecking import Rechecked
 from dbmesh.rules.ruleset import DataSourceConfig
+from tests.integration.reshard.conftest import fill, generations
 from tests.plugins.database_server import DatabaseServer
-from tests.plugins.fix_mysql import ServerFactory
 
 pytestmark = pytest.mark.integration
 
@@ -121,12 +121,9 @@ def _random_value(name: str, column: str, draw: random.Random) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(database_server: ServerFactory) -> DatabaseServer:
-    """One that keeps a binlog."""
-    (made,) = database_server(
-        "followed", options=("--log-bin=binlog", "--binlog-format=ROW", "--server-id=71")
-    )
-    assert isinstance(made, DatabaseServer)
+def server(servers: list[DatabaseServer]) -> DatabaseServer:
+    """One of them, with tables that are followed and others of the same names."""
+    (made, _) = servers
     made.execute("CREATE DATABASE followed CHARACTER SET utf8mb4", "CREATE DATABASE other")
     for name, (columns, key) in _TABLES.items():
         made.execute(
@@ -357,7 +354,7 @@ def test_transactions_and_statements(server: DatabaseServer) -> None:
     asyncio.run(_with(server, work))
 
 
-def test_following_again(server: DatabaseServer, tmp_path: Path) -> None:
+def test_following_again(server: DatabaseServer) -> None:
     """After the follower, the server, or both were away."""
 
     async def work(followed: _Followed) -> None:
@@ -404,6 +401,53 @@ def test_following_again(server: DatabaseServer, tmp_path: Path) -> None:
             await Listener(followed.sources, [wrong], [77], followed.handle).run()
 
     asyncio.run(_with(server, work))
+
+
+def test_writes_that_bypass_the_mesh_are_repaired(servers: list[DatabaseServer]) -> None:
+    """Those that go through it are found equal, however long their transactions take to commit on both sides."""
+    fill(servers, 80)
+
+    async def work() -> None:
+        async with generations(servers) as both:
+            sources = sources_of(both.followed)
+            start = [await bookmark_now(one.config) for one in sources]
+            await both.copy(100)
+            done = Rechecked()
+
+            async def handle(batch: Batch) -> None:
+                nonlocal done
+                for node, keys in batch.keys.items():
+                    done += await both.rechecker.check(node, keys)
+
+            listener = Listener(sources, start, [4_000_000_001, 4_000_000_002], handle)
+            both.tasks.start(listener.run(), "listening")
+            for number in range(12):
+                await both.old.run("BEGIN")
+                await both.old.run(
+                    f"UPDATE t_order SET note = '{number}', amount = NULL WHERE order_id > {number * 2}"
+                )
+                await both.old.run(f"DELETE FROM t_order WHERE order_id = {number + 40}")
+                await both.old.run("COMMIT")
+            await listener.catch_up()
+            assert done.keys > 80
+            assert (done.written, done.removed) == (0, 0)
+            old, new = await both.rows()
+            assert old == new
+            servers[1].execute(
+                "UPDATE t_order_0 SET note = 'behind its back' WHERE order_id IN (2, 4)",
+                "INSERT INTO t_order_1 (order_id, user_id, note) VALUES (901, 1, 'new'), (903, 3, 'new')",
+                "DELETE FROM t_order_1 WHERE order_id = 5",
+                "UPDATE t_order_1 SET user_id = 33 WHERE order_id = 7",
+                database="moving_1",
+            )
+            await both.old.run("UPDATE t_order SET note = 'both' WHERE order_id = 9")
+            await listener.catch_up()
+            old, new = await both.rows()
+            assert old == new
+            assert sum(row[2] == b"behind its back" for row in old) == 2
+            assert (done.differed, done.written, done.removed) == (7, 5, 4)
+
+    asyncio.run(work())
 
 
 def _restart(server: DatabaseServer) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
 from dbmesh.reshard.facts import ServerFacts, TableFacts, granted
+from dbmesh.reshard.followable import BinlogFacts, binlog_facts
 from dbmesh.reshard.plan import Plan, make_plan
 from dbmesh.reshard.scope import Seen, seen_by
 from dbmesh.rules.loader import load_configuration
@@ -59,7 +60,7 @@ def _rules(text: str, sources: str = _SOURCES) -> RuleSet:
 
 def _server(*names: str, schema: TableSchema = _TABLE, **facts: object) -> ServerFacts:
     tables = {name: TableFacts(replace(schema, name=name), "InnoDB", 100, 16384) for name in names}
-    known = ServerFacts("11", binlog="ROW FULL", granted=_ALL, oldest=0, tables=tables)
+    known = ServerFacts("11", binlog=BinlogFacts("ROW"), granted=_ALL, oldest=0, tables=tables)
     return replace(known, **facts)  # type: ignore[arg-type]
 
 
@@ -246,12 +247,50 @@ def test_servers() -> None:
         "ds_0: the account 'app' has not got REPLICATION CLIENT, REPLICATION SLAVE: writes that bypass the mesh are found by verification only",
         "!ds_1: no answer",
     ]
-    quiet = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", binlog="", oldest=61))
+    quiet = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", binlog=BinlogFacts(), oldest=61))
     assert _said(quiet)[:2] == [
         "ds_0: the server's binlog is off: writes that bypass the mesh are found by verification only",
         "ds_0: a transaction has been open for 61 s; copying begins when it has ended",
     ]
     assert quiet.possible
+
+
+def test_binlogs_that_cannot_be_followed() -> None:
+    settings = {
+        "log_bin": "ON",
+        "binlog_format": "MIXED",
+        "binlog_row_image": "MINIMAL",
+        "binlog_row_value_options": "PARTIAL_JSON",
+        "binlog_transaction_compression": "ON",
+        "mysql56_temporal_format": "OFF",
+    }
+    only = replace(_TABLE, primary_key=("id",))
+    plan = _plan(
+        _SHARDED,
+        _BY_USER,
+        _server("t_order_0", "t_order_1", schema=only, binlog=binlog_facts(settings, "other, more")),
+        _server(
+            "t_order_0",
+            "t_order_1",
+            schema=only,
+            binlog=binlog_facts({"log_bin": "ON", "binlog_format": "ROW"}, "", "SHOP_1"),
+        ),
+    )
+    tail = ": writes that bypass the mesh are found by verification only"
+    said = [one.removesuffix(tail) for one in _said(plan) if one.endswith(tail)]
+    assert said == [
+        "ds_0: the server's binlog is MIXED",
+        "ds_0: events under the server's binlog_row_value_options are not read",
+        "ds_0: events under the server's binlog_transaction_compression are not read",
+        "ds_0: events under the server's mysql56_temporal_format are not read",
+        "ds_0: the server's binlog leaves 'shop_0' out",
+        "ds_1: the server's binlog leaves 'shop_1' out",
+        "t_order: its binlog has primary keys alone, without user_id",
+    ]
+    columns = (*_COLUMNS[1:], ColumnSchema("id", "uuid", ColumnFamily.OTHER, nullable=False))
+    plan = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", schema=replace(_TABLE, columns=columns)))
+    assert f"t_order: following rows by the column 'id' of the type uuid{tail}" in _said(plan)
+    assert binlog_facts({"log_bin": "OFF", "binlog_format": "ROW"}) == BinlogFacts()
 
 
 def test_rows_that_hints_place_and_rows_in_shadows() -> None:
