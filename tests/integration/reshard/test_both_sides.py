@@ -118,7 +118,7 @@ def test_writes_and_copying_at_one_time(servers: list[DatabaseServer]) -> None:
             draw = random.Random(5)
 
             async def copy_all() -> None:
-                await both.copy(10)
+                await both.copy(4)
 
             copying, done = both.tasks.start(copy_all(), "copying"), 0
             while not copying.done():
