@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from dbmesh.backend.binlog_stream import BinlogStream, open_binlog
 from dbmesh.backend.connection import Connection, Flavour, Product
 from dbmesh.backend.opening import open_data_source
 from dbmesh.engine.collect import collect
-from dbmesh.errors import MeshError, ShardError, is_unhealthy, not_supported
+from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError, is_unhealthy, not_supported
 from dbmesh.model import DataNode
 from dbmesh.reshard.changes import Changes, FollowedTable, Found, Position
 from dbmesh.rules.ruleset import DataSourceConfig
@@ -125,8 +126,14 @@ async def _identity(connection: Connection) -> str:
     return " ".join(sorted((value or b"").decode("ascii", "replace") for _, value in rows))
 
 
+def replica_ids(count: int) -> tuple[int, ...]:
+    """Ids to follow servers under that nobody else has: from the half of all that people do not give."""
+    return tuple(1 << 31 | secrets.randbits(31) for _ in range(count))
+
+
 class Listener:
-    """Follows servers until it is cancelled. `server_ids` are what it calls itself on each: no replica of theirs may have the same."""
+    """Follows servers until it is cancelled. `server_ids` are what it calls itself on each (`replica_ids`): of two replicas of one id a
+    server hangs up on the first."""
 
     def __init__(
         self, sources: Sequence[Source], start: Sequence[Bookmark], server_ids: Sequence[int], handle: Handle
@@ -174,6 +181,7 @@ class _Follower:
         self._stream: BinlogStream | None = None
         self._events = self._keys = self._prepared = 0
         self._problem = "it has not begun"
+        self._ended: BaseException | None = None
         # Loop time at which nothing was left to be dealt with; the server's clock against the loop's; what is under way is as old.
         self._current_at = asyncio.get_running_loop().time()
         self._idle = False
@@ -205,6 +213,15 @@ class _Follower:
 
     async def run(self) -> None:
         """See `Listener`."""
+        self._ended = None
+        try:
+            await self._follow_again_and_again()
+        except BaseException as error:
+            self._ended = error
+            self._moved.set()
+            raise
+
+    async def _follow_again_and_again(self) -> None:
         pause = FIRST_PAUSE
         while True:
             before = self._handled
@@ -289,6 +306,12 @@ class _Follower:
         self._hurried += 1
         try:
             while self._handled.order < end.order:
+                if self._ended is not None:
+                    raise MeshError(
+                        DATA_SOURCE_LOST,
+                        data_source=self._source.config.name,
+                        reason=f"its binlog is not followed any more ({self._ended})",
+                    )
                 if self._stream is not None:
                     self._stream.nudge()
                 await self._moved.wait()

@@ -21,6 +21,7 @@ from dbmesh.errors import ShardError
 from dbmesh.model import DataNode
 from dbmesh.planner.images import ImageTable, Row
 from dbmesh.reshard.differences import read
+from dbmesh.reshard.listening import Batch
 from dbmesh.reshard.moved_rows import MovedRows
 from dbmesh.reshard.reconcile import Reconciler
 
@@ -67,6 +68,7 @@ class Rechecker:
         self._sources = sources
         self._targets = targets
         self._reconciler = reconciler
+        self.table = moved.identity.name
 
     async def check(self, node: DataNode, keys: Sequence[Row]) -> Rechecked:
         """Keys (`MovedRows.identity`) of rows that were changed in a data node. Waits for those who have locked them. Raises
@@ -126,6 +128,24 @@ class Rechecker:
         table = self._moved.identity
         values = dict(zip(table.key, key, strict=True))
         return tuple(values.get(index) for index in range(len(table.columns)))
+
+
+class BypassingWrites:
+    """Deals with what a `Listener` hands over: every actual table has its `recheckers` entry. `counts` are by logic table, of all that was
+    looked at; `statements` say nothing of rows, and all rows of the tables they name are in doubt."""
+
+    def __init__(self, recheckers: Mapping[DataNode, Rechecker]) -> None:
+        self._recheckers = recheckers
+        self.counts: dict[str, Rechecked] = {}
+        self.statements: list[str] = []
+
+    async def handle(self, batch: Batch) -> None:
+        """See `listening.Handle`. Raises as `Rechecker.check`."""
+        for node, keys in batch.keys.items():
+            rechecker = self._recheckers[node]
+            done = await rechecker.check(node, keys)
+            self.counts[rechecker.table] = self.counts.get(rechecker.table, Rechecked()) + done
+        self.statements += batch.statements
 
 
 async def _committed(

@@ -19,8 +19,8 @@ from dbmesh.errors import MeshError
 from dbmesh.model import DataNode
 from dbmesh.planner.images import ImageTable, Row, image_table
 from dbmesh.reshard.changes import followed_table
-from dbmesh.reshard.listening import Batch, Bookmark, Listener, bookmark_now, sources_of
-from dbmesh.reshard.rechecking import Rechecked
+from dbmesh.reshard.listening import Batch, Bookmark, Listener, bookmark_now, replica_ids, sources_of
+from dbmesh.reshard.rechecking import BypassingWrites
 from dbmesh.rules.ruleset import DataSourceConfig
 from tests.integration.reshard.conftest import fill, generations
 from tests.plugins.database_server import DatabaseServer
@@ -194,7 +194,7 @@ class _Followed:
     async def listening(self, start: Bookmark) -> AsyncIterator[Listener]:
         """A listener that runs."""
         tasks = TaskOwner(_raise)
-        listener = Listener(self.sources, [start], [1 << 31 | random.getrandbits(30)], self.handle)
+        listener = Listener(self.sources, [start], replica_ids(1), self.handle)
         tasks.start(listener.run(), "listening")
         try:
             yield listener
@@ -397,8 +397,12 @@ def test_following_again(server: DatabaseServer) -> None:
             assert pending <= followed.told["moments"]
             assert len(followed.told["moments"]) == 10
         wrong = start._replace(server="another")
+        astray = Listener(followed.sources, [wrong], replica_ids(1), followed.handle)
         with pytest.raises(MeshError, match="another server"):
-            await Listener(followed.sources, [wrong], [77], followed.handle).run()
+            await astray.run()
+        await followed.run("FLUSH BINARY LOGS")
+        with pytest.raises(MeshError, match="not followed any more"):
+            await astray.catch_up()
 
     asyncio.run(_with(server, work))
 
@@ -412,14 +416,8 @@ def test_writes_that_bypass_the_mesh_are_repaired(servers: list[DatabaseServer])
             sources = sources_of(both.followed)
             start = [await bookmark_now(one.config) for one in sources]
             await both.copy(100)
-            done = Rechecked()
-
-            async def handle(batch: Batch) -> None:
-                nonlocal done
-                for node, keys in batch.keys.items():
-                    done += await both.rechecker.check(node, keys)
-
-            listener = Listener(sources, start, [4_000_000_001, 4_000_000_002], handle)
+            writes = BypassingWrites({table.node: both.rechecker for _, table in both.followed})
+            listener = Listener(sources, start, replica_ids(2), writes.handle)
             both.tasks.start(listener.run(), "listening")
             for number in range(12):
                 await both.old.run("BEGIN")
@@ -429,6 +427,7 @@ def test_writes_that_bypass_the_mesh_are_repaired(servers: list[DatabaseServer])
                 await both.old.run(f"DELETE FROM t_order WHERE order_id = {number + 40}")
                 await both.old.run("COMMIT")
             await listener.catch_up()
+            done = writes.counts["t_order"]
             assert done.keys > 80
             assert (done.written, done.removed) == (0, 0)
             old, new = await both.rows()
@@ -445,6 +444,7 @@ def test_writes_that_bypass_the_mesh_are_repaired(servers: list[DatabaseServer])
             old, new = await both.rows()
             assert old == new
             assert sum(row[2] == b"behind its back" for row in old) == 2
+            done = writes.counts["t_order"]
             assert (done.differed, done.written, done.removed) == (7, 5, 4)
 
     asyncio.run(work())
