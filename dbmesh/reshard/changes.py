@@ -27,11 +27,14 @@ from dbmesh.wire.binlog import (
     parse_rotation,
     parse_statement,
 )
-from dbmesh.wire.binlog_rows import ROWS, Key, TableName, TableRows, parse_table, table_number
+from dbmesh.wire.binlog_rows import ROWS, TABLE_NUMBER, Key, TableName, TableRows, parse_table, table_number
 from dbmesh.wire.binlog_values import KeyColumn
 
 MOST_HELD = 1_000_000
 """Keys of transactions that are prepared and not yet committed, per server."""
+
+MOST_DESCRIBED = 1000
+"""Descriptions of tables that are remembered."""
 
 _STATEMENTS = frozenset((EventKind.QUERY, EventKind.QUERY_COMPRESSED, EventKind.EXECUTE_LOAD_QUERY))
 _INSIDE = re.compile(r"\s*(BEGIN|XA\s+(START|BEGIN|END)|SAVEPOINT|ROLLBACK\s+TO|RELEASE)\b", re.IGNORECASE)
@@ -132,8 +135,9 @@ class Changes:
         self._tables = tables
         self._names = {name.table for name in tables}
         self._reader = EventReader()
-        # By the numbers of TABLE_MAP; None: not followed.
+        # By the numbers of TABLE_MAP, and by all it says but for these: every transaction says it anew. None: not followed.
         self._mapped: dict[int, tuple[DataNode, TableRows] | None] = {}
+        self._described: dict[bytes, tuple[DataNode, TableRows] | None] = {}
         self._file = start.file
         # Behind the last transaction that has ended.
         self._ended = start
@@ -249,18 +253,24 @@ class Changes:
     # ------------------------------------------------------------------------------------------ rows
 
     def _map(self, event: Event) -> None:
-        number, name, position = parse_table(event.body)
+        number, columns = table_number(event.body), event.body[TABLE_NUMBER:]
+        if columns not in self._described:
+            if len(self._described) == MOST_DESCRIBED:
+                self._described.clear()
+            self._described[columns] = self._rows_of(event.body)
+        self._mapped[number] = self._described[columns]
+
+    def _rows_of(self, body: bytes) -> tuple[DataNode, TableRows] | None:
+        """How the rows of a table are read; None for one that is not followed."""
+        name, position = parse_table(body)
         followed = self._tables.get(name)
-        self._mapped[number] = None
         if followed is None:
-            return
+            return None
         try:
-            rows = TableRows(event.body, position, followed.columns, followed.key)
+            return followed.node, TableRows(body, position, followed.columns, followed.key)
         except MeshError as error:
-            raise not_supported(
-                f"{name.schema}.{name.table}: {error.values['what']}", str(error.values["instead"])
-            ) from error
-        self._mapped[number] = followed.node, rows
+            what, instead = str(error.values["what"]), str(error.values["instead"])
+            raise not_supported(f"{name.schema}.{name.table}: {what}", instead) from error
 
     def _rows(self, event: Event) -> None:
         mapped = self._mapped.get(table_number(event.body))

@@ -6,13 +6,14 @@ asked for. Sources: Table_map_event and Rows_event.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from dbmesh.errors import ProtocolError, not_supported
 from dbmesh.wire.binlog import Event, EventKind, uncompressed
-from dbmesh.wire.binlog_values import KeyColumn, Text, bounds, layouts, text_of
+from dbmesh.wire.binlog_values import KeyColumn, Text, layouts, text_of
 from dbmesh.wire.primitives import (
+    truncated,
     unpack_fixed_bytes,
     unpack_fixed_int,
     unpack_lenenc_bytes,
@@ -53,6 +54,13 @@ ROWS: Final = _V1 | _COMPRESSED | _UPDATES | {EventKind.WRITE_ROWS, EventKind.DE
 """Events that tell of rows."""
 
 
+TABLE_NUMBER: Final = 6
+"""Bytes of the number by which events name a table."""
+
+MOST_WALKS: Final = 256
+"""Ways of walking rows that are remembered for each table."""
+
+
 class TableName(NamedTuple):
     """An actual table, in lower case: some servers compare names so."""
 
@@ -60,15 +68,14 @@ class TableName(NamedTuple):
     table: str
 
 
-def parse_table(body: bytes) -> tuple[int, TableName, int]:
-    """TABLE_MAP: the number its rows name the table by, the table, and where its columns begin. Raises ProtocolError."""
-    number, position = unpack_fixed_int(body, 0, 6)
-    _, position = unpack_fixed_int(body, position, 2)
+def parse_table(body: bytes) -> tuple[TableName, int]:
+    """TABLE_MAP: the table, and where its columns begin. Raises ProtocolError."""
+    _, position = unpack_fixed_bytes(body, 0, TABLE_NUMBER + 2)
     schema, position = unpack_lenenc_bytes(body, position)
     _, position = unpack_fixed_int(body, position, 1)
     table, position = unpack_lenenc_bytes(body, position)
     _, position = unpack_fixed_int(body, position, 1)
-    return number, TableName(_lowered(schema), _lowered(table)), position
+    return TableName(_lowered(schema), _lowered(table)), position
 
 
 def _lowered(name: bytes) -> str:
@@ -76,16 +83,27 @@ def _lowered(name: bytes) -> str:
 
 
 def table_number(body: bytes) -> int:
-    """The number of the table whose rows an event of `ROWS` tells of. Raises ProtocolError."""
-    return unpack_fixed_int(body, 0, 6)[0]
+    """The number by which TABLE_MAP and the events of `ROWS` behind it name a table. Raises ProtocolError."""
+    return unpack_fixed_int(body, 0, TABLE_NUMBER)[0]
+
+
+class _Walk(NamedTuple):
+    """How a row is walked whose image has certain columns, of which certain ones are NULL. Each step: bytes to pass over, bytes of a length, bytes
+    of a value without one, and for a column of the key its place in it and what makes its text. Then `rest` bytes follow. `nulls` are places
+    of the key, and `lacks` tells that the image has not got all of it."""
+
+    steps: tuple[tuple[int, int, int, int, Text | None], ...]
+    rest: int
+    nulls: tuple[int, ...]
+    lacks: bool
 
 
 class TableRows:
     """Reads the rows of one table as TABLE_MAP describes it; `columns` of its columns in all, of which `key` are wanted."""
 
     def __init__(self, body: bytes, position: int, columns: int, key: Sequence[KeyColumn]) -> None:
-        """There is at least one of these. `body` from `position` on describes columns. Raises ProtocolError, and MeshError NOT_SUPPORTED for a table that is not what
-        it was, or whose values are not read."""
+        """There is at least one of these. `body` from `position` on describes columns. Raises ProtocolError, and MeshError NOT_SUPPORTED
+        for a table that is not what it was, or whose values are not read."""
         kinds, position = unpack_lenenc_bytes(body, position)
         metadata, _ = unpack_lenenc_bytes(body, position)
         if len(kinds) != columns:
@@ -93,7 +111,12 @@ class TableRows:
                 f"following a table of {len(kinds)} columns that had {columns}", "begin again"
             )
         self._layouts = layouts(kinds, metadata)
-        self._key = [(one.index, text_of(self._layouts[one.index], one)) for one in key]
+        self._size = len(key)
+        self._key = {
+            one.index: (place, text_of(self._layouts[one.index], one)) for place, one in enumerate(key)
+        }
+        # By the columns an image has, and those that are NULL. Most rows have the same.
+        self._walks: dict[tuple[int, int], _Walk] = {}
 
     def keys(self, event: Event) -> list[Key]:
         """The keys of the rows that an event wrote, changed (before and after) or deleted. Raises ProtocolError, and MeshError
@@ -105,10 +128,11 @@ class TableRows:
         width, position = unpack_lenenc_int(body, position)
         if width != len(self._layouts):
             raise ProtocolError("rows in the binlog have other columns than their table")
-        before, position = _present(body, position, width)
+        updates = event.kind in _UPDATES
+        before, position = unpack_fixed_int(body, position, (width + 7) // 8)
         after = before
-        if event.kind in _UPDATES:
-            after, position = _present(body, position, width)
+        if updates:
+            after, position = unpack_fixed_int(body, position, (width + 7) // 8)
         rows = body[position:]
         if event.kind in _COMPRESSED:
             rows = uncompressed(rows)
@@ -117,46 +141,63 @@ class TableRows:
         while start < len(rows):
             key, start = self._row(rows, start, before, None)
             found.append(key)
-            if event.kind in _UPDATES:
+            if updates:
                 changed, start = self._row(rows, start, after, key)
                 if changed != key:
                     found.append(changed)
         return found
 
-    def _row(self, rows: bytes, position: int, present: list[int], former: Key | None) -> tuple[Key, int]:
+    def _row(self, rows: bytes, position: int, present: int, former: Key | None) -> tuple[Key, int]:
         """The key of a row and where the next begins. What the image leaves out is as in the `former` one."""
-        size = (len(present) + 7) // 8
-        nulls, position = unpack_fixed_int(rows, position, size)
-        found: dict[int, tuple[int, int] | None] = {}
-        columns = self._layouts
-        for bit, index in enumerate(present):
+        nulls, position = unpack_fixed_int(rows, position, (present.bit_count() + 7) // 8)
+        walk = self._walks.get((present, nulls))
+        if walk is None:
+            walk = self._walk(present, nulls)
+        key: list[bytes | None] = [None] * self._size if former is None else list(former)
+        if walk.lacks and former is None:
+            raise not_supported(
+                "a row in the binlog whose image lacks a column of the key", "set binlog_row_image to FULL"
+            )
+        for place in walk.nulls:
+            key[place] = None
+        for passed, prefix, size, place, text in walk.steps:
+            position += passed
+            if prefix:
+                size = int.from_bytes(rows[position : position + prefix], "little")
+                position += prefix
+            end = position + size
+            if text is not None:
+                if end > len(rows):
+                    break
+                key[place] = text(rows[position:end])
+            position = end
+        else:
+            position += walk.rest
+            if position <= len(rows):
+                return tuple(key), position
+        raise truncated("a row of the binlog")
+
+    def _walk(self, present: int, nulls: int) -> _Walk:
+        """How to walk such rows; remembered."""
+        steps: list[tuple[int, int, int, int, Text | None]] = []
+        none: list[int] = []
+        passed = seen = bit = 0
+        for index, layout in enumerate(self._layouts):
+            if not present >> index & 1:
+                continue
+            place, text = self._key.get(index, (0, None))
+            seen += text is not None
             if nulls >> bit & 1:
-                found[index] = None
+                if text is not None:
+                    none.append(place)
+            elif text is not None or layout.prefix:
+                steps.append((passed, layout.prefix, layout.size, place, text))
+                passed = 0
             else:
-                found[index] = bounds(columns[index], rows, position)
-                position = found[index][1]  # type: ignore[index]
-        return tuple(self._values(rows, found, former)), position
-
-    def _values(
-        self, rows: bytes, found: dict[int, tuple[int, int] | None], former: Key | None
-    ) -> Iterator[bytes | None]:
-        for place, (index, text) in enumerate(self._key):
-            if index in found:
-                yield _value(rows, found[index], text)
-            elif former is not None:
-                yield former[place]
-            else:
-                raise not_supported(
-                    "a row in the binlog whose image lacks a column of the key",
-                    "set binlog_row_image to FULL",
-                )
-
-
-def _value(rows: bytes, place: tuple[int, int] | None, text: Text) -> bytes | None:
-    return None if place is None else text(rows[place[0] : place[1]])
-
-
-def _present(body: bytes, position: int, width: int) -> tuple[list[int], int]:
-    """The columns of an image."""
-    bits, position = unpack_fixed_int(body, position, (width + 7) // 8)
-    return [index for index in range(width) if bits >> index & 1], position
+                passed += layout.size
+            bit += 1
+        if len(self._walks) == MOST_WALKS:
+            self._walks.clear()
+        walk = _Walk(tuple(steps), passed, tuple(none), seen < self._size)
+        self._walks[present, nulls] = walk
+        return walk

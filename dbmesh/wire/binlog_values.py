@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dbmesh.errors import ProtocolError, not_supported
 from dbmesh.wire.constants import ColumnType
-from dbmesh.wire.primitives import truncated, unpack_fixed_bytes, unpack_fixed_int
+from dbmesh.wire.primitives import unpack_fixed_bytes, unpack_fixed_int
 from dbmesh.wire.values import double_text
 
 TIMESTAMP2, DATETIME2, TIME2 = 17, 18, 19
@@ -153,18 +153,6 @@ def _string(first: int, second: int) -> Layout:
     if first != ColumnType.STRING:
         raise ProtocolError(f"a string of the unknown type {first} in the binlog")
     return Layout(first, 0, 1 if most < 256 else 2, most)
-
-
-def bounds(layout: Layout, row: bytes, position: int) -> tuple[int, int]:
-    """Where the value that begins at `position` begins and ends. Raises ProtocolError."""
-    size, prefix = layout.size, layout.prefix
-    if prefix:
-        size = int.from_bytes(row[position : position + prefix], "little")
-        position += prefix
-    end = position + size
-    if end > len(row):
-        raise truncated("a value of a binlog's row")
-    return position, end
 
 
 # ---------------------------------------------------------------------------------------------- texts
