@@ -30,6 +30,7 @@ from dbmesh.rules.ruleset import Configuration, DeclaredKeys, RuleSet
 from dbmesh.session.gate import Gate
 from dbmesh.session.mesh import Database
 from dbmesh.session.rule_view import retire
+from dbmesh.transaction.recovery import Recovery
 
 _log = logging.getLogger(__name__)
 
@@ -211,6 +212,28 @@ class Switching:
             raise NotPrepared(str(error)) from error
         except (MeshError, ShardError) as error:
             raise NotDone(str(error)) from error
+
+    async def left_prepared(self) -> str:
+        """See `Serving`. Whoever recovers transactions ends them meanwhile."""
+        mesh = self._assembly.mesh
+        recovery = Recovery(mesh.compensator)
+        writes = await recovery.undo.look()
+        unreachable, left = (
+            dict(writes.unreachable),
+            [(one.gtrid, one.places) for one in writes.left.values()],
+        )
+        if len(mesh.coordinator.places()) > 1:
+            findings = await recovery.look()
+            unreachable |= findings.unreachable
+            left += [(one.xid.gtrid, {one.xid.own: one.place}) for one in findings.in_doubt]
+        told = [
+            f"transaction {gtrid} was left on {', '.join(map(str, places.values()))}"
+            for gtrid, places in left
+        ]
+        told += [
+            f"{place} cannot be asked for what was left there: {why}" for place, why in unreachable.items()
+        ]
+        return "; ".join(told)
 
     def refuse_clients(self, reason: str) -> None:
         """See `Serving`."""

@@ -42,6 +42,9 @@ _log = logging.getLogger(__name__)
 PAUSE = 5.0
 """Seconds until a store that could not be read is asked again, and until a revision that could not be run is tried again."""
 
+PREPARED_LOOK = 0.02
+"""Seconds between two looks at what processes that are gone have left prepared."""
+
 DRAIN_LOOK = 0.002
 """Seconds between two looks at what is still under way while statements are held."""
 
@@ -75,6 +78,11 @@ class Serving(Protocol[P]):
     async def work(self, prepared: P, still: Callable[[], Awaitable[bool]]) -> None:
         """Do what this takes while all sidecars hold. Of several that try one does, at a time; `still` says whether it is still to be done.
         Raises NotPrepared when that was not possible and all is as before, NotDone when it has to be looked at again."""
+        ...
+
+    async def left_prepared(self) -> str:
+        """What a process that is gone may still change where rows are looked for now: branches of transactions that stay prepared, and
+        data sources that cannot be asked for them; '' for nothing."""
         ...
 
     def refuse_clients(self, reason: str) -> None:
@@ -298,21 +306,27 @@ class RuleFollower(Generic[P]):
             self._patience = self._clock() + (revision.hold or min(drain, revision.limit / 2))
         gate = self._serving.gate
         # Clients wait: what is under way is looked at often, until the store says something else.
-        while not await gate.drained(by_force=False):
+        left = ""
+        while not await gate.drained(by_force=False) or (left := await self._serving.left_prepared()):
             if self._clock() >= self._patience:
-                await self._lose_patience(revision)
+                await self._lose_patience(revision, left)
                 return
             if self._changed.is_set():
                 return
-            await asyncio.sleep(DRAIN_LOOK)
+            await asyncio.sleep(PREPARED_LOOK if left else DRAIN_LOOK)
         await self._say_held(revision)
 
-    async def _lose_patience(self, revision: Revision) -> None:
+    async def _lose_patience(self, revision: Revision, left: str) -> None:
         gate = self._serving.gate
-        if revision.hold:
-            busy = f"not ended within {revision.hold:g} s: {gate.under_way()}"
-            await acknowledge(self._store, revision.number, self._registration.id, busy)
-        elif await gate.drained(by_force=True):
+        if revision.hold and not left:
+            left = f"not ended within {revision.hold:g} s: {gate.under_way()}"
+        if not left:
+            if not await gate.drained(by_force=True):
+                return
+            left = await self._serving.left_prepared()
+        if left:
+            await acknowledge(self._store, revision.number, self._registration.id, left)
+        else:
             await self._say_held(revision)
 
     async def _say_held(self, revision: Revision) -> None:

@@ -23,6 +23,7 @@ from dbmesh.governance.opening import open_store
 from dbmesh.governance.revisions import Revision, propose, read_known
 from dbmesh.governance.store import Store, StoreError
 from dbmesh.rules.loader import load_configuration
+from dbmesh.transaction.xid import Place, Xid
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.etcd import EtcdMember
 from tests.plugins.mesh import Mesh
@@ -305,6 +306,22 @@ def test_a_revision_that_cannot_be_run_changes_nothing(
     said = refused("--rows-are-moved")
     assert f"revision {ruled.number + 1} is refused, and nothing has changed" in said
     assert "data source 'ds_1' cannot be reached" in said
+    # A branch that a process has left prepared, and nobody here can end.
+    ruled.write("t,u,t2")
+    server = ruled.servers[0]
+    place = Place(server.host, server.port, "ruled")
+    xid = Xid("00000000000000aa-1", "0" * 16, place.sign).sql
+    with closing(server.connect("ruled")) as gone, gone.cursor() as cursor:
+        for sql in (
+            f"XA START {xid}",
+            "UPDATE w SET v = v + 1 WHERE id = 1",
+            f"XA END {xid}",
+            f"XA PREPARE {xid}",
+        ):
+            cursor.execute(sql)
+    said = refused("--rows-are-moved", "--timeout", "1")
+    assert f"transaction 00000000000000aa-1 was left on {place}" in said
+    server.execute(f"XA ROLLBACK {xid}", database="ruled")
     rules = ruled.files / "database-app.yaml"
     good = rules.read_text()
     rules.write_text(good.replace("${env:RULED_PASSWORD}", "open"))
@@ -317,7 +334,7 @@ def test_a_revision_that_cannot_be_run_changes_nothing(
     assert cli(["mesh", "status", "--config", str(ruled.files), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert [(one["revision"], one["rules"]) for one in shown] == [(ruled.number, "active")] * 3
-    ruled.number += 1
+    ruled.number += 2
 
 
 def test_a_roll_out_survives_those_who_carry_it_out(ruled: RuledMesh) -> None:

@@ -112,6 +112,8 @@ class Sidecar:
         self.worked = 0
         self.others: list[Sidecar] = []
         self.works_badly: Exception | None = None
+        self.left = ""
+        self.looks = 0
         self.gate = Gate(self)
         entry = Instance(name, "1.0", "abc", 5.0)
         self.registration = Registration(store, entry, 30.0, time.monotonic, Worker(clock=time.monotonic))
@@ -157,6 +159,11 @@ class Sidecar:
     async def discard(self, prepared: Configuration) -> None:
         self.discarded.append(", ".join(sorted(prepared.databases)))
         self.news.set()
+
+    async def left_prepared(self) -> str:
+        self.looks += 1
+        self.news.set()
+        return self.left
 
     def refuse_clients(self, reason: str) -> None:
         self.refusal = reason
@@ -336,6 +343,26 @@ async def test_where_rows_move_all_hold_before_one_goes_on(
     assert not first.gate.forced
     for one in sidecars:
         await one.until(lambda one=one: one.running == ("hr", "shop") and not one.gate.reason)  # type: ignore[misc]
+
+
+async def test_where_rows_move_nothing_is_left_prepared(
+    store: EmbeddedStore, sidecars: list[Sidecar]
+) -> None:
+    for one in sidecars:
+        await one.start()
+    first, second = sidecars
+    first.left = second.left = "transaction a-1 was left on ds_0"
+    applying = asyncio.ensure_future(_apply(store, moves=True))  # noqa: TID251  the test awaits it below
+    await first.until(lambda: first.looks > 2)
+    assert first.running == ("shop",)
+    first.left = second.left = ""
+    ended = await applying
+    assert ended.outcome is Outcome.ACCEPTED, ended.reason
+    assert not first.gate.forced
+    second.left = "transaction a-2 was left on ds_0"
+    ended = await _apply(store, moves=True, hold=0.1)
+    assert ended.outcome is Outcome.REFUSED
+    assert ended.reason == f"127.0.0.1:3307: {second.left}"
 
 
 async def test_a_promise_is_kept_until_it_is_known_what_became_of_the_revision(
