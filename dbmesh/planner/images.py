@@ -111,7 +111,13 @@ class ImageTable:
         return " OR ".join(
             [
                 "("
-                + " AND ".join([f"{n}={c.literal(v)}" for n, c, v in zip(names, columns, key, strict=True)])
+                # What more tells rows apart than a primary key may be NULL.
+                + " AND ".join(
+                    [
+                        f"{n} IS NULL" if v is None else f"{n}={c.literal(v)}"
+                        for n, c, v in zip(names, columns, key, strict=True)
+                    ]
+                )
                 + ")"
                 for key in keys
             ]

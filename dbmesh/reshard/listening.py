@@ -90,7 +90,8 @@ def sources_of(followed: Iterable[tuple[DataSourceConfig, FollowedTable]]) -> tu
 
 
 async def bookmark_now(config: DataSourceConfig) -> Bookmark:
-    """Where a server's binlog ends. Raises ShardError and MeshError, NOT_SUPPORTED without a binlog."""
+    """Where a server's binlog ends. Of a transaction that is prepared by then nothing is told when it is committed later: its rows stay locked
+    until then, so whoever copies them later has them. Raises ShardError and MeshError, NOT_SUPPORTED without a binlog."""
     connection = await open_data_source(config, Flavour())
     try:
         status = await binlog_status(connection)

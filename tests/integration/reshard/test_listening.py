@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.catalog_loading import read_tables
 from dbmesh.engine.collect import collect
 from dbmesh.engine.federation import LOAD_STATE
-from dbmesh.errors import MeshError
+from dbmesh.errors import MeshError, ShardError
 from dbmesh.model import DataNode
 from dbmesh.planner.images import ImageTable, Row, image_table
 from dbmesh.reshard.changes import followed_table
@@ -124,7 +125,13 @@ def _random_value(name: str, column: str, draw: random.Random) -> str:
 def server(servers: list[DatabaseServer]) -> DatabaseServer:
     """One of them, with tables that are followed and others of the same names."""
     (made, _) = servers
-    made.execute("CREATE DATABASE followed CHARACTER SET utf8mb4", "CREATE DATABASE other")
+    made.execute(
+        "CREATE DATABASE followed CHARACTER SET utf8mb4",
+        "CREATE DATABASE other",
+        "CREATE USER follower@'%' IDENTIFIED BY 'follower'",
+        "GRANT SELECT ON followed.* TO follower@'%'",
+        "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO follower@'%'",
+    )
     for name, (columns, key) in _TABLES.items():
         made.execute(
             f"CREATE TABLE {name} ({columns}, v INT, PRIMARY KEY ({','.join(key)}))", database="followed"
@@ -138,8 +145,12 @@ class _Followed:
     and what images say."""
 
     def __init__(self, server: DatabaseServer) -> None:
-        self.config = DataSourceConfig(
+        self._own = DataSourceConfig(
             "ds_0", "mysql", server.host, server.port, "followed", server.user, server.password
+        )
+        # With nothing but what following takes, and over TLS where the server has it.
+        self.config = replace(
+            self._own, username="follower", password="follower", properties={"sslMode": "PREFERRED"}
         )
         self.told: dict[str, set[Row]] = {name: set() for name in _TABLES}
         self.changed: dict[str, set[Row]] = {name: set() for name in _TABLES}
@@ -149,7 +160,7 @@ class _Followed:
 
     async def open(self) -> None:
         """Read what there is."""
-        self.connection = await open_data_source(self.config, Flavour())
+        self.connection = await open_data_source(self._own, Flavour())
         schemas = await read_tables(self.connection)
         self.images = {name: image_table(name, schemas[name]) for name in _TABLES}
         self.sources = sources_of(
@@ -397,6 +408,9 @@ def test_following_again(server: DatabaseServer) -> None:
             assert pending <= followed.told["moments"]
             assert len(followed.told["moments"]) == 10
         wrong = start._replace(server="another")
+        server.execute("REVOKE REPLICATION SLAVE ON *.* FROM follower@'%'")
+        with pytest.raises(ShardError, match="Access denied"):
+            await Listener(followed.sources, [start], replica_ids(1), followed.handle).run()
         astray = Listener(followed.sources, [wrong], replica_ids(1), followed.handle)
         with pytest.raises(MeshError, match="another server"):
             await astray.run()
