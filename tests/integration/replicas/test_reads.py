@@ -297,6 +297,39 @@ def test_the_shards_of_a_table_may_lie_in_a_group(replication: Replication, mesh
             ask(connection, "DROP TABLE entry")
 
 
+def test_encrypted_columns_are_read_from_replicas(replication: Replication, mesh_over: MeshOf) -> None:
+    rules = (
+        "- !ENCRYPT\n  tables:\n    person:\n      columns:\n"
+        "        name: {cipher: {name: name_c, encryptorName: gcm}, assistedQuery: {name: name_h, encryptorName: hmac}, dataType: VARCHAR(20)}\n"
+        "  encryptors:\n    gcm: {type: AES_GCM, keys: [{id: k, value: a key that is long enough}]}\n"
+        "    hmac: {type: HMAC_SHA256, keys: [{id: k, value: a key that is long enough}]}\n"
+    )
+    mesh = mesh_over(replication, rules=rules, causalReads="session")
+    with mesh.connect("bank") as connection, connection.cursor() as cursor:
+        ask(connection, "CREATE TABLE person (id INT PRIMARY KEY, name VARCHAR(20), city VARCHAR(9))")
+        try:
+            ask(connection, "INSERT INTO person VALUES (1, 'Ada', 'Ulm'), (2, NULL, 'Bonn')")
+            for statement, rows in (
+                ("SELECT name, @@server_id > 1 AS r FROM person WHERE name = 'Ada'", [("Ada", 1)]),
+                (
+                    "SELECT x.n, @@server_id > 1 AS r FROM (SELECT id, name AS n FROM person) x ORDER BY x.id",
+                    [("Ada", 1), (None, 1)],
+                ),
+                ("SELECT id, @@server_id AS r FROM person WHERE name = 'Ada' FOR UPDATE", [(1, 1)]),
+                ("SELECT id FROM person WHERE name LIKE 'A%'", None),
+            ):
+                if rows is None:
+                    with pytest.raises(pymysql.err.MySQLError, match="likeQuery"):
+                        cursor.execute(statement)
+                    continue
+                cursor.execute(statement)
+                assert list(cursor.fetchall()) == rows, statement
+            assert cursor.execute("UPDATE person SET name = 'Eve' WHERE name = 'Ada'") == 1
+            assert ask(connection, "SELECT name FROM person WHERE id = 1") == "Eve"
+        finally:
+            ask(connection, "DROP TABLE person")
+
+
 def _connections_made(replication: Replication) -> list[int]:
     return [replication.servers[name].status("Connections") for name in ("r1", "r2")]
 

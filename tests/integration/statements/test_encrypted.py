@@ -66,6 +66,23 @@ _RULES = f"""rules:
     like: {{type: CHAR_DIGEST_LIKE}}
 """
 _TABLES = ("person", "everywhere", "alone")
+_SAFE = f"""rules:
+- !SINGLE
+  tables: ["ds_1.*"]
+- !ENCRYPT
+  tables:
+    guest:
+      columns:
+        name: {{cipher: {{name: name_cipher, encryptorName: gcm}}, assistedQuery: {{name: name_digest, encryptorName: hmac}}, dataType: VARCHAR(60)}}
+        email: {{cipher: {{name: email, encryptorName: other}}, dataType: VARCHAR(80)}}
+        age: {{cipher: {{name: age, encryptorName: aes}}, dataType: INT}}
+  encryptors:
+    aes: {{type: AES, props: {{aes-key-value: 'another key of the same name', digest-algorithm-name: SHA-1}}}}
+    other: {{type: AES, props: {{aes-key-value: '{_KEY}', digest-algorithm-name: SHA-1}}}}
+    gcm: {{type: AES_GCM, keys: [{{id: k1, value: 'another key of the same name'}}]}}
+    hmac: {{type: HMAC_SHA256, keys: [{{id: k1, value: '{_KEY}'}}]}}
+"""
+"""A second logic database: email, and what is compared of name, are encrypted as in the first one."""
 
 
 _EXACT = f"CHARACTER SET utf8mb4 COLLATE {'utf8mb4_0900_bin' if chosen_product() == 'MySQL' else 'utf8mb4_nopad_bin'}"
@@ -157,8 +174,13 @@ def vault(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vaul
     (rules / f"database-{_SCHEMA}.yaml").write_text(
         f"databaseName: {_SCHEMA}\ndataSources:\n{sources}{_RULES}"
     )
+    shop.sources[1].execute("CREATE DATABASE safe_1 CHARACTER SET utf8mb4")
+    beside = shop_data.source_yaml(1, shop.sources[1]).replace(shop_data.shard_schema(1), "safe_1")
+    (rules / "database-safe.yaml").write_text(f"databaseName: safe\ndataSources:\n{beside}{_SAFE}")
     plain = shop.plain_server
-    plain.execute(f"CREATE DATABASE {_SCHEMA} CHARACTER SET utf8mb4")
+    plain.execute(
+        f"CREATE DATABASE {_SCHEMA} CHARACTER SET utf8mb4", "CREATE DATABASE safe CHARACTER SET utf8mb4"
+    )
     for table in _TABLES:
         plain.execute(f"CREATE TABLE {_SCHEMA}.{table} ({_plain_columns()})")
     mesh = Mesh(rules, Path(directory / "mesh.log")).start()
@@ -174,7 +196,8 @@ def vault(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vaul
     on_mesh.close()
     on_plain.close()
     mesh.stop_cleanly()
-    plain.execute(f"DROP DATABASE {_SCHEMA}")
+    plain.execute(f"DROP DATABASE {_SCHEMA}", "DROP DATABASE safe")
+    shop.sources[1].execute("DROP DATABASE safe_1")
     for number, server in enumerate(shop.sources):
         server.execute(f"DROP DATABASE {_SCHEMA}_{number}")
 
@@ -332,6 +355,57 @@ def test_prepared_statements(vault: Vault) -> None:
     vault.same_prepared("UPDATE person SET name = ?, born = ? WHERE id = ?", ("B", None, 51))
     vault.same_prepared("DELETE FROM person WHERE email = ?", ("p@example.org",))
     vault.same("SELECT * FROM person ORDER BY id")
+
+
+def test_statements_over_two_logic_databases(vault: Vault) -> None:
+    columns = ", ".join(_DECLARED[:3])
+    vault.same("DELETE FROM alone")
+    vault.same(
+        "INSERT INTO alone (id, name, email, age) VALUES (1, 'Ada', 'a@x', 36), (2, 'Bob', 'b@x', NULL)"
+    )
+    vault.same(f"CREATE TABLE safe.guest (id INT PRIMARY KEY, {columns}, city VARCHAR(9))")
+    for statement in (
+        "INSERT INTO safe.guest VALUES (1, 'Ada', 'a@x', 36, 'Ulm'), (2, 'Eve', 'e@x', NULL, NULL)",
+        "SELECT * FROM safe.guest ORDER BY id",
+        "SELECT g.id, g.name, g.email FROM safe.guest g WHERE g.name IN ('Ada', 'Bob') AND g.age = 36",
+        "SELECT a.id, a.name, g.* FROM alone a JOIN safe.guest g ON g.email = a.email AND g.name = a.name",
+        "SELECT a.name FROM alone a WHERE a.email IN (SELECT email FROM safe.guest WHERE name = 'Ada')",
+        "SELECT email FROM alone UNION SELECT email FROM safe.guest",
+        "SELECT x.name, x.age FROM (SELECT name, age FROM safe.guest) x WHERE x.name = 'Eve'",
+        "INSERT INTO safe.guest (id, name, age) SELECT id + 10, name, age FROM alone",
+        "UPDATE safe.guest SET name = 'Eva', age = 9 WHERE email = 'e@x'",
+        "SELECT id, name, age FROM safe.guest ORDER BY id",
+    ):
+        vault.same(statement)
+    for statement in (
+        "SELECT a.id FROM alone a JOIN safe.guest g ON g.age = a.age",
+        "SELECT age FROM alone UNION SELECT age FROM safe.guest",
+        "SELECT name FROM alone UNION ALL SELECT name FROM safe.guest",
+        "UPDATE alone a JOIN safe.guest g ON g.email = a.email SET a.name = 'x'",
+    ):
+        vault.refused(statement)
+    with vault.sources[1].connect("safe_1") as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM guest")
+        assert not [one for one in ("Ada", "Eva", "a@x", "36") if one in repr(cursor.fetchall())]
+    vault.same("DROP TABLE safe.guest")
+
+
+def test_data_sources_are_told_no_plain_text(vault: Vault) -> None:
+    """What they write into their logs of statements."""
+    for server in vault.sources:
+        server.execute("SET GLOBAL log_output = 'TABLE'", "SET GLOBAL general_log = 1")
+    try:
+        for statement in (f"REPLACE INTO person VALUES {ROWS}", *READS, *INNER, *REFUSED):
+            ask(vault.on_mesh, statement.replace("{t}", "person"))
+    finally:
+        for server in vault.sources:
+            server.execute("SET GLOBAL general_log = 0")
+    told = ""
+    for server in vault.sources:
+        told += repr(server.execute("SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log"))
+        server.execute("TRUNCATE TABLE mysql.general_log", "SET GLOBAL log_output = 'FILE'")
+    assert "dbmesh_digest_" in told
+    assert not [one for one in ("Lovelace", "ada@", "1815-12-10", "secret", "99999999.99") if one in told]
 
 
 def test_data_sources_hold_no_plain_text(vault: Vault) -> None:

@@ -35,12 +35,26 @@ RULES = """
   tables:
     bill: {dataSourceNames: [zero, one], shadowAlgorithmNames: [hint, i, u, d, s]}
     note: {dataSourceNames: [zero], shadowAlgorithmNames: [hint]}
+    patient: {dataSourceNames: [zero], shadowAlgorithmNames: [hint, who_i, who_u, who_s]}
   shadowAlgorithms:
     hint: {type: SQL_HINT}
     i: {type: REGEX_MATCH, props: {operation: insert, column: user_id, regex: '9\\d\\d'}}
     u: {type: REGEX_MATCH, props: {operation: update, column: user_id, regex: '9\\d\\d'}}
     d: {type: REGEX_MATCH, props: {operation: delete, column: user_id, regex: '9\\d\\d'}}
     s: {type: REGEX_MATCH, props: {operation: select, column: user_id, regex: '9\\d\\d'}}
+    who_i: {type: VALUE_MATCH, props: {operation: insert, column: name, value: tester}}
+    who_u: {type: VALUE_MATCH, props: {operation: update, column: name, value: tester}}
+    who_s: {type: VALUE_MATCH, props: {operation: select, column: name, value: tester}}
+- !ENCRYPT
+  tables:
+    patient:
+      columns:
+        name: {cipher: {name: name_c, encryptorName: gcm}, assistedQuery: {name: name_h, encryptorName: hmac}, dataType: VARCHAR(20)}
+        mail: {cipher: {name: mail, encryptorName: aes}, dataType: VARCHAR(40)}
+  encryptors:
+    aes: {type: AES, props: {aes-key-value: a key that is long enough}}
+    gcm: {type: AES_GCM, keys: [{id: k, value: a key that is long enough}]}
+    hmac: {type: HMAC_SHA256, keys: [{id: k, value: a key that is long enough}]}
 """
 
 
@@ -157,3 +171,21 @@ def test_rows_go_to_the_side_they_belong_to(pressed: Pressed) -> None:
         assert (len(pressed.rows("pr")), pressed.rows("sh")) == (4, [])
         ask("DROP TABLE bill")
         assert pressed.servers[0].execute("SHOW TABLES FROM sh_0 LIKE 'bill%'") == []
+
+        # Encrypted columns: a value decides as the client wrote it, both sides keep ciphers.
+        ask("CREATE TABLE patient (id INT PRIMARY KEY, name VARCHAR(20), mail VARCHAR(40))")
+        ask("INSERT INTO patient VALUES (1, 'real', 'r@x'), (2, 'true', 't@x')")
+        ask("INSERT INTO patient (id, name) VALUES (1, 'tester')")
+        ask(f"{HINT}INSERT INTO patient VALUES (2, 'hinted', 'h@x')")
+        read = "SELECT * FROM (SELECT id, name, mail FROM patient) x ORDER BY id"
+        assert ask(read) == [(1, "real", "r@x"), (2, "true", "t@x")]
+        assert ask(HINT + read) == [(1, "tester", None), (2, "hinted", "h@x")]
+        assert ask("SELECT id, name FROM patient WHERE name = 'tester'") == [(1, "tester")]
+        ask("UPDATE patient SET mail = 'm@x' WHERE name = 'tester'")
+        ask(f"{HINT}INSERT INTO patient (id, name) SELECT id + 10, name FROM patient WHERE mail = 'h@x'")
+        ask("UPDATE patient SET mail = 'u@x' ORDER BY id LIMIT 1")
+        assert ask(HINT + read) == [(1, "tester", "m@x"), (2, "hinted", "h@x"), (12, "hinted", None)]
+        assert ask(read) == [(1, "real", "u@x"), (2, "true", "t@x")]
+        stored = [pressed.rows(side, "*", "patient") for side in ("pr", "sh")]
+        assert [len(one) for one in stored] == [2, 3]
+        assert not [one for one in ("real", "true", "tester", "hinted", "@x") if one in repr(stored)]
