@@ -106,9 +106,9 @@ def _of_type(kind: LogicType, stored: ColumnDefinition, flags: int) -> dict[str,
     if kind.is_text:
         width = _BYTES.get(charset_of(stored.character_set) or "", 1)
         flags |= ColumnFlag.BINARY
-        if kind.name == "varchar":
+        if kind.counts_characters:
             return {
-                "type": ColumnType.VAR_STRING,
+                "type": ColumnType.STRING if kind.name == "char" else ColumnType.VAR_STRING,
                 "length": kind.length * width,
                 "flags": flags,
                 "decimals": stored.decimals,

@@ -102,7 +102,7 @@ def _of_column(
 
 def _describe(at: Mapping[str, int], row: Row, kind: LogicType, collation: str) -> None:
     text = kind.is_text
-    octets = kind.length * _BYTES_OF_CHARACTER if kind.name == "varchar" else kind.length
+    octets = kind.length * _BYTES_OF_CHARACTER if kind.counts_characters else kind.length
     number = kind.family in (ColumnFamily.INTEGER, ColumnFamily.DECIMAL)
     values: dict[str, str | int | None] = {
         "DATA_TYPE": kind.name,

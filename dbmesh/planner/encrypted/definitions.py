@@ -180,7 +180,7 @@ def stored_columns(column: EncryptedColumn) -> list[tuple[str, str]]:
     if column.assisted is not None:
         found.append((column.assisted.name, f"{_fitting(column.assisted.encryptor.longest(size))} {_ASCII}"))
     if column.like is not None:
-        kind = f"VARCHAR({2 * column.type.length})" if column.type.name == "varchar" else "LONGTEXT"
+        kind = f"VARCHAR({2 * column.type.length})" if column.type.counts_characters else "LONGTEXT"
         found.append((column.like.name, f"{kind} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))
     return found
 

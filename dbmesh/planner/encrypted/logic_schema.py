@@ -1,17 +1,22 @@
 """Tables with encrypted columns as clients see them: logic columns in the places of their ciphers, nothing else of theirs.
 
-Decides which keys a logic column has. Knows no statements.
+Decides which keys a logic column has, and which actual columns can keep one. Knows no statements.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from dbmesh.model import Catalog, ColumnSchema, TableSchema
+from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, TableSchema
 from dbmesh.rules.encryption.logic_type import COLLATIONS
 from dbmesh.rules.encryption.rule import EncryptedColumn, EncryptedTable
 from dbmesh.wire.constants import ColumnFlag
+
+_LENGTH = re.compile(r"(?:var)?char\((\d+)\)")
+_TEXTS = {"tinytext": 255, "text": 65_535, "mediumtext": (1 << 24) - 1}
+_ONE_BYTE = frozenset(("ascii_bin", "ascii_general_ci", "latin1_bin", "latin1_swedish_ci"))
 
 
 def logic_catalog(catalog: Catalog, encrypted: Mapping[str, EncryptedTable]) -> Catalog:
@@ -31,6 +36,30 @@ def missing_columns(schema: TableSchema, table: EncryptedTable) -> list[str]:
     stored = [name for column in table.columns for name in column.stored]
     plain = [column.name for column in table.columns if column.plain]
     return [name for name in (*stored, *plain) if schema.column(name) is None]
+
+
+def unfit_column(schema: TableSchema, table: EncryptedTable) -> ColumnSchema | None:
+    """A stored column that would not give back what was written: bytes that are padded or told in no character set, and for LIKE
+    a CHAR, which loses spaces."""
+    for column in table.columns:
+        for name in column.stored:
+            stored = schema.column(name)
+            compared = column.like is not None and name == column.like.name
+            if stored is not None and (
+                stored.family is not ColumnFamily.TEXT
+                or (compared and stored.declared_type.startswith("char"))
+            ):
+                return stored
+    return None
+
+
+def capacity(column: ColumnSchema) -> int | None:
+    """How many characters fit into a column whatever they are; None where that is not certain."""
+    declared = _LENGTH.match(column.declared_type)
+    if declared is not None:
+        return int(declared[1])
+    most = _TEXTS.get(column.declared_type)
+    return None if most is None else most // (1 if column.collation in _ONE_BYTE else 4)
 
 
 def logic_schema(schema: TableSchema, table: EncryptedTable) -> TableSchema:

@@ -47,12 +47,11 @@ class Made:
         if value is None or (value == "" and call.session.empties_are_null):
             return ["NULL"]
         made = self._made(value, call.session)
-        if self.part is Part.CIPHER and len(made[0]) > recipe.lengths.get(
-            self.column.cipher.name.lower(), len(made[0])
-        ):
-            # Without a strict sql_mode a server would cut it, and nobody could decrypt the rest.
+        name = _column_of(self.column, self.part)
+        if made and len(made[0]) > recipe.lengths.get(name.lower(), len(made[0])):
+            # Without a strict sql_mode a server would cut it: nobody could decrypt the rest, or find it.
             raise not_supported(
-                f"a value of '{self.column.name}' whose cipher is longer than the column '{self.column.cipher.name}'",
+                f"a value of '{self.column.name}', of which more is stored than the column '{name}' holds",
                 "make that column longer on the data sources",
             )
         return [value_text(text, recipe.flags) for text in made]
@@ -78,6 +77,13 @@ class Made:
         if self.forms:
             return stored.encryptor.forms(text)
         return [stored.encryptor.encrypt(text, session.random_bytes(stored.encryptor.nonce_size))]
+
+
+def _column_of(column: EncryptedColumn, part: Part) -> str:
+    """The column that a value is made for."""
+    if part in (Part.LIKE, Part.PATTERN):
+        return "" if column.like is None or part is Part.PATTERN else column.like.name
+    return _stored(column, part).name
 
 
 def _stored(column: EncryptedColumn, part: Part) -> StoredColumn:

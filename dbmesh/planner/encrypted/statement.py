@@ -6,7 +6,6 @@ such table. Knows no routes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,7 +21,7 @@ from dbmesh.planner.elsewhere import database_of
 from dbmesh.planner.encrypted.answer import Answer
 from dbmesh.planner.encrypted.decryption import Decryption
 from dbmesh.planner.encrypted.definitions import DefinitionRewriter, check_alter
-from dbmesh.planner.encrypted.logic_schema import missing_columns
+from dbmesh.planner.encrypted.logic_schema import capacity, missing_columns, unfit_column
 from dbmesh.planner.encrypted.plan import EncryptedPlan
 from dbmesh.planner.encrypted.queries import QueryRewriter
 from dbmesh.planner.encrypted.recipe import Recipe, Rewriting
@@ -48,7 +47,6 @@ PlanLogic = Callable[[], Plan]
 PlanOther = Callable[[Fingerprint], tuple[Plan, frozenset[int] | None]]
 """Plans another text over the columns that are there: its plan, and the literals that it depends on."""
 
-_LENGTH = re.compile(r"(?:var)?char\((\d+)\)")
 _EXPLAINED = frozenset(("SELECT", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE", "TABLE"))
 _ROWS = frozenset(("INSERT", "REPLACE"))
 _WHOLE = frozenset(
@@ -328,13 +326,19 @@ class _Statement:
         stored = self._context.stored_catalog.table(key)
         missing = [] if stored is None else missing_columns(stored, table)
         for column in stored.columns if stored is not None else ():
-            declared = _LENGTH.match(column.declared_type)
-            if declared is not None:
-                self._lengths[column.name.lower()] = int(declared[1])
+            most = capacity(column)
+            if most is not None:
+                self._lengths[column.name.lower()] = most
         if missing:
             raise not_supported(
                 f"the encrypted table '{table.name}', which has no column {', '.join(missing)}",
                 "add it with ALTER TABLE on the data sources",
+            )
+        unfit = None if stored is None else unfit_column(stored, table)
+        if unfit is not None:
+            raise not_supported(
+                f"encrypted values in the column '{unfit.name}' of type {unfit.declared_type.upper()}",
+                "make it VARCHAR or TEXT on the data sources",
             )
 
     def _check_names(self, references: References, tree: exp.Expr, known: set[int]) -> None:

@@ -38,7 +38,7 @@ from dbmesh.rules.source import Path, SourceFile
 
 _SHORTEST_KEY: Final = 16
 _AES_KEY, _DIGEST = "aes-key-value", "digest-algorithm-name"
-_TYPES: Final = "VARCHAR(n), TEXT, integers, DECIMAL(p,s), DATE and DATETIME(p)"
+_TYPES: Final = "CHAR(n), VARCHAR(n), TEXT, integers, DECIMAL(p,s), DATE and DATETIME(p)"
 
 
 @dataclass(frozen=True, slots=True)

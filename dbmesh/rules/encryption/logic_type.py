@@ -26,6 +26,7 @@ _TYPE = re.compile(
 _INTEGERS: Final = {"tinyint": 1, "smallint": 2, "mediumint": 3, "int": 4, "integer": 4, "bigint": 8}
 _TEXTS: Final = {"tinytext": 255, "text": 65_535, "mediumtext": (1 << 24) - 1, "longtext": (1 << 32) - 1}
 _MOST_CHARACTERS: Final = 16_383
+_MOST_OF_CHAR: Final = 255
 _BYTES_OF_CHARACTER: Final = 4
 _INTEGER = re.compile(r"0|-?[1-9]\d*", re.ASCII)
 _DECIMAL = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
@@ -54,9 +55,14 @@ class LogicType:
     @property
     def most_bytes(self) -> int:
         """The longest text of a value, in bytes."""
-        if self.name == "varchar":
+        if self.counts_characters:
             return self.length * _BYTES_OF_CHARACTER
         return self.length if self.name in _TEXTS else _MOST_DIGITS + 3
+
+    @property
+    def counts_characters(self) -> bool:
+        """Whether `length` is of characters."""
+        return self.name in ("varchar", "char")
 
     @property
     def is_text(self) -> bool:
@@ -107,7 +113,10 @@ def read_type(text: str) -> LogicType | None:
         return LogicType(declared, "decimal", ColumnFamily.DECIMAL, digits, scale, unsigned)
     if unsigned or second is not None:
         return None
-    if name == "varchar" and first is not None and first <= _MOST_CHARACTERS:
+    if name == "char" and 0 < (1 if first is None else first) <= _MOST_OF_CHAR:
+        length = 1 if first is None else first
+        made = LogicType(f"char({length})", name, ColumnFamily.TEXT, length)
+    elif name == "varchar" and first is not None and first <= _MOST_CHARACTERS:
         made = LogicType(f"varchar({first})", name, ColumnFamily.TEXT, first)
     elif name in _TEXTS and first is None:
         made = LogicType(name, name, ColumnFamily.TEXT, _TEXTS[name])
@@ -131,8 +140,11 @@ def _text(kind: LogicType, value: SqlValue) -> str:
         size = len(value.encode("utf-8"))
     except UnicodeEncodeError:
         raise Unstorable("a text in UTF-8") from None
-    if (len(value) if kind.name == "varchar" else size) > kind.length:
-        raise Unstorable(f"at most {kind.length} {'characters' if kind.name == 'varchar' else 'bytes'}")
+    if (len(value) if kind.counts_characters else size) > kind.length:
+        raise Unstorable(f"at most {kind.length} {'characters' if kind.counts_characters else 'bytes'}")
+    if kind.name == "char" and value.endswith(" "):
+        # A server takes them off where it stores a value, and keeps them where it compares one.
+        raise Unstorable("a text without spaces at its end")
     return value
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import mysql.connector
 import pymysql
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,189 +19,29 @@ from hypothesis import strategies as st
 
 from dbmesh.cli.main import run
 from tests.integration.statements.encrypted_statements import INNER, METADATA, READS, REFUSED, ROWS, WRITES
+from tests.integration.statements.vault import (
+    DECLARED,
+    EXACT,
+    KEY,
+    SCHEMA,
+    TABLES,
+    Vault,
+    open_vault,
+    plain_columns,
+)
 from tests.plugins import shop as shop_data
-from tests.plugins.database_server import DatabaseServer, chosen_product
-from tests.plugins.equivalence import Answer, ask, assert_equal_answers
+from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import Shop
 from tests.plugins.mesh import Mesh
-
-_SCHEMA = "vault"
-_KEY = "a long text that nobody will guess"
-_COLUMNS = """
-        name: {cipher: {name: name_cipher, encryptorName: gcm}, assistedQuery: {name: name_digest, encryptorName: hmac},
-               likeQuery: {name: name_like, encryptorName: like}, dataType: VARCHAR(60)}
-        email: {cipher: {name: email, encryptorName: aes}, dataType: VARCHAR(80)}
-        age: {cipher: {name: age_cipher, encryptorName: aes}, dataType: INT}
-        balance: {cipher: {name: balance_cipher, encryptorName: gcm}, dataType: "DECIMAL(12,2)"}
-        born: {cipher: {name: born_cipher, encryptorName: aes}, dataType: DATE}
-        seen: {cipher: {name: seen_cipher, encryptorName: gcm}, dataType: DATETIME(3)}
-        note: {cipher: {name: note, encryptorName: gcm}, dataType: TEXT}"""
-_RULES = f"""rules:
-- !SHARDING
-  autoTables:
-    person:
-      actualDataSources: ds_0,ds_1
-      shardingStrategy: {{standard: {{shardingColumn: id, shardingAlgorithmName: mod_4}}}}
-  shardingAlgorithms:
-    mod_4: {{type: MOD, props: {{sharding-count: 4}}}}
-- !BROADCAST
-  tables: [everywhere]
-- !SINGLE
-  tables: ["ds_1.*"]
-  defaultDataSource: ds_1
-- !ENCRYPT
-  tables:
-    person:
-      columns:{_COLUMNS}
-    everywhere:
-      columns:{_COLUMNS}
-    alone:
-      columns:{_COLUMNS}
-  encryptors:
-    aes: {{type: AES, props: {{aes-key-value: '{_KEY}', digest-algorithm-name: SHA-1}}}}
-    gcm: {{type: AES_GCM, keys: [{{id: k1, value: '{_KEY}'}}]}}
-    hmac: {{type: HMAC_SHA256, keys: [{{id: k1, value: '{_KEY}'}}]}}
-    like: {{type: CHAR_DIGEST_LIKE}}
-"""
-_TABLES = ("person", "everywhere", "alone")
-_SAFE = f"""rules:
-- !SINGLE
-  tables: ["ds_1.*"]
-- !ENCRYPT
-  tables:
-    guest:
-      columns:
-        name: {{cipher: {{name: name_cipher, encryptorName: gcm}}, assistedQuery: {{name: name_digest, encryptorName: hmac}}, dataType: VARCHAR(60)}}
-        email: {{cipher: {{name: email, encryptorName: other}}, dataType: VARCHAR(80)}}
-        age: {{cipher: {{name: age, encryptorName: aes}}, dataType: INT}}
-  encryptors:
-    aes: {{type: AES, props: {{aes-key-value: 'another key of the same name', digest-algorithm-name: SHA-1}}}}
-    other: {{type: AES, props: {{aes-key-value: '{_KEY}', digest-algorithm-name: SHA-1}}}}
-    gcm: {{type: AES_GCM, keys: [{{id: k1, value: 'another key of the same name'}}]}}
-    hmac: {{type: HMAC_SHA256, keys: [{{id: k1, value: '{_KEY}'}}]}}
-"""
-"""A second logic database: email, and what is compared of name, are encrypted as in the first one."""
-
-
-_EXACT = f"CHARACTER SET utf8mb4 COLLATE {'utf8mb4_0900_bin' if chosen_product() == 'MySQL' else 'utf8mb4_nopad_bin'}"
-_DECLARED = (
-    f"name VARCHAR(60) {_EXACT}",
-    f"email VARCHAR(80) {_EXACT}",
-    "age INT",
-    "balance DECIMAL(12,2)",
-    "born DATE",
-    "seen DATETIME(3)",
-    f"note TEXT {_EXACT}",
-)
-
-
-def _plain_columns() -> str:
-    declared = ", ".join(_DECLARED)
-    return f"id BIGINT NOT NULL PRIMARY KEY, {declared}, city VARCHAR(40), weight FLOAT, KEY k_name (name)"
-
-
-@dataclass(frozen=True)
-class Vault:
-    """A mesh with encrypted columns, its data sources, and a server with a database of plain text."""
-
-    mesh: Mesh
-    sources: list[DatabaseServer]
-    plain: DatabaseServer
-    on_mesh: pymysql.Connection[Any]
-    on_plain: pymysql.Connection[Any]
-
-    def same(self, statement: str, arguments: Any = None) -> Answer:
-        """Runs the statement on both and insists on equal answers."""
-        mesh, plain = ask(self.on_mesh, statement, arguments), ask(self.on_plain, statement, arguments)
-        assert_equal_answers(replace(mesh, warnings=0), replace(plain, warnings=0), statement)
-        return mesh
-
-    def same_prepared(self, statement: str, values: tuple[Any, ...]) -> None:
-        """Executes it by the binary protocol on both."""
-        answers = []
-        for host, port, user, password in (
-            (self.mesh.host, self.mesh.port, shop_data.USER, shop_data.PASSWORD),
-            (self.plain.host, self.plain.port, self.plain.user, self.plain.password),
-        ):
-            connection = mysql.connector.connect(
-                host=host,
-                port=port,
-                user=user,
-                password=password,
-                database=_SCHEMA,
-                use_pure=True,
-                autocommit=True,
-            )
-            with connection.cursor(prepared=True) as cursor:
-                cursor.execute(statement, values)
-                rows = sorted(cursor.fetchall(), key=repr) if cursor.description else None
-                told = [(one[0], one[1]) for one in cursor.description or ()]
-                answers.append((rows, told, cursor.rowcount))
-            connection.close()
-        assert answers[0] == answers[1], statement
-
-    def refused(self, statement: str) -> str:
-        """What the mesh says to a statement that it must not run."""
-        found = ask(self.on_mesh, statement)
-        assert found.error == 1235, f"{statement}: {found}"
-        return found.text
-
-    def stored(self) -> str:
-        """Every value of every row of the data sources, as text."""
-        found = []
-        for number, server in enumerate(self.sources):
-            with server.connect(f"{_SCHEMA}_{number}") as connection, connection.cursor() as cursor:
-                cursor.execute("SHOW TABLES")
-                for (table,) in list(cursor.fetchall()):
-                    cursor.execute(f"SELECT * FROM `{table}`")
-                    found += [repr(row) for row in cursor.fetchall()]
-        return "\n".join(found)
 
 
 @pytest.fixture(scope="module")
 def vault(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    directory = tmp_path_factory.mktemp("vault")
-    rules = directory / "rules"
-    rules.mkdir()
-    (rules / "global.yaml").write_text(shop_data.global_yaml())
-    sources = ""
-    for number, server in enumerate(shop.sources):
-        schema = f"{_SCHEMA}_{number}"
-        server.execute(f"CREATE DATABASE {schema} CHARACTER SET utf8mb4")
-        sources += shop_data.source_yaml(number, server).replace(shop_data.shard_schema(number), schema)
-    (rules / f"database-{_SCHEMA}.yaml").write_text(
-        f"databaseName: {_SCHEMA}\ndataSources:\n{sources}{_RULES}"
-    )
-    shop.sources[1].execute("CREATE DATABASE safe_1 CHARACTER SET utf8mb4")
-    beside = shop_data.source_yaml(1, shop.sources[1]).replace(shop_data.shard_schema(1), "safe_1")
-    (rules / "database-safe.yaml").write_text(f"databaseName: safe\ndataSources:\n{beside}{_SAFE}")
-    plain = shop.plain_server
-    plain.execute(
-        f"CREATE DATABASE {_SCHEMA} CHARACTER SET utf8mb4", "CREATE DATABASE safe CHARACTER SET utf8mb4"
-    )
-    for table in _TABLES:
-        plain.execute(f"CREATE TABLE {_SCHEMA}.{table} ({_plain_columns()})")
-    mesh = Mesh(rules, Path(directory / "mesh.log")).start()
-    on_plain = pymysql.connect(
-        host=plain.host, port=plain.port, user=plain.user, password=plain.password, database=_SCHEMA, autocommit=True,
-        charset="utf8mb4",
-    )  # fmt: skip
-    on_mesh = mesh.connect(_SCHEMA)
-    with on_mesh.cursor() as cursor:
-        for table in _TABLES:
-            cursor.execute(f"CREATE TABLE {table} ({_plain_columns()})")
-    yield Vault(mesh, list(shop.sources), plain, on_mesh, on_plain)
-    on_mesh.close()
-    on_plain.close()
-    mesh.stop_cleanly()
-    plain.execute(f"DROP DATABASE {_SCHEMA}", "DROP DATABASE safe")
-    shop.sources[1].execute("DROP DATABASE safe_1")
-    for number, server in enumerate(shop.sources):
-        server.execute(f"DROP DATABASE {_SCHEMA}_{number}")
+    yield from open_vault(shop, tmp_path_factory.mktemp("vault"))
 
 
 def test_answers_are_those_of_plain_text(vault: Vault) -> None:
-    for table in _TABLES:
+    for table in TABLES:
         vault.same(f"INSERT INTO {table} VALUES {ROWS}")
         for statement in READS:
             vault.same(statement.format(t=table))
@@ -235,7 +73,7 @@ def test_definitions(vault: Vault) -> None:
     assert "which the rules call VARCHAR(60)" in vault.refused(
         "CREATE TABLE person (id INT, name VARCHAR(61))"
     )
-    declared = ", ".join(_DECLARED).replace("age INT", "age INT NOT NULL")
+    declared = ", ".join(DECLARED).replace("age INT", "age INT NOT NULL")
     unique = f"id BIGINT PRIMARY KEY, {declared}, UNIQUE KEY (name), KEY k_email (email, city)"
     vault.refused(f"CREATE TABLE alone ({unique.replace('(name)', '(name(5))')}, city VARCHAR(9))")
     vault.same("DROP TABLE alone")
@@ -249,7 +87,7 @@ def test_definitions(vault: Vault) -> None:
         "INSERT INTO alone (id, name, age) VALUES (2, 'two', 2) ON DUPLICATE KEY UPDATE name = VALUES(name)"
     )
     vault.same("DROP TABLE alone")
-    vault.same(f"CREATE TABLE alone ({_plain_columns()})")
+    vault.same(f"CREATE TABLE alone ({plain_columns()})")
 
 
 def test_transactions_that_undo_by_images(vault: Vault) -> None:
@@ -281,10 +119,10 @@ def test_other_character_sets_and_sql_modes(vault: Vault) -> None:
         "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'",
     ):
         charset = "latin1" if "latin1" in setting else "utf8mb4"
-        mesh = vault.mesh.connect(_SCHEMA, charset=charset)
+        mesh = vault.mesh.connect(SCHEMA, charset=charset)
         plain = pymysql.connect(
             host=vault.plain.host, port=vault.plain.port, user=vault.plain.user, password=vault.plain.password,
-            database=_SCHEMA, autocommit=True, charset=charset,
+            database=SCHEMA, autocommit=True, charset=charset,
         )  # fmt: skip
         # MySQL warns of old names of character sets, which the mesh does not pass on.
         assert ask(mesh, setting).error == ask(plain, setting).error is None
@@ -313,10 +151,10 @@ def test_load_data(vault: Vault, tmp_path: Path) -> None:
     )
     answers = []
     for connection in (
-        vault.mesh.connect(_SCHEMA, local_infile=True),
+        vault.mesh.connect(SCHEMA, local_infile=True),
         pymysql.connect(
             host=vault.plain.host, port=vault.plain.port, user=vault.plain.user, password=vault.plain.password,
-            database=_SCHEMA, autocommit=True, charset="utf8mb4", local_infile=True,
+            database=SCHEMA, autocommit=True, charset="utf8mb4", local_infile=True,
         ),
     ):  # fmt: skip
         load = f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE person CHARACTER SET utf8mb4 FIELDS TERMINATED BY ','"
@@ -358,14 +196,19 @@ def test_prepared_statements(vault: Vault) -> None:
 
 
 def test_statements_over_two_logic_databases(vault: Vault) -> None:
-    columns = ", ".join(_DECLARED[:3])
+    columns = ", ".join(DECLARED[:3])
     vault.same("DELETE FROM alone")
     vault.same(
         "INSERT INTO alone (id, name, email, age) VALUES (1, 'Ada', 'a@x', 36), (2, 'Bob', 'b@x', NULL)"
     )
-    vault.same(f"CREATE TABLE safe.guest (id INT PRIMARY KEY, {columns}, city VARCHAR(9))")
+    vault.same(
+        f"CREATE TABLE safe.guest (id INT PRIMARY KEY, {columns}, code CHAR(4) {EXACT}, city VARCHAR(9))"
+    )
     for statement in (
-        "INSERT INTO safe.guest VALUES (1, 'Ada', 'a@x', 36, 'Ulm'), (2, 'Eve', 'e@x', NULL, NULL)",
+        "INSERT INTO safe.guest VALUES (1, 'Ada', 'a@x', 36, 'A 1', 'Ulm'), (2, 'Eve', 'e@x', NULL, '', NULL)",
+        "SELECT id, code FROM safe.guest WHERE code = 'A 1' OR code = 'a 1' OR code = ''",
+        "SELECT code FROM safe.guest WHERE code LIKE 'A _'",
+        "SELECT column_type, character_octet_length FROM information_schema.columns WHERE table_name = 'guest' AND table_schema = 'safe' AND column_name = 'code'",
         "SELECT * FROM safe.guest ORDER BY id",
         "SELECT g.id, g.name, g.email FROM safe.guest g WHERE g.name IN ('Ada', 'Bob') AND g.age = 36",
         "SELECT a.id, a.name, g.* FROM alone a JOIN safe.guest g ON g.email = a.email AND g.name = a.name",
@@ -380,6 +223,7 @@ def test_statements_over_two_logic_databases(vault: Vault) -> None:
     for statement in (
         "SELECT a.id FROM alone a JOIN safe.guest g ON g.age = a.age",
         "SELECT age FROM alone UNION SELECT age FROM safe.guest",
+        "SELECT id FROM safe.guest WHERE code = 'A 1 '",
         "SELECT name FROM alone UNION ALL SELECT name FROM safe.guest",
         "UPDATE alone a JOIN safe.guest g ON g.email = a.email SET a.name = 'x'",
     ):
@@ -400,6 +244,7 @@ def test_data_sources_are_told_no_plain_text(vault: Vault) -> None:
     finally:
         for server in vault.sources:
             server.execute("SET GLOBAL general_log = 0")
+        ask(vault.on_plain, f"REPLACE INTO person VALUES {ROWS}")
     told = ""
     for server in vault.sources:
         told += repr(server.execute("SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log"))
@@ -410,7 +255,7 @@ def test_data_sources_are_told_no_plain_text(vault: Vault) -> None:
 
 def test_data_sources_hold_no_plain_text(vault: Vault) -> None:
     secrets = ("Turing", "alan@example.org", "19120623", "1912-06-23", "7777.77", "secret note")
-    for table in _TABLES:
+    for table in TABLES:
         vault.same(
             f"INSERT INTO {table} (id, name, email, age, balance, born, note) VALUES "
             "(60, 'Turing', 'alan@example.org', 19120623, 7777.77, '1912-06-23', 'secret note')"
@@ -418,21 +263,21 @@ def test_data_sources_hold_no_plain_text(vault: Vault) -> None:
         vault.same(f"UPDATE {table} SET note = 'secret note 2' WHERE name = 'Turing'")
     stored = vault.stored()
     assert not [secret for secret in secrets if secret in stored]
-    assert not [secret for secret in (_KEY,) if secret in vault.mesh.output()]
+    assert not [secret for secret in (KEY,) if secret in vault.mesh.output()]
 
 
 def test_what_cannot_be_decrypted_is_an_error(vault: Vault) -> None:
     number, server = 1, vault.sources[1]
     vault.same("INSERT INTO alone (id, name) VALUES (61, 'x')")
-    server.execute(f"UPDATE {_SCHEMA}_{number}.alone SET name_cipher = 'k1:AAAA' WHERE id = 61")
-    limited = vault.mesh.connect(_SCHEMA)
+    server.execute(f"UPDATE {SCHEMA}_{number}.alone SET name_cipher = 'k1:AAAA' WHERE id = 61")
+    limited = vault.mesh.connect(SCHEMA)
     ask(limited, "SET sql_select_limit = 1")
     assert ask(limited, "SELECT id FROM person WHERE name LIKE 'A%'").error == 1235
     limited.close()
     found = ask(vault.on_mesh, "SELECT name FROM alone WHERE id = 61")
     assert (found.error, "'name'" in found.text, "AAAA" in found.text) == (1105, True, False)
     assert ask(vault.on_mesh, "SELECT id FROM alone WHERE id = 61").rows == ((61,),)
-    server.execute(f"DELETE FROM {_SCHEMA}_{number}.alone WHERE id = 61")
+    server.execute(f"DELETE FROM {SCHEMA}_{number}.alone WHERE id = 61")
     vault.on_plain.cursor().execute("DELETE FROM alone WHERE id = 61")
 
 
@@ -465,7 +310,7 @@ def test_a_table_with_rows_is_encrypted_while_it_is_used(
     vault: Vault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number, server in enumerate(vault.sources):
-        schema = f"{_SCHEMA}_{number}"
+        schema = f"{SCHEMA}_{number}"
         rows = ", ".join(
             f"({id_}, {'NULL' if id_ == 8 else repr('0' + str(id_))}, '2000-01-0{1 + id_ % 9}')"
             for id_ in range(number, 60, 2)
@@ -481,12 +326,12 @@ def test_a_table_with_rows_is_encrypted_while_it_is_used(
     def under(plain: str, *keys: str) -> tuple[Mesh, pymysql.Connection[Any]]:
         directory = tmp_path / f"{plain}{len(keys)}{keys[-1][5:7]}".strip(", :")
         directory.mkdir()
-        source = (vault.mesh.configuration / f"database-{_SCHEMA}.yaml").read_text().partition("rules:")[0]
+        source = (vault.mesh.configuration / f"database-{SCHEMA}.yaml").read_text().partition("rules:")[0]
         (directory / "global.yaml").write_text(shop_data.global_yaml())
         rules = _LEGACY.format(plain=plain, keys=f"[{', '.join(keys)}]")
-        (directory / f"database-{_SCHEMA}.yaml").write_text(source + rules)
+        (directory / f"database-{SCHEMA}.yaml").write_text(source + rules)
         mesh = Mesh(directory, directory / "mesh.log").start()
-        return mesh, mesh.connect(_SCHEMA)
+        return mesh, mesh.connect(SCHEMA)
 
     def work(mesh: Mesh, verb: str) -> int:
         assert (
@@ -515,7 +360,7 @@ def test_a_table_with_rows_is_encrypted_while_it_is_used(
 
     mesh, client = under("", _K1)
     for number, server in enumerate(vault.sources):
-        server.execute(f"ALTER TABLE {_SCHEMA}_{number}.legacy_{number} DROP COLUMN phone, DROP COLUMN born")
+        server.execute(f"ALTER TABLE {SCHEMA}_{number}.legacy_{number} DROP COLUMN phone, DROP COLUMN born")
     assert ask(client, read).rows == before.rows
     assert [column.name for column in ask(client, read).columns] == ["id", "phone", "born", "seen"]
     client.close()

@@ -3,7 +3,9 @@ where."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from dbmesh.model import Catalog, ColumnFamily, ColumnSchema, TableSchema
@@ -87,12 +89,20 @@ COLUMNS = (
 STORED = ("id", "name_c", "name_h", "name_l", "mail", "age_c", "note_c", "phone", "phone_c", "city")
 
 
-def make_cache(*columns: EncryptedColumn) -> PlanCache:
+def _stored_column(name: str, declared: str) -> ColumnSchema:
+    family = ColumnFamily.TEXT if "char" in declared or "text" in declared else ColumnFamily.BINARY
+    return ColumnSchema(
+        name, declared, family, collation="utf8mb4_bin" if "text" in declared else "ascii_bin"
+    )
+
+
+def make_cache(*columns: EncryptedColumn, stored: Mapping[str, str] = MappingProxyType({})) -> PlanCache:
+    """Plans over these columns. `stored`: types of actual columns that are no varchar(99)."""
     shop = make_shop()
     schemas = tuple(
         ColumnSchema(name, "bigint", ColumnFamily.INTEGER)
         if name == "id"
-        else ColumnSchema(name, "varchar(99)", ColumnFamily.TEXT, collation="ascii_bin")
+        else _stored_column(name, stored.get(name, "varchar(99)"))
         for name in STORED
     )
     tables = {

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.planner.plan import Call, RowMerge
 from dbmesh.planner.session_view import SessionValues
 from dbmesh.planner.steps import DerivedWrite
-from tests.unit.planner.encrypted.shown import AES, CACHE, GCM, Shown, bind, column, first, make_cache
+from tests.unit.planner.encrypted.shown import (
+    AES,
+    CACHE,
+    COLUMNS,
+    GCM,
+    Shown,
+    bind,
+    column,
+    first,
+    kind,
+    make_cache,
+)
 
 
 @pytest.mark.parametrize(
@@ -364,3 +377,28 @@ def test_a_cipher_must_fit_its_column() -> None:
 def test_other_statements_are_planned_as_ever() -> None:
     assert bind("SELECT * FROM t_country").decryption is None
     assert next(shot.sql for shot in bind("TRUNCATE TABLE t_user").shots) == b"TRUNCATE TABLE t_user_0"
+
+
+@pytest.mark.parametrize("declared", ["blob", "binary(64)", "varbinary(99)", "bigint", "json"])
+def test_what_cannot_keep_encrypted_values(declared: str) -> None:
+    cache = make_cache(stored={"name_h": declared})
+    with pytest.raises(MeshError, match="encrypted values in the column 'name_h' of type"):
+        bind("SELECT id FROM t_user WHERE name = 'x'", cache=cache)
+
+
+def test_a_char_column_keeps_no_digest_for_like() -> None:
+    bind("SELECT name FROM t_user", cache=make_cache(stored={"name_c": "char(99)"}))
+    with pytest.raises(MeshError, match="'name_l' of type CHAR"):
+        bind("SELECT name FROM t_user", cache=make_cache(stored={"name_l": "char(99)"}))
+
+
+@pytest.mark.parametrize(
+    ("stored", "declared", "value"),
+    [("name_h", "varchar(8)", "xxxx"), ("name_l", "varchar(3)", "xxxx"), ("mail", "tinytext", "x" * 64)],
+)
+def test_all_that_is_stored_of_a_value_must_fit(stored: str, declared: str, value: str) -> None:
+    columns = [replace(one, type=kind("TEXT")) for one in COLUMNS]
+    cache = make_cache(*columns, stored={stored: declared})
+    sql = f"INSERT INTO t_user (id, {stored.partition('_')[0]}) VALUES (1, '{value}')"
+    with pytest.raises(MeshError, match="make that column longer"):
+        bind(sql, cache=cache)

@@ -99,9 +99,9 @@ def test_encrypted_columns_of_joined_databases_are_known_by_their_tables() -> No
             "tables.T.columns.c.likeQuery: LIKE is for texts; remove likeQuery",
         ),
         (
-            "        c: {cipher: {name: c, encryptorName: aes}, dataType: CHAR(5)}\n",
+            "        c: {cipher: {name: c, encryptorName: aes}, dataType: BINARY(5)}\n",
             (
-                "tables.T.columns.c.dataType: a column of type 'CHAR(5)' cannot be encrypted; use one of VARCHAR(n), TEXT, integers, "
+                "tables.T.columns.c.dataType: a column of type 'BINARY(5)' cannot be encrypted; use one of CHAR(n), VARCHAR(n), TEXT, integers, "
                 "DECIMAL(p,s), DATE and DATETIME(p), without a collation: texts compare as under utf8mb4_nopad_bin or "
                 "utf8mb4_0900_bin"
             ),

@@ -32,6 +32,8 @@ def made(text: str) -> LogicType:
         ("DATETIME(3)", "datetime(3)"),
         ("DATETIME(0)", "datetime"),
         ("TEXT", "text"),
+        ("CHAR(5)", "char(5)"),
+        ("char", "char(1)"),
     ],
 )
 def test_declarations(text: str, declared: str) -> None:
@@ -41,7 +43,7 @@ def test_declarations(text: str, declared: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "CHAR(5)", "VARCHAR", "VARCHAR(5) COLLATE utf8mb4_bin", "BLOB", "FLOAT", "TIME", "JSON", "DATETIME(7)",
+        "", "CHAR(256)", "BINARY(5)", "VARCHAR", "VARCHAR(5) COLLATE utf8mb4_bin", "BLOB", "FLOAT", "TIME", "JSON", "DATETIME(7)",
         "DECIMAL(2,3)", "DECIMAL(70,0)", "VARCHAR(20000)", "TEXT(5)", "DATE UNSIGNED", "INT(1,2)", "VARCHAR(5) UNSIGNED",
     ],
 )  # fmt: skip
