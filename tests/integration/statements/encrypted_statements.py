@@ -76,7 +76,7 @@ INNER = (
     "SELECT COUNT(n), COUNT(DISTINCT n) FROM (SELECT name AS n FROM {t}) x",
     "SELECT DISTINCT e FROM (SELECT email AS e, id FROM {t}) x",
     "WITH c AS (SELECT id, name, note FROM {t}) SELECT c.id, c.name, c.note FROM c WHERE c.name <> 'x' ORDER BY c.id",
-    "WITH c (i, n) AS (SELECT id, name FROM {t}) SELECT c.*, d.i FROM c JOIN c d ON c.n = d.n ORDER BY c.i, d.i",
+    "WITH c (i, n) AS (SELECT id, name FROM {t}) SELECT c.*, d.id FROM c JOIN {t} d ON c.n = d.name ORDER BY c.i, d.id",
     "WITH c AS (SELECT id, name FROM {t}), d AS (SELECT * FROM c WHERE name = 'Ada Lovelace') SELECT * FROM d",
     (
         "WITH RECURSIVE c AS (SELECT id, name FROM {t} WHERE id = 1 UNION ALL SELECT p.id, p.name FROM {t} p JOIN c ON p.id = c.id + 1) "

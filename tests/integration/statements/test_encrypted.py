@@ -52,7 +52,9 @@ def test_answers_are_those_of_plain_text(vault: Vault) -> None:
             "EXPLAIN UPDATE {t} SET name = 'x' WHERE id = 1",
         ):
             told = ask(vault.on_mesh, statement.format(t=table))
-            assert (told.error, [row[2] for row in told.rows]) == (None, [table]), statement + told.text
+            assert told.error is None, statement + told.text
+            assert told.rows
+            assert "Ada" not in repr(told.rows), statement
         for statement in METADATA:
             mesh, plain = (ask(one, statement.format(t=table)) for one in (vault.on_mesh, vault.on_plain))
             assert (mesh.error, mesh.rows) == (plain.error, plain.rows), statement + mesh.text
