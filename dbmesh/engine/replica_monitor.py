@@ -139,7 +139,7 @@ class _Probe:
             return Observation(follows=True, read_only=read_only)
         server_id = int(answer.rows[0][1] or b"0")
         try:
-            status = await self._replication(self._connection)
+            status, self._status = await replication_status(self._connection, self._status)
         except ShardError as error:
             if error.number not in _DENIED:
                 raise
@@ -147,15 +147,18 @@ class _Probe:
             return Observation(stalled=stalled, follows=True, read_only=read_only)
         return replace(read_status(status, read_only=read_only), server_id=server_id)
 
-    async def _replication(self, connection: Connection) -> Result:
-        statements = _STATUS[connection.product]
+
+async def replication_status(connection: Connection, known: int = 0) -> tuple[Result, int]:
+    """How a server follows others, for `read_status`, and which of the ways to ask it understands: the next time it is asked that way
+    first. Raises ShardError and MeshError."""
+    statements = _STATUS[connection.product]
+    for way in range(known, len(statements) - 1):
         try:
-            return await collect(connection, statements[self._status])
+            return await collect(connection, statements[way]), way
         except ShardError as error:
-            if error.number != _PARSE_ERROR or self._status == len(statements) - 1:
+            if error.number != _PARSE_ERROR:
                 raise
-        self._status += 1
-        return await collect(connection, statements[self._status])
+    return await collect(connection, statements[-1]), len(statements) - 1
 
 
 def read_status(status: Result, *, read_only: bool) -> Observation:

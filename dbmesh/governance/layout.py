@@ -121,6 +121,11 @@ def breaker(name: str) -> str:
     return f"{breakers_prefix()}{name.lower()}"
 
 
+def reshard_chunks_prefix(job: str, table: str) -> str:
+    """What of a table's rows a reshard job has copied, and who copies what."""
+    return f"/reshard/jobs/{job}/chunks/{table.lower()}/"
+
+
 def rules_prefix() -> str:
     """What is known of revisions of the rules, but for their files."""
     return "/rules/"

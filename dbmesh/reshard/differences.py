@@ -61,6 +61,13 @@ def in_key_order(table: ImageTable, condition: str, limit: int) -> str:
     return f"{read(table, condition)} ORDER BY {', '.join(_names(table))} LIMIT {limit}"
 
 
+def key_at(table: ImageTable, condition: str, rows: int) -> str:
+    """The query of the primary key of the last of so many rows, in its order: none where there are not so many."""
+    items = ",".join([table.columns[index].item for index in table.key])
+    name, order = quote_name(table.name, quoted=True), ", ".join(_names(table))
+    return f"SELECT {items} FROM {name} WHERE {condition} ORDER BY {order} LIMIT 1 OFFSET {rows - 1}"
+
+
 def read(table: ImageTable, condition: str) -> str:
     """The query of the rows a condition names."""
     return table.query(condition, lock=False)

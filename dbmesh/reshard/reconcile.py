@@ -22,7 +22,7 @@ from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.errors import ShardError
 from dbmesh.model import DataNode
 from dbmesh.planner.images import Row
-from dbmesh.reshard.differences import Repair, in_key_order, keys_between, read, repair
+from dbmesh.reshard.differences import Repair, in_key_order, key_at, keys_between, read, repair
 from dbmesh.reshard.moved_rows import MovedRows
 
 TRIES = 100
@@ -76,6 +76,15 @@ class Reconciler:
             return await self._chunk(node, after, upto, max(1, most >> tries))
 
         return await _persevering(once)
+
+    async def key_behind(self, node: DataNode, after: Row | None, rows: int) -> Row | None:
+        """The primary key of the last of so many rows of a data node behind another key; None where there are not so many. Raises
+        ShardError and MeshError."""
+        own = self._moved.walked.named(node.table)
+        query = key_at(own, keys_between(own, after, None), rows)
+        async with _transaction(self._sources[node], _READ_COMMITTED) as connection:
+            found = (await collect(connection, _encoded(query))).rows
+        return tuple(found[0]) if found else None
 
     async def keys(self, keys: Sequence[Row]) -> Chunk:
         """The rows of these keys (`MovedRows.identity`), wherever they are or are no more. Raises as `chunk`."""

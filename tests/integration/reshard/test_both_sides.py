@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from dbmesh.errors import ShardError
+from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.reshard import reconcile
+from dbmesh.reshard.chunks import ChunkJournal
+from dbmesh.reshard.copying import TableCopy
+from dbmesh.reshard.pacing import Pacing, read_load
+from dbmesh.reshard.throttle import Limits, Throttle
 from tests.integration.reshard.conftest import Generations, fill, generations
 from tests.plugins.database_server import DatabaseServer
 
@@ -109,16 +116,29 @@ def test_rows_are_copied_and_kept_equal(servers: list[DatabaseServer]) -> None:
     asyncio.run(work())
 
 
-def test_writes_and_copying_at_one_time(servers: list[DatabaseServer]) -> None:
-    """Each row gets there by whichever comes first."""
+def test_writes_and_copying_at_one_time(
+    servers: list[DatabaseServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row gets there by whichever comes first, and whatever a process that is killed had begun, by another."""
     fill(servers, 300)
+    monkeypatch.setattr(reconcile, "MOST_BYTES", 500)
 
     async def work() -> None:
+        store = await EmbeddedStore.open(tmp_path / "store.db", time.monotonic)
         async with generations(servers) as both:
             draw = random.Random(5)
+            pools = {node.data_source: pool for node, pool in both.sources.items()}
+            pacing = Pacing(Throttle(Limits(rate=5_000)), lambda: read_load(pools, {}))
 
             async def copy_all() -> None:
-                await both.copy(4)
+                killed = ChunkJournal(store, "7", "t_order", "killed", await store.grant(0.2))
+                await killed.begin(list(both.sources))
+                assert await killed.cut((await killed.look()).rests[1], (b"150", b"10")) is not None
+                journal = ChunkJournal(store, "7", "t_order", "here", await store.grant(100))
+                await TableCopy(list(both.sources), both.reconciler, journal, pacing).run(3)
+                outlook = await journal.look()
+                assert outlook.through
+                assert outlook.counts.rows >= 500
 
             copying, done = both.tasks.start(copy_all(), "copying"), 0
             while not copying.done():
@@ -132,6 +152,7 @@ def test_writes_and_copying_at_one_time(servers: list[DatabaseServer]) -> None:
                 await both.old.run(draw.choice(forms))
                 done += 1
             await copying
+            await store.close()
             assert done > 20
             old, new = await both.rows()
             assert old == new

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dbmesh.planner.images import ImageColumn, ImageTable, Row
 from dbmesh.planner.scans import LiteralForm
-from dbmesh.reshard.differences import in_key_order, keys_between, repair
+from dbmesh.reshard.differences import in_key_order, key_at, keys_between, repair
 
 _TABLE = ImageTable(
     "t",
@@ -54,6 +54,9 @@ def test_a_range_of_keys_is_what_lies_between(rows: list[Row], after: Row | None
         database.executemany("INSERT INTO t VALUES (?, ?, ?)", [number(row) for row in rows])
         query = in_key_order(_TABLE, keys_between(_TABLE, after, upto), 100)
         found = [row[:2] for row in database.execute(query)]
+        for rows_taken in (1, 3):
+            nth = database.execute(key_at(_TABLE, keys_between(_TABLE, after, upto), rows_taken)).fetchall()
+            assert nth == found[rows_taken - 1 : rows_taken]
     keys = sorted(number(_TABLE.key_of(row)) for row in rows)
     assert found == [
         key
