@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.bench import cases, report
+from tests.bench.copying import copying
 from tests.bench.stage import WATCHED, Place, Stage
 from tests.bench.sysbench import Load, Run, run
 
@@ -97,6 +98,8 @@ def measure_own(stage: Stage, options: argparse.Namespace, console: Console) -> 
     own["federation_seconds"] = cases.federation(stage, rounds)
     own["transactions"] = cases.transactions(stage, 200 if options.quick else 1000)
     own["footprint"] = cases.footprint(stage, rounds)
+    console.print("[dim]copying a table that moves[/dim]")
+    own["copying"] = copying(stage, rounds)
     return own
 
 

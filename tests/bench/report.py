@@ -138,6 +138,11 @@ def own_targets(own: Mapping[str, Any]) -> list[Target]:
         _at_most("federated join, 100,000 rows loaded", 3, own["federation_seconds"], "s"),
         _at_most("start to first answered query", 1000, small.start_seconds * 1000, "ms"),
         _at_most("memory with 100 clients", 80, small.hundred_clients, "MB"),
+        _at_least(
+            "copying rows that move, × INSERT … SELECT",
+            0.3,
+            max(own["copying"].copied.values()) / own["copying"].direct,
+        ),
     ]
 
 
@@ -161,6 +166,11 @@ def own_rows(own: Mapping[str, Any]) -> list[list[str]]:
     for name, one in own["transactions"].items():
         cpu = f"CPU {one.cpu_ms:.2f} ms" if one.cpu_ms else ""
         rows.append(["BEGIN, two UPDATEs by key, COMMIT", name, f"{one.milliseconds:.2f} ms", cpu])
+    moved = own["copying"]
+    rows.append(["copying rows of 200 B", "INSERT … SELECT", f"{moved.direct:,.0f} rows/s", ""])
+    for workers, speed in moved.copied.items():
+        name = f"dbmesh, {workers} worker{'s' if workers > 1 else ''}, to 4 shards"
+        rows.append(["copying rows of 200 B", name, f"{speed:,.0f} rows/s", f"CPU {moved.cpu:.0f} µs/row"])
     small = own["footprint"]
     rows.append(["start to first answered query", "dbmesh", f"{small.start_seconds * 1000:.0f} ms", ""])
     rows.append(

@@ -170,10 +170,10 @@ class Stage:
         )
         first = self.servers[0]
         (directory / "database-single.yaml").write_text(
-            f"databaseName: single\ndataSources:\n{_source('ds_0', first, 'sbtest')}"
+            f"databaseName: single\ndataSources:\n{source('ds_0', first, 'sbtest')}"
             'rules:\n- !SINGLE\n  tables: ["*.*"]\n'
         )
-        sources = "".join(_source(f"ds_{n}", server, f"sb_{n}") for n, server in enumerate(self.servers))
+        sources = "".join(source(f"ds_{n}", server, f"sb_{n}") for n, server in enumerate(self.servers))
         tables = "".join(
             f"    {table}:\n      actualDataSources: ds_0,ds_1\n"
             "      shardingStrategy: {standard: {shardingColumn: id, shardingAlgorithmName: by_id}}\n"
@@ -186,7 +186,8 @@ class Stage:
         return directory
 
 
-def _source(name: str, server: MariaDb, schema: str) -> str:
+def source(name: str, server: MariaDb, schema: str) -> str:
+    """A data source, as the rules name it."""
     return (
         f"  {name}:\n    url: jdbc:mysql://{server.host}:{server.port}/{schema}\n"
         f"    username: {server.user}\n    password: {server.password}\n    maxPoolSize: 100\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.bench.__main__ import loads
 from tests.bench.cases import BigAnswer, Footprint, Transactions
+from tests.bench.copying import Copying
 from tests.bench.report import LOAD_HEAD, OWN_HEAD, load_rows, load_targets, own_rows, own_targets
 from tests.bench.sysbench import Load, Run
 
@@ -69,16 +70,20 @@ def test_the_own_cases_show_speed_start_and_memory() -> None:
             "dbmesh, two data sources": Transactions(1.5, 0.75),
         },
         "footprint": Footprint(0.5, 60, 75),
+        "copying": Copying(100_000, {1: 25_000, 4: 40_000}, 12.5),
     }
     rows = own_rows(own)
     assert all(len(row) == len(OWN_HEAD) for row in rows)
     assert rows[0] == ["relay", "direct", "400,000 rows/s", "40 → 45 MB"]
-    assert rows[-7:] == [
+    assert rows[-10:] == [
         ["1,000-row INSERT over 4 shards", "dbmesh", "12.0 ms", "CPU 4.50 ms"],
         ["planning a new join of three tables", "dbmesh", "", "CPU 2.50 ms"],
         ["federated join, 100,000 rows loaded", "dbmesh", "1.50 s", ""],
         ["BEGIN, two UPDATEs by key, COMMIT", "direct", "0.50 ms", ""],
         ["BEGIN, two UPDATEs by key, COMMIT", "dbmesh, two data sources", "1.50 ms", "CPU 0.75 ms"],
+        ["copying rows of 200 B", "INSERT … SELECT", "100,000 rows/s", ""],
+        ["copying rows of 200 B", "dbmesh, 1 worker, to 4 shards", "25,000 rows/s", "CPU 12 µs/row"],
+        ["copying rows of 200 B", "dbmesh, 4 workers, to 4 shards", "40,000 rows/s", "CPU 12 µs/row"],
         ["start to first answered query", "dbmesh", "500 ms", ""],
         ["resident memory", "dbmesh", "idle 60 MB", "100 clients 75 MB"],
     ]

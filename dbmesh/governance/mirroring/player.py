@@ -14,13 +14,14 @@ from itertools import count
 from time import perf_counter
 
 from dbmesh.backend.tasks import TaskOwner
-from dbmesh.errors import INTERNAL, MeshError, ProtocolError, ShardError
+from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.mirroring.answers import Answer, AnswerReader, differences, is_ordered
 from dbmesh.governance.mirroring.recorder import Recorded, Unit
 from dbmesh.governance.mirroring.report import Key, Report
 from dbmesh.planner.needs.need import Denied
 from dbmesh.rules.mirroring import Mirror
 from dbmesh.rules.privileges import ADMINISTRATOR, Privileges
+from dbmesh.session.inner import InnerPort
 from dbmesh.session.mesh import Mesh
 from dbmesh.session.planning import look_up
 from dbmesh.session.reading import lexer_flags
@@ -32,48 +33,6 @@ _log = logging.getLogger(__name__)
 
 IDLE = 5.0
 """Seconds a session waits for more of its client's statements."""
-
-
-class _NobodysClient:
-    """What stands where a client would be: it reads answers and keeps none."""
-
-    def __init__(self) -> None:
-        self.answered = asyncio.Event()
-        self.reader: AnswerReader | None = None
-
-    def listen(self, reader: AnswerReader) -> None:
-        """The next answer goes there."""
-        self.reader = reader
-        self.answered.clear()
-
-    def write(self, data: bytes) -> None:
-        """See `Client`."""
-        if self.reader is not None:
-            try:
-                self.reader.feed(data)
-            except ProtocolError:
-                self.reader = None
-
-    async def read_packet(self, sequence: int) -> tuple[int, bytes]:
-        """See `Client`."""
-        raise MeshError(INTERNAL, reason="a mirrored statement has no file")
-
-    def encryption(self) -> tuple[str, str] | None:
-        """See `Client`."""
-        return None
-
-    def next_command(self) -> None:
-        """See `Client`."""
-        self.answered.set()
-
-    def close(self) -> None:
-        """See `Client`."""
-        self.abort()
-
-    def abort(self) -> None:
-        """See `Client`: what was written so far is no answer."""
-        self.reader = None
-        self.answered.set()
 
 
 class _Line:
@@ -163,7 +122,7 @@ class Player:
         """A session as the client's, in the other logic database: who it is decides what it reads masked, but not what it may."""
         session = Session(
             UnwatchedMesh(self._mesh),
-            _NobodysClient(),
+            InnerPort(),
             self._tasks,
             next(self._ids),
             client.capabilities,
@@ -209,7 +168,7 @@ def _be_as(session: Session, one: Recorded) -> None:
 async def _ask(session: Session, one: Recorded, seconds: float) -> Answer | None:
     """The answer; None where there was none, or none in time."""
     client = session.client
-    if not isinstance(client, _NobodysClient):
+    if not isinstance(client, InnerPort):
         raise AssertionError("this session has no client")
     reader = AnswerReader(session.capabilities)
     client.listen(reader)

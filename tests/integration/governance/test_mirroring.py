@@ -126,6 +126,8 @@ def test_a_second_database_follows_and_its_answers_are_compared(mirrored: Mirror
             cursor.execute("INSERT INTO t VALUES (1, 'again')")
         # What names a database is not run there: it would lead back.
         cursor.execute("SELECT v FROM shop.t WHERE id = 2")
+        # Another session's statements wait for nobody's but its own.
+        mirrored.settled()
         with RawClient(mirrored.mesh.host, mirrored.mesh.port) as raw:
             raw.log_in("root", "root", "shop")
             statement = raw.prepare("SELECT id, v FROM t WHERE id = ?")

@@ -24,9 +24,9 @@ from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.moving import Side
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig
-from dbmesh.session.inner import InnerClient
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.fix_mysql import ServerFactory
+from tests.plugins.inner_client import InnerClient
 
 
 @pytest.fixture(scope="package")

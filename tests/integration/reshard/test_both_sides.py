@@ -175,6 +175,7 @@ def test_what_differs_is_repaired(servers: list[DatabaseServer]) -> None:
             chunks = [await both.reconciler.chunk(node, None, 100) for node in both.sources]
             assert sum(one.written for one in chunks) == 6
             keys = (await both.new.run("SELECT order_id, user_id FROM t_order WHERE order_id > 800")).rows
+            assert len(await both.reconciler.there(list(map(tuple, keys)))) == 1
             chunk = await both.reconciler.keys(list(map(tuple, keys)))
             assert (chunk.rows, chunk.written, chunk.removed) == (0, 0, 1)
             old, new = await both.rows()
