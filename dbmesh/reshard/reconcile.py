@@ -41,7 +41,11 @@ _READ_COMMITTED = LOAD_STATE.with_variable(ISOLATION, "ISOLATION LEVEL READ COMM
 _REPEATABLE_READ = LOAD_STATE.with_variable(ISOLATION, "ISOLATION LEVEL REPEATABLE READ")
 
 WRITER_STATE = _READ_COMMITTED.with_variable("innodb_lock_wait_timeout", "1")
-"""What a session that writes the new tables has set: it locks rows and no gaps, and does not wait long for others."""
+"""What a session that writes the new tables has set: it locks rows and no gaps, and waits for others as briefly as its server can, since
+clients may wait for the old rows meanwhile: a second."""
+
+_WITHOUT_WAITING = {Product.MARIADB: WRITER_STATE.with_variable("innodb_lock_wait_timeout", "0")}
+"""Not at all (manual, "innodb_lock_wait_timeout")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +212,8 @@ async def _transaction(pool: Pool, state: SessionState) -> AsyncIterator[Connect
     now = asyncio.get_running_loop().time
     connection = await pool.acquire(Flavour())
     try:
+        if state is WRITER_STATE:
+            state = _WITHOUT_WAITING.get(connection.product, state)
         await connection.bring_to(state)
         await collect(connection, b"START TRANSACTION")
         yield connection

@@ -197,6 +197,20 @@ def test_rows_that_others_have_locked_and_long_ones_come_in_smaller_chunks(
             chunk = await both.reconciler.chunk(node, None, 16)
             assert (chunk.rows, chunk.last) == (2, (b"4", b"4")), "not the fourth row, which is somebody's"
             await both.old.run("COMMIT")
+            # Somebody has locked a new row: clients do not wait for the old ones meanwhile.
+            with servers[0].connect("moving_0") as blocking, blocking.cursor() as cursor:
+                cursor.execute("BEGIN")
+                cursor.execute("INSERT INTO t_order_2 (order_id, user_id) VALUES (14, 4), (10, 10)")
+
+                async def copy_one() -> None:
+                    await both.reconciler.chunk(node, (b"8", b"8"), 4)
+
+                copying = both.tasks.start(copy_one(), "copying")
+                for _ in range(20):
+                    await both.old.run("UPDATE t_order SET amount = amount + 1 WHERE order_id = 12")
+                assert not copying.done()
+                blocking.rollback()
+                await copying
             monkeypatch.setattr(reconcile, "MOST_BYTES", 250)
             after, sizes, rows = None, [], 0
             while True:
