@@ -68,8 +68,7 @@ class Pacing:
 
 
 async def read_load(sources: Mapping[str, Pool], replicas: Mapping[str, Pool]) -> Load:
-    """How the servers of data sources are, and replicas, by name. One that cannot be reached or must not be asked says nothing: others
-    tell of it."""
+    """How the servers of data sources are, and replicas, by name."""
     running = await all_of(_ask(pool, _running) for pool in sources.values())
     seen = await all_of(_ask(pool, _replication) for pool in replicas.values())
     # Who follows nobody is a primary by now.
@@ -80,6 +79,11 @@ async def read_load(sources: Mapping[str, Pool], replicas: Mapping[str, Pool]) -
         lag={name: one.lag for name, one in following.items() if one.lag is not None},
         running={name: one for name, one in zip(sources, running, strict=True) if one is not None},
         stalled={name: one.stalled for name, one in following.items() if one.stalled},
+        silent=frozenset(
+            name
+            for name, one in (*zip(sources, running, strict=True), *zip(replicas, seen, strict=True))
+            if one is None
+        ),
     )
 
 

@@ -30,31 +30,33 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Load:
     """What servers say, by name: `lag` in seconds of replicas, `running` threads of data sources; `stalled`: why a replica does not
-    follow at all."""
+    follow at all. `silent` are those that could not be asked, which holds nothing up."""
 
     lag: Mapping[str, float] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
     stalled: Mapping[str, str] = field(default_factory=dict)
+    silent: frozenset[str] = frozenset()
 
 
 class Throttle:
-    """See the module's docstring. Times are seconds of any steady clock. `reason` is why nothing may be copied, '' while it may."""
+    """See the module's docstring. Times are seconds of any steady clock. `reason` is why nothing may be copied, '' while it may; `load`
+    is what was seen last."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.reason = ""
-        self._load = Load()
+        self.load = Load()
         self._due: float | None = None
 
     def change(self, limits: Limits) -> None:
         """Other limits hold from here on; nobody waits for the former rate's sake any more."""
         self.limits = limits
         self._due = None
-        self.see(self._load)
+        self.see(self.load)
 
     def see(self, load: Load) -> None:
         """How servers are now."""
-        self._load = load
+        self.load = load
         limits = self.limits
         lag = limits.lag * LAG_OVER if self.reason else limits.lag
         running = limits.running * RUNNING_OVER if self.reason else limits.running

@@ -128,7 +128,7 @@ def test_writes_and_copying_at_one_time(
         async with generations(servers) as both:
             draw = random.Random(5)
             pools = {node.data_source: pool for node, pool in both.sources.items()}
-            pacing = Pacing(Throttle(Limits(rate=5_000)), lambda: read_load(pools, {}))
+            pacing = Pacing(Throttle(Limits(rate=5_000)), lambda: read_load(pools, pools))
 
             async def copy_all() -> None:
                 killed = ChunkJournal(store, "7", "t_order", "killed", await store.grant(0.2))
@@ -138,6 +138,8 @@ def test_writes_and_copying_at_one_time(
                 await TableCopy(list(both.sources), both.reconciler, journal, pacing).run(3)
                 outlook = await journal.look()
                 assert outlook.through
+                load = pacing.throttle.load
+                assert (set(load.running), load.lag, load.silent) == (set(pools), {}, frozenset())
                 assert outlook.counts.rows >= 500
 
             copying, done = both.tasks.start(copy_all(), "copying"), 0
