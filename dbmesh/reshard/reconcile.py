@@ -94,18 +94,6 @@ class Reconciler:
         """The rows of these keys (`MovedRows.identity`), wherever they are or are no more. Raises as `chunk`."""
         return await _persevering(lambda _: self._keys(keys))
 
-    async def there(self, keys: Sequence[Row]) -> Sequence[Row]:
-        """The rows of these keys (`MovedRows.identity`) that the new side has at the moment, on whatever data node. Raises ShardError and
-        MeshError."""
-        found: list[Row] = []
-        for source, nodes in _by_source(dict.fromkeys(self._moved.nodes, ())).items():
-            async with _transaction(self._targets[source], WRITER_STATE) as connection:
-                for node in nodes:
-                    table = self._moved.identity.named(node.table)
-                    rows = (await collect(connection, _encoded(read(table, table.condition(keys))))).rows
-                    found += map(tuple, rows)
-        return found
-
     async def _chunk(self, node: DataNode, after: Row | None, upto: Row | None, most: int) -> Chunk:
         own = self._moved.walked.named(node.table)
         query = in_key_order(own, keys_between(own, after, upto), most)

@@ -131,9 +131,11 @@ def test_writes_and_copying_at_one_time(
             pacing = Pacing(Throttle(Limits(rate=5_000)), lambda: read_load(pools, pools))
 
             async def copy_all() -> None:
-                killed = ChunkJournal(store, "7", "t_order", "killed", await store.grant(0.2))
+                lease = await store.grant(100)
+                killed = ChunkJournal(store, "7", "t_order", "killed", lease)
                 await killed.begin(list(both.sources))
                 assert await killed.cut((await killed.look()).rests[1], (b"150", b"10")) is not None
+                await store.revoke(lease)
                 journal = ChunkJournal(store, "7", "t_order", "here", await store.grant(100))
                 await TableCopy(list(both.sources), both.reconciler, journal, pacing).run(3)
                 outlook = await journal.look()
@@ -177,7 +179,6 @@ def test_what_differs_is_repaired(servers: list[DatabaseServer]) -> None:
             chunks = [await both.reconciler.chunk(node, None, 100) for node in both.sources]
             assert sum(one.written for one in chunks) == 6
             keys = (await both.new.run("SELECT order_id, user_id FROM t_order WHERE order_id > 800")).rows
-            assert len(await both.reconciler.there(list(map(tuple, keys)))) == 1
             chunk = await both.reconciler.keys(list(map(tuple, keys)))
             assert (chunk.rows, chunk.written, chunk.removed) == (0, 0, 1)
             old, new = await both.rows()
