@@ -62,6 +62,8 @@ _OF_THE_SESSION = frozenset(
 """Variables that belong to a transaction or to the way a session talks: not for one statement."""
 
 _ISOLATION_VARIABLES = frozenset({"transaction_isolation", "tx_isolation"})
+_LEVELS = ("READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ", "SERIALIZABLE")
+"""Their values, in the order of their numbers."""
 _TRUE = frozenset({"1", "on", "true"})
 _FALSE = frozenset({"0", "off", "false"})
 
@@ -260,13 +262,22 @@ async def _system_variable(
     default = assignment.expression.strip().lower() == "default"
     if name in _ISOLATION_VARIABLES:
         # One key however it is written, so that what is set last holds.
-        level = assignment.expression.strip().strip("'\"").replace("-", " ").upper()
-        return state.with_variable(ISOLATION, None if default else f"ISOLATION LEVEL {level}")
+        level = None if default else _isolation(name, await _value(session, assignment, told))
+        return state.with_variable(ISOLATION, level)
     value = None if default else await _value(session, assignment, told)
     if value is not None and "\\" in value:
         # Where such a text ends depends on the sql_mode of the connection that is brought to this state.
         raise MeshError(WRONG_VALUE, name=name, value=value)
     return state.with_variable(name, value)
+
+
+def _isolation(name: str, value: str) -> str:
+    """The characteristic that a value of `tx_isolation` stands for: its name, or its number. Raises MeshError(WRONG_VALUE)."""
+    said = value.strip("'\"`").upper()
+    level = _LEVELS[int(said)] if said in ("0", "1", "2", "3") else said
+    if level not in _LEVELS:
+        raise MeshError(WRONG_VALUE, name=name, value=value.strip("'\""))
+    return f"ISOLATION LEVEL {level.replace('-', ' ')}"
 
 
 async def _value(

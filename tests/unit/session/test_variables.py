@@ -5,12 +5,32 @@ from __future__ import annotations
 import pymysql
 import pytest
 
+from dbmesh.backend.state import ISOLATION
 from dbmesh.wire.constants import ColumnType, Command
 from dbmesh.wire.packets import parse_err
 from tests.plugins import canned
 from tests.plugins.fix_mesh import Target
 from tests.plugins.scripted import column
 from tests.plugins.session_world import SessionWorld, prepared
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [
+        ("'READ-COMMITTED'", "READ COMMITTED"),
+        ("serializable", "SERIALIZABLE"),
+        ("2", "REPEATABLE READ"),
+        ("'READ COMMITTED, READ ONLY'", None),
+        ("'nope'", None),
+        ("4", None),
+    ],
+)
+async def test_isolation_levels_are_read(value: str, level: str | None) -> None:
+    world = SessionWorld()
+    [(_, packet)] = await world.command(b"\x03SET SESSION tx_isolation = " + value.encode())
+    assert (parse_err(packet).number if packet[0] == 0xFF else 0) == (0 if level else 1231)
+    assert world.session.state.variable(ISOLATION) == (f"ISOLATION LEVEL {level}" if level else None)
+    await world.end()
 
 
 @pytest.mark.parametrize(
