@@ -79,6 +79,10 @@ class Observer(Protocol):
         """Whether a read that the server failed may be sent once more, to another one; it is counted then."""
         ...
 
+    def retry_not_made(self) -> None:
+        """One that was counted at this moment is not made."""
+        ...
+
 
 class Guard(Protocol):
     """Is asked before a connection to a data source is lent, and told how what ran there ended. Who holds a connection

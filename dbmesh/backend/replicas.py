@@ -62,6 +62,10 @@ class Server:
         """Whether a read that it failed may be sent once more, to another one."""
         return self._retries.take(now)
 
+    def retry_not_made(self) -> None:
+        """See `session.failover.Retrier`."""
+        self._retries.give_back()
+
     def abandon_if_silent(self, now: float, patience: float) -> None:
         """Close the connections that reads run on when the server has not answered for `patience` seconds: a network that
         tells nothing would keep their clients for ever."""
@@ -145,6 +149,10 @@ class Replicas:
     def may_retry(self, now: float) -> bool:
         """Whether a read that one of its servers failed may be sent once more."""
         return self.retries.take(now)
+
+    def retry_not_made(self) -> None:
+        """See `session.failover.Retrier`."""
+        self.retries.give_back()
 
     # ------------------------------------------------------------------ the primary
 

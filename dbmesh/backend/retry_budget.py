@@ -48,6 +48,10 @@ class RetryBudget:
         self.made += 1
         return True
 
+    def give_back(self) -> None:
+        """A retry that was taken at this moment is not made."""
+        self.made -= 1
+
 
 class _Slot:
     """What had been counted when a part of the window began."""

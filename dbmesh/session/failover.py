@@ -30,6 +30,10 @@ class Retrier(Protocol):
         """Whether there may be one now (loop time); it is counted then."""
         ...
 
+    def retry_not_made(self) -> None:
+        """One that was counted at this moment is not made."""
+        ...
+
 
 # ---------------------------------------------------------------------------------------------- writes
 
@@ -98,8 +102,20 @@ def reads_again(session: Session, plan: ShardPlan, error: Exception, servers: Co
         and is_server_failure(error)
         and _alone(session)
         and session.given is not None
-        and all(server.may_retry(session.now()) for server in servers)
+        and _all_allow(servers, session.now())
     )
+
+
+def _all_allow(servers: Collection[Retrier], now: float) -> bool:
+    """Whether all of them let one more be sent; where one does not, none has it counted."""
+    allowed: list[Retrier] = []
+    for server in servers:
+        if not server.may_retry(now):
+            for one in allowed:
+                one.retry_not_made()
+            return False
+        allowed.append(server)
+    return True
 
 
 async def once_more(session: Session) -> bool | None:

@@ -14,10 +14,10 @@ from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.replica_health import Observation
 from dbmesh.backend.replicas import Replicas
-from dbmesh.errors import MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError
 from dbmesh.rules.replica_groups import ReplicaGroup
 from dbmesh.rules.ruleset import DataSourceConfig
-from dbmesh.session.failover import again
+from dbmesh.session.failover import again, reads_again
 from dbmesh.wire.constants import ColumnType
 from tests.plugins import canned
 from tests.plugins.planner_world import SOURCES
@@ -183,3 +183,18 @@ async def test_what_was_killed_is_not_sent_again() -> None:
     await reads.world.client.answered.wait()
     assert reads.world.client.packets()[-1][1][:1] == b"\xff"
     assert len([one for one in reads.world.sent if b"t_order" in one[1]]) == 1
+
+
+async def test_who_allows_a_retry_that_another_refuses_does_not_count_it() -> None:
+    one, other = _group("one", Observation()), _group("other", Observation())
+    session = _session()
+    session.autocommit, session.transaction, session.now = True, SimpleNamespace(open=False), lambda: 5.0
+    while other.may_retry(5.0):
+        pass
+    lost = MeshError(DATA_SOURCE_LOST, data_source="ds", reason="gone")
+    plan: Any = SimpleNamespace(repeatable=True)
+    for _ in range(3):
+        assert not reads_again(session, plan, lost, (one, other))
+    assert (one.retries.made, other.retries.refused) == (0, 4)
+    assert reads_again(session, plan, lost, (one,))
+    assert one.retries.made == 1
