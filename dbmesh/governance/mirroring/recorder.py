@@ -12,6 +12,7 @@ from time import perf_counter
 
 from dbmesh.backend.state import SessionState
 from dbmesh.errors import (
+    DATA_SOURCE_LOST,
     QUERY_INTERRUPTED,
     ROLLED_BACK_BY_SERVER,
     UNHEALTHY,
@@ -236,7 +237,10 @@ class Recorder:
         tally = self.report.tally(unit.mirror.database, unit.mirror.target)
         cause = statement.cause
         if isinstance(cause, MeshError) or (isinstance(cause, ShardError) and cause.number in _BY_CHANCE):
-            # Nothing was done, as far as anybody knows.
+            if isinstance(cause, MeshError) and cause.kind is DATA_SOURCE_LOST and not _only_reads(statement):
+                # Whether it was done nobody knows.
+                self._spoil(unit)
+            # Nothing was done otherwise, as far as anybody knows.
             return
         if not statement.answered or answer is None:
             self._spoil(unit)
@@ -279,6 +283,10 @@ class Recorder:
                 del self._open[key]
                 if unit is not None:
                     self._spoil(unit)
+
+
+def _only_reads(statement: RunningStatement) -> bool:
+    return not isinstance(statement.plan, SessionStatement) and statement.plan.reads_only
 
 
 def _is_mirrored(statement: RunningStatement, mirror: Mirror) -> bool:

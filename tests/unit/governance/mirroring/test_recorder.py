@@ -88,6 +88,22 @@ async def test_what_a_moment_has_prevented_is_not_done_in_the_mirror(error: int)
     assert recorded.tally.waiting == 1
 
 
+@pytest.mark.parametrize(("statement", "skipped"), [(WRITE, 1), (READ, 0)])
+async def test_a_write_of_which_nobody_knows_whether_it_was_done_is_told(
+    statement: str, skipped: int
+) -> None:
+    recorded = Recorded(replace(MIRROR, writes=True))
+    world = recorded.world
+    await world.running(b"\x03" + statement.encode())
+    for pool in world.pools.values():
+        for connection in pool.all_connections():
+            if not connection.usable:
+                connection.connection_lost(None)  # type: ignore[attr-defined]
+    await world.client.answered.wait()
+    assert recorded.units == []
+    assert recorded.tally.skipped == skipped
+
+
 async def test_what_the_mesh_refuses_is_not_mirrored() -> None:
     recorded = Recorded(replace(MIRROR, writes=True))
     assert await recorded.run("INSERT INTO t_order (order_id) VALUES (1)") == []
