@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from dbmesh.planner.conditions import Equals, Operand, Predicate
 from dbmesh.planner.insert_rows import Source, row_values
 from dbmesh.planner.known_columns import operand_values
 from dbmesh.planner.plan import Call
+from dbmesh.rules.shadow.matching import TEXTUAL
 from dbmesh.rules.shadow.rule import Matcher, Verdict
 from dbmesh.sql.lexer import LexerFlags
 
@@ -56,6 +58,17 @@ class DecidingColumn:
             )
         return votes.pop() if votes else Vote.OPEN
 
+    def compared(self, value: SqlValue) -> SqlValue:
+        """A value that the column is compared with. Raises MeshError(NOT_SUPPORTED) for a number beside texts: a server compares numbers then, and
+        'anna' is 0."""
+        textual = self.schema is not None and self.schema.family in TEXTUAL
+        if textual and isinstance(value, (int, float, Decimal)):
+            raise not_supported(
+                f"'{self.name}' of '{self.table}', a column of texts, compared with a number",
+                "write it as a text",
+            )
+        return value
+
     def _of(self, value: SqlValue) -> Vote:
         verdicts = {matcher.verdict(value, self.schema) for matcher in self.matchers}
         if Verdict.MATCHES in verdicts:
@@ -91,7 +104,10 @@ class ByConditions:
         for predicate in predicates:
             if isinstance(predicate, Equals):
                 for operand in predicate.operands:
-                    yield from operand_values(operand, call, self.flags)
+                    for value in operand_values(operand, call, self.flags):
+                        # Nothing is equal to NULL.
+                        if value is not None:
+                            yield self.column.compared(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from dbmesh.rules.shadow.rule import Verdict
 from dbmesh.rules.text_keys import is_binary
 from dbmesh.rules.values import UNKNOWN_KEY, coerce_key, compared_key
 
-_TEXTUAL = frozenset((ColumnFamily.TEXT, ColumnFamily.ENUM, ColumnFamily.SET))
+TEXTUAL = frozenset((ColumnFamily.TEXT, ColumnFamily.ENUM, ColumnFamily.SET))
+"""Families of columns that hold texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class ValueMatch:
         """See `Matcher`."""
         if value is None:
             return Verdict.DIFFERS
-        if column is None or column.family in _TEXTUAL:
+        if column is None or column.family in TEXTUAL:
             return _of_text(_text(value), self.wanted, column)
         key, wanted = compared_key(value, column), coerce_key(self.wanted, column)
         if key is UNKNOWN_KEY or wanted is UNKNOWN_KEY:
@@ -47,7 +48,7 @@ class RegexMatch:
         """See `Matcher`."""
         if value is None:
             return Verdict.DIFFERS
-        if column is not None and column.family not in _TEXTUAL:
+        if column is not None and column.family not in TEXTUAL:
             key = compared_key(value, column)
             if key is UNKNOWN_KEY or key is None:
                 return Verdict.UNSURE

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from dbmesh.errors import MeshError
-from dbmesh.model import SqlValue
+from dbmesh.model import ColumnFamily, ColumnSchema, SqlValue
 from dbmesh.planner.plan import BoundStatement
 from dbmesh.planner.planner import Planner
 from dbmesh.planner.scans import Federation
 from dbmesh.planner.session_plan import SessionStatement
+from dbmesh.planner.shadow.choice import DecidingColumn
 from dbmesh.planner.steps import DerivedWrite
 from dbmesh.rules.ruleset import RuleSet
 from dbmesh.rules.shadow.matching import RegexMatch, ValueMatch
@@ -56,6 +58,7 @@ def sources(bound: BoundStatement) -> set[str]:
         "SELECT * FROM t_order WHERE user_id = '9' AND status = 'NEW'",
         "SELECT * FROM t_order o JOIN t_order_item i ON i.user_id = o.user_id WHERE o.user_id = 9",
         "SELECT COUNT(*) FROM t_order WHERE user_id = 9 OR user_id = 11",
+        "SELECT COUNT(*) FROM t_order WHERE user_id IN (9, NULL)",
         "SELECT * FROM (SELECT * FROM t_order WHERE user_id = 9) AS o",
         "SELECT * FROM t_order WHERE user_id = 9 FOR UPDATE",
         "INSERT INTO t_order (order_id, user_id) VALUES (1, 9)",
@@ -137,6 +140,18 @@ def test_what_cannot_be_told_is_refused(sql: str, reason: str) -> None:
         assert sources(bind(sql, rule=DEFAULT_HINT)) <= {"sh_0", "sh_1"}
     with pytest.raises(MeshError, match=reason):
         bind(sql)
+
+
+@pytest.mark.parametrize("value", [0, 7, Decimal("1.5"), 0.5])
+def test_numbers_beside_texts_are_refused(value: float | Decimal) -> None:
+    texts = DecidingColumn("t", "name", ColumnSchema("name", "varchar(9)", ColumnFamily.TEXT), ())
+    with pytest.raises(MeshError, match="compared with a number"):
+        texts.compared(value)
+    assert texts.compared("0") == "0"
+    assert (
+        DecidingColumn("t", "id", ColumnSchema("id", "int(11)", ColumnFamily.INTEGER), ()).compared(value)
+        == value
+    )
 
 
 def test_values_of_a_prepared_statement_decide() -> None:
