@@ -81,7 +81,15 @@ class StoredAccounts:
         version = revisions.get(layout.accounts_version(), ABSENT)
         for start in range(0, len(writes), MOST_CHANGES - 1):
             part = writes[start : start + MOST_CHANGES - 1]
-            version = await self._store.commit([*part, Write(layout.accounts_version(), b"1", version)])
+            try:
+                version = await self._store.commit([*part, Write(layout.accounts_version(), b"1", version)])
+            except Conflict as error:
+                if not start:
+                    raise
+                # Made anew it would meet what it has made itself.
+                raise StoreError(
+                    f"{start} of {len(writes)} accounts are changed, then another change came first; change the rest again"
+                ) from error
         if writes:
             await self.read()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -164,6 +164,26 @@ async def test_a_role_of_many_is_gone_from_all(store: EmbeddedStore) -> None:
     await here.run(f"GRANT clerk TO {names}")
     await here.run("DROP ROLE clerk")
     assert not any(user.roles for user in here.mesh.authority.users.values())
+
+
+async def test_a_change_of_many_that_another_comes_into_says_how_far_it_came(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, commit, commits = Process(store), store.commit, 0
+
+    async def second_comes_late(writes: Sequence[Write]) -> int:
+        nonlocal commits
+        commits += 1
+        if commits == 2:
+            await commit([Write(layout.accounts_version(), b"another")])
+        return await commit(writes)
+
+    monkeypatch.setattr(store, "commit", second_comes_late)
+    names = ", ".join(f"u{number}" for number in range(2 * MOST_CHANGES))
+    with pytest.raises(MeshError, match=f"{MOST_CHANGES - 1} of {2 * MOST_CHANGES} accounts are changed"):
+        await here.run(f"CREATE USER {names}")
+    await here.accounts.read()
+    assert len(here.names) == MOST_CHANGES
 
 
 async def test_a_store_that_is_away_is_an_error(store: EmbeddedStore) -> None:
