@@ -140,6 +140,8 @@ async def serve(
                 _follow_others(store, keeper, assembly, listener, registration, tasks)
                 rules = await _follower(store, registration, assembly, listener, own, secrets, revision)
                 tasks.start(rules, "revisions of the rules")
+                if secrets is not None:
+                    tasks.start(_run_jobs(store, registration, mesh, tasks), "reshard jobs")
             with _listening(host, port):
                 await listener.open()
             tasks.start(_keep_house(listener, pools), "housekeeping")
@@ -179,6 +181,16 @@ async def _follower(
     follower = RuleFollower(store, switching, registration, own, secrets, revision, lease_clock)
     await follower.begin()
     return follower.serve()
+
+
+async def _run_jobs(store: Store, registration: Registration, mesh: Mesh, tasks: TaskOwner) -> None:
+    """Jobs are carried out by whichever sidecar takes them first."""
+    # Imported where it is used: a mesh without a store starts faster and is smaller.
+    from dbmesh.reshard.phases import Phases
+    from dbmesh.reshard.runner import Runner
+
+    work = Phases(store, registration, mesh, tasks, lease_clock, time.time)
+    await Runner(store, registration, work, tasks, time.time).serve()
 
 
 async def _take_accounts(store: Store, mesh: Mesh, tasks: TaskOwner) -> None:

@@ -20,6 +20,7 @@ from dbmesh.assembly import all_rules
 from dbmesh.cli.loading import counted, load_directory
 from dbmesh.cli.output import EXIT_DIFFERENT, EXIT_OK, Failure, answers
 from dbmesh.cli.stores import in_force, opened_store
+from dbmesh.governance.store import Store
 from dbmesh.planner.catalog import AmbiguousTable
 from dbmesh.reshard.plan import Plan, make_plan
 from dbmesh.reshard.scope import TableMove
@@ -37,24 +38,38 @@ _SHOWN = 8
 def show_plan(directory: Path, to: Path, database: str | None, *, as_json: bool) -> int:
     """Prints what a job from the rules that hold to those of `to` would do. Returns the exit code. Raises Failure."""
     plan = asyncio.run(_plan(load_directory(directory), load_directory(to), directory, database))
+    print_plan(plan, as_json=as_json)
+    return EXIT_OK if plan.possible else EXIT_DIFFERENT
+
+
+def print_plan(plan: Plan, *, as_json: bool) -> None:
+    """Prints a plan."""
     if as_json:
         answers().print_json(json.dumps(described(plan)))
     else:
         _print(plan)
-    return EXIT_OK if plan.possible else EXIT_DIFFERENT
 
 
 async def _plan(before: Configuration, after: Configuration, directory: Path, database: str | None) -> Plan:
     async with opened_store(before, directory) as store:
-        held = await in_force(before, store)
-        old, new = await all_rules(store, held), await all_rules(store, after)
+        return await make_job_plan(store, before, after, database, _JOB)
+
+
+async def make_job_plan(
+    store: Store | None, before: Configuration, after: Configuration, database: str | None, job: str
+) -> Plan:
+    """The plan of a job from the rules that hold to those of `after`. Raises Failure, StoreError and StartError."""
+    held = await in_force(before, store)
+    if held.moving is not None:
+        raise Failure(f"reshard job {held.moving.job} is under way; see: dbmesh reshard status")
+    old, new = await all_rules(store, held), await all_rules(store, after)
     rules = _chosen(old, database)
     target = new.get(rules.database.lower())
     if target is None:
         raise Failure(f"the new rules have no database '{rules.database}'")
     found = await survey([*rules.data_sources.values(), *target.data_sources.values()])
     try:
-        return make_plan(rules, target, found, held.transaction_type, _JOB)
+        return make_plan(rules, target, found, held.transaction_type, job)
     except AmbiguousTable as error:
         raise Failure(str(error)) from error
 

@@ -102,7 +102,9 @@ async def _apply(
     async with opened_store(after, directory) as opened:
         store = _there(opened)
         known = await read_known(store)
-        found = differences(await _active(store, known), after)
+        active = await _active(store, known)
+        _refuse_in_a_job(active)
+        found = differences(active, after)
         if not as_json:
             _print_differences(found, as_json=False)
         if not found and known.active:
@@ -140,7 +142,11 @@ async def _roll_back(
             raise Failure(f"there is no revision {chosen}; see: dbmesh rules history")
         files = await read_files(store, chosen)
         after = _loaded(files, chosen)
-        found = differences(await _active(store, known), after)
+        active = await _active(store, known)
+        _refuse_in_a_job(active)
+        if after.moving is not None:
+            raise Failure(f"revision {chosen} is a step of reshard job {after.moving.job}; choose another")
+        found = differences(active, after)
         if not found:
             raise Failure(f"revision {chosen} says what the active one says; nothing has changed")
         if not as_json:
@@ -183,6 +189,13 @@ async def _active(store: Store, known: Known) -> Configuration:
     return _loaded(await read_files(store, known.active), known.active)
 
 
+def _refuse_in_a_job(active: Configuration) -> None:
+    if active.moving is not None:
+        raise Failure(
+            f"reshard job {active.moving.job} changes the rules; end it first: dbmesh reshard finish, or cancel"
+        )
+
+
 def _loaded(files: Mapping[str, str], number: int) -> Configuration:
     try:
         return load_configuration(files, secret_or_name)
@@ -220,17 +233,17 @@ def _refuse_moves(found: Sequence[Difference], *, moved: bool) -> None:
 
 
 def _revision(comment: str, fingerprint: str, *, moved: bool, limit: float) -> Revision:
-    return Revision(
-        0, f"{_operator()}@{socket.gethostname()}", time.time(), comment, fingerprint, moved, limit=limit
-    )
+    return Revision(0, operator(), time.time(), comment, fingerprint, moved, limit=limit)
 
 
-def _operator() -> str:
+def operator() -> str:
+    """Who runs this, and where."""
     try:
-        return getpass.getuser()
+        name = getpass.getuser()
     except (KeyError, OSError):
         # A container's account need not have a name.
-        return str(os.getuid())
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
 
 
 _SIGNS = {Change.ADDED: "[green]+[/]", Change.REMOVED: "[red]-[/]", Change.CHANGED: "[yellow]~[/]"}

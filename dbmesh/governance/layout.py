@@ -301,6 +301,11 @@ def reshard_progress(number: int) -> str:
     return f"/reshard_progress/{number:06}"
 
 
+def reshard_bookmarks(number: int) -> str:
+    """From where the binlogs of its sources are followed."""
+    return f"/reshard_bookmarks/{number:06}"
+
+
 def reshard_runner() -> str:
     """The sidecar that carries jobs out: its id, as long as it lives."""
     return f"{reshard_prefix()}runner"

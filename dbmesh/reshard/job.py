@@ -82,7 +82,7 @@ class NotNow(Exception):
 class Job:
     """See the module's docstring. `automatic`: the cutover follows verification by itself. `paused` is the operator's word; `stopped` says
     why the phase did not go on by itself, '' while it does. `hold` and `rate`: for how many seconds statements may be held at a switch, and
-    how many rows a second are copied at most, 0 for any number. `journal`: each phase with the seconds since 1970 at which it began."""
+    how many rows a second are copied at most, 0 for any number. `estimates`: rows of each table when it was begun. `journal`: each phase with the seconds since 1970 at which it began."""
 
     number: int
     database: str
@@ -92,6 +92,7 @@ class Job:
     automatic: bool = False
     hold: float = 1.0
     rate: int = 0
+    estimates: tuple[tuple[str, int], ...] = ()
     phase: Phase = Phase.PREPARE
     paused: bool = False
     stopped: str = ""
@@ -176,4 +177,5 @@ def decode_job(value: bytes) -> Job:
     """The reverse."""
     fields = json.loads(value)
     journal = tuple((str(phase), float(at)) for phase, at in fields["journal"])
-    return Job(**{**fields, "phase": Phase(fields["phase"]), "journal": journal})
+    estimates = tuple((str(table), int(rows)) for table, rows in fields["estimates"])
+    return Job(**{**fields, "phase": Phase(fields["phase"]), "journal": journal, "estimates": estimates})

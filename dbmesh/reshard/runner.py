@@ -42,6 +42,18 @@ class Work(Protocol):
         """What may be changed while it works has been changed."""
         ...
 
+    async def accompany(self, job: Job) -> None:
+        """See to what goes on beside the phase, also where this one waits for the operator. Raises StoreError and MeshError."""
+        ...
+
+    async def leave(self) -> None:
+        """That is somebody else's from here on."""
+        ...
+
+    async def help(self, job: Job) -> None:
+        """Do a part of a phase that somebody else carries out. Raises as `carry_out`."""
+        ...
+
 
 class Runner:
     """See the module's docstring. `wall` gives seconds since 1970."""
@@ -60,7 +72,7 @@ class Runner:
         self._tasks = tasks
         self._wall = wall
         self._changed = asyncio.Event()
-        self._running: tuple[tuple[int, int], asyncio.Task[None]] | None = None
+        self._running: tuple[tuple[int, int, bool], asyncio.Task[None]] | None = None
 
     async def serve(self) -> None:
         """Until cancelled. A store that cannot be read is asked again."""
@@ -73,7 +85,7 @@ class Runner:
                     try:
                         await self._look()
                         complained = False
-                    except StoreError as error:
+                    except (StoreError, MeshError) as error:
                         await self._stop()
                         if not complained:
                             _log.warning("reshard jobs cannot be followed: %s", error)
@@ -96,19 +108,32 @@ class Runner:
     async def _look(self) -> None:
         jobs = await read_jobs(self._store)
         job = next((one for one in jobs if not one.ended), None)
-        if job is None or not job.works or not await self._is_runner():
+        if job is None:
             await self._stop()
             return
+        leads = await self._is_runner()
         self._work.go_by(job)
-        key = job.number, len(job.journal)
+        if leads:
+            await self._work.accompany(job)
+        else:
+            await self._work.leave()
+        if not job.works:
+            await self._stop_working()
+            return
+        key = job.number, len(job.journal), leads
         if self._running is not None:
             if self._running[0] == key and not self._running[1].done():
                 return
-            await self._stop()
-        self._running = key, self._tasks.start(self._carry_out(job), f"reshard job {job.number}")
+            await self._stop_working()
+        work = self._carry_out(job) if leads else self._help(job)
+        self._running = key, self._tasks.start(work, f"reshard job {job.number}")
 
     async def _stop(self) -> None:
         """Whatever runs is stopped where it is."""
+        await self._stop_working()
+        await self._work.leave()
+
+    async def _stop_working(self) -> None:
         running, self._running = self._running, None
         if running is not None:
             running[1].cancel()
@@ -129,6 +154,13 @@ class Runner:
         except (Conflict, LeaseLost):
             return False
         return True
+
+    async def _help(self, job: Job) -> None:
+        try:
+            await self._work.help(job)
+        except (MeshError, ShardError, StoreError) as error:
+            # Who carries it out says what keeps it from going on.
+            _log.warning("reshard job %d: cannot help: %s", job.number, error)
 
     async def _carry_out(self, job: Job) -> None:
         try:

@@ -239,6 +239,7 @@ class Mesh:
         self.accounts: AccountKeeper | None = None
         self.peers: Peers | None = None
         self._former: list[Mapping[str, Database]] = []
+        self._switched = asyncio.Event()
         self.authority = Authority(configuration.users)
         self.told_of_accounts: list[Callable[[Authority], asyncio.Task[None] | None]] = []
         self._joints: dict[tuple[str, ...], tuple[tuple[Database, ...], Database]] = {}
@@ -337,7 +338,14 @@ class Mesh:
             self._look_for_groups()
             for name in databases:
                 self._reloading.setdefault(name, asyncio.Lock())
+        switched, self._switched = self._switched, asyncio.Event()
+        switched.set()
         return before
+
+    async def until_serving(self, wanted: Callable[[Configuration], bool]) -> None:
+        """Wait until the configuration that is served is one that is wanted."""
+        while not wanted(self.configuration):
+            await self._switched.wait()
 
     def lead_to_gate(self, lead: bool) -> None:
         """Whether every command is to ask the gate before it begins."""

@@ -1,0 +1,63 @@
+"""The tables of a job as a sidecar that writes to both sides reaches them: their rows, and the pools of their data nodes.
+
+Decides nothing but which pools these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from dbmesh.backend.pool import Pool
+from dbmesh.errors import INTERNAL, MeshError
+from dbmesh.model import DataNode, TableSchema
+from dbmesh.reshard.moved_rows import MovedRows, moved_rows
+from dbmesh.reshard.reconcile import Reconciler
+from dbmesh.reshard.scope import Scope, TableMove
+from dbmesh.rules.ruleset import BroadcastTable
+from dbmesh.session.mesh import Database
+
+
+@dataclass(frozen=True)
+class MovedTable:
+    """One logic table while the old side is read."""
+
+    move: TableMove
+    schema: TableSchema
+    rows: MovedRows
+    sources: Mapping[DataNode, Pool]
+    targets: Mapping[DataNode, Pool]
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """Makes its new side equal to the old one."""
+        pools = {node.data_source: pool for node, pool in self.targets.items()}
+        return Reconciler(self.rows, self.sources, pools)
+
+    @property
+    def copies(self) -> bool:
+        """Whether each new data node has all rows."""
+        return isinstance(self.move.after, BroadcastTable)
+
+
+def moved_tables(scope: Scope, database: Database) -> list[MovedTable]:
+    """All of a job's, of a logic database whose writes go to both sides and whose old one is read. Raises MeshError for rows that cannot
+    be moved."""
+    return [_moved(move, database) for move in scope.moves]
+
+
+def _moved(move: TableMove, database: Database) -> MovedTable:
+    other = database.doubles.get(move.name.lower())
+    schema = database.catalog.table(move.name)
+    rule = None if other is None else other.rule_set.table(move.name)
+    if other is None or schema is None or rule is None:
+        raise MeshError(INTERNAL, reason=f"'{move.name}' is not written to both sides here")
+    rows = moved_rows(schema, move.before, rule, exact_text=other.rule_set.exact_text_keys)
+    return MovedTable(
+        move,
+        schema,
+        rows,
+        {node: database.pools[node.data_source] for node in move.sources},
+        {node: other.pools[node.data_source] for node in rows.nodes},
+    )

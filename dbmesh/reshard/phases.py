@@ -1,0 +1,260 @@
+"""What each phase of a reshard job does.
+
+Decides the order inside a phase, and that everything in it may be done again. What follows a phase, `job` decides; who carries it out,
+`runner`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.governance.instances import Registration
+from dbmesh.governance.revisions import read_files, read_known
+from dbmesh.governance.store import Store, StoreUnavailable
+from dbmesh.reshard.chunks import ChunkJournal
+from dbmesh.reshard.copying import TableCopy
+from dbmesh.reshard.documents import read_files_of
+from dbmesh.reshard.files import JobFiles
+from dbmesh.reshard.generation import scope_of_moving
+from dbmesh.reshard.job import Job, Phase
+from dbmesh.reshard.moved_tables import MovedTable, moved_tables
+from dbmesh.reshard.pacing import Pacing, read_load
+from dbmesh.reshard.progress import Progress
+from dbmesh.reshard.runner import Failed
+from dbmesh.reshard.scope import Scope
+from dbmesh.reshard.steps import TRIES, roll_out, step_of
+from dbmesh.reshard.tables import drop_sources, drop_targets, make_targets
+from dbmesh.reshard.throttle import Limits, Load, Throttle
+from dbmesh.reshard.verifying import Verifier
+from dbmesh.reshard.watching import Watcher
+from dbmesh.rules.moving import Side
+from dbmesh.session.mesh import Database, Mesh
+
+WORKERS = 4
+"""Chunks that one sidecar copies at a time."""
+
+
+_WATCHED = frozenset((Phase.COPY, Phase.VERIFY, Phase.READY))
+"""The old side is read, and the new one is to be like it."""
+
+
+class Phases:
+    """See `runner.Work`. `clock` gives monotonic seconds, `wall` seconds since 1970."""
+
+    def __init__(
+        self,
+        store: Store,
+        registration: Registration,
+        mesh: Mesh,
+        tasks: TaskOwner,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._registration = registration
+        self._mesh = mesh
+        self._clock = clock
+        self._wall = wall
+        self._pacing = Pacing(Throttle(Limits()), self._load)
+        self._tables: list[MovedTable] = []
+        self.progress = Progress(store, clock)
+        self.watcher = Watcher(store, mesh, self.progress, tasks)
+        self._works: Mapping[Phase, Callable[[Job], Awaitable[None]]] = {
+            Phase.PREPARE: self._prepare,
+            Phase.DOUBLE_WRITE: self._double_write,
+            Phase.COPY: self._copy,
+            Phase.VERIFY: self._verify,
+            Phase.CUTOVER: self._cut_over,
+            Phase.ROLLBACK: self._roll_back,
+            Phase.CLEAN_UP: self._clean_up,
+            Phase.CANCEL: self._cancel,
+        }
+
+    def go_by(self, job: Job) -> None:
+        """See `Work`."""
+        limits = replace(self._pacing.throttle.limits, rate=float(job.rate))
+        if limits != self._pacing.throttle.limits:
+            self._pacing.change(limits)
+
+    async def accompany(self, job: Job) -> None:
+        """See `Work`."""
+        if job.phase in _WATCHED:
+            files = await read_files_of(self._store, job.number)
+            if self._mesh.configuration.moving == files.step(Side.BEFORE, doubled=True):
+                await self.watcher.begin(job, self._moved(job.database))
+        elif job.phase is not Phase.CUTOVER:
+            await self.watcher.end()
+
+    async def leave(self) -> None:
+        """See `Work`."""
+        await self.watcher.end()
+
+    async def carry_out(self, job: Job) -> None:
+        """See `Work`."""
+        async with self.progress.told(job):
+            await self._works[job.phase](job)
+
+    async def help(self, job: Job) -> None:
+        """Copy chunks of a job that another sidecar carries out, if this one writes to both sides yet."""
+        files = await read_files_of(self._store, job.number)
+        moving = self._mesh.configuration.moving
+        if job.phase is Phase.COPY and moving == files.step(Side.BEFORE, doubled=True):
+            await self._copied(job, self._moved(job.database))
+
+    # ---------------------------------------------------------------------------------------- phases
+
+    async def _prepare(self, job: Job) -> None:
+        files = await read_files_of(self._store, job.number)
+        # First of all, so that nobody takes the new tables for tables of their own.
+        await self._step(job, files.moving(Side.BEFORE, doubled=False))
+        await make_targets(self._scope())
+
+    async def _double_write(self, job: Job) -> None:
+        files = await read_files_of(self._store, job.number)
+        await self._step(job, files.moving(Side.BEFORE, doubled=True), moves=True)
+        await self.watcher.mark(job, self._moved(job.database))
+
+    async def _copy(self, job: Job) -> None:
+        await self._served(await read_files_of(self._store, job.number))
+        await self._copied(job, self._moved(job.database))
+
+    async def _copied(self, job: Job, tables: list[MovedTable]) -> None:
+        self._tables = tables
+        for table in tables:
+            journal = self._journal(job, table)
+            self.progress.copies(table.move.name, journal)
+            copy = TableCopy(table.move.sources, table.reconciler, journal, self._pacing)
+            await copy.run(WORKERS)
+        self.progress.throttled = ""
+
+    def _journal(self, job: Job, table: MovedTable) -> ChunkJournal:
+        registration = self._registration
+        return ChunkJournal(
+            self._store, str(job.number), table.move.name, registration.id, registration.lease
+        )
+
+    async def _verify(self, job: Job) -> None:
+        await self._served(await read_files_of(self._store, job.number))
+        self.progress.verifies_anew()
+        self.progress.statements.clear()
+        for table in self._moved(job.database):
+            verifier = Verifier(
+                table.rows, table.sources, table.targets, table.reconciler.keys, copies=table.copies
+            )
+            async for found in verifier.ranges():
+                self.progress.verified(table.move.name, found)
+                await self._pacing.keep(found.rows)
+
+    async def _cut_over(self, job: Job) -> None:
+        files = await read_files_of(self._store, job.number)
+        if self.progress.statements:
+            raise Failed(
+                f"statements that name no rows came past the mesh, as {self.progress.statements[0]!r}: verify again"
+            )
+        # Copying and repairing go from the old side to the new one: nothing of it is left when the new one is read.
+        await self.watcher.catch_up()
+        await self.watcher.end()
+        await self._step(job, files.moving(Side.AFTER, doubled=True), moves=True, tries=1)
+
+    async def _roll_back(self, job: Job) -> None:
+        files = await read_files_of(self._store, job.number)
+        await self._step(job, files.moving(Side.BEFORE, doubled=True), moves=True, tries=1)
+        # What is in the logs by now, the mesh has written.
+        await self.watcher.mark(job, self._moved(job.database), anew=True)
+
+    async def _clean_up(self, job: Job) -> None:
+        files = await read_files_of(self._store, job.number)
+        final = files.unmoved(Side.AFTER)
+        if await self._holds(final):
+            return
+        named = files.moving(Side.AFTER, doubled=False, named=True)
+        await self._step(job, named, moves=True, works=bool(files.step(Side.AFTER, doubled=False).renamed()))
+        await drop_sources(self._scope(), job.number, self._check_alive)
+        await self._step(job, final)
+        await self._forget(job, files)
+
+    async def _cancel(self, job: Job) -> None:
+        files = await read_files_of(self._store, job.number)
+        former = files.unmoved(Side.BEFORE)
+        if await self._holds(former):
+            return
+        await self.watcher.end()
+        await self._step(job, files.moving(Side.BEFORE, doubled=False), moves=True)
+        await drop_targets(self._scope(), self._check_alive)
+        await self._step(job, former)
+        await self._forget(job, files)
+
+    async def _forget(self, job: Job, files: JobFiles) -> None:
+        """What was kept to go on is not needed any more."""
+        for table in files.tables:
+            await ChunkJournal(self._store, str(job.number), table.name, "", 0).forget()
+
+    # ---------------------------------------------------------------------------------------- steps
+
+    async def _step(
+        self,
+        job: Job,
+        files: Mapping[str, str],
+        *,
+        moves: bool = False,
+        works: bool = False,
+        tries: int = TRIES,
+    ) -> None:
+        """Every sidecar goes by these files from here on, this one too."""
+        hold = job.hold if moves else 0.0
+        step = replace(
+            step_of(job.number, job.by, self._wall(), job.phase.value, files),
+            moves=moves,
+            hold=hold,
+            works=works,
+        )
+        await roll_out(self._store, step, files, self._clock, tries=tries)
+        await self._mesh.until_serving(lambda configuration: configuration.files == files)
+
+    async def _holds(self, files: Mapping[str, str]) -> bool:
+        """Whether these are the rules already."""
+        known = await read_known(self._store)
+        return bool(known.active) and await read_files(self._store, known.active) == files
+
+    async def _served(self, files: JobFiles) -> None:
+        """Wait until this sidecar writes to both sides: it may have started just now."""
+        step = files.step(Side.BEFORE, doubled=True)
+        await self._mesh.until_serving(lambda configuration: configuration.moving == step)
+
+    def _scope(self) -> Scope:
+        """What moves, by the step that this sidecar runs."""
+        configuration = self._mesh.configuration
+        assert configuration.moving is not None
+        assert configuration.other is not None
+        read = configuration.databases[configuration.moving.database.lower()]
+        return scope_of_moving(configuration.moving, read, configuration.other)
+
+    def _moved(self, name: str) -> list[MovedTable]:
+        database = self._database(name)
+        return moved_tables(self._scope(), database)
+
+    def _database(self, name: str) -> Database:
+        return self._mesh.databases[name.lower()]
+
+    def _check_alive(self) -> None:
+        """Nothing is taken away by a process that others have given up. Raises StoreUnavailable."""
+        if self._registration.alive_for <= 0:
+            raise StoreUnavailable("the store has not heard of this sidecar for too long")
+
+    async def _load(self) -> Load:
+        """How the servers of the old side and their replicas are."""
+        pools = {node.data_source: pool for table in self._tables for node, pool in table.sources.items()}
+        pools |= {node.data_source: pool for table in self._tables for node, pool in table.targets.items()}
+        replicas = {
+            name: server.pool
+            for database in self._mesh.databases.values()
+            for source, group in database.replicas.items()
+            if source in pools
+            for name, server in group.servers.items()
+            if server is not group.primary
+        }
+        load = await read_load(pools, replicas)
+        self.progress.throttled = self._pacing.throttle.reason
+        return load

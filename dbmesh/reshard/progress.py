@@ -1,0 +1,131 @@
+"""How far a reshard job is, in numbers, told to the store for whoever watches.
+
+Decides which numbers, and how often they are told. Counts only; what they are of, the phases know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from dbmesh.governance.store import Store, StoreError
+from dbmesh.reshard.chunks import ChunkJournal, Counts
+from dbmesh.reshard.documents import read_progress, tell_progress
+from dbmesh.reshard.job import Job, Phase
+from dbmesh.reshard.rechecking import Rechecked
+from dbmesh.reshard.verifying import Verified
+
+EVERY = 0.5
+"""Seconds between two tellings."""
+
+MOST_STATEMENTS = 5
+"""Statements that are told."""
+
+WINDOW = 20
+"""Tellings that the rate is taken over."""
+
+
+class Progress:
+    """Of the job that this sidecar carries out. `throttled` says why nothing is copied at the moment; `listening` how each source is
+    followed; `statements` came past the mesh and name no rows."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._journals: dict[str, ChunkJournal] = {}
+        self._verified: dict[str, Verified] = {}
+        self._bypassed = Rechecked()
+        self._seen: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+        self.throttled = ""
+        self.listening: list[dict[str, Any]] = []
+        self.statements: deque[str] = deque(maxlen=MOST_STATEMENTS)
+
+    def copies(self, table: str, journal: ChunkJournal) -> None:
+        """A table is being copied."""
+        self._journals[table] = journal
+
+    def verifies_anew(self) -> None:
+        """Every table is compared from its beginning."""
+        self._verified = {}
+
+    def verified(self, table: str, found: Verified) -> None:
+        """A range of a table has been compared."""
+        self._verified[table] = self._verified.get(table, Verified()) + found
+
+    def bypassed(self, found: Rechecked) -> None:
+        """Rows that the binlog named have been looked at."""
+        self._bypassed += found
+
+    @asynccontextmanager
+    async def told(self, job: Job) -> AsyncIterator[None]:
+        """Tell again and again while the block runs, and at its end."""
+        self._seen.clear()
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(self._tell_on(job))
+            try:
+                yield
+            finally:
+                telling.cancel()
+        await self._tell(job)
+
+    async def _tell_on(self, job: Job) -> None:
+        while True:
+            try:
+                await self._tell(job)
+            except StoreError:
+                # Whoever watches sees what was told last.
+                await asyncio.sleep(EVERY)
+            await asyncio.sleep(EVERY)
+
+    async def _tell(self, job: Job) -> None:
+        before = await read_progress(self._store, job.number)
+        await tell_progress(self._store, job.number, await self._numbers(job, before))
+
+    async def _numbers(self, job: Job, before: dict[str, Any]) -> dict[str, Any]:
+        estimates = dict(job.estimates)
+        # What was told by whoever carried it out before stays.
+        tables: dict[str, dict[str, Any]] = before.get("tables", {})
+        counts = {table: (await journal.look()).counts for table, journal in self._journals.items()}
+        for table in estimates:
+            shown = tables.setdefault(table, {"rows": estimates[table]})
+            found = counts.get(table, Counts())
+            if table in counts and (found.rows or job.phase is Phase.COPY):
+                shown.update(copied=found.rows, bytes=found.size, written=found.written)
+            compared = self._verified.get(table)
+            if compared is not None:
+                shown.update(
+                    verified=compared.rows,
+                    repaired=compared.written + compared.removed,
+                    differing=[_shown(key) for key in compared.keys],
+                )
+        done = sum(
+            (one.get("verified", 0) if job.phase is Phase.VERIFY else one.get("copied", 0))
+            for one in tables.values()
+        )
+        rate = self._rate(done)
+        left = max(0, sum(estimates.values()) - done)
+        return {
+            "phase": job.phase.value,
+            "tables": tables,
+            "rows_per_second": round(rate),
+            "seconds_left": round(left / rate) if rate else None,
+            "throttled": self.throttled,
+            "sources": self.listening,
+            "statements": list(self.statements),
+            "bypassed": {
+                "keys": self._bypassed.keys,
+                "repaired": self._bypassed.written + self._bypassed.removed,
+            },
+        }
+
+    def _rate(self, done: int) -> float:
+        self._seen.append((self._clock(), done))
+        (began, first), (ended, last) = self._seen[0], self._seen[-1]
+        return max(0.0, (last - first) / (ended - began)) if ended > began else 0.0
+
+
+def _shown(key: tuple[bytes | None, ...]) -> str:
+    return ", ".join("NULL" if value is None else value.decode("utf-8", "replace") for value in key)

@@ -1,0 +1,190 @@
+"""Follows the binlogs of a job's sources while the old side is read, for writes that came past the mesh.
+
+Decides from where each is followed and when that stops: before the new side is read, since what differs then is no longer for the old side
+to say. What is found is compared and repaired by `rechecking`; reading binlogs is `listening`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from dbmesh.backend.tasks import TaskOwner
+from dbmesh.errors import MeshError, ProtocolError, ShardError
+from dbmesh.governance import layout
+from dbmesh.governance.store import Store, StoreError, Write
+from dbmesh.planner.images import Row
+from dbmesh.reshard.changes import FollowedTable, Position, followed_table
+from dbmesh.reshard.differences import read
+from dbmesh.reshard.job import Job
+from dbmesh.reshard.listening import Batch, Bookmark, Listener, Source, bookmark_now, sources_of
+from dbmesh.reshard.moved_tables import MovedTable
+from dbmesh.reshard.progress import Progress
+from dbmesh.reshard.rechecking import Rechecker
+from dbmesh.reshard.verifying import read_rows
+from dbmesh.rules.ruleset import DataSourceConfig
+from dbmesh.session.mesh import Mesh
+
+_log = logging.getLogger(__name__)
+
+CATCH_UP = 10.0
+"""Seconds that a cutover waits for what is in the binlogs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A running listener, what it belongs to, and the task it runs in."""
+
+    job: int
+    listener: Listener
+    task: asyncio.Task[None]
+
+
+class Watcher:
+    """See the module's docstring. Of one job at a time."""
+
+    def __init__(self, store: Store, mesh: Mesh, progress: Progress, tasks: TaskOwner) -> None:
+        self._store = store
+        self._mesh = mesh
+        self._progress = progress
+        self._tasks = tasks
+        self._followed: _Followed | None = None
+        self._problems: dict[str, str] = {}
+
+    async def mark(self, job: Job, tables: Sequence[MovedTable], *, anew: bool = False) -> None:
+        """From here on what is written is looked at, if that has not been said before. A source without a binlog is not followed, which
+        `plan` has said. Raises StoreError."""
+        if not anew and await self._marks(job.number):
+            return
+        marks: dict[str, Bookmark] = {}
+        for source in self._sources(tables):
+            try:
+                marks[source.config.name] = await bookmark_now(source.config)
+            except (MeshError, ShardError) as error:
+                _log.info(
+                    "reshard job %d: data source '%s' is not followed: %s",
+                    job.number,
+                    source.config.name,
+                    error,
+                )
+        await self._keep(job.number, marks)
+
+    async def begin(self, job: Job, tables: Sequence[MovedTable]) -> None:
+        """Follow from where it was left, unless it runs. Raises StoreError."""
+        running = self._followed
+        if running is not None and running.job == job.number:
+            self._tell(running)
+            if not running.task.done():
+                await self._keep_marks(running)
+            return
+        await self.end()
+        marks = await self._marks(job.number)
+        sources = [source for source in self._sources(tables) if source.config.name in marks]
+        if not sources:
+            return
+        self._problems = {}
+        handle = _Handler(tables, self._progress).handle
+        ids = [secrets.randbelow(1 << 30) + (1 << 30) for _ in sources]
+        listener = Listener(sources, [marks[source.config.name] for source in sources], ids, handle)
+        task = self._tasks.start(self._run(listener), f"binlogs of reshard job {job.number}")
+        self._followed = _Followed(job.number, listener, task)
+
+    async def catch_up(self) -> None:
+        """Wait until what is in the binlogs now has been dealt with."""
+        running = self._followed
+        if running is not None and not running.task.done():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CATCH_UP):
+                    await running.listener.catch_up()
+
+    async def end(self) -> None:
+        """Follow nothing any more."""
+        running, self._followed = self._followed, None
+        if running is not None:
+            running.task.cancel()
+            await asyncio.gather(running.task, return_exceptions=True)
+            with suppress(StoreError):
+                await self._keep_marks(running)
+
+    async def _run(self, listener: Listener) -> None:
+        try:
+            await listener.run()
+        except (MeshError, ShardError, ProtocolError) as error:
+            _log.warning("binlogs are followed no longer: %s", error)
+            self._problems = {one.data_source: str(error) for one in listener.progress()}
+
+    def _sources(self, tables: Sequence[MovedTable]) -> tuple[Source, ...]:
+        followed: list[tuple[DataSourceConfig, FollowedTable]] = []
+        for table in tables:
+            for node, pool in table.sources.items():
+                if pool.config.kind != "mysql":
+                    continue
+                try:
+                    followed.append((pool.config, followed_table(node, table.schema, table.rows.identity)))
+                except MeshError as error:
+                    _log.info("'%s' is not followed: %s", table.move.name, error)
+        return sources_of(followed)
+
+    def _tell(self, running: _Followed) -> None:
+        self._progress.listening = [
+            {
+                "data_source": one.data_source,
+                "lag": round(one.lag, 1),
+                "keys": one.keys,
+                "problem": self._problems.get(one.data_source, one.problem),
+            }
+            for one in running.listener.progress()
+        ]
+
+    async def _keep_marks(self, running: _Followed) -> None:
+        known = await self._marks(running.job)
+        marks = {one.data_source: one.bookmark for one in running.listener.progress()}
+        if any(known.get(name) != mark for name, mark in marks.items()):
+            await self._keep(running.job, {**known, **marks})
+
+    async def _marks(self, number: int) -> dict[str, Bookmark]:
+        entry = await self._store.get(layout.reshard_bookmarks(number))
+        found = {} if entry is None else json.loads(entry.value)
+        return {
+            name: Bookmark(server, Position(file, offset)) for name, (server, file, offset) in found.items()
+        }
+
+    async def _keep(self, number: int, marks: dict[str, Bookmark]) -> None:
+        value = {name: [mark.server, *mark.position] for name, mark in marks.items()}
+        await self._store.commit([Write(layout.reshard_bookmarks(number), json.dumps(value).encode())])
+
+
+class _Handler:
+    """Deals with what listeners find."""
+
+    def __init__(self, tables: Sequence[MovedTable], progress: Progress) -> None:
+        self._progress = progress
+        self._checkers = {
+            node: Rechecker(table.rows.identity, table.sources, partial(_there, table), table.reconciler.keys)
+            for table in tables
+            for node in table.sources
+        }
+
+    async def handle(self, batch: Batch) -> None:
+        """See `listening.Handle`."""
+        for text in batch.statements:
+            self._progress.statements.append(text[:200])
+        for node, keys in batch.keys.items():
+            self._progress.bypassed(await self._checkers[node].check(node, keys))
+
+
+async def _there(table: MovedTable, keys: Sequence[Row]) -> list[Row]:
+    """The rows of the new side. Of copies, those that are the same everywhere."""
+    found: list[list[Row]] = []
+    for node, pool in table.targets.items():
+        own = table.rows.identity.named(node.table)
+        found.append(await read_rows(pool, read(own, own.condition(keys))))
+    if not table.copies:
+        return [row for rows in found for row in rows]
+    return [row for row in found[0] if all(row in rows for rows in found[1:])]
