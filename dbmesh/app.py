@@ -13,7 +13,7 @@ import random
 import signal
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -138,10 +138,7 @@ async def serve(
                 await registration.begin(*bound)
                 tasks.start(registration.serve(), "registration")
                 _follow_others(store, keeper, assembly, listener, registration, tasks)
-                rules = await _follower(store, registration, assembly, listener, own, secrets, revision)
-                tasks.start(rules, "revisions of the rules")
-                if secrets is not None:
-                    tasks.start(_run_jobs(store, registration, mesh, tasks), "reshard jobs")
+                await _follow_rules(store, registration, assembly, listener, own, secrets, revision, tasks)
             with _listening(host, port):
                 await listener.open()
             tasks.start(_keep_house(listener, pools), "housekeeping")
@@ -165,7 +162,7 @@ async def serve(
     return 0
 
 
-async def _follower(
+async def _follow_rules(
     store: Store,
     registration: Registration,
     assembly: Assembly,
@@ -173,14 +170,18 @@ async def _follower(
     own: Configuration,
     secrets: Secrets | None,
     revision: int,
-) -> Coroutine[object, object, None]:
-    """What follows revisions of the rules, once this process runs the one that holds. Without `secrets` it refuses them."""
+    tasks: TaskOwner,
+) -> None:
+    """From now on follow revisions of the rules, and carry reshard jobs out; returns when this process runs the rules that hold. Without
+    `secrets` it refuses revisions."""
     if secrets is None:
-        return refuse_rollouts(store, registration, BUSY)
+        tasks.start(refuse_rollouts(store, registration, BUSY), "revisions of the rules")
+        return
     switching = Switching(assembly, listener, float(own.properties["rules-drain-timeout-seconds"]))
     follower = RuleFollower(store, switching, registration, own, secrets, revision, lease_clock)
     await follower.begin()
-    return follower.serve()
+    tasks.start(follower.serve(), "revisions of the rules")
+    tasks.start(_run_jobs(store, registration, assembly.mesh, tasks), "reshard jobs")
 
 
 async def _run_jobs(store: Store, registration: Registration, mesh: Mesh, tasks: TaskOwner) -> None:
