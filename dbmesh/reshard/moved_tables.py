@@ -32,8 +32,12 @@ class MovedTable:
     @cached_property
     def reconciler(self) -> Reconciler:
         """Makes its new side equal to the old one."""
-        pools = {node.data_source: pool for node, pool in self.targets.items()}
-        return Reconciler(self.rows, self.sources, pools)
+        return Reconciler(self.rows, self.sources, self.target_pools)
+
+    @property
+    def target_pools(self) -> Mapping[str, Pool]:
+        """Those of the data sources of its new side."""
+        return {node.data_source: pool for node, pool in self.targets.items()}
 
     @property
     def copies(self) -> bool:

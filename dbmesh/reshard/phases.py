@@ -138,7 +138,6 @@ class Phases:
     async def _verify(self, job: Job) -> None:
         await self._served(await read_files_of(self._store, job.number))
         self.progress.verifies_anew()
-        self.progress.statements.clear()
         for table in self._moved(job.database):
             verifier = Verifier(
                 table.rows, table.sources, table.targets, table.reconciler.keys, copies=table.copies

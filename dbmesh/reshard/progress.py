@@ -15,7 +15,7 @@ from dbmesh.governance.store import Store, StoreError
 from dbmesh.reshard.chunks import ChunkJournal, Counts
 from dbmesh.reshard.documents import read_progress, tell_progress
 from dbmesh.reshard.job import Job, Phase
-from dbmesh.reshard.rechecking import Rechecked
+from dbmesh.reshard.rechecking import BypassingWrites, Rechecked
 from dbmesh.reshard.verifying import Verified
 
 EVERY = 0.5
@@ -30,34 +30,40 @@ WINDOW = 20
 
 class Progress:
     """Of the job that this sidecar carries out. `throttled` says why nothing is copied at the moment; `listening` how each source is
-    followed; `statements` came past the mesh and name no rows."""
+    followed."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
         self._journals: dict[str, ChunkJournal] = {}
         self._verified: dict[str, Verified] = {}
-        self._bypassed = Rechecked()
+        self._bypassing: list[BypassingWrites] = []
         self._seen: deque[tuple[float, int]] = deque(maxlen=WINDOW)
         self.throttled = ""
         self.listening: list[dict[str, Any]] = []
-        self.statements: deque[str] = deque(maxlen=MOST_STATEMENTS)
 
     def copies(self, table: str, journal: ChunkJournal) -> None:
         """A table is being copied."""
         self._journals[table] = journal
 
     def verifies_anew(self) -> None:
-        """Every table is compared from its beginning."""
+        """Every table is compared from its beginning, so that whatever came past the mesh before is found."""
         self._verified = {}
+        for one in self._bypassing:
+            one.statements.clear()
 
     def verified(self, table: str, found: Verified) -> None:
         """A range of a table has been compared."""
         self._verified[table] = self._verified.get(table, Verified()) + found
 
-    def bypassed(self, found: Rechecked) -> None:
-        """Rows that the binlog named have been looked at."""
-        self._bypassed += found
+    def looks_at(self, writes: BypassingWrites) -> None:
+        """Binlogs are followed, from here on by this."""
+        self._bypassing.append(writes)
+
+    @property
+    def statements(self) -> list[str]:
+        """What came past the mesh and names no rows, since all rows were compared."""
+        return [text for one in self._bypassing for text in one.statements]
 
     @asynccontextmanager
     async def told(self, job: Job) -> AsyncIterator[None]:
@@ -106,6 +112,7 @@ class Progress:
             for one in tables.values()
         )
         rate = self._rate(done)
+        looked_at = sum((found for one in self._bypassing for found in one.counts.values()), Rechecked())
         left = max(0, sum(estimates.values()) - done)
         return {
             "phase": job.phase.value,
@@ -114,11 +121,8 @@ class Progress:
             "seconds_left": round(left / rate) if rate else None,
             "throttled": self.throttled,
             "sources": self.listening,
-            "statements": list(self.statements),
-            "bypassed": {
-                "keys": self._bypassed.keys,
-                "repaired": self._bypassed.written + self._bypassed.removed,
-            },
+            "statements": self.statements[:MOST_STATEMENTS],
+            "bypassed": {"keys": looked_at.keys, "repaired": looked_at.written + looked_at.removed},
         }
 
     def _rate(self, done: int) -> float:

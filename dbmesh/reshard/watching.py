@@ -9,25 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.errors import MeshError, ProtocolError, ShardError
 from dbmesh.governance import layout
 from dbmesh.governance.store import Store, StoreError, Write
-from dbmesh.planner.images import Row
 from dbmesh.reshard.changes import FollowedTable, Position, followed_table
-from dbmesh.reshard.differences import read
 from dbmesh.reshard.job import Job
-from dbmesh.reshard.listening import Batch, Bookmark, Listener, Source, bookmark_now, sources_of
+from dbmesh.reshard.listening import Bookmark, Listener, Source, bookmark_now, replica_ids, sources_of
 from dbmesh.reshard.moved_tables import MovedTable
 from dbmesh.reshard.progress import Progress
-from dbmesh.reshard.rechecking import Rechecker
-from dbmesh.reshard.verifying import read_rows
+from dbmesh.reshard.rechecking import BypassingWrites, Rechecker
 from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.session.mesh import Mesh
 
@@ -89,9 +84,10 @@ class Watcher:
         if not sources:
             return
         self._problems = {}
-        handle = _Handler(tables, self._progress).handle
-        ids = [secrets.randbelow(1 << 30) + (1 << 30) for _ in sources]
-        listener = Listener(sources, [marks[source.config.name] for source in sources], ids, handle)
+        writes = BypassingWrites({node: _rechecker(table) for table in tables for node in table.sources})
+        self._progress.looks_at(writes)
+        starts = [marks[source.config.name] for source in sources]
+        listener = Listener(sources, starts, replica_ids(len(sources)), writes.handle)
         task = self._tasks.start(self._run(listener), f"binlogs of reshard job {job.number}")
         self._followed = _Followed(job.number, listener, task)
 
@@ -160,31 +156,5 @@ class Watcher:
         await self._store.commit([Write(layout.reshard_bookmarks(number), json.dumps(value).encode())])
 
 
-class _Handler:
-    """Deals with what listeners find."""
-
-    def __init__(self, tables: Sequence[MovedTable], progress: Progress) -> None:
-        self._progress = progress
-        self._checkers = {
-            node: Rechecker(table.rows.identity, table.sources, partial(_there, table), table.reconciler.keys)
-            for table in tables
-            for node in table.sources
-        }
-
-    async def handle(self, batch: Batch) -> None:
-        """See `listening.Handle`."""
-        for text in batch.statements:
-            self._progress.statements.append(text[:200])
-        for node, keys in batch.keys.items():
-            self._progress.bypassed(await self._checkers[node].check(node, keys))
-
-
-async def _there(table: MovedTable, keys: Sequence[Row]) -> list[Row]:
-    """The rows of the new side. Of copies, those that are the same everywhere."""
-    found: list[list[Row]] = []
-    for node, pool in table.targets.items():
-        own = table.rows.identity.named(node.table)
-        found.append(await read_rows(pool, read(own, own.condition(keys))))
-    if not table.copies:
-        return [row for rows in found for row in rows]
-    return [row for row in found[0] if all(row in rows for rows in found[1:])]
+def _rechecker(table: MovedTable) -> Rechecker:
+    return Rechecker(table.rows, table.sources, table.target_pools, table.reconciler)
