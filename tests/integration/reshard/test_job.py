@@ -52,7 +52,7 @@ def _held(clients: Sequence[Client]) -> dict[int, tuple[int, int, str]]:
 
 def test_from_plan_to_finish(stage: ReshardStage) -> None:
     with writing(stage) as clients:
-        wait_until(lambda: all(len(client.known) > 5 for client in clients), 30, "some rows")
+        wait_until(lambda: all(len(client.known) > 5 for client in clients), 90, "some rows")
         stage.start()
         status = stage.status()
         assert status["phase"] == "ready", status
@@ -67,13 +67,13 @@ def test_from_plan_to_finish(stage: ReshardStage) -> None:
             assert stage.status()["phase"] == phase
         before = sum(len(client.stalls) for client in clients)
         wait_until(
-            lambda: sum(len(client.stalls) for client in clients) > before + 200, 30, "more statements"
+            lambda: sum(len(client.stalls) for client in clients) > before + 200, 90, "more statements"
         )
     held = _held(clients)
     assert stage.new_rows(number) == held
     assert stage.old_rows(number) == held
     with writing(stage, 10) as clients:
-        wait_until(lambda: all(len(client.known) > 5 for client in clients), 30, "some rows")
+        wait_until(lambda: all(len(client.known) > 5 for client in clients), 90, "some rows")
         stage.reshard("finish")
     assert stage.status()["phase"] == "finished"
     assert stage.tables() == [
