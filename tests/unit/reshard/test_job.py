@@ -1,0 +1,131 @@
+"""Whatever happens in whatever order: a job goes by its phases, ends once, and never leaves a side that is not written to for one that is read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbmesh.reshard.job import (
+    ENDED,
+    PAUSABLE,
+    WAITING,
+    Job,
+    NotNow,
+    Phase,
+    Wish,
+    begun,
+    decode_job,
+    done,
+    encode_job,
+    failed,
+    paused,
+    resumed,
+    wished,
+)
+
+_NEW = begun(Job(7, "shop", "me@here", 5.0, estimates=(("t_order", 12),)))
+
+_BOTH = {Phase.COPY, Phase.VERIFY, Phase.READY, Phase.CUTOVER, Phase.REVERSE, Phase.ROLLBACK}
+"""Every write goes to both sides when these begin."""
+
+_FOLLOWS = {
+    Phase.PREPARE: {Phase.DOUBLE_WRITE, Phase.CANCEL},
+    Phase.DOUBLE_WRITE: {Phase.COPY, Phase.CANCEL},
+    Phase.COPY: {Phase.VERIFY, Phase.CANCEL},
+    Phase.VERIFY: {Phase.READY, Phase.CUTOVER, Phase.CANCEL},
+    Phase.READY: {Phase.CUTOVER, Phase.VERIFY, Phase.CANCEL},
+    Phase.CUTOVER: {Phase.REVERSE, Phase.READY},
+    Phase.REVERSE: {Phase.ROLLBACK, Phase.CLEAN_UP},
+    Phase.ROLLBACK: {Phase.READY, Phase.REVERSE},
+    Phase.CLEAN_UP: {Phase.FINISHED},
+    Phase.CANCEL: {Phase.CANCELLED},
+}
+
+_EVENTS = st.one_of(
+    st.sampled_from(("done", "failed", "pause", "resume")),
+    st.sampled_from(Wish),
+)
+
+
+def _after(job: Job, event: str | Wish, now: float) -> Job:
+    """As the runner and operators do: who works tells how it ended."""
+    try:
+        if isinstance(event, Wish):
+            return wished(job, event, now)
+        if event == "pause":
+            return paused(job)
+        if event == "resume":
+            return resumed(job)
+    except NotNow:
+        return job
+    if not job.works:
+        return job
+    return done(job, now) if event == "done" else failed(job, "a server is away", now)
+
+
+@given(st.lists(_EVENTS, max_size=60), st.booleans())
+def test_any_order_of_events(events: list[str | Wish], automatic: bool) -> None:
+    job = begun(Job(7, "shop", "me@here", 5.0, automatic=automatic))
+    reads_new = False
+    for now, event in enumerate(events):
+        before, job = job, _after(job, event, float(now))
+        assert decode_job(encode_job(job)) == job
+        if before.phase in ENDED:
+            assert job == before
+        if len(job.journal) == len(before.journal):
+            assert job.phase is before.phase
+            continue
+        assert job.phase in _FOLLOWS[before.phase]
+        assert job.journal[-1] == (job.phase.value, float(now))
+        if job.phase is Phase.REVERSE:
+            reads_new = True
+        if job.phase is Phase.READY:
+            reads_new = False
+        if reads_new:
+            assert job.phase in {Phase.REVERSE, Phase.ROLLBACK, Phase.CLEAN_UP, Phase.FINISHED}
+        if before.phase in _BOTH and job.phase in ENDED:
+            raise AssertionError("both sides were written until the end")
+    # Whatever kept it, it can be brought to an end.
+    for step in range(10):
+        if job.ended:
+            break
+        wish = Wish.FINISH if job.phase is Phase.REVERSE else Wish.CANCEL
+        job = _after(resumed(job), wish, 100.0 + step)
+        job = _after(job, "done", 100.0 + step)
+    assert job.ended
+
+
+def test_what_is_asked_for_too_early_or_too_late() -> None:
+    for wish, phase in (
+        (Wish.CUTOVER, Phase.PREPARE),
+        (Wish.ROLLBACK, Phase.PREPARE),
+        (Wish.FINISH, Phase.PREPARE),
+        (Wish.VERIFY, Phase.PREPARE),
+    ):
+        with pytest.raises(NotNow, match=f"job 7 is in phase '{phase.value}'; {wish.value} follows"):
+            wished(_NEW, wish, 6.0)
+    ended = done(wished(_NEW, Wish.CANCEL, 6.0), 7.0)
+    assert ended.phase is Phase.CANCELLED
+    for change in (paused, resumed):
+        with pytest.raises(NotNow, match="cancelled"):
+            change(ended)
+
+
+def test_who_waits_and_who_works() -> None:
+    for phase in Phase:
+        job = Job(1, "shop", "me", 0.0, phase=phase)
+        assert job.works is (phase not in ENDED | WAITING)
+        assert paused(job).works is (job.works and phase not in PAUSABLE) if not job.ended else True
+        stopped = Job(1, "shop", "me", 0.0, phase=phase, stopped="why")
+        assert not stopped.works
+        if not stopped.ended:
+            assert resumed(stopped).works is job.works
+
+
+def test_a_switch_that_is_refused_leaves_the_job_as_it_was() -> None:
+    job = Job(1, "shop", "me", 0.0, phase=Phase.CUTOVER, automatic=True)
+    back = failed(job, "a transaction", 3.0)
+    assert (back.phase, back.stopped, back.automatic) == (Phase.READY, "a transaction", False)
+    again = wished(back, Wish.CUTOVER, 4.0)
+    assert (again.phase, again.stopped) == (Phase.CUTOVER, "")
