@@ -178,8 +178,10 @@ class RuleFollower(Generic[P]):
                 self._uncertain = "the store is away, and rows may have been moved without this sidecar"
             self._arrange(known, heard=heard)
             if heard and known.active != self._running:
-                await self._run(known, known.active)
+                ran = await self._run(known, known.active)
                 self._arrange(known, heard=heard)
+                if ran is not None:
+                    await self._tell_active(ran)
         except StoreError as error:
             self._uncertain = f"the rules of the mesh cannot be read: {error}"
             self._serving.gate.shut(self._uncertain)
@@ -268,8 +270,11 @@ class RuleFollower(Generic[P]):
             elif duty is Duty.HOLD:
                 await self._hold(known.revisions[number])
             elif duty is Duty.RUN:
-                await self._run(known, number)
+                ran = await self._run(known, number)
+                # Clients wait for this, and for nothing that is told afterwards.
                 self._arrange(known, heard=heard)
+                if ran is not None:
+                    await self._tell_active(ran)
             else:
                 prepared, _ = self._prepared.pop(number)
                 await self._serving.discard(prepared)
@@ -361,7 +366,8 @@ class RuleFollower(Generic[P]):
         moves = revision is None or revision.moves or number == known.active
         return await self._serving.prepare(configuration, moves=moves), configuration
 
-    async def _run(self, known: Known, number: int) -> None:
+    async def _run(self, known: Known, number: int) -> Configuration | None:
+        """Switch to a revision; its configuration, None where it cannot be run."""
         try:
             if number not in self._prepared:
                 self._prepared[number] = await self._made_ready(known, number)
@@ -372,14 +378,18 @@ class RuleFollower(Generic[P]):
             self._failing = f"revision {number} of the rules cannot be run here: {error}"
             self._serving.refuse_clients(self._failing)
             await self._tell(f"cannot run {number}: {error}")
-            return
+            return None
         if self._failing:
             self._serving.refuse_clients("")
         self._failing = ""
         self._running = number
         _log.info("revision %d of the rules is active", number)
+        return configuration
+
+    async def _tell_active(self, configuration: Configuration) -> None:
+        revision, fingerprint = self._running, configuration.fingerprint
         await self._registration.tell(
-            lambda one: replace(one, rules="active", revision=number, configuration=configuration.fingerprint)
+            lambda one: replace(one, rules="active", revision=revision, configuration=fingerprint)
         )
         # Rules are what a sidecar that starts while the store is away must not be late with.
         await self._store.range(layout.ROOT)
