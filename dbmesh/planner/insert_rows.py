@@ -6,7 +6,7 @@ Decides how one call's rows become texts and keys, fast for the folded rows of a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 
@@ -62,12 +62,17 @@ def row_values(source: Source, call: Call, flags: LexerFlags) -> list[SqlValue]:
 @dataclass(frozen=True, slots=True)
 class ShardingValue:
     """The value of one sharding column in every row; `is_key` tells that it is the generated column itself,
-    `exact_text` what the operator promises of text keys."""
+    `exact_text` what the operator promises of text keys. `most` is the greatest number the column holds, where it has one."""
 
     source: Source
     schema: ColumnSchema | None
     is_key: bool
     exact_text: bool = False
+    most: int | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Works out once what every row asks for."""
+        object.__setattr__(self, "most", None if self.schema is None else most_integer(self.schema))
 
     def key(self, value: SqlValue) -> Key:
         """The key of one row's value. Raises MeshError: NOT_SUPPORTED for a text that could not be found again,
@@ -174,8 +179,7 @@ class FoldedRows:
         integers = value.schema is None or value.schema.family is ColumnFamily.INTEGER
         if integers and all(map(str.isdigit, raws)):
             numbers = list(map(int, raws))
-            most = None if value.schema is None else most_integer(value.schema)
-            if most is None or max(numbers) <= most:
+            if value.most is None or max(numbers) <= value.most:
                 return list(numbers)
         return [value.key(decoded) for decoded in self._decoded(slot, rows)]
 
