@@ -24,7 +24,7 @@ from dbmesh.rules.encryption.rule import EncryptedColumn, EncryptedTable, Encryp
 DIGEST = "dbmesh_digest_"
 """What the hidden columns of inner queries begin with, by which whoever reads an encrypted column compares it."""
 
-_WORDS = frozenset(
+WORDS = frozenset(
     (
         *("current_user", "current_role", "current_timestamp", "localtime", "localtimestamp", "sysdate"),
         *("utc_date", "utc_time", "utc_timestamp", "date", "time", "datetime", "timestamp", "default"),
@@ -242,7 +242,10 @@ class Lineage:
         AMBIGUOUS_COLUMN, NOT_SUPPORTED."""
         if isinstance(node.this, exp.Star) or "start" not in node.this.meta:
             return None
-        if not node.table and not node.this.args.get("quoted") and node.name.lower() in _WORDS:
+        if isinstance(node.parent, exp.Partition):
+            # FROM t PARTITION (p)
+            return None
+        if not node.table and not node.this.args.get("quoted") and node.name.lower() in WORDS:
             return self._found(node)
         united = _united_around(node)
         if united is not None:

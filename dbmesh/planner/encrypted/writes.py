@@ -15,12 +15,14 @@ from dbmesh.model import TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.insert_form import check_columns
 from dbmesh.planner.encrypted.conditions import expected_value, value_slot
+from dbmesh.planner.encrypted.lineage import WORDS
 from dbmesh.planner.encrypted.recipe import Made, Part, Piece, Rewriting
 from dbmesh.planner.encrypted.references import FoundColumn, References, unclear
 from dbmesh.planner.insert_reading import CellPlace, InsertReading
 from dbmesh.planner.lexemes import Kind, Lexeme
 from dbmesh.planner.masked.references import quoted
 from dbmesh.rules.encryption.rule import EncryptedColumn, EncryptedTable
+from dbmesh.sql.parse import parse
 from dbmesh.sql.shape import Slot, SlotKind
 
 _NAMES = (Kind.WORD, Kind.QUOTED)
@@ -202,6 +204,8 @@ class InsertRewriter:
                 )
             if len(row.cells) != len(columns):
                 raise MeshError(COLUMN_COUNT, row=number)
+            for cell in row.cells:
+                self._check_names(cell.lexemes, "VALUES")
             for place, column in encrypted.items():
                 self._cell(row.cells[place], column)
         self._tail()
@@ -310,9 +314,28 @@ class InsertRewriter:
         if reading.returning and any(one.text == "*" for one in tail):
             raise unclear("RETURNING *")
         for name, value in reading.updates:
+            if self._schema.column(name) is None:
+                raise MeshError(UNKNOWN_COLUMN, column=name, clause="UPDATE")
+            self._check_names(value, "UPDATE")
             column = self._table.by_name.get(name.lower())
             if column is not None:
                 self._update(column, value)
+
+    def _check_names(self, value: Sequence[Lexeme], clause: str) -> None:
+        """Raises MeshError(UNKNOWN_COLUMN) for a name in an expression that is no column: what it is compared with is sent nowhere."""
+        if len(value) < 2:
+            return
+        try:
+            tree = parse(f"SELECT {self._context.statement.readable[value[0].start : value[-1].end]}")
+        except MeshError:
+            # The server says what is wrong with it.
+            return
+        for node in tree.find_all(exp.Column):
+            # Qualified by another name it is of a row alias, or nothing.
+            other = node.table and node.table.lower() != self._table.name.lower()
+            known = other or node.name.lower() in WORDS or self._schema.column(node.name) is not None
+            if not known and isinstance(node.this, exp.Identifier):
+                raise MeshError(UNKNOWN_COLUMN, column=node.name, clause=clause)
 
     def _update(self, column: EncryptedColumn, value: Sequence[Lexeme]) -> None:
         """An assignment of ON DUPLICATE KEY UPDATE."""

@@ -144,6 +144,9 @@ def test_a_misspelt_column_is_asked_for_nowhere(sql: str, clause: str) -> None:
         "SELECT CONVERT(city USING utf8mb4), CAST(city AS CHAR), city COLLATE utf8mb4_bin FROM t_user",
         "SELECT u.id FROM t_user u WHERE EXISTS (SELECT 1 FROM t_country c WHERE c.code = u.city AND title = city)",
         "UPDATE t_user SET city = DEFAULT WHERE id = 1",
+        "SELECT id FROM t_user PARTITION (p0) WHERE id = 1",
+        "INSERT INTO t_user (id, city) VALUES (1, CONCAT(UTC_DATE, -id, CASE WHEN city THEN 1 ELSE NULL END))",
+        "INSERT INTO t_user (id) VALUES (1) ON DUPLICATE KEY UPDATE city = CONCAT(VALUES(city), city, NOW() + INTERVAL 1 DAY)",
         "SELECT j.q, q FROM t_user, JSON_TABLE('[]', '$[*]' COLUMNS (q INT PATH '$')) j WHERE id = 1",
     ],
 )

@@ -316,6 +316,10 @@ def test_what_is_refused(sql: str, reason: str) -> None:
         "INSERT INTO t_user (id, name_c) VALUES (1, 'secret')",
         "REPLACE INTO t_user SET id = 1, nome = 'secret'",
         "UPDATE t_user SET nome = 'secret' WHERE id = 1",
+        "INSERT INTO t_user (id) VALUES (1) ON DUPLICATE KEY UPDATE nome = 'secret'",
+        "UPDATE t_user u JOIN t_order o ON o.user_id = u.id SET o.nome = 'secret'",
+        "INSERT INTO t_user (id, city) VALUES (1, IF(nome = 'secret', 'a', 'b'))",
+        "INSERT INTO t_user (id) VALUES (1) ON DUPLICATE KEY UPDATE city = IF(nome = 'secret', 'a', 'b')",
     ],
 )
 def test_a_value_for_a_column_that_is_not_there_is_sent_nowhere(sql: str) -> None:
