@@ -20,7 +20,7 @@ ARGS ?=
 DB ?= mariadb
 export DBMESH_TEST_DB := $(DB)
 
-.PHONY: help setup demo test check unit integration differential compatibility chaos chaos-mesh bench lock setup-dev
+.PHONY: help setup demo test check unit integration differential compatibility chaos chaos-mesh chaos-reshard bench lock setup-dev
 
 help:  ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ chaos: setup-dev  ## money moves between four data sources while sidecars and se
 
 chaos-mesh: setup-dev  ## etcd, sidecars, replicas, data sources and the network are broken one after another while rules change (ROUNDS=3)
 	$(PYTHON) -m tests.chaos.mesh --rounds $(ROUNDS) $(ARGS)
+
+chaos-reshard: setup-dev  ## a table moves under clients while sidecars, servers and etcd are killed at each step of the job (ARGS="--every 10")
+	$(PYTHON) -m tests.chaos.reshard $(ARGS)
 
 bench:  ## the numbers of docs/PERFORMANCE.md; ARGS=--quick for a first look, JSON goes to build/bench.json
 	$(PYTHON) -m tests.bench $(ARGS)

@@ -69,12 +69,16 @@ class Progress:
     async def told(self, job: Job) -> AsyncIterator[None]:
         """Tell again and again while the block runs, and at its end."""
         self._seen.clear()
-        async with asyncio.TaskGroup() as group:
-            telling = group.create_task(self._tell_on(job))
-            try:
-                yield
-            finally:
-                telling.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                telling = group.create_task(self._tell_on(job))
+                try:
+                    yield
+                finally:
+                    telling.cancel()
+        except BaseExceptionGroup as failures:
+            # Who carries the phase out goes by what the block raised.
+            raise failures.exceptions[0] from None
         await self._tell(job)
 
     async def _tell_on(self, job: Job) -> None:

@@ -1,0 +1,295 @@
+"""One thing is killed at one journalled step of a reshard job, under clients: what becomes of the job, and of the rows.
+
+Decides how a job is brought to a step, how long what was killed is away, and what is wrong afterwards: every row has to be where it is
+read, and on both sides while both are written, as the clients know it; none is lost, doubled or stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from dbmesh.governance.store import Store
+from dbmesh.reshard.documents import change_job, read_files_of, read_jobs
+from dbmesh.reshard.job import WAITING, Job, Phase, Wish, resumed, wished
+from tests.chaos.reshard.moments import Look, Moment, until
+from tests.chaos.reshard.stage import ReshardStage
+from tests.chaos.reshard.writers import MINE, Client, Row
+from tests.plugins.database_server import start_all
+from tests.plugins.processes import wait_until
+
+CLIENTS = 4
+RATE = 2_000
+"""Rows a second: copying and verifying have a middle."""
+PATIENCE = 90.0
+"""Seconds in which a job has to come where it ends."""
+AFTERWARDS = 40
+"""Statements of the clients once it is there."""
+LOOK = 0.1
+
+VICTIMS = ("runner", "other", "server 0", "server 1", "etcd")
+AWAY = {"runner": 6.0, "other": 6.0, "server 0": 1.0, "server 1": 1.0, "etcd": 5.0}
+"""Seconds: a sidecar and etcd longer than a registration lasts."""
+
+_WISHES = {
+    Phase.CUTOVER: Wish.CUTOVER,
+    Phase.ROLLBACK: Wish.ROLLBACK,
+    Phase.CLEAN_UP: Wish.FINISH,
+    Phase.CANCEL: Wish.CANCEL,
+}
+_FROM = {
+    Phase.CUTOVER: Phase.READY,
+    Phase.CANCEL: Phase.READY,
+    Phase.ROLLBACK: Phase.REVERSE,
+    Phase.CLEAN_UP: Phase.REVERSE,
+}
+_ENDS = {
+    Phase.CUTOVER: Phase.REVERSE,
+    Phase.ROLLBACK: Phase.READY,
+    Phase.CLEAN_UP: Phase.FINISHED,
+    Phase.CANCEL: Phase.CANCELLED,
+}
+"""Where a phase ends; those that are not named end where both sides are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Who is killed, and when."""
+
+    moment: Moment
+    victim: str
+
+    def __str__(self) -> str:
+        return f"{self.moment}; {self.victim} killed"
+
+
+@dataclass
+class Outcome:
+    """What became of it. `seconds` from when it was brought back until the job was where it ends, `asked` how often an operator had to say that it goes on,
+    with what it said of itself; `longest` the longest statement."""
+
+    case: Case
+    seconds: float = 0.0
+    asked: list[str] = field(default_factory=list)
+    statements: int = 0
+    longest: float = 0.0
+    rows: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+class Kills:
+    """Cases on one stage, one after another: a job goes on from one to the next. What is killed is away for `longest_away` seconds at most."""
+
+    def __init__(self, stage: ReshardStage, rows: int, seed: int, longest_away: float = math.inf) -> None:
+        self._longest_away = longest_away
+        self._stage = stage
+        self._seed = seed
+        self._next = 0
+        self._old = {id_: (id_ // 2 % 4, 0, f"old {id_}") for id_ in range(1, rows + 1)}
+        self._asked: list[str] = []
+
+    def run(self, case: Case) -> Outcome:
+        """Bring a job there, kill, mend, and look what has become of it."""
+        outcome = Outcome(case)
+        phase = case.moment.phase
+        self._bring(phase)
+        self._asked = outcome.asked
+        with self._writing(outcome) as clients:
+            self._more(clients, 3 * CLIENTS)
+            self._kill(case)
+            began = time.monotonic()
+            number = self._until(_ENDS.get(phase, Phase.READY)).number
+            outcome.seconds = time.monotonic() - began
+            self._more(clients, AFTERWARDS)
+        self._compare(outcome, number, clients)
+        if phase is Phase.CLEAN_UP:
+            self._stage.turn_round()
+        return outcome
+
+    # ---------------------------------------------------------------------------------------- the job
+
+    def _bring(self, phase: Phase) -> None:
+        """To where `phase` follows."""
+        wanted = _FROM.get(phase)
+        job = self._job()
+        if job is None or job.ended:
+            if wanted is None:
+                return
+            self._stage.reshard("start", str(self._stage.after), "--rate", str(RATE))
+            job = self._until(Phase.READY)
+        if wanted is None:
+            if job.phase is Phase.REVERSE:
+                self._wish(job, Wish.ROLLBACK)
+                self._until(Phase.READY)
+            self._wish(job, Wish.CANCEL)
+            self._until(Phase.CANCELLED)
+        elif job.phase is not wanted:
+            self._wish(job, Wish.CUTOVER if wanted is Phase.REVERSE else Wish.ROLLBACK)
+            self._until(wanted)
+
+    def _job(self) -> Job | None:
+        jobs = self._stage.ask(read_jobs)
+        return jobs[-1] if jobs else None
+
+    def _wish(self, job: Job, wish: Wish) -> None:
+        self._stage.ask(
+            lambda store: change_job(store, job.number, lambda one: wished(one, wish, time.time()))
+        )
+
+    def _until(self, end: Phase) -> Job:
+        """Wait until the job is in a phase; where it has stopped, say that it goes on."""
+        job: Job | None = None
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            job = self._job()
+            assert job is not None
+            if job.phase is end and not job.stopped:
+                return job
+            if job.stopped:
+                self._asked.append(f"{job.phase.value}: {job.stopped}")
+                self._go_on(job, end)
+            time.sleep(LOOK)
+        raise TimeoutError(f"not '{end.value}' within {PATIENCE:g} s: {job}")
+
+    def _go_on(self, job: Job, end: Phase) -> None:
+        again = next((wish for phase, wish in _WISHES.items() if _ENDS[phase] is end), None)
+
+        def go_on(one: Job) -> Job:
+            if one.phase in WAITING and one.phase is not end and again is not None:
+                return wished(one, again, time.time())
+            return resumed(one)
+
+        self._stage.ask(lambda store: change_job(store, job.number, go_on))
+
+    # ---------------------------------------------------------------------------------------- killing
+
+    def _kill(self, case: Case) -> None:
+        stage = self._stage
+        last = self._job()
+        number = 1 if last is None else last.number + last.ended
+        heal: list[Callable[[], object]] = []
+
+        async def kill(store: Store) -> None:
+            async def provoke() -> None:
+                if case.moment.phase in _WISHES:
+                    wish = _WISHES[case.moment.phase]
+                    await change_job(store, number, lambda one: wished(one, wish, time.time()))
+                else:
+                    await self._start()
+
+            heal.append(self._hit(case.victim, await until(store, number, case.moment, provoke)))
+
+        stage.ask(kill)
+        time.sleep(min(AWAY[case.victim], self._longest_away))
+        heal[0]()
+
+    async def _start(self) -> None:
+        """In a process of its own: its event loop is another."""
+        arguments = ("reshard", "start", str(self._stage.after), "--config", str(self._stage.before))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from dbmesh.cli.main import main; main()",
+            *arguments,
+            "--rate",
+            str(RATE),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            told, _ = await process.communicate()
+        except asyncio.CancelledError:
+            # The job has begun, and nobody asks what is printed.
+            process.kill()
+            await process.communicate()
+            raise
+        assert process.returncode == 0, told.decode()
+
+    def _hit(self, victim: str, look: Look) -> Callable[[], object]:
+        """Kill it; how it is brought back."""
+        stage = self._stage
+        if victim == "etcd":
+            stage.member.kill()
+            return stage.start_etcd
+        if victim.startswith("server"):
+            server = stage.servers[int(victim[-1])]
+            server.kill()
+            return lambda: start_all([server])
+        # Nobody is it yet when the first job of all begins.
+        runner = next(
+            (one for one in stage.sidecars if look.runner.endswith(f":{one.port}")), stage.sidecars[0]
+        )
+        mesh = next(one for one in stage.sidecars if (one is runner) is (victim == "runner"))
+        mesh.kill()
+        return lambda: mesh.start(60)
+
+    # ---------------------------------------------------------------------------------------- rows
+
+    @contextmanager
+    def _writing(self, outcome: Outcome) -> Iterator[list[Client]]:
+        """Clients for the block, half of them at each sidecar; then it is known what their rows are."""
+        stage, first = self._stage, self._next
+        self._next += CLIENTS
+        clients = [
+            Client(number, lambda n=number: stage.connect(n % 2), self._seed, pause=0.02, may_fail=True)  # type: ignore[misc]
+            for number in range(first, first + CLIENTS)
+        ]
+        for client in clients:
+            client.start()
+        try:
+            yield clients
+        finally:
+            for client in clients:
+                client.stop()
+            for client in clients:
+                client.join(60)
+        for client in clients:
+            client.settle()
+            outcome.wrong += client.wrong
+            outcome.wrong += client.errors
+            outcome.statements += len(client.stalls)
+            outcome.longest = max([outcome.longest, *(seconds for _, seconds in client.stalls)])
+
+    def _more(self, clients: Sequence[Client], statements: int) -> None:
+        """Each client gets some answers more."""
+        before = [len(client.stalls) for client in clients]
+        wait_until(
+            lambda: all(len(one.stalls) >= count + statements // CLIENTS for one, count in zip(clients, before, strict=True)),
+            60,
+            "clients are answered",
+        )  # fmt: skip
+
+    def _compare(self, outcome: Outcome, number: int, clients: Sequence[Client]) -> None:
+        held: dict[int, Row] = dict(self._old)
+        for client in clients:
+            held |= client.known
+        outcome.rows = len(held)
+        files = self._stage.ask(lambda store: read_files_of(store, number))
+        job = self._job()
+        assert job is not None
+        (table,) = files.tables
+        old = [str(node.table) for node in table.sources]
+        new = [built_as for _, built_as in table.targets]
+        sides = {"old": old, "new": new}
+        if job.phase is Phase.CANCELLED:
+            sides = {"old": old}
+        elif job.phase is Phase.FINISHED:
+            sides = {"final": [str(node.table) for node, _ in table.targets]}
+        for side, names in sides.items():
+            found = self._stage.rows(sorted(set(names)))
+            outcome.wrong += [
+                f"the {side} side has {found.get(id_)} of row {id_}, which is {held.get(id_)}"
+                for id_ in sorted(found.keys() | held.keys())
+                if found.get(id_) != held.get(id_)
+            ]
+        outcome.wrong += [trouble for mesh in self._stage.sidecars if (trouble := mesh.troubles())]
+        connection = self._stage.connect(0)
+        try:
+            connection.cursor().execute(f"DELETE FROM item WHERE id >= {MINE}")
+        finally:
+            connection.close()

@@ -1,0 +1,40 @@
+"""What carries a job out is killed where it is worst: the job ends where it should, and no row is lost, doubled or stale. All steps are
+killed by `make chaos-reshard`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from dbmesh.reshard.job import Phase
+from tests.chaos.reshard.kills import Case, Kills
+from tests.chaos.reshard.moments import MOMENTS
+from tests.chaos.reshard.stage import open_reshard_stage
+from tests.plugins.database_server import DatabaseServer
+
+pytestmark = pytest.mark.integration
+
+ROWS = 1_000
+
+CASES = (
+    (Phase.COPY, "a first chunk is taken", "runner"),
+    (Phase.CUTOVER, "a sidecar holds", "runner"),
+    (Phase.CLEAN_UP, "tables are renamed", "runner"),
+    (Phase.DOUBLE_WRITE, "the next rules are made ready", "server 0"),
+)
+"""In this order one job goes from one to the next."""
+
+
+@pytest.fixture(scope="module")
+def kills(servers: list[DatabaseServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kills]:
+    """Two sidecars."""
+    with open_reshard_stage(servers, tmp_path_factory.mktemp("killed"), rows=ROWS) as stage:
+        yield Kills(stage, ROWS, 3, longest_away=2.0)
+
+
+@pytest.mark.parametrize(("phase", "moment", "victim"), CASES)
+def test_killed(kills: Kills, phase: Phase, moment: str, victim: str) -> None:
+    (found,) = [one for one in MOMENTS if (one.phase, one.name) == (phase, moment)]
+    outcome = kills.run(Case(found, victim))
+    assert not outcome.wrong
