@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from dbmesh.model import Catalog, ColumnFamily, DataNode, TableSchema
 from dbmesh.planner.lexemes import split_lexemes
@@ -35,6 +36,10 @@ FOLLOWING = frozenset(("REPLICATION SLAVE", "REPLICATION CLIENT"))
 
 _OTHER_NAMES = {"REPLICATION CLIENT": "BINLOG MONITOR", "REPLICATION SLAVE": "REPLICATION REPLICA"}
 """What MariaDB calls them."""
+
+
+_NOT_MOVED = MappingProxyType({"sqlite": "SQLite", "postgresql": "PostgreSQL"})
+"""They commit a write to both sides in two steps, if at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +87,14 @@ def _of_servers(scope: Scope, found: Survey) -> Iterator[Finding]:
         needs[seen_by(config)] = config, before | wanted
     for seen, (config, wanted) in needs.items():
         facts = found[seen]
-        if config.kind == "sqlite":
+        if config.kind in _NOT_MOVED:
             yield Finding(
                 config.name,
-                "tables of SQLite data sources are not moved",
+                f"tables of {_NOT_MOVED[config.kind]} data sources are not moved",
                 "stop writing, then copy their rows",
             )
         elif facts.unreachable:
             yield Finding(config.name, facts.unreachable, "mend that first")
-        elif config.kind == "postgresql":
-            yield Finding(
-                config.name,
-                "PostgreSQL has no binlog: writes that bypass the mesh are found by verification only",
-                "write through the mesh alone",
-                blocks=False,
-            )
         else:
             yield from _of_server(config, wanted, facts)
 
