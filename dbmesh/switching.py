@@ -30,7 +30,7 @@ from dbmesh.rules.ruleset import Configuration, DeclaredKeys, RuleSet
 from dbmesh.session.gate import Gate
 from dbmesh.session.mesh import Database
 from dbmesh.session.rule_view import retire
-from dbmesh.transaction.recovery import Recovery
+from dbmesh.transaction.recovery import Findings, Recovery
 
 _log = logging.getLogger(__name__)
 
@@ -217,13 +217,10 @@ class Switching:
         """See `Serving`. Whoever recovers transactions ends them meanwhile."""
         mesh = self._assembly.mesh
         recovery = Recovery(mesh.compensator)
-        writes = await recovery.undo.look()
-        unreachable, left = (
-            dict(writes.unreachable),
-            [(one.gtrid, one.places) for one in writes.left.values()],
-        )
-        if len(mesh.coordinator.places()) > 1:
-            findings = await recovery.look()
+        writes, findings = await asyncio.gather(recovery.undo.look(), self._branches(recovery))
+        unreachable = dict(writes.unreachable)
+        left = [(one.gtrid, one.places) for one in writes.left.values()]
+        if findings is not None:
             unreachable |= findings.unreachable
             left += [(one.xid.gtrid, {one.xid.own: one.place}) for one in findings.in_doubt]
         told = [
@@ -234,6 +231,11 @@ class Switching:
             f"{place} cannot be asked for what was left there: {why}" for place, why in unreachable.items()
         ]
         return "; ".join(told)
+
+    async def _branches(self, recovery: Recovery) -> Findings | None:
+        """Branches that somebody has prepared; there are none where one data source is all there is."""
+        several = len(self._assembly.mesh.coordinator.places()) > 1
+        return await recovery.look() if several else None
 
     def refuse_clients(self, reason: str) -> None:
         """See `Serving`."""

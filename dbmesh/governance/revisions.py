@@ -238,8 +238,8 @@ async def advance(store: Store, observed: Observed) -> Step | None:
     """Carry out the next step of the roll-out under way, None where there is none or another process was first. Raises StoreError."""
     # Whoever joins changes this key, so nobody is overlooked.
     joined = await store.get(layout.membership())
-    live, unheard = await _live(store), await read_unheard(store)
-    known = await read_known(store)
+    # Clients may wait for this.
+    live, unheard, known = await asyncio.gather(_live(store), read_unheard(store), read_known(store))
     if known.rolling is None:
         return None
     revision = known.revisions[known.rolling]

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 PAUSE = 5.0
 """Seconds until a store that could not be read is asked again, and until a revision that could not be run is tried again."""
 
-PREPARED_LOOK = 0.02
+PREPARED_LOOK = 0.005
 """Seconds between two looks at what processes that are gone have left prepared."""
 
 DRAIN_LOOK = 0.002
