@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from dbmesh.errors import MeshError
 from dbmesh.model import Catalog, ColumnFamily, DataNode, TableSchema
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.reshard.facts import ServerFacts, Survey, TableFacts
 from dbmesh.reshard.followable import unfollowed_server, unfollowed_table
+from dbmesh.reshard.moved_rows import moved_rows
 from dbmesh.reshard.scope import Scope, Seen, TableMove, seen_by
 from dbmesh.rules.ruleset import (
     AnyTable,
@@ -170,6 +172,7 @@ def _of_table(move: TableMove, scope: Scope, found: Survey, catalog: Catalog) ->
     yield from _of_hints(move)
     yield from _of_shadows(move, scope)
     yield from _of_new_rule(move, schema)
+    yield from _of_placing(move, schema)
     if isinstance(move.before, SingleTable):
         for view, text in catalog.single_views.items():
             if any(lexeme.value.lower() == move.name.lower() for lexeme in split_lexemes(text)):
@@ -178,6 +181,17 @@ def _of_table(move: TableMove, scope: Scope, found: Survey, catalog: Catalog) ->
                     f"the view '{view}' reads it on its data source",
                     "drop it; make it again afterwards",
                 )
+
+
+def _of_placing(move: TableMove, schema: TableSchema) -> Iterator[Finding]:
+    """What would keep rows from being read and placed one by one."""
+    if not schema.primary_key or schema.guarded:
+        # That has been said.
+        return
+    try:
+        moved_rows(schema, move.before, move.after)
+    except MeshError as error:
+        yield Finding(move.name, str(error).removeprefix("dbmesh: "), "change the new rules")
 
 
 def _facts(rules: RuleSet, node: DataNode, found: Survey) -> TableFacts | None:

@@ -72,9 +72,9 @@ class Phases:
             Phase.CANCEL: self._cancel,
         }
 
-    def go_by(self, job: Job) -> None:
+    def go_by(self, job: Job, sidecars: int) -> None:
         """See `Work`."""
-        limits = replace(self._pacing.throttle.limits, rate=float(job.rate))
+        limits = replace(self._pacing.throttle.limits, rate=job.rate / max(1, sidecars))
         if limits != self._pacing.throttle.limits:
             self._pacing.change(limits)
 

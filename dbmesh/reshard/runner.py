@@ -38,8 +38,8 @@ class Work(Protocol):
         """The work of the job's phase, from wherever it was left. Raises Failed, Refused, MeshError, ShardError and StoreError."""
         ...
 
-    def go_by(self, job: Job) -> None:
-        """What may be changed while it works has been changed."""
+    def go_by(self, job: Job, sidecars: int) -> None:
+        """What may be changed while it works is so now; so many share it."""
         ...
 
     async def accompany(self, job: Job) -> None:
@@ -112,7 +112,7 @@ class Runner:
             await self._stop()
             return
         leads = await self._is_runner()
-        self._work.go_by(job)
+        self._work.go_by(job, len((await self._store.range(layout.instances_prefix())).entries))
         if leads:
             await self._work.accompany(job)
         else:

@@ -349,3 +349,13 @@ def test_transactions_that_are_not_one() -> None:
 )
 def test_grants(line: str, privileges: set[str]) -> None:
     assert granted("shop_1", [line]) == privileges
+
+
+def test_rows_that_cannot_be_placed_by_their_images() -> None:
+    moment = replace(_COLUMNS[1], declared_type="timestamp", family=ColumnFamily.TEMPORAL)
+    schema = replace(_TABLE, columns=(_COLUMNS[0], moment, _COLUMNS[2]))
+    plan = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", schema=schema))
+    assert not plan.possible
+    assert any("'user_id' as a sharding column of rows that move" in said for said in _said(plan)), _said(
+        plan
+    )
