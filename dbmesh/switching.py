@@ -19,7 +19,7 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.rule_follower import NotDone, NotPrepared
 from dbmesh.planner.catalog import AmbiguousTable
 from dbmesh.reshard.generation import scope_of_moving
-from dbmesh.reshard.tables import NotRenamed, give_names
+from dbmesh.reshard.tables import give_names
 from dbmesh.rules.accounts import User
 from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared
@@ -200,16 +200,19 @@ class Switching:
             self._assembly.pools.remove(pool)
             await pool.close()
 
-    async def work(self, prepared: Prepared, still: Callable[[], Awaitable[bool]]) -> None:
+    async def work(
+        self,
+        prepared: Prepared,
+        still: Callable[[], Awaitable[bool]],
+        tell: Callable[[str], Awaitable[None]],
+    ) -> None:
         """See `Serving`: the tables of a move get their final names."""
         moving, other = prepared.configuration.moving, prepared.configuration.other
         assert moving is not None
         assert other is not None
         scope = scope_of_moving(moving, prepared.configuration.databases[moving.database.lower()], other)
         try:
-            await give_names(scope, moving.job, still)
-        except NotRenamed as error:
-            raise NotPrepared(str(error)) from error
+            await give_names(scope, moving.job, still, tell)
         except (MeshError, ShardError) as error:
             raise NotDone(str(error)) from error
 

@@ -75,9 +75,12 @@ class Serving(Protocol[P]):
         """Close what was prepared."""
         ...
 
-    async def work(self, prepared: P, still: Callable[[], Awaitable[bool]]) -> None:
-        """Do what this takes while all sidecars hold. Of several that try one does, at a time; `still` says whether it is still to be done.
-        Raises NotPrepared when that was not possible and all is as before, NotDone when it has to be looked at again."""
+    async def work(
+        self, prepared: P, still: Callable[[], Awaitable[bool]], tell: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Do what this takes while all sidecars hold, if that is `still` to be done, and `tell` that it has been done ('') or why it could
+        not be and all is as before. Of several that try one does so at a time, telling included. Raises NotDone when it has to be looked
+        at again."""
         ...
 
     async def left_prepared(self) -> str:
@@ -295,15 +298,17 @@ class RuleFollower(Generic[P]):
             known = await read_known(self._store)
             return known.rolling == number and known.working_key != ABSENT and known.worked_key == ABSENT
 
+        async def tell(reason: str) -> None:
+            if reason:
+                _log.warning("revision %d of the rules cannot be run: %s", number, reason)
+                await say_undone(self._store, number, self._registration.id, reason)
+            else:
+                await say_worked(self._store, number)
+
         try:
-            await self._serving.work(prepared, still)
-        except NotPrepared as error:
-            _log.warning("revision %d of the rules cannot be run: %s", number, error)
-            await say_undone(self._store, number, self._registration.id, str(error))
+            await self._serving.work(prepared, still, tell)
         except NotDone as error:
-            _log.warning("what revision %d of the rules takes is tried again: %s", number, error)
-        else:
-            await say_worked(self._store, number)
+            _log.warning("what revision %d of the rules takes is looked at again: %s", number, error)
 
     async def _hold(self, revision: Revision) -> None:
         if self._patience is None:

@@ -32,10 +32,6 @@ _COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 _CHECK = re.compile(r"CONSTRAINT `(?:[^`]|``)+` CHECK")
 
 
-class NotRenamed(Exception):
-    """Tables could not be renamed, and have the names they had; the text says why."""
-
-
 async def make_targets(scope: Scope) -> None:
     """Make every target that is not there, like the first source of its table. Raises MeshError and ShardError."""
     for move in scope.moves:
@@ -77,10 +73,15 @@ async def drop_sources(scope: Scope, job: int, alive: Callable[[], None]) -> Non
             await _drop(scope.before, node.data_source, name, alive)
 
 
-async def give_names(scope: Scope, job: int, still: Callable[[], Awaitable[bool]]) -> None:
-    """The targets get their final names, all tables of a schema at once; of several processes one does it at a time, if that is `still` to
-    be done. Raises NotRenamed when that was not possible and all have the names they had; MeshError and ShardError when that is not
-    known: it is to be tried again."""
+async def give_names(
+    scope: Scope,
+    job: int,
+    still: Callable[[], Awaitable[bool]],
+    tell: Callable[[str], Awaitable[None]],
+) -> None:
+    """The targets get their final names, all tables of a schema at once, if that is `still` to be done; `tell` says that they have ('') or
+    why not, when all have the names they had. Of several processes one does so at a time, telling included: else one could do what
+    another has just told that it is undone. Raises MeshError and ShardError: it is to be looked at again."""
     wanted: dict[Schema, tuple[DataSourceConfig, dict[str, str]]] = {}
     for target in _targets(scope):
         if target.built_as != target.node.table:
@@ -88,25 +89,27 @@ async def give_names(scope: Scope, job: int, still: Callable[[], Awaitable[bool]
             _, names = wanted.setdefault(schema_of(config), (config, {}))
             names[target.built_as] = target.node.table
     if not wanted:
+        await tell("")
         return
     first = wanted[min(wanted)][0]
     async with _connection(first) as connection:
         got = (await collect(connection, f"SELECT GET_LOCK('dbmesh reshard {job}', {_LOCK})".encode())).rows
         if got != [[b"1"]] or not await still():
             raise MeshError(INTERNAL, reason="somebody else gives the tables their names")
-        await _all_renamed(list(wanted.values()), job)
+        await tell(await _all_renamed(list(wanted.values()), job))
 
 
-async def _all_renamed(wanted: Sequence[tuple[DataSourceConfig, dict[str, str]]], job: int) -> None:
+async def _all_renamed(wanted: Sequence[tuple[DataSourceConfig, dict[str, str]]], job: int) -> str:
+    """Why it could not be done, '' when it is."""
     results = await asyncio.gather(
         *(_renamed(config, names, job) for config, names in wanted), return_exceptions=True
     )
     failures = [one for one in results if isinstance(one, BaseException)]
     if not failures:
-        return
+        return ""
     for config, names in wanted:
         await _renamed_back(config, names, job)
-    raise NotRenamed(str(failures[0])) from failures[0]
+    return str(failures[0]) or type(failures[0]).__name__
 
 
 async def _renamed(config: DataSourceConfig, names: dict[str, str], job: int) -> None:

@@ -111,6 +111,7 @@ class Sidecar:
         self.prepared = 0
         self.worked = 0
         self.others: list[Sidecar] = []
+        self.turn = asyncio.Lock()
         self.works_badly: Exception | None = None
         self.left = ""
         self.looks = 0
@@ -149,12 +150,20 @@ class Sidecar:
         self.users = tuple(user.password for user in prepared.users)
         self.news.set()
 
-    async def work(self, prepared: Configuration, still: Callable[[], Awaitable[bool]]) -> None:
-        assert await still()
-        self.worked += 1
-        assert all(one.gate.reasons[-1] for one in self.others)
-        if self.works_badly is not None:
-            raise self.works_badly
+    async def work(
+        self,
+        prepared: Configuration,
+        still: Callable[[], Awaitable[bool]],
+        tell: Callable[[str], Awaitable[None]],
+    ) -> None:
+        async with self.turn:
+            if not await still():
+                raise NotDone("somebody else was faster")
+            assert all(one.gate.reasons[-1] for one in self.others)
+            self.worked += 1
+            if isinstance(self.works_badly, NotDone):
+                raise self.works_badly
+            await tell(str(self.works_badly or ""))
 
     async def discard(self, prepared: Configuration) -> None:
         self.discarded.append(", ".join(sorted(prepared.databases)))
@@ -173,8 +182,9 @@ class Sidecar:
 @pytest.fixture
 async def sidecars(store: EmbeddedStore) -> AsyncIterator[list[Sidecar]]:
     made = [Sidecar(store, name) for name in ("a", "b")]
+    turn = asyncio.Lock()
     for one in made:
-        one.others = made
+        one.others, one.turn = made, turn
     yield made
     for one in made:
         await one.tasks.close()
