@@ -98,7 +98,9 @@ class Progress:
         estimates = dict(job.estimates)
         # What was told by whoever carried it out before stays.
         tables: dict[str, dict[str, Any]] = before.get("tables", {})
-        counts = {table: (await journal.look()).counts for table, journal in self._journals.items()}
+        # Another table may begin to be copied meanwhile.
+        journals = tuple(self._journals.items())
+        counts = {table: (await journal.look()).counts for table, journal in journals}
         for table in estimates:
             shown = tables.setdefault(table, {"rows": estimates[table]})
             found = counts.get(table, Counts())

@@ -10,8 +10,10 @@ import pytest
 
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.store import StoreUnavailable
+from dbmesh.model import DataNode
+from dbmesh.reshard.chunks import ChunkJournal, Counts, Outlook, Rest
 from dbmesh.reshard.documents import read_progress
-from dbmesh.reshard.job import Job
+from dbmesh.reshard.job import Job, Phase
 from dbmesh.reshard.progress import Progress
 from dbmesh.reshard.runner import Failed
 
@@ -41,3 +43,30 @@ async def test_it_is_told_at_the_end(progress: tuple[EmbeddedStore, Progress]) -
     async with made.told(JOB):
         pass
     assert (await read_progress(store, JOB.number))["tables"] == {"item": {"rows": 10}}
+
+
+class _Journal(ChunkJournal):
+    """Of a table that is copied; when it is asked, the next one begins to be."""
+
+    def __init__(self, store: EmbeddedStore, progress: Progress, table: str, *later: str) -> None:
+        super().__init__(store, "7", table, "me", 0)
+        self._following = store, progress, later
+
+    async def look(self) -> Outlook:
+        """See `ChunkJournal`."""
+        store, progress, later = self._following
+        for table in later:
+            progress.copies(table, _Journal(store, progress, table))
+        return Outlook((Rest(DataNode("ds_0", "t"), exhausted=True, done=Counts(rows=5)),), (), frozenset())
+
+
+async def test_a_table_that_begins_while_another_is_counted_is_told_next(
+    progress: tuple[EmbeddedStore, Progress],
+) -> None:
+    store, made = progress
+    job = Job(7, "shop", "me", 0.0, estimates=(("t_order", 10), ("t_order_item", 20)), phase=Phase.COPY)
+    made.copies("t_order", _Journal(store, made, "t_order", "t_order_item"))
+    for table in ("t_order", "t_order_item"):
+        async with made.told(job):
+            pass
+        assert (await read_progress(store, job.number))["tables"][table]["copied"] == 5
