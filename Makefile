@@ -32,7 +32,7 @@ setup-dev: setup
 	@tests/tools/install_system_packages.sh
 	@$(UV) sync --locked --inexact --all-extras
 
-demo: setup  ## a sharded shop on 127.0.0.1:3307, no server needed (ARGS="--engine mariadb --port 3308")
+demo: setup  ## a sharded shop on 127.0.0.1:3307, no server needed (ARGS="--engine mariadb --port 3308", ARGS=--reshard)
 	@$(VENV)/bin/dbmesh demo $(ARGS)
 
 test: setup-dev  ## everything: lint, types, layers, unit and integration tests (DB=mysql: against MySQL 9)

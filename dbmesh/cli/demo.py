@@ -29,8 +29,8 @@ SCHEMAS = ("shop_0", "shop_1")
 def run_demo(engine: str, host: str, port: int, data_dir: Path | None) -> int:
     """Runs the demo until a signal ends it and returns the exit code. `engine` is sqlite or mariadb. Raises Failure."""
     try:
-        with _terminated_like_interrupted(), ExitStack() as started:
-            directory = started.enter_context(_data_directory(data_dir, engine))
+        with terminated_like_interrupted(), ExitStack() as started:
+            directory = started.enter_context(data_directory(data_dir, engine))
             return _run(engine, directory, host, port, started)
     except KeyboardInterrupt:
         return EXIT_OK
@@ -69,14 +69,14 @@ def _urls(engine: str, storage: Path, started: ExitStack) -> tuple[str, ...]:
 
 
 @contextmanager
-def _data_directory(chosen: Path | None, engine: str) -> Iterator[Path]:
-    """The directory of one engine's data, locked against a second demo. Raises Failure when it cannot be used."""
+def data_directory(chosen: Path | None, kind: str) -> Iterator[Path]:
+    """The directory of one kind of demo's data, locked against a second demo. Raises Failure when it cannot be used."""
     with ExitStack() as held:
         if chosen is None:
             parent = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="dbmesh-demo-")))
         else:
             parent = chosen.expanduser().absolute()
-        directory = parent / f"dbmesh-demo-{engine}"
+        directory = parent / f"dbmesh-demo-{kind}"
         try:
             directory.mkdir(parents=True, exist_ok=True)
             lock = held.enter_context((directory / "lock").open("w"))
@@ -92,7 +92,7 @@ def _data_directory(chosen: Path | None, engine: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM ends the start-up as Ctrl-C does, so that servers already started are stopped."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -124,7 +124,7 @@ rules:
           shardingColumn: user_id
           shardingAlgorithmName: user_table
     t_order:
-      actualDataNodes: ds_${{0..1}}.t_order_${{0..1}}
+      actualDataNodes: ds_${{0..1}}.t_order_${{0..{last}}}
       databaseStrategy:
         standard:
           shardingColumn: user_id
@@ -137,7 +137,7 @@ rules:
         column: order_id
         keyGeneratorName: snowflake
     t_order_item:
-      actualDataNodes: ds_${{0..1}}.t_order_item_${{0..1}}
+      actualDataNodes: ds_${{0..1}}.t_order_item_${{0..{last}}}
       databaseStrategy:
         standard:
           shardingColumn: user_id
@@ -160,11 +160,11 @@ rules:
     order_table:
       type: INLINE
       props:
-        algorithm-expression: t_order_${{order_id % 2}}
+        algorithm-expression: t_order_${{order_id % {tables}}}
     order_item_table:
       type: INLINE
       props:
-        algorithm-expression: t_order_item_${{order_id % 2}}
+        algorithm-expression: t_order_item_${{order_id % {tables}}}
   keyGenerators:
     snowflake:
       type: SNOWFLAKE
@@ -190,20 +190,28 @@ def configuration_files(urls: Mapping[str, str] | Sequence[str]) -> dict[str, st
     """The demo's configuration by file name. `urls` are the two data sources' addresses, by name or in order."""
     addresses = urls if isinstance(urls, Mapping) else {f"ds_{index}": url for index, url in enumerate(urls)}
     sources = "".join(f"  {name}:\n    url: {_quoted(url)}\n" for name, url in addresses.items())
-    return {"database-shop.yaml": _DATABASE.format(data_sources=sources), "global.yaml": _GLOBAL}
+    return {"database-shop.yaml": database_file(sources), "global.yaml": _GLOBAL}
+
+
+def database_file(data_sources: str, order_tables: int = 2) -> str:
+    """The file of the logic database. `data_sources` are the lines of its section, `order_tables` how many actual tables each of them has
+    of the orders and of their items."""
+    return _DATABASE.format(data_sources=data_sources, last=order_tables - 1, tables=order_tables)
 
 
 def _quoted(url: str) -> str:
     return "'" + url.replace("'", "''") + "'"
 
 
-def seed_statements() -> Iterator[str]:
-    """INSERT statements for every row of the shop, at most `ROWS_PER_INSERT` rows each."""
+def seed_statements(orders: int = ORDERS) -> Iterator[str]:
+    """INSERT statements for every row of a shop with so many orders, at most `ROWS_PER_INSERT` rows each."""
     yield from _inserts("t_country", "code, name, continent", iter(COUNTRIES))
     yield from _inserts("t_config", "name, value", iter(_CONFIGURATION))
     yield from _inserts("t_user", "user_id, name, email, country, balance, created", _users())
-    yield from _inserts("t_order", "order_id, user_id, status, amount, created", _orders())
-    yield from _inserts("t_order_item", "order_id, item_id, user_id, product, quantity, price", _items())
+    yield from _inserts("t_order", "order_id, user_id, status, amount, created", _orders(orders))
+    yield from _inserts(
+        "t_order_item", "order_id, item_id, user_id, product, quantity, price", _items(orders)
+    )
 
 
 def _inserts(table: str, columns: str, rows: Iterator[tuple[int | str, ...]]) -> Iterator[str]:
@@ -231,15 +239,15 @@ def _user_of(order: int) -> int:
     return order * 17 % USERS + 1
 
 
-def _orders() -> Iterator[tuple[int | str, ...]]:
-    for order in range(1, ORDERS + 1):
+def _orders(count: int) -> Iterator[tuple[int | str, ...]]:
+    for order in range(1, count + 1):
         amount = sum(quantity * cents for _, quantity, cents in _items_of(order))
         created = _START + datetime.timedelta(days=42, minutes=order * 37)
         yield order, _user_of(order), _STATUSES[order * 3 // 7 % 5], _money(amount), str(created)
 
 
-def _items() -> Iterator[tuple[int | str, ...]]:
-    for order in range(1, ORDERS + 1):
+def _items(count: int) -> Iterator[tuple[int | str, ...]]:
+    for order in range(1, count + 1):
         for item, (product, quantity, cents) in enumerate(_items_of(order), start=1):
             yield order, item, _user_of(order), product, quantity, _money(cents)
 

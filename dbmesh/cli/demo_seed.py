@@ -18,10 +18,15 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.rules.ruleset import DataSourceConfig
 
 
-async def seed(console: Console, host: str, port: int) -> int:
+def as_client(host: str, port: int) -> DataSourceConfig:
+    """How a client reaches the demo's shop."""
+    return DataSourceConfig("demo", "mysql", host, port, "shop", "root", "root")
+
+
+async def seed(console: Console, host: str, port: int, orders: int = demo_data.ORDERS) -> int:
     """Creates the tables, writes the rows, and returns how many were written. Raises Failure when the mesh refuses."""
-    mesh = DataSourceConfig("demo", "mysql", host, port, "shop", "root", "root")
-    statements = (*demo_data.SCHEMA, *demo_data.seed_statements())
+    mesh = as_client(host, port)
+    statements = (*demo_data.SCHEMA, *demo_data.seed_statements(orders))
     rows = 0
     try:
         connection = await open_mysql(mesh, Flavour())

@@ -26,6 +26,7 @@ from dbmesh.cli.options import Config, Json
 from dbmesh.cli.output import EXIT_MISTAKE, EXIT_OK, Failure, answers, report
 from dbmesh.cli.reshard_verbs import reshard_app
 from dbmesh.cli.rules_verbs import rules_app
+from dbmesh.cli.transactions_verbs import transactions_app
 
 MOST_ROWS = 1000
 """Circuit breakers that are listed."""
@@ -72,9 +73,6 @@ app = typer.Typer(
 app.add_typer(rules_app, name="rules")
 ddl_app = typer.Typer(no_args_is_help=True, help="See and finish DDL that stopped half-way.")
 app.add_typer(ddl_app, name="ddl")
-transactions_app = typer.Typer(
-    no_args_is_help=True, help="See and end branches of transactions that were left prepared."
-)
 app.add_typer(transactions_app, name="transactions")
 
 mesh_app = typer.Typer(
@@ -127,11 +125,11 @@ def dbmesh(
 @app.command()
 def demo(
     engine: Annotated[
-        Engine,
+        Engine | None,
         typer.Option(
-            help="sqlite is embedded; mariadb starts two real servers (mariadbd has to be on PATH)."
+            help="sqlite (without the option) is embedded; mariadb starts two real servers (mariadbd has to be on PATH)."
         ),
-    ] = Engine.SQLITE,
+    ] = None,
     host: Host = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes any free one.")
@@ -143,6 +141,14 @@ def demo(
             help="Keep the data here and use it again next time. Without it the data goes with the demo.",
         ),
     ] = None,
+    reshard: Annotated[
+        bool,
+        typer.Option(
+            "--reshard",
+            metavar="",
+            help="The second act: tables move from 4 to 8 shards while clients write. Two MariaDB servers; ends by itself.",
+        ),
+    ] = False,
 ) -> None:
     """Start a sharded shop to try: two data sources, four shards, a few thousand rows.
 
@@ -152,10 +158,17 @@ def demo(
     \b
     dbmesh demo
     dbmesh demo --engine mariadb --port 3310 --data-dir ~/dbmesh-demo
+    dbmesh demo --reshard
     """
+    if reshard:
+        from dbmesh.cli.demo_reshard import run_reshard_demo
+
+        if engine is Engine.SQLITE:
+            raise typer.BadParameter("SQLite's tables cannot be moved; leave '--engine sqlite' out")
+        raise typer.Exit(run_reshard_demo(host, port, data_dir))
     from dbmesh.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(engine.value, host, port, data_dir))
+    raise typer.Exit(run_demo((engine or Engine.SQLITE).value, host, port, data_dir))
 
 
 @app.command()
@@ -406,51 +419,6 @@ def breaker(
     from dbmesh.cli.breaker import run_action
 
     run_action(config, action.value, name, as_json=as_json)
-
-
-@transactions_app.command("list")
-def list_branches(config: Config, as_json: Json = False) -> None:
-    """List the branches of this mesh's transactions that are prepared on a data source right now, and BASE transactions whose
-    process is gone or whose writes cannot be undone.
-
-    Branches of commits under way are among them, for milliseconds.
-
-    \b
-    dbmesh transactions list --config DIR
-    """
-    from dbmesh.cli.transactions import list_transactions
-
-    list_transactions(config, as_json=as_json)
-
-
-@transactions_app.command()
-def resolve(
-    config: Config,
-    older_than: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="End what stays prepared for so long.")
-    ] = 2.0,
-    retry: Annotated[
-        bool,
-        typer.Option("--retry", metavar="", help="Try again to undo writes whose rows others had changed."),
-    ] = False,
-    keep_current: Annotated[
-        bool,
-        typer.Option("--keep-current", metavar="", help="Leave rows that others have changed as they are."),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Commit or roll back the branches that a dead process left prepared, and undo its BASE writes, as their decider says.
-
-    Running sidecars do the same by themselves every few seconds. Branches of
-    other transaction managers are never touched.
-
-    \b
-    dbmesh transactions resolve --config DIR
-    """
-    from dbmesh.cli.transactions import Dirty, resolve_transactions
-
-    dirty = Dirty.KEEP_CURRENT if keep_current else Dirty.RETRY if retry else Dirty.LEAVE
-    resolve_transactions(config, older_than, dirty, as_json=as_json)
 
 
 @app.command()

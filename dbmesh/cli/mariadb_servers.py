@@ -38,11 +38,19 @@ class MariaDbServer:
     password: str = field(repr=False)
 
 
+def missing_programs() -> list[str]:
+    """The programs a server needs that are not on PATH."""
+    return [program for program in _PROGRAMS if shutil.which(program) is None]
+
+
 @contextmanager
-def running_servers(directory: Path, schemas: Sequence[str]) -> Iterator[tuple[MariaDbServer, ...]]:
-    """One server per schema, each in `directory/<schema>`; data found there is used again. All are stopped on the
-    way out, whatever happened. Raises Failure when the programs are missing or a server does not start."""
-    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
+def running_servers(
+    directory: Path, schemas: Sequence[str], *, binlog: bool = False
+) -> Iterator[tuple[MariaDbServer, ...]]:
+    """One server per schema, each in `directory/<schema>`; data found there is used again. With `binlog` they log changed rows, and the
+    account may follow them. All are stopped on the way out, whatever happened. Raises Failure when the programs are missing or a server
+    does not start."""
+    missing = missing_programs()
     if missing:
         raise Failure(
             f"--engine mariadb needs {' and '.join(missing)} on PATH; install mariadb-server, or leave --engine out "
@@ -50,7 +58,10 @@ def running_servers(directory: Path, schemas: Sequence[str]) -> Iterator[tuple[M
         )
     _create([directory / schema for schema in schemas])
     with ExitStack() as running:
-        started = [running.enter_context(_started(directory / schema, schema)) for schema in schemas]
+        started = [
+            running.enter_context(_started(directory / schema, schema, number if binlog else None))
+            for number, schema in enumerate(schemas, 1)
+        ]
         for server, process in started:
             _wait_until_ready(server, process, directory / server.schema)
             _init_file(directory / server.schema).unlink()
@@ -107,9 +118,11 @@ def _creating(directory: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
 
 
 @contextmanager
-def _started(directory: Path, schema: str) -> Iterator[tuple[MariaDbServer, subprocess.Popen[bytes]]]:
-    """Starts one server without waiting for it. The password is new at every start and lives in no file for
-    longer than the server needs to read it."""
+def _started(
+    directory: Path, schema: str, logs_as: int | None
+) -> Iterator[tuple[MariaDbServer, subprocess.Popen[bytes]]]:
+    """Starts one server without waiting for it; `logs_as` is its number where it keeps a binlog. The password is new at every start and
+    lives in no file for longer than the server needs to read it."""
     server = MariaDbServer(_HOST, _free_port(), schema, USER, secrets.token_hex(16))
     account = f"'{USER}'@'{_HOST}'"
     init_file = _init_file(directory)
@@ -118,6 +131,7 @@ def _started(directory: Path, schema: str) -> Iterator[tuple[MariaDbServer, subp
         f"CREATE DATABASE IF NOT EXISTS `{schema}` CHARACTER SET utf8mb4;\n"
         f"CREATE OR REPLACE USER {account} IDENTIFIED BY '{server.password}';\n"
         f"GRANT ALL ON `{schema}`.* TO {account};\n"
+        + (f"GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {account};\n" if logs_as else "")
     )
     command = [
         "mariadbd",
@@ -131,7 +145,7 @@ def _started(directory: Path, schema: str) -> Iterator[tuple[MariaDbServer, subp
         f"--log-error={directory / 'error.log'}",
         f"--init-file={init_file}",
         "--skip-name-resolve",
-        "--skip-log-bin",
+        *_logging(logs_as),
         "--character-set-server=utf8mb4",
         "--innodb-buffer-pool-size=64M",
         *_as_root(),
@@ -150,6 +164,12 @@ def _started(directory: Path, schema: str) -> Iterator[tuple[MariaDbServer, subp
     finally:
         _stop(process)
         init_file.unlink(missing_ok=True)
+
+
+def _logging(number: int | None) -> list[str]:
+    if number is None:
+        return ["--skip-log-bin"]
+    return ["--log-bin=binlog", "--binlog-format=ROW", f"--server-id={number}"]
 
 
 def _wait_until_ready(server: MariaDbServer, process: subprocess.Popen[bytes], directory: Path) -> None:

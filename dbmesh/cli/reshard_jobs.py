@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from dbmesh.reshard.documents import begin_job, change_job, read_job, read_jobs,
 from dbmesh.reshard.files import JobFiles
 from dbmesh.reshard.generation import moving_tables
 from dbmesh.reshard.job import WAITING, Job, NotNow, Phase, Wish, paused, resumed, wished
+from dbmesh.reshard.plan import Plan
 from dbmesh.rules.loader import DATABASE_FILES, GLOBAL_FILE
 from dbmesh.rules.secrecy import clear_secrets
 from dbmesh.rules.source import read_source
@@ -73,41 +74,50 @@ async def _start(
     *,
     as_json: bool,
 ) -> int:
-    before, after = load_directory(directory), load_directory(to)
-    async with opened_store(before, directory) as opened:
+    async with opened_store(load_directory(directory), directory) as opened:
         store = _there(opened)
-        if not any(one.state is State.SERVING for one in await read_instances(store)):
-            raise Failure("no sidecar is alive that could carry the job out; start one")
-        number = max((one.number for one in await read_jobs(store)), default=0) + 1
-        plan = await make_job_plan(store, before, after, database, str(number))
+        plan, job = await planned_job(store, directory, to, database)
         if not plan.possible:
             print_plan(plan, as_json=as_json)
             return EXIT_DIFFERENT
-        name = plan.scope.before.database
-        base = await _files_in_force(store, directory)
-        files = JobFiles(
-            number,
-            name,
-            base,
-            _file_of(base, name, directory),
-            (texts := _readable(to))[_file_of(texts, name, to)],
-            moving_tables(plan.scope),
-        )
-        _refuse_secrets({**base, "new.yaml": files.after}, directory)
-        estimates = tuple((move.name, plan.all_rows(move)) for move in plan.scope.moves)
-        job = Job(number, name, operator(), time.time(), comment, automatic, hold, rate, estimates)
-        try:
-            job = await begin_job(store, job, files)
-        except NotNow as error:
-            raise Failure(str(error)) from error
+        wanted = replace(job, comment=comment, automatic=automatic, hold=hold, rate=rate)
+        job = await begin_planned_job(store, plan, wanted, directory, to)
         if as_json:
             answers().print_json(json.dumps(described_job(job, {})))
         else:
             answers().print(
-                f"[bold green]OK[/]: job {number} has begun; see: dbmesh reshard watch --config {directory}",
+                f"[bold green]OK[/]: job {job.number} has begun; see: dbmesh reshard watch --config {directory}",
                 soft_wrap=True,
             )
     return EXIT_OK
+
+
+async def planned_job(store: Store, directory: Path, to: Path, database: str | None) -> tuple[Plan, Job]:
+    """The next job from the rules that hold to those of `to`, and its plan; nothing has begun. Raises Failure and StoreError."""
+    if not any(one.state is State.SERVING for one in await read_instances(store)):
+        raise Failure("no sidecar is alive that could carry the job out; start one")
+    number = max((one.number for one in await read_jobs(store)), default=0) + 1
+    plan = await make_job_plan(store, load_directory(directory), load_directory(to), database, str(number))
+    estimates = tuple((move.name, plan.all_rows(move)) for move in plan.scope.moves)
+    return plan, Job(number, plan.scope.before.database, operator(), time.time(), estimates=estimates)
+
+
+async def begin_planned_job(store: Store, plan: Plan, job: Job, directory: Path, to: Path) -> Job:
+    """Begins a job that `planned_job` found possible. Raises Failure and StoreError."""
+    base, texts = await _files_in_force(store, directory), _readable(to)
+    files = JobFiles(
+        job.number,
+        job.database,
+        base,
+        _file_of(base, job.database, directory),
+        texts[_file_of(texts, job.database, to)],
+        moving_tables(plan.scope),
+    )
+    _refuse_secrets({**base, "new.yaml": files.after}, directory)
+    try:
+        return await begin_job(store, job, files)
+    except NotNow as error:
+        raise Failure(str(error)) from error
 
 
 def ask(directory: Path, number: int | None, wish: Wish, *, wait: bool, as_json: bool) -> int:
@@ -131,13 +141,9 @@ def throttle_job(directory: Path, number: int | None, rate: int, *, as_json: boo
     """Sets how many rows a second are copied at most. Raises Failure."""
 
     def throttled(job: Job) -> Job:
-        return Job(**{**_fields(job), "rate": rate})
+        return replace(job, rate=rate)
 
     return asyncio.run(_change(directory, number, throttled, wait=False, as_json=as_json))
-
-
-def _fields(job: Job) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in Job.__dataclass_fields__}
 
 
 async def _change(

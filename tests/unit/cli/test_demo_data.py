@@ -66,3 +66,21 @@ def test_amounts_are_the_sums_of_their_items(tables: Mapping[str, Sequence[Row]]
 def test_the_loader_accepts_the_configuration(urls: Sequence[str] | Mapping[str, str]) -> None:
     configuration = load_configuration(demo_data.configuration_files(urls), lambda kind, name: None)
     assert list(configuration.databases) == ["shop"]
+
+
+@pytest.mark.parametrize("tables", [2, 4])
+def test_orders_and_their_items_have_as_many_tables_as_asked_for(tables: int) -> None:
+    files = demo_data.configuration_files(["sqlite:a", "sqlite:b"])
+    sources = "  ds_0: {url: 'sqlite:a'}\n  ds_1: {url: 'sqlite:b'}\n"
+    files["database-shop.yaml"] = demo_data.database_file(sources, tables)
+    rules = load_configuration(files, lambda kind, name: None).databases["shop"]
+    for name in ("t_order", "t_order_item"):
+        table = rules.table(name)
+        assert table is not None
+        assert len(table.nodes) == 2 * tables
+
+
+def test_a_shop_has_as_many_orders_as_asked_for() -> None:
+    few = [sql for sql in demo_data.seed_statements(3) if sql.startswith("INSERT INTO t_order ")]
+    assert len(few) == 1
+    assert few[0].count("), (") == 2

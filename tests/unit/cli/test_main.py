@@ -28,6 +28,7 @@ def test_help_names_every_command(command: str, capsys: pytest.CaptureFixture[st
         ["nonsense"],
         ["demo", "--engine", "oracle"],
         ["demo", "--port", "70000"],
+        ["demo", "--reshard", "--engine", "sqlite"],
         ["rules", "validate"],
     ],
 )
