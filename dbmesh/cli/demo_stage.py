@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dbmesh.reshard.job import Phase
+from dbmesh.reshard.job import PAUSABLE, Phase
 
 PATH = (
     Phase.PREPARE,
@@ -90,7 +90,7 @@ def picture(scene: Scene) -> RenderableType:
         figures = (f"{one.get(column, 0):,}" for column in ("copied", "verified", "repaired"))
         copied, verified, repaired = figures
         table.add_row(name, copied, bar, verified, repaired)
-    return Group(_path(scene.phase), table, _clients(scene), *_switches(scene))
+    return Group(_path(scene.phase), table, *_speed(scene), _clients(scene), *_switches(scene))
 
 
 def line(scene: Scene) -> str:
@@ -99,8 +99,8 @@ def line(scene: Scene) -> str:
         f"{name} {one.get('copied', 0):,} copied, {one.get('verified', 0):,} verified"
         for name, one in _tables(scene.progress)
     )
-    parts = [f"{scene.phase.value}:", *([f"{tables};"] if tables else []), _clients(scene).plain]
-    return " ".join(parts)
+    parts = [tables, *(speed.plain for speed in _speed(scene)), _clients(scene).plain]
+    return f"{scene.phase.value}: {'; '.join(filter(None, parts))}"
 
 
 def summary(scene: Scene, seconds: float) -> RenderableType:
@@ -144,6 +144,12 @@ def _path(phase: Phase) -> Text:
     if phase not in PATH:
         text.append(f" {phase.value} ", "bold reverse")
     return text
+
+
+def _speed(scene: Scene) -> Iterable[Text]:
+    """Of the phases in which rows are gone through."""
+    if scene.phase in PAUSABLE:
+        yield Text(f"{scene.progress.get('rows_per_second', 0):,} rows/s")
 
 
 def _clients(scene: Scene) -> Text:

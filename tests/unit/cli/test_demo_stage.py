@@ -13,10 +13,11 @@ from dbmesh.cli.demo_stage import LINE_SECONDS, Scene, Screen, line, moved_rows,
 from dbmesh.reshard.job import Phase
 
 _PROGRESS = {
+    "rows_per_second": 9876,
     "tables": {
         "t_order": {"rows": 4000, "copied": 2000, "verified": 12},
         "t_order_item": {"rows": 8000, "copied": 0},
-    }
+    },
 }
 _SCENE = Scene(8, Phase.COPY, _PROGRESS, 1234, 567.8, 0.0456)
 
@@ -34,6 +35,7 @@ def test_a_picture_says_how_far_each_table_is_and_what_clients_notice() -> None:
         "copy",
         "t_order_item",
         "2,000",
+        "9,876 rows/s",
         "1,234 statements, 568/s",
         "longest stall 46 ms",
         "errors 0",
