@@ -117,7 +117,11 @@ class Transaction:
         set so far are set there too, so that a later ROLLBACK TO finds them. `place` is where a server of XA is. Raises ShardError
         or MeshError; the connection then has not joined and is closed, because the isolation of its next transaction may
         have been set already."""
-        branch = Branch(data_source or key, connection, place)
+        name, taken = data_source or key, {one.data_source for one in self.branches.values()}
+        while name in taken:
+            # Data sources of one name by the rules of both sides of a table that moves: a commit tells branches apart by it.
+            name += "'"
+        branch = Branch(name, connection, place)
         if self.outer is not None and (self.branches or place is None):
             raise not_supported(
                 "an XA transaction of an outer transaction manager over several data sources, or on one without XA",

@@ -172,3 +172,13 @@ async def test_a_commit_that_cannot_be_decided_says_that_nothing_is_committed(
     assert refusal.value.number == number
     assert first.sent[-1] == "ROLLBACK"
     assert second.sent[-1].startswith("XA ROLLBACK")
+
+
+async def test_data_sources_of_one_name_in_two_places_commit_both(transaction: Transaction) -> None:
+    first, second = Preparable("a"), Preparable("b")
+    for key, connection, place in (("shop.ds_0", first, FIRST), ("shop.ds_1", second, SECOND)):
+        await transaction.join(key, connection, "shop.ds_0", place)
+        transaction.branches[key].wrote = True
+    assert await transaction.commit() is None
+    assert first.sent[-1] == "COMMIT"
+    assert second.sent[-1].startswith("XA COMMIT")
