@@ -119,8 +119,8 @@ class Gate:
         return True if work is None else await work
 
     async def drained(self, *, by_force: bool) -> bool:
-        """Whether nothing is under way any more, neither a statement nor a transaction. `by_force`: what is, is ended, but for
-        commits; clients are told why."""
+        """Whether nothing is under way any more, neither a statement nor a transaction, nor a session that goes by rules older than
+        those served. `by_force`: what is, is ended, but for commits; clients are told why."""
         busy = self._busy()
         if by_force:
             await asyncio.gather(*(self._end(session) for session in busy if not session.committing))
@@ -133,6 +133,8 @@ class Gate:
             return "clients that have left"
         first, more = busy[0], len(busy) - 1
         what = "the transaction" if first.transaction.open else "the statement"
+        if first.at_rest and not first.transaction.open:
+            what = "what is kept by former rules (a temporary table, a lock, a cursor)"
         seconds = first.now() - first.command_since
         others = f", and {more} more" if more else ""
         return (
@@ -144,11 +146,18 @@ class Gate:
         return [
             session
             for session in self._mesh.everyone()
-            if session not in self._waiting and (session.transaction.open or not session.at_rest)
+            if session not in self._waiting
+            and (session.transaction.open or not session.at_rest or self._lags(session))
         ]
 
+    def _lags(self, session: Session) -> bool:
+        """Whether a session that is at rest keeps what only former rules know."""
+        if session.databases is not self._mesh.databases:
+            follow_rules(session)
+        return session.databases is not self._mesh.databases
+
     async def _end(self, session: Session) -> None:
-        if session.transaction.open:
+        if session.transaction.open or self._lags(session):
             await give_up(session, self._reason)
         else:
             session.kill_query(MeshError(NOT_SERVING, reason=self._reason))

@@ -116,3 +116,19 @@ async def test_a_statement_that_runs_by_itself_is_left_alone(world: SessionWorld
     await asyncio.wait_for(retire(world.mesh, former, (), 0.0, asyncio.get_running_loop().time), 20)
     assert world.session.broken_transaction is None
     assert world.session.databases is former
+
+
+async def test_nothing_has_drained_while_a_session_goes_by_former_rules(world: SessionWorld) -> None:
+    session, mesh = world.session, world.mesh
+    shop = mesh.databases["shop"]
+    name, pool = next(iter(shop.pools.items()))
+    connection = await pool.acquire(session.flavour)
+    session.pins[shop.connection_key(name)] = (connection, PinReason.TEMPORARY_TABLE)
+    mesh.sessions[session.connection_id] = session
+    assert await mesh.gate.drained(by_force=False)
+    await _switch(world)
+    assert not await mesh.gate.drained(by_force=False)
+    assert "former rules" in mesh.gate.under_way()
+    await mesh.gate.drained(by_force=True)
+    assert await mesh.gate.drained(by_force=False)
+    assert not connection.usable
