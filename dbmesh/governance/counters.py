@@ -46,6 +46,21 @@ async def lease(
         return
 
 
+async def doubt(store: Store, database: str, table: str) -> None:
+    """Numbers of a table may have been given away by others: the next lease looks at its rows. Raises StoreError."""
+    key = layout.counter(database, table)
+    while True:
+        entry = await store.get(key)
+        if entry is None:
+            return
+        value = json.dumps({**json.loads(entry.value), "checked": False}).encode()
+        try:
+            await store.commit([Write(key, value, entry.revision)])
+        except Conflict:
+            continue
+        return
+
+
 async def give_back(store: Store, database: str, generator: AutoIncrement) -> None:
     """Return the numbers nobody used, unless another process has taken further ones since."""
     key = layout.counter(database, generator.table)

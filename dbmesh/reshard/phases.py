@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from dbmesh.backend.tasks import TaskOwner
+from dbmesh.governance.counters import doubt
 from dbmesh.governance.instances import Registration
-from dbmesh.governance.revisions import read_files, read_known
+from dbmesh.governance.revisions import carry_out, read_files, read_known
 from dbmesh.governance.store import Store, StoreUnavailable
 from dbmesh.reshard.chunks import ChunkJournal
 from dbmesh.reshard.copying import TableCopy
@@ -29,7 +30,7 @@ from dbmesh.reshard.tables import drop_sources, drop_targets, make_targets
 from dbmesh.reshard.throttle import Limits, Load, Throttle
 from dbmesh.reshard.verifying import Verifier
 from dbmesh.reshard.watching import Watcher
-from dbmesh.rules.moving import Side
+from dbmesh.rules.moving import MOVING_FILE, Side, decode_moving
 from dbmesh.session.mesh import Database, Mesh
 
 WORKERS = 4
@@ -107,6 +108,10 @@ class Phases:
 
     async def _prepare(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
+        if not await self._begun(files):
+            known = await read_known(self._store)
+            if known.active and await read_files(self._store, known.active) != files.base:
+                raise Failed("the rules have changed since it was planned: cancel it, and begin another")
         # First of all, so that nobody takes the new tables for tables of their own.
         await self._step(job, files.moving(Side.BEFORE, doubled=False))
         await make_targets(self._scope())
@@ -137,8 +142,10 @@ class Phases:
 
     async def _verify(self, job: Job) -> None:
         await self._served(await read_files_of(self._store, job.number))
+        tables = self._moved(job.database)
+        await self.watcher.mend(job, tables)
         self.progress.verifies_anew()
-        for table in self._moved(job.database):
+        for table in tables:
             verifier = Verifier(
                 table.rows, table.sources, table.targets, table.reconciler.keys, copies=table.copies
             )
@@ -148,17 +155,23 @@ class Phases:
 
     async def _cut_over(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
+        # Copying and repairing go from the old side to the new one: nothing of it is left when the new one is read.
+        if self._mesh.configuration.moving == files.step(Side.BEFORE, doubled=True):
+            await self.watcher.begin(job, self._moved(job.database))
+            behind = await self.watcher.catch_up()
+            if behind:
+                raise Failed(behind)
+        await self.watcher.end()
         if self.progress.statements:
             raise Failed(
                 f"statements that name no rows came past the mesh, as {self.progress.statements[0]!r}: verify again"
             )
-        # Copying and repairing go from the old side to the new one: nothing of it is left when the new one is read.
-        await self.watcher.catch_up()
-        await self.watcher.end()
+        await self._doubt_numbers(job, files)
         await self._step(job, files.moving(Side.AFTER, doubled=True), moves=True, tries=1)
 
     async def _roll_back(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
+        await self._doubt_numbers(job, files)
         await self._step(job, files.moving(Side.BEFORE, doubled=True), moves=True, tries=1)
         # What is in the logs by now, the mesh has written.
         await self.watcher.mark(job, self._moved(job.database), anew=True)
@@ -177,13 +190,18 @@ class Phases:
     async def _cancel(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
         former = files.unmoved(Side.BEFORE)
-        if await self._holds(former):
+        if not await self._begun(files):
             return
         await self.watcher.end()
         await self._step(job, files.moving(Side.BEFORE, doubled=False), moves=True)
         await drop_targets(self._scope(), self._check_alive)
         await self._step(job, former)
         await self._forget(job, files)
+
+    async def _doubt_numbers(self, job: Job, files: JobFiles) -> None:
+        """The other side numbers rows from here on, and has not counted those that this one has numbered."""
+        for table in files.tables:
+            await doubt(self._store, job.database, table.name)
 
     async def _forget(self, job: Job, files: JobFiles) -> None:
         """What was kept to go on is not needed any more."""
@@ -211,6 +229,15 @@ class Phases:
         )
         await roll_out(self._store, step, files, self._clock, tries=tries)
         await self._mesh.until_serving(lambda configuration: configuration.files == files)
+
+    async def _begun(self, files: JobFiles) -> bool:
+        """Whether a step of the job is what holds, when what is being rolled out has ended."""
+        while (known := await read_known(self._store)).rolling is not None:
+            await carry_out(self._store, known.rolling, self._clock)
+        if not known.active:
+            return False
+        step = (await read_files(self._store, known.active)).get(MOVING_FILE)
+        return step is not None and decode_moving(step).job == files.job
 
     async def _holds(self, files: Mapping[str, str]) -> bool:
         """Whether these are the rules already."""

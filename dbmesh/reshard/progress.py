@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,6 +38,7 @@ class Progress:
         self._journals: dict[str, ChunkJournal] = {}
         self._verified: dict[str, Verified] = {}
         self._bypassing: list[BypassingWrites] = []
+        self._remembered: tuple[str, ...] = ()
         self._seen: deque[tuple[float, int]] = deque(maxlen=WINDOW)
         self.throttled = ""
         self.listening: list[dict[str, Any]] = []
@@ -49,6 +50,7 @@ class Progress:
     def verifies_anew(self) -> None:
         """Every table is compared from its beginning, so that whatever came past the mesh before is found."""
         self._verified = {}
+        self._remembered = ()
         for one in self._bypassing:
             one.statements.clear()
 
@@ -60,10 +62,15 @@ class Progress:
         """Binlogs are followed, from here on by this."""
         self._bypassing.append(writes)
 
+    def remembers(self, statements: Sequence[str]) -> None:
+        """Whoever followed binlogs before has found these."""
+        self._remembered = (*self._remembered, *(one for one in statements if one not in self.statements))
+
     @property
     def statements(self) -> list[str]:
-        """What came past the mesh and names no rows, since all rows were compared."""
-        return [text for one in self._bypassing for text in one.statements]
+        """What came past the mesh and names no rows, since all rows were compared: the first of it."""
+        found = [*self._remembered, *(text for one in self._bypassing for text in one.statements)]
+        return found[:MOST_STATEMENTS]
 
     @asynccontextmanager
     async def told(self, job: Job) -> AsyncIterator[None]:
@@ -127,7 +134,7 @@ class Progress:
             "seconds_left": round(left / rate) if rate else None,
             "throttled": self.throttled,
             "sources": self.listening,
-            "statements": self.statements[:MOST_STATEMENTS],
+            "statements": self.statements,
             "bypassed": {"keys": looked_at.keys, "repaired": looked_at.written + looked_at.removed},
         }
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.errors import MeshError, ProtocolError, ShardError
@@ -41,6 +42,13 @@ class _Followed:
     task: asyncio.Task[None]
 
 
+class _Kept(NamedTuple):
+    """What whoever follows next has to know: up to where each source was looked at, and what named no rows before."""
+
+    marks: Mapping[str, Bookmark]
+    statements: tuple[str, ...]
+
+
 class Watcher:
     """See the module's docstring. Of one job at a time."""
 
@@ -55,7 +63,7 @@ class Watcher:
     async def mark(self, job: Job, tables: Sequence[MovedTable], *, anew: bool = False) -> None:
         """From here on what is written is looked at, if that has not been said before. A source without a binlog is not followed, which
         `plan` has said. Raises StoreError."""
-        if not anew and await self._marks(job.number):
+        if not anew and (await self._kept(job.number)).marks:
             return
         marks: dict[str, Bookmark] = {}
         for source in self._sources(tables):
@@ -68,7 +76,14 @@ class Watcher:
                     source.config.name,
                     error,
                 )
-        await self._keep(job.number, marks)
+        await self._keep(job.number, _Kept(marks, tuple(self._progress.statements)))
+
+    async def mend(self, job: Job, tables: Sequence[MovedTable]) -> None:
+        """All rows are about to be compared: who cannot be followed from where he was left is followed from here on. Raises StoreError."""
+        running = self._followed
+        if running is not None and running.task.done():
+            await self.mark(job, tables, anew=True)
+            self._followed = None
 
     async def begin(self, job: Job, tables: Sequence[MovedTable]) -> None:
         """Follow from where it was left, unless it runs. Raises StoreError."""
@@ -79,7 +94,8 @@ class Watcher:
                 await self._keep_marks(running)
             return
         await self.end()
-        marks = await self._marks(job.number)
+        marks, statements = await self._kept(job.number)
+        self._progress.remembers(statements)
         sources = [source for source in self._sources(tables) if source.config.name in marks]
         if not sources:
             return
@@ -91,13 +107,21 @@ class Watcher:
         task = self._tasks.start(self._run(listener), f"binlogs of reshard job {job.number}")
         self._followed = _Followed(job.number, listener, task)
 
-    async def catch_up(self) -> None:
-        """Wait until what is in the binlogs now has been dealt with."""
+    async def catch_up(self) -> str:
+        """Wait until what is in the binlogs now has been dealt with. What keeps that from being so, '' for nothing."""
         running = self._followed
-        if running is not None and not running.task.done():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CATCH_UP):
-                    await running.listener.catch_up()
+        if running is None:
+            return ""
+        try:
+            async with asyncio.timeout(CATCH_UP):
+                await running.listener.catch_up()
+        except TimeoutError:
+            return (
+                f"the binlogs were not followed up to their ends within {CATCH_UP:g} s: try again, or verify"
+            )
+        except (MeshError, ShardError) as error:
+            return f"{error}: verify again"
+        return ""
 
     async def end(self) -> None:
         """Follow nothing any more."""
@@ -139,20 +163,26 @@ class Watcher:
         ]
 
     async def _keep_marks(self, running: _Followed) -> None:
-        known = await self._marks(running.job)
+        known = await self._kept(running.job)
         marks = {one.data_source: one.bookmark for one in running.listener.progress()}
-        if any(known.get(name) != mark for name, mark in marks.items()):
-            await self._keep(running.job, {**known, **marks})
+        following = _Kept({**known.marks, **marks}, tuple(self._progress.statements))
+        if following != known:
+            await self._keep(running.job, following)
 
-    async def _marks(self, number: int) -> dict[str, Bookmark]:
+    async def _kept(self, number: int) -> _Kept:
         entry = await self._store.get(layout.reshard_bookmarks(number))
-        found = {} if entry is None else json.loads(entry.value)
-        return {
-            name: Bookmark(server, Position(file, offset)) for name, (server, file, offset) in found.items()
+        if entry is None:
+            return _Kept({}, ())
+        found = json.loads(entry.value)
+        marks = {
+            name: Bookmark(server, Position(file, offset))
+            for name, (server, file, offset) in found["marks"].items()
         }
+        return _Kept(marks, tuple(found["statements"]))
 
-    async def _keep(self, number: int, marks: dict[str, Bookmark]) -> None:
-        value = {name: [mark.server, *mark.position] for name, mark in marks.items()}
+    async def _keep(self, number: int, kept: _Kept) -> None:
+        marks = {name: [mark.server, *mark.position] for name, mark in kept.marks.items()}
+        value = {"marks": marks, "statements": kept.statements}
         await self._store.commit([Write(layout.reshard_bookmarks(number), json.dumps(value).encode())])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dbmesh.governance.counters import BLOCK, give_back, lease
+from dbmesh.governance.counters import BLOCK, doubt, give_back, lease
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.rules.keygen.auto_increment import AutoIncrement
 
@@ -26,6 +26,10 @@ async def _none() -> int:
 
 async def _forty() -> int:
     return 40
+
+
+async def _many() -> int:
+    return 5 * BLOCK
 
 
 async def _unasked() -> int:
@@ -60,3 +64,13 @@ async def test_a_process_gives_back_what_it_did_not_use(store: EmbeddedStore) ->
     await give_back(store, "app", one)
     await lease(store, "app", two, 2, _unasked)
     assert two.next == 4
+
+
+async def test_a_counter_that_is_doubted_looks_at_the_rows_again(store: EmbeddedStore) -> None:
+    generator = AutoIncrement("t")
+    await doubt(store, "app", "t")
+    await lease(store, "app", generator, 2, _none)
+    await doubt(store, "app", "t")
+    other = AutoIncrement("t")
+    await lease(store, "app", other, 2, _many)
+    assert other.next == 5 * BLOCK + 1
