@@ -70,7 +70,8 @@ def planned_by(moving: Moving, read: RuleSet, other: RuleSet) -> tuple[RuleSet, 
     if moving.named:
         return named(scope, moving.job), None
     first, second = generations(scope, moving.reads, doubled=moving.doubled)
-    return first, second if moving.doubled else None
+    # What is written there comes from data nodes: it is encrypted already.
+    return first, replace(second, encrypted=MappingProxyType({})) if moving.doubled else None
 
 
 def named(scope: Scope, job: int) -> RuleSet:

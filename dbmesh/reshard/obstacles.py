@@ -21,7 +21,6 @@ from dbmesh.rules.ruleset import (
     DataSourceConfig,
     RuleSet,
     ShardedTable,
-    SingleTable,
     TransactionType,
 )
 
@@ -171,16 +170,21 @@ def _of_table(move: TableMove, scope: Scope, found: Survey, catalog: Catalog) ->
     yield from _of_following(move, scope, found, schema)
     yield from _of_hints(move)
     yield from _of_shadows(move, scope)
+    yield from _of_encryption(move, scope)
     yield from _of_new_rule(move, schema)
     yield from _of_placing(move, schema)
-    if isinstance(move.before, SingleTable):
-        for view, text in catalog.single_views.items():
-            if any(lexeme.value.lower() == move.name.lower() for lexeme in split_lexemes(text)):
-                yield Finding(
-                    move.name,
-                    f"the view '{view}' reads it on its data source",
-                    "drop it; make it again afterwards",
-                )
+    yield from _of_views(move, catalog)
+
+
+def _of_views(move: TableMove, catalog: Catalog) -> Iterator[Finding]:
+    """A server keeps a view by names of actual tables: those the mesh has made too."""
+    for view, text in (*catalog.single_views.items(), *catalog.views.items()):
+        if any(lexeme.value.lower() == move.name.lower() for lexeme in split_lexemes(text or "")):
+            yield Finding(
+                move.name,
+                f"the view '{view}' reads it on its data source",
+                "drop it; make it again afterwards",
+            )
 
 
 def _of_placing(move: TableMove, schema: TableSchema) -> Iterator[Finding]:
@@ -276,6 +280,23 @@ def _of_shadows(move: TableMove, scope: Scope) -> Iterator[Finding]:
         yield Finding(
             move.name, "the rule !SHADOW names it, and rows in shadows would stay", "take it out of !SHADOW"
         )
+
+
+def _of_encryption(move: TableMove, scope: Scope) -> Iterator[Finding]:
+    former, new = (_encryption(rules, move.name) for rules in (scope.before, scope.after))
+    if former != new:
+        yield Finding(
+            move.name,
+            "its columns are encrypted otherwise by the new rules, and rows are moved as they are stored",
+            "change !ENCRYPT before or afterwards",
+        )
+
+
+def _encryption(rules: RuleSet, table: str) -> object:
+    """What tells how a table's columns are stored, keys included."""
+    columns = rules.encrypted[table.lower()].columns if table.lower() in rules.encrypted else ()
+    parts = [part for one in columns for part in (one.cipher, one.assisted) if part is not None]
+    return columns, [part.encryptor for part in parts]
 
 
 def _of_new_rule(move: TableMove, schema: TableSchema) -> Iterator[Finding]:

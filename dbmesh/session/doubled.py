@@ -7,7 +7,7 @@ both. Which tables these are, and what the other side is, `Database.doubles` say
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,9 +35,23 @@ def doubles(database: Database, plan: ShardPlan) -> bool:
 
 def refuse_what_moves(database: Database, tables: Iterable[str], what: str) -> None:
     """Raises MeshError(NOT_SUPPORTED) for a statement that would change a table on the side that is read alone."""
-    moving = next((table for table in tables if table.lower() in database.doubles), None)
-    if moving is not None:
-        raise not_supported(f"{what} '{moving}', whose rows are being moved", "wait until they are moved")
+    _refuse(tables, database.doubles, what)
+
+
+def _refuse(tables: Iterable[str], moving: Container[str], what: str) -> None:
+    found = next((table for table in tables if table.lower() in moving), None)
+    if found is not None:
+        raise not_supported(f"{what} '{found}', whose rows are being moved", "wait until they are moved")
+
+
+def refuse_altering(session: Session, database: Database, tables: Sequence[str]) -> None:
+    """Raises MeshError(NOT_SUPPORTED) for DDL on a table of a job, from its first step on: its new tables are made like the old ones."""
+    what = "changing the table"
+    refuse_what_moves(database, tables, what)
+    moving = session.mesh.configuration.moving
+    if moving is not None and moving.database.lower() == database.name.lower():
+        names = {one.name.lower() for one in moving.tables}
+        _refuse(tables, names, what)
 
 
 def _sharding_columns(database: Database, table: str) -> tuple[str, ...]:

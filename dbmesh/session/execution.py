@@ -41,7 +41,7 @@ from dbmesh.session.ddl import run_ddl
 from dbmesh.session.definitions import corrected
 from dbmesh.session.derived import RowsInMemory, run_derived, run_part
 from dbmesh.session.diagnostics import warnings_of
-from dbmesh.session.doubled import doubled, doubles, refuse_what_moves
+from dbmesh.session.doubled import doubled, doubles, refuse_altering
 from dbmesh.session.errors import logic_text
 from dbmesh.session.failover import once_more, reading_again, reads_again, servers_of
 from dbmesh.session.federated import run_federated
@@ -131,7 +131,7 @@ async def run(
     if statement is not None:
         statement.bound(bound)
     if plan.verb is Verb.DDL:
-        refuse_what_moves(database, plan.tables, "changing the table")
+        refuse_altering(session, database, plan.tables)
     told: list[ShardWarning] = []
     if plan.implicit_commit:
         view = session.databases
@@ -312,7 +312,7 @@ async def _send(session: Session, database: Database, sql: str) -> Outcome:
     plan, literals = database.plans.lookup(sql, database.name, session.lexer_flags)
     if isinstance(plan, SessionStatement):
         raise MeshError(INTERNAL, reason="a row is written by no statement for data sources")
-    bound = plan.bind(make_call(session, database, literals))
+    bound = await bind(session, database, plan, make_call(session, database, literals))
     return await fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits), undo=False)
 
 

@@ -98,6 +98,7 @@ class SessionWorld:
                 transaction_type=TransactionType.LOCAL,
                 record_locks=False,
                 users=(USER,),
+                moving=None,
             ),
         )
         self.mesh = Mesh(configuration, {"shop": database}, self._reload, 0.0, bytes(8))

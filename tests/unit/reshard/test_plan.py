@@ -233,6 +233,29 @@ def test_a_view_on_the_data_source_of_a_single_table() -> None:
     assert _said(plan) == ["!t_order: the view 'v' reads it on its data source"]
 
 
+def test_a_view_of_the_mesh_over_a_sharded_table() -> None:
+    tables = {
+        name: TableFacts(replace(_TABLE, name=name), "InnoDB", 1, 1) for name in ("t_order_0", "t_order_1")
+    }
+    text = "select `t_order`.`id` AS `id` from `shop_0`.`t_order_0` `t_order`"
+    view = TableFacts(TableSchema("dbmesh_v_v", _COLUMNS[:1], definition=text))
+    plan = _plan(_SHARDED, _WIDER, _server(tables={**tables, "dbmesh_v_v": view}), _server(tables=tables))
+    assert "!t_order: the view 'v' reads it on its data source" in _said(plan)
+
+
+def test_encryption_that_changes() -> None:
+    encrypted = (
+        "- !ENCRYPT\n  tables: {t_order: {columns: {note: {cipher: {name: note, encryptorName: aes}, dataType: VARCHAR(20)}}}}\n"
+        "  encryptors: {aes: {type: AES, props: {aes-key-value: 'KEY', digest-algorithm-name: SHA-1}}}\n"
+    )
+    names = _server("t_order_0", "t_order_1")
+    said = "!t_order: its columns are encrypted otherwise by the new rules, and rows are moved as they are stored"
+    same = _plan(_SHARDED + encrypted, _WIDER + encrypted, names)
+    assert said not in _said(same)
+    other = _plan(_SHARDED + encrypted, _WIDER + encrypted.replace("KEY", "OTHER"), names)
+    assert said in _said(other)
+
+
 def test_servers() -> None:
     plan = _plan(
         _SHARDED,
