@@ -80,6 +80,9 @@ async def give_up(session: Session, reason: str) -> None:
         session.kill_query()
     for connection in session.held_connections():
         connection.abort()
+    await session.stop_command()
+    if session.committing:
+        return
     await session.give_up_connections()
     session.broken_transaction = reason
     session.databases = session.mesh.databases

@@ -441,6 +441,17 @@ class Session(Answers):
             if self._begun:
                 self._work.cancel()
 
+    async def stop_command(self) -> None:
+        """Nothing of the command under way goes on after this, a commit that has begun excepted; the client gets an error. For whoever rolls
+        back what it has done: a further step of it would be a transaction of its own."""
+        work = self._work
+        if work is None or work.done() or self.committing or self._answered:
+            return
+        self._killed = True
+        if self._begun:
+            work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
     @property
     def killed(self) -> bool:
         """Whether KILL QUERY interrupts the command under way, whose client is still there."""

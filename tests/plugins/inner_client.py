@@ -26,7 +26,7 @@ _QUERY = bytes((Command.QUERY.value,))
 
 
 class InnerClient:
-    """Whom nothing is refused. One statement at a time; `close` must be awaited. `state` is what its session has set."""
+    """Whom nothing is refused. One statement at a time; `close` must be awaited. `state` is what its `session` has set."""
 
     def __init__(
         self, mesh: Mesh, tasks: TaskOwner, connection_id: int, database: str, state: SessionState
@@ -39,7 +39,7 @@ class InnerClient:
         session.reset()
         session.lexer_flags = lexer_flags(session.state)
         session.database = database
-        self._session = session
+        self.session = session
 
     async def run(self, statement: str) -> Result:
         """Run one statement; its whole (last) answer. Raises ShardError with the error a client would get, MeshError where it was
@@ -47,11 +47,11 @@ class InnerClient:
         reader, port = _ResultReader(), self._port
         if not port.closed:
             port.listen(reader)
-            self._session.handle(_QUERY + statement.encode("utf-8", "surrogateescape"), 1)
+            self.session.handle(_QUERY + statement.encode("utf-8", "surrogateescape"), 1)
         try:
             await port.answered.wait()
         except asyncio.CancelledError:
-            self._session.kill_query()
+            self.session.kill_query()
             raise
         if port.reader is not reader:
             raise MeshError(INTERNAL, reason="a client inside the mesh was killed")
@@ -60,7 +60,7 @@ class InnerClient:
     async def close(self) -> None:
         """Roll back what is open; what runs is stopped, and nothing can be run afterwards."""
         self._port.close()
-        await self._session.end()
+        await self.session.end()
 
 
 class _ResultReader:

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from dbmesh.errors import ShardError
+from dbmesh.backend.connection import Connection
+from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.reshard import reconcile
 from dbmesh.reshard.chunks import ChunkJournal
 from dbmesh.reshard.copying import TableCopy
 from dbmesh.reshard.pacing import Pacing, read_load
 from dbmesh.reshard.throttle import Limits, Throttle
+from dbmesh.session import doubled
+from dbmesh.session.doubled import Doubling
+from dbmesh.session.rule_view import give_up
+from dbmesh.session.session import Session
 from tests.integration.reshard.conftest import Generations, fill, generations
 from tests.plugins.database_server import DatabaseServer
 
@@ -278,4 +283,51 @@ def test_what_would_change_one_side_alone_is_refused(servers: list[DatabaseServe
             assert old == new
             assert [row[2] for row in old].count(b"all") == 6
 
+    asyncio.run(work())
+
+
+class _Ended:
+    """An exchange that has ended, and nobody has been told yet: to interrupt it stops nothing."""
+
+    def interrupt(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def busy_connections(self) -> list[Connection]:
+        return []
+
+
+def test_a_write_that_is_given_up_between_both_sides_is_on_neither(
+    servers: list[DatabaseServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of it would be a transaction of its own."""
+    write_through = doubled._write_through
+
+    async def work() -> None:
+        async with generations(servers) as both:
+            reached, go = asyncio.Event(), asyncio.Event()
+
+            async def slowly(session: Session, doubling: Doubling, send: doubled.Send) -> None:
+                session.announce(_Ended())
+                reached.set()
+                await go.wait()
+                await write_through(session, doubling, send)
+
+            monkeypatch.setattr(doubled, "_write_through", slowly)
+            statement = "INSERT INTO t_order (order_id, user_id) VALUES (4001, 2)"
+            writing = asyncio.get_running_loop().create_task(both.old.run(statement))
+            await reached.wait()
+            ending = asyncio.get_running_loop().create_task(give_up(both.old.session, "rules changed"))
+            await asyncio.sleep(0)
+            go.set()
+            await ending
+            with pytest.raises((MeshError, ShardError)):
+                await writing
+            monkeypatch.undo()
+            await both.old.run("ROLLBACK")
+            for client in (both.old, both.new):
+                assert (await client.run("SELECT COUNT(*) FROM t_order WHERE order_id = 4001")).rows == [
+                    [b"0"]
+                ]
+
+    fill(servers, 20)
     asyncio.run(work())
