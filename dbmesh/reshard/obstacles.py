@@ -312,6 +312,14 @@ def _of_new_rule(move: TableMove, schema: TableSchema) -> Iterator[Finding]:
                 f"ALTER TABLE {move.name} MODIFY {one} … NOT NULL",
                 blocks=False,
             )
+    counted = next((one.name for one in schema.columns if one.auto_increment), None)
+    if counted is not None and isinstance(move.after, ShardedTable) and move.after.key_column is None:
+        yield Finding(
+            move.name,
+            f"the new rules give its AUTO_INCREMENT column '{counted}' no numbers: an INSERT without it fails from the cutover on",
+            "give the table a keyGenerateStrategy",
+            blocks=False,
+        )
     keys = [key for key in (schema.primary_key, *schema.unique_keys) if key]
     yield from _of_uniqueness(move, keys, wanted)
 

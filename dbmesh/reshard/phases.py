@@ -19,7 +19,7 @@ from dbmesh.reshard.copying import TableCopy
 from dbmesh.reshard.documents import read_files_of
 from dbmesh.reshard.files import JobFiles
 from dbmesh.reshard.generation import scope_of_moving
-from dbmesh.reshard.job import Job, Phase
+from dbmesh.reshard.job import WAITING, Job, Phase
 from dbmesh.reshard.moved_tables import MovedTable, moved_tables
 from dbmesh.reshard.pacing import Pacing, read_load
 from dbmesh.reshard.progress import Progress
@@ -87,6 +87,8 @@ class Phases:
                 await self.watcher.begin(job, self._moved(job.database))
         elif job.phase is not Phase.CUTOVER:
             await self.watcher.end()
+        if job.phase in WAITING:
+            await self.progress.tell(job)
 
     async def leave(self) -> None:
         """See `Work`."""

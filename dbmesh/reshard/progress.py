@@ -86,18 +86,19 @@ class Progress:
         except BaseExceptionGroup as failures:
             # Who carries the phase out goes by what the block raised.
             raise failures.exceptions[0] from None
-        await self._tell(job)
+        await self.tell(job)
 
     async def _tell_on(self, job: Job) -> None:
         while True:
             try:
-                await self._tell(job)
+                await self.tell(job)
             except StoreError:
                 # Whoever watches sees what was told last.
                 await asyncio.sleep(EVERY)
             await asyncio.sleep(EVERY)
 
-    async def _tell(self, job: Job) -> None:
+    async def tell(self, job: Job) -> None:
+        """Tell once. Raises StoreError."""
         before = await read_progress(self._store, job.number)
         await tell_progress(self._store, job.number, await self._numbers(job, before))
 

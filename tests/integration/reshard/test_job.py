@@ -52,7 +52,7 @@ def _held(clients: Sequence[Client]) -> dict[int, tuple[int, int, str]]:
 
 def test_from_plan_to_finish(stage: ReshardStage) -> None:
     with writing(stage) as clients:
-        wait_until(lambda: all(len(client.known) > 5 for client in clients), 90, "some rows")
+        wait_until(lambda: all(len(client.stalls) > 40 for client in clients), 90, "some statements")
         stage.start()
         status = stage.status()
         assert status["phase"] == "ready", status
@@ -73,7 +73,7 @@ def test_from_plan_to_finish(stage: ReshardStage) -> None:
     assert stage.new_rows(number) == held
     assert stage.old_rows(number) == held
     with writing(stage, 10) as clients:
-        wait_until(lambda: all(len(client.known) > 5 for client in clients), 90, "some rows")
+        wait_until(lambda: all(len(client.stalls) > 40 for client in clients), 90, "some statements")
         stage.reshard("finish")
     assert stage.status()["phase"] == "finished"
     assert stage.tables() == [

@@ -382,3 +382,13 @@ def test_rows_that_cannot_be_placed_by_their_images() -> None:
     assert any("'user_id' as a sharding column of rows that move" in said for said in _said(plan)), _said(
         plan
     )
+
+
+def test_numbers_that_nobody_gives() -> None:
+    counted = replace(_COLUMNS[0], auto_increment=True)
+    schema = replace(_TABLE, columns=(counted, *_COLUMNS[1:]))
+    said = _said(_plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", schema=schema)))
+    assert (
+        "t_order: the new rules give its AUTO_INCREMENT column 'id' no numbers: an INSERT without it fails from the cutover on"
+        in said
+    )
