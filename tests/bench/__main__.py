@@ -20,6 +20,7 @@ from rich.console import Console
 
 from tests.bench import cases, report
 from tests.bench.copying import copying
+from tests.bench.doubling import doubling
 from tests.bench.stage import WATCHED, Place, Stage
 from tests.bench.sysbench import Load, Run, run
 
@@ -100,6 +101,7 @@ def measure_own(stage: Stage, options: argparse.Namespace, console: Console) -> 
     own["footprint"] = cases.footprint(stage, rounds)
     console.print("[dim]copying a table that moves[/dim]")
     own["copying"] = copying(stage, rounds)
+    own["doubling"] = doubling(stage, rounds, 200 if options.quick else 1000)
     return own
 
 

@@ -171,6 +171,11 @@ def own_rows(own: Mapping[str, Any]) -> list[list[str]]:
     for workers, speed in moved.copied.items():
         name = f"dbmesh, {workers} worker{'s' if workers > 1 else ''}, to 4 shards"
         rows.append(["copying rows of 200 B", name, f"{speed:,.0f} rows/s", f"CPU {moved.cpu:.0f} µs/row"])
+    for statement, ways in own["doubling"].items():
+        for way, one in ways.items():
+            rows.append(
+                [f"{statement}, {way}", "dbmesh", f"{one.milliseconds:.2f} ms", f"CPU {one.cpu_ms:.2f} ms"]
+            )
     small = own["footprint"]
     rows.append(["start to first answered query", "dbmesh", f"{small.start_seconds * 1000:.0f} ms", ""])
     rows.append(
