@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dbmesh import switching
-from dbmesh.assembly import Assembly, assemble
+from dbmesh.assembly import Assembly, Served, assemble
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.sqlite.connection import SQLiteConnection
@@ -21,7 +21,7 @@ from dbmesh.governance.rule_follower import NotPrepared
 from dbmesh.rules.accounts import User
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
-from dbmesh.rules.ruleset import Configuration, RuleSet
+from dbmesh.rules.ruleset import Configuration
 from dbmesh.switching import Switching
 
 _SHARDED = """
@@ -170,13 +170,13 @@ async def test_a_database_that_has_gone_since_leaves_no_pools(
 ) -> None:
     configuration = _configuration(tmp_path)
 
-    async def with_another(store: object, of: Configuration) -> dict[str, RuleSet]:
+    async def with_another(store: object, of: Configuration) -> Served:
         del store
-        return {**of.databases, "late": replace(of.databases["shop"], database="late")}
+        return Served({**of.databases, "late": replace(of.databases["shop"], database="late")})
 
     async with _world(tmp_path, configuration) as world:
         before = list(world.assembly.pools)
-        monkeypatch.setattr(switching, "all_rules", with_another)
+        monkeypatch.setattr(switching, "served_rules", with_another)
         prepared = await world.switching.prepare(configuration, moves=False)
         opened = [pool for pool in world.assembly.pools if pool not in before]
         assert opened

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -235,6 +235,19 @@ class Sidecar:
     async def run(self, prepared: Configuration) -> None:
         del prepared
         self.runs.set()
+
+    async def left_prepared(self) -> str:
+        """See `Serving`."""
+        return ""
+
+    async def work(
+        self,
+        prepared: Configuration,
+        still: Callable[[], Awaitable[bool]],
+        tell: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """See `Serving`."""
+        raise AssertionError("no revision takes anything")
 
     async def discard(self, prepared: Configuration) -> None:
         raise AssertionError("nothing is refused")

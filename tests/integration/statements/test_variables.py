@@ -186,7 +186,7 @@ def test_last_insert_id_takes_a_value(writing_twins: Twins) -> None:
 def test_bytes_that_are_no_text_leave_the_session_usable(twins: Twins, statement: bytes) -> None:
     with contextlib.suppress(pymysql.MySQLError), twins.mesh.cursor() as cursor:
         cursor.execute(statement)
-    for following in ("SELECT @v_x", "SELECT user_id, name FROM t_user WHERE user_id = 3"):
+    for following in ("SELECT @v_never_set", "SELECT user_id, name FROM t_user WHERE user_id = 3"):
         twins.same(following)
 
 
