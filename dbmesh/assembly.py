@@ -42,7 +42,7 @@ from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.mistakes import ConfigurationError
 from dbmesh.rules.ruleset import Configuration, RuleSet
 from dbmesh.rules.shadow.rule import all_groups, all_sources
-from dbmesh.session.corrections import DefinitionCache
+from dbmesh.session.answering.corrections import DefinitionCache
 from dbmesh.session.mesh import Database, Mesh
 
 

@@ -34,8 +34,8 @@ from dbmesh.planner.plan import Call
 from dbmesh.planner.session_plan import LocalRows, SessionStatement, ShowMesh, ShowRules, SwitchMember
 from dbmesh.planner.session_view import SessionValues
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session.distsql import mesh_of, rules_of, switch
 from dbmesh.session.mesh import Database
+from dbmesh.session.statements.distsql import mesh_of, rules_of, switch
 
 SCHEMA = "stats"
 

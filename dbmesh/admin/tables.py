@@ -11,8 +11,8 @@ from typing import Final
 
 from dbmesh.admin.mirror_tables import MirroredStatements, MirrorExamples, Mirrors
 from dbmesh.admin.table import MICROSECONDS, Operated, Table, Value
-from dbmesh.session.overviews import role_and_state, what_it_holds
 from dbmesh.session.statement_log import shown_text
+from dbmesh.session.statements.overviews import role_and_state, what_it_holds
 
 
 class Statements(Table):

@@ -16,8 +16,8 @@ from dbmesh.governance.store import ABSENT, MOST_CHANGES, Conflict, Snapshot, St
 from dbmesh.governance.stored_accounts import read_accounts, to_value
 from dbmesh.rules.account_changes import Accounts, Changed
 from dbmesh.rules.accounts import AccountName, User
+from dbmesh.session.authority.rights import use_authority
 from dbmesh.session.mesh import Mesh
-from dbmesh.session.rights import use_authority
 
 _ATTEMPTS = 20
 """How often a change is made anew because another one came first."""

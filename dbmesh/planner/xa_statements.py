@@ -1,6 +1,6 @@
 """XA statements of an outer transaction manager, read from their text (manual, "XA Transaction SQL Statements").
 
-Decides their grammar and a transaction's name. What becomes of them is `session.outer_xa`'s business.
+Decides their grammar and a transaction's name. What becomes of them is `session.statements.outer_xa`'s business.
 """
 
 from __future__ import annotations

@@ -28,14 +28,14 @@ from dbmesh.errors import (
 )
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.tls_needs import is_met
+from dbmesh.session.answering.errors import as_packet
+from dbmesh.session.answering.session_track import schema_changed
+from dbmesh.session.authority.rights import use_account
 from dbmesh.session.commands import COMMANDS
-from dbmesh.session.errors import as_packet
-from dbmesh.session.local import use
 from dbmesh.session.mesh import Mesh
-from dbmesh.session.rights import use_account
 from dbmesh.session.session import Session
-from dbmesh.session.session_track import schema_changed
-from dbmesh.session.variables import check_charset, recoded_client
+from dbmesh.session.statements.local import use
+from dbmesh.session.statements.variables import check_charset, recoded_client
 from dbmesh.wire.collations import charset_of_collation, collation_name, default_collation, wide_charset
 from dbmesh.wire.compression import CompressedStream
 from dbmesh.wire.constants import MAX_PAYLOAD, Capability, Command

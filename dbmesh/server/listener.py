@@ -22,10 +22,10 @@ from dbmesh.rules.accounts import Authority, User
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.server.accounts import Accounts
 from dbmesh.server.client_connection import ClientConnection
+from dbmesh.session.authority.rights import use_authority
 from dbmesh.session.mesh import Mesh
 from dbmesh.session.peers import connection_id
-from dbmesh.session.rights import use_authority
-from dbmesh.session.variables import wait_timeout
+from dbmesh.session.statements.variables import wait_timeout
 from dbmesh.wire.auth import NATIVE
 from dbmesh.wire.constants import Capability, Status
 from dbmesh.wire.handshake import MARIADB_CAPABILITIES, SERVER_CAPABILITIES, ServerHandshake

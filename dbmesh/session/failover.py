@@ -16,8 +16,8 @@ from dbmesh.backend.replicas import Replicas
 from dbmesh.engine.exchange import Outcome
 from dbmesh.errors import READ_ONLY, MeshError, ShardError, is_server_failure
 from dbmesh.planner.plan import BoundStatement, ShardPlan
+from dbmesh.session.answering.result_sink import ResultSink
 from dbmesh.session.mesh import Database
-from dbmesh.session.result_sink import ResultSink
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session

@@ -28,8 +28,8 @@ from dbmesh.planner.session_plan import (
     Nothing,
     SessionStatement,
 )
-from dbmesh.session.errors import as_packet
-from dbmesh.session.result_sink import AnswerLimit
+from dbmesh.session.answering.errors import as_packet
+from dbmesh.session.answering.result_sink import AnswerLimit
 from dbmesh.sql.digest import Digest, digest_of
 from dbmesh.sql.fingerprint import take_out_literals
 from dbmesh.sql.lexer import LexerFlags

@@ -29,7 +29,7 @@ from dbmesh.rules.joint import join
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, RuleSet, TransactionType
 from dbmesh.rules.shadow.rule import all_groups, all_sources
-from dbmesh.session.corrections import DefinitionCache
+from dbmesh.session.answering.corrections import DefinitionCache
 from dbmesh.session.filtering import Seen, StatementFilter, StatementObserver, tell_all
 from dbmesh.session.gate import Gate
 from dbmesh.transaction.compensator import Compensator

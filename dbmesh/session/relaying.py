@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.planner.plan import BoundStatement, Names, Relay, ShardPlan, Verb
-from dbmesh.session.doubled import doubles
 from dbmesh.session.mesh import Database
 from dbmesh.session.replica_reads import connection_at_once
+from dbmesh.session.statements.doubled import doubles
 from dbmesh.wire.constants import MAX_PAYLOAD, Command
 from dbmesh.wire.framing import frame
 

@@ -1,7 +1,7 @@
 """One client's session: what it has set, what it holds, and the command under way.
 
 Decides the life of a command (begin, answer, end), what the status flags say, and what a lost or killed client leaves
-behind. What each command does is in `session.commands`, how statements run in `session.execution`. Knows no socket:
+behind. What each command does is in `session.commands`, how statements run in `session.statements.execution`. Knows no socket:
 the client is a port.
 """
 
@@ -33,21 +33,21 @@ from dbmesh.rules.accounts import AccountName
 from dbmesh.rules.privileges import NOTHING, Privileges
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session import filtering
+from dbmesh.session.answering.errors import as_packet
+from dbmesh.session.answering.relay import RelayReceiver
+from dbmesh.session.answering.result_sink import ResultSink
 from dbmesh.session.answers import Answers
+from dbmesh.session.authority.masking import veiled
 from dbmesh.session.client import Client
 from dbmesh.session.connections import free_after_error
-from dbmesh.session.doubled import Doubling
-from dbmesh.session.errors import as_packet
 from dbmesh.session.failover import persevering
 from dbmesh.session.log_fields import fields_of
-from dbmesh.session.masking import veiled
 from dbmesh.session.mesh import Database, Mesh
 from dbmesh.session.prepared import PreparedStatement, Statements
 from dbmesh.session.reading import lexer_flags
-from dbmesh.session.relay import RelayReceiver
 from dbmesh.session.replica_reads import Written, remember_writes
-from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.rule_view import follow_rules
+from dbmesh.session.statements.doubled import Doubling
 from dbmesh.session.temporary import TemporaryTables
 from dbmesh.session.tracing import TracedRelay
 from dbmesh.transaction.coordinator import Branch

@@ -19,7 +19,7 @@ from dbmesh.model import Catalog, DataNode, TableSchema
 from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.federation.definition import TableDefinition
 from dbmesh.planner.planner import Planner
-from dbmesh.session.corrections import DefinitionCache
+from dbmesh.session.answering.corrections import DefinitionCache
 from dbmesh.session.mesh import Database
 
 _UNKNOWN_VARIABLE, _NOT_ALLOWED = 1193, 1227

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.lane import ShotWatch
-from dbmesh.session.relay import RelayReceiver
+from dbmesh.session.answering.relay import RelayReceiver
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session

@@ -11,8 +11,8 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.governance.protection.breakers import Clock
 from dbmesh.governance.protection.protector import Protector
 from dbmesh.rules.protection.values import Protection
+from dbmesh.session.authority.rights import use_account
 from dbmesh.session.commands import COMMANDS
-from dbmesh.session.rights import use_account
 from dbmesh.session.session import Session
 from dbmesh.wire.packets import parse_err
 from tests.plugins import canned

@@ -22,9 +22,9 @@ from dbmesh.rules.accounts import User
 from dbmesh.rules.privileges import ADMINISTRATOR
 from dbmesh.rules.properties import PROPERTIES
 from dbmesh.rules.ruleset import TransactionType
+from dbmesh.session.authority.rights import use_account
 from dbmesh.session.commands import COMMANDS
 from dbmesh.session.mesh import Database, Mesh
-from dbmesh.session.rights import use_account
 from dbmesh.session.session import Session
 from dbmesh.wire.blocks import make_prepare_answer
 from dbmesh.wire.constants import Capability

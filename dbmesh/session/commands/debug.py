@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from dbmesh.rules.privileges import Privilege
-from dbmesh.session.rights import require
+from dbmesh.session.authority.rights import require
 from dbmesh.wire.framing import frame
 from dbmesh.wire.packets import EofPacket, make_eof
 

@@ -11,12 +11,12 @@ from dbmesh.errors import MALFORMED_PACKET, MeshError, ShardError
 from dbmesh.planner.plan import BoundStatement, ShardPlan
 from dbmesh.planner.resolve import SYSTEM_SCHEMAS
 from dbmesh.planner.scans import Federation, SystemFederation
-from dbmesh.session import execution, local
+from dbmesh.session.answering.result_sink import rename
 from dbmesh.session.connections import Loan
-from dbmesh.session.derived import RowsInMemory
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up
-from dbmesh.session.result_sink import rename
+from dbmesh.session.statements import execution, local
+from dbmesh.session.statements.derived import RowsInMemory
 from dbmesh.transaction.decisions import quoted
 from dbmesh.wire.blocks import split_block
 from dbmesh.wire.framing import frame

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbmesh.session import local
-from dbmesh.session.session_track import schema_changed
+from dbmesh.session.answering.session_track import schema_changed
+from dbmesh.session.statements import local
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session, Work

@@ -11,13 +11,14 @@ from dbmesh.planner.metadata import preview_rows, preview_text
 from dbmesh.planner.plan import Plan
 from dbmesh.planner.session_plan import LocalRows
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session import execution, filtering, local, relaying
-from dbmesh.session.masking import reads_masked
+from dbmesh.session import filtering, relaying
+from dbmesh.session.answering.result_sink import ResultSink
+from dbmesh.session.authority.masking import reads_masked
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up, stale
 from dbmesh.session.recoding import recoded
-from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
+from dbmesh.session.statements import execution, local
 from dbmesh.sql.lexer import split_statements
 from dbmesh.wire.commands import parse_query
 from dbmesh.wire.constants import Capability

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.errors import MALFORMED_PACKET, MeshError
 from dbmesh.planner.session_plan import Flush
-from dbmesh.session import administration
+from dbmesh.session.statements import administration
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session, Work

@@ -21,12 +21,13 @@ from dbmesh.errors import (
 from dbmesh.merge.counts import merge_counts
 from dbmesh.planner.bulk import assigned_columns, insert_form, is_query
 from dbmesh.planner.plan import CountMerge, Names, Verb
-from dbmesh.session import execution, filtering, local
-from dbmesh.session.cursors import close_cursor
+from dbmesh.session import filtering
+from dbmesh.session.answering.cursors import close_cursor
+from dbmesh.session.answering.result_sink import ResultSink
 from dbmesh.session.planning import look_up, with_texts
 from dbmesh.session.recoding import check_values
-from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command
+from dbmesh.session.statements import execution, local
 from dbmesh.sql.literals import stored_text, value_text
 from dbmesh.wire.bulk import BulkValue, LeftOut, parse_bulk_execute
 from dbmesh.wire.commands import parse_statement_id

@@ -33,16 +33,17 @@ from dbmesh.planner.plan import (
 from dbmesh.planner.scans import Federation
 from dbmesh.planner.session_plan import CallProcedure, LocalRows, SelectInto, SessionStatement
 from dbmesh.rules.keygen.auto_increment import KeysNeeded
-from dbmesh.session import execution, filtering, local, relaying, routines
+from dbmesh.session import filtering, relaying
+from dbmesh.session.answering.cursor_sink import CursorSink
+from dbmesh.session.answering.cursors import close_cursor
+from dbmesh.session.answering.result_sink import ResultSink
 from dbmesh.session.connections import Loan
-from dbmesh.session.cursor_sink import CursorSink
-from dbmesh.session.cursors import close_cursor
 from dbmesh.session.mesh import Database
 from dbmesh.session.planning import look_up, with_values
 from dbmesh.session.prepared import Cursor, PreparedStatement
 from dbmesh.session.recoding import recoded_execute
-from dbmesh.session.result_sink import ResultSink
 from dbmesh.session.statement_log import log_command, log_shots
+from dbmesh.session.statements import execution, local, routines
 from dbmesh.wire.commands import Execute, forward_execute, make_execute, parse_execute, parse_statement_id
 from dbmesh.wire.constants import Capability, CursorFlag
 from dbmesh.wire.framing import frame

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import NO_CURSOR, MeshError
+from dbmesh.session.answering.result_sink import ResultSink
 from dbmesh.session.prepared import HeldRows, PreparedStatement
-from dbmesh.session.result_sink import ResultSink
 from dbmesh.wire.commands import make_fetch, parse_fetch
 from dbmesh.wire.constants import Status
 from dbmesh.wire.framing import frame

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.errors import TOO_MANY_STATEMENTS, MeshError
-from dbmesh.session import local
-from dbmesh.session.describing import describe_plan, is_found_out_later
-from dbmesh.session.diagnostics import remember_warnings
+from dbmesh.session.answering.diagnostics import remember_warnings
+from dbmesh.session.answering.result_sink import text_column
 from dbmesh.session.planning import count_parameters, look_up
 from dbmesh.session.recoding import recoded
-from dbmesh.session.result_sink import text_column
+from dbmesh.session.statements import local
+from dbmesh.session.statements.describing import describe_plan, is_found_out_later
 from dbmesh.wire.blocks import make_prepare_answer
 from dbmesh.wire.constants import Capability
 from dbmesh.wire.packets import ColumnDefinition, PrepareOk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbmesh.session.cursors import close_cursor
+from dbmesh.session.answering.cursors import close_cursor
 from dbmesh.wire.commands import parse_statement_id
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from dbmesh.reshard.chunks import ChunkJournal
 from dbmesh.reshard.copying import TableCopy
 from dbmesh.reshard.pacing import Pacing, read_load
 from dbmesh.reshard.throttle import Limits, Throttle
-from dbmesh.session import doubled
-from dbmesh.session.doubled import Doubling
 from dbmesh.session.rule_view import give_up
 from dbmesh.session.session import Session
+from dbmesh.session.statements import doubled
+from dbmesh.session.statements.doubled import Doubling
 from tests.integration.reshard.conftest import Generations, fill, generations
 from tests.plugins.database_server import DatabaseServer
 

@@ -11,7 +11,7 @@ import pytest
 from dbmesh.engine.collect import Collector
 from dbmesh.engine.failed_row import ask_failed_row
 from dbmesh.errors import ShardError
-from dbmesh.session.result_sink import text_column
+from dbmesh.session.answering.result_sink import text_column
 from dbmesh.wire.packets import OkPacket
 from dbmesh.wire.values import encode_text_row
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dbmesh.engine.collect import Result
 from dbmesh.engine.replica_monitor import read_status
-from dbmesh.session.result_sink import text_column
+from dbmesh.session.answering.result_sink import text_column
 
 
 def status(*rows: dict[str, bytes | None]) -> Result:

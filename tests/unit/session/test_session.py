@@ -14,9 +14,9 @@ from dbmesh.engine.exchange import Exchange
 from dbmesh.errors import QUERY_INTERRUPTED, ShardError
 from dbmesh.rules.privileges import OF_DATABASE, Privileges, Target, grant
 from dbmesh.rules.ruleset import TransactionType
-from dbmesh.session.compensated import _end
 from dbmesh.session.gate import Gate
 from dbmesh.session.session import Session
+from dbmesh.session.statements.compensated import _end
 from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.constants import Capability, ColumnType, Status
 from dbmesh.wire.packets import parse_ok

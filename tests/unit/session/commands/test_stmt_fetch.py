@@ -8,7 +8,7 @@ import pytest
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.planner.plan import PinReason
-from dbmesh.session.cursors import close_cursor
+from dbmesh.session.answering.cursors import close_cursor
 from dbmesh.session.prepared import Cursor, PreparedStatement
 from dbmesh.wire.commands import make_fetch
 from dbmesh.wire.constants import Status

@@ -1,0 +1,146 @@
+"""Writes to tables that move: what changes on the side that is read changes on the other side too, in the same transaction.
+
+Decides the order (the side that is read first, always, so that two writes never wait for one another crosswise), that rows are captured
+instead of statements sent twice, since a statement may mean other rows on the other side, and that a statement fails or succeeds on
+both. Which tables these are, and what the other side is, `Database.doubles` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dbmesh.backend.connection import Connection
+from dbmesh.engine.exchange import Outcome
+from dbmesh.errors import ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
+from dbmesh.planner.images import ImageTable, Row
+from dbmesh.planner.plan import BoundStatement, Names, ShardPlan
+from dbmesh.rules.ruleset import ShardedTable
+from dbmesh.session.mesh import Database
+from dbmesh.session.reading import lexer_flags
+from dbmesh.session.select_limit import without_limit
+from dbmesh.session.statements.compensated import Keep, Runner, readable
+from dbmesh.transaction.undo import TableChanges
+
+if TYPE_CHECKING:
+    from dbmesh.session.session import Session
+
+
+def doubles(database: Database, plan: ShardPlan) -> bool:
+    """Whether a plan's statement writes to a table that moves. O(tables of the statement)."""
+    return bool(database.doubles) and any(table.lower() in database.doubles for table in plan.tables)
+
+
+def refuse_what_moves(database: Database, tables: Iterable[str], what: str) -> None:
+    """Raises MeshError(NOT_SUPPORTED) for a statement that would change a table on the side that is read alone."""
+    _refuse(tables, database.doubles, what)
+
+
+def _refuse(tables: Iterable[str], moving: Container[str], what: str) -> None:
+    found = next((table for table in tables if table.lower() in moving), None)
+    if found is not None:
+        raise not_supported(f"{what} '{found}', whose rows are being moved", "wait until they are moved")
+
+
+def refuse_altering(session: Session, database: Database, tables: Sequence[str]) -> None:
+    """Raises MeshError(NOT_SUPPORTED) for DDL on a table of a job, from its first step on: its new tables are made like the old ones."""
+    what = "changing the table"
+    refuse_what_moves(database, tables, what)
+    moving = session.mesh.configuration.moving
+    if moving is not None and moving.database.lower() == database.name.lower():
+        names = {one.name.lower() for one in moving.tables}
+        _refuse(tables, names, what)
+
+
+def _sharding_columns(database: Database, table: str) -> tuple[str, ...]:
+    rule = database.rule_set.table(table)
+    return rule.sharding_columns if isinstance(rule, ShardedTable) else ()
+
+
+class Doubling:
+    """What one statement has changed so far, table by table: the rows of each key as they are now."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, tuple[Database, ImageTable, dict[Row, Row | None]]] = {}
+
+    def keeper(self, database: Database, names: Names) -> Keep | None:
+        """Who keeps the changes of a part of the statement, whose actual tables have these `names`."""
+        return partial(self._keep, database, names) if database.doubles else None
+
+    def _keep(self, database: Database, names: Names, connection: Connection, changes: TableChanges) -> None:
+        del connection
+        logic = names.tables.get(changes.table.name, changes.table.name)
+        other = database.doubles.get(logic.lower())
+        if other is None:
+            return
+        if logic.lower() not in self._tables:
+            columns = (*_sharding_columns(database, logic), *_sharding_columns(other, logic))
+            self._tables[logic.lower()] = other, changes.table.named(logic).told_apart_by(columns), {}
+        _, table, rows = self._tables[logic.lower()]
+        for change in changes.changes:
+            if change.before is not None:
+                rows[table.key_of(change.before)] = None
+            if change.after is not None:
+                rows[table.key_of(change.after)] = change.after
+
+    def statements(self) -> Iterator[tuple[Database, str]]:
+        """What makes the other side equal. Where only the primary key is unique, rows are written over what is there: taking away a row
+        that has not been copied yet would lock the gap it is in. Else they are taken away before any is written, so that none meets
+        the former place of another."""
+        for other, table, rows in self._tables.values():
+            schema = other.catalog.table(table.name)
+            over = schema is not None and not schema.unique_keys
+            gone = [key for key, row in rows.items() if row is None or not over]
+            if gone:
+                yield other, table.delete(gone)
+            for statement in table.inserts((row for row in rows.values() if row is not None), over=over):
+                yield other, statement
+
+
+Send = Callable[[Database, str], Awaitable[Outcome]]
+"""Plans a statement in that generation of a logic database, and runs it inside the session's transaction."""
+
+
+async def doubled(
+    session: Session, database: Database, bound: BoundStatement, run: Runner, send: Send
+) -> Outcome:
+    """Run a write, and make the same of the other side. Raises MeshError or ShardError: nothing of it is left then."""
+    transaction, state = session.transaction, session.state
+    if transaction.compensates:
+        raise not_supported(
+            "a write of a BASE transaction to a table whose rows are being moved", "use type XA"
+        )
+    bound = readable(session, database, bound)
+    doubling = session.doubling = Doubling()
+    await transaction.begin_steps()
+    # A query of images tells every row.
+    session.state = without_limit(state)
+    try:
+        outcome = await run(bound)
+        session.doubling = None
+        await _write_through(session, doubling, send)
+        return outcome
+    except (MeshError, ShardError) as error:
+        if transaction.open and error.number not in ROLLED_BACK_BY_SERVER:
+            await transaction.undo_statement()
+        raise
+    finally:
+        transaction.end_steps()
+        session.state = replace(state, user_variables=session.state.user_variables)
+        session.doubling = None
+
+
+async def _write_through(session: Session, doubling: Doubling, send: Send) -> None:
+    """Nothing is refused, rounded or filled in that the table held already."""
+    state, flags = session.state, session.lexer_flags
+    loading = state.with_variable("sql_mode", "'NO_AUTO_VALUE_ON_ZERO'")
+    session.state = loading.with_variable("time_zone", "'+00:00'")
+    session.lexer_flags = lexer_flags(session.state)
+    try:
+        for other, statement in doubling.statements():
+            await send(other, statement)
+    finally:
+        session.state = replace(state, user_variables=session.state.user_variables)
+        session.lexer_flags = flags
