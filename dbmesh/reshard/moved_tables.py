@@ -5,7 +5,7 @@ Decides nothing but which pools these are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,6 +49,34 @@ def moved_tables(scope: Scope, database: Database) -> list[MovedTable]:
     """All of a job's, of a logic database whose writes go to both sides and whose old one is read. Raises MeshError for rows that cannot
     be moved."""
     return [_moved(move, database) for move in scope.moves]
+
+
+def servers_of(
+    tables: Sequence[MovedTable], databases: Iterable[Database]
+) -> tuple[Mapping[str, Pool], Mapping[str, Pool]]:
+    """The pools of the data sources of both sides, and those of their replicas, each by name: where the sides call two servers alike,
+    that of the new rules is said to be theirs. `databases` are the mesh's."""
+    sources: dict[str, Pool] = {}
+    for table in tables:
+        sources |= {node.data_source: pool for node, pool in table.sources.items()}
+    for table in tables:
+        for name, pool in table.target_pools.items():
+            sources[_name(sources, name, pool)] = pool
+    used = frozenset(sources.values())
+    replicas: dict[str, Pool] = {}
+    for database in databases:
+        for side in (database, *database.doubles.values()):
+            for source, group in side.replicas.items():
+                if side.pools[source] not in used:
+                    continue
+                for name, server in group.servers.items():
+                    if server is not group.primary:
+                        replicas[_name(replicas, name, server.pool)] = server.pool
+    return sources, replicas
+
+
+def _name(taken: Mapping[str, Pool], name: str, pool: Pool) -> str:
+    return name if taken.get(name, pool) is pool else f"{name} of the new rules"
 
 
 def _moved(move: TableMove, database: Database) -> MovedTable:

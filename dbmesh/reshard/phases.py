@@ -20,7 +20,7 @@ from dbmesh.reshard.documents import read_files_of
 from dbmesh.reshard.files import JobFiles
 from dbmesh.reshard.generation import scope_of_moving
 from dbmesh.reshard.job import WAITING, Job, Phase
-from dbmesh.reshard.moved_tables import MovedTable, moved_tables
+from dbmesh.reshard.moved_tables import MovedTable, moved_tables, servers_of
 from dbmesh.reshard.pacing import Pacing, read_load
 from dbmesh.reshard.progress import Progress
 from dbmesh.reshard.runner import Failed
@@ -75,6 +75,7 @@ class Phases:
 
     def go_by(self, job: Job, sidecars: int) -> None:
         """See `Work`."""
+        self.progress.of(job.number)
         limits = replace(self._pacing.throttle.limits, rate=job.rate / max(1, sidecars))
         if limits != self._pacing.throttle.limits:
             self._pacing.change(limits)
@@ -92,12 +93,16 @@ class Phases:
 
     async def leave(self) -> None:
         """See `Work`."""
+        self.progress.throttled = ""
         await self.watcher.end()
 
     async def carry_out(self, job: Job) -> None:
         """See `Work`."""
         async with self.progress.told(job):
-            await self._works[job.phase](job)
+            try:
+                await self._works[job.phase](job)
+            finally:
+                self.progress.throttled = ""
 
     async def help(self, job: Job) -> None:
         """Copy chunks of a job that another sidecar carries out, if this one writes to both sides yet."""
@@ -134,7 +139,6 @@ class Phases:
             self.progress.copies(table.move.name, journal)
             copy = TableCopy(table.move.sources, table.reconciler, journal, self._pacing)
             await copy.run(WORKERS)
-        self.progress.throttled = ""
 
     def _journal(self, job: Job, table: MovedTable) -> ChunkJournal:
         registration = self._registration
@@ -144,7 +148,7 @@ class Phases:
 
     async def _verify(self, job: Job) -> None:
         await self._served(await read_files_of(self._store, job.number))
-        tables = self._moved(job.database)
+        self._tables = tables = self._moved(job.database)
         await self.watcher.mend(job, tables)
         self.progress.verifies_anew()
         for table in tables:
@@ -272,17 +276,7 @@ class Phases:
             raise StoreUnavailable("the store has not heard of this sidecar for too long")
 
     async def _load(self) -> Load:
-        """How the servers of the old side and their replicas are."""
-        pools = {node.data_source: pool for table in self._tables for node, pool in table.sources.items()}
-        pools |= {node.data_source: pool for table in self._tables for node, pool in table.targets.items()}
-        replicas = {
-            name: server.pool
-            for database in self._mesh.databases.values()
-            for source, group in database.replicas.items()
-            if source in pools
-            for name, server in group.servers.items()
-            if server is not group.primary
-        }
-        load = await read_load(pools, replicas)
+        """How the servers of both sides and their replicas are."""
+        load = await read_load(*servers_of(self._tables, self._mesh.databases.values()))
         self.progress.throttled = self._pacing.throttle.reason
         return load

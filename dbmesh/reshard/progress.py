@@ -29,12 +29,21 @@ WINDOW = 20
 
 
 class Progress:
-    """Of the job that this sidecar carries out. `throttled` says why nothing is copied at the moment; `listening` how each source is
-    followed."""
+    """Of the job that this sidecar carries out, from `of` on. `throttled` says why nothing is copied at the moment; `listening` how each
+    source is followed."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self._store = store
         self._clock = clock
+        self._forget(0)
+
+    def of(self, job: int) -> None:
+        """What was seen of another job is forgotten."""
+        if job != self._job:
+            self._forget(job)
+
+    def _forget(self, job: int) -> None:
+        self._job = job
         self._journals: dict[str, ChunkJournal] = {}
         self._verified: dict[str, Verified] = {}
         self._bypassing: list[BypassingWrites] = []
@@ -118,7 +127,7 @@ class Progress:
             if compared is not None:
                 shown.update(
                     verified=compared.rows,
-                    repaired=compared.written + compared.removed,
+                    repaired=compared.repaired,
                     differing=[_shown(key) for key in compared.keys],
                 )
         done = sum(
@@ -136,7 +145,7 @@ class Progress:
             "throttled": self.throttled,
             "sources": self.listening,
             "statements": self.statements,
-            "bypassed": {"keys": looked_at.keys, "repaired": looked_at.written + looked_at.removed},
+            "bypassed": {"keys": looked_at.keys, "repaired": looked_at.repaired},
         }
 
     def _rate(self, done: int) -> float:

@@ -37,20 +37,13 @@ _Found = dict[Row, list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class Rechecked:
-    """What became of keys: of how many the rows differed (`differed`), and how many rows were written and removed on the new side."""
+    """What became of keys: how many were looked at, and the rows of how many were `repaired` on the new side."""
 
     keys: int = 0
-    differed: int = 0
-    written: int = 0
-    removed: int = 0
+    repaired: int = 0
 
     def __add__(self, other: Rechecked) -> Rechecked:
-        return Rechecked(
-            self.keys + other.keys,
-            self.differed + other.differed,
-            self.written + other.written,
-            self.removed + other.removed,
-        )
+        return Rechecked(self.keys + other.keys, self.repaired + other.repaired)
 
 
 class Rechecker:
@@ -98,7 +91,7 @@ class Rechecker:
             if error.number not in _LOCKED:
                 raise
             return None
-        return Rechecked(0, len(keys), done.written, done.removed)
+        return Rechecked(0, len(done.wrong))
 
     async def _look(self, node: DataNode, keys: Sequence[Row]) -> tuple[set[Row], set[Row]]:
         """The keys whose rows are not the same on both sides, and those that somebody has locked. O(keys)."""

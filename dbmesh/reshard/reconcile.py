@@ -11,7 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dbmesh.backend.connection import Connection, Flavour, Product
@@ -51,13 +51,15 @@ _WITHOUT_WAITING = {Product.MARIADB: WRITER_STATE.with_variable("innodb_lock_wai
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """What was done with rows of one data node up to the key `last`, None at the end of what was asked for. `rows`, which have `size`
-    bytes, were read, `written` and `removed` in the new tables."""
+    bytes, were read, `written` and `removed` in the new tables: a row that was another there is both. `wrong` are the keys
+    (`MovedRows.identity`) of rows that were not there, were others or should not have been there; `Reconciler.keys` alone tells them."""
 
     last: Row | None
     rows: int
     written: int
     removed: int
     size: int = 0
+    wrong: frozenset[Row] = frozenset()
 
 
 class Reconciler:
@@ -121,9 +123,10 @@ class Reconciler:
             done = await all_of(
                 self._repair(source, nodes, keys) for source, nodes in _by_source(wanted).items()
             )
-        return _chunk(None, len(rows), size, done)
+        wrong = frozenset[Row]().union(*(one.wrong for one in done))
+        return replace(_chunk(None, len(rows), size, done), wrong=wrong)
 
-    async def _fill(self, source: str, wanted: Mapping[DataNode, Sequence[Row]]) -> Repaired:
+    async def _fill(self, source: str, wanted: Mapping[DataNode, Sequence[Row]]) -> _Repaired:
         """Rows that are probably missing."""
         try:
             async with _transaction(self._targets[source], WRITER_STATE) as connection:
@@ -133,15 +136,16 @@ class Reconciler:
             if error.number != _DUPLICATE:
                 raise
         else:
-            return Repaired(sum(map(len, wanted.values())), 0)
+            return _Repaired(sum(map(len, wanted.values())), 0, ())
         # Some are there: written to both sides since, or by an earlier try.
         return await self._repair(source, wanted)
 
     async def _repair(
         self, source: str, wanted: Mapping[DataNode, Sequence[Row]], keys: Sequence[Row] | None = None
-    ) -> Repaired:
+    ) -> _Repaired:
         """Make the rows of these keys, which are those of the wanted rows unless they are given, what is wanted."""
         written = removed = 0
+        wrong: list[Row] = []
         async with _transaction(self._targets[source], WRITER_STATE) as connection:
             for node, rows in wanted.items():
                 table = self._moved.identity.named(node.table)
@@ -151,7 +155,8 @@ class Reconciler:
                 await self._write(connection, node, todo)
                 written += len(todo.written)
                 removed += len(todo.gone)
-        return Repaired(written, removed)
+                wrong += (*todo.gone, *map(table.key_of, todo.written))
+        return _Repaired(written, removed, wrong)
 
     async def _write(self, connection: Connection, node: DataNode, todo: Repair) -> None:
         table = self._moved.identity.named(node.table)
@@ -161,14 +166,15 @@ class Reconciler:
             await collect(connection, _encoded(statement))
 
 
-class Repaired(NamedTuple):
-    """Rows written and removed."""
+class _Repaired(NamedTuple):
+    """Rows written and removed, and their keys: of one that was another, twice."""
 
     written: int
     removed: int
+    wrong: Sequence[Row]
 
 
-def _chunk(last: Row | None, rows: int, size: int, done: Sequence[Repaired]) -> Chunk:
+def _chunk(last: Row | None, rows: int, size: int, done: Sequence[_Repaired]) -> Chunk:
     return Chunk(last, rows, sum(one.written for one in done), sum(one.removed for one in done), size)
 
 

@@ -38,19 +38,17 @@ Reconcile = Callable[[Sequence[Row]], Awaitable[Chunk]]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A range that has been compared: `rows` of the old side, how many were `written` and `removed` on the new side since they differed,
+    """A range that has been compared: `rows` of the old side, how many of either were `repaired` on the new side since they differed,
     and the first of their keys."""
 
     rows: int = 0
-    written: int = 0
-    removed: int = 0
+    repaired: int = 0
     keys: tuple[Row, ...] = ()
 
     def __add__(self, other: Verified) -> Verified:
         return Verified(
             self.rows + other.rows,
-            self.written + other.written,
-            self.removed + other.removed,
+            self.repaired + other.repaired,
             (*self.keys, *other.keys)[:NAMED],
         )
 
@@ -116,8 +114,8 @@ class Verifier:
         if not differing:
             return Verified()
         done = await self._reconcile(list(differing))
-        changed = done.written + done.removed
-        return Verified(0, done.written, done.removed, tuple(differing)[:NAMED] if changed else ())
+        wrong = tuple(key for key in differing if key in done.wrong)
+        return Verified(0, len(wrong), wrong[:NAMED])
 
     async def _key_behind(
         self, node: DataNode, pool: Pool, after: Row | None, upto: Row | None, count: int

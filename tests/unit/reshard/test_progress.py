@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from dbmesh.reshard.chunks import ChunkJournal, Counts, Outlook, Rest
 from dbmesh.reshard.documents import read_progress
 from dbmesh.reshard.job import Job, Phase
 from dbmesh.reshard.progress import Progress
+from dbmesh.reshard.rechecking import BypassingWrites
 from dbmesh.reshard.runner import Failed
+from dbmesh.reshard.verifying import Verified
 
 JOB = Job(1, "shop", "anna", 0.0, estimates=(("item", 10),))
 
@@ -70,3 +73,33 @@ async def test_a_table_that_begins_while_another_is_counted_is_told_next(
         async with made.told(job):
             pass
         assert (await read_progress(store, job.number))["tables"][table]["copied"] == 5
+
+
+async def test_another_job_begins_with_nothing(progress: tuple[EmbeddedStore, Progress]) -> None:
+    store, made = progress
+    made.of(JOB.number)
+    made.copies("item", _Journal(store, made, "item"))
+    made.verified("item", Verified(5, 2, ((b"1",),)))
+    made.looks_at(BypassingWrites({}))
+    made.remembers(["TRUNCATE item"])
+    made.throttled = "r1 is 12 s behind"
+    made.listening = [{"data_source": "ds_0", "lag": 0.1, "keys": 7, "problem": ""}]
+    async with made.told(replace(JOB, phase=Phase.COPY)):
+        pass
+    assert (await read_progress(store, JOB.number))["tables"]["item"]["repaired"] == 2
+    made.of(JOB.number)
+    assert made.statements == ["TRUNCATE item"]
+    made.of(JOB.number + 1)
+    assert made.statements == []
+    async with made.told(replace(JOB, number=JOB.number + 1)):
+        pass
+    assert await read_progress(store, JOB.number + 1) == {
+        "phase": "prepare",
+        "tables": {"item": {"rows": 10}},
+        "rows_per_second": 0,
+        "seconds_left": None,
+        "throttled": "",
+        "sources": [],
+        "statements": [],
+        "bypassed": {"keys": 0, "repaired": 0},
+    }
