@@ -1,13 +1,14 @@
 """What the binlog of one server says about the tables that are followed: keys of changed rows, and from where it can be read again.
 
-Decides when a transaction's keys count: at once, since a server logs what is being committed, but those of one that is prepared (XA) only
-when it is committed, however much later. Pure: events come in, keys and positions go out.
+Decides when a transaction's keys count: at its end, but those of one that is prepared (XA) only when it is committed, however much later. A row
+that a transaction has left alike on both sides was written by the mesh, or might have been, and is not told of. Pure: events come in,
+keys and positions go out.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,17 +28,33 @@ from dbmesh.wire.binlog import (
     parse_rotation,
     parse_statement,
 )
-from dbmesh.wire.binlog_rows import ROWS, TABLE_NUMBER, Key, TableName, TableRows, parse_table, table_number
+from dbmesh.wire.binlog_rows import (
+    ROWS,
+    TABLE_NUMBER,
+    Change,
+    Key,
+    TableName,
+    TableRows,
+    parse_table,
+    table_number,
+)
 from dbmesh.wire.binlog_values import KeyColumn
 
 MOST_HELD = 1_000_000
 """Keys of transactions that are prepared and not yet committed, per server."""
+
+MOST_COMPARED = 10_000
+"""Rows of one transaction that are compared side by side; of a longer one all keys are told."""
+
+MOST_BYTES = 16 << 20
+"""Bytes of these rows."""
 
 MOST_DESCRIBED = 1000
 """Descriptions of tables that are remembered."""
 
 _STATEMENTS = frozenset((EventKind.QUERY, EventKind.QUERY_COMPRESSED, EventKind.EXECUTE_LOAD_QUERY))
 _INSIDE = re.compile(r"\s*(BEGIN|XA\s+(START|BEGIN|END)|SAVEPOINT|ROLLBACK\s+TO|RELEASE)\b", re.IGNORECASE)
+_BACK = re.compile(r"\s*ROLLBACK\s+TO\b", re.IGNORECASE)
 _OF_XA = re.compile(r"\s*XA\s+(START|BEGIN)\b", re.IGNORECASE)
 _RESOLVED = re.compile(
     r"\s*XA\s+(?P<verb>COMMIT|ROLLBACK)\s+(?P<xid>\S.*?)(\s+ONE\s+PHASE)?\s*", re.IGNORECASE | re.DOTALL
@@ -64,21 +81,25 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FollowedTable:
-    """An actual table: what it is called here, how many columns it has, and which of them make a key."""
+    """An actual table: what it is called here, how many columns it has, and which of them make a key. `new`: it is of the side that is not
+    read, and no key of it is told of."""
 
     node: DataNode
     columns: int
     key: tuple[KeyColumn, ...]
+    logic: str = ""
+    new: bool = False
 
 
-def followed_table(node: DataNode, schema: TableSchema, table: ImageTable) -> FollowedTable:
+def followed_table(
+    node: DataNode, schema: TableSchema, table: ImageTable, *, new: bool = False
+) -> FollowedTable:
     """How the rows of an actual table are followed, so that their keys are those of their images (`ImageTable.key_of`). Raises
     MeshError(NOT_SUPPORTED) for keys of types whose values are not read."""
     names = [column.name.lower() for column in schema.columns]
     wanted = [names.index(table.columns[index].name.lower()) for index in table.key]
-    return FollowedTable(
-        node, len(names), tuple(_key_column(schema.columns[index], index) for index in wanted)
-    )
+    key = tuple(_key_column(schema.columns[index], index) for index in wanted)
+    return FollowedTable(node, len(names), key, table.name, new)
 
 
 def _key_column(column: ColumnSchema, index: int) -> KeyColumn:
@@ -111,7 +132,7 @@ class Found:
     count: int = 0
     moment: int = 0
 
-    def add(self, node: DataNode, keys: list[Key]) -> None:
+    def add(self, node: DataNode, keys: Iterable[Key]) -> None:
         """Keys of a table."""
         known = self.keys.setdefault(node, {})
         before = len(known)
@@ -121,10 +142,65 @@ class Found:
 
 @dataclass(slots=True)
 class _Held:
-    """A transaction whose end is not known: where it begins, and what it changed."""
+    """A transaction that is prepared: where it begins, and what it changed."""
 
     start: Position
-    keys: list[tuple[DataNode, list[Key]]] = field(default_factory=list)
+    keys: dict[DataNode, dict[Key, None]]
+
+    @property
+    def count(self) -> int:
+        """Keys."""
+        return sum(map(len, self.keys.values()))
+
+
+_Image = tuple[bytes, bytes | None]
+"""The layout of a table, and a row of it, None for one that is gone."""
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """One that is being read: what it leaves of each row of a logic table, on either side. `told` are keys that are not compared."""
+
+    start: Position
+    of_xa: bool
+    old: dict[tuple[str, Key], tuple[DataNode, _Image]] = field(default_factory=dict)
+    new: dict[tuple[str, Key], _Image] = field(default_factory=dict)
+    told: dict[DataNode, dict[Key, None]] = field(default_factory=dict)
+    compares: bool = True
+    size: int = 0
+
+    def add(self, table: FollowedTable, layout: bytes, changes: list[Change]) -> None:
+        """What became of rows."""
+        logic, node = table.logic, table.node
+        for change in changes:
+            which, image = (logic, change.key), (layout, change.image)
+            if not (change.whole and self.compares):
+                if not table.new:
+                    self.told.setdefault(node, {})[change.key] = None
+            elif table.new:
+                self.new[which] = image
+            else:
+                self.old[which] = node, image
+            self.size += len(change.image or b"")
+        if len(self.old) + len(self.new) > MOST_COMPARED or self.size > MOST_BYTES:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Tell of all rows from here on."""
+        self.compares = False
+        for key, (node, _) in self.old.items():
+            self.told.setdefault(node, {})[key[1]] = None
+        self.old, self.new = {}, {}
+
+    def differing(self) -> dict[DataNode, dict[Key, None]]:
+        """The keys of rows that it has not left alike on both sides."""
+        found = self.told
+        for which, (node, image) in self.old.items():
+            # A row that is gone is gone, whatever its table is like.
+            other = self.new.get(which)
+            if other is None or (other != image and not (other[1] is None and image[1] is None)):
+                found.setdefault(node, {})[which[1]] = None
+        return found
 
 
 class Changes:
@@ -133,18 +209,17 @@ class Changes:
 
     def __init__(self, start: Position, tables: Mapping[TableName, FollowedTable]) -> None:
         self._tables = tables
-        self._names = {name.table for name in tables}
+        self._names = {name.table for name, table in tables.items() if not table.new}
         self._reader = EventReader()
         # By the numbers of TABLE_MAP, and by all it says but for these: every transaction says it anew. None: not followed.
-        self._mapped: dict[int, tuple[DataNode, TableRows] | None] = {}
-        self._described: dict[bytes, tuple[DataNode, TableRows] | None] = {}
+        self._mapped: dict[int, tuple[FollowedTable, TableRows] | None] = {}
+        self._described: dict[bytes, tuple[FollowedTable, TableRows] | None] = {}
         self._file = start.file
         # Behind the last transaction that has ended.
         self._ended = start
-        self._open = False
-        # What is prepared, by xid; and the transaction under way, if it is going to be.
+        # The transaction under way, and what is prepared, by xid.
+        self._open: _Transaction | None = None
         self._prepared: dict[str, _Held] = {}
-        self._preparing: _Held | None = None
         self._held = 0
         self.found = Found()
 
@@ -195,36 +270,46 @@ class Changes:
             self._end()
         else:
             _refuse(kind)
-        if not self._open:
+        if self._open is None:
             self._advance(Position(self._file, event.end))
 
     # ------------------------------------------------------------------------------------------ transactions
 
     def _begin(self, of_xa: bool) -> None:
-        self._open = True
-        self._preparing = _Held(self._ended) if of_xa else None
+        self._open = _Transaction(self._ended, of_xa)
 
     def _end(self) -> None:
-        self._open = False
-        self._preparing = None
+        """It has been committed, or is none."""
+        if self._open is not None:
+            self._tell(self._open.differing())
+        self._leave()
+
+    def _leave(self) -> None:
+        self._open = None
         # Numbers of tables are valid until the end of a statement, and taken again.
         self._mapped.clear()
 
     def _prepare(self, event: Event) -> None:
         xid, at_once = parse_prepared(event.body)
-        held = self._preparing
-        self._end()
-        if held is None:
+        open_, self._open = self._open, None
+        self._leave()
+        if open_ is None:
             return
-        if at_once:
-            self._release(held)
-        elif held.keys:
-            self._prepared[xid] = held
+        keys = open_.differing()
+        if at_once or not open_.of_xa:
+            self._tell(keys)
+        elif keys:
+            held = self._prepared[xid] = _Held(open_.start, keys)
+            self._held += held.count
+            if self._held > MOST_HELD:
+                raise not_supported(
+                    f"following transactions that are prepared with more than {MOST_HELD:,} changed rows",
+                    "end them, then begin again",
+                )
 
-    def _release(self, held: _Held) -> None:
-        for node, keys in held.keys:
-            self._held -= len(keys)
-            self.found.add(node, keys)
+    def _tell(self, keys: Mapping[DataNode, Mapping[Key, None]]) -> None:
+        for node, found in keys.items():
+            self.found.add(node, found)
 
     def _advance(self, position: Position) -> None:
         # Behind 4 GiB offsets begin again at 0, and no server can be asked for one there.
@@ -235,19 +320,14 @@ class Changes:
         rotation = parse_rotation(event.body)
         if rotation.file != self._file:
             # A transaction that a file ends in is none: its server was killed.
-            self._drop()
+            self._leave()
         self._file = rotation.file
         self._mapped.clear()
         self._advance(Position(rotation.file, rotation.position))
 
-    def _drop(self) -> None:
-        if self._preparing is not None:
-            self._held -= sum(len(keys) for _, keys in self._preparing.keys)
-        self._end()
-
     def _beat(self, event: Event) -> None:
         place = parse_beat(event)
-        if place is not None and not self._open and place.file == self._file:
+        if place is not None and self._open is None and place.file == self._file:
             self._advance(Position(place.file, place.position))
 
     # ------------------------------------------------------------------------------------------ rows
@@ -260,14 +340,14 @@ class Changes:
             self._described[columns] = self._rows_of(event.body)
         self._mapped[number] = self._described[columns]
 
-    def _rows_of(self, body: bytes) -> tuple[DataNode, TableRows] | None:
+    def _rows_of(self, body: bytes) -> tuple[FollowedTable, TableRows] | None:
         """How the rows of a table are read; None for one that is not followed."""
         name, position = parse_table(body)
         followed = self._tables.get(name)
         if followed is None:
             return None
         try:
-            return followed.node, TableRows(body, position, followed.columns, followed.key)
+            return followed, TableRows(body, position, followed.columns, followed.key)
         except MeshError as error:
             what, instead = str(error.values["what"]), str(error.values["instead"])
             raise not_supported(f"{name.schema}.{name.table}: {what}", instead) from error
@@ -276,20 +356,18 @@ class Changes:
         mapped = self._mapped.get(table_number(event.body))
         if mapped is None:
             return
-        node, rows = mapped
-        keys = rows.keys(event)
+        table, rows = mapped
+        changes = rows.changes(event)
         if not self.found.moment:
             self.found.moment = event.moment
-        if self._preparing is None:
-            self.found.add(node, keys)
-            return
-        self._preparing.keys.append((node, keys))
-        self._held += len(keys)
-        if self._held > MOST_HELD:
-            raise not_supported(
-                f"following transactions that are prepared with more than {MOST_HELD:,} changed rows",
-                "end them, then begin again",
-            )
+        open_ = self._open or _Transaction(self._ended, False)
+        open_.add(table, rows.layout, changes)
+        if self._open is None:
+            self._tell(open_.differing())
+        elif not (open_.compares or open_.of_xa):
+            # A long one is not held back.
+            self._tell(open_.told)
+            open_.told = {}
 
     # ------------------------------------------------------------------------------------------ statements
 
@@ -297,9 +375,11 @@ class Changes:
         statement = parse_statement(event)
         text = statement.text
         if _INSIDE.match(text):
-            if _OF_XA.match(text):
-                self._begin(of_xa=True)
-            self._open = True
+            if self._open is None or _OF_XA.match(text):
+                self._begin(of_xa=_OF_XA.match(text) is not None)
+            elif _BACK.match(text):
+                # What was alike may not have stayed.
+                self._open.give_up()
             return
         resolved = _RESOLVED.fullmatch(text)
         if resolved is not None:
@@ -313,10 +393,9 @@ class Changes:
         held = self._prepared.pop("".join(xid.lower().split()), None)
         if held is None:
             return
+        self._held -= held.count
         if committed:
-            self._release(held)
-        else:
-            self._held -= sum(len(keys) for _, keys in held.keys)
+            self._tell(held.keys)
 
     def _concerns(self, text: str) -> bool:
         return any(lexeme.value.lower() in self._names for lexeme in split_lexemes(text))

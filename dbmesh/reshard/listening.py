@@ -81,12 +81,16 @@ class Progress:
 
 
 def sources_of(followed: Iterable[tuple[DataSourceConfig, FollowedTable]]) -> tuple[Source, ...]:
-    """The servers of actual tables: each is followed once, however many data sources are on it."""
+    """The servers of actual tables: each is followed once, however many data sources are on it; none for its new tables alone."""
     found: dict[tuple[str, int], tuple[DataSourceConfig, dict[TableName, FollowedTable]]] = {}
     for config, table in followed:
         _, tables = found.setdefault((config.host.lower(), config.port), (config, {}))
         tables[TableName(config.database.lower(), table.node.table.lower())] = table
-    return tuple(Source(config, tables) for config, tables in found.values())
+    return tuple(
+        Source(config, tables)
+        for config, tables in found.values()
+        if not all(table.new for table in tables.values())
+    )
 
 
 async def bookmark_now(config: DataSourceConfig) -> Bookmark:

@@ -1,4 +1,4 @@
-"""Rows of a binlog: which table an event speaks of, and the keys of the rows it changed.
+"""Rows of a binlog: which table an event speaks of, and what became of the rows it changed.
 
 Decides how a row is walked: only columns of keys become values, the others are passed over by their length. Knows no table but those it is
 asked for. Sources: Table_map_event and Rows_event.
@@ -21,6 +21,16 @@ from dbmesh.wire.primitives import (
 )
 
 Key = tuple[bytes | None, ...]
+
+
+class Change(NamedTuple):
+    """What became of the row of a key: its `image` as the event has it, None where there is none any more. `whole` tells that the image has
+    all columns: of two tables of one layout, such images are the same where the rows are."""
+
+    key: Key
+    image: bytes | None
+    whole: bool
+
 
 _V1 = frozenset(
     (
@@ -48,6 +58,14 @@ _UPDATES = frozenset(
         EventKind.UPDATE_ROWS,
         EventKind.UPDATE_ROWS_COMPRESSED_V1,
         EventKind.UPDATE_ROWS_COMPRESSED,
+    )
+)
+_DELETES = frozenset(
+    (
+        EventKind.DELETE_ROWS_V1,
+        EventKind.DELETE_ROWS,
+        EventKind.DELETE_ROWS_COMPRESSED_V1,
+        EventKind.DELETE_ROWS_COMPRESSED,
     )
 )
 ROWS: Final = _V1 | _COMPRESSED | _UPDATES | {EventKind.WRITE_ROWS, EventKind.DELETE_ROWS}
@@ -111,6 +129,7 @@ class TableRows:
                 f"following a table of {len(kinds)} columns that had {columns}", "begin again"
             )
         self._layouts = layouts(kinds, metadata)
+        self.layout = kinds + metadata
         self._size = len(key)
         self._key = {
             one.index: (place, text_of(self._layouts[one.index], one)) for place, one in enumerate(key)
@@ -118,9 +137,9 @@ class TableRows:
         # By the columns an image has, and those that are NULL. Most rows have the same.
         self._walks: dict[tuple[int, int], _Walk] = {}
 
-    def keys(self, event: Event) -> list[Key]:
-        """The keys of the rows that an event wrote, changed (before and after) or deleted. Raises ProtocolError, and MeshError
-        NOT_SUPPORTED where a row's image has no key. O(bytes)."""
+    def changes(self, event: Event) -> list[Change]:
+        """What became of the rows that an event wrote, changed (one whose key changed is gone from the former) or deleted. Raises
+        ProtocolError, and MeshError NOT_SUPPORTED where a row's image has no key. O(bytes)."""
         body, position = event.body, 8
         if event.kind not in _V1:
             more, position = unpack_fixed_int(body, position, 2)
@@ -136,15 +155,18 @@ class TableRows:
         rows = body[position:]
         if event.kind in _COMPRESSED:
             rows = uncompressed(rows)
-        found: list[Key] = []
+        removes, whole = event.kind in _DELETES, after.bit_count() == width
+        found: list[Change] = []
         start = 0
         while start < len(rows):
-            key, start = self._row(rows, start, before, None)
-            found.append(key)
+            key, end = self._row(rows, start, before, None)
             if updates:
-                changed, start = self._row(rows, start, after, key)
-                if changed != key:
-                    found.append(changed)
+                former, start = key, end
+                key, end = self._row(rows, start, after, former)
+                if former != key:
+                    found.append(Change(former, None, True))
+            found.append(Change(key, None if removes else rows[start:end], whole or removes))
+            start = end
         return found
 
     def _row(self, rows: bytes, position: int, present: int, former: Key | None) -> tuple[Key, int]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import MySQLdb
 import pymysql
 
 Row = tuple[int, int, str]
@@ -45,6 +46,7 @@ class Client(threading.Thread):
         # What its rows are if the change whose outcome it was not told has happened.
         self.possible: dict[int, Row] | None = None
         self.stalls: list[tuple[float, float]] = []
+        self.writes = 0
         self.errors: list[str] = []
         self.wrong: list[str] = []
         self._connection: pymysql.Connection[Any] | None = None
@@ -63,7 +65,7 @@ class Client(threading.Thread):
                     self._resolve()
                 else:
                     self._step()
-            except pymysql.err.MySQLError as error:
+            except (pymysql.err.MySQLError, MySQLdb.MySQLError) as error:
                 if not self._may_fail:
                     self.errors.append(f"{self.name}: {error}")
                     break
@@ -174,6 +176,7 @@ class Client(threading.Thread):
         self.possible = after
         for sql, values in steps:
             self._ask(sql, values)
+        self.writes += sum(sql not in ("BEGIN", "COMMIT") for sql, _ in steps)
         self.known, self.possible = after, None
 
     def _resolve(self) -> None:

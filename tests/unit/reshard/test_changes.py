@@ -45,7 +45,15 @@ class _Log:
     """A binlog that is read: each event is 100 bytes further."""
 
     def __init__(self, start: Position = _START) -> None:
-        self.changes = Changes(start, {TableName("shop", "t_0"): FollowedTable(_NODE, 2, (KeyColumn(0),))})
+        key = (KeyColumn(0),)
+        self.changes = Changes(
+            start,
+            {
+                TableName("shop", "t_0"): FollowedTable(_NODE, 2, key, "t"),
+                TableName("shop", "u_0"): FollowedTable(DataNode("ds_0", "u_0"), 2, key, "u"),
+                TableName("shop", "new"): FollowedTable(DataNode("ds_0", "new"), 2, key, "t", new=True),
+            },
+        )
         self.changes.receive(rotation(start.file, start.offset))
         self.changes.receive(description())
         self.changes.take()
@@ -55,9 +63,23 @@ class _Log:
         self.end += 100
         self.changes.receive(event(kind, body, end=self.end))
 
-    def write(self, *keys: int, table: str = "t_0") -> None:
-        self.add(EventKind.TABLE_MAP, table_map(5, "shop", table, *INTEGERS))
-        self.add(EventKind.WRITE_ROWS, rows(5, 2, [integer_row(key) for key in keys]))
+    def write(
+        self,
+        *keys: int,
+        table: str = "t_0",
+        text: str = "x",
+        kind: EventKind = EventKind.WRITE_ROWS,
+        width: int = 40,
+    ) -> None:
+        self.add(EventKind.TABLE_MAP, table_map(5, "shop", table, INTEGERS[0], width.to_bytes(2, "little")))
+        self.add(kind, rows(5, 2, [integer_row(key, text) for key in keys]))
+
+    def begin(self) -> None:
+        self.add(EventKind.GTID, bytes(20))
+        self.say("BEGIN")
+
+    def commit(self) -> None:
+        self.add(EventKind.XID, bytes(8))
 
     def say(self, text: str) -> None:
         self.add(EventKind.QUERY, statement(text))
@@ -67,19 +89,79 @@ class _Log:
         return [int(key or b"") for (key,) in found.keys.get(_NODE, {})]
 
 
-def test_keys_count_at_once_and_positions_at_the_end() -> None:
+def test_keys_and_positions_count_at_the_end() -> None:
     log = _Log()
     log.add(EventKind.GTID, bytes(20))
     log.say("BEGIN")
     log.write(3, 4, 3)
-    assert log.keys() == [3, 4]
+    assert log.keys() == []
     assert log.changes.position == _START
     log.write(9, table="other")
     log.add(EventKind.XID, bytes(8))
-    assert log.keys() == []
+    assert log.keys() == [3, 4]
     assert log.changes.position == log.changes.read_to == Position("bin.000009", log.end)
     log.add(EventKind.PREVIOUS_GTIDS, b"")
     assert log.changes.position.offset == log.end
+
+
+def test_what_a_transaction_leaves_alike_on_both_sides_is_not_told() -> None:
+    log = _Log()
+    log.begin()
+    log.write(1, 2, 3, 4)
+    log.write(1, 2, 3, table="new")
+    log.write(2, text="later")
+    log.write(3, kind=EventKind.DELETE_ROWS)
+    log.write(3, table="new", kind=EventKind.DELETE_ROWS)
+    log.write(7, table="new")
+    log.write(1, table="u_0")
+    log.commit()
+    found = log.changes.take()
+    assert {node.table: [key for (key,) in keys] for node, keys in found.keys.items()} == {
+        "t_0": [b"2", b"4"],
+        "u_0": [b"1"],
+    }
+    for table in ("t_0", "new"):
+        log.begin()
+        log.write(5, table=table)
+        log.commit()
+    assert log.keys() == [5]
+
+
+def test_rows_of_tables_that_are_not_alike_are_told() -> None:
+    log = _Log()
+    log.begin()
+    log.write(1)
+    log.write(1, table="new", width=80)
+    log.commit()
+    assert log.keys() == [1]
+
+
+def test_what_may_have_been_taken_back_is_told() -> None:
+    log = _Log()
+    log.begin()
+    log.write(1)
+    log.say("SAVEPOINT a")
+    log.write(1, text="y")
+    log.write(1, table="new", text="y")
+    log.say("ROLLBACK TO a")
+    log.write(2)
+    log.write(2, table="new")
+    log.commit()
+    assert log.keys() == [1, 2]
+
+
+def test_of_a_long_transaction_all_is_told_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbmesh.reshard.changes.MOST_COMPARED", 3)
+    log = _Log()
+    log.begin()
+    log.write(1, 2)
+    log.write(1, 2, table="new")
+    assert log.keys() == [1, 2]
+    log.write(3)
+    log.write(3, table="new")
+    assert log.keys() == [3]
+    log.commit()
+    assert log.keys() == []
 
 
 def test_a_prepared_transaction_counts_when_it_is_committed() -> None:
@@ -176,7 +258,7 @@ def test_what_cannot_be_followed() -> None:
 def test_how_a_table_is_followed() -> None:
     table = image_table("t_0", TableSchema("t", _SCHEMA.columns[:3], ("n", "raw", "id")))
     assert followed_table(_NODE, _SCHEMA, table) == FollowedTable(
-        _NODE, 4, (KeyColumn(2, unsigned=True, width=9), KeyColumn(1, padded=True), KeyColumn(0))
+        _NODE, 4, (KeyColumn(2, unsigned=True, width=9), KeyColumn(1, padded=True), KeyColumn(0)), "t_0"
     )
     with pytest.raises(MeshError, match="uuid"):
         followed_table(_NODE, _SCHEMA, image_table("t_0", _SCHEMA).told_apart_by(("u",)))
