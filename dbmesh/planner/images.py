@@ -23,6 +23,11 @@ Row = tuple[bytes | None, ...]
 
 _ZERO_MOMENT = b"0"
 
+_PLAIN = frozenset(
+    (ColumnFamily.INTEGER, ColumnFamily.DECIMAL, ColumnFamily.FLOAT, ColumnFamily.TEXT, ColumnFamily.BINARY)
+)
+"""What is in such a column, every sql_mode takes as it is; the number 0 of AUTO_INCREMENT excepted."""
+
 STATEMENT_LENGTH = 1 << 20
 """Characters from which an INSERT of many rows is sent."""
 
@@ -30,13 +35,15 @@ STATEMENT_LENGTH = 1 << 20
 @dataclass(frozen=True, slots=True)
 class ImageColumn:
     """One column: `item` reads it; `form` and `introducer` as in `LoadedColumn`. `renewed`: it takes the current time when a row
-    is changed, unless it is assigned."""
+    is changed, unless it is assigned. `lenient`: a value it holds may be refused, or be stored as another one, under some sql_mode or
+    time zone."""
 
     name: str
     item: str
     form: LiteralForm
     introducer: str = ""
     renewed: bool = False
+    lenient: bool = False
 
     def literal(self, value: bytes | None) -> str:
         """SQL for a value, in any session."""
@@ -91,6 +98,11 @@ class ImageTable:
     @property
     def _target(self) -> str:
         return quote_name(self.name, quoted=True)
+
+    @property
+    def lenient(self) -> bool:
+        """Whether its rows are written in the same way by no session but one that refuses nothing; see `ImageColumn`."""
+        return any(column.lenient for column in self.columns)
 
     @property
     def items(self) -> str:
@@ -218,7 +230,10 @@ def image_table(name: str, schema: TableSchema) -> ImageTable:
         # Under sql_mode PAD_CHAR_TO_FULL_LENGTH a CHAR is read with spaces that are not stored.
         fixed = column.family is ColumnFamily.TEXT and column.declared_type.startswith("char")
         item = scanned(column, f"RTRIM({quoted})" if fixed else quoted)
-        columns.append(ImageColumn(column.name, item, carried.form, carried.introducer, column.renewed))
+        lenient = column.auto_increment or column.family not in _PLAIN
+        columns.append(
+            ImageColumn(column.name, item, carried.form, carried.introducer, column.renewed, lenient)
+        )
     names = [column.name.lower() for column in columns]
     missing = next((name for name in schema.primary_key if name.lower() not in names), None)
     if missing is not None:

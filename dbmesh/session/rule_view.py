@@ -75,7 +75,8 @@ async def retire(
 
 
 async def give_up(session: Session, reason: str) -> None:
-    """Roll back what the session has begun; its next statement is told why."""
+    """Roll back what the session has begun; its next statement is told why, unless the one under way is told and is all of it."""
+    alone = session.transaction.alone
     if not session.at_rest:
         session.kill_query()
     for connection in session.held_connections():
@@ -84,5 +85,6 @@ async def give_up(session: Session, reason: str) -> None:
     if session.committing:
         return
     await session.give_up_connections()
-    session.broken_transaction = reason
+    if not alone:
+        session.broken_transaction = reason
     session.databases = session.mesh.databases

@@ -49,7 +49,7 @@ _STATEMENT = b"`dbmesh statement`"
 class Transaction:
     """The open transaction, if any. `explicit` is true between BEGIN and its end; under autocommit=0 a transaction
     opens with the first branch. `in_steps`: how many statements of several steps, one inside another, are under way; data sources that
-    join get their savepoint. `readers` are transactions on replicas, which see the data as it was when they began and change nothing.
+    join get their savepoint. `alone`: one statement is all of it, and is undone as the transaction is. `readers` are transactions on replicas, which see the data as it was when they began and change nothing.
     `outer` is the name an outer transaction manager gave: the transaction is one branch of its. `coordinator` commits several
     branches as one; None for commits one after another. `compensator`: every write commits at once and may be undone later;
     `saga` is what has been written so, `writing` one write under way, `marks` how many there were at each savepoint. `identity` is another object
@@ -63,6 +63,7 @@ class Transaction:
     readers: dict[str, Branch] = field(default_factory=dict)
     savepoints: list[str] = field(default_factory=list)
     in_steps: int = 0
+    alone: bool = False
     outer: str | None = None
     compensator: Compensator | None = None
     saga: Saga | None = None
@@ -133,7 +134,7 @@ class Transaction:
             await self._start(branch)
             for name in () if self.writing else self.savepoints:
                 await collect(connection, f"SAVEPOINT {quoted(name)}".encode())
-            if self.in_steps:
+            if self.in_steps and not self.alone:
                 await collect(connection, b"SAVEPOINT " + _STATEMENT)
         except (ShardError, MeshError):
             connection.abort()
@@ -223,6 +224,8 @@ class Transaction:
 
     async def begin_statement(self) -> None:
         """Before a statement that writes in several steps: `undo_statement` comes back here."""
+        if self.alone:
+            return
         for branch in self.branches.values():
             await collect(branch.connection, b"SAVEPOINT " + _STATEMENT)
 
@@ -238,6 +241,8 @@ class Transaction:
     async def undo_statement(self) -> None:
         """The statement failed on some shards: undo it on all, as one server undoes a failed statement. A branch that
         cannot is closed, so that the transaction is known to be lost."""
+        if self.alone:
+            return
         for branch in self.branches.values():
             if not branch.connection.usable:
                 continue

@@ -85,6 +85,11 @@ class Doubling:
             if change.after is not None:
                 rows[table.key_of(change.after)] = change.after
 
+    @property
+    def lenient(self) -> bool:
+        """Whether rows are written that some sessions would write otherwise."""
+        return any(table.lenient for _, table, _ in self._tables.values())
+
     def statements(self) -> Iterator[tuple[Database, str]]:
         """What makes the other side equal. Where only the primary key is unique, rows are written over what is there: taking away a row
         that has not been copied yet would lock the gap it is in. Else they are taken away before any is written, so that none meets
@@ -135,9 +140,10 @@ async def doubled(
 async def _write_through(session: Session, doubling: Doubling, send: Send) -> None:
     """Nothing is refused, rounded or filled in that the table held already."""
     state, flags = session.state, session.lexer_flags
-    loading = state.with_variable("sql_mode", "'NO_AUTO_VALUE_ON_ZERO'")
-    session.state = loading.with_variable("time_zone", "'+00:00'")
-    session.lexer_flags = lexer_flags(session.state)
+    if doubling.lenient:
+        loading = state.with_variable("sql_mode", "'NO_AUTO_VALUE_ON_ZERO'")
+        session.state = loading.with_variable("time_zone", "'+00:00'")
+        session.lexer_flags = lexer_flags(session.state)
     try:
         for other, statement in doubling.statements():
             await send(other, statement)

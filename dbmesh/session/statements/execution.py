@@ -6,7 +6,8 @@ answer relayed) is `relaying`'s; everything else is a coroutine that owns the ex
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -20,6 +21,7 @@ from dbmesh.engine.once import Trial
 from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
 from dbmesh.engine.warnings import ShardWarning, count_of
 from dbmesh.errors import (
+    DEADLOCK,
     INTERNAL,
     NOT_SUPPORTED,
     PARSE_ERROR,
@@ -29,7 +31,7 @@ from dbmesh.errors import (
     ShardError,
 )
 from dbmesh.model import SqlValue
-from dbmesh.planner.plan import BoundStatement, Call, RowMerge, ShardPlan, Verb
+from dbmesh.planner.plan import BoundStatement, Call, ReturnedRows, RowMerge, ShardPlan, Verb
 from dbmesh.planner.scans import Federation, SystemFederation
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.planner.shadow.side import ShadowSide
@@ -71,6 +73,13 @@ from dbmesh.wire.packets import OkPacket
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
+
+
+DEADLOCK_TRIES = 8
+"""How often a write is tried that deadlocks undo."""
+
+FIRST_PAUSE = 0.002
+"""Seconds until the second try; each further pause is twice as long."""
 
 
 class _NoParameters(tuple[SqlValue, ...]):
@@ -153,10 +162,14 @@ async def run(
     elif plan.verb.changes_rows and (not own or _in_parts(session, bound) or doubles(database, plan)):
         run_part = partial(_write, session, database, plan, sink=sink, undo=not own, way=way)
         if doubles(database, plan):
-            work = doubled(session, database, bound, run_part, partial(_send, session))
+            work = partial(doubled, session, database, bound, run_part, partial(_send, session))
         else:
-            work = compensated(session, database, plan, bound, run_part)
-        outcome = await (in_own_transaction(session, work) if own else work)
+            work = partial(compensated, session, database, plan, bound, run_part)
+        if own:
+            tries = DEADLOCK_TRIES if _repeats(bound) else 1
+            outcome = await in_own_transaction(session, work, tries=tries)
+        else:
+            outcome = await work()
     else:
         ask = partial(_merged_or_federated, session, database, plan, bound, sink, way=way)
         repeats = plan.repeatable and session.mesh.has_groups
@@ -316,22 +329,38 @@ async def _send(session: Session, database: Database, sql: str) -> Outcome:
     return await fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits), undo=False)
 
 
-async def in_own_transaction(session: Session, work: Coroutine[None, None, Outcome]) -> Outcome:
+def _repeats(bound: BoundStatement) -> bool:
+    """Whether a write that was undone may be run again: the client has been told nothing, and its variables are as before."""
+    answer = bound.answer
+    told = isinstance(answer, ReturnedRows) or (isinstance(answer, DerivedWrite) and bool(answer.returning))
+    return not told and bound.effects is None
+
+
+async def in_own_transaction(
+    session: Session, work: Callable[[], Awaitable[Outcome]], *, tries: int = 1
+) -> Outcome:
     """A write of several shots under autocommit: all of it or nothing of it, as on one server, as far as one commit per
-    data source can promise. What it cannot promise is told by a warning."""
-    try:
+    data source can promise. What it cannot promise is told by a warning. Several statements take locks that one would not, in an order
+    that is not its own: what a deadlock has undone is tried again."""
+    pause = FIRST_PAUSE
+    while True:
+        tries -= 1
         begin_hinted(session, "")
-    except BaseException:
-        work.close()
-        raise
-    try:
-        outcome = await work
-    except BaseException:
-        session.broken_transaction = None
-        await session.end_transaction(commit=False)
-        raise
-    outcome.warnings += await session.end_transaction(commit=True)
-    return outcome
+        session.transaction.alone = True
+        try:
+            outcome = await work()
+        except BaseException as error:
+            session.broken_transaction = None
+            await session.end_transaction(commit=False)
+            if not (tries and isinstance(error, ShardError) and error.number == DEADLOCK[0]):
+                raise
+        else:
+            outcome.warnings += await session.end_transaction(commit=True)
+            return outcome
+        finally:
+            session.transaction.alone = False
+        await asyncio.sleep(pause)
+        pause *= 2
 
 
 async def _merged_or_federated(

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dbmesh.engine.exchange import Outcome
@@ -62,8 +63,8 @@ async def load_data(session: Session, load: LoadData, sink: ResultSink, more: in
     if not session.capabilities & Capability.LOCAL_FILES:
         raise MeshError(LOCAL_FILES_DISABLED)
     own = session.autocommit and not session.transaction.open
-    work = _steps(session, load, sink)
-    outcome = await (execution.in_own_transaction(session, work) if own else work)
+    work = partial(_steps, session, load, sink)
+    outcome = await (execution.in_own_transaction(session, work) if own else work())
     session.warnings = CountedWarnings(outcome.warnings, outcome.ok.warnings)
     session.row_count = outcome.ok.affected_rows
     if outcome.ok.last_insert_id:

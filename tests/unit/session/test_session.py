@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,11 +20,18 @@ from dbmesh.session.session import Session
 from dbmesh.session.statements.compensated import _end
 from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.constants import Capability, ColumnType, Status
-from dbmesh.wire.packets import parse_ok
+from dbmesh.wire.packets import parse_err, parse_ok
 from tests.plugins import canned
 from tests.plugins.canned import MODERN
 from tests.plugins.scripted import RecordingClient, ScriptedConnection, column
 from tests.plugins.session_world import SessionWorld
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[SessionWorld]:
+    made = SessionWorld()
+    yield made
+    await made.end()
 
 
 def _current(allowed: tuple[str, ...], chosen: str | None = None) -> str:
@@ -235,3 +243,39 @@ async def test_what_begins_while_the_client_does_not_read_waits_with_its_first_r
     assert len(lent) == len(shards)
     assert not any(cast("Any", connection)._transport.reading for connection in lent)
     await world.end()
+
+
+class _Deadlocks:
+    """Data sources of which one undoes its transaction at so many UPDATEs."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self, name: str, payload: bytes) -> bytes:
+        if b"UPDATE" in payload and name == "ds_1" and self.left:
+            self.left -= 1
+            return canned.failure(1213, "Deadlock found when trying to get lock; try restarting transaction")
+        return canned.ok(1)
+
+
+@pytest.mark.parametrize(("deadlocks", "number"), [(1, None), (3, None), (100, 1213)])
+async def test_a_write_to_several_shards_that_a_deadlock_undoes_is_run_again(
+    world: SessionWorld, deadlocks: int, number: int | None
+) -> None:
+    world.reply = _Deadlocks(deadlocks)
+    ((_, packet),) = await world.command(b"\3UPDATE t_order SET status = 'x'")
+    assert (parse_err(packet).number if packet[0] == 0xFF else None) == number
+    assert world.session.broken_transaction is None
+    assert not world.session.transaction.open
+    statements = [text for _, text in world.statements()]
+    assert ("COMMIT" in statements) is (number is None)
+    assert not [text for text in statements if "SAVEPOINT" in text], "the transaction is the statement"
+
+
+async def test_in_a_transaction_of_several_statements_a_deadlock_is_the_clients(world: SessionWorld) -> None:
+    await world.command(b"\3BEGIN")
+    await world.command(b"\3UPDATE t_order SET status = 'x'")
+    world.reply = _Deadlocks(1)
+    ((_, packet),) = await world.command(b"\3UPDATE t_order SET status = 'y'")
+    assert parse_err(packet).number == 1213
+    assert not world.session.transaction.open
