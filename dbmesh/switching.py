@@ -19,7 +19,7 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.rule_follower import NotDone, NotPrepared
 from dbmesh.planner.catalog import AmbiguousTable
 from dbmesh.reshard.generation import scope_of_moving
-from dbmesh.reshard.tables import give_names
+from dbmesh.reshard.tables import Occupied, give_names
 from dbmesh.rules.accounts import User
 from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared
@@ -213,7 +213,7 @@ class Switching:
         scope = scope_of_moving(moving, prepared.configuration.databases[moving.database.lower()], other)
         try:
             await give_names(scope, moving.job, still, tell)
-        except (MeshError, ShardError) as error:
+        except (Occupied, MeshError, ShardError) as error:
             raise NotDone(str(error)) from error
 
     async def left_prepared(self) -> str:

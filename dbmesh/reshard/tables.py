@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.opening import open_data_source
 from dbmesh.engine.collect import collect
-from dbmesh.errors import INTERNAL, MeshError
 from dbmesh.planner.template import quote_name
 from dbmesh.reshard.scope import Schema, Scope, Target, schema_of
 from dbmesh.rules.moving import former_name
@@ -30,6 +29,10 @@ _LOCK = 5
 
 _COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 _CHECK = re.compile(r"CONSTRAINT `(?:[^`]|``)+` CHECK")
+
+
+class Occupied(Exception):
+    """Another process gives the tables their names."""
 
 
 async def make_targets(scope: Scope) -> None:
@@ -81,7 +84,7 @@ async def give_names(
 ) -> None:
     """The targets get their final names, all tables of a schema at once, if that is `still` to be done; `tell` says that they have ('') or
     why not, when all have the names they had. Of several processes one does so at a time, telling included: else one could do what
-    another has just told that it is undone. Raises MeshError and ShardError: it is to be looked at again."""
+    another has just told that it is undone. Raises Occupied, MeshError and ShardError: it is to be looked at again."""
     wanted: dict[Schema, tuple[DataSourceConfig, dict[str, str]]] = {}
     for target in _targets(scope):
         if target.built_as != target.node.table:
@@ -94,9 +97,10 @@ async def give_names(
     first = wanted[min(wanted)][0]
     async with _connection(first) as connection:
         got = (await collect(connection, f"SELECT GET_LOCK('dbmesh reshard {job}', {_LOCK})".encode())).rows
-        if got != [[b"1"]] or not await still():
-            raise MeshError(INTERNAL, reason="somebody else gives the tables their names")
-        await tell(await _all_renamed(list(wanted.values()), job))
+        if got != [[b"1"]]:
+            raise Occupied(f"another process gives the tables of job {job} their names")
+        if await still():
+            await tell(await _all_renamed(list(wanted.values()), job))
 
 
 async def _all_renamed(wanted: Sequence[tuple[DataSourceConfig, dict[str, str]]], job: int) -> str:

@@ -1,24 +1,32 @@
-"""`python -m tests.chaos.reshard [--only TEXT] [--every N]`: whatever carries a reshard job out is killed at each of its journalled steps, and
-the record of it. Ends with 1 on any contradiction."""
+"""`python -m tests.chaos.reshard [--only TEXT] [--every N] [--resume FILE]`: whatever carries a reshard job out is killed at each of its
+journalled steps, and the record of it. Ends with 1 on any contradiction."""
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
+import signal
 import sys
 import tempfile
 import time
-from collections import Counter
+import traceback
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from tests.chaos.reshard.kills import VICTIMS, Case, Kills, Outcome
+from tests.chaos.reshard import outcomes
+from tests.chaos.reshard.kills import VICTIMS, Case, Kills
 from tests.chaos.reshard.moments import MOMENTS
-from tests.chaos.reshard.stage import open_reshard_stage
+from tests.chaos.reshard.order import following
+from tests.chaos.reshard.outcomes import Outcome
+from tests.chaos.reshard.stage import ReshardStage, open_reshard_stage
 from tests.plugins.database_server import DatabaseServer, start_all
 from tests.plugins.mariadb import MariaDb, make_template
 
 ROWS = 3_000
+LEASE = 3
+"""Seconds a registration lasts: a sidecar has to be away for longer."""
 
 _OPTIONS = (
     "--innodb-lock-wait-timeout=5",
@@ -28,53 +36,62 @@ _OPTIONS = (
 )
 
 
-def run(directory: Path, seed: int, cases: Sequence[Case]) -> list[Outcome]:
-    """What became of each case; told one after another."""
-    template = make_template(directory)
-    servers: list[DatabaseServer] = [
-        MariaDb(f"server{number}", directory, template, (*_OPTIONS, f"--server-id={number + 1}"))
-        for number in range(2)
-    ]
-    start_all(servers)
-    outcomes: list[Outcome] = []
-    try:
-        with open_reshard_stage(servers, directory, rows=ROWS) as stage:
-            kills = Kills(stage, ROWS, seed)
-            for case in cases:
-                outcomes.append(kills.run(case))
-                _tell(outcomes[-1])
-    finally:
+class Enumeration:
+    """Cases on a stage that is set up anew after each contradiction: what one has spoilt is not told of the next. `found` is where outcomes and
+    the logs of contradictions are kept."""
+
+    def __init__(self, directory: Path, seed: int, found: Path) -> None:
+        self._directory = directory
+        self._template = make_template(directory)
+        self._seed = seed
+        self._dice = random.Random(seed)
+        self._found = found
+        self._stages = 0
+
+    def run(self, cases: Sequence[Case]) -> list[Outcome]:
+        """What became of each; told and kept one after another."""
+        left = list(cases)
+        done: list[Outcome] = []
+        while left:
+            with ExitStack() as ending:
+                stage, kills = self._stage(ending)
+                while left:
+                    case = following(left, kills.phase, self._dice)
+                    left.remove(case)
+                    done.append(self._run(kills, case))
+                    outcomes.append(self._found, done[-1])
+                    print(outcomes.told(done[-1]), flush=True)
+                    if done[-1].wrong:
+                        self._keep_logs(stage, case)
+                        break
+        return done
+
+    def _run(self, kills: Kills, case: Case) -> Outcome:
+        try:
+            return kills.run(case)
+        except Exception as error:
+            traceback.print_exc()
+            return Outcome(str(case), case.victim, wrong=[f"{type(error).__name__}: {error}"])
+
+    def _stage(self, ending: ExitStack) -> tuple[ReshardStage, Kills]:
+        self._stages += 1
+        own = self._directory / f"stage{self._stages}"
+        own.mkdir()
+        servers: list[DatabaseServer] = [
+            MariaDb(f"server{number}", own, self._template, (*_OPTIONS, f"--server-id={number + 1}"))
+            for number in range(2)
+        ]
+        ending.callback(shutil.rmtree, own, ignore_errors=True)
         for server in servers:
-            server.stop()
-    return outcomes
+            ending.callback(server.stop)
+        start_all(servers)
+        stage = ending.enter_context(open_reshard_stage(servers, own, rows=ROWS, lease=LEASE))
+        return stage, Kills(stage, ROWS, self._seed + self._stages)
 
-
-def _tell(one: Outcome) -> None:
-    asked = f", told to go on {len(one.asked)} times" if one.asked else ""
-    print(
-        f"| {one.case} | at its end after {one.seconds:.1f} s{asked}; {one.statements} statements, the longest {one.longest:.2f} s; "
-        f"{one.rows} rows, {len(one.wrong)} wrong |",
-        flush=True,
-    )
-    for text in (*one.asked, *one.wrong[:10]):
-        print(f"    {text[:600]}", flush=True)
-
-
-def record(outcomes: Sequence[Outcome], seconds: float) -> list[tuple[str, object]]:
-    """What there is to say of all of them."""
-    victims = Counter(one.case.victim for one in outcomes if not one.wrong)
-    return [
-        ("seconds", round(seconds)),
-        ("kills", len(outcomes)),
-        ("kills survived", sum(victims.values())),
-        *((f"of these, {victim}", count) for victim, count in sorted(victims.items())),
-        ("jobs that went on by themselves", sum(not one.asked for one in outcomes)),
-        ("jobs that were told to go on", sum(bool(one.asked) for one in outcomes)),
-        ("statements", sum(one.statements for one in outcomes)),
-        ("the longest of them, in seconds", round(max((one.longest for one in outcomes), default=0.0), 2)),
-        ("rows compared", sum(one.rows for one in outcomes)),
-        ("rows lost, doubled or stale", sum(len(one.wrong) for one in outcomes)),
-    ]
+    def _keep_logs(self, stage: ReshardStage, case: Case) -> None:
+        name = str(case).replace("/", " ")
+        for number, mesh in enumerate(stage.sidecars):
+            shutil.copy(mesh.log, self._found.with_name(f"{self._found.name} {name} sidecar{number}.log"))
 
 
 def main() -> int:
@@ -83,16 +100,26 @@ def main() -> int:
     parser.add_argument("--only", default="", help="cases that have this in their names")
     parser.add_argument("--every", type=int, default=1, help="each Nth of them")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    parser.add_argument(
+        "--resume", type=Path, help="where outcomes are kept; cases that are there already are not run again"
+    )
     arguments = parser.parse_args()
+    # Whatever was started is ended with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"seed {arguments.seed}", flush=True)
     cases = [Case(moment, victim) for victim in VICTIMS for moment in MOMENTS]
     chosen = [case for case in cases if arguments.only in str(case)][:: arguments.every]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
-        outcomes = run(Path(directory), arguments.seed, chosen)
-    for name, value in record(outcomes, time.monotonic() - began):
+        kept = Path(directory, "outcomes") if arguments.resume is None else arguments.resume
+        before = outcomes.read(kept)
+        names = {one.case for one in before}
+        left = [case for case in chosen if str(case) not in names]
+        done = before + Enumeration(Path(directory), arguments.seed, kept).run(left)
+    print(f"| seconds | {time.monotonic() - began:.0f} |")
+    for name, value in outcomes.record(done):
         print(f"| {name} | {value} |")
-    return 1 if any(one.wrong for one in outcomes) else 0
+    return 1 if any(one.wrong for one in done) else 0
 
 
 if __name__ == "__main__":

@@ -7,17 +7,19 @@ read, and on both sides while both are written, as the clients know it; none is 
 from __future__ import annotations
 
 import asyncio
-import math
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dbmesh.governance.store import Store
 from dbmesh.reshard.documents import change_job, read_files_of, read_jobs
 from dbmesh.reshard.job import WAITING, Job, Phase, Wish, resumed, wished
 from tests.chaos.reshard.moments import Look, Moment, until
+from tests.chaos.reshard.outcomes import Outcome
 from tests.chaos.reshard.stage import ReshardStage
 from tests.chaos.reshard.writers import MINE, Client, Row
 from tests.plugins.database_server import start_all
@@ -32,9 +34,12 @@ AFTERWARDS = 40
 """Statements of the clients once it is there."""
 LOOK = 0.1
 
+_NUMBER = re.compile(r"\d+")
+
 VICTIMS = ("runner", "other", "server 0", "server 1", "etcd")
-AWAY = {"runner": 6.0, "other": 6.0, "server 0": 1.0, "server 1": 1.0, "etcd": 5.0}
-"""Seconds: a sidecar and etcd longer than a registration lasts."""
+LONGER_AWAY = 1.5
+"""Seconds that a sidecar or etcd is away beyond those for which a registration lasts."""
+SERVER_AWAY = 1.0
 
 _WISHES = {
     Phase.CUTOVER: Wish.CUTOVER,
@@ -68,34 +73,28 @@ class Case:
         return f"{self.moment}; {self.victim} killed"
 
 
-@dataclass
-class Outcome:
-    """What became of it. `seconds` from when it was brought back until the job was where it ends, `asked` how often an operator had to say that it goes on,
-    with what it said of itself; `longest` the longest statement."""
-
-    case: Case
-    seconds: float = 0.0
-    asked: list[str] = field(default_factory=list)
-    statements: int = 0
-    longest: float = 0.0
-    rows: int = 0
-    wrong: list[str] = field(default_factory=list)
-
-
 class Kills:
-    """Cases on one stage, one after another: a job goes on from one to the next. What is killed is away for `longest_away` seconds at most."""
+    """Cases on one stage, one after another: a job goes on from one to the next."""
 
-    def __init__(self, stage: ReshardStage, rows: int, seed: int, longest_away: float = math.inf) -> None:
-        self._longest_away = longest_away
+    def __init__(self, stage: ReshardStage, rows: int, seed: int) -> None:
         self._stage = stage
         self._seed = seed
         self._next = 0
         self._old = {id_: (id_ // 2 % 4, 0, f"old {id_}") for id_ in range(1, rows + 1)}
         self._asked: list[str] = []
+        # Whose clients can be served all the while: all, but for those of a sidecar that is killed.
+        self._killed: int | None = None
+
+    @property
+    def phase(self) -> Phase | None:
+        """Where the last job is; None before the first one."""
+        job = self._job()
+        return None if job is None else job.phase
 
     def run(self, case: Case) -> Outcome:
         """Bring a job there, kill, mend, and look what has become of it."""
-        outcome = Outcome(case)
+        outcome = Outcome(str(case), case.victim)
+        self._killed = None
         phase = case.moment.phase
         self._bring(phase)
         self._asked = outcome.asked
@@ -185,7 +184,7 @@ class Kills:
             heal.append(self._hit(case.victim, await until(store, number, case.moment, provoke)))
 
         stage.ask(kill)
-        time.sleep(min(AWAY[case.victim], self._longest_away))
+        time.sleep(SERVER_AWAY if case.victim.startswith("server") else stage.lease + LONGER_AWAY)
         heal[0]()
 
     async def _start(self) -> None:
@@ -226,6 +225,7 @@ class Kills:
         )
         mesh = next(one for one in stage.sidecars if (one is runner) is (victim == "runner"))
         mesh.kill()
+        self._killed = stage.sidecars.index(mesh)
         return lambda: mesh.start(60)
 
     # ---------------------------------------------------------------------------------------- rows
@@ -248,12 +248,16 @@ class Kills:
                 client.stop()
             for client in clients:
                 client.join(60)
+        failed = Counter[str]()
         for client in clients:
             client.settle()
             outcome.wrong += client.wrong
             outcome.wrong += client.errors
+            if client.number % 2 != self._killed:
+                failed.update(_NUMBER.sub("#", text) for text in client.failed)
             outcome.statements += len(client.stalls)
             outcome.longest = max([outcome.longest, *(seconds for _, seconds in client.stalls)])
+        outcome.failed = dict(failed)
 
     def _more(self, clients: Sequence[Client], statements: int) -> None:
         """Each client gets some answers more."""
@@ -268,7 +272,6 @@ class Kills:
         held: dict[int, Row] = dict(self._old)
         for client in clients:
             held |= client.known
-        outcome.rows = len(held)
         files = self._stage.ask(lambda store: read_files_of(store, number))
         job = self._job()
         assert job is not None
@@ -280,6 +283,7 @@ class Kills:
             sides = {"old": old}
         elif job.phase is Phase.FINISHED:
             sides = {"final": [str(node.table) for node, _ in table.targets]}
+        outcome.rows = len(held) * len(sides)
         for side, names in sides.items():
             found = self._stage.rows(sorted(set(names)))
             outcome.wrong += [

@@ -39,7 +39,7 @@ class Look:
         """Rows that were compared."""
         found = self.entries.get(layout.reshard_progress(self.job.number))
         tables = {} if found is None else json.loads(found)["tables"]
-        return sum(one["verified"] for one in tables.values())
+        return sum(one.get("verified", 0) for one in tables.values())
 
     @property
     def rests(self) -> list[bytes]:

@@ -65,7 +65,7 @@ rules:
 
 
 class ReshardStage:
-    """See the module's docstring. `before` and `after` are the directories of both sides' files."""
+    """See the module's docstring. `before` and `after` are the directories of both sides' files; `lease`: seconds a registration lasts."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class ReshardStage:
         sidecars: int,
         lease: int,
     ) -> None:
-        self._lease = lease
+        self.lease = lease
         self.member = member
         self.servers = servers
         self.before, self.after = directory / "before", directory / "after"
@@ -90,7 +90,7 @@ class ReshardStage:
 
     def _write(self, directory: Path, shards: int, etcd: str) -> None:
         directory.mkdir(parents=True)
-        (directory / "global.yaml").write_text(_GLOBAL.format(etcd=etcd, root=_ROOT, lease=self._lease))
+        (directory / "global.yaml").write_text(_GLOBAL.format(etcd=etcd, root=_ROOT, lease=self.lease))
         sources = "".join(
             _SOURCE.format(number=number, host=server.host, port=server.port, user=server.user)
             for number, server in enumerate(self.servers)

@@ -23,7 +23,7 @@ MINE = 100_000
 
 class Client(threading.Thread):
     """One connection. `known` are its rows as it has been told; `stalls` are (moment, seconds) of statements, `errors` what it must not
-    have been told. With `pause` it rests between two steps."""
+    have been told. With `may_fail` statements may end in an error (`failed`) and are asked for again. With `pause` it rests between two steps."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Client(threading.Thread):
         self.stalls: list[tuple[float, float]] = []
         self.writes = 0
         self.errors: list[str] = []
+        self.failed: list[str] = []
         self.wrong: list[str] = []
         self._connection: pymysql.Connection[Any] | None = None
 
@@ -69,6 +70,7 @@ class Client(threading.Thread):
                 if not self._may_fail:
                     self.errors.append(f"{self.name}: {error}")
                     break
+                self.failed.append(str(error))
                 self._hang_up()
                 self._stopping.wait(0.1)
         self._hang_up()
