@@ -150,6 +150,11 @@ class Connection(Protocol):
         ...
 
     @property
+    def prepares(self) -> bool:
+        """Whether its server can prepare a transaction, to commit it later: XA."""
+        ...
+
+    @property
     def usable(self) -> bool:
         """Open, idle, and with nothing unknown about its state: only then may it be pooled or lent."""
         ...

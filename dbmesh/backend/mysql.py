@@ -74,6 +74,7 @@ class MySQLConnection(asyncio.Protocol):
     """See the module's docstring; implements `backend.connection.Connection`. Made by `backend.mysql_connect`."""
 
     relays = True
+    prepares = True
     home: Home
 
     def __init__(

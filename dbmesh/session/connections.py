@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
-from dbmesh.backend.state import SessionState, keeping_characteristics
+from dbmesh.backend.state import ISOLATION, SessionState, keeping_characteristics
 from dbmesh.engine.lane import Lane
 from dbmesh.errors import (
     DATA_SOURCE_LOST,
@@ -23,6 +23,7 @@ from dbmesh.errors import (
 )
 from dbmesh.planner.plan import Answer, PinReason, RowMerge, ShardPlan, Shot
 from dbmesh.rules.replica_groups import TransactionalReads
+from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.session.mesh import Database, place_of
 from dbmesh.session.replica_reads import (
     Written,
@@ -33,6 +34,7 @@ from dbmesh.session.replica_reads import (
 )
 from dbmesh.session.temporary import admit_temporary_tables
 from dbmesh.transaction.lock_waits import may_be_deadlocked
+from dbmesh.transaction.xid import Place
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -130,7 +132,8 @@ class Loan:
     async def join_first(self, database: Database) -> None:
         """The first data source with XA joins the transaction, though nothing is asked of it. Raises as `take`."""
         for data_source, pool in database.pools.items():
-            if place_of(pool.config) is not None:
+            place = place_of(pool.config)
+            if place is not None and place.compensates:
                 connection = (await self._connections(database, data_source, 1, transactional=True))[0]
                 if connection.state != self._state:
                     await connection.bring_to(self._reachable(connection))
@@ -253,14 +256,36 @@ class Loan:
         transaction = self._session.transaction
         key = database.connection_key(data_source)
         if key not in transaction.branches:
-            place = place_of(database.sources[data_source])
+            place = self._place(database, data_source, connection)
             temporary = self._session.temporary
             if temporary is not None and temporary.on(database, data_source):
                 await admit_temporary_tables(connection)
-            await transaction.join(key, connection, f"{database.name}.{data_source}", place)
+            isolation = self._isolation(database.sources[data_source])
+            await transaction.join(key, connection, f"{database.name}.{data_source}", place, isolation)
         if writes or reads_lock(self._session):
             # What is locked must stay so until the end.
             transaction.branches[key].wrote = True
+
+    def _isolation(self, config: DataSourceConfig) -> str | None:
+        """What a branch that names no isolation level takes. While a table is written on both sides, rows are copied to the new one at any
+        time: by the snapshot of a PostgreSQL transaction they would not be there, and a write to them would miss them."""
+        moving = self._session.mesh.configuration.moving
+        if (
+            config.kind != "postgresql"
+            or moving is None
+            or not moving.doubled
+            or keeps_snapshot(self._session)
+        ):
+            return None
+        return "ISOLATION LEVEL READ COMMITTED"
+
+    def _place(self, database: Database, data_source: str, connection: Connection) -> Place | None:
+        """Where a branch could be prepared."""
+        place = place_of(database.sources[data_source])
+        outer = self._session.transaction.outer is not None
+        if place is None or not connection.prepares or (outer and not place.compensates):
+            return None
+        return place
 
     def _unpin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
         """A pinned connection was lost. Without its cursor a session can go on, and a statement that reads the cursor
@@ -310,6 +335,15 @@ def _lane(connection: Connection, placed: Sequence[tuple[int, Shot]], *, togethe
         pipeline = connection
     shots = tuple([shot for _, shot in placed])
     return Lane(connection, shots, pipeline, kept=kept, places=tuple([place for place, _ in placed]))
+
+
+def keeps_snapshot(session: Session) -> bool:
+    """Whether the client has asked, in words, that all statements of its transaction see the same."""
+    transaction = session.transaction
+    level = transaction.isolation or session.state.variable(ISOLATION) or ""
+    return "SNAPSHOT" in transaction.characteristics.upper() or any(
+        word in level.upper() for word in ("REPEATABLE READ", "SERIALIZABLE")
+    )
 
 
 LOCK_WAIT_TIMEOUT = 1205

@@ -93,9 +93,12 @@ class Database:
 
 
 def place_of(config: DataSourceConfig) -> Place | None:
-    """Where a data source is, if its server knows XA. For a group, where its configured primary is: what the place is called
-    must not change when another server becomes the primary, since prepared branches are found by it."""
-    return Place(config.host, config.port, config.database) if config.kind == "mysql" else None
+    """Where a data source is, if its server may know how to prepare a transaction. For a group, where its configured primary is: what
+    the place is called must not change when another server becomes the primary, since prepared branches are found by it."""
+    if config.kind == "sqlite":
+        return None
+    inner = config.properties.get("currentSchema", "") if config.kind == "postgresql" else ""
+    return Place(config.host, config.port, config.database, config.kind, inner)
 
 
 def join_databases(databases: Sequence[Database]) -> Database:

@@ -13,11 +13,11 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dbmesh.backend.connection import Connection, Flavour, Pipeline
+from dbmesh.backend.connection import Connection, Flavour, Pipeline, Product
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import collect, collect_all
-from dbmesh.errors import DATA_SOURCE_UNREACHABLE, INTERNAL, NO_DECISIONS, MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_UNREACHABLE, NO_DECISIONS, MeshError, ShardError
 from dbmesh.model import DECISION_TABLE
 from dbmesh.transaction import decisions
 from dbmesh.transaction.two_phase import Ending, Machine, Member, Reply, Round, Step, commit
@@ -148,7 +148,7 @@ class Coordinator:
             return
         try:
             async with self.connection(place) as connection:
-                await collect(connection, decisions.MAKE_TABLE.encode())
+                await _make_table(connection)
         except (MeshError, ShardError) as error:
             raise MeshError(NO_DECISIONS, data_source=place, table=DECISION_TABLE, reason=error) from error
         self._made.add(place)
@@ -188,6 +188,17 @@ class Coordinator:
                     await collect(connection, decisions.forget(some).encode())
         except (MeshError, ShardError) as error:
             _log.info("decisions on %s stay for now: %s", place, error)
+
+
+async def _make_table(connection: Connection) -> None:
+    if connection.product is not Product.OTHER:
+        await collect(connection, decisions.MAKE_TABLE.encode())
+        return
+    try:
+        await collect(connection, decisions.MAKE_TABLE_ELSEWHERE.encode())
+    except ShardError:
+        # PostgreSQL fails where another makes it at this moment, IF NOT EXISTS or not; it is there then.
+        await collect(connection, decisions.MAKE_TABLE_ELSEWHERE.encode())
 
 
 async def drive(
@@ -285,11 +296,13 @@ async def perform(branch: Branch, step: Step) -> None:
 
 
 async def perform_xa(connection: Connection, xid: Xid, step: Step) -> None:
-    """A step of an XA branch. Its statements are sent together: behind XA END that failed, the next one fails too or is
-    right. Raises the last one's ShardError, or MeshError."""
-    if not isinstance(connection, Pipeline):
-        raise MeshError(INTERNAL, reason="a branch that cannot be prepared was to be")
+    """A step of an XA branch. Its statements are sent together where that is possible: behind XA END that failed, the next one fails too
+    or is right. Raises the last one's ShardError, or MeshError."""
     statements = [statement.format(xid.sql).encode() for statement in _STATEMENTS[step]]
+    if not isinstance(connection, Pipeline):
+        for statement in statements:
+            await collect(connection, statement)
+        return
     last = (await collect_all(connection, statements))[-1]
     if isinstance(last, Exception):
         raise last

@@ -18,6 +18,9 @@ MAKE_TABLE = f"""CREATE TABLE IF NOT EXISTS {TABLE} (
  decided_at BIGINT NOT NULL COMMENT 'seconds since 1970'
 ) ENGINE=InnoDB COMMENT='decisions of transactions over several data sources; made by dbmesh'"""
 
+MAKE_TABLE_ELSEWHERE = MAKE_TABLE.replace(" CHARACTER SET ascii", "")
+"""The same for a data source that knows one character set."""
+
 # SYSDATE() is the server's own clock, whatever the session's `timestamp` says.
 NOW = "UNIX_TIMESTAMP(SYSDATE())"
 

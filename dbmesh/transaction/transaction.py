@@ -112,10 +112,15 @@ class Transaction:
         self._opens()
 
     async def join(
-        self, key: str, connection: Connection, data_source: str | None = None, place: Place | None = None
+        self,
+        key: str,
+        connection: Connection,
+        data_source: str | None = None,
+        place: Place | None = None,
+        isolation: str | None = None,
     ) -> None:
         """Begin the branch of a data source that is touched for the first time, found by `key` from now on; savepoints
-        set so far are set there too, so that a later ROLLBACK TO finds them. `place` is where a server of XA is. Raises ShardError
+        set so far are set there too, so that a later ROLLBACK TO finds them. `place` is where a server of XA is, `isolation` what holds where the transaction names no level. Raises ShardError
         or MeshError; the connection then has not joined and is closed, because the isolation of its next transaction may
         have been set already."""
         name, taken = data_source or key, {one.data_source for one in self.branches.values()}
@@ -129,8 +134,8 @@ class Transaction:
                 "use BEGIN and COMMIT; the mesh commits over several data sources by itself",
             )
         try:
-            if self.isolation is not None:
-                await collect(connection, f"SET TRANSACTION {self.isolation}".encode())
+            if (level := self.isolation or isolation) is not None:
+                await collect(connection, f"SET TRANSACTION {level}".encode())
             await self._start(branch)
             for name in () if self.writing else self.savepoints:
                 await collect(connection, f"SAVEPOINT {quoted(name)}".encode())

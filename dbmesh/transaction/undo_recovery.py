@@ -60,7 +60,7 @@ class UndoRecovery:
     async def look(self) -> Writes:
         """Every transaction left alone, on all data sources."""
         writes = Writes()
-        signs = self._coordinator.signs()
+        signs = {sign: place for sign, place in self._coordinator.signs().items() if place.compensates}
         answers = await asyncio.gather(*(self._owners(own, place) for own, place in signs.items()))
         wanted: list[tuple[str, str, str]] = []
         for (own, place), rows in zip(signs.items(), answers, strict=True):
@@ -154,6 +154,9 @@ class UndoRecovery:
         if not names:
             return left, set(self._coordinator.places())
         for place in list(self._coordinator.places()):
+            if not place.compensates:
+                asked.add(place)
+                continue
             try:
                 async with self._coordinator.connection(place) as connection:
                     rows = (await collect(connection, undo.still(names).encode())).rows

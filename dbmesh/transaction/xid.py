@@ -46,14 +46,22 @@ def read_xid(format_id: int, gtrid_length: int, data: bytes) -> Xid | None:
 
 class Place(NamedTuple):
     """Where a data source is. Two meshes may give one name to different places, and must not take each other's branches for
-    their own."""
+    their own. `kind` is that of its server; `inner` is the schema inside of what is called `schema`, where there are such."""
 
     host: str
     port: int
     schema: str
+    kind: str = "mysql"
+    inner: str = ""
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}/{self.schema}"
+        place = f"{self.host}:{self.port}/{self.schema}"
+        return f"{place}.{self.inner}" if self.inner else place
+
+    @property
+    def compensates(self) -> bool:
+        """Whether BASE transactions and outer transaction managers may have something there."""
+        return self.kind == "mysql"
 
     @property
     def sign(self) -> str:

@@ -9,6 +9,7 @@ import os
 import pwd
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.plugins.mariadb import find_program
@@ -25,14 +26,15 @@ def _program(name: str) -> str:
 
 class Postgres:
     """One server on a free loopback port, with a database and an owner of it. The programs refuse to run as root: a
-    root starts them as the user of Debian's package, who has to be able to reach `directory`."""
+    root starts them as the user of Debian's package, who has to be able to reach `directory`. `settings` are `name=value`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Sequence[str] = ()) -> None:
         self.host = "127.0.0.1"
         self.port = free_port()
         self.user = "mesh"
         self.password = "elephant-secret"
         self.directory = directory
+        self._settings = (*_FAST, *settings)
         self._user = "postgres" if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         self._make()
@@ -67,7 +69,7 @@ class Postgres:
 
     def start(self) -> Postgres:
         """Starts and waits until connections are accepted."""
-        settings = [part for setting in _FAST for part in ("-c", setting)]
+        settings = [part for setting in self._settings for part in ("-c", setting)]
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [

@@ -73,6 +73,7 @@ class ScriptedConnection:
     """See the module's docstring. `sent` is every statement it was given."""
 
     relays = False
+    prepares = True
     product = Product.OTHER
 
     def __init__(

@@ -85,6 +85,11 @@ class PostgresConnection:
         return not self._busy and not self._connection.is_closed()
 
     @property
+    def prepares(self) -> bool:
+        """See `Connection`."""
+        return self._database.prepares
+
+    @property
     def in_transaction(self) -> bool:
         """See `Connection`."""
         return not self._connection.is_closed() and self._database.in_transaction

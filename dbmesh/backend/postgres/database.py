@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections import ChainMap
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from dbmesh.backend.postgres import types as postgres_types
 from dbmesh.backend.postgres.ddl import compile_ddl
 from dbmesh.backend.postgres.errors import ABORTS, LOST, translate
 from dbmesh.backend.postgres.place import PLACE
-from dbmesh.backend.postgres.schema import PostgresTable, read_tables
+from dbmesh.backend.postgres.prepared import Branch, XaVerb, read_xa
+from dbmesh.backend.postgres.schema import DECISIONS, PostgresTable, read_tables
 from dbmesh.backend.postgres.selects import Selects
 from dbmesh.backend.postgres.writes import Change, Insert, Writes
 from dbmesh.backend.state import ACCESS_MODE, ISOLATION, SessionState
@@ -30,7 +32,7 @@ from dbmesh.backend.transpile.answers import Done
 from dbmesh.backend.transpile.coerce import Stored, moment_text
 from dbmesh.backend.transpile.selects import definitions, select_list_texts
 from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError
-from dbmesh.model import TableSchema
+from dbmesh.model import DECISION_TABLE, TableSchema
 from dbmesh.sql.parse import parse
 from dbmesh.sql.user_values import plain_literal
 from dbmesh.wire.constants import ColumnType
@@ -39,6 +41,7 @@ from dbmesh.wire.packets import ColumnDefinition
 BATCH_ROWS = 1_000
 VERSION = "8.0.36-dbmesh-postgresql"
 _LETTERS = "SELECT collname FROM pg_collation WHERE collname IN ('pg_c_utf8', 'C.utf8', 'C.UTF-8', 'en_US.utf8') ORDER BY collname = 'pg_c_utf8' DESC, collname LIMIT 1"
+_PREPARED = "SELECT current_setting('max_prepared_transactions')::int"
 _SETTINGS: Mapping[str, Stored] = {
     **variables.DEFAULTS,
     **dict.fromkeys(
@@ -49,6 +52,10 @@ _SETTINGS: Mapping[str, Stored] = {
     "version_comment": "dbmesh over PostgreSQL",
     "innodb_lock_wait_timeout": 50,
 }
+
+
+_OWN_TABLES = {DECISION_TABLE: DECISIONS}
+"""Tables whose declaration is known before they are read: a transaction does not see in the catalog what was made after it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +74,14 @@ class Database:
         self.found_rows = False
         self.user_variables: dict[str, Stored] = {}
         self._connection = connection
-        self._tables: Mapping[str, PostgresTable] = {}
+        self._tables: dict[str, PostgresTable] = {}
         self._letters: str | None = None
         self._last_insert_id = 0
         self._row_count = -1
         self._settings: dict[str, Stored] = {}
         self._mode = self._next_mode = _DEFAULT_MODE
+        self.prepares = False
+        self._branch = Branch(connection.execute, connection.fetch)
 
     @property
     def in_transaction(self) -> bool:
@@ -87,6 +96,7 @@ class Database:
     async def prepare(self) -> None:
         """Read what the compiler needs to know. Raises asyncpg.PostgresError."""
         self._letters = await self._connection.fetchval(_LETTERS)
+        self.prepares = await self._connection.fetchval(_PREPARED) > 0
         self._tables = await read_tables(self._connection)
 
     async def tables(self) -> dict[str, TableSchema]:
@@ -177,7 +187,7 @@ class Database:
         return compile_()
 
     def _selects(self) -> Selects:
-        return Selects(self, self._tables, self.name)
+        return Selects(self, ChainMap(self._tables, _OWN_TABLES), self.name)
 
     def _writes(self) -> Writes:
         return Writes(self, self._selects())
@@ -221,6 +231,10 @@ class Database:
             titles, rows = shown.columns(shown.table(tree.this.name), None, full=False)
         else:
             raise PLACE.refusal("EXPLAIN of a statement", "use DESCRIBE table")
+        return self._listed(titles, rows)
+
+    def _listed(self, titles: Sequence[str], rows: Sequence[Sequence[Stored]]) -> Rows:
+        """Rows made here."""
         columns = []
         for index, title in enumerate(titles):
             values = [row[index] for row in rows]
@@ -330,6 +344,17 @@ class Database:
         if self.in_transaction:
             await self._connection.execute("COMMIT")
         return await self._chained(words)
+
+    async def _xa(self, words: Sequence[str]) -> Done | Rows:
+        """A statement about a branch of a transaction of several data sources."""
+        verb, name = read_xa(" ".join(words))
+        if verb is XaVerb.RECOVER:
+            titles, rows = await self._branch.prepared()
+            return self._listed(titles, rows)
+        if verb is XaVerb.START:
+            await self._begin(())
+        await self._branch.perform(verb, name, in_transaction=self.in_transaction)
+        return Done()
 
     async def _rollback(self, words: Sequence[str]) -> Done:
         if "TO" in [word.upper() for word in words]:
@@ -467,7 +492,7 @@ def _print_day(value: object) -> bytes | None:
     return value.isoformat().encode("ascii")
 
 
-_CONTROLS: Mapping[str, Callable[[Database, Sequence[str]], Coroutine[object, object, Done]]] = {
+_CONTROLS: Mapping[str, Callable[[Database, Sequence[str]], Coroutine[object, object, Done | Rows]]] = {
     "BEGIN": Database._begin,
     "START": Database._begin,
     "COMMIT": Database._commit,
@@ -475,4 +500,5 @@ _CONTROLS: Mapping[str, Callable[[Database, Sequence[str]], Coroutine[object, ob
     "SAVEPOINT": Database._savepoint,
     "RELEASE": Database._release,
     "SET": Database._set,
+    "XA": Database._xa,
 }

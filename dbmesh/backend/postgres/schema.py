@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import asyncpg
 
 from dbmesh.backend.postgres.types import COLLATION, PLAIN, Native, native, seen_as
 from dbmesh.backend.transpile import types
 from dbmesh.backend.transpile.schema import CATALOG_TABLE, Column, Index, Table, restore
+from dbmesh.model import DECISION_TABLE
 
 CREATE_CATALOG = (
     f"CREATE TABLE IF NOT EXISTS {CATALOG_TABLE} (name text PRIMARY KEY, definition text NOT NULL)"
@@ -53,6 +55,19 @@ class PostgresTable(Table):
     def native(self, column: str) -> Native:
         """How a column is read and written."""
         return self.natives.get(column, PLAIN)
+
+
+DECISIONS: Final = PostgresTable(
+    DECISION_TABLE,
+    (
+        Column("gtrid", "varbinary(64)", COLLATION, nullable=False),
+        Column("committed", "tinyint(4)", COLLATION, nullable=False),
+        Column("branches", "text", COLLATION, nullable=False),
+        Column("decided_at", "bigint(20)", COLLATION, nullable=False),
+    ),
+    (Index("PRIMARY", True, ("gtrid",)),),
+)
+"""The table that `transaction.decisions` makes."""
 
 
 async def read_tables(connection: asyncpg.Connection) -> dict[str, PostgresTable]:

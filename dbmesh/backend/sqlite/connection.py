@@ -32,6 +32,7 @@ class SQLiteConnection:
     """See the module's docstring."""
 
     relays = False
+    prepares = False
     product = Product.OTHER
     began_with_autocommit = True
     interrupting = False

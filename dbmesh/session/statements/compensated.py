@@ -152,7 +152,8 @@ def readable(session: Session, database: Database, bound: BoundStatement) -> Bou
 
 def _capture(session: Session, database: Database, bound: BoundStatement, shot: Shot) -> Capture:
     config = database.sources[shot.data_source]
-    if place_of(config) is None:
+    place = place_of(config)
+    if session.transaction.compensates and (place is None or not place.compensates):
         raise not_supported(
             f"a write of a BASE transaction on the data source '{shot.data_source}' of kind {config.kind}",
             "use type XA",

@@ -18,6 +18,7 @@ from dbmesh.errors import ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supp
 from dbmesh.planner.images import ImageTable, Row
 from dbmesh.planner.plan import BoundStatement, Names, ShardPlan
 from dbmesh.rules.ruleset import ShardedTable
+from dbmesh.session.connections import keeps_snapshot
 from dbmesh.session.mesh import Database
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.select_limit import without_limit
@@ -116,6 +117,11 @@ async def doubled(
     if transaction.compensates:
         raise not_supported(
             "a write of a BASE transaction to a table whose rows are being moved", "use type XA"
+        )
+    if keeps_snapshot(session) and any(one.kind == "postgresql" for one in database.sources.values()):
+        raise not_supported(
+            "a write at REPEATABLE READ or SERIALIZABLE, asked for by name, to a table on PostgreSQL whose rows are being moved",
+            "use READ COMMITTED",
         )
     bound = readable(session, database, bound)
     doubling = session.doubling = Doubling()

@@ -120,7 +120,8 @@ async def _recover(session: Session, statement: OuterXa, sink: ResultSink, more:
 
 def _servers(session: Session) -> list[Place]:
     """One place on each server."""
-    return list({(place.host, place.port): place for place in session.mesh.coordinator.places()}.values())
+    places = [place for place in session.mesh.coordinator.places() if place.compensates]
+    return list({(place.host, place.port): place for place in places}.values())
 
 
 def _name(row: Sequence[bytes | None]) -> str:
