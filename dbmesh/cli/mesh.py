@@ -17,7 +17,7 @@ from rich.table import Table
 from dbmesh.cli.loading import load_directory, secret_or_name
 from dbmesh.cli.output import Failure, answers
 from dbmesh.cli.stores import opened_store
-from dbmesh.governance.instances import Instance, State, forget, read_instances, read_unheard
+from dbmesh.governance.instances import Instance, State, forget, read_instances, read_sidecars
 from dbmesh.governance.switches import switch_instance
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.rules.sections import suggestion
@@ -51,7 +51,7 @@ async def _forget(configuration: Configuration, directory: Path, place: str) -> 
         if store is None:
             raise Failure(_NO_STORE)
         if not await forget(store, place):
-            known = sorted((await read_unheard(store)).values())
+            known = sorted((await read_sidecars(store)).unheard.values())
             raise Failure(f"no sidecar that is not heard of ran at '{place}'; {suggestion(place, known)}")
 
 
@@ -77,7 +77,7 @@ async def _read(configuration: Configuration, directory: Path) -> list[Instance]
             raise Failure(_NO_STORE)
         unheard = [
             Instance(id_, "", "", 0.0, place, State.UNHEARD)
-            for id_, place in sorted((await read_unheard(store)).items())
+            for id_, place in sorted((await read_sidecars(store)).unheard.items())
         ]
         return [*await read_instances(store), *unheard]
 

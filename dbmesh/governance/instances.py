@@ -15,7 +15,7 @@ import math
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
@@ -73,19 +73,34 @@ async def read_instances(store: Store) -> list[Instance]:
     return sorted(found, key=lambda one: (one.since, one.id))
 
 
-async def read_unheard(store: Store) -> dict[str, str]:
-    """Sidecars that may be serving and are not known to be alive: id → where they run. Raises StoreError."""
+@dataclass(frozen=True, slots=True)
+class Sidecars:
+    """Who serves: `live` are alive, id → address; `unheard` may be serving and are not known to be alive, id → where they run. As the store
+    was at `revision`, or later."""
+
+    live: Mapping[str, str]
+    unheard: Mapping[str, str]
+    revision: int
+
+
+async def read_sidecars(store: Store) -> Sidecars:
+    """All sidecars of a mesh. Raises StoreError."""
     prefix, alive = layout.members_prefix(), layout.instances_prefix()
-    # Who registers does both at once, so the order of reading hides nobody.
-    members = (await store.range(prefix)).entries
-    known = {entry.key.removeprefix(alive) for entry in (await store.range(alive)).entries}
-    found = {entry.value.decode(): entry.key.removeprefix(prefix) for entry in members}
-    return {id_: place for id_, place in found.items() if id_ not in known}
+    members, instances = await asyncio.gather(store.range(prefix), store.range(alive))
+    if instances.revision < members.revision:
+        # Who registers does both at once: one that is among the members is not missed among those alive.
+        instances = await store.range(alive)
+    live = {
+        entry.key.removeprefix(alive): str(json.loads(entry.value)["address"]) for entry in instances.entries
+    }
+    places = {entry.value.decode(): entry.key.removeprefix(prefix) for entry in members.entries}
+    unheard = {id_: place for id_, place in places.items() if id_ not in live}
+    return Sidecars(live, unheard, members.revision)
 
 
 async def forget(store: Store, place: str) -> bool:
     """A sidecar that was not heard of does not serve any more; whether one is known there. Raises StoreError."""
-    if place not in (await read_unheard(store)).values():
+    if place not in (await read_sidecars(store)).unheard.values():
         return False
     await store.commit([Write(layout.member(place), None)])
     return True

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from dbmesh.governance import layout
-from dbmesh.governance.instances import read_unheard
+from dbmesh.governance.instances import read_sidecars
 from dbmesh.governance.rollout import (
     Acknowledgement,
     Activate,
@@ -114,9 +114,10 @@ async def read_known(store: Store) -> Known:
         layout.worked(),
     )
     active, rolling, *_ = map(entries.get, single)
-    found = [
-        _decode(entry.value) for key, entry in entries.items() if key.startswith(layout.revisions_prefix())
-    ]
+    prefix = layout.revisions_prefix()
+    found = {
+        int(key.removeprefix(prefix)): entry.value for key, entry in entries.items() if key.startswith(prefix)
+    }
     number = None if rolling is None else int(rolling.value)
     prefix = "" if number is None else layout.acknowledgements_prefix(number)
     held = "" if number is None else layout.held_prefix(number)
@@ -124,7 +125,7 @@ async def read_known(store: Store) -> Known:
         snapshot.revision,
         0 if active is None else int(active.value),
         number,
-        {one.number: one for one in found},
+        _Revisions(found),
         tuple(
             Acknowledgement(key.removeprefix(prefix), entry.value.decode())
             for key, entry in entries.items()
@@ -183,9 +184,11 @@ async def acknowledge(store: Store, number: int, instance: str, reason: str) -> 
     await _say(store, number, layout.acknowledgement(number, instance), reason)
 
 
-async def say_held(store: Store, number: int, instance: str) -> None:
-    """Say that this sidecar holds for the revision being rolled out. Nothing happens when it is no longer. Raises StoreError."""
-    await _say(store, number, layout.held(number, instance))
+async def say_held(store: Store, known: Known, instance: str) -> None:
+    """Say that this sidecar holds for the revision that is known to be rolled out. Nothing happens when it is no longer. Raises
+    StoreError."""
+    assert known.rolling is not None
+    await _commit(store, layout.held(known.rolling, instance), b"", known.rolling_key)
 
 
 async def say_worked(store: Store, number: int) -> None:
@@ -212,10 +215,14 @@ async def say_undone(store: Store, number: int, instance: str, reason: str) -> N
 
 async def _say(store: Store, number: int, key: str, value: str = "") -> None:
     rolling = await store.get(layout.rollout())
-    if rolling is None or int(rolling.value) != number:
-        return
+    if rolling is not None and int(rolling.value) == number:
+        await _commit(store, key, value.encode(), rolling.revision)
+
+
+async def _commit(store: Store, key: str, value: bytes, rolling: int) -> None:
+    """One entry about a roll-out, as long as it is under way."""
     try:
-        await store.commit([Write(key, value.encode())], [Guard(layout.rollout(), rolling.revision)])
+        await store.commit([Write(key, value)], [Guard(layout.rollout(), rolling)])
     except Conflict:
         return
 
@@ -236,25 +243,28 @@ class Observed:
 
 async def advance(store: Store, observed: Observed) -> Step | None:
     """Carry out the next step of the roll-out under way, None where there is none or another process was first. Raises StoreError."""
-    # Whoever joins changes this key, so nobody is overlooked.
-    joined = await store.get(layout.membership())
-    # Clients may wait for this.
-    live, unheard, known = await asyncio.gather(_live(store), read_unheard(store), read_known(store))
+    # Clients may wait for this: all is asked for at once.
+    joined, sidecars, known = await asyncio.gather(
+        store.get(layout.membership()), read_sidecars(store), read_known(store)
+    )
+    if joined is not None and joined.revision > sidecars.revision:
+        # Whoever joins changes this key, so nobody is overlooked.
+        return None
     if known.rolling is None:
         return None
     revision = known.revisions[known.rolling]
     phase = f"revision {known.rolling} {known.holding}"
-    seconds = observed.seconds([phase, *unheard])
+    seconds = observed.seconds([phase, *sidecars.unheard])
     step = next_step(
         Situation(
-            live,
+            sidecars.live,
             known.acknowledgements,
             seconds[phase],
             revision.hold + ANSWER if known.holding and revision.hold else revision.limit,
             revision.moves,
             known.holding,
             known.held,
-            unheard,
+            sidecars.unheard,
             seconds,
             revision.works,
             known.working_key != ABSENT,
@@ -298,13 +308,6 @@ def _ended(known: Known, revision: Revision) -> list[Write]:
     ]
 
 
-async def _live(store: Store) -> dict[str, str]:
-    """Sidecars that are alive: id → address."""
-    prefix = layout.instances_prefix()
-    entries = (await store.range(prefix)).entries
-    return {entry.key.removeprefix(prefix): str(json.loads(entry.value)["address"]) for entry in entries}
-
-
 async def _forget(store: Store, known: Known) -> None:
     assert known.rolling is not None
     keys = [layout.acknowledgement(known.rolling, one.instance) for one in known.acknowledgements]
@@ -315,6 +318,22 @@ async def _forget(store: Store, known: Known) -> None:
 
 def _encode(revision: Revision) -> bytes:
     return json.dumps(asdict(revision)).encode()
+
+
+class _Revisions(Mapping[int, Revision]):
+    """Revisions by number, each read when it is asked for: there are many, and clients may wait for one."""
+
+    def __init__(self, entries: Mapping[int, bytes]) -> None:
+        self._entries = entries
+
+    def __getitem__(self, number: int) -> Revision:
+        return _decode(self._entries[number])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 def _decode(value: bytes) -> Revision:

@@ -30,7 +30,7 @@ from dbmesh.governance.revisions import (
     say_undone,
     say_worked,
 )
-from dbmesh.governance.rollout import Duty, Work, duties
+from dbmesh.governance.rollout import Duty, Wait, Work, duties
 from dbmesh.governance.store import ABSENT, Store, StoreError
 from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.loader import load_configuration
@@ -271,7 +271,7 @@ class RuleFollower(Generic[P]):
             if duty is Duty.PREPARE:
                 await self._prepare(known, number, heard=heard)
             elif duty is Duty.HOLD:
-                await self._hold(known.revisions[number])
+                await self._hold(known)
             elif duty is Duty.RUN:
                 ran = await self._run(known, number)
                 # Clients wait for this, and for nothing that is told afterwards.
@@ -287,6 +287,9 @@ class RuleFollower(Generic[P]):
             self._answered.clear()
             return False
         step = await advance(self._store, self._observed)
+        if step is not None and not isinstance(step, Wait):
+            # What was done here need not be heard of first.
+            self._changed.set()
         if isinstance(step, Work) and known.rolling in self._prepared:
             await self._work(known.rolling)
         return True
@@ -310,7 +313,9 @@ class RuleFollower(Generic[P]):
         except NotDone as error:
             _log.warning("what revision %d of the rules takes is looked at again: %s", number, error)
 
-    async def _hold(self, revision: Revision) -> None:
+    async def _hold(self, known: Known) -> None:
+        assert known.rolling is not None
+        revision = known.revisions[known.rolling]
         if self._patience is None:
             drain = float(self._own.properties["rules-drain-timeout-seconds"])
             self._patience = self._clock() + (revision.hold or min(drain, revision.limit / 2))
@@ -319,14 +324,14 @@ class RuleFollower(Generic[P]):
         left = ""
         while not await gate.drained(by_force=False) or (left := await self._serving.left_prepared()):
             if self._clock() >= self._patience:
-                await self._lose_patience(revision, left)
+                await self._lose_patience(known, revision, left)
                 return
             if self._changed.is_set():
                 return
             await asyncio.sleep(PREPARED_LOOK if left else DRAIN_LOOK)
-        await self._say_held(revision)
+        await self._say_held(known)
 
-    async def _lose_patience(self, revision: Revision, left: str) -> None:
+    async def _lose_patience(self, known: Known, revision: Revision, left: str) -> None:
         gate = self._serving.gate
         if revision.hold and not left:
             left = f"not ended within {revision.hold:g} s: {gate.under_way()}"
@@ -337,10 +342,10 @@ class RuleFollower(Generic[P]):
         if left:
             await acknowledge(self._store, revision.number, self._registration.id, left)
         else:
-            await self._say_held(revision)
+            await self._say_held(known)
 
-    async def _say_held(self, revision: Revision) -> None:
-        await say_held(self._store, revision.number, self._registration.id)
+    async def _say_held(self, known: Known) -> None:
+        await say_held(self._store, known, self._registration.id)
         self._held = True
 
     async def _prepare(self, known: Known, number: int, *, heard: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from dbmesh.governance import ddl_journal, layout, revisions
 from dbmesh.governance.embedded import EmbeddedStore
-from dbmesh.governance.instances import forget, read_unheard
+from dbmesh.governance.instances import forget, read_sidecars
 from dbmesh.governance.revisions import (
     Observed,
     Outcome,
@@ -69,7 +69,8 @@ async def test_where_rows_move_all_hold_first(store: EmbeddedStore) -> None:
     assert await advance(store, _now()) == Hold()
     assert (await read_known(store)).holding
     assert await advance(store, _now()) == Wait(("a:3307",))
-    await say_held(store, 1, "a")
+    rolling = await read_known(store)
+    await say_held(store, rolling, "a")
     assert await advance(store, _now()) == Activate()
     known = await read_known(store)
     assert (known.active, known.rolling, known.holding, known.held) == (1, None, False, frozenset())
@@ -77,7 +78,7 @@ async def test_where_rows_move_all_hold_first(store: EmbeddedStore) -> None:
         layout.active_revision(),
         layout.revision(1),
     ], "nothing is left of the roll-out"
-    await say_held(store, 1, "a")
+    await say_held(store, rolling, "a")
     assert not (await store.range(layout.held_prefix(1))).entries, "said too late"
 
 
@@ -87,7 +88,7 @@ async def test_one_that_vanished_and_had_promised_holds_by_itself(store: Embedde
     for name in "ab":
         await acknowledge(store, 1, name, "")
     assert await advance(store, _now()) == Hold()
-    await say_held(store, 1, "a")
+    await say_held(store, await read_known(store), "a")
     clock = iter((0.0, MARGIN))
     observed = Observed(lambda: next(clock))
     assert await advance(store, observed) == Wait(("host:b",))
@@ -103,7 +104,7 @@ async def test_one_that_vanished_before_it_promised_stops_a_move_until_it_is_for
     clock = iter((0.0, 30.0))
     observed = Observed(lambda: next(clock))
     assert await advance(store, observed) == Wait(("host:b",))
-    assert await read_unheard(store) == {"b": "host:b"}
+    assert (await read_sidecars(store)).unheard == {"b": "host:b"}
     step = await advance(store, observed)
     assert isinstance(step, Refuse)
     assert "host:b may still serve by the rules there are" in step.reason
