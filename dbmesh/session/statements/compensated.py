@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
-from dbmesh.engine.collect import Result, all_of, collect
+from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.engine.collect import Result, all_of, collect, collect_all
 from dbmesh.engine.exchange import Exchange, Outcome
 from dbmesh.engine.lane import Lane
 from dbmesh.errors import (
@@ -203,9 +205,10 @@ class Images:
         await all_of(self._before(connection, shots) for connection, shots in self._lanes)
 
     async def _before(self, connection: Connection, shots: Sequence[_Shot]) -> None:
-        for shot in shots:
-            if shot.capture.before:
-                shot.before = await self._rows(connection, shot.capture, [shot.capture.before])
+        asking = [shot for shot in shots if shot.capture.before]
+        found = await self._rows(connection, [(one.capture, [one.capture.before]) for one in asking])
+        for shot, rows in zip(asking, found, strict=True):
+            shot.before = rows
 
     async def after(self, exchange: Exchange) -> None:
         """Read the rows again, and give both images to the branches they are of. Raises MeshError or ShardError."""
@@ -213,29 +216,59 @@ class Images:
         await all_of(self._after(connection, shots, oks) for (connection, shots), oks in pairs)
 
     async def _after(self, connection: Connection, shots: Sequence[_Shot], oks: Sequence[OkPacket]) -> None:
-        for shot, ok in zip(shots, oks, strict=True):
+        named = await self._rows(
+            connection, [(shot.capture, _named(shot, ok)) for shot, ok in zip(shots, oks, strict=True)]
+        )
+        rest = await self._rows(
+            connection,
+            [
+                (shot.capture, shot.capture.again([key for key in shot.before if key not in there]))
+                for shot, there in zip(shots, named, strict=True)
+            ],
+        )
+        for shot, ok, there, others in zip(shots, oks, named, rest, strict=True):
             taken = shot.capture
-            named: dict[Row, Row] = {}
-            if query := taken.named(ok.last_insert_id):
-                named = await self._rows(connection, taken, [query])
-            rest = [key for key in shot.before if key not in named]
-            after = named | await self._rows(connection, taken, taken.again(rest))
-            changes = _changes(shot.before, after)
+            changes = _changes(shot.before, there | others)
             made = sum(change.before is None for change in changes)
-            found = Found(len(shot.before), len(changes) - made, made, len(named))
+            found = Found(len(shot.before), len(changes) - made, made, len(there))
             if not taken.agrees(ok, found, counts_found=self._counts_found):
                 raise _differs(taken)
             if changes:
                 self._keep(connection, TableChanges(taken.table, changes))
 
-    async def _rows(self, connection: Connection, taken: Capture, queries: Sequence[str]) -> dict[Row, Row]:
-        rows: dict[Row, Row] = {}
-        for query in queries:
-            result: Result = await collect(connection, query.encode("utf-8", "surrogateescape"))
-            rows.update((taken.table.key_of(tuple(row)), tuple(row)) for row in result.rows)
-            if len(rows) > self._limit:
-                raise MeshError(MERGE_LIMIT, limit=f"{self._limit} rows", setting="merge-max-rows")
-        return rows
+    async def _rows(
+        self, connection: Connection, asked: Sequence[tuple[Capture, Sequence[str]]]
+    ) -> list[dict[Row, Row]]:
+        """The rows that each one's queries find, by key. Raises MeshError or ShardError."""
+        queries = [query for _, own in asked for query in own]
+        results = iter(await _ask(connection, queries) if queries else ())
+        found: list[dict[Row, Row]] = []
+        for taken, own in asked:
+            rows: dict[Row, Row] = {}
+            for result in islice(results, len(own)):
+                rows.update((taken.table.key_of(tuple(row)), tuple(row)) for row in result.rows)
+                if len(rows) > self._limit:
+                    raise MeshError(MERGE_LIMIT, limit=f"{self._limit} rows", setting="merge-max-rows")
+            found.append(rows)
+        return found
+
+
+def _named(shot: _Shot, ok: OkPacket) -> Sequence[str]:
+    query = shot.capture.named(ok.last_insert_id)
+    return [query] if query else []
+
+
+async def _ask(connection: Connection, queries: Sequence[str]) -> list[Result]:
+    """The answers of queries, sent together where that is possible: rows are locked meanwhile. Raises MeshError or ShardError."""
+    encoded = [query.encode("utf-8", "surrogateescape") for query in queries]
+    if len(encoded) == 1 or not isinstance(connection, MySQLConnection):
+        return [await collect(connection, query) for query in encoded]
+    found: list[Result] = []
+    for answer in await collect_all(connection, encoded):
+        if isinstance(answer, Exception):
+            raise answer
+        found.append(answer)
+    return found
 
 
 def _changes(before: dict[Row, Row], after: dict[Row, Row]) -> tuple[Change, ...]:

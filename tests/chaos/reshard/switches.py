@@ -37,10 +37,11 @@ _OPTIONS = ("--log-bin=binlog", "--binlog-format=ROW", "--innodb-buffer-pool-siz
 
 @dataclass
 class Seen:
-    """What clients have seen: (moment it ended, seconds, whether it wrote) of each statement."""
+    """What clients have seen, as `Client` has it."""
 
     stalls: list[tuple[float, float]] = field(default_factory=list)
     writes: int = 0
+    deadlocks: int = 0
     wrong: list[str] = field(default_factory=list)
     known: dict[int, Row] = field(default_factory=dict)
 
@@ -67,6 +68,7 @@ def _write(numbers: Sequence[int], ports: Sequence[int], seed: int, pause: float
         client.join(60)
         seen.stalls += client.stalls
         seen.writes += client.writes
+        seen.deadlocks += client.deadlocks
         seen.wrong += [*client.errors, *client.wrong]
         seen.known |= client.known
     told.send(seen)
@@ -95,6 +97,7 @@ def writing(stage: ReshardStage, clients: int, pause: float, seed: int) -> Itera
             process.join()
             found.stalls += seen.stalls
             found.writes += seen.writes
+            found.deadlocks += seen.deadlocks
             found.wrong += seen.wrong
             found.known |= seen.known
 
@@ -143,6 +146,7 @@ def _switch(stage: ReshardStage, clients: int, pause: float, switches: int, seed
     print(f"| connections | {clients} |")
     print(f"| statements a second | {len(stalls) / (ended - began):.0f} |")
     print(f"| writes a second | {seen.writes / len(seen.stalls) * len(stalls) / (ended - began):.0f} |")
+    print(f"| transactions undone by deadlocks, of all statements | {seen.deadlocks} of {len(seen.stalls)} |")
     print(f"| CPU of the sidecars | {', '.join(f'{one / (ended - began):.2f}' for one in cpu)} |")
     for part, name in (
         (0.5, "median"),

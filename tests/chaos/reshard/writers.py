@@ -17,13 +17,16 @@ import pymysql
 Row = tuple[int, int, str]
 """owner, n, note."""
 
+_DEADLOCK = 1213
+
 MINE = 100_000
 """Ids of one client; those below are nobody's."""
 
 
 class Client(threading.Thread):
-    """One connection. `known` are its rows as it has been told; `stalls` are (moment, seconds) of statements, `errors` what it must not
-    have been told. With `may_fail` statements may end in an error (`failed`) and are asked for again. With `pause` it rests between two steps."""
+    """One connection. `known` are its rows as it has been told; `stalls` are (moment, seconds) of statements, `writes` how many of them
+    wrote, `deadlocks` how many transactions a deadlock has undone, `errors` what it must not have been told. With `may_fail` statements
+    may end in an error (`failed`) and are asked for again. With `pause` it rests between two steps."""
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class Client(threading.Thread):
         # What its rows are if the change whose outcome it was not told has happened.
         self.possible: dict[int, Row] | None = None
         self.stalls: list[tuple[float, float]] = []
-        self.writes = 0
+        self.writes = self.deadlocks = 0
         self.errors: list[str] = []
         self.failed: list[str] = []
         self.wrong: list[str] = []
@@ -150,13 +153,18 @@ class Client(threading.Thread):
             else:
                 steps.append(("UPDATE item SET n = n + 1 WHERE id = %s AND n = %s", (other, n)))
                 after[other] = (owner, n + 1, note)
-        if self._dice.random() < 0.2:
-            self._ask("BEGIN")
-            for sql, values in steps:
-                self._ask(sql, values)
-            self._ask("ROLLBACK")
-        else:
-            self._write(after, gone, [("BEGIN", ()), *steps, ("COMMIT", ())])
+        try:
+            if self._dice.random() < 0.2:
+                for sql, values in [("BEGIN", ()), *steps, ("ROLLBACK", ())]:
+                    self._ask(sql, values)
+            else:
+                self._write(after, gone, [("BEGIN", ()), *steps, ("COMMIT", ())])
+        except (pymysql.err.MySQLError, MySQLdb.MySQLError) as error:
+            # What a deadlock has undone is the client's to try again; a statement that is a transaction of its own, the mesh's.
+            if error.args[0] != _DEADLOCK:
+                raise
+            self.possible = None
+            self.deadlocks += 1
 
     def _read(self) -> None:
         id_ = self._one()
