@@ -20,6 +20,7 @@ from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.errors import ShardError
 from dbmesh.model import DataNode
 from dbmesh.planner.images import ImageTable, Row
+from dbmesh.reshard.blame import errors_of
 from dbmesh.reshard.differences import read
 from dbmesh.reshard.listening import Batch
 from dbmesh.reshard.moved_rows import MovedRows
@@ -180,7 +181,8 @@ async def _reading(pool: Pool) -> AsyncIterator[Connection]:
     now = asyncio.get_running_loop().time
     connection = await pool.acquire(Flavour())
     try:
-        await connection.bring_to(_READER_STATE)
-        yield connection
+        with errors_of(pool.config.name):
+            await connection.bring_to(_READER_STATE)
+            yield connection
     finally:
         pool.release(connection, now())

@@ -22,6 +22,7 @@ from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.errors import ShardError
 from dbmesh.model import DataNode
 from dbmesh.planner.images import Row
+from dbmesh.reshard.blame import errors_of
 from dbmesh.reshard.differences import Repair, in_key_order, key_at, keys_between, read, repair
 from dbmesh.reshard.moved_rows import MovedRows
 
@@ -206,12 +207,13 @@ async def _transaction(pool: Pool, state: SessionState) -> AsyncIterator[Connect
     now = asyncio.get_running_loop().time
     connection = await pool.acquire(Flavour())
     try:
-        if state is WRITER_STATE:
-            state = _WITHOUT_WAITING.get(connection.product, state)
-        await connection.bring_to(state)
-        await collect(connection, b"START TRANSACTION")
-        yield connection
-        await collect(connection, b"COMMIT")
+        with errors_of(pool.config.name):
+            if state is WRITER_STATE:
+                state = _WITHOUT_WAITING.get(connection.product, state)
+            await connection.bring_to(state)
+            await collect(connection, b"START TRANSACTION")
+            yield connection
+            await collect(connection, b"COMMIT")
     except ShardError:
         await collect(connection, b"ROLLBACK")
         raise

@@ -13,7 +13,9 @@ from contextlib import asynccontextmanager
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.opening import open_data_source
 from dbmesh.engine.collect import collect
+from dbmesh.errors import ShardError
 from dbmesh.planner.template import quote_name
+from dbmesh.reshard.blame import errors_of
 from dbmesh.reshard.scope import Schema, Scope, Target, schema_of
 from dbmesh.rules.moving import former_name
 from dbmesh.rules.ruleset import DataSourceConfig, RuleSet
@@ -26,6 +28,8 @@ _PATIENCE = b"SET SESSION lock_wait_timeout = 2"
 
 _LOCK = 5
 """Seconds to wait for another process that renames."""
+
+_NO_ROOM = frozenset((1021, 1114))
 
 _COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
 _CHECK = re.compile(r"CONSTRAINT `(?:[^`]|``)+` CHECK")
@@ -152,15 +156,24 @@ async def _drop(rules: RuleSet, source: str, table: str, alive: Callable[[], Non
     async with connected(rules, source) as connection:
         if table not in await _tables(connection):
             return
-        # Nothing refers to its rows: no trigger and no foreign key was there when the job began.
-        delete = f"DELETE FROM {_quoted(table)} LIMIT {STEP}".encode()
-        while True:
-            alive()
-            ok = (await collect(connection, delete)).ok
-            if ok is None or not ok.affected_rows:
-                break
+        try:
+            await _empty(connection, table, alive)
+        except ShardError as error:
+            # What undoes a deletion takes room.
+            if error.number not in _NO_ROOM:
+                raise
         alive()
         await collect(connection, f"DROP TABLE IF EXISTS {_quoted(table)}".encode())
+
+
+async def _empty(connection: Connection, table: str, alive: Callable[[], None]) -> None:
+    """Nothing refers to its rows: no trigger and no foreign key was there when the job began."""
+    delete = f"DELETE FROM {_quoted(table)} LIMIT {STEP}".encode()
+    while True:
+        alive()
+        ok = (await collect(connection, delete)).ok
+        if ok is None or not ok.affected_rows:
+            return
 
 
 @asynccontextmanager
@@ -175,7 +188,8 @@ async def connected(rules: RuleSet, source: str) -> AsyncIterator[Connection]:
 async def _connection(config: DataSourceConfig) -> AsyncIterator[Connection]:
     connection = await open_data_source(config, Flavour())
     try:
-        yield connection
+        with errors_of(config.name):
+            yield connection
     finally:
         await connection.close()
 

@@ -20,6 +20,7 @@ from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.model import DataNode
 from dbmesh.planner.images import ImageTable, Row
 from dbmesh.planner.template import quote_name
+from dbmesh.reshard.blame import errors_of
 from dbmesh.reshard.differences import keys_between
 from dbmesh.reshard.moved_rows import MovedRows
 from dbmesh.reshard.reconcile import Chunk
@@ -189,7 +190,9 @@ async def read_rows(pool: Pool, query: str) -> list[Row]:
     now = asyncio.get_running_loop().time
     connection = await pool.acquire(Flavour())
     try:
-        await connection.bring_to(_READER_STATE)
-        return list(map(tuple, (await collect(connection, query.encode("utf-8", "surrogateescape"))).rows))
+        with errors_of(pool.config.name):
+            await connection.bring_to(_READER_STATE)
+            rows = (await collect(connection, query.encode("utf-8", "surrogateescape"))).rows
+        return list(map(tuple, rows))
     finally:
         pool.release(connection, now())

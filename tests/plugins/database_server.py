@@ -7,6 +7,7 @@ is said by the subclasses. Knows nothing of pytest, of dbmesh or of the tables p
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 from abc import ABC, abstractmethod
@@ -62,7 +63,14 @@ class DatabaseServer(ABC):
         """Starts the process without waiting for it; a second start after `stop` or `kill` keeps port and data."""
         log = (self.directory / "error.log").open("ab")
         with log:
-            self._process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # A file that may not grow is an error to it, and not its end: Python ignores SIGXFSZ, which is inherited.
+                restore_signals=False,
+            )
 
     def wait_ready(self, seconds: float = 60.0) -> None:
         """Waits for the first login. Raises RuntimeError with the server's log when it ends instead."""
@@ -120,6 +128,10 @@ class DatabaseServer(ABC):
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
+
+    def limit_files(self, size: int = resource.RLIM_INFINITY) -> None:
+        """No file of the server grows beyond so many bytes from here on, as on a disk that is full."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def pause(self) -> None:
         """Freezes the server: connections are accepted by the kernel and never answered."""

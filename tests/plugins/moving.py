@@ -63,7 +63,7 @@ class MovingMesh:
 
     def write(self, directory: Path, database: str) -> None:
         """A directory of files."""
-        directory.mkdir(exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
         (directory / "global.yaml").write_text(_GLOBAL.format(store=self._store))
         (directory / "database-shop.yaml").write_text(database)
 

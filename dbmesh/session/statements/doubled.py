@@ -105,6 +105,8 @@ class Doubling:
                 yield other, statement
 
 
+_OTHER_SIDE = "dbmesh: on the other side of a table whose rows are being moved"
+
 Send = Callable[[Database, str], Awaitable[Outcome]]
 """Plans a statement in that generation of a logic database, and runs it inside the session's transaction."""
 
@@ -153,6 +155,9 @@ async def _write_through(session: Session, doubling: Doubling, send: Send) -> No
     try:
         for other, statement in doubling.statements():
             await send(other, statement)
+    except ShardError as error:
+        # Where the client looks for the table nothing may be wrong.
+        raise ShardError(error.number, error.sqlstate, f"{error.message} ({_OTHER_SIDE})") from error
     finally:
         session.state = replace(state, user_variables=session.state.user_variables)
         session.lexer_flags = flags
