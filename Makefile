@@ -20,7 +20,7 @@ ARGS ?=
 DB ?= mariadb
 export DBMESH_TEST_DB := $(DB)
 
-.PHONY: help setup demo test check unit integration differential compatibility chaos chaos-mesh chaos-reshard bench lock setup-dev
+.PHONY: help setup demo test check unit integration differential compatibility chaos chaos-mesh chaos-reshard chaos-switches bench lock setup-dev
 
 help:  ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ chaos-mesh: setup-dev  ## etcd, sidecars, replicas, data sources and the network
 
 chaos-reshard: setup-dev  ## a table moves under clients while sidecars, servers and etcd are killed at each step of the job (ARGS="--every 10")
 	$(PYTHON) -m tests.chaos.reshard $(ARGS)
+
+chaos-switches: setup-dev  ## 64 connections write and read while a table is cut over and rolled back, to and fro: rows compared, the longest waits
+	$(PYTHON) -m tests.chaos.reshard.switches $(ARGS)
 
 bench:  ## the numbers of docs/PERFORMANCE.md; ARGS=--quick for a first look, JSON goes to build/bench.json
 	$(PYTHON) -m tests.bench $(ARGS)

@@ -166,7 +166,9 @@ async def run(
         else:
             work = partial(compensated, session, database, plan, bound, run_part)
         if own:
-            tries = DEADLOCK_TRIES if _repeats(bound) else 1
+            # An isolation level that was set for the next transaction is used up by the first try.
+            repeats = _repeats(bound) and session.transaction.isolation is None
+            tries = DEADLOCK_TRIES if repeats else 1
             outcome = await in_own_transaction(session, work, tries=tries)
         else:
             outcome = await work()
