@@ -37,9 +37,6 @@ _log = logging.getLogger(__name__)
 MOST_PLANS = 500
 """Statements of a logic database that are planned before they are asked for."""
 
-_AT_ONCE = 20
-"""Plans made before others get their turn."""
-
 
 class Door(Protocol):
     """Where clients come in."""
@@ -293,14 +290,14 @@ def _refuse_hidden_rows(before: Database, rule_set: RuleSet) -> None:
 
 
 async def _plan_ahead(before: Database, after: Database) -> None:
-    """Plan what has been asked lately."""
-    for number, (text, database) in enumerate(before.plans.texts()):
-        if number >= MOST_PLANS:
-            return
-        if number % _AT_ONCE == 0:
+    """Plan what has been asked lately, by clients and for them on the side that is not read: none of it has to be planned when
+    everybody goes on at once."""
+    for former, following in zip(sides(before), sides(after), strict=False):
+        for asked in former.plans.asked()[:MOST_PLANS]:
+            # One takes milliseconds, and clients are served meanwhile.
             await asyncio.sleep(0)
-        try:
-            after.plans.lookup(text, database)
-        except MeshError:
-            # Whoever asks it again is told.
-            continue
+            try:
+                following.plans.lookup(asked.text, asked.database, privileges=asked.privileges)
+            except MeshError:
+                # Whoever asks it again is told.
+                continue

@@ -8,7 +8,7 @@ generations: a full young generation becomes the old one, and what was in neithe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from dbmesh.errors import not_supported
 from dbmesh.planner.masked.masks import ReaderMasks, masks_for
@@ -114,6 +114,14 @@ class _Scope:
         self.expansions: Generations[str, Expansion] = Generations(size)
 
 
+class Asked(NamedTuple):
+    """A statement that was planned: as `PlanCache.lookup` is given it."""
+
+    text: str
+    database: str | None
+    privileges: Privileges | None
+
+
 class PlanCache:
     """Plans by statement text. `size` bounds the shapes, `text_bytes` the characters kept for exact texts, each for one
     current database and one way of reading text.
@@ -179,12 +187,14 @@ class PlanCache:
             self._digests.put(id(plan), known)
         return known[1]
 
-    def texts(self) -> list[tuple[str, str | None]]:
-        """Statements that were asked lately, each with its current database: those that are found by their text. O(plans)."""
+    def asked(self) -> list[Asked]:
+        """Statements that were asked lately. What is found by its shape is told as that, which is a text of the same shape. O(plans)."""
+        limited = [(privileges, scopes) for privileges, scopes in self._limited.young.items()]
         return [
-            (text, database)
-            for database, scope in self._scopes.items()
-            for text in (*scope.texts.young, *(f"{head}1" for head in scope.heads.young))
+            Asked(text, database, privileges)
+            for privileges, scopes in ((None, self._scopes), *limited)
+            for database, scope in scopes.items()
+            for text in (*scope.texts.young, *(f"{head}1" for head in scope.heads.young), *scope.shapes.young)
         ]
 
     def _look_closer(

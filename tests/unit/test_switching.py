@@ -18,11 +18,13 @@ from dbmesh.backend.sqlite.connection import SQLiteConnection
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.collect import collect
 from dbmesh.governance.rule_follower import NotPrepared
+from dbmesh.planner.cache import PlanCache
 from dbmesh.rules.accounts import User
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.ruleset import Configuration
-from dbmesh.switching import Switching
+from dbmesh.session.mesh import Database
+from dbmesh.switching import Switching, _plan_ahead
 
 _SHARDED = """
 - !SHARDING
@@ -184,3 +186,20 @@ async def test_a_database_that_has_gone_since_leaves_no_pools(
         assert set(world.assembly.mesh.databases) == {"shop"}
         assert world.assembly.pools == before
         assert not any(pool.size for pool in opened)
+
+
+async def test_both_sides_are_planned_ahead(tmp_path: Path) -> None:
+    async with _world(tmp_path, _configuration(tmp_path)) as world:
+        served = world.assembly.mesh.databases["shop"]
+
+        def generation() -> Database:
+            read, other = (replace(served, plans=PlanCache(served.plans.planner)) for _ in range(2))
+            return replace(read, doubles={"t_config": other})
+
+        before, after = generation(), generation()
+        before.doubles["t_config"].plans.lookup("DELETE FROM t_config WHERE id = 5 AND id = 6", "shop")
+        await _plan_ahead(before, after)
+        found = after.doubles["t_config"].plans
+        found.lookup("DELETE FROM t_config WHERE id = 7 AND id = 8", "shop")
+        assert found.misses == 1
+        assert after.plans.misses == 0

@@ -10,6 +10,7 @@ from dbmesh.errors import MeshError
 from dbmesh.planner.cache import Generations, PlanCache
 from dbmesh.planner.planner import Planner
 from dbmesh.planner.select import SelectPlan
+from dbmesh.rules.privileges import OF_DATABASE, Privileges, Target, grant
 from dbmesh.sql.fingerprint import fingerprint
 from dbmesh.sql.lexer import LexerFlags
 
@@ -100,3 +101,28 @@ def test_generations_keep_what_is_used() -> None:
         assert kept.get(0) == "0"
         assert len(kept) <= 10
     assert kept.get(50) is None
+
+
+def test_what_was_asked_is_planned_ahead_by_another_cache(cache: PlanCache, shop: Planner) -> None:
+    statements = (
+        "SELECT * FROM t_order WHERE user_id = 17",
+        "UPDATE t_order SET status = 'x' WHERE user_id = 5 AND order_id = -3",
+        "INSERT INTO t_order (order_id, user_id) VALUES (1, 2), (3, 4)",
+        "SELECT * FROM t_order WHERE user_id IN (7, 8) AND status = 'it''s'",
+        "SELECT COUNT(*) FROM t_order",
+    )
+    for statement in statements:
+        cache.lookup(statement, "shop")
+    following = PlanCache(shop)
+    for text, database, privileges in cache.asked():
+        following.lookup(text, database, privileges=privileges)
+    planned = following.misses
+    for statement in statements:
+        following.lookup(statement, "shop")
+    assert following.misses == planned
+
+
+def test_what_was_asked_with_some_privileges_is_told_with_them(cache: PlanCache) -> None:
+    privileges = Privileges(grant(Target("shop"), OF_DATABASE))
+    cache.lookup("SELECT * FROM t_order WHERE user_id = 1", "shop", privileges=privileges)
+    assert {(one.database, one.privileges) for one in cache.asked()} == {("shop", privileges)}
