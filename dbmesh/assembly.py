@@ -169,7 +169,7 @@ class Assembly:
         """These data sources and replicas, as database.name in lower case, answer no statements from here on; all others do."""
         self._off = names
         for database in self.mesh.databases.values():
-            for side in sides(database):
+            for side in database.sides:
                 self._obey(side)
 
     def _obey(self, database: Database) -> None:
@@ -250,14 +250,14 @@ class Assembly:
         key = rule_set.database.lower()
         known = [] if before is None else [_Known(before, self.served, key)]
         if before is not None:
-            known += [_Known(side, self.served, _unread(key)) for side in sides(before)[1:]]
+            known += [_Known(side, self.served, _unread(key)) for side in before.sides[1:]]
         generators = {} if before is None else _same_generators(rule_set, before)
         database = self._build(rule_set, served, key, known, generators)
         other = served.others.get(key)
         if other is None:
             return database
         double = self._build(other, served, _unread(key), [_Known(database, served, key), *known], {})
-        return replace(database, doubles=MappingProxyType(dict.fromkeys(rule_set.doubled, double)))
+        return _beside(database, double)
 
     def _build(
         self,
@@ -332,12 +332,9 @@ class Assembly:
         key = database.name.lower()
         served.rule_sets[key] = database.rule_set
         read = await self._read(database, served, key, touched)
-        _, *others = sides(database)
-        for other in others:
-            double = await self._read(other, served, _unread(key), touched)
-            doubles = dict.fromkeys(read.doubles, double)
-            read = replace(read, doubles=MappingProxyType(doubles))
-        return read
+        if database.other is None:
+            return read
+        return _beside(read, await self._read(database.other, served, _unread(key), touched))
 
     async def _read(
         self, database: Database, served: Served, key: str, touched: frozenset[str] | None
@@ -370,15 +367,16 @@ def _unread(key: str) -> str:
     return f"{key}/"
 
 
-def sides(database: Database) -> tuple[Database, ...]:
-    """A logic database, and the side that its writes go to as well."""
-    return (database, *{id(one): one for one in database.doubles.values()}.values())
+def _beside(database: Database, other: Database) -> Database:
+    """The same database with the side that is not read."""
+    doubles = dict.fromkeys(database.rule_set.doubled, other)
+    return replace(database, other=other, doubles=MappingProxyType(doubles))
 
 
 def pools_of(database: Database) -> list[Pool]:
     """Every pool of a logic database, on both sides."""
     found: dict[Pool, None] = {}
-    for side in sides(database):
+    for side in database.sides:
         reading = [pool for replicas in side.replicas.values() for pool in replicas.pools]
         found |= dict.fromkeys([*side.pools.values(), *side.merge_pools.values(), *reading])
     return list(found)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from dbmesh.assembly import Assembly, Served, StartError, pools_of, served_rules, sides
+from dbmesh.assembly import Assembly, Served, StartError, pools_of, served_rules
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.pool import Pool
 from dbmesh.errors import MeshError, ShardError
@@ -111,7 +111,7 @@ class Switching:
         own = [
             pool
             for one in made.databases.values()
-            for side in sides(one)
+            for side in one.sides
             for pool in side.pools.values()
             if pool in made.opened and not pool.disabled
         ]
@@ -292,7 +292,7 @@ def _refuse_hidden_rows(before: Database, rule_set: RuleSet) -> None:
 async def _plan_ahead(before: Database, after: Database) -> None:
     """Plan what has been asked lately, by clients and for them on the side that is not read: none of it has to be planned when
     everybody goes on at once."""
-    for former, following in zip(sides(before), sides(after), strict=False):
+    for former, following in zip(before.sides, after.sides, strict=False):
         for asked in former.plans.asked()[:MOST_PLANS]:
             # One takes milliseconds, and clients are served meanwhile.
             await asyncio.sleep(0)

@@ -22,6 +22,7 @@ from dbmesh.cli.output import EXIT_DIFFERENT, EXIT_OK, Failure, answers
 from dbmesh.cli.stores import in_force, opened_store
 from dbmesh.governance.store import Store
 from dbmesh.planner.catalog import AmbiguousTable
+from dbmesh.reshard.job import Mode
 from dbmesh.reshard.plan import Plan, make_plan
 from dbmesh.reshard.scope import TableMove
 from dbmesh.reshard.survey import survey
@@ -35,9 +36,9 @@ _SHOWN = 8
 """Actual tables of one side that are named one by one."""
 
 
-def show_plan(directory: Path, to: Path, database: str | None, *, as_json: bool) -> int:
+def show_plan(directory: Path, to: Path, database: str | None, mode: Mode, *, as_json: bool) -> int:
     """Prints what a job from the rules that hold to those of `to` would do. Returns the exit code. Raises Failure."""
-    plan = asyncio.run(_plan(load_directory(directory), load_directory(to), directory, database))
+    plan = asyncio.run(_plan(load_directory(directory), load_directory(to), directory, database, mode))
     print_plan(plan, as_json=as_json)
     return EXIT_OK if plan.possible else EXIT_DIFFERENT
 
@@ -50,13 +51,20 @@ def print_plan(plan: Plan, *, as_json: bool) -> None:
         _print(plan)
 
 
-async def _plan(before: Configuration, after: Configuration, directory: Path, database: str | None) -> Plan:
+async def _plan(
+    before: Configuration, after: Configuration, directory: Path, database: str | None, mode: Mode
+) -> Plan:
     async with opened_store(before, directory) as store:
-        return await make_job_plan(store, before, after, database, _JOB)
+        return await make_job_plan(store, before, after, database, _JOB, mode)
 
 
 async def make_job_plan(
-    store: Store | None, before: Configuration, after: Configuration, database: str | None, job: str
+    store: Store | None,
+    before: Configuration,
+    after: Configuration,
+    database: str | None,
+    job: str,
+    mode: Mode,
 ) -> Plan:
     """The plan of a job from the rules that hold to those of `after`. Raises Failure, StoreError and StartError."""
     held = await in_force(before, store)
@@ -69,7 +77,7 @@ async def make_job_plan(
         raise Failure(f"the new rules have no database '{rules.database}'")
     found = await survey([*rules.data_sources.values(), *target.data_sources.values()])
     try:
-        return make_plan(rules, target, found, held.transaction_type, job)
+        return make_plan(rules, target, found, held.transaction_type, job, mode)
     except AmbiguousTable as error:
         raise Failure(str(error)) from error
 
@@ -89,6 +97,7 @@ def described(plan: Plan) -> dict[str, Any]:
     """A plan as JSON says it."""
     return {
         "database": plan.scope.before.database,
+        "mode": plan.mode.value,
         "possible": plan.possible,
         "tables": [_table(plan, move) for move in plan.scope.moves],
         "findings": [

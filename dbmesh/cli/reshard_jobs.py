@@ -33,7 +33,7 @@ from dbmesh.governance.store import Store
 from dbmesh.reshard.documents import begin_job, change_job, read_job, read_jobs, read_progress
 from dbmesh.reshard.files import JobFiles
 from dbmesh.reshard.generation import moving_tables
-from dbmesh.reshard.job import WAITING, Job, NotNow, Phase, Wish, paused, resumed, wished
+from dbmesh.reshard.job import WAITING, Job, Mode, NotNow, Phase, Wish, paused, resumed, wished
 from dbmesh.reshard.plan import Plan
 from dbmesh.rules.loader import DATABASE_FILES, GLOBAL_FILE
 from dbmesh.rules.secrecy import clear_secrets
@@ -53,6 +53,7 @@ def start_job(
     to: Path,
     database: str | None,
     comment: str,
+    mode: Mode,
     *,
     automatic: bool,
     hold: float,
@@ -60,7 +61,7 @@ def start_job(
     as_json: bool,
 ) -> int:
     """Begins a job and returns; sidecars carry it out. Returns the exit code. Raises Failure."""
-    return asyncio.run(_start(directory, to, database, comment, automatic, hold, rate, as_json=as_json))
+    return asyncio.run(_start(directory, to, database, comment, mode, automatic, hold, rate, as_json=as_json))
 
 
 async def _start(
@@ -68,6 +69,7 @@ async def _start(
     to: Path,
     database: str | None,
     comment: str,
+    mode: Mode,
     automatic: bool,
     hold: float,
     rate: int,
@@ -76,7 +78,7 @@ async def _start(
 ) -> int:
     async with opened_store(load_directory(directory), directory) as opened:
         store = _there(opened)
-        plan, job = await planned_job(store, directory, to, database)
+        plan, job = await planned_job(store, directory, to, database, mode)
         if not plan.possible:
             print_plan(plan, as_json=as_json)
             return EXIT_DIFFERENT
@@ -92,14 +94,18 @@ async def _start(
     return EXIT_OK
 
 
-async def planned_job(store: Store, directory: Path, to: Path, database: str | None) -> tuple[Plan, Job]:
+async def planned_job(
+    store: Store, directory: Path, to: Path, database: str | None, mode: Mode = Mode.DOUBLE_WRITE
+) -> tuple[Plan, Job]:
     """The next job from the rules that hold to those of `to`, and its plan; nothing has begun. Raises Failure and StoreError."""
     if not any(one.state is State.SERVING for one in await read_instances(store)):
         raise Failure("no sidecar is alive that could carry the job out; start one")
     number = max((one.number for one in await read_jobs(store)), default=0) + 1
-    plan = await make_job_plan(store, load_directory(directory), load_directory(to), database, str(number))
+    before, after = load_directory(directory), load_directory(to)
+    plan = await make_job_plan(store, before, after, database, str(number), mode)
     estimates = tuple((move.name, plan.all_rows(move)) for move in plan.scope.moves)
-    return plan, Job(number, plan.scope.before.database, operator(), time.time(), estimates=estimates)
+    name = plan.scope.before.database
+    return plan, Job(number, name, operator(), time.time(), estimates=estimates, mode=mode)
 
 
 async def begin_planned_job(store: Store, plan: Plan, job: Job, directory: Path, to: Path) -> Job:
@@ -283,6 +289,9 @@ def _shown(job: Job, progress: dict[str, Any]) -> RenderableType:
     for one in progress.get("sources", ()):
         state = one["problem"] or f"{one['lag']} s behind, {one['keys']:,} keys seen"
         parts.append(Text(f"binlog of {one['data_source']}: {state}"))
+    caught_up = progress.get("caught_up", {})
+    if caught_up.get("keys"):
+        parts.append(Text(f"{caught_up['keys']:,} changed rows were brought over from the binlogs"))
     bypassed = progress.get("bypassed", {})
     if bypassed.get("repaired"):
         parts.append(
@@ -296,7 +305,8 @@ def _shown(job: Job, progress: dict[str, Any]) -> RenderableType:
 
 
 def _summary(job: Job) -> Text:
-    text = Text.assemble(f"job {job.number} ({job.database}): ", (job.phase.value, "bold"))
+    mode = ", mode cdc" if job.mode is Mode.CDC else ""
+    text = Text.assemble(f"job {job.number} ({job.database}{mode}): ", (job.phase.value, "bold"))
     if job.paused:
         text.append(", paused", "yellow")
     if job.stopped:

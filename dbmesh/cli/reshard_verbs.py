@@ -6,7 +6,7 @@ Decides what `main` decides for the others: how words on a command line become o
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,15 @@ def reshard() -> None:
     """Move tables to other data nodes while clients go on."""
 
 
+ModeOption = Annotated[
+    Literal["double-write", "cdc"],
+    typer.Option(
+        help="How writes reach the new tables while rows are copied: double-write sends each to both sides; cdc takes "
+        "them from the binlogs, which costs writes nothing and needs binlogs of rows.",
+    ),
+]
+
+
 @reshard_app.command()
 def plan(
     to: Annotated[
@@ -29,6 +38,7 @@ def plan(
     database: Annotated[
         str | None, typer.Option(metavar="DB", help="Logic database; needed where there are several.")
     ] = None,
+    mode: ModeOption = "double-write",
     as_json: Json = False,
 ) -> None:
     """Say which tables new rules look for elsewhere, and what stands in the way of moving them.
@@ -42,8 +52,9 @@ def plan(
     dbmesh reshard plan /etc/dbmesh.new --config /etc/dbmesh
     """
     from dbmesh.cli.reshard import show_plan
+    from dbmesh.reshard.job import Mode
 
-    raise typer.Exit(show_plan(config, to, database, as_json=as_json))
+    raise typer.Exit(show_plan(config, to, database, Mode(mode), as_json=as_json))
 
 
 Number = Annotated[
@@ -61,6 +72,7 @@ def start(
     database: Annotated[
         str | None, typer.Option(metavar="DB", help="Logic database; needed where there are several.")
     ] = None,
+    mode: ModeOption = "double-write",
     comment: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the list of jobs.")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", metavar="", help="Print the plan; begin nothing.")
@@ -80,20 +92,25 @@ def start(
     """Begin to move tables to where new rules look for them, while clients go on.
 
     Sidecars carry the job out: they make the new tables, write to both sides,
-    copy and verify. Then the job waits for `cutover`. Of the new files only
-    that of the database counts. Exit code 3: obstacles, nothing has begun.
+    copy and verify. Then the job waits for `cutover`. With --mode cdc they copy
+    first and follow the sources' binlogs, and write to both sides when little is
+    left: for tables that are written much. Of the new files only that of the
+    database counts. Exit code 3: obstacles, nothing has begun.
 
     \b
     dbmesh reshard start /etc/dbmesh.new --config /etc/dbmesh
     """
     from dbmesh.cli.reshard import show_plan
     from dbmesh.cli.reshard_jobs import start_job
+    from dbmesh.reshard.job import Mode
 
+    wanted = Mode(mode)
     if dry_run:
-        raise typer.Exit(show_plan(config, to, database, as_json=as_json))
-    raise typer.Exit(
-        start_job(config, to, database, comment, automatic=automatic, hold=hold, rate=rate, as_json=as_json)
+        raise typer.Exit(show_plan(config, to, database, wanted, as_json=as_json))
+    code = start_job(
+        config, to, database, comment, wanted, automatic=automatic, hold=hold, rate=rate, as_json=as_json
     )
+    raise typer.Exit(code)
 
 
 @reshard_app.command()

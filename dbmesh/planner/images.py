@@ -154,10 +154,11 @@ class ImageTable:
         return f"DELETE FROM {self._target} WHERE {self.condition(keys)}"
 
     def inserts(
-        self, rows: Iterable[Row], most: int = STATEMENT_LENGTH, *, over: bool = False
+        self, rows: Iterable[Row], most: int = STATEMENT_LENGTH, *, over: bool = False, ousting: bool = False
     ) -> Iterator[str]:
-        """The statements that write these rows, none much longer than `most` characters; `over` those that are there with their key.
-        O(bytes)."""
+        """The statements that write these rows, none much longer than `most` characters; `over` those that are there with their key, or
+        `ousting` every row that has one of their unique values. O(bytes)."""
+        verb = "REPLACE" if ousting else "INSERT"
         tail = f" ON DUPLICATE KEY UPDATE {self._renewed}" if over else ""
         names = ",".join([quote_name(column.name, quoted=True) for column in self.columns])
         texts: list[str] = []
@@ -166,10 +167,10 @@ class ImageTable:
             texts.append(f"({','.join(cells)})")
             size += len(texts[-1])
             if size >= most:
-                yield f"INSERT INTO {self._target} ({names}) VALUES {','.join(texts)}{tail}"
+                yield f"{verb} INTO {self._target} ({names}) VALUES {','.join(texts)}{tail}"
                 texts, size = [], 0
         if texts:
-            yield f"INSERT INTO {self._target} ({names}) VALUES {','.join(texts)}{tail}"
+            yield f"{verb} INTO {self._target} ({names}) VALUES {','.join(texts)}{tail}"
 
     def _cells(self, rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
         """The literals of each row. Column by column: of millions of rows this is what takes most of the time."""

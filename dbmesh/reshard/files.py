@@ -27,17 +27,17 @@ class JobFiles:
         """The files without any job."""
         return {**self.base, self.name: self._text(side)}
 
-    def moving(self, reads: Side, *, doubled: bool, named: bool = False) -> dict[str, str]:
+    def moving(
+        self, reads: Side, *, doubled: bool, named: bool = False, follows: bool = False
+    ) -> dict[str, str]:
         """The files of a step."""
-        return {
-            **self.unmoved(reads),
-            MOVING_FILE: encode_moving(self.step(reads, doubled=doubled, named=named)),
-        }
+        step = self.step(reads, doubled=doubled, named=named, follows=follows)
+        return {**self.unmoved(reads), MOVING_FILE: encode_moving(step)}
 
-    def step(self, reads: Side, *, doubled: bool, named: bool = False) -> Moving:
+    def step(self, reads: Side, *, doubled: bool, named: bool = False, follows: bool = False) -> Moving:
         """What a step's file says."""
         other = self._text(Side.BEFORE if reads is Side.AFTER else Side.AFTER)
-        return Moving(self.job, self.database, reads, doubled, other, self.tables, named)
+        return Moving(self.job, self.database, reads, doubled, other, self.tables, named, follows)
 
     def _text(self, side: Side) -> str:
         return self.base[self.name] if side is Side.BEFORE else self.after

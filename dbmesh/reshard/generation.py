@@ -71,7 +71,7 @@ def planned_by(moving: Moving, read: RuleSet, other: RuleSet) -> tuple[RuleSet, 
         return named(scope, moving.job), None
     first, second = generations(scope, moving.reads, doubled=moving.doubled)
     # What is written there comes from data nodes: it is encrypted already.
-    return first, replace(second, encrypted=MappingProxyType({})) if moving.doubled else None
+    return first, replace(second, encrypted=MappingProxyType({})) if moving.fills else None
 
 
 def named(scope: Scope, job: int) -> RuleSet:

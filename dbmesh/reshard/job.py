@@ -10,6 +10,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
+
+
+class Mode(StrEnum):
+    """How rows that are written while others are copied reach the new tables: clients' statements write both sides from the beginning, or
+    binlogs are followed, and statements write both sides from when these have been caught up with."""
+
+    DOUBLE_WRITE = "double-write"
+    CDC = "cdc"
 
 
 class Phase(StrEnum):
@@ -18,6 +27,7 @@ class Phase(StrEnum):
     PREPARE = "prepare"
     DOUBLE_WRITE = "double write"
     COPY = "copy"
+    CATCH_UP = "catch up"
     VERIFY = "verify"
     READY = "ready"
     CUTOVER = "cutover"
@@ -35,21 +45,32 @@ ENDED = frozenset((Phase.FINISHED, Phase.CANCELLED))
 WAITING = frozenset((Phase.READY, Phase.REVERSE))
 """The operator decides what follows."""
 
-PAUSABLE = frozenset((Phase.COPY, Phase.VERIFY))
+PAUSABLE = frozenset((Phase.COPY, Phase.CATCH_UP, Phase.VERIFY))
 """Long work that may stand still."""
 
+PATHS = MappingProxyType(
+    {
+        Mode.DOUBLE_WRITE: (Phase.PREPARE, Phase.DOUBLE_WRITE, Phase.COPY, Phase.VERIFY, Phase.READY),
+        Mode.CDC: (
+            Phase.PREPARE,
+            Phase.COPY,
+            Phase.CATCH_UP,
+            Phase.DOUBLE_WRITE,
+            Phase.VERIFY,
+            Phase.READY,
+        ),
+    }
+)
+"""The way to where the operator decides first."""
+
 _NEXT = {
-    Phase.PREPARE: Phase.DOUBLE_WRITE,
-    Phase.DOUBLE_WRITE: Phase.COPY,
-    Phase.COPY: Phase.VERIFY,
-    Phase.VERIFY: Phase.READY,
     Phase.CUTOVER: Phase.REVERSE,
     Phase.ROLLBACK: Phase.READY,
     Phase.CLEAN_UP: Phase.FINISHED,
     Phase.CANCEL: Phase.CANCELLED,
 }
 
-_BEFORE_CUTOVER = frozenset((Phase.PREPARE, Phase.DOUBLE_WRITE, Phase.COPY, Phase.VERIFY, Phase.READY))
+_BEFORE_CUTOVER = frozenset(phase for path in PATHS.values() for phase in path)
 
 _RETURNS = {Phase.CUTOVER: Phase.READY, Phase.ROLLBACK: Phase.REVERSE}
 """Where a switch that was refused leaves the job: as it was, with every row on both sides."""
@@ -93,6 +114,7 @@ class Job:
     hold: float = 1.0
     rate: int = 0
     estimates: tuple[tuple[str, int], ...] = ()
+    mode: Mode = Mode.DOUBLE_WRITE
     phase: Phase = Phase.PREPARE
     paused: bool = False
     stopped: str = ""
@@ -113,7 +135,20 @@ class Job:
     @property
     def writes_both(self) -> bool:
         """Whether a write may have gone to both sides, and the tables that are not read are worth keeping equal."""
-        return self.phase not in (Phase.PREPARE, Phase.CLEAN_UP, Phase.CANCEL) and not self.ended
+        path = PATHS[self.mode]
+        if self.phase in path:
+            return path.index(self.phase) >= path.index(Phase.DOUBLE_WRITE)
+        return self.phase in (Phase.CUTOVER, Phase.REVERSE, Phase.ROLLBACK)
+
+    @property
+    def catches_up(self) -> bool:
+        """Whether rows that clients write reach the new tables by the binlogs alone, or did so until just now."""
+        path = PATHS[self.mode]
+        return (
+            self.mode is Mode.CDC
+            and self.phase in path
+            and path.index(self.phase) <= path.index(Phase.DOUBLE_WRITE)
+        )
 
 
 def begun(job: Job) -> Job:
@@ -123,7 +158,8 @@ def begun(job: Job) -> Job:
 
 def done(job: Job, now: float) -> Job:
     """The phase has been carried out."""
-    following = _NEXT[job.phase]
+    path = PATHS[job.mode]
+    following = path[path.index(job.phase) + 1] if job.phase in path else _NEXT[job.phase]
     if job.phase is Phase.VERIFY and job.automatic:
         following = Phase.CUTOVER
     return _entered(job, following, now)
@@ -178,4 +214,12 @@ def decode_job(value: bytes) -> Job:
     fields = json.loads(value)
     journal = tuple((str(phase), float(at)) for phase, at in fields["journal"])
     estimates = tuple((str(table), int(rows)) for table, rows in fields["estimates"])
-    return Job(**{**fields, "phase": Phase(fields["phase"]), "journal": journal, "estimates": estimates})
+    return Job(
+        **{
+            **fields,
+            "mode": Mode(fields.get("mode", Mode.DOUBLE_WRITE)),
+            "phase": Phase(fields["phase"]),
+            "journal": journal,
+            "estimates": estimates,
+        }
+    )

@@ -223,6 +223,8 @@ class _Follower:
             await self._follow_again_and_again()
         except BaseException as error:
             self._ended = error
+            if isinstance(error, Exception):
+                self._problem = str(error)
             self._moved.set()
             raise
 

@@ -50,6 +50,11 @@ class MovedRows:
             found[id(node)].append(row)
         return {node: found[id(node)] for node in self.nodes if found[id(node)]}
 
+    def image_of(self, key: Row) -> Row:
+        """An image that has nothing but a key (of `identity`): enough to tell where it belongs."""
+        values = dict(zip(self.identity.key, key, strict=True))
+        return tuple(values.get(index) for index in range(len(self.identity.columns)))
+
 
 def moved_rows(
     schema: TableSchema, former: AnyTable, rule: AnyTable, *, exact_text: bool = False

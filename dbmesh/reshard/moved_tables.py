@@ -21,18 +21,19 @@ from dbmesh.session.mesh import Database
 
 @dataclass(frozen=True)
 class MovedTable:
-    """One logic table while the old side is read."""
+    """One logic table while the old side is read. `behind`: the new side is brought up to date by the binlogs of the old one."""
 
     move: TableMove
     schema: TableSchema
     rows: MovedRows
     sources: Mapping[DataNode, Pool]
     targets: Mapping[DataNode, Pool]
+    behind: bool = False
 
     @cached_property
     def reconciler(self) -> Reconciler:
         """Makes its new side equal to the old one."""
-        return Reconciler(self.rows, self.sources, self.target_pools)
+        return Reconciler(self.rows, self.sources, self.target_pools, behind=self.behind)
 
     @property
     def target_pools(self) -> Mapping[str, Pool]:
@@ -45,10 +46,10 @@ class MovedTable:
         return isinstance(self.move.after, BroadcastTable)
 
 
-def moved_tables(scope: Scope, database: Database) -> list[MovedTable]:
-    """All of a job's, of a logic database whose writes go to both sides and whose old one is read. Raises MeshError for rows that cannot
+def moved_tables(scope: Scope, database: Database, *, behind: bool) -> list[MovedTable]:
+    """All of a job's, of a logic database whose old side is read and whose new one is filled. Raises MeshError for rows that cannot
     be moved."""
-    return [_moved(move, database) for move in scope.moves]
+    return [_moved(move, database, behind=behind) for move in scope.moves]
 
 
 def servers_of(
@@ -65,7 +66,7 @@ def servers_of(
     used = frozenset(sources.values())
     replicas: dict[str, Pool] = {}
     for database in databases:
-        for side in (database, *database.doubles.values()):
+        for side in database.sides:
             for source, group in side.replicas.items():
                 if side.pools[source] not in used:
                     continue
@@ -79,12 +80,12 @@ def _name(taken: Mapping[str, Pool], name: str, pool: Pool) -> str:
     return name if taken.get(name, pool) is pool else f"{name} of the new rules"
 
 
-def _moved(move: TableMove, database: Database) -> MovedTable:
-    other = database.doubles.get(move.name.lower())
+def _moved(move: TableMove, database: Database, *, behind: bool) -> MovedTable:
+    other = database.other
     schema = database.catalog.table(move.name)
     rule = None if other is None else other.rule_set.table(move.name)
     if other is None or schema is None or rule is None:
-        raise MeshError(INTERNAL, reason=f"'{move.name}' is not written to both sides here")
+        raise MeshError(INTERNAL, reason=f"the new side of '{move.name}' is not served here")
     rows = moved_rows(schema, move.before, rule, exact_text=other.rule_set.exact_text_keys)
     return MovedTable(
         move,
@@ -92,4 +93,5 @@ def _moved(move: TableMove, database: Database) -> MovedTable:
         rows,
         {node: database.pools[node.data_source] for node in move.sources},
         {node: other.pools[node.data_source] for node in rows.nodes},
+        behind,
     )

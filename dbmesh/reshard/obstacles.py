@@ -14,6 +14,7 @@ from dbmesh.model import Catalog, ColumnFamily, DataNode, TableSchema
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.reshard.facts import ServerFacts, Survey, TableFacts
 from dbmesh.reshard.followable import unfollowed_server, unfollowed_table
+from dbmesh.reshard.job import Mode
 from dbmesh.reshard.moved_rows import moved_rows
 from dbmesh.reshard.scope import Scope, Seen, TableMove, seen_by
 from dbmesh.rules.ruleset import (
@@ -55,13 +56,13 @@ class Finding:
 
 
 def findings(
-    scope: Scope, found: Survey, catalog: Catalog, transactions: TransactionType
+    scope: Scope, found: Survey, catalog: Catalog, transactions: TransactionType, mode: Mode
 ) -> tuple[Finding, ...]:
     """Everything that stops a job or that should be known, in the order of tables and data sources. O(data nodes)."""
     return (
         *(Finding(table, sentence, "change the new rules") for table, sentence in scope.refusals),
-        *_of_servers(scope, found),
-        *(one for move in scope.moves for one in _of_table(move, scope, found, catalog)),
+        *_of_servers(scope, found, mode),
+        *(one for move in scope.moves for one in _of_table(move, scope, found, catalog, mode)),
         *_of_transactions(transactions),
     )
 
@@ -78,7 +79,10 @@ def _of_transactions(kind: TransactionType) -> Iterator[Finding]:
 # ---------------------------------------------------------------------------------------------- servers
 
 
-def _of_servers(scope: Scope, found: Survey) -> Iterator[Finding]:
+def _of_servers(scope: Scope, found: Survey, mode: Mode) -> Iterator[Finding]:
+    followed = {
+        seen_by(scope.before.data_sources[node.data_source]) for move in scope.moves for node in move.sources
+    }
     needs: dict[Seen, tuple[DataSourceConfig, frozenset[str]]] = {}
     leaving = [(scope.before, node, LEAVING) for move in scope.moves for node in move.before.nodes]
     entering = [(scope.after, target.node, ENTERING) for move in scope.moves for target in move.targets]
@@ -88,6 +92,11 @@ def _of_servers(scope: Scope, found: Survey) -> Iterator[Finding]:
         needs[seen_by(config)] = config, before | wanted
     for seen, (config, wanted) in needs.items():
         facts = found[seen]
+        essential = mode is Mode.CDC and seen in followed
+        if essential and config.kind != "mysql":
+            yield _unfollowed(
+                config.name, "it is no MySQL or MariaDB server, and has no binlog", "", essential
+            )
         if config.kind in _NOT_MOVED:
             yield Finding(
                 config.name,
@@ -97,10 +106,12 @@ def _of_servers(scope: Scope, found: Survey) -> Iterator[Finding]:
         elif facts.unreachable:
             yield Finding(config.name, facts.unreachable, "mend that first")
         else:
-            yield from _of_server(config, wanted, facts)
+            yield from _of_server(config, wanted, facts, essential=essential)
 
 
-def _of_server(config: DataSourceConfig, wanted: frozenset[str], facts: ServerFacts) -> Iterator[Finding]:
+def _of_server(
+    config: DataSourceConfig, wanted: frozenset[str], facts: ServerFacts, *, essential: bool
+) -> Iterator[Finding]:
     name, account = config.name, config.username
     missing = _missing(wanted, facts)
     if missing:
@@ -110,13 +121,14 @@ def _of_server(config: DataSourceConfig, wanted: frozenset[str], facts: ServerFa
             f"GRANT {', '.join(missing)} ON `{config.database}`.* TO '{account}'",
         )
     for reason, cure in unfollowed_server(facts.binlog, config.database):
-        yield _unfollowed(name, reason, cure)
+        yield _unfollowed(name, reason, cure, essential)
     blind = _missing(FOLLOWING, facts)
     if facts.binlog.format and blind:
         yield _unfollowed(
             name,
             f"the account '{account}' has not got {', '.join(blind)}",
             f"GRANT {', '.join(blind)} ON *.* TO '{account}'",
+            essential,
         )
     if facts.oldest is not None and facts.oldest > LONG:
         yield Finding(
@@ -134,7 +146,12 @@ def _missing(wanted: Iterable[str], facts: ServerFacts) -> list[str]:
     return sorted(one for one in wanted if one not in has and _OTHER_NAMES.get(one) not in has)
 
 
-def _unfollowed(name: str, reason: str, cure: str) -> Finding:
+def _unfollowed(name: str, reason: str, cure: str, essential: bool) -> Finding:
+    """`essential`: what is written meanwhile is told by the binlog alone."""
+    if essential:
+        other = "take the mode double-write"
+        cure = f"{cure}; or {other}" if cure else other
+        return Finding(name, f"{reason}: in the mode cdc nothing else tells what is written", cure)
     return Finding(
         name, f"{reason}: writes that bypass the mesh are found by verification only", cure, blocks=False
     )
@@ -143,7 +160,9 @@ def _unfollowed(name: str, reason: str, cure: str) -> Finding:
 # ---------------------------------------------------------------------------------------------- tables
 
 
-def _of_table(move: TableMove, scope: Scope, found: Survey, catalog: Catalog) -> Iterator[Finding]:
+def _of_table(
+    move: TableMove, scope: Scope, found: Survey, catalog: Catalog, mode: Mode
+) -> Iterator[Finding]:
     present: list[tuple[DataNode, TableFacts]] = []
     for node in move.before.nodes:
         facts = _facts(scope.before, node, found)
@@ -167,7 +186,7 @@ def _of_table(move: TableMove, scope: Scope, found: Survey, catalog: Catalog) ->
                 str(node), f"its columns or keys are not those of {present[0][0]}", "make them alike"
             )
     yield from _of_key(move.name, schema)
-    yield from _of_following(move, scope, found, schema)
+    yield from _of_following(move, scope, found, schema, mode)
     yield from _of_hints(move)
     yield from _of_shadows(move, scope)
     yield from _of_encryption(move, scope)
@@ -250,7 +269,9 @@ def _of_key(name: str, schema: TableSchema) -> Iterator[Finding]:
             )
 
 
-def _of_following(move: TableMove, scope: Scope, found: Survey, schema: TableSchema) -> Iterator[Finding]:
+def _of_following(
+    move: TableMove, scope: Scope, found: Survey, schema: TableSchema, mode: Mode
+) -> Iterator[Finding]:
     if not schema.primary_key:
         return
     wanted = sorted(_sharding_columns(move.before) | _sharding_columns(move.after))
@@ -260,7 +281,7 @@ def _of_following(move: TableMove, scope: Scope, found: Survey, schema: TableSch
         if facts.binlog.format:
             said.update(dict.fromkeys(unfollowed_table(facts.binlog, schema, wanted)))
     for reason, cure in said:
-        yield _unfollowed(move.name, reason, cure)
+        yield _unfollowed(move.name, reason, cure, mode is Mode.CDC)
 
 
 def _of_hints(move: TableMove) -> Iterator[Finding]:

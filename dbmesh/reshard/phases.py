@@ -6,6 +6,7 @@ Decides the order inside a phase, and that everything in it may be done again. W
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from dbmesh.reshard.copying import TableCopy
 from dbmesh.reshard.documents import read_files_of
 from dbmesh.reshard.files import JobFiles
 from dbmesh.reshard.generation import scope_of_moving
-from dbmesh.reshard.job import WAITING, Job, Phase
+from dbmesh.reshard.job import WAITING, Job, Mode, Phase
 from dbmesh.reshard.moved_tables import MovedTable, moved_tables, servers_of
 from dbmesh.reshard.pacing import Pacing, read_load
 from dbmesh.reshard.progress import Progress
@@ -30,7 +31,7 @@ from dbmesh.reshard.tables import drop_sources, drop_targets, make_targets
 from dbmesh.reshard.throttle import Limits, Load, Throttle
 from dbmesh.reshard.verifying import Verifier
 from dbmesh.reshard.watching import Watcher
-from dbmesh.rules.moving import MOVING_FILE, Side, decode_moving
+from dbmesh.rules.moving import MOVING_FILE, Moving, Side, decode_moving
 from dbmesh.session.mesh import Database, Mesh
 
 WORKERS = 4
@@ -66,6 +67,7 @@ class Phases:
             Phase.PREPARE: self._prepare,
             Phase.DOUBLE_WRITE: self._double_write,
             Phase.COPY: self._copy,
+            Phase.CATCH_UP: self._catch_up,
             Phase.VERIFY: self._verify,
             Phase.CUTOVER: self._cut_over,
             Phase.ROLLBACK: self._roll_back,
@@ -82,13 +84,12 @@ class Phases:
 
     async def accompany(self, job: Job) -> None:
         """See `Work`."""
-        if job.phase in _WATCHED:
-            files = await read_files_of(self._store, job.number)
-            if self._mesh.configuration.moving == files.step(Side.BEFORE, doubled=True):
+        if job.catches_up or job.phase in _WATCHED:
+            if self._fills(job):
                 await self.watcher.begin(job, self._moved(job.database))
         elif job.phase is not Phase.CUTOVER:
             await self.watcher.end()
-        if job.phase in WAITING:
+        if job.phase in WAITING or (job.catches_up and not job.works):
             await self.progress.tell(job)
 
     async def leave(self) -> None:
@@ -105,10 +106,8 @@ class Phases:
                 self.progress.throttled = ""
 
     async def help(self, job: Job) -> None:
-        """Copy chunks of a job that another sidecar carries out, if this one writes to both sides yet."""
-        files = await read_files_of(self._store, job.number)
-        moving = self._mesh.configuration.moving
-        if job.phase is Phase.COPY and moving == files.step(Side.BEFORE, doubled=True):
+        """Copy chunks of a job that another sidecar carries out, if this one serves both sides yet."""
+        if job.phase is Phase.COPY and self._fills(job):
             await self._copied(job, self._moved(job.database))
 
     # ---------------------------------------------------------------------------------------- phases
@@ -122,15 +121,61 @@ class Phases:
         # First of all, so that nobody takes the new tables for tables of their own.
         await self._step(job, files.moving(Side.BEFORE, doubled=False))
         await make_targets(self._scope())
+        if job.mode is Mode.CDC:
+            # What is written from here on is in the binlogs behind the marks, and copied rows are not older.
+            await self._step(job, files.moving(Side.BEFORE, doubled=False, follows=True))
+            await self.watcher.mark(job, self._moved(job.database))
 
     async def _double_write(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
-        await self._step(job, files.moving(Side.BEFORE, doubled=True), moves=True)
-        await self.watcher.mark(job, self._moved(job.database))
+        equal = files.moving(Side.BEFORE, doubled=True)
+        if job.mode is Mode.DOUBLE_WRITE:
+            await self._step(job, equal, moves=True)
+            await self.watcher.mark(job, self._moved(job.database))
+        elif not await self._holds(equal):
+            await self._step(job, files.moving(Side.BEFORE, doubled=True, follows=True), moves=True)
+            await self._followed(job, self.watcher.arrive)
+            # All that was written on one side is on both: from here on a row that is in the way of another is a mistake.
+            await self._step(job, equal)
 
     async def _copy(self, job: Job) -> None:
-        await self._served(await read_files_of(self._store, job.number))
-        await self._copied(job, self._moved(job.database))
+        files = await read_files_of(self._store, job.number)
+        if job.mode is Mode.DOUBLE_WRITE:
+            await self._served(files.step(Side.BEFORE, doubled=True))
+            await self._copied(job, self._moved(job.database))
+            return
+        await self._served(files.step(Side.BEFORE, doubled=False, follows=True))
+        tables = self._moved(job.database)
+        await self._followed(job, lambda: self._copied(job, tables))
+
+    async def _catch_up(self, job: Job) -> None:
+        files = await read_files_of(self._store, job.number)
+        await self._served(files.step(Side.BEFORE, doubled=False, follows=True))
+        await self._followed(job, self.watcher.come_close)
+
+    async def _followed(self, job: Job, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something that needs the binlogs to be followed all the time. Raises Failed when they are not."""
+        tables = self._moved(job.database)
+        constrained = [table.move.name for table in tables if table.schema.unique_keys]
+        if not constrained:
+            # Asked to go on, it leaves what was missed to verification.
+            await self.watcher.mend(job, tables)
+        await self.watcher.begin(job, tables)
+
+        async def lost() -> None:
+            reason = await self.watcher.until_lost()
+            cure = "cancel it, and begin another"
+            if not constrained:
+                cure = f"resume it, and verification repairs what is missed; or {cure}"
+            raise Failed(f"rows that are written are not brought over any more: {reason}: {cure}")
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                losing = group.create_task(lost())
+                await work()
+                losing.cancel()
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
 
     async def _copied(self, job: Job, tables: list[MovedTable]) -> None:
         self._tables = tables
@@ -147,9 +192,12 @@ class Phases:
         )
 
     async def _verify(self, job: Job) -> None:
-        await self._served(await read_files_of(self._store, job.number))
+        files = await read_files_of(self._store, job.number)
+        await self._served(files.step(Side.BEFORE, doubled=True))
         self._tables = tables = self._moved(job.database)
         await self.watcher.mend(job, tables)
+        # What was kept of statements that name no rows is known by then.
+        await self.watcher.begin(job, tables)
         self.progress.verifies_anew()
         for table in tables:
             verifier = Verifier(
@@ -199,7 +247,8 @@ class Phases:
         if not await self._begun(files):
             return
         await self.watcher.end()
-        await self._step(job, files.moving(Side.BEFORE, doubled=False), moves=True)
+        held = await self._held()
+        await self._step(job, files.moving(Side.BEFORE, doubled=False), moves=held is None or held.doubled)
         await drop_targets(self._scope(), self._check_alive)
         await self._step(job, former)
         await self._forget(job, files)
@@ -240,19 +289,22 @@ class Phases:
         """Whether a step of the job is what holds, when what is being rolled out has ended."""
         while (known := await read_known(self._store)).rolling is not None:
             await carry_out(self._store, known.rolling, self._clock)
-        if not known.active:
-            return False
-        step = (await read_files(self._store, known.active)).get(MOVING_FILE)
-        return step is not None and decode_moving(step).job == files.job
+        step = await self._held()
+        return step is not None and step.job == files.job
+
+    async def _held(self) -> Moving | None:
+        """The step that holds."""
+        known = await read_known(self._store)
+        step = (await read_files(self._store, known.active)).get(MOVING_FILE) if known.active else None
+        return None if step is None else decode_moving(step)
 
     async def _holds(self, files: Mapping[str, str]) -> bool:
         """Whether these are the rules already."""
         known = await read_known(self._store)
         return bool(known.active) and await read_files(self._store, known.active) == files
 
-    async def _served(self, files: JobFiles) -> None:
-        """Wait until this sidecar writes to both sides: it may have started just now."""
-        step = files.step(Side.BEFORE, doubled=True)
+    async def _served(self, step: Moving) -> None:
+        """Wait until this sidecar goes by a step: it may have started just now."""
         await self._mesh.until_serving(lambda configuration: configuration.moving == step)
 
     def _scope(self) -> Scope:
@@ -265,7 +317,15 @@ class Phases:
 
     def _moved(self, name: str) -> list[MovedTable]:
         database = self._database(name)
-        return moved_tables(self._scope(), database)
+        moving = self._mesh.configuration.moving
+        return moved_tables(self._scope(), database, behind=moving is not None and moving.follows)
+
+    def _fills(self, job: Job) -> bool:
+        """Whether this sidecar serves both sides of the job, and reads the old one."""
+        moving = self._mesh.configuration.moving
+        if moving is None or moving.job != job.number or moving.reads is not Side.BEFORE:
+            return False
+        return moving.fills and (job.catches_up or not moving.follows)
 
     def _database(self, name: str) -> Database:
         return self._mesh.databases[name.lower()]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dbmesh.model import Catalog, DataNode
 from dbmesh.planner.catalog import build_catalog
 from dbmesh.reshard.facts import Survey
+from dbmesh.reshard.job import Mode
 from dbmesh.reshard.obstacles import Finding, findings
 from dbmesh.reshard.scope import Scope, TableMove, scope_of, seen_by
 from dbmesh.rules.ruleset import RuleSet, TransactionType
@@ -23,6 +24,7 @@ class Plan:
     scope: Scope
     survey: Survey
     findings: tuple[Finding, ...]
+    mode: Mode = Mode.DOUBLE_WRITE
 
     @property
     def possible(self) -> bool:
@@ -53,12 +55,17 @@ class Plan:
 
 
 def make_plan(
-    before: RuleSet, after: RuleSet, found: Survey, transactions: TransactionType, job: str
+    before: RuleSet,
+    after: RuleSet,
+    found: Survey,
+    transactions: TransactionType,
+    job: str,
+    mode: Mode = Mode.DOUBLE_WRITE,
 ) -> Plan:
     """The plan of a job from one rule set to another, from what was found on the data sources of both. Raises AmbiguousTable."""
     catalog = catalog_of(before, found)
     scope = scope_of(before, after, catalog, job)
-    return Plan(scope, found, findings(scope, found, catalog, transactions))
+    return Plan(scope, found, findings(scope, found, catalog, transactions, mode), mode)
 
 
 def catalog_of(rules: RuleSet, found: Survey) -> Catalog:
@@ -79,8 +86,15 @@ def _steps(plan: Plan) -> Iterator[str]:
     old = [node for move in scope.moves for node in move.before.nodes]
     count = sum(map(len, built.values()))
     yield f"PREPARE: make {_counted(count, 'table')} on {', '.join(built)}"
-    yield f"DOUBLE WRITE: every write to {tables} goes to both sides, in one transaction"
-    yield f"COPY: about {rows:,} rows in chunks of the primary key"
+    double_write = f"DOUBLE WRITE: every write to {tables} goes to both sides, in one transaction"
+    copy = f"COPY: about {rows:,} rows in chunks of the primary key"
+    if plan.mode is Mode.CDC:
+        yield f"{copy}, while the binlog of each source tells what is written, and that is brought over"
+        yield "CATCH UP: until little is left in the binlogs"
+        yield double_write
+    else:
+        yield double_write
+        yield copy
     yield "LISTEN: follow the binlog of each source for writes that bypass the mesh"
     yield "VERIFY: compare both sides chunk by chunk, and repair what differs"
     yield "CUTOVER: hold new writes until those under way have ended; the new rules become active everywhere at once"

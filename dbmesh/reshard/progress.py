@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from dbmesh.governance.store import Store, StoreError
+from dbmesh.reshard.catching_up import CatchingUp, CaughtUp
 from dbmesh.reshard.chunks import ChunkJournal, Counts
 from dbmesh.reshard.documents import read_progress, tell_progress
 from dbmesh.reshard.job import Job, Phase
@@ -47,6 +48,7 @@ class Progress:
         self._journals: dict[str, ChunkJournal] = {}
         self._verified: dict[str, Verified] = {}
         self._bypassing: list[BypassingWrites] = []
+        self._catching_up: list[CatchingUp] = []
         self._remembered: tuple[str, ...] = ()
         self._seen: deque[tuple[float, int]] = deque(maxlen=WINDOW)
         self.throttled = ""
@@ -60,8 +62,8 @@ class Progress:
         """Every table is compared from its beginning, so that whatever came past the mesh before is found."""
         self._verified = {}
         self._remembered = ()
-        for one in self._bypassing:
-            one.statements.clear()
+        for statements in self._followed():
+            statements.clear()
 
     def verified(self, table: str, found: Verified) -> None:
         """A range of a table has been compared."""
@@ -71,6 +73,10 @@ class Progress:
         """Binlogs are followed, from here on by this."""
         self._bypassing.append(writes)
 
+    def catches_up_by(self, writes: CatchingUp) -> None:
+        """Binlogs are followed, from here on by this."""
+        self._catching_up.append(writes)
+
     def remembers(self, statements: Sequence[str]) -> None:
         """Whoever followed binlogs before has found these."""
         self._remembered = (*self._remembered, *(one for one in statements if one not in self.statements))
@@ -78,8 +84,11 @@ class Progress:
     @property
     def statements(self) -> list[str]:
         """What came past the mesh and names no rows, since all rows were compared: the first of it."""
-        found = [*self._remembered, *(text for one in self._bypassing for text in one.statements)]
+        found = [*self._remembered, *(text for texts in self._followed() for text in texts)]
         return found[:MOST_STATEMENTS]
+
+    def _followed(self) -> list[list[str]]:
+        return [one.statements for one in self._bypassing] + [one.statements for one in self._catching_up]
 
     @asynccontextmanager
     async def told(self, job: Job) -> AsyncIterator[None]:
@@ -136,6 +145,7 @@ class Progress:
         )
         rate = self._rate(done)
         looked_at = sum((found for one in self._bypassing for found in one.counts.values()), Rechecked())
+        caught_up = sum((one.counts for one in self._catching_up), CaughtUp())
         left = max(0, sum(estimates.values()) - done)
         return {
             "phase": job.phase.value,
@@ -145,6 +155,7 @@ class Progress:
             "throttled": self.throttled,
             "sources": self.listening,
             "statements": self.statements,
+            "caught_up": {"keys": caught_up.keys, "written": caught_up.written},
             "bypassed": {"keys": looked_at.keys, "repaired": looked_at.repaired},
         }
 

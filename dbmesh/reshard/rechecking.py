@@ -100,7 +100,7 @@ class Rechecker:
             here, busy = await _committed(connection, self._moved.identity.named(node.table), keys)
         seen = [key for key in keys if key not in busy]
         by_source: defaultdict[str, dict[DataNode, list[Row]]] = defaultdict(dict)
-        for where, rows in self._moved.by_node(list(map(self._image_of, seen))).items():
+        for where, rows in self._moved.by_node(list(map(self._moved.image_of, seen))).items():
             by_source[where.data_source][where] = list(map(self._moved.identity.key_of, rows))
         others = await all_of(self._other_there(here, source, nodes) for source, nodes in by_source.items())
         return set().union(*others), busy
@@ -116,12 +116,6 @@ class Rechecker:
                 found = _by_key(table, await _rows(connection, read(table, table.condition(keys))))
                 other.update(key for key in keys if found.get(key) != here.get(key))
         return other
-
-    def _image_of(self, key: Row) -> Row:
-        """An image that has nothing but a key: enough to tell where it belongs."""
-        table = self._moved.identity
-        values = dict(zip(table.key, key, strict=True))
-        return tuple(values.get(index) for index in range(len(table.columns)))
 
 
 class BypassingWrites:

@@ -35,7 +35,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.1
 MOST_BYTES = 8 << 20
 """Bytes of rows that are held at once; a longer one is held alone."""
 
-_LOCKED = frozenset((1205, 1213, 3572))
+LOCKED = frozenset((1205, 1213, 3572))
+"""Errors of who meets somebody else's locks."""
+
 _DUPLICATE = 1062
 
 _READ_COMMITTED = LOAD_STATE.with_variable(ISOLATION, "ISOLATION LEVEL READ COMMITTED")
@@ -64,11 +66,19 @@ class Chunk:
 
 
 class Reconciler:
-    """One logic table. `sources` are the pools of its old data nodes, `targets` those of the data sources of its new ones."""
+    """One logic table. `sources` are the pools of its old data nodes, `targets` those of the data sources of its new ones. While the new side
+    is `behind`, a row of it that has a unique value of one that is written has lost that on the old side: it is taken away, and comes back
+    as it is by then."""
 
     def __init__(
-        self, moved: MovedRows, sources: Mapping[DataNode, Pool], targets: Mapping[str, Pool]
+        self,
+        moved: MovedRows,
+        sources: Mapping[DataNode, Pool],
+        targets: Mapping[str, Pool],
+        *,
+        behind: bool = False,
     ) -> None:
+        self._behind = behind
         self._moved = moved
         self._sources = sources
         self._targets = targets
@@ -96,6 +106,36 @@ class Reconciler:
     async def keys(self, keys: Sequence[Row]) -> Chunk:
         """The rows of these keys (`MovedRows.identity`), wherever they are or are no more. Raises as `chunk`."""
         return await _persevering(lambda _: self._keys(keys))
+
+    async def changed(self, node: DataNode, keys: Sequence[Row]) -> Chunk:
+        """The rows of these keys (`MovedRows.identity`), which somebody has changed in this data node: as it has them, or has them no
+        more. Tries once. Raises as `chunk`; 1205, 1213 or 3572 where somebody has locked some of them."""
+        done, left = await self._brought(node, keys, _READ_COMMITTED)
+        if left:
+            # There the gaps are locked, as in `keys`: at the end of a table everybody who adds rows waits for that, so for these alone.
+            more, _ = await self._brought(node, left, _REPEATABLE_READ)
+            done = Chunk(None, done.rows + more.rows, done.written + more.written, more.removed)
+        return done
+
+    async def _brought(
+        self, node: DataNode, keys: Sequence[Row], state: SessionState
+    ) -> tuple[Chunk, Sequence[Row]]:
+        """As `changed`, and the keys that have no row: where gaps are locked, these are removed."""
+        own = self._moved.identity.named(node.table)
+        async with _transaction(self._sources[node], state) as connection:
+            rows, size, _ = await _locked_rows(connection, read(own, own.condition(keys)), None)
+            there = set(map(own.key_of, rows))
+            left = [key for key in keys if key not in there]
+            gone = self._moved.by_node(
+                list(map(self._moved.image_of, left if state is _REPEATABLE_READ else ()))
+            )
+            wanted = self._moved.by_node(rows)
+            repairs: defaultdict[str, dict[DataNode, Repair]] = defaultdict(dict)
+            for target in {**wanted, **gone}:
+                removed = tuple(map(own.key_of, gone.get(target, ())))
+                repairs[target.data_source][target] = Repair(removed, tuple(wanted.get(target, ())))
+            done = await all_of(self._make(source, nodes) for source, nodes in repairs.items())
+        return _chunk(None, len(rows), size, done), left
 
     async def _chunk(self, node: DataNode, after: Row | None, upto: Row | None, most: int) -> Chunk:
         own = self._moved.walked.named(node.table)
@@ -141,6 +181,15 @@ class Reconciler:
         # Some are there: written to both sides since, or by an earlier try.
         return await self._repair(source, wanted)
 
+    async def _make(self, source: str, repairs: Mapping[DataNode, Repair]) -> _Repaired:
+        """What is written and taken away, whatever is there."""
+        async with _transaction(self._targets[source], WRITER_STATE) as connection:
+            for node, todo in repairs.items():
+                await self._write(connection, node, todo)
+        written = sum(len(one.written) for one in repairs.values())
+        removed = sum(len(one.gone) for one in repairs.values())
+        return _Repaired(written, removed, ())
+
     async def _repair(
         self, source: str, wanted: Mapping[DataNode, Sequence[Row]], keys: Sequence[Row] | None = None
     ) -> _Repaired:
@@ -163,7 +212,7 @@ class Reconciler:
         table = self._moved.identity.named(node.table)
         if todo.gone:
             await collect(connection, _encoded(table.delete(todo.gone)))
-        for statement in table.inserts(todo.written):
+        for statement in table.inserts(todo.written, ousting=self._behind):
             await collect(connection, _encoded(statement))
 
 
@@ -194,7 +243,7 @@ async def _persevering(work: Callable[[int], Awaitable[Chunk]]) -> Chunk:
         try:
             return await work(tries)
         except ShardError as error:
-            if error.number not in _LOCKED:
+            if error.number not in LOCKED:
                 raise
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)

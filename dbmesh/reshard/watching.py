@@ -1,7 +1,8 @@
-"""Follows the binlogs of a job's sources while the old side is read, for writes that came past the mesh.
+"""Follows the binlogs of a job's sources while the old side is read: for writes that came past the mesh, or for all writes, where they reach the new
+side no other way.
 
 Decides from where each is followed and when that stops: before the new side is read, since what differs then is no longer for the old side
-to say. What is found is compared and repaired by `rechecking`; reading binlogs is `listening`'s.
+to say. What is found is compared and repaired by `rechecking`, or brought over by `catching_up`; reading binlogs is `listening`'s.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.errors import MeshError, ProtocolError, ShardError
 from dbmesh.governance import layout
 from dbmesh.governance.store import Store, StoreError, Write
+from dbmesh.reshard.catching_up import CatchingUp
 from dbmesh.reshard.changes import FollowedTable, Position, followed_table
 from dbmesh.reshard.job import Job
-from dbmesh.reshard.listening import Bookmark, Listener, Source, bookmark_now, replica_ids, sources_of
+from dbmesh.reshard.listening import Bookmark, Handle, Listener, Source, bookmark_now, replica_ids, sources_of
 from dbmesh.reshard.moved_tables import MovedTable
 from dbmesh.reshard.progress import Progress
 from dbmesh.reshard.rechecking import BypassingWrites, Rechecker
@@ -32,12 +34,16 @@ _log = logging.getLogger(__name__)
 CATCH_UP = 10.0
 """Seconds that a cutover waits for what is in the binlogs."""
 
+CLOSE = 1.0
+"""Seconds that catching up takes when little is left."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Followed:
-    """A running listener, what it belongs to, and the task it runs in."""
+    """A running listener, what it belongs to, whether it brings rows over (`catches_up`), and the task it runs in."""
 
     job: int
+    catches_up: bool
     listener: Listener
     task: asyncio.Task[None]
 
@@ -58,11 +64,11 @@ class Watcher:
         self._progress = progress
         self._tasks = tasks
         self._followed: _Followed | None = None
-        self._problems: dict[str, str] = {}
+        self._beginning = asyncio.Lock()
 
     async def mark(self, job: Job, tables: Sequence[MovedTable], *, anew: bool = False) -> None:
         """From here on what is written is looked at, if that has not been said before. A source without a binlog is not followed, which
-        `plan` has said. Raises StoreError."""
+        `plan` has said; in the mode cdc all have to be. Raises StoreError; MeshError and ShardError."""
         if not anew and (await self._kept(job.number)).marks:
             return
         marks: dict[str, Bookmark] = {}
@@ -70,6 +76,8 @@ class Watcher:
             try:
                 marks[source.config.name] = await bookmark_now(source.config)
             except (MeshError, ShardError) as error:
+                if job.catches_up:
+                    raise
                 _log.info(
                     "reshard job %d: data source '%s' is not followed: %s",
                     job.number,
@@ -79,7 +87,8 @@ class Watcher:
         await self._keep(job.number, _Kept(marks, tuple(self._progress.statements)))
 
     async def mend(self, job: Job, tables: Sequence[MovedTable]) -> None:
-        """All rows are about to be compared: who cannot be followed from where he was left is followed from here on. Raises StoreError."""
+        """All rows will be compared: who cannot be followed from where he was left is followed from here on. Raises StoreError, MeshError and
+        ShardError."""
         running = self._followed
         if running is not None and running.task.done():
             await self.mark(job, tables, anew=True)
@@ -87,25 +96,63 @@ class Watcher:
 
     async def begin(self, job: Job, tables: Sequence[MovedTable]) -> None:
         """Follow from where it was left, unless it runs. Raises StoreError."""
-        running = self._followed
-        if running is not None and running.job == job.number:
+        async with self._beginning:
+            running = self._followed
+            if running is None or (running.job, running.catches_up) != (job.number, job.catches_up):
+                await self._begin(job, tables)
+                return
             self._tell(running)
             if not running.task.done():
                 await self._keep_marks(running)
-            return
+
+    async def _begin(self, job: Job, tables: Sequence[MovedTable]) -> None:
         await self.end()
         marks, statements = await self._kept(job.number)
         self._progress.remembers(statements)
         sources = [source for source in self._sources(tables) if source.config.name in marks]
         if not sources:
             return
-        self._problems = {}
+        handle = self._catching_up(tables) if job.catches_up else self._rechecking(tables)
+        starts = [marks[source.config.name] for source in sources]
+        listener = Listener(sources, starts, replica_ids(len(sources)), handle)
+        task = self._tasks.start(self._run(listener), f"binlogs of reshard job {job.number}")
+        self._followed = _Followed(job.number, job.catches_up, listener, task)
+
+    def _rechecking(self, tables: Sequence[MovedTable]) -> Handle:
         writes = BypassingWrites({node: _rechecker(table) for table in tables for node in table.sources})
         self._progress.looks_at(writes)
-        starts = [marks[source.config.name] for source in sources]
-        listener = Listener(sources, starts, replica_ids(len(sources)), writes.handle)
-        task = self._tasks.start(self._run(listener), f"binlogs of reshard job {job.number}")
-        self._followed = _Followed(job.number, listener, task)
+        return writes.handle
+
+    def _catching_up(self, tables: Sequence[MovedTable]) -> Handle:
+        writes = CatchingUp({node: table.reconciler for table in tables for node in table.sources})
+        self._progress.catches_up_by(writes)
+        return writes.handle
+
+    async def come_close(self) -> None:
+        """Wait until little is left in the binlogs that has not been dealt with, however long that takes. Raises ShardError and MeshError."""
+        now = asyncio.get_running_loop().time
+        while True:
+            began = now()
+            await self.arrive()
+            if now() - began < CLOSE:
+                return
+
+    async def arrive(self) -> None:
+        """Wait until what is in the binlogs now has been dealt with, however long that takes. Raises ShardError and MeshError."""
+        if self._followed is not None:
+            await self._followed.listener.catch_up()
+
+    async def until_lost(self) -> str:
+        """Wait until the binlogs are followed no longer; why, source by source."""
+        running = self._followed
+        if running is None:
+            return "no binlog is followed"
+        await asyncio.wait([running.task])
+        return "; ".join(
+            f"data source '{one.data_source}': {one.problem}"
+            for one in running.listener.progress()
+            if one.problem
+        )
 
     async def catch_up(self) -> str:
         """Wait until what is in the binlogs now has been dealt with. What keeps that from being so, '' for nothing."""
@@ -137,13 +184,13 @@ class Watcher:
             await listener.run()
         except (MeshError, ShardError, ProtocolError) as error:
             _log.warning("binlogs are followed no longer: %s", error)
-            self._problems = {one.data_source: str(error) for one in listener.progress()}
 
     def _sources(self, tables: Sequence[MovedTable]) -> tuple[Source, ...]:
         followed: list[tuple[DataSourceConfig, FollowedTable]] = []
         for table in tables:
-            # What has been written alike on both sides by one transaction need not be looked at. Of rows that every node has, one tells nothing.
-            targets = {} if table.copies else table.targets
+            # What has been written alike on both sides by one transaction need not be looked at. Of rows that every node has, one tells nothing;
+            # and a side that is behind is written by who reads this.
+            targets = {} if table.copies or table.behind else table.targets
             for new, nodes in ((False, table.sources), (True, targets)):
                 for node, pool in nodes.items():
                     if pool.config.kind != "mysql":
@@ -161,7 +208,8 @@ class Watcher:
                 "data_source": one.data_source,
                 "lag": round(one.lag, 1),
                 "keys": one.keys,
-                "problem": self._problems.get(one.data_source, one.problem),
+                "problem": one.problem
+                or ("another one is followed no longer" if running.task.done() else ""),
             }
             for one in running.listener.progress()
         ]

@@ -37,7 +37,8 @@ class MovingTable:
 @dataclass(frozen=True, slots=True)
 class Moving:
     """What a job moves. `reads` is the side the revision's own files describe; `other` is the database's file of the other side. With
-    `doubled` every write goes to both. `named`: the targets have their final names already, and a source that had one of these is called
+    `doubled` every write goes to both. The side that is not read `follows` the other one by its binlogs: it may be behind, and a row of it
+    that is in the way of one that is written there gives way. `named`: the targets have their final names already, and a source that had one of these is called
     `former_name` of it."""
 
     job: int
@@ -47,6 +48,12 @@ class Moving:
     other: str
     tables: tuple[MovingTable, ...]
     named: bool = False
+    follows: bool = False
+
+    @property
+    def fills(self) -> bool:
+        """Whether rows are brought to the side that is not read."""
+        return self.doubled or self.follows
 
     def renamed(self) -> tuple[tuple[DataNode, str], ...]:
         """Actual tables of the new rules that still have another name, each with that."""
@@ -71,6 +78,7 @@ def encode_moving(moving: Moving) -> str:
             "database": moving.database,
             "reads": moving.reads.value,
             "doubled": moving.doubled,
+            "follows": moving.follows,
             "tables": [
                 {
                     "name": table.name,
@@ -98,6 +106,7 @@ def decode_moving(text: str) -> Moving:
             found["other"],
             tuple(map(_table, found["tables"])),
             found["named"],
+            found["follows"],
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{MOVING_FILE} is not as this version writes it: {error!r}") from error

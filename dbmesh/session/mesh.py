@@ -54,8 +54,8 @@ class Database:
     the catalog; empty when every one was read; `unseen` says it of data sources that never were. `merge_pools` lend the connections federated statements are merged on.
     `connection_keys`: data source → the key under which a session holds its connection there, where another logic database
     has that server too. `definitions` is what merged answers' columns are put right by. `replicas`: data sources
-    that are groups, whose pools are those of the primary. `doubles`: tables (in lower case) whose writes go to another generation
-    of their rules as well. `sources` are the data sources and their shadows."""
+    that are groups, whose pools are those of the primary. `other` is another generation of its rules, while rows are brought there;
+    `doubles`: tables (in lower case) whose writes go there as well, each with that. `sources` are the data sources and their shadows."""
 
     name: str
     rule_set: RuleSet
@@ -71,11 +71,17 @@ class Database:
     definitions: DefinitionCache = field(default_factory=DefinitionCache)
     replicas: Mapping[str, Replicas] = field(default_factory=dict)
     doubles: Mapping[str, Database] = field(default_factory=dict)
+    other: Database | None = None
     sources: Mapping[str, DataSourceConfig] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Puts together what every statement asks for."""
         object.__setattr__(self, "sources", all_sources(self.rule_set))
+
+    @property
+    def sides(self) -> tuple[Database, ...]:
+        """It, and the generation of its rules that rows are brought to."""
+        return (self,) if self.other is None else (self, self.other)
 
     def names(self, tables: Sequence[str]) -> Names:
         """Actual names of these logic tables and the way back."""
@@ -364,7 +370,7 @@ class Mesh:
         return {
             place: pool
             for database in served
-            for side in (database, *database.doubles.values())
+            for side in database.sides
             for name, pool in side.merge_pools.items()
             if (place := place_of(side.sources[name])) is not None
         }

@@ -21,6 +21,7 @@ from rich.console import Console
 from tests.bench import cases, report
 from tests.bench.copying import copying
 from tests.bench.doubling import doubling
+from tests.bench.modes import modes
 from tests.bench.stage import WATCHED, Place, Stage
 from tests.bench.sysbench import Load, Run, run
 
@@ -102,6 +103,8 @@ def measure_own(stage: Stage, options: argparse.Namespace, console: Console) -> 
     console.print("[dim]copying a table that moves[/dim]")
     own["copying"] = copying(stage, rounds)
     own["doubling"] = doubling(stage, rounds, 200 if options.quick else 1000)
+    console.print("[dim]writing a table that is copied[/dim]")
+    own["modes"] = modes(rounds, 4.0 if options.quick else 10.0)
     return own
 
 

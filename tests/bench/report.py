@@ -176,6 +176,15 @@ def own_rows(own: Mapping[str, Any]) -> list[list[str]]:
             rows.append(
                 [f"{statement}, {way}", "dbmesh", f"{one.milliseconds:.2f} ms", f"CPU {one.cpu_ms:.2f} ms"]
             )
+    for what, writing in own["modes"].items():
+        rows.append(
+            [
+                f"8 clients write a table, {what}",
+                "dbmesh",
+                f"{writing.a_second:,.0f} writes/s",
+                f"half in {writing.middle_ms:.1f} ms, 99 % in {writing.slow_ms:.1f} ms",
+            ]
+        )
     small = own["footprint"]
     rows.append(["start to first answered query", "dbmesh", f"{small.start_seconds * 1000:.0f} ms", ""])
     rows.append(

@@ -61,9 +61,11 @@ def _sharding_columns(database: Database, table: str) -> tuple[str, ...]:
 
 
 class Doubling:
-    """What one statement has changed so far, table by table: the rows of each key as they are now."""
+    """What one statement has changed so far, table by table: the rows of each key as they are now. The other side may be `behind`: a row of
+    it that has a unique value of one that is written has lost that on this side."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, behind: bool = False) -> None:
+        self._behind = behind
         self._tables: dict[str, tuple[Database, ImageTable, dict[Row, Row | None]]] = {}
 
     def keeper(self, database: Database, names: Names) -> Keep | None:
@@ -101,7 +103,8 @@ class Doubling:
             gone = [key for key, row in rows.items() if row is None or not over]
             if gone:
                 yield other, table.delete(gone)
-            for statement in table.inserts((row for row in rows.values() if row is not None), over=over):
+            there = (row for row in rows.values() if row is not None)
+            for statement in table.inserts(there, over=over, ousting=self._behind and not over):
                 yield other, statement
 
 
@@ -126,7 +129,8 @@ async def doubled(
             "use READ COMMITTED",
         )
     bound = readable(session, database, bound)
-    doubling = session.doubling = Doubling()
+    moving = session.mesh.configuration.moving
+    doubling = session.doubling = Doubling(behind=moving is not None and moving.follows)
     await transaction.begin_steps()
     # A query of images tells every row.
     session.state = without_limit(state)

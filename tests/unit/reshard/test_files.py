@@ -59,20 +59,28 @@ def test_they_are_kept_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reads", "doubled", "named", "seen", "hidden", "written"),
+    ("reads", "doubled", "named", "follows", "seen", "hidden", "filled"),
     [
-        (Side.BEFORE, False, False, {"t_0"}, {"t_0__s7", "t_1"}, None),
-        (Side.BEFORE, True, False, {"t_0"}, {"t_0__s7", "t_1"}, {"t_0__s7", "t_1"}),
-        (Side.AFTER, True, False, {"t_0__s7", "t_1"}, {"t_0"}, {"t_0"}),
-        (Side.AFTER, False, True, {"t_0", "t_1"}, {"t_0__d7", "t_0__s7"}, None),
+        (Side.BEFORE, False, False, False, {"t_0"}, {"t_0__s7", "t_1"}, None),
+        (Side.BEFORE, False, False, True, {"t_0"}, {"t_0__s7", "t_1"}, {"t_0__s7", "t_1"}),
+        (Side.BEFORE, True, False, True, {"t_0"}, {"t_0__s7", "t_1"}, {"t_0__s7", "t_1"}),
+        (Side.BEFORE, True, False, False, {"t_0"}, {"t_0__s7", "t_1"}, {"t_0__s7", "t_1"}),
+        (Side.AFTER, True, False, False, {"t_0__s7", "t_1"}, {"t_0"}, {"t_0"}),
+        (Side.AFTER, False, True, False, {"t_0", "t_1"}, {"t_0__d7", "t_0__s7"}, None),
     ],
 )
 def test_each_step(
-    reads: Side, doubled: bool, named: bool, seen: set[str], hidden: set[str], written: set[str] | None
+    reads: Side,
+    doubled: bool,
+    named: bool,
+    follows: bool,
+    seen: set[str],
+    hidden: set[str],
+    filled: set[str] | None,
 ) -> None:
-    files = _FILES.moving(reads, doubled=doubled, named=named)
+    files = _FILES.moving(reads, doubled=doubled, named=named, follows=follows)
     made = load_configuration(files, lambda kind, name: None)
-    assert made.moving == _FILES.step(reads, doubled=doubled, named=named)
+    assert made.moving == _FILES.step(reads, doubled=doubled, named=named, follows=follows)
     assert decode_moving(files[MOVING_FILE]) == made.moving
     assert made.files == files
     assert made.moving is not None
@@ -84,11 +92,13 @@ def test_each_step(
     assert {node.table for node in read.hidden} == hidden
     assert read.doubled == (frozenset({"t"}) if doubled else frozenset())
     if other is None:
-        assert written is None
+        assert filled is None
+        assert not made.moving.fills
     else:
         double = other.table("t")
         assert double is not None
-        assert {node.table for node in double.nodes} == written
+        assert {node.table for node in double.nodes} == filled
+        assert made.moving.fills
 
 
 def test_what_nobody_has_written() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dbmesh.reshard.job import (
     ENDED,
+    PATHS,
     PAUSABLE,
     WAITING,
     Job,
+    Mode,
     NotNow,
     Phase,
     Wish,
@@ -26,13 +30,23 @@ from dbmesh.reshard.job import (
 
 _NEW = begun(Job(7, "shop", "me@here", 5.0, estimates=(("t_order", 12),)))
 
-_BOTH = {Phase.COPY, Phase.VERIFY, Phase.READY, Phase.CUTOVER, Phase.REVERSE, Phase.ROLLBACK}
-"""Every write goes to both sides when these begin."""
+_BOTH = {Phase.VERIFY, Phase.READY, Phase.CUTOVER, Phase.REVERSE, Phase.ROLLBACK}
+"""Every write goes to both sides when these begin, in either mode."""
 
+_BEGINNINGS = {
+    Mode.DOUBLE_WRITE: {
+        Phase.PREPARE: {Phase.DOUBLE_WRITE, Phase.CANCEL},
+        Phase.DOUBLE_WRITE: {Phase.COPY, Phase.CANCEL},
+        Phase.COPY: {Phase.VERIFY, Phase.CANCEL},
+    },
+    Mode.CDC: {
+        Phase.PREPARE: {Phase.COPY, Phase.CANCEL},
+        Phase.COPY: {Phase.CATCH_UP, Phase.CANCEL},
+        Phase.CATCH_UP: {Phase.DOUBLE_WRITE, Phase.CANCEL},
+        Phase.DOUBLE_WRITE: {Phase.VERIFY, Phase.CANCEL},
+    },
+}
 _FOLLOWS = {
-    Phase.PREPARE: {Phase.DOUBLE_WRITE, Phase.CANCEL},
-    Phase.DOUBLE_WRITE: {Phase.COPY, Phase.CANCEL},
-    Phase.COPY: {Phase.VERIFY, Phase.CANCEL},
     Phase.VERIFY: {Phase.READY, Phase.CUTOVER, Phase.CANCEL},
     Phase.READY: {Phase.CUTOVER, Phase.VERIFY, Phase.CANCEL},
     Phase.CUTOVER: {Phase.REVERSE, Phase.READY},
@@ -64,9 +78,10 @@ def _after(job: Job, event: str | Wish, now: float) -> Job:
     return done(job, now) if event == "done" else failed(job, "a server is away", now)
 
 
-@given(st.lists(_EVENTS, max_size=60), st.booleans())
-def test_any_order_of_events(events: list[str | Wish], automatic: bool) -> None:
-    job = begun(Job(7, "shop", "me@here", 5.0, automatic=automatic))
+@given(st.lists(_EVENTS, max_size=60), st.booleans(), st.sampled_from(Mode))
+def test_any_order_of_events(events: list[str | Wish], automatic: bool, mode: Mode) -> None:
+    job = begun(Job(7, "shop", "me@here", 5.0, automatic=automatic, mode=mode))
+    follows = _FOLLOWS | _BEGINNINGS[mode]
     reads_new = False
     for now, event in enumerate(events):
         before, job = job, _after(job, event, float(now))
@@ -76,7 +91,12 @@ def test_any_order_of_events(events: list[str | Wish], automatic: bool) -> None:
         if len(job.journal) == len(before.journal):
             assert job.phase is before.phase
             continue
-        assert job.phase in _FOLLOWS[before.phase]
+        assert job.phase in follows[before.phase]
+        assert job.mode is mode
+        if before.writes_both and not job.writes_both:
+            assert job.phase in {Phase.CANCEL, Phase.CLEAN_UP}
+        if before.catches_up and not job.catches_up:
+            assert job.phase in {Phase.VERIFY, Phase.CANCEL}
         assert job.journal[-1] == (job.phase.value, float(now))
         if job.phase is Phase.REVERSE:
             reads_new = True
@@ -84,7 +104,8 @@ def test_any_order_of_events(events: list[str | Wish], automatic: bool) -> None:
             reads_new = False
         if reads_new:
             assert job.phase in {Phase.REVERSE, Phase.ROLLBACK, Phase.CLEAN_UP, Phase.FINISHED}
-        if before.phase in _BOTH and job.phase in ENDED:
+        assert job.writes_both or job.phase not in _BOTH
+        if before.writes_both and job.phase in ENDED:
             raise AssertionError("both sides were written until the end")
     # Whatever kept it, it can be brought to an end.
     for step in range(10):
@@ -129,3 +150,38 @@ def test_a_switch_that_is_refused_leaves_the_job_as_it_was() -> None:
     assert (back.phase, back.stopped, back.automatic) == (Phase.READY, "a transaction", False)
     again = wished(back, Wish.CUTOVER, 4.0)
     assert (again.phase, again.stopped) == (Phase.CUTOVER, "")
+
+
+@pytest.mark.parametrize(
+    ("mode", "way"),
+    [
+        (Mode.DOUBLE_WRITE, "prepare, double write*, copy*, verify*, ready*"),
+        (Mode.CDC, "prepare~, copy~, catch up~, double write*~, verify*, ready*"),
+    ],
+)
+def test_the_way_to_where_it_waits(mode: Mode, way: str) -> None:
+    """*: clients' writes may be on both sides; ~: they are brought over by the binlogs."""
+    job = begun(Job(7, "shop", "me@here", 5.0, mode=mode))
+    seen = []
+    while True:
+        seen.append(job.phase.value + "*" * job.writes_both + "~" * job.catches_up)
+        if job.phase in WAITING:
+            break
+        job = done(job, 6.0)
+    assert ", ".join(seen) == way
+    assert [phase for phase, _ in job.journal] == [phase.value for phase in PATHS[mode]]
+
+
+def test_a_switch_to_and_fro_catches_up_with_nothing() -> None:
+    job = Job(7, "shop", "me@here", 5.0, mode=Mode.CDC, phase=Phase.READY)
+    for step in (Wish.CUTOVER, None, Wish.ROLLBACK, None, Wish.VERIFY, None):
+        job = done(job, 6.0) if step is None else wished(job, step, 6.0)
+        assert job.writes_both
+        assert not job.catches_up
+    assert job.phase is Phase.READY
+
+
+def test_a_job_of_a_former_version_is_one_of_double_writes() -> None:
+    kept = json.loads(encode_job(_NEW))
+    del kept["mode"]
+    assert decode_job(json.dumps(kept).encode()) == _NEW

@@ -10,6 +10,7 @@ import pytest
 from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
 from dbmesh.reshard.facts import ServerFacts, TableFacts, granted
 from dbmesh.reshard.followable import BinlogFacts, binlog_facts
+from dbmesh.reshard.job import Mode
 from dbmesh.reshard.plan import Plan, make_plan
 from dbmesh.reshard.scope import Seen, seen_by
 from dbmesh.rules.loader import load_configuration
@@ -44,6 +45,9 @@ _BY_USER = _SHARDED.replace("shardingColumn: id,", "shardingColumn: user_id,").r
 )
 _SINGLE = "- !SINGLE\n  tables: ['*.*']\n"
 _ALL = frozenset(("ALL",))
+_NO_REPLICA = frozenset(
+    ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP", "TRIGGER", "INDEX")
+)
 
 _COLUMNS = (
     ColumnSchema("id", "bigint", ColumnFamily.INTEGER, nullable=False),
@@ -70,11 +74,12 @@ def _plan(
     first: ServerFacts,
     second: ServerFacts | None = None,
     transactions: TransactionType = TransactionType.XA,
+    mode: Mode = Mode.DOUBLE_WRITE,
 ) -> Plan:
     old, new = _rules(before), _rules(after)
     places = [seen_by(config) for config in old.data_sources.values()]
     found: Mapping[Seen, ServerFacts] = dict(zip(places, (first, second or first), strict=True))
-    return make_plan(old, new, found, transactions, "7")
+    return make_plan(old, new, found, transactions, "7", mode)
 
 
 def _said(plan: Plan) -> list[str]:
@@ -314,6 +319,63 @@ def test_binlogs_that_cannot_be_followed() -> None:
     plan = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", schema=replace(_TABLE, columns=columns)))
     assert f"t_order: following rows by the column 'id' of the type uuid{tail}" in _said(plan)
     assert binlog_facts({"log_bin": "OFF", "binlog_format": "ROW"}) == BinlogFacts()
+
+
+def test_what_the_mode_cdc_cannot_do_without() -> None:
+    tail = ": in the mode cdc nothing else tells what is written"
+    only = replace(_TABLE, primary_key=("id",))
+    settings = {"log_bin": "ON", "binlog_format": "STATEMENT", "binlog_row_image": "MINIMAL"}
+    plan = _plan(
+        _SHARDED,
+        _BY_USER,
+        _server("t_order_0", "t_order_1", schema=only, binlog=binlog_facts(settings)),
+        _server("t_order_0", "t_order_1", schema=only, binlog=BinlogFacts(), granted=_NO_REPLICA),
+        mode=Mode.CDC,
+    )
+    assert not plan.possible
+    assert [one.removesuffix(tail) for one in _said(plan) if one.endswith(tail)] == [
+        "!ds_0: the server's binlog is STATEMENT",
+        "!ds_1: the server's binlog is off",
+        "!t_order: its binlog has primary keys alone, without user_id",
+    ]
+    blind = _server("t_order_0", "t_order_1", granted=_NO_REPLICA)
+    plan = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1"), blind, mode=Mode.CDC)
+    (finding,) = plan.findings
+    assert _said(plan) == [
+        f"!ds_1: the account 'app' has not got REPLICATION CLIENT, REPLICATION SLAVE{tail}"
+    ]
+    assert finding.cure == (
+        "GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.* TO 'app'; or take the mode double-write"
+    )
+
+
+def test_a_server_that_only_gets_rows_needs_no_binlog_in_the_mode_cdc() -> None:
+    full, empty = _server("t_order"), _server(binlog=BinlogFacts())
+    plan = _plan(_SINGLE, _SHARDED, full, empty, mode=Mode.CDC)
+    assert plan.possible, _said(plan)
+    assert [step.partition(":")[0] for step in plan.steps()] == [
+        "PREPARE",
+        "COPY",
+        "CATCH UP",
+        "DOUBLE WRITE",
+        "LISTEN",
+        "VERIFY",
+        "CUTOVER",
+        "REVERSE DOUBLE WRITE",
+        "CLEAN UP",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_sources_without_binlogs_in_the_mode_cdc(kind: str) -> None:
+    url = {"postgresql": "postgresql://c/shop_1", "sqlite": "sqlite:///tmp/shop_1.db"}[kind]
+    sources = _SOURCES.replace("mysql://b/shop_1", url)
+    old, new = _rules(_SHARDED, sources), _rules(_WIDER, sources)
+    found = {seen_by(one): _server("t_order_0", "t_order_1") for one in old.data_sources.values()}
+    plan = make_plan(old, new, found, TransactionType.XA, "7", Mode.CDC)
+    said = "!ds_1: it is no MySQL or MariaDB server, and has no binlog: in the mode cdc nothing else tells what is written"
+    assert said in _said(plan)
+    assert said not in _said(make_plan(old, new, found, TransactionType.XA, "7"))
 
 
 def test_rows_that_hints_place_and_rows_in_shadows() -> None:

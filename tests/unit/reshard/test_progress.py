@@ -101,5 +101,6 @@ async def test_another_job_begins_with_nothing(progress: tuple[EmbeddedStore, Pr
         "throttled": "",
         "sources": [],
         "statements": [],
+        "caught_up": {"keys": 0, "written": 0},
         "bypassed": {"keys": 0, "repaired": 0},
     }
