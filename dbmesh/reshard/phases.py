@@ -157,23 +157,25 @@ class Phases:
         """Do something that needs the binlogs to be followed all the time. Raises Failed when they are not."""
         tables = self._moved(job.database)
         constrained = [table.move.name for table in tables if table.schema.unique_keys]
-        if not constrained:
+        if self.watcher.lost and not constrained:
             # Asked to go on, it leaves what was missed to verification.
             await self.watcher.mend(job, tables)
-        await self.watcher.begin(job, tables)
+        await self.watcher.begin_again(job, tables)
 
-        async def lost() -> None:
-            reason = await self.watcher.until_lost()
-            cure = "cancel it, and begin another"
-            if not constrained:
-                cure = f"resume it, and verification repairs what is missed; or {cure}"
+        async def ended() -> None:
+            reason = await self.watcher.until_ended()
+            cure = "mend that, then resume it"
+            if self.watcher.lost:
+                cure = "cancel it, and begin another"
+                if not constrained:
+                    cure = f"resume it, and verification repairs what is missed; or {cure}"
             raise Failed(f"rows that are written are not brought over any more: {reason}: {cure}")
 
         try:
             async with asyncio.TaskGroup() as group:
-                losing = group.create_task(lost())
+                ending = group.create_task(ended())
                 await work()
-                losing.cancel()
+                ending.cancel()
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
 

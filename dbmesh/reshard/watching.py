@@ -22,7 +22,16 @@ from dbmesh.governance.store import Store, StoreError, Write
 from dbmesh.reshard.catching_up import CatchingUp
 from dbmesh.reshard.changes import FollowedTable, Position, followed_table
 from dbmesh.reshard.job import Job
-from dbmesh.reshard.listening import Bookmark, Handle, Listener, Source, bookmark_now, replica_ids, sources_of
+from dbmesh.reshard.listening import (
+    Batch,
+    Bookmark,
+    Handle,
+    Listener,
+    Source,
+    bookmark_now,
+    replica_ids,
+    sources_of,
+)
 from dbmesh.reshard.moved_tables import MovedTable
 from dbmesh.reshard.progress import Progress
 from dbmesh.reshard.rechecking import BypassingWrites, Rechecker
@@ -40,12 +49,36 @@ CLOSE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Followed:
-    """A running listener, what it belongs to, whether it brings rows over (`catches_up`), and the task it runs in."""
+    """A running listener, what it belongs to, whether it brings rows over (`catches_up`), how it deals with what it finds, and the task it
+    runs in."""
 
     job: int
     catches_up: bool
     listener: Listener
+    handling: _Handling
     task: asyncio.Task[None]
+
+    @property
+    def lost(self) -> bool:
+        """Whether it cannot be followed any more from where it was left."""
+        return self.task.done() and not self.handling.failed
+
+
+class _Handling:
+    """Deals with batches as another does. `error` is what it raised last; `failed`: that has ended the listener."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self.error: Exception | None = None
+        self.failed = False
+
+    async def handle(self, batch: Batch) -> None:
+        """See `listening.Handle`."""
+        try:
+            await self._handle(batch)
+        except (MeshError, ShardError) as error:
+            self.error = error
+            raise
 
 
 class _Kept(NamedTuple):
@@ -112,11 +145,11 @@ class Watcher:
         sources = [source for source in self._sources(tables) if source.config.name in marks]
         if not sources:
             return
-        handle = self._catching_up(tables) if job.catches_up else self._rechecking(tables)
+        handling = _Handling(self._catching_up(tables) if job.catches_up else self._rechecking(tables))
         starts = [marks[source.config.name] for source in sources]
-        listener = Listener(sources, starts, replica_ids(len(sources)), handle)
-        task = self._tasks.start(self._run(listener), f"binlogs of reshard job {job.number}")
-        self._followed = _Followed(job.number, job.catches_up, listener, task)
+        listener = Listener(sources, starts, replica_ids(len(sources)), handling.handle)
+        task = self._tasks.start(self._run(listener, handling), f"binlogs of reshard job {job.number}")
+        self._followed = _Followed(job.number, job.catches_up, listener, handling, task)
 
     def _rechecking(self, tables: Sequence[MovedTable]) -> Handle:
         writes = BypassingWrites({node: _rechecker(table) for table in tables for node in table.sources})
@@ -142,7 +175,19 @@ class Watcher:
         if self._followed is not None:
             await self._followed.listener.catch_up()
 
-    async def until_lost(self) -> str:
+    @property
+    def lost(self) -> bool:
+        """Whether the binlogs cannot be followed any more from where they were left."""
+        return self._followed is not None and self._followed.lost
+
+    async def begin_again(self, job: Job, tables: Sequence[MovedTable]) -> None:
+        """As `begin`; what could not be dealt with is tried again. Raises StoreError."""
+        running = self._followed
+        if running is not None and running.task.done() and not running.lost:
+            await self.end()
+        await self.begin(job, tables)
+
+    async def until_ended(self) -> str:
         """Wait until the binlogs are followed no longer; why, source by source."""
         running = self._followed
         if running is None:
@@ -179,11 +224,12 @@ class Watcher:
             with suppress(StoreError):
                 await self._keep_marks(running)
 
-    async def _run(self, listener: Listener) -> None:
+    async def _run(self, listener: Listener, handling: _Handling) -> None:
         try:
             await listener.run()
         except (MeshError, ShardError, ProtocolError) as error:
             _log.warning("binlogs are followed no longer: %s", error)
+            handling.failed = error is handling.error
 
     def _sources(self, tables: Sequence[MovedTable]) -> tuple[Source, ...]:
         followed: list[tuple[DataSourceConfig, FollowedTable]] = []
