@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Protocol, TypeVar
 
 from dbmesh.backend.connection import Flavour, Home, Receiver, product_of
@@ -36,6 +37,8 @@ KILLED_SECONDS = 1.0
 """How long a killed statement may take to end before the statements sent behind it are left alone."""
 
 _IN_TRANSACTION = Status.IN_TRANS.value
+_DENIED = frozenset((1044, 1142, 1143, 1370))
+"""What the account may not do with a schema, a table, a column, a routine."""
 _QUERY = Command.QUERY.to_bytes(1, "little")
 
 
@@ -437,6 +440,9 @@ class MySQLConnection(asyncio.Protocol):
         if not reader.failed:
             # An ERR packet carries no status: after it, what was true before it is all we know.
             self.in_transaction = reader.status & _IN_TRANSACTION != 0
+        elif reader.error().number in _DENIED:
+            # A session keeps what its account was granted when it began: it serves nobody who is granted more meanwhile.
+            self.opened_at = -inf
         if not self._reading:
             # A connection at rest is always read: its next borrower knows nothing of this one's slow client.
             self.resume_reading()

@@ -31,7 +31,7 @@ LONG = 60
 LEAVING = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "TRIGGER", "DROP"))
 """What the account of a source has to have; without TRIGGER it does not see triggers."""
 
-ENTERING = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER"))
+ENTERING = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP"))
 """What that of a target has to have."""
 
 FOLLOWING = frozenset(("REPLICATION SLAVE", "REPLICATION CLIENT"))
