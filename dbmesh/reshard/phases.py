@@ -118,8 +118,8 @@ class Phases:
             known = await read_known(self._store)
             if known.active and await read_files(self._store, known.active) != files.base:
                 raise Failed("the rules have changed since it was planned: cancel it, and begin another")
-        # First of all, so that nobody takes the new tables for tables of their own.
-        await self._step(job, files.moving(Side.BEFORE, doubled=False))
+        # First of all, so that nobody takes the new tables for tables of their own; and what changes the old ones' definition has ended.
+        await self._step(job, files.moving(Side.BEFORE, doubled=False), moves=True)
         await make_targets(self._scope())
         if job.mode is Mode.CDC:
             # What is written from here on is in the binlogs behind the marks, and copied rows are not older.

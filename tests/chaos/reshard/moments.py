@@ -90,7 +90,7 @@ _SWITCH = (
     ("the next rules hold", _after(1)),
 )
 _STEPS: Mapping[Phase, tuple[tuple[str, Callable[[Look], bool]], ...]] = {
-    Phase.PREPARE: (("rules that know of the tables are made ready", _rolling), ("tables are made", _after(1))),
+    Phase.PREPARE: (*_SWITCH[:3], ("tables are made", _after(1))),
     Phase.DOUBLE_WRITE: _SWITCH,
     Phase.COPY: (
         ("a first chunk is taken", lambda look: any(json.loads(one)["cut"] for one in look.rests)),
