@@ -180,6 +180,10 @@ class _Transaction:
             elif table.new:
                 self.new[which] = image
             else:
+                former = self.old.get(which)
+                if former is not None and former[0] != node:
+                    # One key in two data nodes: neither speaks for the other.
+                    self.told.setdefault(former[0], {})[change.key] = None
                 self.old[which] = node, image
             self.size += len(change.image or b"")
         if len(self.old) + len(self.new) > MOST_COMPARED or self.size > MOST_BYTES:

@@ -50,6 +50,7 @@ class _Log:
             start,
             {
                 TableName("shop", "t_0"): FollowedTable(_NODE, 2, key, "t"),
+                TableName("shop", "t_1"): FollowedTable(DataNode("ds_0", "t_1"), 2, key, "t"),
                 TableName("shop", "u_0"): FollowedTable(DataNode("ds_0", "u_0"), 2, key, "u"),
                 TableName("shop", "new"): FollowedTable(DataNode("ds_0", "new"), 2, key, "t", new=True),
             },
@@ -125,6 +126,15 @@ def test_what_a_transaction_leaves_alike_on_both_sides_is_not_told() -> None:
         log.write(5, table=table)
         log.commit()
     assert log.keys() == [5]
+
+
+def test_a_key_in_two_data_nodes_is_told() -> None:
+    log = _Log()
+    log.begin()
+    for table in ("t_1", "t_0", "new"):
+        log.write(1, table=table)
+    log.commit()
+    assert {node.table for node in log.changes.take().keys} == {"t_1"}
 
 
 def test_rows_of_tables_that_are_not_alike_are_told() -> None:
