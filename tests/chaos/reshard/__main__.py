@@ -1,4 +1,4 @@
-"""`python -m tests.chaos.reshard [--only TEXT] [--every N] [--resume FILE]`: whatever carries a reshard job out is killed at each of its
+"""`python -m tests.chaos.reshard [--only TEXT] [--every N] [--resume FILE] [--away SECONDS]`: whatever carries a reshard job out is killed at each of its
 journalled steps, and the record of it. Ends with 1 on any contradiction."""
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ class Enumeration:
     """Cases on a stage that is set up anew after each contradiction: what one has spoilt is not told of the next. `found` is where outcomes and
     the logs of contradictions are kept."""
 
-    def __init__(self, directory: Path, seed: int, found: Path) -> None:
+    def __init__(self, directory: Path, seed: int, found: Path, away: float | None) -> None:
         self._directory = directory
         self._template = make_template(directory)
         self._seed = seed
         self._dice = random.Random(seed)
         self._found = found
+        self._away = away
         self._stages = 0
 
     def run(self, cases: Sequence[Case]) -> list[Outcome]:
@@ -86,7 +87,7 @@ class Enumeration:
             ending.callback(server.stop)
         start_all(servers)
         stage = ending.enter_context(open_reshard_stage(servers, own, rows=ROWS, lease=LEASE))
-        return stage, Kills(stage, ROWS, self._seed + self._stages)
+        return stage, Kills(stage, ROWS, self._seed + self._stages, self._away)
 
     def _keep_logs(self, stage: ReshardStage, case: Case) -> None:
         name = str(case).replace("/", " ")
@@ -103,6 +104,11 @@ def main() -> int:
     parser.add_argument(
         "--resume", type=Path, help="where outcomes are kept; cases that are there already are not run again"
     )
+    parser.add_argument(
+        "--away",
+        type=float,
+        help="seconds a sidecar or etcd is away; longer than a registration lasts unless said",
+    )
     arguments = parser.parse_args()
     # Whatever was started is ended with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -115,7 +121,7 @@ def main() -> int:
         before = outcomes.read(kept)
         names = {one.case for one in before}
         left = [case for case in chosen if str(case) not in names]
-        done = before + Enumeration(Path(directory), arguments.seed, kept).run(left)
+        done = before + Enumeration(Path(directory), arguments.seed, kept, arguments.away).run(left)
     print(f"| seconds | {time.monotonic() - began:.0f} |")
     for name, value in outcomes.record(done):
         print(f"| {name} | {value} |")

@@ -74,9 +74,11 @@ class Case:
 
 
 class Kills:
-    """Cases on one stage, one after another: a job goes on from one to the next."""
+    """Cases on one stage, one after another: a job goes on from one to the next. `away`: for how many seconds a sidecar or etcd is; without it
+    longer than a registration lasts."""
 
-    def __init__(self, stage: ReshardStage, rows: int, seed: int) -> None:
+    def __init__(self, stage: ReshardStage, rows: int, seed: int, away: float | None = None) -> None:
+        self._away = stage.lease + LONGER_AWAY if away is None else away
         self._stage = stage
         self._seed = seed
         self._next = 0
@@ -184,7 +186,7 @@ class Kills:
             heal.append(self._hit(case.victim, await until(store, number, case.moment, provoke)))
 
         stage.ask(kill)
-        time.sleep(SERVER_AWAY if case.victim.startswith("server") else stage.lease + LONGER_AWAY)
+        time.sleep(SERVER_AWAY if case.victim.startswith("server") else self._away)
         heal[0]()
 
     async def _start(self) -> None:

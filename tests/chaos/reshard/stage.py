@@ -18,13 +18,15 @@ from typing import Any, TypeVar
 import pymysql
 
 from dbmesh.cli.main import run as cli
+from dbmesh.governance import layout
 from dbmesh.governance.opening import open_store
-from dbmesh.governance.store import Store
+from dbmesh.governance.store import Store, StoreError
 from dbmesh.rules.loader import load_configuration
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.etcd import EtcdMember
 from tests.plugins.mesh import Mesh
 from tests.plugins.network import FaultyLink
+from tests.plugins.processes import wait_until
 
 T = TypeVar("T")
 
@@ -139,9 +141,17 @@ class ReshardStage:
     # ------------------------------------------------------------------------------------------ changing
 
     def start_etcd(self) -> None:
-        """Again, after it was killed."""
+        """Again, after it was killed, until it answers: it listens before it does."""
         self.member.start([self.member])
         self.member.wait_ready()
+        wait_until(self._answers, 60, "etcd answers")
+
+    def _answers(self) -> bool:
+        try:
+            self.ask(lambda store: store.get(layout.active_revision()))
+        except StoreError:
+            return False
+        return True
 
     def turn_round(self) -> None:
         """A job has ended: the next one goes back."""

@@ -27,8 +27,8 @@ CASES = (
 @pytest.fixture(scope="module")
 def kills(servers: list[DatabaseServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kills]:
     """Two sidecars."""
-    with open_reshard_stage(servers, tmp_path_factory.mktemp("killed"), rows=ROWS, lease=2) as stage:
-        yield Kills(stage, ROWS, 3)
+    with open_reshard_stage(servers, tmp_path_factory.mktemp("killed"), rows=ROWS) as stage:
+        yield Kills(stage, ROWS, 3, away=2.0)
 
 
 @pytest.mark.parametrize(("phase", "moment", "victim"), CASES)
