@@ -286,6 +286,12 @@ class Kills:
         elif job.phase is Phase.FINISHED:
             sides = {"final": [str(node.table) for node, _ in table.targets]}
         outcome.rows = len(held) * len(sides)
+        wanted = {name for names in sides.values() for name in names}
+        outcome.wrong += [
+            f"server {server} has tables {sorted(there ^ wanted)} too many or too few"
+            for server, tables in enumerate(self._stage.tables())
+            if (there := {name for name in tables if name.startswith("item")}) != wanted
+        ]
         for side, names in sides.items():
             found = self._stage.rows(sorted(set(names)))
             outcome.wrong += [
