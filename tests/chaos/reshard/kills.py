@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,8 @@ from tests.plugins.database_server import start_all
 from tests.plugins.processes import wait_until
 
 CLIENTS = 4
+PAUSE = 0.05
+"""Seconds that a client rests between two steps."""
 RATE = 2_000
 """Rows a second: copying and verifying have a middle."""
 PATIENCE = 90.0
@@ -190,26 +191,8 @@ class Kills:
         heal[0]()
 
     async def _start(self) -> None:
-        """In a process of its own: its event loop is another."""
-        arguments = ("reshard", "start", str(self._stage.after), "--config", str(self._stage.before))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from dbmesh.cli.main import main; main()",
-            *arguments,
-            "--rate",
-            str(RATE),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            told, _ = await process.communicate()
-        except asyncio.CancelledError:
-            # The job has begun, and nobody asks what is printed.
-            process.kill()
-            await process.communicate()
-            raise
-        assert process.returncode == 0, told.decode()
+        """On a thread, which ends by itself where the moment comes first."""
+        await asyncio.to_thread(self._stage.reshard, "start", str(self._stage.after), "--rate", str(RATE))
 
     def _hit(self, victim: str, look: Look) -> Callable[[], object]:
         """Kill it; how it is brought back."""
@@ -238,7 +221,7 @@ class Kills:
         stage, first = self._stage, self._next
         self._next += CLIENTS
         clients = [
-            Client(number, lambda n=number: stage.connect(n % 2), self._seed, pause=0.02, may_fail=True)  # type: ignore[misc]
+            Client(number, lambda n=number: stage.connect(n % 2), self._seed, pause=PAUSE, may_fail=True)  # type: ignore[misc]
             for number in range(first, first + CLIENTS)
         ]
         for client in clients:

@@ -83,6 +83,8 @@ class ReshardStage:
         self.before, self.after = directory / "before", directory / "after"
         self._write(self.before, 2, member.address)
         self._write(self.after, 4, member.address)
+        files = {path.name: path.read_text() for path in self.before.glob("*.yaml")}
+        self._configuration = load_configuration(files, lambda kind, name: "secret")
         self.links = [FaultyLink("127.0.0.1", member.port).start() for _ in range(sidecars)]
         self.sidecars: list[Mesh] = []
         for number, link in enumerate(self.links):
@@ -128,8 +130,7 @@ class ReshardStage:
         """What the store answers."""
 
         async def answer() -> T:
-            files = {path.name: path.read_text() for path in self.before.glob("*.yaml")}
-            store = await open_store(load_configuration(files, lambda kind, name: "secret"), self.before)
+            store = await open_store(self._configuration, self.before)
             assert store is not None
             try:
                 return await question(store)
