@@ -101,22 +101,25 @@ class Watcher:
 
     async def mark(self, job: Job, tables: Sequence[MovedTable], *, anew: bool = False) -> None:
         """From here on what is written is looked at, if that has not been said before. A source without a binlog is not followed, which
-        `plan` has said; in the mode cdc all have to be. Raises StoreError; MeshError and ShardError."""
-        if not anew and (await self._kept(job.number)).marks:
+        `plan` has said; one that cannot be asked now, from where it was left. In the mode cdc all have to be. Raises StoreError, and where a source
+        has never been followed MeshError and ShardError."""
+        former = (await self._kept(job.number)).marks
+        if former and not anew:
             return
         marks: dict[str, Bookmark] = {}
         for source in self._sources(tables):
+            name = source.config.name
             try:
-                marks[source.config.name] = await bookmark_now(source.config)
+                marks[name] = await bookmark_now(source.config)
             except (MeshError, ShardError) as error:
-                if job.catches_up:
+                if job.catches_up or (
+                    name not in former and isinstance(error, MeshError) and error.kind.unhealthy
+                ):
                     raise
-                _log.info(
-                    "reshard job %d: data source '%s' is not followed: %s",
-                    job.number,
-                    source.config.name,
-                    error,
-                )
+                if name in former:
+                    marks[name] = former[name]
+                else:
+                    _log.info("reshard job %d: data source '%s' is not followed: %s", job.number, name, error)
         await self._keep(job.number, _Kept(marks, tuple(self._progress.statements)))
 
     async def mend(self, job: Job, tables: Sequence[MovedTable]) -> None:
@@ -212,7 +215,7 @@ class Watcher:
                 f"the binlogs were not followed up to their ends within {CATCH_UP:g} s: try again, or verify"
             )
         except (MeshError, ShardError) as error:
-            return f"{error}: verify again"
+            return f"{error}: try again, or verify"
         return ""
 
     async def end(self) -> None:

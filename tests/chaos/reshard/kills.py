@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dbmesh.governance.store import Store
-from dbmesh.reshard.documents import change_job, read_files_of, read_jobs
+from dbmesh.reshard.documents import change_job, read_files_of, read_jobs, read_progress
 from dbmesh.reshard.job import WAITING, Job, Phase, Wish, resumed, wished
 from tests.chaos.reshard.moments import Look, Moment, until
 from tests.chaos.reshard.outcomes import Outcome
@@ -33,6 +33,8 @@ PATIENCE = 90.0
 """Seconds in which a job has to come where it ends."""
 AFTERWARDS = 40
 """Statements of the clients once it is there."""
+FOLLOWED = 15.0
+"""Seconds in which binlogs are followed again."""
 LOOK = 0.1
 
 _NUMBER = re.compile(r"\d+")
@@ -253,6 +255,21 @@ class Kills:
             "clients are answered",
         )  # fmt: skip
 
+    def _unfollowed(self, number: int) -> list[str]:
+        """Data sources whose binlogs are not followed, though one may write past the mesh."""
+        deadline = time.monotonic() + FOLLOWED
+        while True:
+            told = self._stage.ask(lambda store: read_progress(store, number)).get("sources", [])
+            followed = {one["data_source"] for one in told if not one["problem"]}
+            wrong = [
+                f"ds_{source} is not followed: {told}"
+                for source in range(2)
+                if f"ds_{source}" not in followed
+            ]
+            if not wrong or time.monotonic() > deadline:
+                return wrong
+            time.sleep(LOOK)
+
     def _compare(self, outcome: Outcome, number: int, clients: Sequence[Client]) -> None:
         held: dict[int, Row] = dict(self._old)
         for client in clients:
@@ -269,6 +286,8 @@ class Kills:
         elif job.phase is Phase.FINISHED:
             sides = {"final": [str(node.table) for node, _ in table.targets]}
         outcome.rows = len(held) * len(sides)
+        if job.phase is Phase.READY:
+            outcome.wrong += self._unfollowed(number)
         wanted = {name for names in sides.values() for name in names}
         outcome.wrong += [
             f"server {server} has tables {sorted(there ^ wanted)} too many or too few"

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.integration
 ROWS = 1_000
 
 CASES = (
+    (Phase.DOUBLE_WRITE, "the next rules hold", "server 0"),
     (Phase.CUTOVER, "a sidecar holds", "runner"),
     (Phase.CLEAN_UP, "tables are renamed", "runner"),
 )
