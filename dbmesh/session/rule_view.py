@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.pool import Pool
+from dbmesh.errors import NOTHING_COMMITTED, MeshError
 
 if TYPE_CHECKING:
     from dbmesh.session.mesh import Database, Mesh
@@ -78,7 +79,7 @@ async def give_up(session: Session, reason: str) -> None:
     """Roll back what the session has begun; its next statement is told why, unless the one under way is told and is all of it."""
     alone = session.transaction.alone
     if not session.at_rest:
-        session.kill_query()
+        session.kill_query(MeshError(NOTHING_COMMITTED, reason=reason) if alone else None)
     for connection in session.held_connections():
         connection.abort()
     await session.stop_command()

@@ -14,6 +14,7 @@ from dbmesh.planner.plan import PinReason
 from dbmesh.session.mesh import Database
 from dbmesh.session.rule_view import follow_rules, retire
 from dbmesh.wire.packets import parse_err
+from tests.plugins import canned
 from tests.plugins.session_world import SessionWorld
 
 
@@ -132,3 +133,15 @@ async def test_nothing_has_drained_while_a_session_goes_by_former_rules(world: S
     await mesh.gate.drained(by_force=True)
     assert await mesh.gate.drained(by_force=False)
     assert not connection.usable
+
+
+async def test_a_write_that_is_a_transaction_of_its_own_is_told_why_it_is_ended(world: SessionWorld) -> None:
+    session, mesh = world.session, world.mesh
+    mesh.sessions[session.connection_id] = session
+    await world.running(_query("UPDATE t_order SET status = 'x'"))
+    mesh.gate.shut("rows are being moved")
+    world.reply = lambda name, payload: canned.ok()
+    await mesh.gate.drained(by_force=True)
+    ((_, packet),) = world.client.packets()
+    assert "rows are being moved" in parse_err(packet).message.decode()
+    assert await mesh.gate.drained(by_force=False)
