@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final, NamedTuple
 
 from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, TableSchema
@@ -28,7 +29,17 @@ from dbmesh.wire.packets import OkPacket
 
 _MODIFIERS = frozenset(("LOW_PRIORITY", "QUICK", "IGNORE"))
 _MATCHED = re.compile(rb"Rows matched: (\d+)  Changed: (\d+)")
-_XA = "use type XA"
+
+
+class Occasion(NamedTuple):
+    """Why the rows of a write have to be told: what it is called in a refusal, and what can be done instead of it."""
+
+    write: str
+    instead: str
+
+
+BASE: Final = Occasion("a write of a BASE transaction", "use type XA")
+MOVING: Final = Occasion("a write to a table whose rows are being moved", "wait until they are moved")
 
 KEYS_PER_QUERY = 500
 """Rows one query of images names at most."""
@@ -92,10 +103,10 @@ class Capture:
         starts = range(0, len(keys), KEYS_PER_QUERY)
         return [self.table.query(self.table.condition(keys[at : at + KEYS_PER_QUERY])) for at in starts]
 
-    def agrees(self, ok: OkPacket, found: Found, *, counts_found: bool) -> bool:
+    def agrees(self, ok: OkPacket, found: Found, *, counts_found: bool, exactly: bool = True) -> bool:
         """Whether the server counted as many rows as the images show. It does not where another transaction's row came in
         between, or where a value is stored otherwise than written. `counts_found`: rows that stay as they are count too
-        (CLIENT_FOUND_ROWS)."""
+        (CLIENT_FOUND_ROWS); unless `exactly`, where that cannot be told of a row put in the place of its equal, it need not be."""
         affected, unchanged = ok.affected_rows, found.before - found.changed
         if self.effect is Effect.UPDATES:
             matched = _MATCHED.match(ok.info)
@@ -107,20 +118,24 @@ class Capture:
         if self.effect in (Effect.INSERTS, Effect.KEEPS):
             return affected == found.made
         if self.effect is Effect.REPLACES:
-            # A row put in the place of its equal counts once or twice, depending on which key they meet in.
-            certain = not unchanged or not self.unique
-            return certain and found.named == self.rows and affected == self.rows + found.changed
+            # A row put in the place of its equal counts once or twice, depending on which key they meet in; one that a later row of the
+            # statement has replaced is not there.
+            replaced = self.rows - found.named
+            least = self.rows + found.changed + replaced
+            most = least + (unchanged if self.unique else 0)
+            told = least == most and not replaced
+            return least <= affected <= most and (told or not exactly)
         return affected == found.made + 2 * found.changed + (unchanged if counts_found else 0)
 
 
-def capture(sql: str, schema_of: SchemaOf, flags: LexerFlags) -> Capture:
-    """How to take the images of a write's rows. Raises MeshError(NOT_SUPPORTED) with the reason why that cannot be told."""
-    if flags.ansi_quotes or flags.no_backslash_escapes:
+def capture(sql: str, schema_of: SchemaOf, flags: LexerFlags, occasion: Occasion = BASE) -> Capture:
+    """How to take the images of a write's rows on this occasion. Raises MeshError(NOT_SUPPORTED) with the reason why that cannot be told."""
+    if occasion is BASE and (flags.ansi_quotes or flags.no_backslash_escapes):
         raise not_supported(
-            "a write of a BASE transaction under sql_mode ANSI_QUOTES or NO_BACKSLASH_ESCAPES",
+            f"{occasion.write} under sql_mode ANSI_QUOTES or NO_BACKSLASH_ESCAPES",
             "leave them out of sql_mode",
         )
-    reader = LexemeReader(sql)
+    reader = LexemeReader(sql, flags=flags)
     if any(lexeme.kind is Kind.PARAMETER for lexeme in reader.lexemes):
         raise not_supported(
             "a prepared write whose hint makes it a BASE transaction",
@@ -128,30 +143,30 @@ def capture(sql: str, schema_of: SchemaOf, flags: LexerFlags) -> Capture:
         )
     word = reader.peek().word
     if word in ("INSERT", "REPLACE"):
-        return _inserting(sql, reader, schema_of)
+        return _inserting(sql, reader, schema_of, occasion)
     if word == "UPDATE":
-        return _updating(sql, reader, schema_of)
+        return _updating(sql, reader, schema_of, occasion)
     if word == "DELETE":
-        return _deleting(sql, reader, schema_of)
-    raise not_supported(f"a write of a BASE transaction that begins with {reader.peek().text[:40]}", _XA)
+        return _deleting(sql, reader, schema_of, occasion)
+    raise not_supported(f"{occasion.write} that begins with {reader.peek().text[:40]}", occasion.instead)
 
 
 # ---------------------------------------------------------------------------------------------- UPDATE, DELETE
 
 
-def _updating(sql: str, reader: LexemeReader, schema_of: SchemaOf) -> Capture:
+def _updating(sql: str, reader: LexemeReader, schema_of: SchemaOf, occasion: Occasion) -> Capture:
     reader.take()
     while reader.accept_any(*_MODIFIERS):
         pass
-    clauses = _Clauses(sql, reader.lexemes[reader.position :], ("SET", "WHERE", "ORDER", "LIMIT"))
-    name, schema = _one_table(clauses.head, schema_of)
+    clauses = _Clauses(sql, reader.lexemes[reader.position :], ("SET", "WHERE", "ORDER", "LIMIT"), occasion)
+    name, schema = _one_table(clauses.head, schema_of, occasion)
     table = image_table(name, schema)
     keys = {table.columns[index].name.lower() for index in table.key}
     assigned = _assigned(clauses.lexemes("SET"))
     moved = next((name for name in assigned if name.lower() in keys), None)
     if moved is not None:
         raise not_supported(
-            f"a write of a BASE transaction that assigns '{moved}' of the primary key",
+            f"{occasion.write} that assigns '{moved}' of the primary key",
             "delete the row and insert it again",
         )
     return Capture(
@@ -159,32 +174,29 @@ def _updating(sql: str, reader: LexemeReader, schema_of: SchemaOf) -> Capture:
     )
 
 
-def _deleting(sql: str, reader: LexemeReader, schema_of: SchemaOf) -> Capture:
+def _deleting(sql: str, reader: LexemeReader, schema_of: SchemaOf, occasion: Occasion) -> Capture:
     reader.take()
     while reader.accept_any(*_MODIFIERS):
         pass
     if not reader.accept("FROM"):
-        raise not_supported(
-            "a write of a BASE transaction that deletes from several tables", "write one table at a time"
-        )
+        raise not_supported(f"{occasion.write} that deletes from several tables", "write one table at a time")
     clauses = _Clauses(
-        sql, reader.lexemes[reader.position :], ("USING", "WHERE", "ORDER", "LIMIT", "RETURNING")
+        sql, reader.lexemes[reader.position :], ("USING", "WHERE", "ORDER", "LIMIT", "RETURNING"), occasion
     )
     if clauses.lexemes("USING"):
-        raise not_supported(
-            "a write of a BASE transaction that deletes from several tables", "write one table at a time"
-        )
+        raise not_supported(f"{occasion.write} that deletes from several tables", "write one table at a time")
     if clauses.lexemes("RETURNING"):
-        raise not_supported("a write of a BASE transaction with RETURNING", "read the rows FOR UPDATE first")
-    table = image_table(*_one_table(clauses.head, schema_of))
+        raise not_supported(f"{occasion.write} with RETURNING", "read the rows FOR UPDATE first")
+    table = image_table(*_one_table(clauses.head, schema_of, occasion))
     return Capture(table, Effect.DELETES, clauses.query(table))
 
 
 class _Clauses:
     """The clauses behind a write's verb, each from its word to the next one's."""
 
-    def __init__(self, sql: str, lexemes: Sequence[Lexeme], words: Sequence[str]) -> None:
+    def __init__(self, sql: str, lexemes: Sequence[Lexeme], words: Sequence[str], occasion: Occasion) -> None:
         self._sql = sql
+        self._occasion = occasion
         self._all = lexemes
         starts: dict[str, int] = {}
         for lexeme in outside_brackets(lexemes):
@@ -206,7 +218,9 @@ class _Clauses:
     def query(self, table: ImageTable) -> str:
         """The query of the rows a write means."""
         if "LIMIT" in self._spans:
-            raise not_supported("a write of a BASE transaction with LIMIT whose rows are not read first", _XA)
+            raise not_supported(
+                f"{self._occasion.write} with LIMIT whose rows are not read first", self._occasion.instead
+            )
         self._refuse_unrepeatable()
         source = self._sql[self.head[0].start : self.head[-1].end]
         where = self._spans.get("WHERE")
@@ -228,12 +242,12 @@ class _Clauses:
             )
         if what:
             raise not_supported(
-                f"a write of a BASE transaction with {what} in WHERE, which may mean other rows each time",
-                _XA,
+                f"{self._occasion.write} with {what} in WHERE, which may mean other rows each time",
+                self._occasion.instead,
             )
 
 
-def _one_table(head: Sequence[Lexeme], schema_of: SchemaOf) -> tuple[str, TableSchema]:
+def _one_table(head: Sequence[Lexeme], schema_of: SchemaOf, occasion: Occasion) -> tuple[str, TableSchema]:
     """The only table of `name [PARTITION (…)] [AS alias]`, and its schema."""
     outer = list(outside_brackets(head))
     names = [one for one in outer if one.word not in ("PARTITION", "AS")]
@@ -242,19 +256,18 @@ def _one_table(head: Sequence[Lexeme], schema_of: SchemaOf) -> tuple[str, TableS
     rest = names[3:] if dotted else names[1:]
     plain = all(one.kind in (Kind.WORD, Kind.QUOTED) for one in rest)
     if name is None or not plain or len(rest) > 1 or name.kind not in (Kind.WORD, Kind.QUOTED):
-        raise not_supported("a write of a BASE transaction of several tables", "write one table at a time")
+        raise not_supported(f"{occasion.write} of several tables", "write one table at a time")
     if dotted:
-        raise not_supported(
-            "a write of a BASE transaction to a table of another schema", "USE its database first"
-        )
-    return name.value, _known(name.value, schema_of)
+        raise not_supported(f"{occasion.write} to a table of another schema", "USE its database first")
+    return name.value, known_table(name.value, schema_of, occasion)
 
 
-def _known(name: str, schema_of: SchemaOf) -> TableSchema:
+def known_table(name: str, schema_of: SchemaOf, occasion: Occasion) -> TableSchema:
+    """The schema of an actual table. Raises MeshError(NOT_SUPPORTED) where nothing is known of it."""
     schema = schema_of(name)
     if schema is None or schema.temporary:
         raise not_supported(
-            f"a write of a BASE transaction to '{name}', of which nothing is known (a temporary table?)", _XA
+            f"{occasion.write} to '{name}', of which nothing is known (a temporary table?)", occasion.instead
         )
     return schema
 
@@ -280,28 +293,23 @@ def _assigned(lexemes: Sequence[Lexeme]) -> list[str]:
 # ---------------------------------------------------------------------------------------------- INSERT, REPLACE
 
 
-def _inserting(sql: str, reader: LexemeReader, schema_of: SchemaOf) -> Capture:
+def _inserting(sql: str, reader: LexemeReader, schema_of: SchemaOf, occasion: Occasion) -> Capture:
     reading = read_insert(reader)
     if not reading.rows:
         raise not_supported(
-            "a write of a BASE transaction that inserts a query's rows",
+            f"{occasion.write} that inserts a query's rows",
             "read the rows first, and insert them by VALUES",
         )
     if reading.returning:
-        raise not_supported(
-            "a write of a BASE transaction with RETURNING", "read the rows by their keys afterwards"
-        )
+        raise not_supported(f"{occasion.write} with RETURNING", "read the rows by their keys afterwards")
     if reading.table.database is not None:
-        raise not_supported(
-            "a write of a BASE transaction to a table of another schema", "USE its database first"
-        )
-    schema = _known(reading.table.name, schema_of)
+        raise not_supported(f"{occasion.write} to a table of another schema", "USE its database first")
+    schema = known_table(reading.table.name, schema_of, occasion)
     table = image_table(reading.table.name, schema)
     effect = _effect(reading)
     updated = {name.lower() for name, _ in reading.updates}
-    if updated.intersection(name.lower() for name in schema.primary_key):
-        raise not_supported("a write of a BASE transaction that assigns a column of the primary key", _XA)
-    rows = _Rows(sql, reading, schema)
+    refuse_new_key(reading, schema, occasion)
+    rows = KeyedRows(sql, reading, schema, occasion)
     made, generated = rows.keys()
     before = ""
     if effect is not Effect.INSERTS:
@@ -319,6 +327,19 @@ def _inserting(sql: str, reader: LexemeReader, schema_of: SchemaOf) -> Capture:
     )
 
 
+def refuse_new_key(reading: InsertReading, schema: TableSchema, occasion: Occasion) -> None:
+    """Raises MeshError(NOT_SUPPORTED) for an ON DUPLICATE KEY UPDATE that gives a row another primary key."""
+    keys = {name.lower() for name in schema.primary_key}
+    for name, value in reading.updates:
+        column = name.lower()
+        # The usual way to learn the number of a row that is there already.
+        same = ([column], ["last_insert_id", "(", column, ")"])
+        if column in keys and [lexeme.value.lower() for lexeme in value] not in same:
+            raise not_supported(
+                f"{occasion.write} that assigns a column of the primary key", occasion.instead
+            )
+
+
 def _effect(reading: InsertReading) -> Effect:
     if reading.replaces:
         return Effect.REPLACES
@@ -327,11 +348,12 @@ def _effect(reading: InsertReading) -> Effect:
     return Effect.KEEPS if reading.ignore else Effect.INSERTS
 
 
-class _Rows:
+class KeyedRows:
     """The rows of VALUES, by their keys."""
 
-    def __init__(self, sql: str, reading: InsertReading, schema: TableSchema) -> None:
+    def __init__(self, sql: str, reading: InsertReading, schema: TableSchema, occasion: Occasion) -> None:
         self._sql = sql
+        self._occasion = occasion
         self._rows = reading.rows
         self._schema = schema
         names = (
@@ -351,12 +373,12 @@ class _Rows:
                 generated += 1
             else:
                 raise not_supported(
-                    f"a write of a BASE transaction that gives a row of '{self._schema.name}' no primary key",
+                    f"{self._occasion.write} that gives a row of '{self._schema.name}' no primary key",
                     "give it one",
                 )
         if given and generated:
             raise not_supported(
-                "a write of a BASE transaction some of whose rows get a number and some have one",
+                f"{self._occasion.write} some of whose rows get a number and some have one",
                 "insert them apart",
             )
         return " OR ".join(given), generated
@@ -393,7 +415,7 @@ class _Rows:
         bits = column is not None and column.family is ColumnFamily.BIT
         if any(not _is_literal(one) or (bits and one.kind is Kind.STRING) for one in cell.lexemes):
             raise not_supported(
-                f"a write of a BASE transaction with an expression for the key column '{name}'",
+                f"{self._occasion.write} with an expression for the key column '{name}'",
                 "send the value as a literal",
             )
         text = self._sql[cell.start : cell.end]

@@ -68,7 +68,16 @@ def plan_insert(context: PlanContext) -> ShardPlan:
         return plan_query_insert(context, verb, parse(as_insert(context)), reading, reader.lexemes)
     if isinstance(table, SingleTable):
         given = given_ids(context, reading, context.catalog.table(table.name))
-        return plan_single_table(context, verb, reading.table, table, reader.lexemes, given)
+        whole = plan_single_table(context, verb, reading.table, table, reader.lexemes, given)
+        if table.name.lower() not in context.rule_set.doubled:
+            return whole
+        # Where its rows cannot be told from the text, they are computed first.
+        try:
+            in_steps = plan_query_insert(context, verb, parse(as_insert(context)), reading, reader.lexemes)
+        except MeshError:
+            # In a form that only servers know.
+            return whole
+        return replace(in_steps, one_place=whole, reads_clock=whole.reads_clock)
     if reading.delayed:
         raise not_supported("INSERT DELAYED into a sharded or broadcast table", "leave out DELAYED")
     if isinstance(table, BroadcastTable):

@@ -60,9 +60,13 @@ def plan_write(context: PlanContext) -> ShardPlan:
         refuse_unrepeatable(reader.lexemes, written[0].table.name)
         if _repeatable(tree, scopes):
             returning = tree.args.get("returning") is not None
-            return broadcast_write(
+            everywhere = broadcast_write(
                 verb, tables, scopes, edits.build(), names, reads_clock=clock, returning=returning
             )
+            if not context.rule_set.doubled.intersection(table.lower() for table in tables):
+                return everywhere
+            router, template = build_router(context, scopes), edits.build()
+            return DerivedPlan(verb, tables, derived, names, router, template, everywhere, reads_clock=clock)
         if isinstance(derived, MeshError):
             raise derived
         return DerivedPlan(verb, tables, derived, names, build_router(context, scopes), edits.build())

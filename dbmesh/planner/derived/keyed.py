@@ -183,6 +183,15 @@ class _Text:
         """A table that is written, as a statement of the mesh's own names it."""
         return logic_name(self._context, reference.database, reference.table.name)
 
+    def placing(self, reference: TableReference) -> tuple[str, ...]:
+        """The columns by which a row is where it is: where both sides of a table that moves are written, its primary key too, since a row
+        that is given another one is another row there."""
+        rule, doubled = reference.table, self._context.rule_set.doubled
+        found = rule.sharding_columns if isinstance(rule, ShardedTable) and len(rule.nodes) > 1 else ()
+        if reference.schema is None or reference.table.name.lower() not in doubled:
+            return tuple(found)
+        return tuple(dict.fromkeys((*found, *(name.lower() for name in reference.schema.primary_key))))
+
     def between(self, start: int, end: int) -> tuple[Segment, ...]:
         """The client's text of a span with its slots."""
         return self._edits.between(start, end)
@@ -268,8 +277,7 @@ def _returning(text: _Text, reference: TableReference) -> Frame:
 
 def _update(text: _Text, reference: TableReference, assignments: Sequence[Assignment]) -> KeyedStep:
     key = _key(reference)
-    rule = reference.table
-    placing = rule.sharding_columns if isinstance(rule, ShardedTable) and len(rule.nodes) > 1 else ()
+    placing = text.placing(reference)
     if any(assignment.column in placing for assignment in assignments):
         return _moving_update(text, reference, assignments, key, placing)
     columns: list[Segment] = list(_key_columns(key, reference))

@@ -18,7 +18,7 @@ from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, S
 from dbmesh.planner.route import Router, Target
 from dbmesh.planner.steps import DerivedWrite
 from dbmesh.planner.template import Frame, Template
-from dbmesh.planner.text_plan import prototype_shot
+from dbmesh.planner.text_plan import TextPlan, prototype_shot
 
 # MySQL explains as a tree unless it is asked for rows; MariaDB knows no name for them.
 _EXPLAIN = b"EXPLAIN /*!80000 FORMAT=TRADITIONAL */ "
@@ -80,8 +80,8 @@ def _of_all_rows(router: Router) -> Sequence[Target] | None:
 
 @dataclass(frozen=True, slots=True)
 class DerivedPlan:
-    """A `ShardPlan` that derives. With `one_place`, only when the rows do not all meet on one data source. `router` and
-    `template` serve PREPARE."""
+    """A `ShardPlan` that derives. With `one_place`, only when the rows do not all meet on one data source, or not all can be told from the
+    text where that matters. `router` and `template` serve PREPARE."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -89,7 +89,7 @@ class DerivedPlan:
     names: Names
     router: Router
     template: Template
-    one_place: OnePlacePlan | None = None
+    one_place: OnePlacePlan | TextPlan | None = None
     reads_only: bool = False
     from_replica: bool = False
     repeatable: bool = False

@@ -44,6 +44,8 @@ from dbmesh.session.prepared import Cursor, PreparedStatement
 from dbmesh.session.recoding import recoded_execute
 from dbmesh.session.statement_log import log_command, log_shots
 from dbmesh.session.statements import execution, local, routines
+from dbmesh.session.statements.doubled import doubles
+from dbmesh.session.statements.returned import returns
 from dbmesh.wire.commands import Execute, forward_execute, make_execute, parse_execute, parse_statement_id
 from dbmesh.wire.constants import Capability, CursorFlag
 from dbmesh.wire.framing import frame
@@ -107,8 +109,7 @@ def stmt_execute(session: Session, payload: bytes, sequence: int) -> Work | None
         if found is not None and _try_relay(session, database, plan, found, plan.direct.names, execute):
             return None
     make_sink = partial(_sink, session, prepared if opens_cursor else None, sequence)
-    # What has images is written in text: the query of them takes other parameters.
-    keeps = native and (session.transaction.compensator is None or not plan.verb.changes_rows)
+    keeps = native and not _has_images(session, database, plan)
     call = Call(literals, session, execute.values, keeps, database.key_generators)
     try:
         bound = plan.bind(call)
@@ -159,7 +160,7 @@ async def _run_after(
     if local.answers(plan):
         await _answer_locally(session, plan, prepared, execute, sequence)
         return
-    keeps = session.transaction.compensator is None or not plan.verb.changes_rows
+    keeps = not _has_images(session, database, plan)
     call = Call(literals, session, execute.values, keeps, database.key_generators)
     cursor_of = prepared if _opens_cursor(execute, plan) else None
     make_sink = partial(_sink, session, cursor_of, sequence)
@@ -218,7 +219,16 @@ async def _run(
     if bound.keeps_parameters:
         call.keep_parameters = False
         bound = plan.bind(call)
-    await execution.run(session, database, plan, bound, make_sink(), prepared=True)
+    # A write whose values are in its text may return rows all the same.
+    reads = plan.verb.changes_rows and returns(session, bound) and execution.can_prepare(database, bound)
+    await execution.run(
+        session, database, plan, bound, make_sink(), way=EXACT_READING if reads else None, prepared=True
+    )
+
+
+def _has_images(session: Session, database: Database, plan: ShardPlan) -> bool:
+    """Whether a statement is written in text because its rows are read before and after: queries of them take other parameters."""
+    return plan.verb.changes_rows and (session.transaction.compensator is not None or doubles(database, plan))
 
 
 def _way(session: Session, execute: Execute) -> BinaryExecution:

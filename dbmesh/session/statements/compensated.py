@@ -26,7 +26,7 @@ from dbmesh.errors import (
     ShardError,
     not_supported,
 )
-from dbmesh.planner.capture import Capture, Effect, Found, capture
+from dbmesh.planner.capture import BASE, Capture, Effect, Found, Occasion, SchemaOf, capture
 from dbmesh.planner.images import Row
 from dbmesh.planner.plan import BoundStatement, ShardPlan, Shot
 from dbmesh.planner.steps import DerivedWrite
@@ -135,13 +135,15 @@ async def _learn_from(session: Session, database: Database, error: BaseException
         await session.mesh.reload(database)
 
 
-def readable(session: Session, database: Database, bound: BoundStatement) -> BoundStatement:
+def readable(
+    session: Session, database: Database, bound: BoundStatement, occasion: Occasion = BASE
+) -> BoundStatement:
     """The write in a form whose rows can be told beforehand. Raises MeshError(NOT_SUPPORTED)."""
     if isinstance(bound.answer, DerivedWrite):
         return bound
     try:
         for shot in bound.shots:
-            _capture(session, database, bound, shot)
+            _capture(session, database, bound, shot, occasion)
     except MeshError as refusal:
         if refusal.kind is not NOT_SUPPORTED or bound.in_steps is None:
             raise
@@ -152,20 +154,24 @@ def readable(session: Session, database: Database, bound: BoundStatement) -> Bou
     return bound
 
 
-def _capture(session: Session, database: Database, bound: BoundStatement, shot: Shot) -> Capture:
+def _capture(
+    session: Session, database: Database, bound: BoundStatement, shot: Shot, occasion: Occasion
+) -> Capture:
     config = database.sources[shot.data_source]
     place = place_of(config)
     if session.transaction.compensates and (place is None or not place.compensates):
         raise not_supported(
-            f"a write of a BASE transaction on the data source '{shot.data_source}' of kind {config.kind}",
-            "use type XA",
+            f"{occasion.write} on the data source '{shot.data_source}' of kind {config.kind}",
+            occasion.instead,
         )
+    sql = shot.sql.decode("utf-8", "surrogateescape")
+    return capture(sql, schemas_of(database, bound), session.lexer_flags, occasion)
+
+
+def schemas_of(database: Database, bound: BoundStatement) -> SchemaOf:
+    """The schemas of the actual tables that a statement's shots name."""
     catalog, tables = database.catalog, bound.names.tables
-    return capture(
-        shot.sql.decode("utf-8", "surrogateescape"),
-        lambda name: catalog.table(tables.get(name, name)),
-        session.lexer_flags,
-    )
+    return lambda name: catalog.table(tables.get(name, name))
 
 
 def keep_in_branches(session: Session) -> Keep:
@@ -190,18 +196,29 @@ class Images:
     """The images of what one exchange writes: `before`, then the exchange, then `after`."""
 
     def __init__(
-        self, session: Session, database: Database, bound: BoundStatement, lanes: Sequence[Lane], keep: Keep
+        self,
+        session: Session,
+        database: Database,
+        bound: BoundStatement,
+        lanes: Sequence[Lane],
+        keep: Keep,
+        occasion: Occasion,
     ) -> None:
         self._keep = keep
+        self._occasion = occasion
         self._limit = session.mesh.limits.max_rows
         self._counts_found = bool(session.capabilities & Capability.FOUND_ROWS)
         self._lanes = [
-            (lane.connection, [_Shot(_capture(session, database, bound, shot)) for shot in lane.shots])
+            (
+                lane.connection,
+                [_Shot(_capture(session, database, bound, shot, occasion)) for shot in lane.shots],
+            )
             for lane in lanes
         ]
 
-    async def before(self) -> None:
+    async def before(self, lanes: Sequence[Lane]) -> None:
         """Read and lock the rows that will change. Raises MeshError or ShardError."""
+        del lanes
         await all_of(self._before(connection, shots) for connection, shots in self._lanes)
 
     async def _before(self, connection: Connection, shots: Sequence[_Shot]) -> None:
@@ -231,8 +248,9 @@ class Images:
             changes = _changes(shot.before, there | others)
             made = sum(change.before is None for change in changes)
             found = Found(len(shot.before), len(changes) - made, made, len(there))
-            if not taken.agrees(ok, found, counts_found=self._counts_found):
-                raise _differs(taken)
+            exactly = self._occasion is BASE
+            if not taken.agrees(ok, found, counts_found=self._counts_found, exactly=exactly):
+                raise _differs(taken, self._occasion)
             if changes:
                 self._keep(connection, TableChanges(taken.table, changes))
 
@@ -278,13 +296,13 @@ def _changes(before: dict[Row, Row], after: dict[Row, Row]) -> tuple[Change, ...
     return (*there, *made)
 
 
-def _differs(taken: Capture) -> Exception:
+def _differs(taken: Capture, occasion: Occasion) -> Exception:
     """Rows of a write that finds its rows by WHERE, and assigns what they show, can only differ because others came in between."""
     if taken.outdated:
         return MeshError(TABLE_CHANGED, table=taken.table.name)
     if taken.effect in (Effect.UPDATES, Effect.DELETES):
         return ShardError(*DEADLOCK)
     return not_supported(
-        f"a write of a BASE transaction to '{taken.table.name}' whose rows cannot be told from the keys it names",
-        "write the keys as the columns store them, each once, or use type XA",
+        f"{occasion.write} ('{taken.table.name}') whose rows cannot be told from the keys it names",
+        f"write the keys as the columns store them, each once, or {occasion.instead}",
     )

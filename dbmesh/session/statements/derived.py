@@ -169,6 +169,7 @@ async def _run_steps(
         for step in write.steps
     ]
     oks: list[OkPacket] = []
+    given: list[bool] = []
     # Several tables are written by one condition, which one server evaluates once.
     told = found if verb in (Verb.INSERT, Verb.REPLACE) else found[:1]
     warnings = [VALUES_CALL] * write.values_calls if session.mesh.product is Product.MYSQL else []
@@ -176,7 +177,6 @@ async def _run_steps(
     warnings += [warning for one in told for warning in one.warnings]
     returned = RowsInMemory(session.mesh.limits)
     written = 0
-    gives_id = True
     inserted = 0
     moves_if_free = write.ignores and verb is Verb.UPDATE
     for step, one in zip(write.steps, found, strict=True):
@@ -203,7 +203,7 @@ async def _run_steps(
             warnings += outcome.warnings
             if statement.counts:
                 oks.append(outcome.ok)
-                gives_id = gives_id and outcome.gives_id
+                given.append(outcome.gives_id)
         if width is not None:
             returned.take(rows, width)
     # MySQL tells of rows matched also where it need not look for any.
@@ -214,6 +214,10 @@ async def _run_steps(
     )
     if one_table and not oks and (await foresight.explained()).impossible:
         write = replace(write, info=b"")
+    gives_id = all(given)
+    if not gives_id:
+        # A number that a server gave comes before those that were given to it.
+        oks = [replace(ok, last_insert_id=0) if by else ok for ok, by in zip(oks, given, strict=True)]
     ok = _with_more_warnings(_one(oks, verb, write), counted, write.strictness)
     if session.last_insert_id != insert_id and not ok.last_insert_id:
         # The query has evaluated LAST_INSERT_ID(…).

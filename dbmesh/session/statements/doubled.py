@@ -7,7 +7,7 @@ both. Which tables these are, and what the other side is, `Database.doubles` say
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.exchange import Outcome
 from dbmesh.errors import ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
+from dbmesh.planner.capture import MOVING
 from dbmesh.planner.images import ImageTable, Row
+from dbmesh.planner.lexemes import Kind, split_lexemes
 from dbmesh.planner.plan import BoundStatement, Names, ShardPlan
 from dbmesh.rules.ruleset import ShardedTable
 from dbmesh.session.connections import keeps_snapshot
@@ -23,10 +25,15 @@ from dbmesh.session.mesh import Database
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.select_limit import without_limit
 from dbmesh.session.statements.compensated import Keep, Runner, readable
+from dbmesh.session.statements.returned import returning, returns
 from dbmesh.transaction.undo import TableChanges
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
+
+
+MOST_KEYS = 100
+"""Rows that one DELETE names by keys of several columns."""
 
 
 def doubles(database: Database, plan: ShardPlan) -> bool:
@@ -34,25 +41,29 @@ def doubles(database: Database, plan: ShardPlan) -> bool:
     return bool(database.doubles) and any(table.lower() in database.doubles for table in plan.tables)
 
 
-def refuse_what_moves(database: Database, tables: Iterable[str], what: str) -> None:
-    """Raises MeshError(NOT_SUPPORTED) for a statement that would change a table on the side that is read alone."""
-    _refuse(tables, database.doubles, what)
-
-
-def _refuse(tables: Iterable[str], moving: Container[str], what: str) -> None:
-    found = next((table for table in tables if table.lower() in moving), None)
-    if found is not None:
-        raise not_supported(f"{what} '{found}', whose rows are being moved", "wait until they are moved")
-
-
-def refuse_altering(session: Session, database: Database, tables: Sequence[str]) -> None:
-    """Raises MeshError(NOT_SUPPORTED) for DDL on a table of a job, from its first step on: its new tables are made like the old ones."""
-    what = "changing the table"
-    refuse_what_moves(database, tables, what)
+def refuse_altering(
+    session: Session, database: Database, tables: Sequence[str], texts: Iterable[str]
+) -> None:
+    """Raises MeshError(NOT_SUPPORTED) for DDL on a table of a job, or whose `texts` name one, from the job's first step on: its new tables are made like
+    the old ones, and a trigger, a routine or a foreign key would reach the rows of one side alone."""
     moving = session.mesh.configuration.moving
+    names = dict.fromkeys(database.doubles)
     if moving is not None and moving.database.lower() == database.name.lower():
-        names = {one.name.lower() for one in moving.tables}
-        _refuse(tables, names, what)
+        for one in moving.tables:
+            names.update(dict.fromkeys((one.name.lower(), *(node.table.lower() for node in one.sources))))
+    if not names:
+        return
+    for table in (*tables, *_names_in(texts, session)):
+        if table.lower() in names:
+            raise not_supported(
+                f"changing the table '{table}', whose rows are being moved, or what names it",
+                "wait until they are moved",
+            )
+
+
+def _names_in(texts: Iterable[str], session: Session) -> Iterator[str]:
+    lexemes = (one for text in texts for one in split_lexemes(text, session.lexer_flags))
+    return (one.value for one in lexemes if one.kind in (Kind.WORD, Kind.QUOTED))
 
 
 def _sharding_columns(database: Database, table: str) -> tuple[str, ...]:
@@ -101,8 +112,10 @@ class Doubling:
             schema = other.catalog.table(table.name)
             over = schema is not None and not schema.unique_keys
             gone = [key for key, row in rows.items() if row is None or not over]
-            if gone:
-                yield other, table.delete(gone)
+            # Keys of several columns are conditions one beside the other, which the parser takes one inside the other.
+            most = len(gone) if len(table.key) == 1 else MOST_KEYS
+            for start in range(0, len(gone), most or 1):
+                yield other, table.delete(gone[start : start + most])
             there = (row for row in rows.values() if row is not None)
             for statement in table.inserts(there, over=over, ousting=self._behind and not over):
                 yield other, statement
@@ -118,33 +131,53 @@ async def doubled(
     session: Session, database: Database, bound: BoundStatement, run: Runner, send: Send
 ) -> Outcome:
     """Run a write, and make the same of the other side. Raises MeshError or ShardError: nothing of it is left then."""
-    transaction, state = session.transaction, session.state
+    transaction = session.transaction
     if transaction.compensates:
         raise not_supported(
             "a write of a BASE transaction to a table whose rows are being moved", "use type XA"
         )
-    if keeps_snapshot(session) and any(one.kind == "postgresql" for one in database.sources.values()):
-        raise not_supported(
-            "a write at REPEATABLE READ or SERIALIZABLE, asked for by name, to a table on PostgreSQL whose rows are being moved",
-            "use READ COMMITTED",
-        )
-    bound = readable(session, database, bound)
-    moving = session.mesh.configuration.moving
-    doubling = session.doubling = Doubling(behind=moving is not None and moving.follows)
+    bound = traceable(session, database, bound)
     await transaction.begin_steps()
-    # A query of images tells every row.
-    session.state = without_limit(state)
     try:
-        outcome = await run(bound)
-        session.doubling = None
-        await _write_through(session, doubling, send)
-        return outcome
+        return await on_both_sides(session, database, partial(run, bound), send)
     except (MeshError, ShardError) as error:
         if transaction.open and error.number not in ROLLED_BACK_BY_SERVER:
             await transaction.undo_statement()
         raise
     finally:
         transaction.end_steps()
+
+
+def traceable(session: Session, database: Database, bound: BoundStatement) -> BoundStatement:
+    """A write in a form that tells which rows it changes. Raises MeshError(NOT_SUPPORTED)."""
+    return (
+        readable(session, database, bound, MOVING)
+        if not returns(session, bound)
+        else returning(session, database, bound)
+    )
+
+
+async def on_both_sides(
+    session: Session, database: Database, run: Callable[[], Awaitable[Outcome]], send: Send
+) -> Outcome:
+    """Run one statement of a transaction, and make what it has changed of tables that move the same on the other side. What is left when
+    it fails is the caller's to undo. Raises MeshError or ShardError."""
+    if keeps_snapshot(session) and any(one.kind == "postgresql" for one in database.sources.values()):
+        raise not_supported(
+            "a write at REPEATABLE READ or SERIALIZABLE, asked for by name, to a table on PostgreSQL whose rows are being moved",
+            "use READ COMMITTED",
+        )
+    state = session.state
+    moving = session.mesh.configuration.moving
+    doubling = session.doubling = Doubling(behind=moving is not None and moving.follows)
+    # A query of images tells every row.
+    session.state = without_limit(state)
+    try:
+        outcome = await run()
+        session.doubling = None
+        await _write_through(session, doubling, send)
+        return outcome
+    finally:
         session.state = replace(state, user_variables=session.state.user_variables)
         session.doubling = None
 

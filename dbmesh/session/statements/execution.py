@@ -31,6 +31,7 @@ from dbmesh.errors import (
     ShardError,
 )
 from dbmesh.model import SqlValue
+from dbmesh.planner.capture import BASE, MOVING
 from dbmesh.planner.plan import BoundStatement, Call, ReturnedRows, RowMerge, ShardPlan, Verb
 from dbmesh.planner.scans import Federation, SystemFederation
 from dbmesh.planner.session_plan import SessionStatement
@@ -63,8 +64,9 @@ from dbmesh.session.statement_log import log_shots
 from dbmesh.session.statements.compensated import Images, Keep, compensated, keep_in_branches
 from dbmesh.session.statements.ddl import run_ddl
 from dbmesh.session.statements.derived import RowsInMemory, run_derived, run_part
-from dbmesh.session.statements.doubled import doubled, doubles, refuse_altering
+from dbmesh.session.statements.doubled import doubled, doubles, refuse_altering, traceable
 from dbmesh.session.statements.federated import run_federated
+from dbmesh.session.statements.returned import ReturnedRowImages, returns
 from dbmesh.session.statements.system_tables import run_system
 from dbmesh.session.statements.variables import begin_hinted
 from dbmesh.session.tracing import step, trace_of
@@ -101,10 +103,11 @@ def make_call(session: Session, database: Database, literals: Sequence[object]) 
 
 def prepares(database: Database, bound: BoundStatement) -> bool:
     """Whether a statement can be prepared where it runs: it keeps its parameters, and all its data sources can."""
-    return bound.keeps_parameters and _can_prepare(database, bound)
+    return bound.keeps_parameters and can_prepare(database, bound)
 
 
-def _can_prepare(database: Database, bound: BoundStatement) -> bool:
+def can_prepare(database: Database, bound: BoundStatement) -> bool:
+    """Whether all data sources of a statement can prepare it."""
     sources = database.sources
     return all(sources[shot.data_source].kind == "mysql" for shot in bound.shots)
 
@@ -140,7 +143,8 @@ async def run(
     if statement is not None:
         statement.bound(bound)
     if plan.verb is Verb.DDL:
-        refuse_altering(session, database, plan.tables)
+        texts = (shot.sql.decode("utf-8", "surrogateescape") for shot in bound.shots)
+        refuse_altering(session, database, plan.tables, texts)
     told: list[ShardWarning] = []
     if plan.implicit_commit:
         view = session.databases
@@ -162,12 +166,12 @@ async def run(
     elif plan.verb.changes_rows and (not own or _in_parts(session, bound) or doubles(database, plan)):
         run_part = partial(_write, session, database, plan, sink=sink, undo=not own, way=way)
         if doubles(database, plan):
-            work = partial(doubled, session, database, bound, run_part, partial(_send, session))
+            work = partial(doubled, session, database, bound, run_part, partial(send, session))
         else:
             work = partial(compensated, session, database, plan, bound, run_part)
         if own:
             # An isolation level that was set for the next transaction is used up by the first try.
-            repeats = _repeats(bound) and session.transaction.isolation is None
+            repeats = _repeats(session, bound) and session.transaction.isolation is None
             tries = DEADLOCK_TRIES if repeats else 1
             outcome = await in_own_transaction(session, work, tries=tries)
         else:
@@ -220,7 +224,7 @@ async def fetch(
     """Run a bound statement for the session itself: its rows go to `sink`, with `exact` (where data sources can) no number
     rounded, nothing to the client. Unless it `captures`, nobody asks which rows it changes: it explains a write. Raises MeshError or ShardError (in logic names)."""
     # A variable that a prepared statement assigns has another type in it.
-    prepared = exact and bound.effects is None and _can_prepare(database, bound)
+    prepared = exact and bound.effects is None and can_prepare(database, bound)
     way = EXACT_READING if prepared else None
     outcome = await _merged_or_federated(
         session, database, plan, bound, sink, undo=undo, way=way, captures=captures
@@ -311,6 +315,9 @@ async def perform(
     bound = await bind(session, database, plan, call)
     if shadow is not None:
         bound = shadow.place(bound)
+    if session.doubling is not None and plan.verb.changes_rows and doubles(database, plan):
+        # What is a step already is not taken apart again.
+        bound = traceable(session, database, bound._replace(in_steps=None) if settled else bound)
     sink.use_names(bound.names)
     if isinstance(bound.answer, DerivedWrite):
         part = partial(perform, session, database, settled=True, shadow=bound.shadow)
@@ -322,7 +329,7 @@ async def perform(
     return outcome
 
 
-async def _send(session: Session, database: Database, sql: str) -> Outcome:
+async def send(session: Session, database: Database, sql: str) -> Outcome:
     """Run a statement of the mesh's own, planned in this very generation of a logic database. Raises MeshError or ShardError."""
     plan, literals = database.plans.lookup(sql, database.name, session.lexer_flags)
     if isinstance(plan, SessionStatement):
@@ -331,11 +338,11 @@ async def _send(session: Session, database: Database, sql: str) -> Outcome:
     return await fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits), undo=False)
 
 
-def _repeats(bound: BoundStatement) -> bool:
+def _repeats(session: Session, bound: BoundStatement) -> bool:
     """Whether a write that was undone may be run again: the client has been told nothing, and its variables are as before."""
     answer = bound.answer
-    told = isinstance(answer, ReturnedRows) or (isinstance(answer, DerivedWrite) and bool(answer.returning))
-    return not told and bound.effects is None
+    shown = isinstance(answer, ReturnedRows) or (isinstance(answer, DerivedWrite) and bool(answer.returning))
+    return not (shown or returns(session, bound)) and bound.effects is None
 
 
 async def in_own_transaction(
@@ -435,10 +442,14 @@ async def _exchange(
     captures: bool = True,
 ) -> Outcome:
     exchange: Exchange | None = None
-    images: Images | None = None
+    images: Images | ReturnedRowImages | None = None
     loan = Loan(session, _state_for(session, plan, bound))
     undoable = False
     target = shown = front_sink(session, bound, sink)
+    keep = _keeper_of_images(session, database, plan, bound) if captures else None
+    if keep is not None and not session.transaction.writing and returns(session, bound):
+        images = ReturnedRowImages(session, database, bound, keep)
+        bound = images.bound
     try:
         answer = limited(bound, plan.verb, session.state)
         await loan.take(database, plan, bound.shots, answer)
@@ -447,6 +458,8 @@ async def _exchange(
             await session.transaction.begin_statement()
         target = await corrected(session, database, plan, bound, loan.lanes, way, target)
         lanes = loan.lanes
+        if isinstance(images, ReturnedRowImages):
+            target = images.split(target)
         if way is not None:
             once = way.gives_text or (plan.verb.changes_rows and bound.parameters == ())
             lanes = [await prepared_lane(lane, way, bound.parameters, once=once) for lane in lanes]
@@ -456,10 +469,11 @@ async def _exchange(
         exchange = Exchange(lanes, answer, target, session.mesh.limits, own=own, trial=trial, watch=watch)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
-        keep = _keeper_of_images(session, database, plan, bound) if captures else None
-        if keep is not None:
-            images = Images(session, database, bound, lanes, keep)
-            await images.before()
+        if keep is not None and images is None:
+            occasion = BASE if session.transaction.writing else MOVING
+            images = Images(session, database, bound, lanes, keep, occasion)
+        if images is not None:
+            await images.before(lanes)
         session.announce(exchange)
         try:
             with step(session, f"exchange {type(answer).__name__}"):

@@ -38,7 +38,7 @@ from dbmesh.session.answering.result_sink import ResultSink
 from dbmesh.session.mesh import Database
 from dbmesh.session.statements import execution
 from dbmesh.session.statements.derived import RowsInMemory
-from dbmesh.session.statements.doubled import refuse_what_moves
+from dbmesh.session.statements.doubled import on_both_sides
 from dbmesh.session.user_variables import assigned
 from dbmesh.sql.delimited import FileReader, FileRow
 from dbmesh.sql.literals import literal_text
@@ -170,7 +170,6 @@ class _Loading:
         if session.lexer_flags.no_backslash_escapes:
             raise not_supported("LOAD DATA under NO_BACKSLASH_ESCAPES", "SET sql_mode without it first")
         database = _database(session, load)
-        refuse_what_moves(database, [load.table], "LOAD DATA into")
         charset = load.charset
         if charset is None:
             found = RowsInMemory(session.mesh.limits)
@@ -219,13 +218,18 @@ class _Loading:
     async def _write(self) -> None:
         rows, self._pending, self._size = self._pending, [], 0
         for statement in insert_statements(self._rows.head, rows, ""):
-            outcome = await execution.perform(
-                self._session, self._database, statement.sql, RowsInMemory(self._session.mesh.limits)
-            )
+            outcome = await self._insert(statement.sql)
             self._affected += outcome.ok.affected_rows
             self._insert_id = self._insert_id or outcome.ok.last_insert_id
             self._warn([self._shifted(warning) for warning in outcome.warnings], outcome.ok.warnings)
         self._records += len(rows)
+
+    async def _insert(self, sql: str) -> Outcome:
+        session = self._session
+        write = partial(execution.perform, session, self._database, sql, RowsInMemory(session.mesh.limits))
+        if self._load.table.lower() not in self._database.doubles:
+            return await write()
+        return await on_both_sides(session, self._database, write, partial(execution.send, session))
 
     def _shifted(self, warning: ShardWarning) -> ShardWarning:
         """A row's number in an INSERT as its number in the file."""

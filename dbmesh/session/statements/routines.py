@@ -48,6 +48,7 @@ from dbmesh.session.planning import look_up
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.statements import execution
 from dbmesh.session.statements.derived import RowsInMemory
+from dbmesh.session.statements.doubled import refuse_altering
 from dbmesh.session.statements.system_tables import Reading
 from dbmesh.session.statements.triggers import ask, drop_trigger, show_create_trigger
 from dbmesh.session.user_variables import assigned, read_variables
@@ -114,6 +115,7 @@ async def create(session: Session, statement: CreateRoutine, sink: ResultSink, m
     """CREATE or ALTER PROCEDURE, FUNCTION or EVENT, on every data source it belongs on or on none. Raises MeshError or
     ShardError."""
     database = _database(session, statement.database)
+    refuse_altering(session, database, (), (statement.body,))
     there = await _sources(session, database, statement.kind, statement.name)
     if statement.alters:
         if not there:

@@ -6,7 +6,7 @@ import pytest
 
 from dbmesh.errors import NOT_SUPPORTED, MeshError
 from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
-from dbmesh.planner.capture import Capture, Found, capture
+from dbmesh.planner.capture import MOVING, Capture, Found, capture
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 from dbmesh.wire.packets import OkPacket
 
@@ -197,3 +197,38 @@ def test_rows_that_stay_count_where_the_client_asks_for_rows_found() -> None:
 )
 def test_an_assigned_column_that_was_not_there_is_noticed(sql: str, outdated: bool) -> None:
     assert _capture(sql).outdated is outdated
+
+
+def test_where_rows_are_moved_more_is_told() -> None:
+    moving = capture(
+        "REPLACE INTO t_1 VALUES (1, 'a', DEFAULT), (2, 'b', DEFAULT)", SCHEMAS.get, DEFAULT, MOVING
+    )
+    equal = Found(before=2, changed=1, made=0, named=2)
+    # A row in the place of its equal: once or twice.
+    for affected, told in ((2, False), (3, True), (4, True), (5, False)):
+        ok = OkPacket(affected_rows=affected)
+        assert moving.agrees(ok, equal, counts_found=False, exactly=False) is told
+        assert not moving.agrees(ok, equal, counts_found=False)
+    # The second has replaced the first.
+    assert moving.agrees(
+        OkPacket(affected_rows=3),
+        Found(before=0, changed=0, made=1, named=1),
+        counts_found=False,
+        exactly=False,
+    )
+    ansi = LexerFlags(ansi_quotes=True)
+    assert capture("DELETE FROM \"t_1\" WHERE word = 'a'", SCHEMAS.get, ansi, MOVING).table.name == "t_1"
+    with pytest.raises(
+        MeshError, match="a write to a table whose rows are being moved that assigns a column"
+    ):
+        capture(
+            "INSERT INTO t_1 (id) VALUES (1) ON DUPLICATE KEY UPDATE id = 2", SCHEMAS.get, DEFAULT, MOVING
+        )
+
+
+@pytest.mark.parametrize("value", ["id", "LAST_INSERT_ID(id)", "last_insert_id( `ID` )"])
+def test_a_key_that_stays_may_be_assigned(value: str) -> None:
+    taken = _capture(
+        f"INSERT INTO t_1 (id, word) VALUES (1, 'a') ON DUPLICATE KEY UPDATE id = {value}, word = 'b'"
+    )
+    assert "`word`='a'" in taken.before
