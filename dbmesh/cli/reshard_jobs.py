@@ -286,6 +286,14 @@ def _shown(job: Job, progress: dict[str, Any]) -> RenderableType:
         )
     if progress.get("throttled"):
         parts.append(Text(f"held up: {progress['throttled']}", "yellow"))
+    writes = progress.get("writes", {})
+    if writes.get("amplification"):
+        parts.append(
+            Text(
+                f"clients' writes: {writes['statements']:,} with {writes['rows']:,} rows; on the other side {writes['other_statements']:,} "
+                f"with {writes['other_rows']:,}; write amplification {writes['amplification']:.2f}"
+            )
+        )
     for one in progress.get("sources", ()):
         state = one["problem"] or f"{one['lag']} s behind, {one['keys']:,} keys seen"
         parts.append(Text(f"binlog of {one['data_source']}: {state}"))

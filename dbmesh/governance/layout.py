@@ -301,6 +301,16 @@ def reshard_progress(number: int) -> str:
     return f"/reshard_progress/{number:06}"
 
 
+def reshard_writes_prefix(number: int) -> str:
+    """How much is written while it writes both sides, by each process."""
+    return f"/reshard_writes/{number:06}/"
+
+
+def reshard_writes(number: int, process: str) -> str:
+    """What one of them has written."""
+    return f"{reshard_writes_prefix(number)}{process}"
+
+
 def reshard_bookmarks(number: int) -> str:
     """From where the binlogs of its sources are followed."""
     return f"/reshard_bookmarks/{number:06}"

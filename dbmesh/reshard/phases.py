@@ -31,6 +31,7 @@ from dbmesh.reshard.tables import drop_sources, drop_targets, make_targets
 from dbmesh.reshard.throttle import Limits, Load, Throttle
 from dbmesh.reshard.verifying import Verifier
 from dbmesh.reshard.watching import Watcher
+from dbmesh.reshard.write_counts import WriteCounts
 from dbmesh.rules.moving import MOVING_FILE, Moving, Side, decode_moving
 from dbmesh.session.mesh import Database, Mesh
 
@@ -61,6 +62,7 @@ class Phases:
         self._wall = wall
         self._pacing = Pacing(Throttle(Limits()), self._load)
         self._tables: list[MovedTable] = []
+        self._write_counts = WriteCounts(store, mesh)
         self.progress = Progress(store, clock)
         self.watcher = Watcher(store, mesh, self.progress, tasks)
         self._works: Mapping[Phase, Callable[[Job], Awaitable[None]]] = {
@@ -81,6 +83,10 @@ class Phases:
         limits = replace(self._pacing.throttle.limits, rate=job.rate / max(1, sidecars))
         if limits != self._pacing.throttle.limits:
             self._pacing.change(limits)
+
+    async def tell(self, job: Job) -> None:
+        """See `Work`."""
+        await self._write_counts.tell(job.number)
 
     async def accompany(self, job: Job) -> None:
         """See `Work`."""

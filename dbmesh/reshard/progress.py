@@ -18,6 +18,7 @@ from dbmesh.reshard.documents import read_progress, tell_progress
 from dbmesh.reshard.job import Job, Phase
 from dbmesh.reshard.rechecking import BypassingWrites, Rechecked
 from dbmesh.reshard.verifying import Verified
+from dbmesh.reshard.write_counts import read_writes
 
 EVERY = 0.5
 """Seconds between two tellings."""
@@ -156,6 +157,7 @@ class Progress:
             "sources": self.listening,
             "statements": self.statements,
             "caught_up": {"keys": caught_up.keys, "written": caught_up.written},
+            "writes": await read_writes(self._store, job.number),
             "bypassed": {"keys": looked_at.keys, "repaired": looked_at.repaired},
         }
 

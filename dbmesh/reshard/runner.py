@@ -42,6 +42,10 @@ class Work(Protocol):
         """What may be changed while it works is so now; so many share it."""
         ...
 
+    async def tell(self, job: Job) -> None:
+        """What only this sidecar knows of the job is told. Raises StoreError."""
+        ...
+
     async def accompany(self, job: Job) -> None:
         """See to what goes on beside the phase, also where this one waits for the operator. Raises StoreError and MeshError."""
         ...
@@ -113,6 +117,7 @@ class Runner:
             return
         leads = await self._is_runner()
         self._work.go_by(job, len((await self._store.range(layout.instances_prefix())).entries))
+        await self._work.tell(job)
         if leads:
             await self._work.accompany(job)
         else:

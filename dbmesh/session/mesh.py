@@ -30,6 +30,7 @@ from dbmesh.rules.keygen.auto_increment import KeysNeeded
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, RuleSet, TransactionType
 from dbmesh.rules.shadow.rule import all_groups, all_sources
 from dbmesh.session.answering.corrections import DefinitionCache
+from dbmesh.session.doubled_writes import DoubledWrites
 from dbmesh.session.filtering import Seen, StatementFilter, StatementObserver, tell_all
 from dbmesh.session.gate import Gate
 from dbmesh.transaction.compensator import Compensator
@@ -207,7 +208,7 @@ class Mesh:
     other process has. `newest` is `databases`, unless commands are to ask `gate`. `has_groups`: some data source is a group of replicas;
     `keeps_commands`: sessions keep theirs, to give them again. `apart` are sessions that are no client's (`session.unwatched`). `relays_directly`: nobody looks
     at statements that one shard answers. `told_of_accounts` are told when
-    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended; with `traces` one of the filters traces them. `transactions` and `federated` count. `doorkeeper` is asked about
+    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended; with `traces` one of the filters traces them. `transactions`, `federated` and `doubled_writes` (by the number of the reshard job) count. `doorkeeper` is asked about
     every session when its client has logged in."""
 
     def __init__(
@@ -256,6 +257,7 @@ class Mesh:
         self.coordinator = Coordinator(self._decision_places, instance, self._servers_of_groups)
         self.compensator = Compensator(self.coordinator)
         self.transactions = TransactionCounts()
+        self.doubled_writes: dict[int, DoubledWrites] = {}
         self.federated = FederationCounts()
         self._reload = reload
         self._reloading = {name: asyncio.Lock() for name in databases}

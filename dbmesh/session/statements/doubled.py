@@ -19,8 +19,9 @@ from dbmesh.planner.capture import MOVING
 from dbmesh.planner.images import ImageTable, Row
 from dbmesh.planner.lexemes import Kind, split_lexemes
 from dbmesh.planner.plan import BoundStatement, Names, ShardPlan
-from dbmesh.rules.ruleset import ShardedTable
+from dbmesh.rules.ruleset import BroadcastTable, ShardedTable
 from dbmesh.session.connections import keeps_snapshot
+from dbmesh.session.doubled_writes import DoubledWrites
 from dbmesh.session.mesh import Database
 from dbmesh.session.reading import lexer_flags
 from dbmesh.session.select_limit import without_limit
@@ -73,11 +74,14 @@ def _sharding_columns(database: Database, table: str) -> tuple[str, ...]:
 
 class Doubling:
     """What one statement has changed so far, table by table: the rows of each key as they are now. The other side may be `behind`: a row of
-    it that has a unique value of one that is written has lost that on this side."""
+    it that has a unique value of one that is written has lost that on this side. `rows`: how many it has written, `other_rows` are
+    written on the other side for it."""
 
     def __init__(self, *, behind: bool = False) -> None:
         self._behind = behind
         self._tables: dict[str, tuple[Database, ImageTable, dict[Row, Row | None]]] = {}
+        self.rows = 0
+        self.other_rows = 0
 
     def keeper(self, database: Database, names: Names) -> Keep | None:
         """Who keeps the changes of a part of the statement, whose actual tables have these `names`."""
@@ -92,6 +96,7 @@ class Doubling:
         if logic.lower() not in self._tables:
             columns = (*_sharding_columns(database, logic), *_sharding_columns(other, logic))
             self._tables[logic.lower()] = other, changes.table.named(logic).told_apart_by(columns), {}
+        self.rows += len(changes.changes)
         _, table, rows = self._tables[logic.lower()]
         for change in changes.changes:
             if change.before is not None:
@@ -112,6 +117,9 @@ class Doubling:
             schema = other.catalog.table(table.name)
             over = schema is not None and not schema.unique_keys
             gone = [key for key, row in rows.items() if row is None or not over]
+            rule = other.rule_set.table(table.name)
+            copies = len(rule.nodes) if isinstance(rule, BroadcastTable) else 1
+            self.other_rows += copies * (len(gone) + sum(row is not None for row in rows.values()))
             # Keys of several columns are conditions one beside the other, which the parser takes one inside the other.
             most = len(gone) if len(table.key) == 1 else MOST_KEYS
             for start in range(0, len(gone), most or 1):
@@ -175,16 +183,28 @@ async def on_both_sides(
     try:
         outcome = await run()
         session.doubling = None
-        await _write_through(session, doubling, send)
+        sent = await _write_through(session, doubling, send)
+        _count(session, doubling, sent)
         return outcome
     finally:
         session.state = replace(state, user_variables=session.state.user_variables)
         session.doubling = None
 
 
-async def _write_through(session: Session, doubling: Doubling, send: Send) -> None:
-    """Nothing is refused, rounded or filled in that the table held already."""
+def _count(session: Session, doubling: Doubling, sent: int) -> None:
+    moving = session.mesh.configuration.moving
+    if moving is not None and doubling.rows:
+        counts = session.mesh.doubled_writes.setdefault(moving.job, DoubledWrites())
+        counts.statements += 1
+        counts.rows += doubling.rows
+        counts.other_statements += sent
+        counts.other_rows += doubling.other_rows
+
+
+async def _write_through(session: Session, doubling: Doubling, send: Send) -> int:
+    """Nothing is refused, rounded or filled in that the table held already. How many statements were sent."""
     state, flags = session.state, session.lexer_flags
+    sent = 0
     if doubling.lenient:
         loading = state.with_variable("sql_mode", "'NO_AUTO_VALUE_ON_ZERO'")
         session.state = loading.with_variable("time_zone", "'+00:00'")
@@ -192,6 +212,8 @@ async def _write_through(session: Session, doubling: Doubling, send: Send) -> No
     try:
         for other, statement in doubling.statements():
             await send(other, statement)
+            sent += 1
+        return sent
     except ShardError as error:
         # Where the client looks for the table nothing may be wrong.
         raise ShardError(error.number, error.sqlstate, f"{error.message} ({_OTHER_SIDE})") from error

@@ -15,7 +15,7 @@ from dbmesh.engine.lane import Lane
 from dbmesh.errors import MERGE_LIMIT, NOT_SUPPORTED, MeshError, not_supported
 from dbmesh.planner.capture import MOVING
 from dbmesh.planner.images import Row
-from dbmesh.planner.plan import BoundStatement, Shot
+from dbmesh.planner.plan import BoundStatement, ReturnedRows, Shot
 from dbmesh.planner.returned_images import ReturnedImages, returned_images, returns_rows
 from dbmesh.session.mesh import Database
 from dbmesh.session.statements.compensated import Keep, schemas_of
@@ -76,7 +76,7 @@ class ReturnedRowImages:
         )
         self._replaced: dict[Row, Row] = {}
         self._returned: list[Row] = []
-        self._connection: Connection | None = None
+        self._connections: list[Connection] = []
 
     def split(self, sink: Sink) -> Sink:
         """What gets the rows, and gives `sink` the client's part of them."""
@@ -84,7 +84,8 @@ class ReturnedRowImages:
 
     async def before(self, lanes: Sequence[Lane]) -> None:
         """Read and lock the rows that will be taken away. Raises MeshError or ShardError."""
-        self._connection = lanes[0].connection
+        everywhere = isinstance(self.bound.answer, ReturnedRows) and self.bound.answer.broadcast
+        self._connections = [lane.connection for lane in (lanes if everywhere else lanes[:1])]
         by_text = {images.sql.encode("utf-8", "surrogateescape"): images for images in self._images}
         for lane in lanes:
             for shot in lane.shots:
@@ -110,8 +111,8 @@ class ReturnedRowImages:
             written = {table.key_of(row): row for row in self._returned}
             gone = [Change(row, None) for key, row in self._replaced.items() if key not in written]
             changes = [*gone, *(Change(None, row) for row in written.values())]
-        if changes and self._connection is not None:
-            self._keep(self._connection, TableChanges(table, tuple(changes)))
+        for connection in self._connections if changes else ():
+            self._keep(connection, TableChanges(table, tuple(changes)))
 
 
 async def _refuse_gaps(connection: Connection) -> None:

@@ -14,6 +14,7 @@ from tests.integration.reshard.write_forms import WriteForms, open_write_forms
 from tests.plugins.database_server import chosen_product
 from tests.plugins.equivalence import ask, assert_equal_answers
 from tests.plugins.fix_mysql import ServerFactory
+from tests.plugins.processes import wait_until
 from tests.plugins.raw_client import BASIC, LONG_PASSWORD, Failure, Ok, RawClient
 
 pytestmark = pytest.mark.integration
@@ -415,6 +416,35 @@ def test_prepared_statements(forms: WriteForms, which: str) -> None:
         )
         assert shop == calm, statement
         forms.assert_equal(statement)
+
+
+def test_what_it_costs_is_told(forms: WriteForms) -> None:
+    def writes() -> dict[str, Any]:
+        found: dict[str, Any] = forms.status()["progress"]["writes"]
+        return found
+
+    def settled() -> dict[str, Any] | None:
+        """Told once a second: when it is the same after the next telling."""
+        found = writes()
+        with forms.connect("shop") as client, client.cursor() as cursor:
+            cursor.execute("UPDATE t_order SET amount = amount + 1 WHERE order_id = 1")
+        wait_until(lambda: writes()["rows"] > found["rows"], 20, "the next telling")
+        now = writes()
+        return now if now["rows"] == found["rows"] + 1 else None
+
+    before = wait_until(settled, 60, "everything that was written is told")
+    assert before is not None
+    with forms.connect("shop") as client, client.cursor() as cursor:
+        cursor.execute("UPDATE t_order SET amount = amount + 1 WHERE order_id < 11")
+        cursor.execute("UPDATE t_single SET n = n + 1 WHERE id < 4")
+    wait_until(lambda: writes()["rows"] >= before["rows"] + 13, 20, "what was written is told")
+    after = writes()
+    differences = {name: after[name] - before[name] for name in before if name != "amplification"}
+    # Where there are unique keys rows are taken away before they are written.
+    assert (differences["statements"], differences["rows"]) == (2, 13)
+    assert differences["other_rows"] == 10 + 2 * 3
+    assert after["amplification"] == round((after["rows"] + after["other_rows"]) / after["rows"], 3)
+    assert f"write amplification {after['amplification']:.2f}" in " ".join(forms.reshard("status").split())
 
 
 @pytest.mark.parametrize(

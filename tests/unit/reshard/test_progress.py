@@ -102,5 +102,12 @@ async def test_another_job_begins_with_nothing(progress: tuple[EmbeddedStore, Pr
         "sources": [],
         "statements": [],
         "caught_up": {"keys": 0, "written": 0},
+        "writes": {
+            "statements": 0,
+            "rows": 0,
+            "other_statements": 0,
+            "other_rows": 0,
+            "amplification": None,
+        },
         "bypassed": {"keys": 0, "repaired": 0},
     }
