@@ -215,10 +215,7 @@ async def _run_steps(
     if one_table and not oks and (await foresight.explained()).impossible:
         write = replace(write, info=b"")
     gives_id = all(given)
-    if not gives_id:
-        # A number that a server gave comes before those that were given to it.
-        oks = [replace(ok, last_insert_id=0) if by else ok for ok, by in zip(oks, given, strict=True)]
-    ok = _with_more_warnings(_one(oks, verb, write), counted, write.strictness)
+    ok = _with_more_warnings(_one(_numbered(oks, given), verb, write), counted, write.strictness)
     if session.last_insert_id != insert_id and not ok.last_insert_id:
         # The query has evaluated LAST_INSERT_ID(…).
         ok, gives_id = replace(ok, last_insert_id=session.last_insert_id), False
@@ -282,6 +279,13 @@ def _number_behind(outcome: Outcome, rows_before: int) -> None:
     outcome.warnings[:] = [
         replace(one, message=renumbered(one.message, lambda row: row + rows_before)) for one in kept
     ]
+
+
+def _numbered(oks: Sequence[OkPacket], given: Sequence[bool]) -> Sequence[OkPacket]:
+    """A number that a server gave comes before those that were `given` to it."""
+    if all(given):
+        return oks
+    return [replace(ok, last_insert_id=0) if by else ok for ok, by in zip(oks, given, strict=True)]
 
 
 def _one(oks: Sequence[OkPacket], verb: Verb, write: DerivedWrite) -> OkPacket:
