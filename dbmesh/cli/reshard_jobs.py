@@ -33,7 +33,7 @@ from dbmesh.governance.store import Store
 from dbmesh.reshard.documents import begin_job, change_job, read_job, read_jobs, read_progress
 from dbmesh.reshard.files import JobFiles
 from dbmesh.reshard.generation import moving_tables
-from dbmesh.reshard.job import WAITING, Job, Mode, NotNow, Phase, Wish, paused, resumed, wished
+from dbmesh.reshard.job import PAUSABLE, WAITING, Job, Mode, NotNow, Phase, Wish, paused, resumed, wished
 from dbmesh.reshard.plan import Plan
 from dbmesh.rules.loader import DATABASE_FILES, GLOBAL_FILE
 from dbmesh.rules.secrecy import clear_secrets
@@ -207,7 +207,7 @@ async def _watch(directory: Path, number: int | None, *, as_json: bool) -> int:
                 if line != last:
                     console.out(line, highlight=False)
                     last = line
-                if not job.works and not job.paused:
+                if not job.works and not (job.paused and job.phase in PAUSABLE):
                     break
                 await asyncio.sleep(LOOK)
                 job = await read_job(store, job.number)
@@ -215,7 +215,7 @@ async def _watch(directory: Path, number: int | None, *, as_json: bool) -> int:
             with Live(console=console, auto_refresh=False) as live:
                 while True:
                     live.update(_shown(job, await read_progress(store, job.number)), refresh=True)
-                    if not job.works and not job.paused:
+                    if not job.works and not (job.paused and job.phase in PAUSABLE):
                         break
                     await asyncio.sleep(LOOK)
                     job = await read_job(store, job.number)

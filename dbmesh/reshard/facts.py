@@ -32,7 +32,8 @@ class TableFacts:
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
     """One schema and its server. `unreachable` says why nothing is known of it. `binlog` tells how it logs changes. `granted`: privileges (upper case) of the data source's account on all of the schema; None where servers of its kind
-    tell otherwise. `oldest` is the age in seconds of the server's oldest open transaction, None where that is not told."""
+    tell otherwise. `oldest` is the age in seconds of the server's oldest open transaction, None where that is not told. `most_connections`: what the server takes at
+    a time, 0 where that is not told."""
 
     version: str = ""
     unreachable: str = ""
@@ -40,6 +41,7 @@ class ServerFacts:
     granted: frozenset[str] | None = None
     oldest: int | None = None
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    most_connections: int = 0
 
     def table(self, name: str) -> TableFacts | None:
         """Compared without case: some servers do."""

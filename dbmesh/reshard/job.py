@@ -48,6 +48,9 @@ WAITING = frozenset((Phase.READY, Phase.REVERSE))
 PAUSABLE = frozenset((Phase.COPY, Phase.CATCH_UP, Phase.VERIFY))
 """Long work that may stand still."""
 
+_HAS_WORK_AHEAD = frozenset((Phase.PREPARE, Phase.DOUBLE_WRITE)) | PAUSABLE
+"""It may be asked to stand still, once it gets there."""
+
 PATHS = MappingProxyType(
     {
         Mode.DOUBLE_WRITE: (Phase.PREPARE, Phase.DOUBLE_WRITE, Phase.COPY, Phase.VERIFY, Phase.READY),
@@ -177,15 +180,17 @@ def wished(job: Job, wish: Wish, now: float) -> Job:
     """Somebody asks for a phase. Raises NotNow."""
     phases, following = _GRANTED[wish]
     if job.phase not in phases:
-        when = " or ".join(sorted(f"'{one.value}'" for one in phases))
+        when = " or ".join(f"'{one.value}'" for one in Phase if one in phases)
         raise NotNow(f"job {job.number} is in phase '{job.phase.value}'; {wish.value} follows {when}")
-    return _entered(job, following, now)
+    return replace(_entered(job, following, now), paused=False)
 
 
 def paused(job: Job) -> Job:
     """Copying and verifying stand still from here on. Raises NotNow."""
     if job.ended:
         raise NotNow(f"job {job.number} is {job.phase.value}")
+    if job.phase not in _HAS_WORK_AHEAD:
+        raise NotNow(f"job {job.number} is in phase '{job.phase.value}'; nothing of it can be paused")
     return replace(job, paused=True)
 
 

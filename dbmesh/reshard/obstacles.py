@@ -62,6 +62,7 @@ def findings(
     return (
         *(Finding(table, sentence, "change the new rules") for table, sentence in scope.refusals),
         *_of_servers(scope, found, mode),
+        *_of_pools(scope, found),
         *(one for move in scope.moves for one in _of_table(move, scope, found, catalog, mode)),
         *_of_transactions(transactions),
     )
@@ -155,6 +156,30 @@ def _unfollowed(name: str, reason: str, cure: str, essential: bool) -> Finding:
     return Finding(
         name, f"{reason}: writes that bypass the mesh are found by verification only", cure, blocks=False
     )
+
+
+def _of_pools(scope: Scope, found: Survey) -> Iterator[Finding]:
+    """While a job runs every sidecar has the pools of both sides."""
+    before, after = (dict(rules.data_sources) for rules in (scope.before, scope.after))
+    kept = {name for name, config in before.items() if after.get(name) == config}
+    pools: dict[tuple[str, int], dict[tuple[int, str], DataSourceConfig]] = {}
+    for side, sources in enumerate((before, after)):
+        for name, config in sources.items():
+            if name not in (scope.before, scope.after)[side].groups and not (side and name in kept):
+                pools.setdefault((config.host.lower(), config.port), {})[side, name] = config
+    for own in pools.values():
+        first = next(iter(own.values()))
+        most = found[seen_by(first)].most_connections if seen_by(first) in found else 0
+        wanted = sum(config.max_pool_size for config in own.values())
+        added = sum(config.max_pool_size for (side, _), config in own.items() if side)
+        if most and added and wanted > most:
+            names = ", ".join(dict.fromkeys(config.name for config in own.values()))
+            yield Finding(
+                names,
+                f"while it runs a sidecar may open {wanted} connections to their server, which takes {most}",
+                "raise max_connections, or lower maxPoolSize",
+                blocks=False,
+            )
 
 
 # ---------------------------------------------------------------------------------------------- tables

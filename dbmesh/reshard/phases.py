@@ -35,6 +35,10 @@ from dbmesh.reshard.write_counts import WriteCounts
 from dbmesh.rules.moving import MOVING_FILE, Moving, Side, decode_moving
 from dbmesh.session.mesh import Database, Mesh
 
+HOLD_BEFORE_NAMES = 2.0
+"""Seconds that statements are held before tables get their names: then they wait for that too, and all of it has to end before
+`session.gate.PATIENCE` does."""
+
 WORKERS = 4
 """Chunks that one sidecar copies at a time."""
 
@@ -284,6 +288,8 @@ class Phases:
     ) -> None:
         """Every sidecar goes by these files from here on, this one too."""
         hold = job.hold if moves else 0.0
+        if works:
+            hold = min(hold, HOLD_BEFORE_NAMES)
         step = replace(
             step_of(job.number, job.by, self._wall(), job.phase.value, files),
             moves=moves,

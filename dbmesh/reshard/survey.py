@@ -20,7 +20,7 @@ from dbmesh.reshard.listening import binlog_status
 from dbmesh.reshard.scope import seen_by
 from dbmesh.rules.ruleset import DataSourceConfig
 
-_SETTINGS = f"SHOW VARIABLES WHERE Variable_name IN {('version', *SETTINGS)}".encode()
+_SETTINGS = f"SHOW VARIABLES WHERE Variable_name IN {('version', 'max_connections', *SETTINGS)}".encode()
 _TABLES = b"""SELECT TABLE_NAME, ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH FROM information_schema.TABLES
  WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'BASE TABLE'"""
 _TRIGGERS = b"""SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS
@@ -79,6 +79,7 @@ async def _facts(connection: Connection, config: DataSourceConfig) -> ServerFact
     }
     return ServerFacts(
         settings.get("version", ""),
+        most_connections=int(settings.get("max_connections", 0)),
         binlog=binlog_facts(settings, *await _filters(connection)),
         granted=granted(config.database, [row[0] for row in await _texts(connection, b"SHOW GRANTS")]),
         oldest=await _oldest(connection),

@@ -23,10 +23,10 @@ from dbmesh.rules.ruleset import DataSourceConfig, RuleSet
 STEP = 5_000
 """Rows of a redundant table that are deleted at once: a table that is dropped with all its rows makes its server busy."""
 
-_PATIENCE = b"SET SESSION lock_wait_timeout = 2"
+_PATIENCE = b"SET SESSION lock_wait_timeout = 1"
 """Renaming waits no longer for somebody who uses the table behind the mesh's back: clients wait meanwhile."""
 
-_LOCK = 5
+_LOCK = 1
 """Seconds to wait for another process that renames."""
 
 _NO_ROOM = frozenset((1021, 1114))

@@ -137,11 +137,28 @@ def test_who_waits_and_who_works() -> None:
     for phase in Phase:
         job = Job(1, "shop", "me", 0.0, phase=phase)
         assert job.works is (phase not in ENDED | WAITING)
-        assert paused(job).works is (job.works and phase not in PAUSABLE) if not job.ended else True
+        if phase in {Phase.PREPARE, Phase.DOUBLE_WRITE, *PAUSABLE}:
+            assert paused(job).works is (phase not in PAUSABLE)
+        else:
+            with pytest.raises(NotNow, match=phase.value):
+                paused(job)
         stopped = Job(1, "shop", "me", 0.0, phase=phase, stopped="why")
         assert not stopped.works
         if not stopped.ended:
             assert resumed(stopped).works is job.works
+
+
+def test_a_job_that_is_paused_is_given_up_at_once() -> None:
+    job = wished(paused(Job(1, "shop", "me", 0.0, phase=Phase.COPY)), Wish.CANCEL, 5.0)
+    assert job.works
+    assert not job.paused
+
+
+def test_a_refusal_names_phases_in_their_order() -> None:
+    with pytest.raises(
+        NotNow, match=r"cancel follows 'prepare' or 'double write' or 'copy' or .* or 'ready'$"
+    ):
+        wished(Job(1, "shop", "me", 0.0, phase=Phase.REVERSE), Wish.CANCEL, 5.0)
 
 
 def test_a_switch_that_is_refused_leaves_the_job_as_it_was() -> None:

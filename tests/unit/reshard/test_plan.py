@@ -454,3 +454,24 @@ def test_numbers_that_nobody_gives() -> None:
         "t_order: the new rules give its AUTO_INCREMENT column 'id' no numbers: an INSERT without it fails from the cutover on"
         in said
     )
+
+
+def test_pools_of_both_sides_that_a_server_cannot_take_are_named() -> None:
+    old = _rules(_SHARDED)
+    new = _rules(_WIDER.replace("ds_$", "new_$"), _SOURCES.replace("ds_", "new_"))
+    for most, said in (
+        (
+            99,
+            ["ds_0, new_0: while it runs a sidecar may open 100 connections to their server, which takes 99"],
+        ),
+        (100, []),
+        (0, []),
+    ):
+        facts = _server("t_order_0", "t_order_1", most_connections=most)
+        roomy = _server("t_order_0", "t_order_1", most_connections=1000)
+        found = dict(zip(map(seen_by, old.data_sources.values()), (facts, roomy), strict=True))
+        plan = make_plan(old, new, found, TransactionType.XA, "7", Mode.DOUBLE_WRITE)
+        assert plan.possible
+        assert [one for one in _said(plan) if "connections" in one] == said
+    kept = _plan(_SHARDED, _WIDER, _server("t_order_0", "t_order_1", most_connections=1))
+    assert not [one for one in _said(kept) if "connections" in one]
