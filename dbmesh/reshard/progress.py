@@ -26,6 +26,9 @@ EVERY = 0.5
 MOST_STATEMENTS = 5
 """Statements that are told."""
 
+_FORGETTING = frozenset((Phase.CLEAN_UP, Phase.CANCEL))
+"""What was kept of chunks goes, one after another."""
+
 WINDOW = 20
 """Tellings that the rate is taken over."""
 
@@ -126,7 +129,7 @@ class Progress:
         # What was told by whoever carried it out before stays.
         tables: dict[str, dict[str, Any]] = before.get("tables", {})
         # Another table may begin to be copied meanwhile.
-        journals = tuple(self._journals.items())
+        journals = () if job.phase in _FORGETTING else tuple(self._journals.items())
         counts = {table: (await journal.look()).counts for table, journal in journals}
         for table in estimates:
             shown = tables.setdefault(table, {"rows": estimates[table]})

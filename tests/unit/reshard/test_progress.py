@@ -13,7 +13,7 @@ from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.store import StoreUnavailable
 from dbmesh.model import DataNode
 from dbmesh.reshard.chunks import ChunkJournal, Counts, Outlook, Rest
-from dbmesh.reshard.documents import read_progress
+from dbmesh.reshard.documents import read_progress, tell_progress
 from dbmesh.reshard.job import Job, Phase
 from dbmesh.reshard.progress import Progress
 from dbmesh.reshard.rechecking import BypassingWrites
@@ -111,3 +111,15 @@ async def test_another_job_begins_with_nothing(progress: tuple[EmbeddedStore, Pr
         },
         "bypassed": {"keys": 0, "repaired": 0},
     }
+
+
+@pytest.mark.parametrize("phase", [Phase.CLEAN_UP, Phase.CANCEL])
+async def test_what_was_copied_is_told_to_the_end(
+    progress: tuple[EmbeddedStore, Progress], phase: Phase
+) -> None:
+    store, made = progress
+    await tell_progress(store, JOB.number, {"tables": {"item": {"rows": 10, "copied": 10}}})
+    made.copies("item", _Journal(store, made, "item"))
+    async with made.told(replace(JOB, phase=phase)):
+        pass
+    assert (await read_progress(store, JOB.number))["tables"]["item"]["copied"] == 10
