@@ -98,14 +98,19 @@ async def planned_job(
     store: Store, directory: Path, to: Path, database: str | None, mode: Mode = Mode.DOUBLE_WRITE
 ) -> tuple[Plan, Job]:
     """The next job from the rules that hold to those of `to`, and its plan; nothing has begun. Raises Failure and StoreError."""
-    if not any(one.state is State.SERVING for one in await read_instances(store)):
-        raise Failure("no sidecar is alive that could carry the job out; start one")
+    await _refuse_unserved(store)
     number = max((one.number for one in await read_jobs(store)), default=0) + 1
     before, after = load_directory(directory), load_directory(to)
     plan = await make_job_plan(store, before, after, database, str(number), mode)
     estimates = tuple((move.name, plan.all_rows(move)) for move in plan.scope.moves)
     name = plan.scope.before.database
     return plan, Job(number, name, operator(), time.time(), estimates=estimates, mode=mode)
+
+
+async def _refuse_unserved(store: Store) -> None:
+    """What nobody carries out now, a sidecar would that is started much later. Raises Failure and StoreError."""
+    if not any(one.state is State.SERVING for one in await read_instances(store)):
+        raise Failure("no sidecar is alive that could carry the job out; start one")
 
 
 async def begin_planned_job(store: Store, plan: Plan, job: Job, directory: Path, to: Path) -> Job:
@@ -129,7 +134,14 @@ async def begin_planned_job(store: Store, plan: Plan, job: Job, directory: Path,
 def ask(directory: Path, number: int | None, wish: Wish, *, wait: bool, as_json: bool) -> int:
     """Asks for a phase, and waits for its end. Returns the exit code. Raises Failure."""
     return asyncio.run(
-        _change(directory, number, lambda job: wished(job, wish, time.time()), wait=wait, as_json=as_json)
+        _change(
+            directory,
+            number,
+            lambda job: wished(job, wish, time.time()),
+            wait=wait,
+            asks=True,
+            as_json=as_json,
+        )
     )
 
 
@@ -153,11 +165,19 @@ def throttle_job(directory: Path, number: int | None, rate: int, *, as_json: boo
 
 
 async def _change(
-    directory: Path, number: int | None, change: Callable[[Job], Job], *, wait: bool, as_json: bool
+    directory: Path,
+    number: int | None,
+    change: Callable[[Job], Job],
+    *,
+    wait: bool,
+    as_json: bool,
+    asks: bool = False,
 ) -> int:
     async with opened_store(load_directory(directory, secret_or_name), directory) as opened:
         store = _there(opened)
         chosen = await _chosen(store, number)
+        if asks:
+            await _refuse_unserved(store)
         try:
             job = await change_job(store, chosen.number, change)
         except NotNow as error:
