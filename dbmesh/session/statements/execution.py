@@ -17,6 +17,7 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.collect import found_rows
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
+from dbmesh.engine.lane import Lane
 from dbmesh.engine.once import Trial
 from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
 from dbmesh.engine.warnings import ShardWarning, count_of
@@ -442,14 +443,12 @@ async def _exchange(
     captures: bool = True,
 ) -> Outcome:
     exchange: Exchange | None = None
-    images: Images | ReturnedRowImages | None = None
     loan = Loan(session, _state_for(session, plan, bound))
     undoable = False
     target = shown = front_sink(session, bound, sink)
-    keep = _keeper_of_images(session, database, plan, bound) if captures else None
-    if keep is not None and not session.transaction.writing and returns(session, bound):
-        images = ReturnedRowImages(session, database, bound, keep)
-        bound = images.bound
+    images: Images | ReturnedRowImages | None = None
+    if captures and (returned := _returned_images(session, database, plan, bound)) is not None:
+        images, bound = returned, returned.bound
     try:
         answer = limited(bound, plan.verb, session.state)
         await loan.take(database, plan, bound.shots, answer)
@@ -469,9 +468,8 @@ async def _exchange(
         exchange = Exchange(lanes, answer, target, session.mesh.limits, own=own, trial=trial, watch=watch)
         if bound.effects is not None:
             await expose_insert_id(session, lanes[0].connection, bound.effects)
-        if keep is not None and images is None:
-            occasion = BASE if session.transaction.writing else MOVING
-            images = Images(session, database, bound, lanes, keep, occasion)
+        if captures and images is None:
+            images = _images(session, database, plan, bound, lanes)
         if images is not None:
             await images.before(lanes)
         session.announce(exchange)
@@ -510,6 +508,29 @@ async def _exchange(
     finally:
         session.announce(None)
         loan.free()
+
+
+def _returned_images(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement
+) -> ReturnedRowImages | None:
+    """The images of a write to a table that moves which returns its rows."""
+    if session.doubling is None or session.transaction.writing or not plan.verb.changes_rows:
+        return None
+    keep = session.doubling.keeper(database, bound.names)
+    if keep is None or not returns(session, bound):
+        return None
+    return ReturnedRowImages(session, database, bound, keep)
+
+
+def _images(
+    session: Session, database: Database, plan: ShardPlan, bound: BoundStatement, lanes: Sequence[Lane]
+) -> Images | None:
+    """The images of a write that somebody wants to know, once its branches are there."""
+    keep = _keeper_of_images(session, database, plan, bound)
+    if keep is None:
+        return None
+    occasion = BASE if session.transaction.writing else MOVING
+    return Images(session, database, bound, lanes, keep, occasion)
 
 
 def _keeper_of_images(
