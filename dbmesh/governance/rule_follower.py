@@ -30,7 +30,7 @@ from dbmesh.governance.revisions import (
     say_undone,
     say_worked,
 )
-from dbmesh.governance.rollout import Duty, Wait, Work, duties
+from dbmesh.governance.rollout import Activate, Duty, Hold, Refuse, Work, duties
 from dbmesh.governance.store import ABSENT, Store, StoreError
 from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.loader import load_configuration
@@ -287,14 +287,16 @@ class RuleFollower(Generic[P]):
             self._answered.clear()
             return False
         step = await advance(self._store, self._observed)
-        if step is not None and not isinstance(step, Wait):
+        done = isinstance(step, Hold | Activate | Refuse)
+        if isinstance(step, Work) and known.rolling in self._prepared:
+            done = await self._work(known.rolling)
+        if done:
             # What was done here need not be heard of first.
             self._changed.set()
-        if isinstance(step, Work) and known.rolling in self._prepared:
-            await self._work(known.rolling)
         return True
 
-    async def _work(self, number: int) -> None:
+    async def _work(self, number: int) -> bool:
+        """Whether what the revision takes has been done, or cannot be; else it has to be looked at again."""
         prepared, _ = self._prepared[number]
 
         async def still() -> bool:
@@ -312,6 +314,8 @@ class RuleFollower(Generic[P]):
             await self._serving.work(prepared, still, tell)
         except NotDone as error:
             _log.warning("what revision %d of the rules takes is looked at again: %s", number, error)
+            return False
+        return True
 
     async def _hold(self, known: Known) -> None:
         assert known.rolling is not None

@@ -16,6 +16,7 @@ from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.instances import Instance, Registration, read_instances
 from dbmesh.governance.promise import LAPSED
 from dbmesh.governance.revisions import (
+    LOOK,
     Outcome,
     Revision,
     acknowledge,
@@ -161,6 +162,7 @@ class Sidecar:
                 raise NotDone("somebody else was faster")
             assert all(one.gate.reasons[-1] for one in self.others)
             self.worked += 1
+            self.news.set()
             if isinstance(self.works_badly, NotDone):
                 raise self.works_badly
             await tell(str(self.works_badly or ""))
@@ -322,6 +324,20 @@ async def test_what_a_revision_takes_is_done_while_all_hold(
     assert sum(one.worked for one in sidecars) >= 1
     for one in sidecars:
         await one.until(lambda one=one: one.running == ("hr", "shop"))  # type: ignore[misc]
+
+
+async def test_what_cannot_be_done_yet_is_looked_at_again_after_a_while(
+    store: EmbeddedStore, sidecars: list[Sidecar]
+) -> None:
+    for one in sidecars:
+        one.works_badly = NotDone("a server is away")
+        await one.start()
+    applied = sidecars[0].tasks.start(_apply(store, moves=True, works=True), "applied")
+    await sidecars[0].until(lambda: sidecars[0].worked > 0)
+    await asyncio.sleep(4 * LOOK)
+    assert sum(one.worked for one in sidecars) <= 2 * (1 + 5)
+    sidecars[0].works_badly = None
+    assert (await applied).outcome is Outcome.ACCEPTED
 
 
 async def test_what_could_not_be_done_refuses_the_revision(
