@@ -83,7 +83,8 @@ class Progress:
 def sources_of(followed: Iterable[tuple[DataSourceConfig, FollowedTable]]) -> tuple[Source, ...]:
     """The servers of actual tables: each is followed once, however many data sources are on it; none for its new tables alone."""
     found: dict[tuple[str, int], tuple[DataSourceConfig, dict[TableName, FollowedTable]]] = {}
-    for config, table in followed:
+    # By the name and account of the side that is read: those of the other side may be another server's there.
+    for config, table in sorted(followed, key=lambda one: one[1].new):
         _, tables = found.setdefault((config.host.lower(), config.port), (config, {}))
         tables[TableName(config.database.lower(), table.node.table.lower())] = table
     return tuple(
