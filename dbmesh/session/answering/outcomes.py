@@ -46,9 +46,12 @@ def found_none(session: Session, plan: ShardPlan, error: MeshError | ShardError)
         session.found_rows = 0
 
 
-def half_done(error: MeshError | ShardError, completed: Sequence[str]) -> MeshError | ShardError:
-    """The error of a write outside a transaction, with the data sources that had done their part already."""
-    if not completed:
+def half_done(
+    error: MeshError | ShardError, plan: ShardPlan, completed: Sequence[str]
+) -> MeshError | ShardError:
+    """The error of a write outside a transaction, with the data sources that had done their part already. A query that locks rows has
+    done nothing."""
+    if not completed or plan.verb is Verb.SELECT:
         return error
     text = f"{error} (dbmesh: already done on {', '.join(completed)})"
     return ShardError(error.number, error.sqlstate, text)

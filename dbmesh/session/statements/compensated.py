@@ -66,7 +66,7 @@ async def compensated(
     if not session.transaction.compensates:
         return await run(bound)
     bound = readable(session, database, bound)
-    deadline = session.now() + _lock_wait(session)
+    deadline = session.now() + lock_wait(session)
     pause = FIRST_PAUSE
     while True:
         try:
@@ -112,7 +112,7 @@ async def _once(
     return outcome
 
 
-def _lock_wait(session: Session) -> float:
+def lock_wait(session: Session) -> float:
     """Seconds a write waits for rows of others."""
     written = session.state.variable("innodb_lock_wait_timeout")
     return float(written) if written is not None and written.isdecimal() else DEFAULT_LOCK_WAIT

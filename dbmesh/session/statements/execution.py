@@ -62,7 +62,7 @@ from dbmesh.session.relaying import needs_images, query_packet
 from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.session.statement_log import log_shots
-from dbmesh.session.statements.compensated import Images, Keep, compensated, keep_in_branches
+from dbmesh.session.statements.compensated import Images, Keep, compensated, keep_in_branches, lock_wait
 from dbmesh.session.statements.ddl import run_ddl
 from dbmesh.session.statements.derived import RowsInMemory, run_derived, run_part
 from dbmesh.session.statements.doubled import doubled, doubles, refuse_altering, traceable
@@ -340,10 +340,10 @@ async def send(session: Session, database: Database, sql: str) -> Outcome:
 
 
 def _repeats(session: Session, bound: BoundStatement) -> bool:
-    """Whether a write that was undone may be run again: the client has been told nothing, and its variables are as before."""
+    """Whether a write that was undone may be run again: the client has been told nothing."""
     answer = bound.answer
     shown = isinstance(answer, ReturnedRows) or (isinstance(answer, DerivedWrite) and bool(answer.returning))
-    return not (shown or returns(session, bound)) and bound.effects is None
+    return not (shown or returns(session, bound))
 
 
 async def in_own_transaction(
@@ -351,8 +351,10 @@ async def in_own_transaction(
 ) -> Outcome:
     """A write of several shots under autocommit: all of it or nothing of it, as on one server, as far as one commit per
     data source can promise. What it cannot promise is told by a warning. Several statements take locks that one would not, in an order
-    that is not its own: what a deadlock has undone is tried again."""
-    pause = FIRST_PAUSE
+    that is not its own: what a deadlock has undone is tried again as it began, unless other rules hold by then, or it has waited for
+    others as long as one statement may."""
+    pause, deadline = FIRST_PAUSE, session.now() + lock_wait(session)
+    variables, insert_id, rules = session.state.user_variables, session.last_insert_id, session.databases
     while True:
         tries -= 1
         begin_hinted(session, "")
@@ -362,7 +364,8 @@ async def in_own_transaction(
         except BaseException as error:
             session.broken_transaction = None
             await session.end_transaction(commit=False)
-            if not (tries and isinstance(error, ShardError) and error.number == DEADLOCK[0]):
+            again = tries and session.databases is rules and session.now() < deadline
+            if not (again and isinstance(error, ShardError) and error.number == DEADLOCK[0]):
                 raise
         else:
             outcome.warnings += await session.end_transaction(commit=True)
@@ -371,6 +374,9 @@ async def in_own_transaction(
             session.transaction.alone = False
         await asyncio.sleep(pause)
         pause *= 2
+        # A query of the write's own may have assigned some.
+        session.state = replace(session.state, user_variables=variables)
+        session.last_insert_id = insert_id
 
 
 async def _merged_or_federated(
@@ -503,7 +509,7 @@ async def _exchange(
         loan.free()
         settled_error = await settled(session, database, bound, error)
         if exchange is not None and images is None and not (plan.reads_only or undoable):
-            settled_error = half_done(settled_error, exchange.completed())
+            settled_error = half_done(settled_error, plan, exchange.completed())
         raise settled_error from error
     finally:
         session.announce(None)

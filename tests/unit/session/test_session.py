@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,16 +11,17 @@ import pytest
 
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.tasks import TaskOwner
-from dbmesh.engine.exchange import Exchange
-from dbmesh.errors import QUERY_INTERRUPTED, ShardError
+from dbmesh.engine.exchange import Exchange, Outcome
+from dbmesh.errors import DEADLOCK, QUERY_INTERRUPTED, ShardError
 from dbmesh.rules.privileges import OF_DATABASE, Privileges, Target, grant
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.gate import Gate
 from dbmesh.session.session import Session
 from dbmesh.session.statements.compensated import _end
+from dbmesh.session.statements.execution import in_own_transaction
 from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.constants import Capability, ColumnType, Status
-from dbmesh.wire.packets import parse_err, parse_ok
+from dbmesh.wire.packets import OkPacket, parse_err, parse_ok
 from tests.plugins import canned
 from tests.plugins.canned import MODERN
 from tests.plugins.scripted import RecordingClient, ScriptedConnection, column
@@ -279,3 +280,70 @@ async def test_in_a_transaction_of_several_statements_a_deadlock_is_the_clients(
     ((_, packet),) = await world.command(b"\3UPDATE t_order SET status = 'y'")
     assert parse_err(packet).number == 1213
     assert not world.session.transaction.open
+
+
+async def test_what_is_run_again_finds_the_sessions_variables_as_they_were(world: SessionWorld) -> None:
+    session = world.session
+    session.state = session.state.with_user_variable("v", "5")
+    session.last_insert_id = 7
+    found: list[tuple[object, int]] = []
+
+    async def work() -> Outcome:
+        found.append((session.state.user_variables, session.last_insert_id))
+        # A query of the write's own: `INSERT … SELECT @v := @v + 1, LAST_INSERT_ID(id)`.
+        session.state = session.state.with_user_variable("v", str(5 + len(found)))
+        session.last_insert_id = 7 + len(found)
+        if len(found) < 3:
+            raise ShardError(*DEADLOCK)
+        return Outcome(OkPacket(1), None, [])
+
+    await in_own_transaction(session, work, tries=8)
+    assert found == [((("v", "5"),), 7)] * 3
+    assert session.last_insert_id == 10
+
+
+async def _tries(world: SessionWorld, meanwhile: Callable[[], None]) -> int:
+    """How often what a deadlock undoes is begun, when each try does something else too."""
+    tries = 0
+
+    async def work() -> Outcome:
+        nonlocal tries
+        tries += 1
+        meanwhile()
+        raise ShardError(*DEADLOCK)
+
+    with pytest.raises(ShardError, match="Deadlock"):
+        await in_own_transaction(world.session, work, tries=8)
+    return tries
+
+
+async def test_what_was_planned_by_former_rules_is_not_run_again(world: SessionWorld) -> None:
+    mesh = world.mesh
+
+    def switch() -> None:
+        mesh.databases = dict(mesh.databases)
+
+    assert await _tries(world, lambda: None) == 8
+    assert await _tries(world, switch) == 1
+
+
+async def test_what_has_waited_as_long_as_one_statement_may_is_not_run_again(world: SessionWorld) -> None:
+    session = world.session
+    session.state = session.state.with_variable("innodb_lock_wait_timeout", "3")
+    began, waited = session.now(), 0.0
+    session.now = lambda: began + waited
+
+    def wait() -> None:
+        nonlocal waited
+        waited += 2.0
+
+    assert await _tries(world, wait) == 2
+
+
+async def test_a_locking_query_that_fails_has_done_nothing(world: SessionWorld) -> None:
+    rows = canned.result_set([column("order_id", ColumnType.LONGLONG)], [[b"1"]])
+    timeout = canned.failure(1205, "Lock wait timeout exceeded; try restarting transaction")
+    world.reply = lambda name, payload: timeout if name == "ds_1" and b"t_order" in payload else rows
+    *_, (_, packet) = await world.command(b"\3SELECT order_id FROM t_order LOCK IN SHARE MODE")
+    assert parse_err(packet).number == 1205
+    assert "done" not in parse_err(packet).message.decode()
