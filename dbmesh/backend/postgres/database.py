@@ -57,6 +57,8 @@ _SETTINGS: Mapping[str, Stored] = {
 _OWN_TABLES = {DECISION_TABLE: DECISIONS}
 """Tables whose declaration is known before they are read: a transaction does not see in the catalog what was made after it began."""
 
+_ROLLED_BACK = (1180, "HY000", "Got error 25P02 - 'the transaction was rolled back' during COMMIT")
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -320,8 +322,7 @@ class Database:
     # ------------------------------------------------------------------ DDL
 
     async def _ddl(self, tree: exp.Expression) -> Done:
-        if self.in_transaction:
-            await self._connection.execute("COMMIT")
+        await self._commit_open()
         self._tables = await read_tables(self._connection)
         definition = compile_ddl(tree, self._tables, self.name)
         async with self._statement():
@@ -333,17 +334,21 @@ class Database:
     # ------------------------------------------------------------------ transactions
 
     async def _begin(self, words: Sequence[str]) -> Done:
-        if self.in_transaction:
-            await self._connection.execute("COMMIT")
+        await self._commit_open()
         level, access = _mode(" ".join(words), self._next_mode)
         self._next_mode = self._mode
         await self._connection.execute(f"BEGIN ISOLATION LEVEL {level} {access}")
         return Done()
 
     async def _commit(self, words: Sequence[str]) -> Done:
-        if self.in_transaction:
-            await self._connection.execute("COMMIT")
+        await self._commit_open()
         return await self._chained(words)
+
+    async def _commit_open(self) -> None:
+        """Commit the transaction, if one is open. One that an error has ended is rolled back by COMMIT, which is no error there: raises
+        ShardError."""
+        if self.in_transaction and await self._connection.execute("COMMIT") != "COMMIT":
+            raise ShardError(*_ROLLED_BACK)
 
     async def _xa(self, words: Sequence[str]) -> Done | Rows:
         """A statement about a branch of a transaction of several data sources."""
