@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from dbmesh.backend.state import SessionState
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
@@ -218,6 +218,16 @@ class Pipeline(Protocol):
 
     def execute_all(self, payloads: Sequence[bytes], receiver: Receiver) -> None:
         """As `query_all`, for COM_STMT_EXECUTEs of statements prepared here; rows come in binary form."""
+        ...
+
+
+@runtime_checkable
+class OwnDialect(Protocol):
+    """What a connection can do besides whose data source has a dialect of its own."""
+
+    async def own(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run one statement of that dialect, as it is: its rows, with Python's values. Raises ShardError or MeshError; in a transaction
+        nothing more can be done after an error but ROLLBACK."""
         ...
 
 

@@ -8,12 +8,49 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
 
 from dbmesh.model import TableSchema
 from dbmesh.reshard.followable import BinlogFacts
 from dbmesh.reshard.scope import Seen
 
 _GRANT = re.compile(r"GRANT (?P<privileges>.+?) ON (?P<schema>`(?:[^`]|``)+`|\*)\.(?P<table>\S+) TO ")
+
+
+class HindranceKind(Enum):
+    """What PostgreSQL's catalog tells of a table that moving it depends on; `Hindrance.detail` is a name."""
+
+    PARTITIONED = "partitioned"
+    INHERITS = "inherits"
+    GENERATED = "generated"
+    ALWAYS_NUMBERED = "always numbered"
+    NUMBERED = "numbered"
+    EXCLUSION = "exclusion"
+    DEFERRABLE = "deferrable"
+    PARTLY_UNIQUE = "partly unique"
+    RULE = "rule"
+    POLICIES = "policies"
+    VIEW = "view"
+    OWNER = "owner"
+    GRANTED = "granted"
+    OWN_TYPE = "own type"
+    SLOW_KEY = "slow key"
+
+
+class Hindrance(NamedTuple):
+    """One such thing."""
+
+    kind: HindranceKind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresFacts:
+    """Of a PostgreSQL server: how many transactions may be prepared at a time, and whether the account may create tables."""
+
+    most_prepared: int
+    may_create: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +64,7 @@ class TableFacts:
     size: int | None = None
     triggers: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    hindrances: tuple[Hindrance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +80,7 @@ class ServerFacts:
     oldest: int | None = None
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
     most_connections: int = 0
+    postgres: PostgresFacts | None = None
 
     def table(self, name: str) -> TableFacts | None:
         """Compared without case: some servers do."""

@@ -12,11 +12,12 @@ from types import MappingProxyType
 from dbmesh.errors import MeshError
 from dbmesh.model import Catalog, ColumnFamily, DataNode, TableSchema
 from dbmesh.planner.lexemes import split_lexemes
+from dbmesh.reshard import postgres_obstacles
 from dbmesh.reshard.facts import ServerFacts, Survey, TableFacts
 from dbmesh.reshard.followable import unfollowed_server, unfollowed_table
 from dbmesh.reshard.job import Mode
 from dbmesh.reshard.moved_rows import moved_rows
-from dbmesh.reshard.scope import Scope, Seen, TableMove, seen_by
+from dbmesh.reshard.scope import Scope, Seen, TableMove, schema_of, seen_by
 from dbmesh.rules.ruleset import (
     AnyTable,
     DataSourceConfig,
@@ -40,8 +41,10 @@ _OTHER_NAMES = {"REPLICATION CLIENT": "BINLOG MONITOR", "REPLICATION SLAVE": "RE
 """What MariaDB calls them."""
 
 
-_NOT_MOVED = MappingProxyType({"sqlite": "SQLite", "postgresql": "PostgreSQL"})
+_NOT_MOVED = MappingProxyType({"sqlite": "SQLite"})
 """They commit a write to both sides in two steps, if at all."""
+
+_POSTGRES = "postgresql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,14 @@ def _of_servers(scope: Scope, found: Survey, mode: Mode) -> Iterator[Finding]:
             )
         elif facts.unreachable:
             yield Finding(config.name, facts.unreachable, "mend that first")
+        elif facts.postgres is not None:
+            entered = not wanted.isdisjoint(ENTERING - LEAVING)
+            several = len({found_at.schema for found_at in needs}) > 1
+            said = postgres_obstacles.of_server(
+                facts.postgres, config.username, config.max_pool_size, entered=entered, several=several
+            )
+            yield from (Finding(config.name, *one) for one in said)
+            yield from _of_age(config.name, facts)
         else:
             yield from _of_server(config, wanted, facts, essential=essential)
 
@@ -131,6 +142,10 @@ def _of_server(
             f"GRANT {', '.join(blind)} ON *.* TO '{account}'",
             essential,
         )
+    yield from _of_age(name, facts)
+
+
+def _of_age(name: str, facts: ServerFacts) -> Iterator[Finding]:
     if facts.oldest is not None and facts.oldest > LONG:
         yield Finding(
             name,
@@ -206,11 +221,13 @@ def _of_table(
     schema = present[0][1].schema
     for node, facts in present:
         yield from _of_node(node, facts)
+        yield from (Finding(str(node), *one) for one in postgres_obstacles.of_table(facts))
         if _form(facts.schema) != _form(schema):
             yield Finding(
                 str(node), f"its columns or keys are not those of {present[0][0]}", "make them alike"
             )
     yield from _of_key(move.name, schema)
+    yield from _of_products(move, scope, present)
     yield from _of_following(move, scope, found, schema, mode)
     yield from _of_hints(move)
     yield from _of_shadows(move, scope)
@@ -229,6 +246,34 @@ def _of_views(move: TableMove, catalog: Catalog) -> Iterator[Finding]:
                 f"the view '{view}' reads it on its data source",
                 "drop it; make it again afterwards",
             )
+
+
+def _of_products(
+    move: TableMove, scope: Scope, present: Sequence[tuple[DataNode, TableFacts]]
+) -> Iterator[Finding]:
+    """What PostgreSQL holds is seen, and written, otherwise than what others hold."""
+    sources = [scope.before.data_sources[node.data_source] for node in move.before.nodes]
+    targets = [scope.after.data_sources[target.node.data_source] for target in move.targets]
+    kinds = {config.kind for config in (*sources, *targets)}
+    if _POSTGRES not in kinds:
+        return
+    if len(kinds) > 1:
+        yield Finding(
+            move.name,
+            "its rows would go between PostgreSQL and another product, whose values and keys are not the same",
+            "stop writing, then copy its rows",
+        )
+        return
+    given = all(
+        isinstance(rule, ShardedTable) and rule.key_column is not None for rule in (move.before, move.after)
+    )
+    schemas = {schema_of(config) for config in sources}
+    leaves = any(schema_of(config) not in schemas for config in targets)
+    said = [*postgres_obstacles.of_numbers(present[0][1], given=given)]
+    said += postgres_obstacles.of_types(present[0][1]) if leaves else ()
+    yield from (Finding(move.name, *one) for one in said)
+    names = (target.built_as for target in move.targets)
+    yield from (Finding(name, *one) for name, one in postgres_obstacles.of_names(names))
 
 
 def _of_placing(move: TableMove, schema: TableSchema) -> Iterator[Finding]:

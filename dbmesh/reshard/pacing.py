@@ -69,6 +69,7 @@ class Pacing:
 
 async def read_load(sources: Mapping[str, Pool], replicas: Mapping[str, Pool]) -> Load:
     """How the servers of data sources are, and replicas, by name."""
+    sources, replicas = _asked(sources), _asked(replicas)
     running = await all_of(_ask(pool, _running) for pool in sources.values())
     seen = await all_of(_ask(pool, _replication) for pool in replicas.values())
     # Who follows nobody is a primary by now.
@@ -87,14 +88,17 @@ async def read_load(sources: Mapping[str, Pool], replicas: Mapping[str, Pool]) -
     )
 
 
+def _asked(pools: Mapping[str, Pool]) -> dict[str, Pool]:
+    """Those whose servers answer MySQL's questions about themselves."""
+    return {name: pool for name, pool in pools.items() if pool.config.kind == "mysql"}
+
+
 async def _ask(pool: Pool, question: Callable[[Connection], Awaitable[Said]]) -> Said | None:
     now = asyncio.get_running_loop().time
     try:
         async with asyncio.timeout(PATIENCE):
             connection = await pool.acquire(Flavour(), guarded=False)
             try:
-                if not connection.relays:
-                    return None
                 await connection.bring_to(LOAD_STATE)
                 return await question(connection)
             finally:

@@ -95,7 +95,10 @@ def _steps(plan: Plan) -> Iterator[str]:
     else:
         yield double_write
         yield copy
-    yield "LISTEN: follow the binlog of each source for writes that bypass the mesh"
+    if all(scope.before.data_sources[node.data_source].kind == "postgresql" for node in old):
+        yield "LISTEN: nothing can be followed: writes that bypass the mesh are found by VERIFY"
+    else:
+        yield "LISTEN: follow the binlog of each source for writes that bypass the mesh"
     yield "VERIFY: compare both sides chunk by chunk, and repair what differs"
     yield "CUTOVER: hold new writes until those under way have ended; the new rules become active everywhere at once"
     yield "REVERSE DOUBLE WRITE: the former tables get every write as well; rollback is possible"

@@ -14,8 +14,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dbmesh.backend.connection import Connection, Flavour, Product
+from dbmesh.backend.connection import Connection, Flavour, OwnDialect, Product
 from dbmesh.backend.pool import Pool
+from dbmesh.backend.postgres.names import name as quoted_in_postgres
 from dbmesh.backend.state import ISOLATION, SessionState
 from dbmesh.engine.collect import all_of, collect, collect_within
 from dbmesh.engine.federation import LOAD_STATE
@@ -47,8 +48,8 @@ WRITER_STATE = _READ_COMMITTED.with_variable("innodb_lock_wait_timeout", "1")
 """What a session that writes the new tables has set: it locks rows and no gaps, and waits for others as briefly as its server can, since
 clients may wait for the old rows meanwhile: a second."""
 
-_WITHOUT_WAITING = {Product.MARIADB: WRITER_STATE.with_variable("innodb_lock_wait_timeout", "0")}
-"""Not at all (manual, "innodb_lock_wait_timeout")."""
+_PATIENCE = {Product.MARIADB: "0", Product.OTHER: "0.1"}
+"""Where that can be less: not at all (manual, "innodb_lock_wait_timeout"), or a tenth of one, long before PostgreSQL looks for deadlocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,9 @@ class Reconciler:
             size = 0
             for node, pool in self._sources.items():
                 # Where there is no row, the gap is locked: none comes until the new side is committed.
-                connection = await locks.enter_async_context(_transaction(pool, _REPEATABLE_READ))
+                connection = await locks.enter_async_context(_transaction(pool, _gap_locking(pool)))
+                if isinstance(connection, OwnDialect):
+                    await _lock_against_writes(connection, node.table)
                 own = self._moved.identity.named(node.table)
                 found, more, _ = await _locked_rows(connection, read(own, own.condition(keys)), None)
                 rows += found
@@ -256,9 +259,9 @@ async def _transaction(pool: Pool, state: SessionState) -> AsyncIterator[Connect
     now = asyncio.get_running_loop().time
     connection = await pool.acquire(Flavour())
     try:
+        if connection.product in _PATIENCE and (state is WRITER_STATE or connection.product is Product.OTHER):
+            state = state.with_variable("innodb_lock_wait_timeout", _PATIENCE[connection.product])
         with errors_of(pool.config.name):
-            if state is WRITER_STATE:
-                state = _WITHOUT_WAITING.get(connection.product, state)
             await connection.bring_to(state)
             await collect(connection, b"START TRANSACTION")
             yield connection
@@ -271,6 +274,17 @@ async def _transaction(pool: Pool, state: SessionState) -> AsyncIterator[Connect
         raise
     finally:
         pool.release(connection, now())
+
+
+def _gap_locking(pool: Pool) -> SessionState:
+    """The level at which a server locks where no row is. PostgreSQL has none, and sees changes at this one only."""
+    return _READ_COMMITTED if pool.config.kind == "postgresql" else _REPEATABLE_READ
+
+
+async def _lock_against_writes(connection: OwnDialect, table: str) -> None:
+    """Nobody changes rows of a table of PostgreSQL while the transaction lasts, and nobody has a change under way, a prepared one included.
+    It locks no gaps: nothing less keeps a row from coming whose key has none. Waits for others as briefly as `WRITER_STATE`."""
+    await connection.own(f"LOCK TABLE {quoted_in_postgres(table)} IN SHARE MODE")
 
 
 async def _locked_rows(

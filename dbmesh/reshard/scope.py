@@ -34,7 +34,9 @@ class Seen(NamedTuple):
 
 def schema_of(config: DataSourceConfig) -> Schema:
     """Where a data source is."""
-    return Schema(config.kind, config.host.lower(), config.port, config.database)
+    inner = config.properties.get("currentSchema") if config.kind == "postgresql" else None
+    name = config.database if inner is None else f"{config.database}.{inner}"
+    return Schema(config.kind, config.host.lower(), config.port, name)
 
 
 def seen_by(config: DataSourceConfig) -> Seen:

@@ -9,7 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 
-from dbmesh.backend.connection import Connection, Flavour
+from dbmesh.backend.connection import Connection, Flavour, OwnDialect
 from dbmesh.backend.opening import open_data_source
 from dbmesh.engine.catalog_loading import read_tables
 from dbmesh.engine.collect import collect
@@ -17,6 +17,7 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.reshard.facts import ServerFacts, Survey, TableFacts, granted
 from dbmesh.reshard.followable import SETTINGS, binlog_facts
 from dbmesh.reshard.listening import binlog_status
+from dbmesh.reshard.postgres_survey import look as look_at_postgres
 from dbmesh.reshard.scope import seen_by
 from dbmesh.rules.ruleset import DataSourceConfig
 
@@ -54,6 +55,8 @@ async def _look(config: DataSourceConfig) -> ServerFacts:
 
 async def _facts(connection: Connection, config: DataSourceConfig) -> ServerFacts:
     schemas = await read_tables(connection)
+    if isinstance(connection, OwnDialect):
+        return await look_at_postgres(connection, schemas)
     tables = {name.lower(): TableFacts(schema) for name, schema in schemas.items()}
     if not connection.relays:
         return ServerFacts(tables=tables)

@@ -1,38 +1,24 @@
 """The actual tables of a job: making the new ones, giving them their names, and dropping what nobody needs.
 
-Decides the statements. Each may be run again after any part of it: what has been done is seen and left alone.
+Decides which, and in what order; how is said by `actual_tables`. Each may be run again after any part of it: what has been done is seen and left alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.opening import open_data_source
-from dbmesh.engine.collect import collect
-from dbmesh.errors import ShardError
-from dbmesh.planner.template import quote_name
+from dbmesh.reshard.actual_tables import tables_of
 from dbmesh.reshard.blame import errors_of
 from dbmesh.reshard.scope import Schema, Scope, Target, schema_of
 from dbmesh.rules.moving import former_name
 from dbmesh.rules.ruleset import DataSourceConfig, RuleSet
 
-STEP = 5_000
-"""Rows of a redundant table that are deleted at once: a table that is dropped with all its rows makes its server busy."""
-
-_PATIENCE = b"SET SESSION lock_wait_timeout = 1"
-"""Renaming waits no longer for somebody who uses the table behind the mesh's back: clients wait meanwhile."""
-
 _LOCK = 1
 """Seconds to wait for another process that renames."""
-
-_NO_ROOM = frozenset((1021, 1114))
-
-_COUNTER = re.compile(r" AUTO_INCREMENT=\d+")
-_CHECK = re.compile(r"CONSTRAINT `(?:[^`]|``)+` CHECK")
 
 
 class Occupied(Exception):
@@ -44,23 +30,10 @@ async def make_targets(scope: Scope) -> None:
     for move in scope.moves:
         source = move.sources[0]
         async with connected(scope.before, source.data_source) as connection:
-            shown = await collect(connection, f"SHOW CREATE TABLE {_quoted(source.table)}".encode())
-        definition = str((shown.rows[0][1] or b"").decode("utf-8", "surrogateescape"))
+            like = await tables_of(connection).like(source.table)
         for target in move.targets:
-            statement = made_like(definition, source.table, target.built_as)
             async with connected(scope.after, target.node.data_source) as connection:
-                await collect(connection, statement.encode("utf-8", "surrogateescape"))
-
-
-def made_like(definition: str, name: str, new: str) -> str:
-    """The statement that makes a table of another name, from what SHOW CREATE TABLE says. Names of checks, which are a schema's, are
-    left to the server, and counting begins anew: the mesh gives numbers to tables in several places."""
-    begin = f"CREATE TABLE {_quoted(name)}"
-    if not definition.startswith(begin):
-        raise ValueError(f"not the definition of {name}: {definition[:60]}")
-    columns, _, options = definition[len(begin) :].rpartition("\n)")
-    columns = _CHECK.sub("CHECK", columns)
-    return f"CREATE TABLE IF NOT EXISTS {_quoted(new)}{columns}\n){_COUNTER.sub('', options)}"
+                await tables_of(connection).make(target.built_as, like)
 
 
 async def drop_targets(scope: Scope, alive: Callable[[], None]) -> None:
@@ -100,8 +73,7 @@ async def give_names(
         return
     first = wanted[min(wanted)][0]
     async with _connection(first) as connection:
-        got = (await collect(connection, f"SELECT GET_LOCK('dbmesh reshard {job}', {_LOCK})".encode())).rows
-        if got != [[b"1"]]:
+        if not await tables_of(connection).take_turn(f"dbmesh reshard {job}", _LOCK):
             raise Occupied(f"another process gives the tables of job {job} their names")
         if await still():
             await tell(await _all_renamed(list(wanted.values()), job))
@@ -122,58 +94,33 @@ async def _all_renamed(wanted: Sequence[tuple[DataSourceConfig, dict[str, str]]]
 
 async def _renamed(config: DataSourceConfig, names: dict[str, str], job: int) -> None:
     async with _connection(config) as connection:
-        await collect(connection, _PATIENCE)
-        there = await _tables(connection)
+        tables = tables_of(connection)
+        there = await tables.names()
         steps: list[tuple[str, str]] = []
         for built_as, name in names.items():
             if built_as in there:
                 if name in there:
                     steps.append((name, former_name(name, job)))
                 steps.append((built_as, name))
-        await _rename(connection, steps)
+        await tables.rename(steps)
 
 
 async def _renamed_back(config: DataSourceConfig, names: dict[str, str], job: int) -> None:
     async with _connection(config) as connection:
-        await collect(connection, _PATIENCE)
-        there = await _tables(connection)
+        tables = tables_of(connection)
+        there = await tables.names()
         steps: list[tuple[str, str]] = []
         for built_as, name in names.items():
             if built_as not in there:
                 steps.append((name, built_as))
                 if former_name(name, job) in there:
                     steps.append((former_name(name, job), name))
-        await _rename(connection, steps)
-
-
-async def _rename(connection: Connection, steps: list[tuple[str, str]]) -> None:
-    if steps:
-        pairs = ", ".join(f"{_quoted(old)} TO {_quoted(new)}" for old, new in steps)
-        await collect(connection, f"RENAME TABLE {pairs}".encode())
+        await tables.rename(steps)
 
 
 async def _drop(rules: RuleSet, source: str, table: str, alive: Callable[[], None]) -> None:
     async with connected(rules, source) as connection:
-        if table not in await _tables(connection):
-            return
-        try:
-            await _empty(connection, table, alive)
-        except ShardError as error:
-            # What undoes a deletion takes room.
-            if error.number not in _NO_ROOM:
-                raise
-        alive()
-        await collect(connection, f"DROP TABLE IF EXISTS {_quoted(table)}".encode())
-
-
-async def _empty(connection: Connection, table: str, alive: Callable[[], None]) -> None:
-    """Nothing refers to its rows: no trigger and no foreign key was there when the job began."""
-    delete = f"DELETE FROM {_quoted(table)} LIMIT {STEP}".encode()
-    while True:
-        alive()
-        ok = (await collect(connection, delete)).ok
-        if ok is None or not ok.affected_rows:
-            return
+        await tables_of(connection).drop(table, alive)
 
 
 @asynccontextmanager
@@ -194,18 +141,9 @@ async def _connection(config: DataSourceConfig) -> AsyncIterator[Connection]:
         await connection.close()
 
 
-async def _tables(connection: Connection) -> frozenset[str]:
-    rows = (await collect(connection, b"SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")).rows
-    return frozenset((row[0] or b"").decode("utf-8", "surrogateescape") for row in rows)
-
-
 def _targets(scope: Scope) -> Iterable[Target]:
     return (target for move in scope.moves for target in move.targets)
 
 
 def _place(rules: RuleSet, source: str, table: str) -> tuple[Schema, str]:
     return schema_of(rules.data_sources[source]), table.lower()
-
-
-def _quoted(name: str) -> str:
-    return quote_name(name, quoted=True)

@@ -138,7 +138,7 @@ class Verifier:
         async def one(node: DataNode, pool: Pool) -> _Sum:
             own = self._moved.walked.named(node.table)
             query = (
-                f"SELECT COUNT(*), COALESCE(BIT_XOR({_digest(own)}), 0) FROM {quote_name(own.name, quoted=True)} "
+                f"SELECT COUNT(*), COALESCE(BIT_XOR({_digest(own, pool)}), 0) FROM {quote_name(own.name, quoted=True)} "
                 f"WHERE {keys_between(own, after, upto)}"
             )
             ((rows, digest),) = await read_rows(pool, query)
@@ -156,7 +156,7 @@ class Verifier:
             own = self._moved.identity.named(node.table)
             items = ", ".join(own.columns[index].item for index in own.key)
             query = (
-                f"SELECT {_digest(own)}, {items} FROM {quote_name(own.name, quoted=True)} "
+                f"SELECT {_digest(own, pool)}, {items} FROM {quote_name(own.name, quoted=True)} "
                 f"WHERE {keys_between(self._moved.walked, after, upto)}"
             )
             for digest, *key in await read_rows(pool, query):
@@ -179,8 +179,11 @@ def _total(sums: Iterable[_Sum]) -> _Sum:
     return _Sum(rows, digest)
 
 
-def _digest(table: ImageTable) -> str:
-    """A quarter of a SHA-256 of a row's values, each exactly as an image has it; not every server has MD5() any more."""
+def _digest(table: ImageTable, pool: Pool) -> str:
+    """A quarter of a SHA-256 of a row's values, each exactly as an image has it; not every server has MD5() any more. On PostgreSQL as that
+    writes them."""
+    if pool.config.kind == "postgresql":
+        return f"DBMESH_DIGEST({', '.join(column.item for column in table.columns)})"
     values = ", ".join(f"IFNULL(SHA2({column.item}, 256), '-')" for column in table.columns)
     return f"CAST(CONV(LEFT(SHA2(CONCAT_WS(',', {values}), 256), 16), 16, 10) AS UNSIGNED)"
 

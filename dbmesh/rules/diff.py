@@ -219,7 +219,12 @@ def _shown(value: object) -> str:
 
 def is_elsewhere(old: DataSourceConfig, new: DataSourceConfig) -> bool:
     """Whether a data source of this name is another schema, or on another server."""
-    return (old.kind, old.host, old.port, old.database) != (new.kind, new.host, new.port, new.database)
+    return _place(old) != _place(new)
+
+
+def _place(config: DataSourceConfig) -> object:
+    inner = config.properties.get("currentSchema") if config.kind == "postgresql" else None
+    return config.kind, config.host, config.port, config.database, inner
 
 
 def _group_details(old: object, new: object) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Aggregate functions for PostgreSQL: COUNT, SUM, AVG, MIN, MAX.
+"""Aggregate functions for PostgreSQL: COUNT, SUM, AVG, MIN, MAX, BIT_XOR.
 
 Decides their text and type. What their arguments mean is `expressions`' business.
 """
@@ -21,7 +21,7 @@ from dbmesh.backend.postgres.values import (
 )
 from dbmesh.backend.transpile import types
 from dbmesh.backend.transpile.scope import Scope, Typed
-from dbmesh.backend.transpile.types import COUNT, DOUBLE, Kind
+from dbmesh.backend.transpile.types import COUNT, DOUBLE, UNSIGNED, Kind
 
 if TYPE_CHECKING:
     from dbmesh.backend.postgres.expressions import Expressions
@@ -39,6 +39,16 @@ def count(compiler: Expressions, node: exp.Expression, scope: Scope) -> Typed:
             f"count(DISTINCT {compiler.value(inner.expressions[0], scope).sql})", COUNT, aggregate=True
         )
     return Typed(f"count({compiler.value(inner, scope).sql})", COUNT, aggregate=True)
+
+
+def bit_xor(compiler: Expressions, node: exp.Expression, scope: Scope) -> Typed:
+    """BIT_XOR of integers."""
+    argument, distinct = _aggregated(compiler, node, scope)
+    if argument.type.kind is not Kind.INTEGER:
+        raise PLACE.refusal("BIT_XOR of what is no integer", "CAST it")
+    combined = f"coalesce(bit_xor({distinct}({argument.sql})::bigint), 0)"
+    wrapped = f"({combined} + CASE WHEN {combined} < 0 THEN 18446744073709551616 ELSE 0 END)"
+    return Typed(wrapped, replace(UNSIGNED, not_null=True), aggregate=True)
 
 
 def total(compiler: Expressions, node: exp.Expression, scope: Scope) -> Typed:

@@ -122,6 +122,22 @@ class PostgresConnection:
         self._busy = True
         self._tasks.start(self._run(sql, receiver), f"postgres {self.data_source}")
 
+    async def own(self, sql: str) -> list[tuple[Any, ...]]:
+        """See `OwnDialect`."""
+        self._busy = True
+        try:
+            return [tuple(row) for row in await self._connection.fetch(sql)]
+        except LOST as error:
+            self.abort()
+            raise self._lost(str(error) or type(error).__name__) from error
+        except asyncpg.PostgresError as error:
+            raise translate(error, {}) from error
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        finally:
+            self._rest()
+
     async def describe(self, sql: bytes) -> tuple[ColumnDefinition, ...]:
         """The columns of a statement that may hold `?`, which is not run. Raises ShardError or MeshError."""
         return await self._database.describe(_decoded(sql))

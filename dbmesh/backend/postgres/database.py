@@ -32,7 +32,7 @@ from dbmesh.backend.transpile.answers import Done
 from dbmesh.backend.transpile.coerce import Stored, moment_text
 from dbmesh.backend.transpile.selects import definitions, select_list_texts
 from dbmesh.errors import UNKNOWN_VARIABLE, MeshError, ShardError
-from dbmesh.model import DECISION_TABLE, TableSchema
+from dbmesh.model import DECISION_TABLE, OWN_TABLES, TableSchema
 from dbmesh.sql.parse import parse
 from dbmesh.sql.user_values import plain_literal
 from dbmesh.wire.constants import ColumnType
@@ -54,7 +54,7 @@ _SETTINGS: Mapping[str, Stored] = {
 }
 
 
-_OWN_TABLES = {DECISION_TABLE: DECISIONS}
+_KNOWN = {DECISION_TABLE: DECISIONS}
 """Tables whose declaration is known before they are read: a transaction does not see in the catalog what was made after it began."""
 
 _ROLLED_BACK = (1180, "HY000", "Got error 25P02 - 'the transaction was rolled back' during COMMIT")
@@ -102,9 +102,11 @@ class Database:
         self._tables = await read_tables(self._connection)
 
     async def tables(self) -> dict[str, TableSchema]:
-        """Schemas of every table, read anew."""
+        """Schemas of every table, read anew; the mesh's own left out."""
         self._tables = await read_tables(self._connection)
-        return {table.name: table.as_schema() for table in self._tables.values()}
+        return {
+            table.name: table.as_schema() for table in self._tables.values() if table.name not in OWN_TABLES
+        }
 
     async def bring_to(self, state: SessionState) -> None:
         """Take over a session's variables. Raises MeshError for those that would have to change answers."""
@@ -115,7 +117,7 @@ class Database:
         self._next_mode = self._mode
         patience = settings.get("innodb_lock_wait_timeout", 50)
         if patience != self._settings.get("innodb_lock_wait_timeout", 50):
-            await self._connection.execute(f"SET lock_timeout = '{int(str(patience))}s'")
+            await self._connection.execute(f"SET lock_timeout = {int(float(str(patience)) * 1000)}")
         self._settings = settings
         self.user_variables = {
             name: variables.value_of(plain_literal(value)) for name, value in state.user_variables
@@ -189,7 +191,7 @@ class Database:
         return compile_()
 
     def _selects(self) -> Selects:
-        return Selects(self, ChainMap(self._tables, _OWN_TABLES), self.name)
+        return Selects(self, ChainMap(self._tables, _KNOWN), self.name)
 
     def _writes(self) -> Writes:
         return Writes(self, self._selects())

@@ -14,7 +14,8 @@ from sqlglot import exp
 from dbmesh.backend.postgres import names, types
 from dbmesh.backend.postgres.functions import NOW
 from dbmesh.backend.postgres.place import PLACE
-from dbmesh.backend.postgres.schema import CREATE_CATALOG, PostgresTable, with_collation
+from dbmesh.backend.postgres.records import CREATE_CATALOG, forgotten, recorded
+from dbmesh.backend.postgres.schema import PostgresTable, with_collation
 from dbmesh.backend.transpile.declarations import (
     Draft,
     index_name,
@@ -23,7 +24,7 @@ from dbmesh.backend.transpile.declarations import (
     read_create,
     read_key,
 )
-from dbmesh.backend.transpile.schema import CATALOG_TABLE, Column, Index, Table, dump
+from dbmesh.backend.transpile.schema import Column, Index, Table
 from dbmesh.backend.transpile.scope import find_table
 from dbmesh.errors import ShardError
 
@@ -81,16 +82,7 @@ def _create(node: exp.Create, tables: Mapping[str, PostgresTable]) -> Definition
         raise ShardError(1050, "42S01", f"Table '{table.name}' already exists")
     statements = [CREATE_CATALOG, _table_sql(table)]
     statements += [_index_sql(table.name, index) for index in table.indexes if index.name != "PRIMARY"]
-    return Definition((*statements, *_recorded(table)))
-
-
-def _recorded(table: Table) -> tuple[str, ...]:
-    name = names.text(table.name)
-    return (
-        CREATE_CATALOG,
-        f"DELETE FROM {CATALOG_TABLE} WHERE name = {name}",
-        f"INSERT INTO {CATALOG_TABLE} (name, definition) VALUES ({name}, {names.text(dump(table))})",
-    )
+    return Definition((*statements, *recorded(table)))
 
 
 def _alter(table: PostgresTable, node: exp.Alter) -> Definition:
@@ -129,7 +121,7 @@ def _alter(table: PostgresTable, node: exp.Alter) -> Definition:
             raise PLACE.refusal(
                 f"this ALTER TABLE ({action.sql('mysql')[:60]})", "use PostgreSQL's own tools"
             )
-    return Definition((*statements, *_recorded(changed)))
+    return Definition((*statements, *recorded(changed)))
 
 
 def _table_sql(table: Table) -> str:
@@ -192,5 +184,5 @@ def _drop(node: exp.Drop, tables: Mapping[str, PostgresTable], schema: str) -> D
             raise ShardError(1051, "42S02", f"Unknown table '{schema}.{part.name}'")
         statements.append(f"DROP TABLE {names.name(table.name)}")
         statements.append(CREATE_CATALOG)
-        statements.append(f"DELETE FROM {CATALOG_TABLE} WHERE name = {names.text(table.name)}")
+        statements += forgotten(table.name)
     return Definition(tuple(statements))

@@ -127,9 +127,12 @@ class Expressions:
         return known(bytes.fromhex("0" * (len(node.name) % 2) + node.name))
 
     def _introducer(self, node: exp.Expression, scope: Scope) -> Typed:
-        if str(node.this).lower().lstrip("_") not in _CHARSETS:
+        name, inner = str(node.this).lower().lstrip("_"), self.compile(node.expression, scope)
+        if name == "binary" and isinstance(inner.value, bytes):
+            return inner
+        if name not in _CHARSETS:
             raise PLACE.refused(node)
-        return self.compile(node.expression, scope)
+        return known(inner.value.decode("utf-8", "replace")) if isinstance(inner.value, bytes) else inner
 
     def _national(self, node: exp.Expression, scope: Scope) -> Typed:
         return known(node.name)
@@ -413,4 +416,5 @@ _HANDLERS: Mapping[type, _Handler] = {
     exp.Avg: aggregates.avg,
     exp.Min: aggregates.min_max,
     exp.Max: aggregates.min_max,
+    exp.BitwiseXorAgg: aggregates.bit_xor,
 }

@@ -6,8 +6,10 @@ what MySQL's do.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 from dbmesh.backend.postgres import names
 from dbmesh.backend.postgres import types as postgres_types
@@ -15,11 +17,13 @@ from dbmesh.backend.postgres.place import PLACE
 from dbmesh.backend.postgres.values import as_number, as_text, compared, known, moment
 from dbmesh.backend.transpile import types
 from dbmesh.backend.transpile.calls import Call
+from dbmesh.backend.transpile.coerce import moment_text
 from dbmesh.backend.transpile.scope import Typed
 from dbmesh.backend.transpile.types import DATE, DOUBLE, LONGLONG, Kind, SqlType
 from dbmesh.errors import ShardError
 
 Function = Callable[[Call, Sequence[Typed], str | None], Typed]
+_EPOCH = datetime.datetime(1970, 1, 1)
 NOW = "(statement_timestamp() AT TIME ZONE 'UTC')"
 
 
@@ -376,8 +380,32 @@ def _date_format(call: Call, arguments: Sequence[Typed], letters: str | None) ->
 
 
 def _unix_timestamp(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed:
-    value = _moment(call, arguments[0]).sql if arguments else NOW
-    return Typed(f"floor(extract(epoch FROM {value}))::bigint", LONGLONG)
+    if not arguments:
+        return Typed(f"floor(extract(epoch FROM {NOW}))::bigint", LONGLONG)
+    value = _moment(call, arguments[0])
+    if decimals := value.type.decimals if value.type.kind is Kind.DATETIME else 0:
+        return Typed(f"trunc(extract(epoch FROM {value.sql}), {decimals})", types.decimal(20, decimals))
+    return Typed(f"floor(extract(epoch FROM {value.sql}))::bigint", LONGLONG)
+
+
+def _from_unixtime(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed:
+    _counted(call, arguments, 1, 1)
+    if not arguments[0].constant or arguments[0].value is None:
+        raise PLACE.refusal("FROM_UNIXTIME of what is no constant", "compute it in the application")
+    seconds = Decimal(str(arguments[0].value))
+    exponent = seconds.as_tuple().exponent
+    decimals = min(6, max(0, -exponent if isinstance(exponent, int) else 0))
+    text = moment_text(_EPOCH + datetime.timedelta(microseconds=int(seconds * 1_000_000)), decimals)
+    sql = names.constant(text, Kind.DATETIME)
+    return Typed(sql, types.datetime_of(decimals), constant=True, value=text)
+
+
+def _row_digest(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed:
+    """The mesh's own: half of an MD5 of values as PostgreSQL writes them, NULL apart from all others."""
+    row = ", ".join(argument.sql for argument in arguments)
+    return Typed(
+        f"('x' || left(md5(row({row})::text), 16))::bit(64)::bigint", replace(LONGLONG, not_null=True)
+    )
 
 
 def _first(call: Call, arguments: Sequence[Typed], letters: str | None) -> Typed:
@@ -438,6 +466,8 @@ FUNCTIONS: Mapping[str, Function] = {
     "SHIFT": _shift,
     "DATE_FORMAT": _date_format,
     "UNIX_TIMESTAMP": _unix_timestamp,
+    "FROM_UNIXTIME": _from_unixtime,
+    "DBMESH_DIGEST": _row_digest,
     "YEAR": _part("year"),
     "QUARTER": _part("quarter"),
     "MONTH": _part("month"),

@@ -18,10 +18,6 @@ from dbmesh.backend.transpile import types
 from dbmesh.backend.transpile.schema import CATALOG_TABLE, Column, Index, Table, restore
 from dbmesh.model import DECISION_TABLE
 
-CREATE_CATALOG = (
-    f"CREATE TABLE IF NOT EXISTS {CATALOG_TABLE} (name text PRIMARY KEY, definition text NOT NULL)"
-)
-
 _COLUMNS = """
 SELECT c.relname AS table_name, a.attname AS name, split_part(format_type(a.atttypid, a.atttypmod), '(', 1)
          || CASE WHEN format_type(a.atttypid, a.atttypmod) LIKE '%) with%'

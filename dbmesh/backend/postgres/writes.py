@@ -72,6 +72,8 @@ class Writes:
     def __init__(self, environment: Environment, selects: Selects) -> None:
         self._environment = environment
         self._selects = selects
+        keeps_zero = "NO_AUTO_VALUE_ON_ZERO" in str(environment.variable("sql_mode", user=False)).upper()
+        self._generating: tuple[Stored, ...] = (None,) if keeps_zero else (None, 0, "0")
 
     # ------------------------------------------------------------------ INSERT
 
@@ -156,7 +158,7 @@ class Writes:
                 raise ShardError(1364, "HY000", f"Field '{column.name}' doesn't have a default value")
             return Typed("DEFAULT", column.type)
         value = expressions.value(cell, scope)
-        if column.auto_increment and value.constant and value.value in (None, 0, "0"):
+        if column.auto_increment and value.constant and value.value in self._generating:
             return Typed("DEFAULT", column.type)
         return stored(table, column, value, row)
 

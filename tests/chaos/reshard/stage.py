@@ -30,10 +30,10 @@ from tests.plugins.processes import wait_until
 
 T = TypeVar("T")
 
-_ROOT = "'*81F5E21E35407D884A6CD4A731AEBFB6AF209E1B'"  # root
+ROOT = "'*81F5E21E35407D884A6CD4A731AEBFB6AF209E1B'"  # root
 COLUMNS = "id BIGINT PRIMARY KEY, owner INT NOT NULL, n INT NOT NULL, note VARCHAR(60) NOT NULL, KEY (owner)"
 
-_GLOBAL = """\
+GLOBAL = """\
 mode:
   type: Cluster
   repository:
@@ -50,7 +50,7 @@ _SOURCE = """\
     password: '${{env:MOVING_PASSWORD}}'
     maxPoolSize: 60
 """
-_RULES = """\
+RULES = """\
 rules:
 - !SHARDING
   tables:
@@ -94,12 +94,12 @@ class ReshardStage:
 
     def _write(self, directory: Path, shards: int, etcd: str) -> None:
         directory.mkdir(parents=True)
-        (directory / "global.yaml").write_text(_GLOBAL.format(etcd=etcd, root=_ROOT, lease=self.lease))
+        (directory / "global.yaml").write_text(GLOBAL.format(etcd=etcd, root=ROOT, lease=self.lease))
         sources = "".join(
             _SOURCE.format(number=number, host=server.host, port=server.port, user=server.user)
             for number, server in enumerate(self.servers)
         )
-        rules = _RULES.format(last=shards - 1, count=shards)
+        rules = RULES.format(last=shards - 1, count=shards)
         (directory / "database-shop.yaml").write_text(f"databaseName: shop\ndataSources:\n{sources}{rules}")
 
     # ------------------------------------------------------------------------------------------ asking

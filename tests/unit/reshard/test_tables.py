@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dbmesh.reshard.tables import made_like
+from dbmesh.reshard.mysql_tables import made_like
 
 _SHOWN = (
     "CREATE TABLE `t_0` (\n  `id` bigint(20) NOT NULL AUTO_INCREMENT,\n  `t_0` int(11) DEFAULT NULL COMMENT 'CREATE TABLE `t_0` (',\n"

@@ -57,6 +57,27 @@ def translated(sql: str, environment: Nothing | None = None) -> str:
             "SELECT id FROM t ORDER BY id DESC",
             'SELECT "t"."id" AS "c0" FROM "t" AS "t" ORDER BY "t"."id" DESC',
         ),
+        (
+            "SELECT UNIX_TIMESTAMP(at) FROM t WHERE at = FROM_UNIXTIME(1714979289.25)",
+            (
+                'SELECT floor(extract(epoch FROM "t"."at"))::bigint AS "c0" FROM "t" AS "t" '
+                'WHERE ("t"."at" = \'2024-05-06 07:08:09.25\'::timestamp)'
+            ),
+        ),
+        (
+            "SELECT id FROM t WHERE name = _utf8mb4 x'c3a9' AND name <> _binary x'00'",
+            (
+                'SELECT "t"."id" AS "c0" FROM "t" AS "t" WHERE (("t"."Name" = \'é\'::text) '
+                "AND (convert_to(\"t\".\"Name\", 'UTF8') <> '\\x00'::bytea))"
+            ),
+        ),
+        (
+            "SELECT BIT_XOR(DBMESH_DIGEST(id, name)) FROM t",
+            "SELECT (coalesce(bit_xor((X)::bigint), 0) + CASE WHEN coalesce(bit_xor((X)::bigint), 0) < 0 "
+            'THEN 18446744073709551616 ELSE 0 END) AS "c0" FROM "t" AS "t"'.replace(
+                "X", '(\'x\' || left(md5(row("t"."id", "t"."Name")::text), 16))::bit(64)::bigint'
+            ),
+        ),
         ("SELECT id FROM t WHERE n", 'SELECT "t"."id" AS "c0" FROM "t" AS "t" WHERE ("t"."n" <> 0)'),
         ("SELECT n = 1 FROM t", 'SELECT ("t"."n" = 1)::int AS "c0" FROM "t" AS "t"'),
         ("SELECT flag FROM t", 'SELECT ("t"."flag"::int) AS "c0" FROM "t" AS "t"'),
