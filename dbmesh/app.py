@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import signal
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -55,7 +56,7 @@ from dbmesh.transaction.recovery import Recovery
 
 if TYPE_CHECKING:
     from dbmesh.admin.serving import AdminPorts
-    from dbmesh.admin.tracing import Tracer
+    from dbmesh.admin.span_sender import SpanSender
 
 _log = logging.getLogger(__name__)
 
@@ -266,8 +267,8 @@ def _watch_statements(
         watching.append(SlowStatements(slow, time.perf_counter))
     mesh.observe((*watching, *mesh.observers))
     if configuration.tracing is not None:
-        tracer = _trace_statements(configuration.tracing, mesh)
-        down.push_async_callback(asyncio.to_thread, tracer.close)
+        sender = _trace_statements(configuration.tracing, mesh)
+        down.push_async_callback(asyncio.to_thread, sender.close)
     if configuration.mirrors:
         _mirror_statements(configuration, mesh, tasks)
 
@@ -279,18 +280,27 @@ def _mirror_statements(configuration: Configuration, mesh: Mesh, tasks: TaskOwne
     begin_mirroring(mesh, configuration.mirrors, tasks, random.random, time.time)
 
 
-def _trace_statements(settings: TracingSettings, mesh: Mesh) -> Tracer:
+def _trace_statements(settings: TracingSettings, mesh: Mesh) -> SpanSender:
     """Statements are traced from now on. Raises StartError."""
     # Imported where it is used: others need not have these packages.
     try:
-        from dbmesh.admin.tracing import Tracer, make_provider
+        from dbmesh.admin.span_sender import SpanSender, post_to
+        from dbmesh.admin.spans import SpanEncoder
+        from dbmesh.admin.tracing import Tracer
     except ImportError as error:
         raise StartError(f"tracing needs more packages: pip install 'dbmesh[tracing]' ({error})") from error
-    tracer = Tracer(settings, make_provider(settings, __version__))
+    encoder = SpanEncoder(
+        (
+            ("service.name", settings.service_name),
+            ("service.version", __version__),
+            ("host.name", socket.gethostname()),
+        ),
+        "dbmesh",
+    )
+    sender = SpanSender(encoder, post_to(settings.endpoint, settings.headers), settings.queue_size)
     # The first: what others refuse is traced too.
-    mesh.filters = (tracer, *mesh.filters)
-    mesh.traces = True
-    return tracer
+    mesh.filters = (Tracer(settings, sender.put), *mesh.filters)
+    return sender
 
 
 async def _open_admin(

@@ -1,34 +1,17 @@
-"""Spans of statements for OpenTelemetry: one for a statement, below it one for each shot and each step of the mesh's own.
+"""Spans of statements: one for a statement, below it one for each shot and each step of the mesh's own.
 
 Decides which statements are traced, what spans are called and what is told of them (the field's names: OpenTelemetry's semantic
-conventions for databases), and that nobody waits for the collector: what is not sent in time is dropped. No span has a value of a
-statement or a row. Needs the packages of the extra `tracing`.
+conventions for databases). No span has a value of a statement or a row. Where spans go is `span_sender`'s: nobody waits for it.
 """
 
 from __future__ import annotations
 
 import random
-import socket
 from collections.abc import Callable, Mapping
 from time import perf_counter, time_ns
 from typing import Any, Final
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    TraceState,
-    set_span_in_context,
-)
-
+from dbmesh.admin.spans import Attributes, Kind, Place, Span
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
@@ -36,88 +19,66 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.rules.tracing import TracingSettings
 from dbmesh.session.filtering import RunningStatement, Seen
 from dbmesh.session.session import Session
-from dbmesh.sql.trace_context import WORD, TraceContext, context_of_text, read_traceparent
+from dbmesh.sql.trace_context import (
+    BEFORE_CONTEXT,
+    BEHIND_CONTEXT,
+    TraceContext,
+    context_of_text,
+    read_traceparent,
+)
 
 SYSTEM: Final = "mysql"
 MOST_SHOTS: Final = 64
 """Shots of one statement that have spans."""
 
-_SEND_WITHIN: Final = 3.0
-"""Seconds for one answer of the collector."""
-_BATCH: Final = 512
 _LOW: Final = (1 << 64) - 1
 _KINDS = {"mysql": "mysql", "postgresql": "postgresql", "sqlite": "sqlite"}
 
 
-def make_provider(settings: TracingSettings, version: str) -> TracerProvider:
-    """Where spans go: to the collector, by a thread of its own."""
-    resource = Resource.create(
-        {
-            "service.name": settings.service_name,
-            "service.version": version,
-            "host.name": socket.gethostname(),
-        }
-    )
-    provider = TracerProvider(
-        sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False, span_limits=SpanLimits()
-    )
-    exporter = OTLPSpanExporter(
-        endpoint=settings.endpoint, headers=dict(settings.headers), timeout=_SEND_WITHIN
-    )
-    provider.add_span_processor(
-        BatchSpanProcessor(
-            exporter,
-            max_queue_size=settings.queue_size,
-            max_export_batch_size=min(_BATCH, settings.queue_size),
-            schedule_delay_millis=1000,
-        )
-    )
-    return provider
-
-
 class Tracer:
-    """A `StatementFilter` that traces statements. `draw` gives numbers of [0, 1)."""
+    """A `StatementFilter` that traces statements: `put` gets their spans. `draw` gives numbers of [0, 1)."""
 
     def __init__(
-        self, settings: TracingSettings, provider: TracerProvider, draw: Callable[[], float] = random.random
+        self,
+        settings: TracingSettings,
+        put: Callable[[Span], None],
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
         self._ratio = settings.sample_ratio
-        self._provider = provider
+        self._put = put
         self._draw = draw
-        self._tracer = provider.get_tracer("dbmesh")
 
     def find(self, session: Session, seen: Seen) -> bool | None:
         """See `StatementFilter`: those that have spans."""
         outer = session.running
         if outer is not None:
             return isinstance(outer.trace, Trace) or None
-        if not session.attributes and WORD not in seen[2]:
-            # Most have no parent, and most of these no spans.
-            return self._draw() < self._ratio or None
-        return self._samples(_parent(session, seen[2])) or None
+        text = seen[2]
+        if session.attributes or text[-1:] in BEHIND_CONTEXT or text[:1] in BEFORE_CONTEXT:
+            return self._samples(_parent(session, text)) or None
+        # Most have no parent, and most of these no spans.
+        return self._draw() < self._ratio or None
 
     def begin(self, statement: RunningStatement, found: bool) -> None:
         """See `StatementFilter`: nobody is refused."""
         del found
-        outer = statement.outer
-        context: Any = None
-        if outer is not None and isinstance(outer.trace, Trace):
-            context = outer.trace.context
-        else:
-            parent = _parent(statement.session, statement.text)
-            context = None if parent is None else _context(parent)
-        statement.trace = Trace(self._tracer, statement, context)
+        statement.trace = Trace(statement, self._place(statement), self._put)
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
         trace = statement.trace
-        if trace is not None and isinstance(trace, Trace):
+        if isinstance(trace, Trace):
             trace.end(statement)
 
-    def close(self) -> None:
-        """Send what waits, within a bounded time. Blocks."""
-        self._provider.shutdown()
+    def _place(self, statement: RunningStatement) -> Place:
+        outer = statement.outer
+        if outer is not None and isinstance(outer.trace, Trace):
+            return outer.trace.below()
+        parent = _parent(statement.session, statement.text)
+        if parent is None:
+            return Place(_name(128), _name(64))
+        return Place(parent.trace_id, _name(64), parent.span_id, True, parent.state)
 
     def _samples(self, parent: TraceContext | None) -> bool:
         if parent is None:
@@ -131,32 +92,24 @@ class Tracer:
 class Trace:
     """See `session.tracing.StatementTrace`."""
 
-    def __init__(self, tracer: Any, statement: RunningStatement, parent: Any) -> None:
-        self._tracer = tracer
+    def __init__(self, statement: RunningStatement, place: Place, put: Callable[[Span], None]) -> None:
+        self.place = place
+        self._put = put
         self._verb = _operation(statement)
-        self._namespace = statement.database_name
         self._shots = 0
         self._relayed: tuple[MySQLConnection, float] | None = None
-        tables = statement.tables
-        summary = " ".join((self._verb, *tables[:4]))
-        attributes = {
-            "db.system.name": SYSTEM,
-            "db.namespace": self._namespace,
-            "db.operation.name": self._verb,
-            "db.query.text": statement.digest.text,
-            "db.query.summary": summary,
-            "client.address": statement.host,
-            "user.name": statement.user,
-            "dbmesh.session": statement.session.connection_id,
-            "dbmesh.digest": statement.fingerprint,
-        }
-        if len(tables) == 1:
-            attributes["db.collection.name"] = tables[0]
-        self._span = tracer.start_span(
-            summary, parent, kind=SpanKind.SERVER, attributes=attributes, start_time=_at(statement.begun)
-        )
-        self.context = set_span_in_context(self._span)
-        self.trace_id = f"{self._span.get_span_context().trace_id:032x}"
+        # What a reading of `now` lacks of nanoseconds since 1970; the same for all spans of the statement.
+        self._since = time_ns() - int(perf_counter() * 1e9)
+
+    @property
+    def trace_id(self) -> str:
+        """See `StatementTrace`."""
+        return f"{self.place.trace:032x}"
+
+    def below(self) -> Place:
+        """A new place below the statement."""
+        trace, span, _, _, state = self.place
+        return Place(trace, _name(64), span, False, state)
 
     def now(self) -> float:
         """See `ShotWatch`."""
@@ -165,21 +118,9 @@ class Trace:
     def shot(self, connection: Connection, began: float, error: Exception | None) -> None:
         """See `ShotWatch`."""
         self._shots += 1
-        if self._shots > MOST_SHOTS:
-            return
-        attributes: dict[str, Any] = {
-            "db.system.name": SYSTEM,
-            "db.operation.name": self._verb,
-            "dbmesh.data_source": connection.data_source,
-        }
-        if isinstance(connection.home, Pool):
-            config = connection.home.config
-            attributes["db.system.name"] = _KINDS.get(config.kind, config.kind)
-            attributes["db.namespace"] = config.database
-            if config.host:
-                attributes["server.address"] = config.host
-                attributes["server.port"] = config.port
-        self._child(f"{self._verb} {connection.data_source}", SpanKind.CLIENT, began, error, attributes)
+        if self._shots <= MOST_SHOTS:
+            name, where = f"{self._verb} {connection.data_source}", _server(connection, self._verb)
+            self._tell(self.below(), name, Kind.CLIENT, began, (where,), (), _kind_of(error))
 
     def relayed(self, connection: MySQLConnection) -> None:
         """See `StatementTrace`."""
@@ -188,24 +129,40 @@ class Trace:
 
     def step(self, name: str, began: float, error: BaseException | None, facts: Mapping[str, Any]) -> None:
         """See `StatementTrace`."""
-        attributes = {f"dbmesh.{key}": value for key, value in facts.items()}
-        self._child(name, SpanKind.INTERNAL, began, error, attributes)
+        own = tuple((f"dbmesh.{key}", value) for key, value in facts.items())
+        self._tell(self.below(), name, Kind.INTERNAL, began, (), own, _kind_of(error))
 
     def end(self, statement: RunningStatement) -> None:
         """The statement is over."""
         self._end_relayed(statement.cause)
-        span, error = self._span, statement.error
-        span.set_attribute("dbmesh.shots", statement.shots)
-        span.set_attribute("dbmesh.answer", statement.answer)
-        if error is not None:
-            _fail(span, str(error.number))
+        tables, session, digest = statement.tables, statement.session, statement.digest
+        summary = " ".join((self._verb, *tables[:4]))
+        what: Attributes = (
+            ("db.system.name", SYSTEM),
+            ("db.namespace", statement.database_name),
+            ("db.operation.name", self._verb),
+            ("db.query.text", digest.text),
+            ("db.query.summary", summary),
+            ("dbmesh.digest", digest.name),
+            *((("db.collection.name", tables[0]),) if len(tables) == 1 else ()),
+        )
+        who = (
+            ("client.address", statement.host),
+            ("user.name", statement.user),
+            ("dbmesh.session", session.connection_id),
+        )
+        how = ("dbmesh.shots", statement.shots), ("dbmesh.answer", statement.answer)
+        own: Attributes = ()
+        error = ""
+        if statement.error is not None:
+            error = str(statement.error.number)
         elif not statement.answered:
-            _fail(span, "client_lost")
-        elif statement.session.row_count < 0:
-            span.set_attribute("db.response.returned_rows", statement.rows)
+            error = "client_lost"
+        elif session.row_count < 0:
+            own = (("db.response.returned_rows", statement.rows),)
         else:
-            span.set_attribute("dbmesh.affected_rows", statement.rows)
-        span.end()
+            own = (("dbmesh.affected_rows", statement.rows),)
+        self._tell(self.place, summary, Kind.SERVER, statement.begun, (what, who, how), own, error)
 
     def _end_relayed(self, error: Exception | None) -> None:
         if self._relayed is not None:
@@ -213,29 +170,56 @@ class Trace:
             self._relayed = None
             self.shot(connection, began, error)
 
-    def _child(
+    def _tell(
         self,
+        place: Place,
         name: str,
-        kind: SpanKind,
+        kind: Kind,
         began: float,
-        error: BaseException | None,
-        attributes: Mapping[str, Any],
+        common: tuple[Attributes, ...],
+        own: Attributes,
+        error: str,
     ) -> None:
-        span = self._tracer.start_span(
-            name, self.context, kind=kind, attributes=attributes, start_time=_at(began)
-        )
-        if error is not None:
-            told = error.number if isinstance(error, (MeshError, ShardError)) else type(error).__name__
-            _fail(span, str(told))
-        span.end()
+        """Something is over now."""
+        if error:
+            own = (*own, ("error.type", error))
+            if error.isdigit():
+                own = (*own, ("db.response.status_code", error))
+        self._put(Span(place, name, kind, self._at(began), self._at(self.now()), common, own, bool(error)))
+
+    def _at(self, moment: float) -> int:
+        """A reading of `now` as nanoseconds since 1970."""
+        return self._since + int(moment * 1e9)
 
 
-def _fail(span: Any, kind: str) -> None:
-    """An error's number tells what it is; its text may have values."""
-    span.set_attribute("error.type", kind)
-    if kind.isdigit():
-        span.set_attribute("db.response.status_code", kind)
-    span.set_status(Status(StatusCode.ERROR))
+def _name(bits: int) -> int:
+    """A new name of a trace or a span; 0 is none."""
+    return random.getrandbits(bits) or 1
+
+
+def _server(connection: Connection, verb: str) -> Attributes:
+    """Where a shot went."""
+    system = SYSTEM
+    place: Attributes = ()
+    if isinstance(connection.home, Pool):
+        config = connection.home.config
+        system = _KINDS.get(config.kind, config.kind)
+        place = (("db.namespace", config.database),)
+        if config.host:
+            place = (*place, ("server.address", config.host), ("server.port", config.port))
+    return (
+        ("db.system.name", system),
+        ("db.operation.name", verb),
+        ("dbmesh.data_source", connection.data_source),
+        *place,
+    )
+
+
+def _kind_of(error: BaseException | None) -> str:
+    """An error's number tells what it is; its text may have values. '' for none."""
+    if error is None:
+        return ""
+    return str(error.number) if isinstance(error, (MeshError, ShardError)) else type(error).__name__
 
 
 def _operation(statement: RunningStatement) -> str:
@@ -257,16 +241,3 @@ def _parent(session: Session, text: str) -> TraceContext | None:
 
 def _text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-def _context(parent: TraceContext) -> Any:
-    state = TraceState.from_header([parent.state]) if parent.state else TraceState()
-    flags = TraceFlags(TraceFlags.SAMPLED if parent.sampled else TraceFlags.DEFAULT)
-    return set_span_in_context(
-        NonRecordingSpan(SpanContext(parent.trace_id, parent.span_id, True, flags, state))
-    )
-
-
-def _at(moment: float) -> int:
-    """A reading of `time.perf_counter` as nanoseconds since 1970."""
-    return time_ns() - int((perf_counter() - moment) * 1e9)

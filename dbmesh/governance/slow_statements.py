@@ -19,19 +19,21 @@ class SlowStatements:
     """An observer that writes down what took `seconds` or longer. `clock` is `time.perf_counter`."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
-        self._seconds = seconds
+        self.least = seconds
         self._clock = clock
 
-    def ended_as_planned(self, session: Session, seen: Seen) -> None:
+    def ended_as_planned(self, session: Session, seen: Seen, ended: float, seconds: float) -> None:
         """See `StatementObserver`."""
-        if self._clock() - session.arrived >= self._seconds:
-            self.ended(RunningStatement(session, *seen))
+        del ended
+        self._write(RunningStatement(session, *seen), seconds)
 
     def ended(self, statement: RunningStatement) -> None:
         """See `StatementObserver`."""
         seconds = self._clock() - statement.begun
-        if seconds < self._seconds:
-            return
+        if seconds >= self.least:
+            self._write(statement, seconds)
+
+    def _write(self, statement: RunningStatement, seconds: float) -> None:
         session, error = statement.session, statement.error
         _log.warning(
             "slow statement: %.1f ms, session %d, %s, database %s, %d shots, %s, %s, digest %s: %s",

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -208,7 +209,7 @@ class Mesh:
     other process has. `newest` is `databases`, unless commands are to ask `gate`. `has_groups`: some data source is a group of replicas;
     `keeps_commands`: sessions keep theirs, to give them again. `apart` are sessions that are no client's (`session.unwatched`). `relays_directly`: nobody looks
     at statements that one shard answers. `told_of_accounts` are told when
-    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended; with `traces` one of the filters traces them. `transactions`, `federated` and `doubled_writes` (by the number of the reshard job) count. `doorkeeper` is asked about
+    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended. `transactions`, `federated` and `doubled_writes` (by the number of the reshard job) count. `doorkeeper` is asked about
     every session when its client has logged in."""
 
     def __init__(
@@ -240,7 +241,6 @@ class Mesh:
         self.shows_statements = bool(configuration.properties["sql-show"])
         self.filters: tuple[StatementFilter, ...] = ()
         self.observers: tuple[StatementObserver, ...] = ()
-        self.traces = False
         self.tell_observers: Callable[[Session, Seen], None] | None = None
         self.doorkeeper: Doorkeeper | None = None
         self.relays_directly = not (self.shows_statements or configuration.record_locks)
@@ -274,10 +274,12 @@ class Mesh:
         """All sessions, also those that are no client's."""
         return [*self.sessions.values(), *self.apart.values()]
 
-    def observe(self, observers: Sequence[StatementObserver]) -> None:
+    def observe(
+        self, observers: Sequence[StatementObserver], clock: Callable[[], float] = perf_counter
+    ) -> None:
         """From now on these learn of every statement."""
         self.observers = tuple(observers)
-        self.tell_observers = tell_all(self.observers)
+        self.tell_observers = tell_all(self.observers, clock)
 
     def database(self, name: str) -> Database | None:
         """A logic database, its name compared without case."""

@@ -49,7 +49,6 @@ from dbmesh.session.replica_reads import Written, remember_writes
 from dbmesh.session.rule_view import follow_rules
 from dbmesh.session.statements.doubled import Doubling
 from dbmesh.session.temporary import TemporaryTables
-from dbmesh.session.tracing import TracedRelay
 from dbmesh.transaction.coordinator import Branch
 from dbmesh.transaction.counts import COMMITTED, FAILED, ROLLED_BACK, kind_of
 from dbmesh.transaction.transaction import NOT_ATOMIC_WARNING, Transaction
@@ -163,7 +162,7 @@ class Session(Answers):
             deprecate_eof=bool(capabilities & Capability.DEPRECATE_EOF),
             ignore_space=bool(capabilities & Capability.IGNORE_SPACE),
         )
-        self.relay = TracedRelay(self) if mesh.traces else RelayReceiver(self)
+        self.relay = RelayReceiver(self)
         self.exchange: UnderWay | None = None
         self._sink: ResultSink | None = None
         self.committing = False

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.engine.lane import ShotWatch
-from dbmesh.session.answering.relay import RelayReceiver
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -53,16 +52,3 @@ def step(session: Session, name: str, **facts: Any) -> Iterator[None]:
         trace.step(name, began, error, facts)
         raise
     trace.step(name, began, None, facts)
-
-
-class TracedRelay(RelayReceiver):
-    """The relay of a session in a mesh that traces statements."""
-
-    __slots__ = ()
-
-    def start(self, connection: MySQLConnection, *arguments: Any) -> None:
-        """See `RelayReceiver`."""
-        running = self.session.running
-        if running is not None and running.trace is not None:
-            running.trace.relayed(connection)
-        RelayReceiver.start(self, connection, *arguments)

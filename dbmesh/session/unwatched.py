@@ -20,7 +20,6 @@ class UnwatchedMesh(Mesh):
         self.observers = ()
         self.tell_observers = None
         self.doorkeeper = None
-        self.traces = False
         self.sessions = mesh.apart
 
     def __getattr__(self, name: str) -> Any:

@@ -22,7 +22,7 @@ from tests.bench import cases, report
 from tests.bench.copying import copying
 from tests.bench.doubling import doubling
 from tests.bench.modes import modes
-from tests.bench.stage import WATCHED, Place, Stage
+from tests.bench.stage import COUNTED, WATCHED, Place, Stage
 from tests.bench.sysbench import Load, Run, run
 
 POINT = "oltp_point_select"
@@ -49,7 +49,7 @@ def loads(parts: set[str], quick: bool) -> Iterator[tuple[Load, list[str]]]:
     if "point" in parts:
         for prepared in (False, True):
             for count in counts:
-                watched = [WATCHED] if count == 8 else []
+                watched = [COUNTED, WATCHED] if count == 8 else []
                 names = ["direct", "haproxy", "dbmesh single", *watched, "dbmesh sharded"]
                 yield Load(POINT, prepared, count), names
     if "mixed" in parts:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.stage import WATCHED
+from tests.bench.stage import COUNTED, WATCHED
 from tests.bench.sysbench import Load, Run
 
 Results = Mapping[Load, Mapping[str, Sequence[Run]]]
@@ -102,10 +102,13 @@ def _point_select_targets(
     load: Load, places: Mapping[str, Sequence[Run]], number: Callable[[str, str], float]
 ) -> list[Target]:
     targets = []
-    if WATCHED in places:
-        ratio = number(WATCHED, "queries_per_second") / number("dbmesh single", "queries_per_second")
-        targets.append(_at_least(f"{load.title}, 8 conns, counted and timed, × not", 0.95, ratio))
-    for place in (name for name in places if name.startswith("dbmesh") and name != WATCHED):
+    for place in (COUNTED, WATCHED):
+        if place in places:
+            ratio = number(place, "queries_per_second") / number("dbmesh single", "queries_per_second")
+            targets.append(_at_least(f"{load.title}, 8 conns, {place}, × unwatched", 0.95, ratio))
+    for place in ("dbmesh single", "dbmesh sharded"):
+        if place not in places:
+            continue
         if load.connections == 8:
             ratio = number(place, "queries_per_second") / number("haproxy", "queries_per_second")
             targets.append(_at_least(f"{load.title}, 8 conns, {place}, × HAProxy", 0.85, ratio))

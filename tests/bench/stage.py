@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import pymysql
 
+from tests.plugins.collector import Collector
 from tests.plugins.database_server import start_all
 from tests.plugins.mariadb import MariaDb, find_program, make_template
 from tests.plugins.mesh import Mesh
@@ -51,8 +52,9 @@ class Place:
         )
 
 
-WATCHED = "dbmesh single, watched"
-"""The place whose mesh counts every statement."""
+COUNTED = "dbmesh single, counted"
+WATCHED = "dbmesh single, everything watched"
+"""Places whose meshes count every statement; the latter traces some for a collector besides, and has a slow log."""
 
 
 class Stage:
@@ -96,7 +98,7 @@ class Stage:
         self.mesh = Mesh(self._write_rules(), self.directory / "mesh.log")
         self.start_mesh()
         self._stack.callback(lambda: self.mesh.stop())
-        self._start_watched(self.directory / "rules")
+        self._start_watched()
 
     def start_mesh(self) -> float:
         """Starts dbmesh (again) and returns the seconds until it answered a query."""
@@ -113,16 +115,22 @@ class Stage:
             )
         return seconds
 
-    def _start_watched(self, rules: Path) -> None:
-        """The same mesh with admin ports: every statement is counted and timed."""
-        directory = self.directory / "watched"
-        shutil.copytree(rules, directory)
-        with (directory / "global.yaml").open("a") as settings:
-            settings.write(f"admin: {{port: 0, token: {secrets.token_hex(16)}}}\n")
-        mesh = Mesh(directory, self.directory / "watched.log")
-        mesh.start()
-        self._stack.callback(mesh.stop)
-        self.places[WATCHED] = Place(WATCHED, mesh.port, "root", "root", "single", mesh.pid)
+    def _start_watched(self) -> None:
+        """The same mesh with admin ports; and with a section `tracing` as it is by default, a slow log and JSON in the log."""
+        collector = Collector(keeps=False)
+        self._stack.callback(collector.close)
+        counting = f"admin: {{port: 0, token: {secrets.token_hex(16)}}}\n"
+        tracing = f"tracing: {{endpoint: 'http://127.0.0.1:{collector.port}/v1/traces'}}\n"
+        logs = "props: {slow-statement-milliseconds: 1000, log-format: json}\n"
+        for name, settings in ((COUNTED, counting), (WATCHED, counting + tracing + logs)):
+            directory = self.directory / name
+            shutil.copytree(self.directory / "rules", directory)
+            with (directory / "global.yaml").open("a") as file:
+                file.write(settings)
+            mesh = Mesh(directory, self.directory / f"{name}.log")
+            mesh.start()
+            self._stack.callback(mesh.stop)
+            self.places[name] = Place(name, mesh.port, "root", "root", "single", mesh.pid)
 
     def _start_haproxy(self, server: MariaDb) -> None:
         port = free_port()

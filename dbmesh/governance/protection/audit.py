@@ -27,6 +27,8 @@ OK, ERROR, LOST = "ok", "error", "lost"
 class AuditLog:
     """A `StatementObserver`: it sees what filters refuse, and what could not be planned."""
 
+    least = 0.0
+
     def __init__(self, audit: Audit, writer: LineWriter, clock: Clock) -> None:
         self._rules = audit.rules
         self._writer = writer
@@ -37,8 +39,9 @@ class AuditLog:
         """Lines that were not written: too many waited."""
         return self._writer.dropped
 
-    def ended_as_planned(self, session: Session, seen: Seen) -> None:
+    def ended_as_planned(self, session: Session, seen: Seen, ended: float, seconds: float) -> None:
         """See `StatementObserver`."""
+        del ended, seconds
         statement = RunningStatement(session, *seen)
         statement.answered = True
         self.ended(statement)

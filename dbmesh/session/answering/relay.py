@@ -97,8 +97,11 @@ class RelayReceiver:
         self._rows_seen = False
         self._last_id = 0
         self._header = b""
+        session = self.session
+        if session.running is not None and session.running.trace is not None:
+            session.running.trace.relayed(connection)
         if connection.home.guard is not None:
-            self._began = self.session.now()
+            self._began = session.now()
         connection.relay(packet, self)
 
     def start_fetch(self, connection: MySQLConnection, packet: bytes) -> None:

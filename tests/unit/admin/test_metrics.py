@@ -28,8 +28,12 @@ async def _world() -> tuple[SessionWorld, Operated]:
     """A mesh whose statements took 0.9 ms and 1.8 ms."""
     world = SessionWorld()
     moments = iter(range(1, 1000))
-    statistics = Statistics(lambda: next(moments) * 0.0009 + world.session.arrived, lambda: 5.0)
-    world.mesh.observe([statistics])
+
+    def clock() -> float:
+        return next(moments) * 0.0009 + world.session.arrived
+
+    statistics = Statistics(clock, lambda: 5.0)
+    world.mesh.observe([statistics], clock)
     world.reply = lambda name, payload: canned.ok(affected=2)
     await world.command(b"\x03DELETE FROM t_order WHERE user_id = 5")
     await world.command(b"\x03DELETE FROM t_order WHERE user_id = 6")

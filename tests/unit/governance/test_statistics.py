@@ -158,7 +158,8 @@ def test_what_ended_as_planned_is_counted_like_any_other(ends: list[tuple[float,
                 running=None,
             )
             seen = SHOP, plan, PLANNED
-            one.ended_as_planned(cast("Any", session), seen)
+            ended = next(moments)
+            one.ended_as_planned(cast("Any", session), seen, ended, ended - session.arrived)
             inner = RunningStatement(cast("Any", session), *seen)
             inner.outer = inner
             other.ended(inner)

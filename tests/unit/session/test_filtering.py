@@ -259,7 +259,8 @@ async def test_kill_ends_the_wait() -> None:
 class Observing:
     """Notes how it learns of the end of statements."""
 
-    def __init__(self) -> None:
+    def __init__(self, least: float = 0.0) -> None:
+        self.least = least
         self.notes: list[str] = []
 
     def ended(self, statement: RunningStatement) -> None:
@@ -267,7 +268,8 @@ class Observing:
         answered = "" if statement.answered else " unanswered"
         self.notes.append(f"{statement.answer} {statement.shots}{error}{answered}: {statement.text}")
 
-    def ended_as_planned(self, session: Session, seen: Seen) -> None:
+    def ended_as_planned(self, session: Session, seen: Seen, ended: float, seconds: float) -> None:
+        assert seconds == ended - session.arrived >= self.least
         assert session.seen is session.running is None
         self.notes.append(f"as planned: {seen[2]}")
 
