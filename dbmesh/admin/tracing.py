@@ -9,13 +9,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from time import perf_counter, time_ns
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dbmesh.admin.spans import Attributes, Kind, Place, Span
 from dbmesh.backend.connection import Connection
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.errors import MeshError, ShardError
+from dbmesh.planner.cache import Generations
+from dbmesh.planner.plan import Plan
 from dbmesh.rules.tracing import TracingSettings
 from dbmesh.session.filtering import RunningStatement, Seen
 from dbmesh.session.session import Session
@@ -32,7 +34,17 @@ MOST_SHOTS: Final = 64
 """Shots of one statement that have spans."""
 
 _LOW: Final = (1 << 64) - 1
+_MOST_KNOWN: Final = 1024
 _KINDS = {"mysql": "mysql", "postgresql": "postgresql", "sqlite": "sqlite"}
+
+
+class _Told(NamedTuple):
+    """What is told of every statement with a plan, which is kept so that nothing else gets its id meanwhile."""
+
+    plan: Plan
+    verb: str
+    summary: str
+    what: Attributes
 
 
 class Tracer:
@@ -48,6 +60,7 @@ class Tracer:
         self._ratio = settings.sample_ratio
         self._put = put
         self._draw = draw
+        self._known: Generations[int, _Told] = Generations(_MOST_KNOWN)
 
     def find(self, session: Session, seen: Seen) -> bool | None:
         """See `StatementFilter`: those that have spans."""
@@ -63,13 +76,22 @@ class Tracer:
     def begin(self, statement: RunningStatement, found: bool) -> None:
         """See `StatementFilter`: nobody is refused."""
         del found
-        statement.trace = Trace(statement, self._place(statement), self._put)
+        statement.trace = Trace(self._told(statement), self._place(statement), self._put)
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
         trace = statement.trace
         if isinstance(trace, Trace):
             trace.end(statement)
+
+    def _told(self, statement: RunningStatement) -> _Told:
+        """O(1) where the plan was met before."""
+        plan = statement.plan
+        known = self._known.get(id(plan))
+        if known is None:
+            known = _tell_of(statement)
+            self._known.put(id(plan), known)
+        return known
 
     def _place(self, statement: RunningStatement) -> Place:
         outer = statement.outer
@@ -92,10 +114,10 @@ class Tracer:
 class Trace:
     """See `session.tracing.StatementTrace`."""
 
-    def __init__(self, statement: RunningStatement, place: Place, put: Callable[[Span], None]) -> None:
+    def __init__(self, told: _Told, place: Place, put: Callable[[Span], None]) -> None:
         self.place = place
+        self._told = told
         self._put = put
-        self._verb = _operation(statement)
         self._shots = 0
         self._relayed: tuple[MySQLConnection, float] | None = None
         # What a reading of `now` lacks of nanoseconds since 1970; the same for all spans of the statement.
@@ -119,7 +141,8 @@ class Trace:
         """See `ShotWatch`."""
         self._shots += 1
         if self._shots <= MOST_SHOTS:
-            name, where = f"{self._verb} {connection.data_source}", _server(connection, self._verb)
+            verb = self._told.verb
+            name, where = f"{verb} {connection.data_source}", _server(connection, verb)
             self._tell(self.below(), name, Kind.CLIENT, began, (where,), (), _kind_of(error))
 
     def relayed(self, connection: MySQLConnection) -> None:
@@ -135,17 +158,7 @@ class Trace:
     def end(self, statement: RunningStatement) -> None:
         """The statement is over."""
         self._end_relayed(statement.cause)
-        tables, session, digest = statement.tables, statement.session, statement.digest
-        summary = " ".join((self._verb, *tables[:4]))
-        what: Attributes = (
-            ("db.system.name", SYSTEM),
-            ("db.namespace", statement.database_name),
-            ("db.operation.name", self._verb),
-            ("db.query.text", digest.text),
-            ("db.query.summary", summary),
-            ("dbmesh.digest", digest.name),
-            *((("db.collection.name", tables[0]),) if len(tables) == 1 else ()),
-        )
+        told, session = self._told, statement.session
         who = (
             ("client.address", statement.host),
             ("user.name", statement.user),
@@ -162,7 +175,8 @@ class Trace:
             own = (("db.response.returned_rows", statement.rows),)
         else:
             own = (("dbmesh.affected_rows", statement.rows),)
-        self._tell(self.place, summary, Kind.SERVER, statement.begun, (what, who, how), own, error)
+        common = told.what, who, how
+        self._tell(self.place, told.summary, Kind.SERVER, statement.begun, common, own, error)
 
     def _end_relayed(self, error: Exception | None) -> None:
         if self._relayed is not None:
@@ -195,6 +209,21 @@ class Trace:
 def _name(bits: int) -> int:
     """A new name of a trace or a span; 0 is none."""
     return random.getrandbits(bits) or 1
+
+
+def _tell_of(statement: RunningStatement) -> _Told:
+    verb, tables, digest = _operation(statement), statement.tables, statement.digest
+    summary = " ".join((verb, *tables[:4]))
+    what: Attributes = (
+        ("db.system.name", SYSTEM),
+        ("db.namespace", statement.database_name),
+        ("db.operation.name", verb),
+        ("db.query.text", digest.text),
+        ("db.query.summary", summary),
+        ("dbmesh.digest", digest.name),
+        *((("db.collection.name", tables[0]),) if len(tables) == 1 else ()),
+    )
+    return _Told(statement.plan, verb, summary, what)
 
 
 def _server(connection: Connection, verb: str) -> Attributes:
