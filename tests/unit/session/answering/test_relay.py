@@ -34,6 +34,7 @@ class Session:
     """What the relay needs of a session."""
 
     def __init__(self, capabilities: int = MODERN) -> None:
+        self.running = None
         self.client = RecordingClient()
         self.capabilities = capabilities
         self.flavour = Flavour(deprecate_eof=capabilities == MODERN)
