@@ -56,7 +56,7 @@ class PostgresFacts:
 @dataclass(frozen=True, slots=True)
 class TableFacts:
     """One actual table. `rows` and `size` (bytes, with indexes) are the server's estimates, None where it tells none. `triggers` and
-    `references` (foreign keys of it, and to it) are names."""
+    `references` (foreign keys of it, and to it) are names, `programs` the stored programs that name it: kind and name."""
 
     schema: TableSchema
     engine: str = ""
@@ -65,6 +65,7 @@ class TableFacts:
     triggers: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     hindrances: tuple[Hindrance, ...] = ()
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

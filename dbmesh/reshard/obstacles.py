@@ -308,6 +308,12 @@ def _of_node(node: DataNode, facts: TableFacts) -> Iterator[Finding]:
             f"it has triggers ({', '.join(facts.triggers)}), which would run on both sides",
             "drop them",
         )
+    if facts.programs:
+        yield Finding(
+            str(node),
+            f"stored programs name it ({', '.join(facts.programs)}): what they write would be on one side alone",
+            "drop them; make them again afterwards",
+        )
     if facts.references:
         yield Finding(
             str(node),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from dbmesh.backend.connection import Connection, Flavour, OwnDialect
 from dbmesh.backend.opening import open_data_source
 from dbmesh.engine.catalog_loading import read_tables
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError, ShardError
+from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.reshard.facts import ServerFacts, Survey, TableFacts, granted
 from dbmesh.reshard.followable import SETTINGS, binlog_facts
 from dbmesh.reshard.listening import binlog_status
@@ -30,6 +31,11 @@ _REFERENCES = b"""SELECT IF(CONSTRAINT_SCHEMA = DATABASE(), TABLE_NAME, NULL),
  IF(UNIQUE_CONSTRAINT_SCHEMA = DATABASE(), REFERENCED_TABLE_NAME, NULL), CONSTRAINT_NAME
  FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE DATABASE() IN (CONSTRAINT_SCHEMA, UNIQUE_CONSTRAINT_SCHEMA)
  ORDER BY CONSTRAINT_NAME"""
+_PROGRAMS = b"""SELECT LOWER(ROUTINE_TYPE), ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES
+ WHERE ROUTINE_SCHEMA = DATABASE()
+ UNION ALL SELECT 'trigger', TRIGGER_NAME, ACTION_STATEMENT FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
+ UNION ALL SELECT 'event', EVENT_NAME, EVENT_DEFINITION FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()
+ ORDER BY 1, 2"""
 _OLDEST = b"SELECT TIMESTAMPDIFF(SECOND, MIN(trx_started), NOW()) FROM information_schema.INNODB_TRX"
 
 
@@ -68,6 +74,7 @@ async def _facts(connection: Connection, config: DataSourceConfig) -> ServerFact
     for child, parent, name in await _texts(connection, _REFERENCES):
         for one in {child, parent} - {""}:
             references[one].append(name)
+    programs = await _programs(connection, schemas)
     tables |= {
         name.lower(): TableFacts(
             schemas[name],
@@ -76,6 +83,7 @@ async def _facts(connection: Connection, config: DataSourceConfig) -> ServerFact
             int(size or 0),
             tuple(triggers[name]),
             tuple(references[name]),
+            programs=tuple(programs[name]),
         )
         for name, engine, rows, size in await _texts(connection, _TABLES)
         if name in schemas
@@ -88,6 +96,17 @@ async def _facts(connection: Connection, config: DataSourceConfig) -> ServerFact
         oldest=await _oldest(connection),
         tables=tables,
     )
+
+
+async def _programs(connection: Connection, tables: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """The stored programs that name each table. O(their texts + programs * tables)."""
+    found: dict[str, list[str]] = {table: [] for table in tables}
+    for kind, name, text in await _texts(connection, _PROGRAMS):
+        words = {lexeme.value.lower() for lexeme in split_lexemes(text)}
+        for table, programs in found.items():
+            if table.lower() in words:
+                programs.append(f"{kind} {name}")
+    return found
 
 
 async def _filters(connection: Connection) -> tuple[str, str]:

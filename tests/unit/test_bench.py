@@ -6,6 +6,7 @@ from tests.bench.__main__ import loads
 from tests.bench.cases import BigAnswer, Footprint, Transactions
 from tests.bench.copying import Copying
 from tests.bench.doubling import Written
+from tests.bench.modes import Writing
 from tests.bench.report import LOAD_HEAD, OWN_HEAD, load_rows, load_targets, own_rows, own_targets
 from tests.bench.sysbench import Load, Run
 
@@ -73,11 +74,12 @@ def test_the_own_cases_show_speed_start_and_memory() -> None:
         "footprint": Footprint(0.5, 60, 75),
         "copying": Copying(100_000, {1: 25_000, 4: 40_000}, 12.5),
         "doubling": {"point UPDATE": {"no job": Written(0.5, 0.25), "to both sides": Written(2.0, 1.25)}},
+        "modes": {"no job": Writing(1_200.0, 5.0, 20.0), "cdc": Writing(800.0, 7.5, 30.0)},
     }
     rows = own_rows(own)
     assert all(len(row) == len(OWN_HEAD) for row in rows)
     assert rows[0] == ["relay", "direct", "400,000 rows/s", "40 → 45 MB"]
-    assert rows[-12:] == [
+    assert rows[-14:] == [
         ["1,000-row INSERT over 4 shards", "dbmesh", "12.0 ms", "CPU 4.50 ms"],
         ["planning a new join of three tables", "dbmesh", "", "CPU 2.50 ms"],
         ["federated join, 100,000 rows loaded", "dbmesh", "1.50 s", ""],
@@ -88,6 +90,8 @@ def test_the_own_cases_show_speed_start_and_memory() -> None:
         ["copying rows of 200 B", "dbmesh, 4 workers, to 4 shards", "40,000 rows/s", "CPU 12 µs/row"],
         ["point UPDATE, no job", "dbmesh", "0.50 ms", "CPU 0.25 ms"],
         ["point UPDATE, to both sides", "dbmesh", "2.00 ms", "CPU 1.25 ms"],
+        ["8 clients write a table, no job", "dbmesh", "1,200 writes/s", "half in 5.0 ms, 99 % in 20.0 ms"],
+        ["8 clients write a table, cdc", "dbmesh", "800 writes/s", "half in 7.5 ms, 99 % in 30.0 ms"],
         ["start to first answered query", "dbmesh", "500 ms", ""],
         ["resident memory", "dbmesh", "idle 60 MB", "100 clients 75 MB"],
     ]

@@ -86,14 +86,17 @@ def test_a_plan_from_two_tables_to_four(
     servers[1].execute(
         "CREATE TRIGGER logged AFTER INSERT ON t_order_1 FOR EACH ROW SET @x = 1",
         "CREATE TABLE t_order_3 (id INT PRIMARY KEY)",
+        "CREATE PROCEDURE remove_all() DELETE FROM T_Order_0",
+        "CREATE PROCEDURE t_order_0() SELECT 1",
         database="planned_1",
     )
     limited = _write(tmp_path / "limited", servers, 4, ("planner", "planner"))
     assert cli(["reshard", "plan", str(limited), "--config", str(now)]) == 3
     said = " ".join(capsys.readouterr().out.split())
     assert "obstacle: ds_1.t_order_1: it has triggers (logged)" in said
+    assert "obstacle: ds_1.t_order_0: stored programs name it (procedure remove_all)" in said
     assert "obstacle: ds_1.t_order_3: there is such a table already" in said
     assert "obstacle: ds_0: the account 'planner' has not got ALTER" in said
-    assert "the job cannot begin: 4 obstacles" in said
+    assert "the job cannot begin: 5 obstacles" in said
     assert cli(["reshard", "plan", str(now), "--config", str(now)]) == 3
     assert "looks for every row" in capsys.readouterr().out.replace("look for", "looks for")

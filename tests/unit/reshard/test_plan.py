@@ -215,7 +215,9 @@ def test_nodes_that_are_not_alike() -> None:
 
 
 def test_what_runs_beside_a_write() -> None:
-    facts = TableFacts(_TABLE, "MyISAM", 1, 1, ("log_it",), ("fk_user",))
+    facts = TableFacts(
+        _TABLE, "MyISAM", 1, 1, ("log_it",), ("fk_user",), programs=("event nightly", "procedure p")
+    )
     plan = _plan(
         _SINGLE,
         _SHARDED,
@@ -225,6 +227,7 @@ def test_what_runs_beside_a_write() -> None:
     assert _said(plan) == [
         "!ds_0.t_order: its engine MyISAM has no transactions",
         "!ds_0.t_order: it has triggers (log_it), which would run on both sides",
+        "!ds_0.t_order: stored programs name it (event nightly, procedure p): what they write would be on one side alone",
         "!ds_0.t_order: foreign keys (fk_user) bind it: their rows would have to move together",
     ]
 
