@@ -22,6 +22,8 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance import ddl_journal
 from dbmesh.governance.ddl_journal import DdlRecord
 from dbmesh.governance.ddl_resume import resume
+from dbmesh.planner.lexemes import split_lexemes
+from dbmesh.rules.moving import Moving
 from dbmesh.rules.ruleset import Configuration, RuleSet
 
 
@@ -69,7 +71,9 @@ async def _resume(directory: Path, id_: str) -> int:
         record = records.get(id_)
         if store is None or record is None:
             raise Failure(f"there is no half-done statement '{id_}'; dbmesh ddl status lists them")
-        rule_set = _rule_set(await in_force(configuration, store), record)
+        present = await in_force(configuration, store)
+        _refuse_moving(present.moving, record)
+        rule_set = _rule_set(present, record)
 
         async def run_on(data_source: str, sql: str) -> None:
             await run_directly(rule_set, data_source, sql)
@@ -85,6 +89,18 @@ def _rule_set(configuration: Configuration, record: DdlRecord) -> RuleSet:
     if rule_set is None:
         raise Failure(f"the configuration has no database '{record.database}'")
     return rule_set
+
+
+def _refuse_moving(moving: Moving | None, record: DdlRecord) -> None:
+    """Raises Failure for a statement that names a table whose rows are being moved: it would change one side."""
+    if moving is None or moving.database.lower() != record.database.lower():
+        return
+    words = {lexeme.value.lower() for lexeme in split_lexemes(record.text)}
+    found = next((table.name for table in moving.tables if table.name.lower() in words), None)
+    if found is not None:
+        raise Failure(
+            f"statement {record.id} names '{found}', whose rows are being moved by reshard job {moving.job}; end that first"
+        )
 
 
 async def run_directly(rule_set: RuleSet, data_source: str, sql: str) -> None:

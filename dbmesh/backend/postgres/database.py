@@ -117,7 +117,7 @@ class Database:
         self._next_mode = self._mode
         patience = settings.get("innodb_lock_wait_timeout", 50)
         if patience != self._settings.get("innodb_lock_wait_timeout", 50):
-            await self._connection.execute(f"SET lock_timeout = {int(float(str(patience)) * 1000)}")
+            await self._connection.execute(f"SET lock_timeout = {_lock_timeout(float(str(patience)))}")
         self._settings = settings
         self.user_variables = {
             name: variables.value_of(plain_literal(value)) for name, value in state.user_variables
@@ -509,3 +509,8 @@ _CONTROLS: Mapping[str, Callable[[Database, Sequence[str]], Coroutine[object, ob
     "SET": Database._set,
     "XA": Database._xa,
 }
+
+
+def _lock_timeout(seconds: float) -> int:
+    """Milliseconds that PostgreSQL takes: an integer of 32 bits, in which 0 would be for ever (manual, "lock_timeout")."""
+    return max(1, min(int(seconds * 1000), 2**31 - 1))

@@ -68,6 +68,7 @@ async def compensated(
     bound = readable(session, database, bound)
     deadline = session.now() + lock_wait(session)
     pause = FIRST_PAUSE
+    variables, insert_id = session.state.user_variables, session.last_insert_id
     while True:
         try:
             return await _once(session, database, plan, bound, run)
@@ -79,6 +80,9 @@ async def compensated(
                 raise ShardError(LOCK_WAIT_TIMEOUT, "HY000", _LOCKED.format(locked)) from locked
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
+        # A query of the write's own may have assigned some.
+        session.state = replace(session.state, user_variables=variables)
+        session.last_insert_id = insert_id
 
 
 async def _once(

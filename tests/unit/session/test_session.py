@@ -17,8 +17,10 @@ from dbmesh.rules.privileges import OF_DATABASE, Privileges, Target, grant
 from dbmesh.rules.ruleset import TransactionType
 from dbmesh.session.gate import Gate
 from dbmesh.session.session import Session
+from dbmesh.session.statements import compensated
 from dbmesh.session.statements.compensated import _end
 from dbmesh.session.statements.execution import in_own_transaction
+from dbmesh.transaction.compensator import RecordLocked
 from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.constants import Capability, ColumnType, Status
 from dbmesh.wire.packets import OkPacket, parse_err, parse_ok
@@ -347,3 +349,26 @@ async def test_a_locking_query_that_fails_has_done_nothing(world: SessionWorld) 
     *_, (_, packet) = await world.command(b"\3SELECT order_id FROM t_order LOCK IN SHARE MODE")
     assert parse_err(packet).number == 1205
     assert "done" not in parse_err(packet).message.decode()
+
+
+async def test_what_waited_for_a_record_lock_begins_with_the_variables_it_had(
+    world: SessionWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, seen = world.session, list[str | None]()
+
+    async def once(*_: object) -> Outcome:
+        seen.append(session.state.user_variable("v"))
+        session.state = session.state.with_user_variable("v", "1")
+        if len(seen) == 1:
+            raise RecordLocked("another")
+        return Outcome(OkPacket(0, 0, 2, 0), None)
+
+    monkeypatch.setattr(compensated, "_once", once)
+    monkeypatch.setattr(compensated, "readable", lambda session, database, bound: bound)
+    session.transaction.commit_by(None, cast("Any", object()))
+    bound = cast("Any", SimpleNamespace(answer=None))
+    database = world.mesh.databases["shop"]
+    session.mesh.sessions[session.connection_id] = session
+    await compensated.compensated(session, database, cast("Any", None), bound, cast("Any", None))
+    session.transaction.commit_by(None)
+    assert seen == [None, None]

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from dbmesh.backend.postgres.database import Database
+from dbmesh.backend.postgres.database import Database, _lock_timeout
 from dbmesh.errors import ShardError
 
 
@@ -40,3 +40,8 @@ async def test_what_is_rolled_back_is_no_error() -> None:
     connection = _GivenUp()
     await Database(cast("Any", connection), "shop").run("ROLLBACK")
     assert not connection.open
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0, 1), (0.5, 500), (50, 50_000), (1_073_741_824, 2**31 - 1)])
+def test_how_long_a_lock_is_waited_for(seconds: float, told: int) -> None:
+    assert _lock_timeout(seconds) == told
