@@ -34,6 +34,19 @@ transaction:
 props: {{rules-drain-timeout-seconds: 2}}
 """
 
+HASHED_RULES = """\
+- !SHARDING
+  tables:
+    item:
+      actualDataNodes: ds_0.item_${{0..{last}}}
+      tableStrategy: {{standard: {{shardingColumn: id, shardingAlgorithmName: by_table}}}}
+  shardingAlgorithms:
+    by_table: {{type: INLINE, props: {{algorithm-expression: 'item_${{id % {count}}}'}}}}
+- !SINGLE
+  tables: ['*.*']
+"""
+"""Rules of a table on one data source, by how many actual tables it has (`count`, numbered up to `last`)."""
+
 
 def source_yaml(
     name: str, server: DatabaseServer, schema: str, user: str = "root", **settings: object

@@ -20,7 +20,7 @@ from dbmesh.reshard.job import WAITING, Job, Phase, Wish, resumed, wished
 from tests.chaos.reshard.moments import Look, Moment, until
 from tests.chaos.reshard.outcomes import Outcome
 from tests.chaos.reshard.stage import ReshardStage
-from tests.chaos.reshard.writers import MINE, Client, Row
+from tests.chaos.reshard.writers import MINE, Client, Row, going_on
 from tests.plugins.database_server import start_all
 from tests.plugins.processes import wait_until
 
@@ -226,15 +226,8 @@ class Kills:
             Client(number, lambda n=number: stage.connect(n % 2), self._seed, pause=PAUSE, may_fail=True)  # type: ignore[misc]
             for number in range(first, first + CLIENTS)
         ]
-        for client in clients:
-            client.start()
-        try:
+        with going_on(clients):
             yield clients
-        finally:
-            for client in clients:
-                client.stop()
-            for client in clients:
-                client.join(60)
         failed = Counter[str]()
         for client in clients:
             client.settle()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import MySQLdb
@@ -21,6 +22,25 @@ _DEADLOCK = 1213
 
 MINE = 100_000
 """Ids of one client; those below are nobody's."""
+
+
+@contextmanager
+def going_on(clients: Sequence[Client]) -> Iterator[Sequence[Client]]:
+    """Clients write and read for the block."""
+    for client in clients:
+        client.start()
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            client.stop()
+        for client in clients:
+            client.join(60)
+
+
+def seen_wrong(clients: Sequence[Client]) -> list[str]:
+    """What any of them was told that it must not have been told."""
+    return [text for client in clients for text in (*client.errors, *client.wrong)]
 
 
 class Client(threading.Thread):

@@ -10,22 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.plugins.database_server import DatabaseServer
-from tests.plugins.moving import MovingMesh, database_yaml, moving_mesh, source_yaml
+from tests.plugins.moving import HASHED_RULES, MovingMesh, database_yaml, moving_mesh, source_yaml
 from tests.plugins.processes import wait_until
 
 pytestmark = pytest.mark.integration
-
-_RULES = """\
-- !SHARDING
-  tables:
-    item:
-      actualDataNodes: ds_0.item_${{0..{last}}}
-      tableStrategy: {{standard: {{shardingColumn: id, shardingAlgorithmName: by_table}}}}
-  shardingAlgorithms:
-    by_table: {{type: INLINE, props: {{algorithm-expression: 'item_${{id % {count}}}'}}}}
-- !SINGLE
-  tables: ['*.*']
-"""
 
 
 @pytest.fixture
@@ -39,7 +27,9 @@ def moving(servers: list[DatabaseServer], tmp_path: Path) -> Iterator[MovingMesh
             database="defined",
         )
     source = source_yaml("ds_0", servers[0], "defined")
-    before, after = (database_yaml(source, _RULES.format(last=count - 1, count=count)) for count in (2, 4))
+    before, after = (
+        database_yaml(source, HASHED_RULES.format(last=count - 1, count=count)) for count in (2, 4)
+    )
     with moving_mesh(tmp_path, before, after) as made:
         yield made
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.chaos.reshard.stage import ReshardStage, open_reshard_stage
-from tests.chaos.reshard.writers import Client
+from tests.chaos.reshard.writers import Client, going_on, seen_wrong
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.processes import wait_until
 
@@ -32,17 +32,9 @@ def writing(stage: ReshardStage, first: int = 0, clients: int = 6) -> Iterator[l
         Client(number, lambda n=number: stage.connect(n % 2), 7, pause=0.01)  # type: ignore[misc]
         for number in range(first, first + clients)
     ]
-    for client in made:
-        client.start()
-    try:
+    with going_on(made):
         yield made
-    finally:
-        for client in made:
-            client.stop()
-        for client in made:
-            client.join(60)
-    assert not [error for client in made for error in client.errors]
-    assert not [wrong for client in made for wrong in client.wrong]
+    assert not seen_wrong(made)
 
 
 def _held(clients: Sequence[Client]) -> dict[int, tuple[int, int, str]]:

@@ -17,7 +17,7 @@ from dbmesh.reshard.documents import read_files_of, read_job, read_jobs
 from dbmesh.reshard.job import Phase
 from tests.chaos.reshard.moments import MOMENTS, Look, Moment, until
 from tests.chaos.reshard.stage import COLUMNS, ReshardStage, open_reshard_stage
-from tests.chaos.reshard.writers import Client
+from tests.chaos.reshard.writers import Client, going_on, seen_wrong
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.processes import wait_until
 
@@ -58,21 +58,13 @@ class Writers:
             )
             for number in range(first, first + clients)
         ]
-        for client in made:
-            client.start()
-        try:
+        with going_on(made):
             yield made
-        finally:
-            for client in made:
-                client.stop()
-            for client in made:
-                client.join(60)
         for client in made:
             if may_fail:
                 client.settle()
             self.known |= client.known
-        assert not [error for client in made for error in client.errors]
-        assert not [wrong for client in made for wrong in client.wrong]
+        assert not seen_wrong(made)
 
     def answered(self, clients: Sequence[Client], more: int) -> None:
         """Each client gets some answers more."""

@@ -12,25 +12,13 @@ import pytest
 
 from dbmesh.session.gate import PATIENCE
 from tests.plugins.database_server import DatabaseServer
-from tests.plugins.moving import MovingMesh, database_yaml, moving_mesh, source_yaml
+from tests.plugins.moving import HASHED_RULES, MovingMesh, database_yaml, moving_mesh, source_yaml
 from tests.plugins.processes import wait_until
 
 pytestmark = pytest.mark.integration
 
 HOLD = 4.0
 """The longest that can be asked for."""
-
-_RULES = """\
-- !SHARDING
-  tables:
-    item:
-      actualDataNodes: ds_0.item_${{0..{last}}}
-      tableStrategy: {{standard: {{shardingColumn: id, shardingAlgorithmName: by_table}}}}
-  shardingAlgorithms:
-    by_table: {{type: INLINE, props: {{algorithm-expression: 'item_${{id % {count}}}'}}}}
-- !SINGLE
-  tables: ['*.*']
-"""
 
 
 class Client(threading.Thread):
@@ -67,7 +55,9 @@ def test_names_that_are_waited_for(servers: list[DatabaseServer], tmp_path: Path
             database="held",
         )
     source = source_yaml("ds_0", servers[0], "held")
-    before, after = (database_yaml(source, _RULES.format(last=count - 1, count=count)) for count in (2, 4))
+    before, after = (
+        database_yaml(source, HASHED_RULES.format(last=count - 1, count=count)) for count in (2, 4)
+    )
     with moving_mesh(tmp_path, before, after) as moving, ThreadPoolExecutor() as beside:
         moving.start("--hold", str(HOLD))
         moving.reshard("cutover")

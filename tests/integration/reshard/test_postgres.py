@@ -16,7 +16,7 @@ import pytest
 from dbmesh.reshard.job import Phase
 from tests.chaos.reshard.kills import Case, Kills
 from tests.chaos.reshard.moments import MOMENTS
-from tests.chaos.reshard.writers import Client
+from tests.chaos.reshard.writers import Client, going_on, seen_wrong
 from tests.integration.reshard.postgres_stage import ELSEWHERE, PostgresStage, open_postgres_stage
 from tests.plugins.postgres import Postgres
 from tests.plugins.processes import wait_until
@@ -49,17 +49,9 @@ def writing(stage: PostgresStage, first: int = 0, sidecars: Sequence[int] = (0, 
         Client(number, connect(sidecars[number % len(sidecars)]), 7, pause=0.01)
         for number in range(first, first + 6)
     ]
-    for client in made:
-        client.start()
-    try:
+    with going_on(made):
         yield made
-    finally:
-        for client in made:
-            client.stop()
-        for client in made:
-            client.join(60)
-    assert not [error for client in made for error in client.errors]
-    assert not [wrong for client in made for wrong in client.wrong]
+    assert not seen_wrong(made)
 
 
 def more(clients: Sequence[Client], count: int) -> None:
