@@ -13,7 +13,7 @@ UV := tests/tools/uv.sh
 PYTEST := $(PYTHON) -X dev -X faulthandler -m pytest
 # Test processes side by side, each with servers of its own; a file's tests stay in one.
 JOBS ?= 2
-BESIDE := --dist loadfile --tx '$(JOBS)*popen//python=$(PYTHON) -X dev -X faulthandler'
+BESIDE := --dist loadfile --no-loadscope-reorder --tx '$(JOBS)*popen//python=$(PYTHON) -X dev -X faulthandler'
 T ?=
 ARGS ?=
 # The data sources of the integration tests: mariadb, or mysql (9, unpacked by tests/tools/mysql_tree.sh; needs root).

@@ -13,6 +13,7 @@ import random
 import signal
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -60,6 +61,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+THREADS_TURN = 0.0005
+"""Seconds a thread beside the event loop may work on while the loop waits for its turn. With the interpreter's 5 ms, each step of each
+statement could wait so long while new rules are read."""
+
 HOUSEKEEPING_INTERVAL = 1.0
 """Seconds between two looks at idle connections."""
 
@@ -79,6 +84,7 @@ def run(
     secrets: Secrets | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit code. Raises StartError."""
+    sys.setswitchinterval(THREADS_TURN)
     return uvloop.run(serve(configuration, host, port, on_ready, directory, secrets))
 
 

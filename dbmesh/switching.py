@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Protocol
 
 from dbmesh.assembly import Assembly, Served, StartError, pools_of, served_rules
@@ -36,6 +38,10 @@ _log = logging.getLogger(__name__)
 
 MOST_PLANS = 500
 """Statements of a logic database that are planned before they are asked for."""
+
+
+REST = 3.0
+"""How much longer than planning ahead clients are served before the next statement is planned."""
 
 
 class Door(Protocol):
@@ -117,7 +123,7 @@ class Switching:
         ]
         await asyncio.gather(*(self._warm(pool) for pool in own))
         # What is known of data sources that stay need not be read again, unless tables come and go that no statement makes.
-        stays = assembly.mesh.configuration.moving is None and made.configuration.moving is None
+        stays = _tables_stay(assembly.mesh.configuration.moving, made.configuration.moving)
         touched = frozenset[str]() if stays else None
         for key, database in made.databases.items():
             made.databases[key] = await assembly.read(database, served, touched)
@@ -272,6 +278,14 @@ def _refuse_moves(before: Configuration, after: Configuration) -> None:
         )
 
 
+def _tables_stay(before: Moving | None, after: Moving | None) -> bool:
+    """Whether the data sources have the same tables before and after a step of a job: once the new ones are there and until they get other
+    names only what is read and written changes."""
+    if before is None or after is None:
+        return before is after
+    return before.job == after.job and before.fills and after.fills and before.named == after.named
+
+
 def _refuse_forgetting(before: Moving | None, after: Moving | None) -> None:
     """Rows that are being moved would stay behind. Raises NotPrepared."""
     if before is not None and before.doubled and (after is None or after.job != before.job):
@@ -294,10 +308,9 @@ async def _plan_ahead(before: Database, after: Database) -> None:
     everybody goes on at once."""
     for former, following in zip(before.sides, after.sides, strict=False):
         for asked in former.plans.asked()[:MOST_PLANS]:
-            # One takes milliseconds, and clients are served meanwhile.
-            await asyncio.sleep(0)
-            try:
-                following.plans.lookup(asked.text, asked.database, privileges=asked.privileges)
-            except MeshError:
+            began = perf_counter()
+            with suppress(MeshError):
                 # Whoever asks it again is told.
-                continue
+                following.plans.lookup(asked.text, asked.database, privileges=asked.privileges)
+            # One takes milliseconds, and most of the time is the clients'.
+            await asyncio.sleep(REST * (perf_counter() - began))

@@ -75,6 +75,8 @@ class FaultyLink:
         except OSError:
             return
         connection.setblocking(False)
+        # asyncio does not see that it is TCP: small packets would wait for acknowledgements, 40 ms.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._serve(connection))
         self._tasks[task] = connection
         task.add_done_callback(self._end)

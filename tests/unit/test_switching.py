@@ -22,9 +22,10 @@ from dbmesh.planner.cache import PlanCache
 from dbmesh.rules.accounts import User
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
+from dbmesh.rules.moving import Moving, Side
 from dbmesh.rules.ruleset import Configuration
 from dbmesh.session.mesh import Database
-from dbmesh.switching import Switching, _plan_ahead
+from dbmesh.switching import Switching, _plan_ahead, _tables_stay
 
 _SHARDED = """
 - !SHARDING
@@ -203,3 +204,22 @@ async def test_both_sides_are_planned_ahead(tmp_path: Path) -> None:
         found.lookup("DELETE FROM t_config WHERE id = 7 AND id = 8", "shop")
         assert found.misses == 1
         assert after.plans.misses == 0
+
+
+def test_when_the_tables_of_data_sources_stay_as_they_are() -> None:
+    prepared = Moving(7, "shop", Side.BEFORE, False, "", ())
+    doubled = replace(prepared, doubled=True)
+    cut_over = replace(doubled, reads=Side.AFTER)
+    named = replace(cut_over, doubled=False, named=True)
+    assert _tables_stay(None, None)
+    assert _tables_stay(doubled, cut_over)
+    assert _tables_stay(cut_over, doubled)
+    assert _tables_stay(replace(prepared, follows=True), replace(doubled, follows=True))
+    for before, after in (
+        (None, prepared),
+        (prepared, doubled),
+        (cut_over, named),
+        (named, None),
+        (doubled, replace(doubled, job=8)),
+    ):
+        assert not _tables_stay(before, after)

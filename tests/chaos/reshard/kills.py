@@ -279,7 +279,7 @@ class Kills:
         elif job.phase is Phase.FINISHED:
             sides = {"final": [str(node.table) for node, _ in table.targets]}
         outcome.rows = len(held) * len(sides)
-        if job.phase is Phase.READY:
+        if job.phase is Phase.READY and self._stage.has_binlogs:
             outcome.wrong += self._unfollowed(number)
         wanted = {name for names in sides.values() for name in names}
         outcome.wrong += [

@@ -30,6 +30,8 @@ ELSEWHERE = "ds_${owner % 2}"
 class PostgresStage(ReshardStage):
     """See the module's docstring. `by_source` is the expression that places rows on data sources by the rules after."""
 
+    has_binlogs = False
+
     def __init__(
         self, member: EtcdMember, server: Postgres, directory: Path, lease: int, by_source: str
     ) -> None:

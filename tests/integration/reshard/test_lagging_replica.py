@@ -58,11 +58,14 @@ def replication(database_server: ServerFactory) -> Replication:
     return made
 
 
-@pytest.fixture(params=["of both sides", "of the new side"])
+BOTH_SIDES, NEW_SIDE = "of both sides", "of the new side"
+
+
+@pytest.fixture
 def moving(replication: Replication, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[MovingMesh]:
     """From two actual tables to four; the group of replicas is one of both rules, or of the new ones alone."""
     sources = "".join(source_yaml(name, server, SCHEMA) for name, server in replication.servers.items())
-    group, source = (_GROUP, "ds") if request.param == "of both sides" else ("", "p")
+    group, source = (_GROUP, "ds") if request.param == BOTH_SIDES else ("", "p")
     before = database_yaml(sources, group + _RULES.format(source=source, last=1, count=2))
     after = database_yaml(sources, _GROUP + _RULES.format(source="ds", last=3, count=4))
     with moving_mesh(tmp_path, before, after) as made:
@@ -102,6 +105,7 @@ def _goes_on(moving: MovingMesh) -> None:
     moving.reshard("cancel")
 
 
+@pytest.mark.parametrize("moving", [NEW_SIDE], indirect=True)
 def test_a_replica_that_is_behind(moving: MovingMesh, replication: Replication) -> None:
     replication.follow("r1", "p", delay=BEHIND)
     try:
@@ -113,6 +117,7 @@ def test_a_replica_that_is_behind(moving: MovingMesh, replication: Replication) 
     _goes_on(moving)
 
 
+@pytest.mark.parametrize("moving", [BOTH_SIDES], indirect=True)
 def test_a_replica_that_applies_nothing(moving: MovingMesh, replication: Replication) -> None:
     replication.stop_applying("r2")
     try:
