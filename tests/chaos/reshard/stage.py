@@ -67,7 +67,9 @@ rules:
 
 
 class ReshardStage:
-    """See the module's docstring. `before` and `after` are the directories of both sides' files; `lease`: seconds a registration lasts."""
+    """See the module's docstring. `before` and `after` are the directories of both sides' files; `lease`: seconds a registration lasts. `has_binlogs`: writes past the mesh are followed."""
+
+    has_binlogs = True
 
     def __init__(
         self,
