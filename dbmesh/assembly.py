@@ -33,7 +33,7 @@ from dbmesh.planner.cache import PlanCache
 from dbmesh.planner.catalog import AmbiguousTable
 from dbmesh.planner.plan import KeyGenerator
 from dbmesh.planner.planner import Planner
-from dbmesh.reshard.generation import planned_by
+from dbmesh.reshard.jobs.generation import planned_by
 from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.joint import Place, places

@@ -20,8 +20,8 @@ from dbmesh.backend.pool import Pool
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.rule_follower import NotDone, NotPrepared
 from dbmesh.planner.catalog import AmbiguousTable
-from dbmesh.reshard.generation import scope_of_moving
-from dbmesh.reshard.tables import Occupied, give_names
+from dbmesh.reshard.jobs.generation import scope_of_moving
+from dbmesh.reshard.tables.tables import Occupied, give_names
 from dbmesh.rules.accounts import User
 from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared

@@ -33,8 +33,8 @@ from dbmesh.cli.stores import opened_store
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.store import Store
-from dbmesh.reshard.documents import change_job, read_job, read_progress
-from dbmesh.reshard.job import Job, Wish, wished
+from dbmesh.reshard.jobs.documents import change_job, read_job, read_progress
+from dbmesh.reshard.jobs.job import Job, Wish, wished
 
 ORDERS = 4_000
 """Orders of the shop; each has two items on average."""

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dbmesh.reshard.job import PAUSABLE, Phase
+from dbmesh.reshard.jobs.job import PAUSABLE, Phase
 
 PATH = (
     Phase.PREPARE,

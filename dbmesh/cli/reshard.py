@@ -22,10 +22,10 @@ from dbmesh.cli.output import EXIT_DIFFERENT, EXIT_OK, Failure, answers
 from dbmesh.cli.stores import in_force, opened_store
 from dbmesh.governance.store import Store
 from dbmesh.planner.catalog import AmbiguousTable
-from dbmesh.reshard.job import Mode
-from dbmesh.reshard.plan import Plan, make_plan
-from dbmesh.reshard.scope import TableMove
-from dbmesh.reshard.survey import survey
+from dbmesh.reshard.jobs.job import Mode
+from dbmesh.reshard.jobs.scope import TableMove
+from dbmesh.reshard.planning.plan import Plan, make_plan
+from dbmesh.reshard.planning.survey import survey
 from dbmesh.rules.ruleset import Configuration, RuleSet
 from dbmesh.rules.sections import suggestion
 

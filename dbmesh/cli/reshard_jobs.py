@@ -30,11 +30,11 @@ from dbmesh.cli.stores import opened_store
 from dbmesh.governance.instances import State, read_instances
 from dbmesh.governance.revisions import read_files, read_known
 from dbmesh.governance.store import Store
-from dbmesh.reshard.documents import begin_job, change_job, read_job, read_jobs, read_progress
-from dbmesh.reshard.files import JobFiles
-from dbmesh.reshard.generation import moving_tables
-from dbmesh.reshard.job import PAUSABLE, WAITING, Job, Mode, NotNow, Phase, Wish, paused, resumed, wished
-from dbmesh.reshard.plan import Plan
+from dbmesh.reshard.jobs.documents import begin_job, change_job, read_job, read_jobs, read_progress
+from dbmesh.reshard.jobs.files import JobFiles
+from dbmesh.reshard.jobs.generation import moving_tables
+from dbmesh.reshard.jobs.job import PAUSABLE, WAITING, Job, Mode, NotNow, Phase, Wish, paused, resumed, wished
+from dbmesh.reshard.planning.plan import Plan
 from dbmesh.rules.loader import DATABASE_FILES, GLOBAL_FILE
 from dbmesh.rules.secrecy import clear_secrets
 from dbmesh.rules.source import read_source

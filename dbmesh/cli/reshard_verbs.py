@@ -52,7 +52,7 @@ def plan(
     dbmesh reshard plan /etc/dbmesh.new --config /etc/dbmesh
     """
     from dbmesh.cli.reshard import show_plan
-    from dbmesh.reshard.job import Mode
+    from dbmesh.reshard.jobs.job import Mode
 
     raise typer.Exit(show_plan(config, to, database, Mode(mode), as_json=as_json))
 
@@ -102,7 +102,7 @@ def start(
     """
     from dbmesh.cli.reshard import show_plan
     from dbmesh.cli.reshard_jobs import start_job
-    from dbmesh.reshard.job import Mode
+    from dbmesh.reshard.jobs.job import Mode
 
     wanted = Mode(mode)
     if dry_run:
@@ -197,7 +197,7 @@ def throttle(
 
 def _asks(config: Path, job: int | None, wish: str, *, wait: bool, as_json: bool) -> None:
     from dbmesh.cli.reshard_jobs import ask
-    from dbmesh.reshard.job import Wish
+    from dbmesh.reshard.jobs.job import Wish
 
     raise typer.Exit(ask(config, job, Wish(wish), wait=wait, as_json=as_json))
 

@@ -15,21 +15,21 @@ from dbmesh.governance.counters import doubt
 from dbmesh.governance.instances import Registration
 from dbmesh.governance.revisions import carry_out, read_files, read_known
 from dbmesh.governance.store import Store, StoreUnavailable
-from dbmesh.reshard.chunks import ChunkJournal
-from dbmesh.reshard.copying import TableCopy
-from dbmesh.reshard.documents import read_files_of
-from dbmesh.reshard.files import JobFiles
-from dbmesh.reshard.generation import scope_of_moving
-from dbmesh.reshard.job import WAITING, Job, Mode, Phase
-from dbmesh.reshard.moved_tables import MovedTable, moved_tables, servers_of
-from dbmesh.reshard.pacing import Pacing, read_load
+from dbmesh.reshard.jobs.documents import read_files_of
+from dbmesh.reshard.jobs.files import JobFiles
+from dbmesh.reshard.jobs.generation import scope_of_moving
+from dbmesh.reshard.jobs.job import WAITING, Job, Mode, Phase
+from dbmesh.reshard.jobs.scope import Scope
 from dbmesh.reshard.progress import Progress
+from dbmesh.reshard.rows.chunks import ChunkJournal
+from dbmesh.reshard.rows.copying import TableCopy
+from dbmesh.reshard.rows.moved_tables import MovedTable, moved_tables, servers_of
+from dbmesh.reshard.rows.pacing import Pacing, read_load
+from dbmesh.reshard.rows.throttle import Limits, Load, Throttle
+from dbmesh.reshard.rows.verifying import Verifier
 from dbmesh.reshard.runner import Failed
-from dbmesh.reshard.scope import Scope
 from dbmesh.reshard.steps import TRIES, roll_out, step_of
-from dbmesh.reshard.tables import drop_sources, drop_targets, make_targets
-from dbmesh.reshard.throttle import Limits, Load, Throttle
-from dbmesh.reshard.verifying import Verifier
+from dbmesh.reshard.tables.tables import drop_sources, drop_targets, make_targets
 from dbmesh.reshard.watching import Watcher
 from dbmesh.reshard.write_counts import WriteCounts
 from dbmesh.rules.moving import MOVING_FILE, Moving, Side, decode_moving

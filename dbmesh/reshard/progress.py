@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from dbmesh.governance.store import Store, StoreError
-from dbmesh.reshard.catching_up import CatchingUp, CaughtUp
-from dbmesh.reshard.chunks import ChunkJournal, Counts
-from dbmesh.reshard.documents import read_progress, tell_progress
-from dbmesh.reshard.job import Job, Phase
-from dbmesh.reshard.rechecking import BypassingWrites, Rechecked
-from dbmesh.reshard.verifying import Verified
+from dbmesh.reshard.binlogs.catching_up import CatchingUp, CaughtUp
+from dbmesh.reshard.binlogs.rechecking import BypassingWrites, Rechecked
+from dbmesh.reshard.jobs.documents import read_progress, tell_progress
+from dbmesh.reshard.jobs.job import Job, Phase
+from dbmesh.reshard.rows.chunks import ChunkJournal, Counts
+from dbmesh.reshard.rows.verifying import Verified
 from dbmesh.reshard.write_counts import read_writes
 
 EVERY = 0.5

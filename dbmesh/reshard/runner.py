@@ -17,8 +17,8 @@ from dbmesh.governance import layout
 from dbmesh.governance.following import follow
 from dbmesh.governance.instances import Registration
 from dbmesh.governance.store import ABSENT, Conflict, LeaseLost, Store, StoreError, Write
-from dbmesh.reshard.documents import change_job, read_jobs
-from dbmesh.reshard.job import Job, done, failed
+from dbmesh.reshard.jobs.documents import change_job, read_jobs
+from dbmesh.reshard.jobs.job import Job, done, failed
 from dbmesh.reshard.steps import Refused
 
 _log = logging.getLogger(__name__)

@@ -19,10 +19,9 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.errors import MeshError, ProtocolError, ShardError
 from dbmesh.governance import layout
 from dbmesh.governance.store import Store, StoreError, Write
-from dbmesh.reshard.catching_up import CatchingUp
-from dbmesh.reshard.changes import FollowedTable, Position, followed_table
-from dbmesh.reshard.job import Job
-from dbmesh.reshard.listening import (
+from dbmesh.reshard.binlogs.catching_up import CatchingUp
+from dbmesh.reshard.binlogs.changes import FollowedTable, Position, followed_table
+from dbmesh.reshard.binlogs.listening import (
     Batch,
     Bookmark,
     Handle,
@@ -32,9 +31,10 @@ from dbmesh.reshard.listening import (
     replica_ids,
     sources_of,
 )
-from dbmesh.reshard.moved_tables import MovedTable
+from dbmesh.reshard.binlogs.rechecking import BypassingWrites, Rechecker
+from dbmesh.reshard.jobs.job import Job
 from dbmesh.reshard.progress import Progress
-from dbmesh.reshard.rechecking import BypassingWrites, Rechecker
+from dbmesh.reshard.rows.moved_tables import MovedTable
 from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.session.mesh import Mesh
 

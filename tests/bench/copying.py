@@ -13,12 +13,12 @@ from dbmesh.assembly import assemble
 from dbmesh.backend.pool import Pool
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.model import DataNode
-from dbmesh.reshard.chunks import ChunkJournal
-from dbmesh.reshard.copying import TableCopy
-from dbmesh.reshard.moved_rows import moved_rows
-from dbmesh.reshard.pacing import Pacing, read_load
-from dbmesh.reshard.reconcile import Reconciler
-from dbmesh.reshard.throttle import Limits, Throttle
+from dbmesh.reshard.rows.chunks import ChunkJournal
+from dbmesh.reshard.rows.copying import TableCopy
+from dbmesh.reshard.rows.moved_rows import moved_rows
+from dbmesh.reshard.rows.pacing import Pacing, read_load
+from dbmesh.reshard.rows.reconcile import Reconciler
+from dbmesh.reshard.rows.throttle import Limits, Throttle
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.ruleset import SingleTable

@@ -13,7 +13,7 @@ from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.model import DataNode
-from dbmesh.reshard.files import JobFiles
+from dbmesh.reshard.jobs.files import JobFiles
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.moving import MovingTable, Side

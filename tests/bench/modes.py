@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
 
-from dbmesh.reshard.job import Mode
+from dbmesh.reshard.jobs.job import Mode
 from tests.chaos.reshard.stage import ReshardStage, open_reshard_stage
 from tests.plugins.database_server import DatabaseServer, start_all
 from tests.plugins.mariadb import MariaDb, make_template

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dbmesh.governance.store import Store
-from dbmesh.reshard.documents import change_job, read_files_of, read_jobs, read_progress
-from dbmesh.reshard.job import WAITING, Job, Phase, Wish, resumed, wished
+from dbmesh.reshard.jobs.documents import change_job, read_files_of, read_jobs, read_progress
+from dbmesh.reshard.jobs.job import WAITING, Job, Phase, Wish, resumed, wished
 from tests.chaos.reshard.moments import Look, Moment, until
 from tests.chaos.reshard.outcomes import Outcome
 from tests.chaos.reshard.stage import ReshardStage

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dbmesh.governance import layout
 from dbmesh.governance.store import Store, Write
-from dbmesh.reshard.job import Job, Phase, decode_job
+from dbmesh.reshard.jobs.job import Job, Phase, decode_job
 
 Entries = Mapping[str, bytes]
 """All the store holds."""

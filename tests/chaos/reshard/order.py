@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from dbmesh.reshard.job import Phase
+from dbmesh.reshard.jobs.job import Phase
 from tests.chaos.reshard.kills import Case
 
 _BEGINNING = frozenset((Phase.PREPARE, Phase.DOUBLE_WRITE, Phase.COPY, Phase.VERIFY))

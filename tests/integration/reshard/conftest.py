@@ -13,13 +13,13 @@ from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.model import DataNode
-from dbmesh.reshard.changes import FollowedTable, followed_table
-from dbmesh.reshard.generation import generations as both_sides
-from dbmesh.reshard.moved_rows import moved_rows
-from dbmesh.reshard.plan import make_plan
-from dbmesh.reshard.rechecking import Rechecker
-from dbmesh.reshard.reconcile import WRITER_STATE, Reconciler
-from dbmesh.reshard.survey import survey
+from dbmesh.reshard.binlogs.changes import FollowedTable, followed_table
+from dbmesh.reshard.binlogs.rechecking import Rechecker
+from dbmesh.reshard.jobs.generation import generations as both_sides
+from dbmesh.reshard.planning.plan import make_plan
+from dbmesh.reshard.planning.survey import survey
+from dbmesh.reshard.rows.moved_rows import moved_rows
+from dbmesh.reshard.rows.reconcile import WRITER_STATE, Reconciler
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.moving import Side

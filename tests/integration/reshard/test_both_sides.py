@@ -13,11 +13,11 @@ import pytest
 from dbmesh.backend.connection import Connection
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance.embedded import EmbeddedStore
-from dbmesh.reshard import reconcile
-from dbmesh.reshard.chunks import ChunkJournal
-from dbmesh.reshard.copying import TableCopy
-from dbmesh.reshard.pacing import Pacing, read_load
-from dbmesh.reshard.throttle import Limits, Throttle
+from dbmesh.reshard.rows import reconcile
+from dbmesh.reshard.rows.chunks import ChunkJournal
+from dbmesh.reshard.rows.copying import TableCopy
+from dbmesh.reshard.rows.pacing import Pacing, read_load
+from dbmesh.reshard.rows.throttle import Limits, Throttle
 from dbmesh.session.rule_view import give_up
 from dbmesh.session.session import Session
 from dbmesh.session.statements import doubled

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from dbmesh.model import DataNode
-from dbmesh.reshard.scope import Scope, TableMove, Target
-from dbmesh.reshard.tables import give_names
+from dbmesh.reshard.jobs.scope import Scope, TableMove, Target
+from dbmesh.reshard.tables.tables import give_names
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.ruleset import AnyTable, RuleSet
 from tests.integration.reshard.conftest import fill, rules

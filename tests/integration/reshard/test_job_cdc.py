@@ -13,8 +13,8 @@ import pytest
 
 from dbmesh.cli.output import EXIT_DIFFERENT
 from dbmesh.governance.store import Store
-from dbmesh.reshard.documents import read_files_of, read_job, read_jobs
-from dbmesh.reshard.job import Phase
+from dbmesh.reshard.jobs.documents import read_files_of, read_job, read_jobs
+from dbmesh.reshard.jobs.job import Phase
 from tests.chaos.reshard.moments import MOMENTS, Look, Moment, until
 from tests.chaos.reshard.stage import COLUMNS, ReshardStage, open_reshard_stage
 from tests.chaos.reshard.writers import Client, going_on, seen_wrong

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dbmesh.reshard.job import Phase
+from dbmesh.reshard.jobs.job import Phase
 from tests.chaos.reshard.kills import Case, Kills
 from tests.chaos.reshard.moments import MOMENTS
 from tests.chaos.reshard.stage import open_reshard_stage

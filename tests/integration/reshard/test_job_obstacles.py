@@ -12,8 +12,8 @@ import pytest
 
 from dbmesh.cli.output import EXIT_DIFFERENT
 from dbmesh.governance.store import Store
-from dbmesh.reshard.documents import change_job, read_job
-from dbmesh.reshard.job import Phase, Wish, wished
+from dbmesh.reshard.jobs.documents import change_job, read_job
+from dbmesh.reshard.jobs.job import Phase, Wish, wished
 from tests.chaos.reshard.moments import MOMENTS, until
 from tests.chaos.reshard.stage import COLUMNS, ReshardStage, open_reshard_stage
 from tests.plugins.database_server import DatabaseServer

@@ -19,9 +19,9 @@ from dbmesh.engine.federation import LOAD_STATE
 from dbmesh.errors import MeshError, ShardError
 from dbmesh.model import DataNode
 from dbmesh.planner.images import ImageTable, Row, image_table
-from dbmesh.reshard.changes import followed_table
-from dbmesh.reshard.listening import Batch, Bookmark, Listener, bookmark_now, replica_ids, sources_of
-from dbmesh.reshard.rechecking import BypassingWrites
+from dbmesh.reshard.binlogs.changes import followed_table
+from dbmesh.reshard.binlogs.listening import Batch, Bookmark, Listener, bookmark_now, replica_ids, sources_of
+from dbmesh.reshard.binlogs.rechecking import BypassingWrites
 from dbmesh.rules.ruleset import DataSourceConfig
 from tests.integration.reshard.conftest import fill, generations
 from tests.plugins.database_server import DatabaseServer

@@ -13,7 +13,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from dbmesh.reshard.job import Phase
+from dbmesh.reshard.jobs.job import Phase
 from tests.chaos.reshard.kills import Case, Kills
 from tests.chaos.reshard.moments import MOMENTS
 from tests.chaos.reshard.writers import Client, going_on, seen_wrong

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from dbmesh.cli.demo_shoppers import Traffic
 from dbmesh.cli.demo_stage import LINE_SECONDS, Scene, Screen, line, moved_rows, picture, summary
-from dbmesh.reshard.job import Phase
+from dbmesh.reshard.jobs.job import Phase
 
 _PROGRESS = {
     "rows_per_second": 9876,

@@ -12,13 +12,13 @@ import pytest
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.store import StoreUnavailable
 from dbmesh.model import DataNode
-from dbmesh.reshard.chunks import ChunkJournal, Counts, Outlook, Rest
-from dbmesh.reshard.documents import read_progress, tell_progress
-from dbmesh.reshard.job import Job, Phase
+from dbmesh.reshard.binlogs.rechecking import BypassingWrites
+from dbmesh.reshard.jobs.documents import read_progress, tell_progress
+from dbmesh.reshard.jobs.job import Job, Phase
 from dbmesh.reshard.progress import Progress
-from dbmesh.reshard.rechecking import BypassingWrites
+from dbmesh.reshard.rows.chunks import ChunkJournal, Counts, Outlook, Rest
+from dbmesh.reshard.rows.verifying import Verified
 from dbmesh.reshard.runner import Failed
-from dbmesh.reshard.verifying import Verified
 
 JOB = Job(1, "shop", "anna", 0.0, estimates=(("item", 10),))
 

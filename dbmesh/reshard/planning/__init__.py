@@ -1,0 +1,1 @@
+"""What a reshard job will do, and what stands in its way, before anything has changed."""

@@ -1,0 +1,1 @@
+"""Rows that move: copied, compared and made equal on both sides."""

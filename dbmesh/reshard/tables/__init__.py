@@ -1,0 +1,1 @@
+"""Actual tables of a reshard job: making, naming and dropping them."""
