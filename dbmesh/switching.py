@@ -126,8 +126,10 @@ class Switching:
         stays = _tables_stay(assembly.mesh.configuration.moving, made.configuration.moving)
         touched = frozenset[str]() if stays else None
         for key, database in made.databases.items():
-            made.databases[key] = await assembly.read(database, served, touched)
             before = assembly.mesh.databases.get(key)
+            # What could not be read last time is looked at as a whole.
+            unread = before is not None and any(side.unread for side in before.sides)
+            made.databases[key] = await assembly.read(database, served, None if unread else touched)
             if before is not None:
                 await _plan_ahead(before, made.databases[key])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -223,3 +223,26 @@ def test_when_the_tables_of_data_sources_stay_as_they_are() -> None:
         (doubled, replace(doubled, job=8)),
     ):
         assert not _tables_stay(before, after)
+
+
+async def test_what_could_not_be_read_last_time_is_read_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _world(tmp_path, _configuration(tmp_path)) as world:
+        mesh, assembly = world.assembly.mesh, world.assembly
+        asked: list[frozenset[str] | None] = []
+        read = assembly.read
+
+        async def noting(database: Database, served: Served, touched: frozenset[str] | None) -> Database:
+            asked.append(touched)
+            return await read(database, served, touched)
+
+        monkeypatch.setattr(assembly, "read", noting)
+        await world.switch(_configuration(tmp_path))
+
+        async def away() -> tuple[Configuration, Mapping[str, Database]]:
+            return mesh.configuration, {"shop": replace(mesh.databases["shop"], unread="it was away")}
+
+        await mesh.switch(away)
+        await world.switch(_configuration(tmp_path))
+        assert asked == [frozenset(), None]
