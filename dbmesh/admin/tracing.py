@@ -21,13 +21,7 @@ from dbmesh.planner.plan import Plan
 from dbmesh.rules.tracing import TracingSettings
 from dbmesh.session.filtering import RunningStatement, Seen
 from dbmesh.session.session import Session
-from dbmesh.sql.trace_context import (
-    BEFORE_CONTEXT,
-    BEHIND_CONTEXT,
-    TraceContext,
-    context_of_text,
-    read_traceparent,
-)
+from dbmesh.sql.trace_context import WORD, TraceContext, context_of_text, read_traceparent
 
 SYSTEM: Final = "mysql"
 MOST_SHOTS: Final = 64
@@ -67,11 +61,11 @@ class Tracer:
         outer = session.running
         if outer is not None:
             return isinstance(outer.trace, Trace) or None
-        text = seen[2]
-        if session.attributes or text[-1:] in BEHIND_CONTEXT or text[:1] in BEFORE_CONTEXT:
-            return self._samples(_parent(session, text)) or None
-        # Most have no parent, and most of these no spans.
-        return self._draw() < self._ratio or None
+        if session.attributes or WORD in seen[2]:
+            return self._samples(_parent(session, seen[2])) or None
+        # Most have no parent, and most of these no spans. Not called as if it were a method: the interpreter would look for one.
+        draw = self._draw
+        return draw() < self._ratio or None
 
     def begin(self, statement: RunningStatement, found: bool) -> None:
         """See `StatementFilter`: nobody is refused."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from dbmesh.session.filtering import RunningStatement, Seen
+from dbmesh.session.filtering import RunningStatement
 from dbmesh.session.log_fields import fields_of
-from dbmesh.session.session import Session
 
 _log = logging.getLogger(__name__)
 
@@ -21,11 +20,6 @@ class SlowStatements:
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self.least = seconds
         self._clock = clock
-
-    def ended_as_planned(self, session: Session, seen: Seen, ended: float, seconds: float) -> None:
-        """See `StatementObserver`."""
-        del ended
-        self._write(RunningStatement(session, *seen), seconds)
 
     def ended(self, statement: RunningStatement) -> None:
         """See `StatementObserver`."""

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, NamedTuple
 
 from dbmesh.errors import MERGE_LIMIT, MeshError
@@ -43,8 +44,8 @@ MOST_DIGESTS: Final = 10_000
 OTHER: Final = "other"
 """What statements beyond that are counted as."""
 
-_MOST_UNCOUNTED: Final = 1000
-"""Durations of one plan that wait to be counted."""
+_MOST_UNCOUNTED: Final = 100
+"""Durations of one plan that wait to be counted: far more would not stay in the processor's cache."""
 
 _SHOTS: Final = ("0", "1", "2", "4", "8", "16", "more")
 
@@ -143,15 +144,17 @@ class _Known:
 
 
 class Statistics:
-    """An observer that counts. `merged_rows` are rows returned that were not just relayed, by logic database and answer, `limit_hits`
+    """A `StatementCounter`. `merged_rows` are rows returned that were not just relayed, by logic database and answer, `limit_hits`
     statements that met a limit of merges, by logic database and property. `clock` is `time.perf_counter`, `now` gives seconds since 1970."""
 
-    least = 0.0
+    least = inf
 
     def __init__(self, clock: Callable[[], float], now: Callable[[], float]) -> None:
         self._clock = clock
         self._now = now
-        self._known: dict[tuple[int, str], _Known] = {}
+        self._known: list[_Known] = []
+        # The same by account and by the plan's id.
+        self._found: dict[str, dict[int, _Known]] = {}
         self._durations: dict[Kind, Histogram] = {}
         self._digests: dict[DigestKey, DigestCounts] = {}
         self.errors: dict[tuple[str, int], int] = {}
@@ -170,10 +173,14 @@ class Statistics:
         self._count()
         return self._digests
 
-    def ended_as_planned(self, session: Session, seen: Seen, ended: float, seconds: float) -> None:
-        """See `StatementObserver`. O(1) where the plan was met before."""
-        known = self._known.get((id(seen[1]), session.account))
-        if known is None:
+    def ended_as_planned(self, session: Session, seen: Seen) -> float:
+        """See `StatementCounter`. O(1) where the plan was met before."""
+        clock = self._clock
+        ended = clock()
+        seconds = ended - session.arrived
+        try:
+            known = self._found[session.account][id(seen[1])]
+        except KeyError:
             known = self._meet(RunningStatement(session, *seen))
         counts = known.counts
         counts.last_seen = ended
@@ -186,9 +193,10 @@ class Statistics:
             counts.rows_sent += session.found_rows
         else:
             counts.rows_affected += rows
+        return seconds
 
     def ended(self, statement: RunningStatement) -> None:
-        """See `StatementObserver`. O(1) where the plan was met before."""
+        """See `StatementCounter`. O(1) where the plan was met before."""
         session = statement.session
         ended = self._clock()
         counts = self._counts(statement, session.account)
@@ -218,19 +226,24 @@ class Statistics:
         """Begin to count statements anew; durations and errors, which only grow, stay."""
         self._count()
         self._digests.clear()
-        self._known.clear()
+        self._forget()
 
     def _count(self) -> None:
-        for known in self._known.values():
+        for known in self._known:
             known.count()
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._found.clear()
 
     def _meet(self, statement: RunningStatement) -> _Known:
         if len(self._known) >= MOST_DIGESTS:
             self._count()
-            self._known.clear()
+            self._forget()
         account = statement.session.account
         known = _Known(statement.plan, self._counts(statement, account), self._histogram(statement))
-        self._known[id(statement.plan), account] = known
+        self._known.append(known)
+        self._found.setdefault(account, {})[id(statement.plan)] = known
         return known
 
     def _histogram(self, statement: RunningStatement) -> Histogram:

@@ -9,11 +9,11 @@ record: its plan, its text and the session say all there is to tell observers.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
 from typing_extensions import TypeIs
 
@@ -209,7 +209,7 @@ _Interest = tuple[StatementFilter, Any]
 
 
 class StatementObserver(Protocol):
-    """What learns of every statement when it is over. Observers are shared by all sessions of a process."""
+    """What learns of statements when they are over. Observers are shared by all sessions of a process."""
 
     def ended(self, statement: RunningStatement) -> None:
         """A statement is over: answered, failed, refused, or its client was lost. Must not raise."""
@@ -220,28 +220,29 @@ class StatementObserver(Protocol):
         """Seconds: of a statement that ended as planned and took less it learns nothing."""
         ...
 
-    def ended_as_planned(self, session: Session, seen: Seen, ended: float, seconds: float) -> None:
-        """The same of a statement that was answered as planned and began when the session's command arrived: so many seconds
-        before it ended. Must not raise."""
+
+@runtime_checkable
+class StatementCounter(StatementObserver, Protocol):
+    """The observer that learns of what ended as planned without a record. A mesh has one at most."""
+
+    def ended_as_planned(self, session: Session, seen: Seen) -> float:
+        """A statement has just been answered as planned that began when the session's command arrived: the seconds since then. Must
+        not raise."""
         ...
 
 
-def tell_all(
-    observers: Sequence[StatementObserver], clock: Callable[[], float]
-) -> Callable[[Session, Seen], None] | None:
-    """What tells all of them that a statement has ended as planned, with as few calls as possible; None without observers."""
-    if not observers:
-        return None
-    told = tuple((observer.least, observer.ended_as_planned) for observer in observers)
+def not_counted(session: Session, seen: Seen) -> float:
+    """`StatementCounter.ended_as_planned` where nobody counts."""
+    del seen
+    return perf_counter() - session.arrived
 
-    def tell(session: Session, seen: Seen) -> None:
-        ended = clock()
-        seconds = ended - session.arrived
-        for least, ended_as_planned in told:
-            if seconds >= least:
-                ended_as_planned(session, seen, ended, seconds)
 
-    return tell
+def took_long(statement: RunningStatement, seconds: float) -> None:
+    """Tell those observers who want to know of a statement that ended as planned and took so many seconds."""
+    statement.answered = True
+    for observer in statement.session.mesh.observers:
+        if seconds >= observer.least:
+            observer.ended(statement)
 
 
 class Later:
@@ -371,9 +372,10 @@ def _leave(statement: RunningStatement, *, answered: bool) -> None:
         one.end(statement)
     mesh = session.mesh
     as_planned = answered and outer is None and statement.sent is None and statement.error is None
-    if as_planned and statement.trace is None:
-        if mesh.tell_observers is not None:
-            mesh.tell_observers(session, (statement.database, statement.plan, statement.text))
+    if as_planned:
+        seconds = mesh.count(session, (statement.database, statement.plan, statement.text))
+        if seconds >= mesh.least:
+            took_long(statement, seconds)
     else:
         for observer in mesh.observers:
             observer.ended(statement)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from time import perf_counter
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,7 +32,7 @@ from dbmesh.rules.ruleset import Configuration, DataSourceConfig, RuleChange, Ru
 from dbmesh.rules.shadow.rule import all_groups, all_sources
 from dbmesh.session.answering.corrections import DefinitionCache
 from dbmesh.session.doubled_writes import DoubledWrites
-from dbmesh.session.filtering import Seen, StatementFilter, StatementObserver, tell_all
+from dbmesh.session.filtering import Seen, StatementCounter, StatementFilter, StatementObserver, not_counted
 from dbmesh.session.gate import Gate
 from dbmesh.transaction.compensator import Compensator
 from dbmesh.transaction.coordinator import Coordinator
@@ -209,7 +209,8 @@ class Mesh:
     other process has. `newest` is `databases`, unless commands are to ask `gate`. `has_groups`: some data source is a group of replicas;
     `keeps_commands`: sessions keep theirs, to give them again. `apart` are sessions that are no client's (`session.unwatched`). `relays_directly`: nobody looks
     at statements that one shard answers. `told_of_accounts` are told when
-    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended. `transactions`, `federated` and `doubled_writes` (by the number of the reshard job) count. `doorkeeper` is asked about
+    `authority` is replaced. `filters` look at every statement, the first one first; `observers` learn how it ended: `count` is told of one that ended as planned, the others
+    of it too if that took `least` seconds. `transactions`, `federated` and `doubled_writes` (by the number of the reshard job) count. `doorkeeper` is asked about
     every session when its client has logged in."""
 
     def __init__(
@@ -241,7 +242,8 @@ class Mesh:
         self.shows_statements = bool(configuration.properties["sql-show"])
         self.filters: tuple[StatementFilter, ...] = ()
         self.observers: tuple[StatementObserver, ...] = ()
-        self.tell_observers: Callable[[Session, Seen], None] | None = None
+        self.count: Callable[[Session, Seen], float] = not_counted
+        self.least = inf
         self.doorkeeper: Doorkeeper | None = None
         self.relays_directly = not (self.shows_statements or configuration.record_locks)
         self.connections_per_query = max(1, int(configuration.properties["max-connections-size-per-query"]))
@@ -274,12 +276,12 @@ class Mesh:
         """All sessions, also those that are no client's."""
         return [*self.sessions.values(), *self.apart.values()]
 
-    def observe(
-        self, observers: Sequence[StatementObserver], clock: Callable[[], float] = perf_counter
-    ) -> None:
-        """From now on these learn of every statement."""
+    def observe(self, observers: Sequence[StatementObserver]) -> None:
+        """From now on these learn of every statement. At most one of them counts."""
         self.observers = tuple(observers)
-        self.tell_observers = tell_all(self.observers, clock)
+        counts = [one.ended_as_planned for one in observers if isinstance(one, StatementCounter)]
+        [self.count] = counts or [not_counted]
+        self.least = min((one.least for one in observers), default=inf)
 
     def database(self, name: str) -> Database | None:
         """A logic database, its name compared without case."""

@@ -283,8 +283,12 @@ class Session(Answers):
         seen = self.seen
         if seen is not None:
             self.seen = None
-            if self.mesh.tell_observers is not None:
-                self.mesh.tell_observers(self, seen)
+            mesh = self.mesh
+            # Not called as if it were a method: the interpreter would look for one each time.
+            count = mesh.count
+            seconds = count(self, seen)
+            if seconds >= mesh.least:
+                filtering.took_long(filtering.RunningStatement(self, *seen), seconds)
         elif self.running is not None:
             filtering.end(self, answered=True)
         self.command_text = b""

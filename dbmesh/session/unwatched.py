@@ -5,8 +5,10 @@ Decides what is left out. All else is the mesh's own, as it is at each moment: i
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
+from dbmesh.session.filtering import not_counted
 from dbmesh.session.mesh import Mesh
 
 
@@ -18,7 +20,8 @@ class UnwatchedMesh(Mesh):
         self._whole = mesh
         self.filters = ()
         self.observers = ()
-        self.tell_observers = None
+        self.count = not_counted
+        self.least = inf
         self.doorkeeper = None
         self.sessions = mesh.apart
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from string import whitespace
-from typing import Final
 from urllib.parse import unquote
 
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
@@ -20,9 +18,6 @@ _MEMBER = re.compile(
 MOST_MEMBERS, LONGEST_STATE = 32, 512
 WORD = "traceparent"
 """What every text with a context has in it."""
-BEFORE_CONTEXT: Final = frozenset((*whitespace, "/"))
-BEHIND_CONTEXT: Final = BEFORE_CONTEXT | {";"}
-"""A statement with a context begins with one of the former, or ends with one of the latter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,12 @@ import json
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from dbmesh.governance.protection.breakers import Clock
 from dbmesh.governance.protection.line_writer import LineWriter
 from dbmesh.rules.protection.values import Audit, AuditRule
-from dbmesh.session.filtering import RunningStatement, Seen
+from dbmesh.session.filtering import RunningStatement
 from dbmesh.sql.secrets import veiled
-
-if TYPE_CHECKING:
-    from dbmesh.session.session import Session
 
 OK, ERROR, LOST = "ok", "error", "lost"
 """How a statement ended: `lost` when its client went away before it was answered."""
@@ -38,13 +34,6 @@ class AuditLog:
     def dropped(self) -> int:
         """Lines that were not written: too many waited."""
         return self._writer.dropped
-
-    def ended_as_planned(self, session: Session, seen: Seen, ended: float, seconds: float) -> None:
-        """See `StatementObserver`."""
-        del ended, seconds
-        statement = RunningStatement(session, *seen)
-        statement.answered = True
-        self.ended(statement)
 
     def ended(self, statement: RunningStatement) -> None:
         """See `StatementObserver`."""

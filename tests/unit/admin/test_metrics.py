@@ -33,7 +33,7 @@ async def _world() -> tuple[SessionWorld, Operated]:
         return next(moments) * 0.0009 + world.session.arrived
 
     statistics = Statistics(clock, lambda: 5.0)
-    world.mesh.observe([statistics], clock)
+    world.mesh.observe([statistics])
     world.reply = lambda name, payload: canned.ok(affected=2)
     await world.command(b"\x03DELETE FROM t_order WHERE user_id = 5")
     await world.command(b"\x03DELETE FROM t_order WHERE user_id = 6")

@@ -148,7 +148,7 @@ def test_what_ended_as_planned_is_counted_like_any_other(ends: list[tuple[float,
     plan, _ = SHOP.plans.lookup(PLANNED, "shop")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(statistics, "_MOST_UNCOUNTED", at_once)
-        for _, affected in ends:
+        for seconds, affected in ends:
             session = SimpleNamespace(
                 account="app@%",
                 row_count=affected,
@@ -158,8 +158,7 @@ def test_what_ended_as_planned_is_counted_like_any_other(ends: list[tuple[float,
                 running=None,
             )
             seen = SHOP, plan, PLANNED
-            ended = next(moments)
-            one.ended_as_planned(cast("Any", session), seen, ended, ended - session.arrived)
+            assert one.ended_as_planned(cast("Any", session), seen) == 10.0 + seconds - 10.0
             inner = RunningStatement(cast("Any", session), *seen)
             inner.outer = inner
             other.ended(inner)

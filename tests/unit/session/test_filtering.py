@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from math import inf
 
 import pytest
 
@@ -105,7 +106,7 @@ async def test_a_statement_is_seen_once_by_each(sql: str, text: str, verb: str, 
 
 async def test_who_has_nothing_to_do_with_a_statement_is_told_nothing_of_it_and_its_observers_are() -> None:
     world = Filtered()
-    observer = Observing()
+    observer = Counting()
     world.mesh.observe([observer])
     sql = "SELECT user_id FROM t_order WHERE user_id = 5"
     text = "SELECT user_id FROM t_order WHERE user_id = ?"
@@ -257,7 +258,7 @@ async def test_kill_ends_the_wait() -> None:
 
 
 class Observing:
-    """Notes how it learns of the end of statements."""
+    """Notes what it learns of the end of statements."""
 
     def __init__(self, least: float = 0.0) -> None:
         self.least = least
@@ -268,17 +269,26 @@ class Observing:
         answered = "" if statement.answered else " unanswered"
         self.notes.append(f"{statement.answer} {statement.shots}{error}{answered}: {statement.text}")
 
-    def ended_as_planned(self, session: Session, seen: Seen, ended: float, seconds: float) -> None:
-        assert seconds == ended - session.arrived >= self.least
+
+class Counting(Observing):
+    """Notes which statements it learns of as planned, and takes all of them to have lasted 5 seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(inf)
+
+    def ended_as_planned(self, session: Session, seen: Seen) -> float:
+        assert session.arrived > 0
         assert session.seen is session.running is None
         self.notes.append(f"as planned: {seen[2]}")
+        return 5.0
 
 
-@pytest.mark.parametrize("count", [1, 2])
-async def test_observers_learn_of_every_end_once(count: int) -> None:
+@pytest.mark.parametrize("others", [(), (0.0,), (6.0, 5.0, 5.1)])
+async def test_observers_learn_of_every_end_once(others: tuple[float, ...]) -> None:
     world = SessionWorld()
-    observers = [Observing() for _ in range(count)]
-    world.mesh.observe(observers)
+    counter = Counting()
+    observers = [Observing(least) for least in others]
+    world.mesh.observe([*observers, counter])
     world.reply = _shard
     point, merged = "SELECT user_id FROM t_order WHERE user_id = 5", "SELECT user_id FROM t_order ORDER BY 1"
     for sql in (
@@ -295,18 +305,39 @@ async def test_observers_learn_of_every_end_once(count: int) -> None:
     await world.command(b"\x03" + point.encode())
     await world.running(b"\x03" + point.encode())
     await world.end()
+    assert counter.notes == [
+        f"as planned: {point}",
+        f"RowMerge 4: {merged}",
+        "as planned: SET @a = 1",
+        "as planned: PREPARE p FROM 'DELETE FROM t_order WHERE user_id = 5'",
+        "Relay 1: DELETE FROM t_order WHERE user_id = 5",
+        "as planned: EXECUTE p",
+        f"as planned: {point.replace('5', '?')}",
+        f"Relay 1 1213: {point}",
+        f"Relay 1 unanswered: {point}",
+    ]
     for observer in observers:
         assert observer.notes == [
-            f"as planned: {point}",
-            f"RowMerge 4: {merged}",
-            "as planned: SET @a = 1",
-            "as planned: PREPARE p FROM 'DELETE FROM t_order WHERE user_id = 5'",
-            "Relay 1: DELETE FROM t_order WHERE user_id = 5",
-            "as planned: EXECUTE p",
-            f"as planned: {point.replace('5', '?')}",
-            f"Relay 1 1213: {point}",
-            f"Relay 1 unanswered: {point}",
+            note.replace("as planned:", "Relay 1:" if "SELECT" in note else "Session 0:")
+            for note in counter.notes
+            if observer.least <= 5.0 or "as planned" not in note
         ]
+
+
+async def test_without_a_counter_observers_learn_of_what_took_long() -> None:
+    world = SessionWorld()
+    every, slow = Observing(), Observing(60.0)
+    world.mesh.observe([every, slow])
+    world.reply = _shard
+    sql = "SELECT user_id FROM t_order WHERE user_id = 5"
+    await world.command(b"\x03" + sql.encode())
+    await world.running(b"\x03" + sql.encode())
+    world.session.arrived -= 60.0
+    [connection] = world.session.relay.busy_connections()
+    connection.data_received(_shard("ds_1", b"SELECT"))
+    assert every.notes == [f"Relay 1: {sql}"] * 2
+    assert slow.notes == [f"Relay 1: {sql}"]
+    await world.end()
 
 
 async def test_observers_learn_of_statements_that_cannot_be_planned() -> None:
