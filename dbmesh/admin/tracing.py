@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from math import inf, log1p
 from time import perf_counter, time_ns
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +22,7 @@ from dbmesh.planner.plan import Plan
 from dbmesh.rules.tracing import TracingSettings
 from dbmesh.session.filtering import RunningStatement, Seen
 from dbmesh.session.session import Session
-from dbmesh.sql.trace_context import WORD, TraceContext, context_of_text, read_traceparent
+from dbmesh.sql.trace_context import TraceContext, context_of_text, read_traceparent
 
 SYSTEM: Final = "mysql"
 MOST_SHOTS: Final = 64
@@ -54,23 +55,25 @@ class Tracer:
         self._ratio = settings.sample_ratio
         self._put = put
         self._draw = draw
+        # How many statements may pass until one has spans: drawn once for all of them, not for each of them.
+        self._rate = -log1p(-self._ratio) if self._ratio < 1 else inf
+        self._passes = self._gap()
         self._known: Generations[int, _Told] = Generations(_MOST_KNOWN)
 
-    def find(self, session: Session, seen: Seen) -> bool | None:
-        """See `StatementFilter`: those that have spans."""
+    def find(self, session: Session, seen: Seen) -> TraceContext | bool | None:
+        """See `StatementFilter`: those that have spans, with the parent their client gives."""
         outer = session.running
         if outer is not None:
             return isinstance(outer.trace, Trace) or None
-        if session.attributes or WORD in seen[2]:
-            return self._samples(_parent(session, seen[2])) or None
-        # Most have no parent, and most of these no spans. Not called as if it were a method: the interpreter would look for one.
-        draw = self._draw
-        return draw() < self._ratio or None
+        self._passes = passes = self._passes - 1.0
+        # Nearly always, so by as few operations as possible: no parent, since that stands in a comment, and no spans.
+        if passes >= 0.0 and not session.attributes and "/" not in seen[2]:
+            return None
+        return self._look_closer(session, seen[2])
 
-    def begin(self, statement: RunningStatement, found: bool) -> None:
+    def begin(self, statement: RunningStatement, found: TraceContext | bool) -> None:
         """See `StatementFilter`: nobody is refused."""
-        del found
-        statement.trace = Trace(self._told(statement), self._place(statement), self._put)
+        statement.trace = Trace(self._told(statement), _place(statement, found), self._put)
 
     def end(self, statement: RunningStatement) -> None:
         """See `StatementFilter`."""
@@ -87,22 +90,24 @@ class Tracer:
             self._known.put(id(plan), known)
         return known
 
-    def _place(self, statement: RunningStatement) -> Place:
-        outer = statement.outer
-        if outer is not None and isinstance(outer.trace, Trace):
-            return outer.trace.below()
-        parent = _parent(statement.session, statement.text)
-        if parent is None:
-            return Place(_name(128), _name(64))
-        return Place(parent.trace_id, _name(64), parent.span_id, True, parent.state)
+    def _gap(self) -> float:
+        """How many statements have no spans before one has some. Of numbers that are so distributed (exponentially) each statement has
+        them by the same chance, whatever those before it had."""
+        return -log1p(-self._draw()) / self._rate if self._rate else inf
 
-    def _samples(self, parent: TraceContext | None) -> bool:
+    def _look_closer(self, session: Session, text: str) -> TraceContext | bool | None:
+        drawn = self._passes < 0
+        if drawn:
+            self._passes = self._gap()
+        parent = _parent(session, text)
         if parent is None:
-            return self._draw() < self._ratio
+            return drawn or None
         if self._settings.parent_based:
-            return parent.sampled
-        # As TraceIdRatioBased: every service decides the same of a trace.
-        return parent.trace_id & _LOW < self._ratio * (_LOW + 1)
+            sampled = parent.sampled
+        else:
+            # As TraceIdRatioBased: every service decides the same of a trace.
+            sampled = parent.trace_id & _LOW < self._ratio * (_LOW + 1)
+        return parent if sampled else None
 
 
 class Trace:
@@ -198,6 +203,16 @@ class Trace:
     def _at(self, moment: float) -> int:
         """A reading of `now` as nanoseconds since 1970."""
         return self._since + int(moment * 1e9)
+
+
+def _place(statement: RunningStatement, found: TraceContext | bool) -> Place:
+    """Where a statement's span is: below that of its client, or of the statement it is a part of, or at the root of a new trace."""
+    if isinstance(found, TraceContext):
+        return Place(found.trace_id, _name(64), found.span_id, True, found.state)
+    outer = statement.outer
+    if outer is not None and isinstance(outer.trace, Trace):
+        return outer.trace.below()
+    return Place(_name(128), _name(64))
 
 
 def _name(bits: int) -> int:

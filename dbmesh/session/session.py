@@ -284,9 +284,7 @@ class Session(Answers):
         if seen is not None:
             self.seen = None
             mesh = self.mesh
-            # Not called as if it were a method: the interpreter would look for one each time.
-            count = mesh.count
-            seconds = count(self, seen)
+            seconds = mesh.count(self, seen)
             if seconds >= mesh.least:
                 filtering.took_long(filtering.RunningStatement(self, *seen), seconds)
         elif self.running is not None:

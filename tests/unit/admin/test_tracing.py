@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from itertools import pairwise
+from math import sqrt
 from time import perf_counter, time_ns
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,11 +36,11 @@ def _reply(name: str, payload: bytes) -> bytes:
 
 
 class Traced(SessionWorld):
-    """A world that traces statements; `draw` decides about those without a parent."""
+    """A world that traces statements; `draw` decides which of those without a parent is the next."""
 
-    def __init__(self, ratio: float = 1.0, parent_based: bool = True) -> None:
+    def __init__(self, ratio: float = 1.0, parent_based: bool = True, draw: float = 0.5) -> None:
         super().__init__(MODERN | Capability.QUERY_ATTRIBUTES)
-        self.draw = 0.5
+        self.draw = draw
         self.spans: list[Span] = []
         settings = TracingSettings("http://x/", ratio, parent_based, "dbmesh", 10)
         self.mesh.filters = (Tracer(settings, self.spans.append, lambda: self.draw),)
@@ -152,11 +156,26 @@ async def test_the_clients_trace(
 
 
 async def test_a_ratio_of_the_statements_is_traced() -> None:
-    world = Traced(0.25)
-    for draw, traced in ((0.2, True), (0.25, False), (0.9, False)):
+    world = Traced(0.25, draw=0.2)
+    # Below the ratio it is the very next one; beyond, as many more go by as are that improbable: 0.75 ** 8 > 0.1 > 0.75 ** 9.
+    for draw, passing in ((0.25, 0), (0.9, 1), (0.0, 8), (0.0, 0)):
         world.draw = draw
-        assert bool(await world.ask(POINT)) is traced
+        assert [bool(await world.ask(POINT)) for _ in range(passing + 1)] == [*([False] * passing), True]
     await world.end()
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1e-20, 0.01, 0.4, 1.0])
+def test_each_statement_has_the_same_chance(ratio: float) -> None:
+    settings = TracingSettings("http://x/", ratio, True, "dbmesh", 10)
+    tracer = Tracer(settings, [].append, random.Random(5).random)
+    session: Any = SimpleNamespace(running=None, attributes=())
+    # One with a comment is looked at closer, and no other case.
+    texts = (POINT, f"{POINT} /* a */")
+    count = 40_000
+    traced = [bool(tracer.find(session, (None, None, texts[number % 2]))) for number in range(count)]  # type: ignore[arg-type]
+    both = sum(one and other for one, other in pairwise(traced))
+    for found, chance in ((sum(traced), ratio), (sum(traced[::2]), ratio / 2), (both, ratio * ratio)):
+        assert abs(found - chance * count) <= 5 * sqrt(count * chance * (1 - chance)) + 1
 
 
 async def test_errors_have_their_numbers_and_no_texts() -> None:
@@ -207,11 +226,10 @@ async def test_where_a_context_may_stand(form: str) -> None:
 
 @pytest.mark.parametrize("sql", [POINT, f"{POINT} AND '/*traceparent=' <> ''", ""])
 async def test_a_text_without_a_context_is_sampled_by_the_ratio(sql: str) -> None:
-    world = Traced(0.5)
     for draw, traced in ((0.4, True), (0.6, False)):
-        world.draw = draw
+        world = Traced(0.5, draw=draw)
         assert bool(await world.ask(sql)) is traced
-    await world.end()
+        await world.end()
 
 
 async def test_the_clients_trace_state_is_passed_on() -> None:
