@@ -46,7 +46,7 @@ def seen_wrong(clients: Sequence[Client]) -> list[str]:
 class Client(threading.Thread):
     """One connection. `known` are its rows as it has been told; `stalls` are (moment, seconds) of statements, `writes` how many of them
     wrote, `deadlocks` how many transactions a deadlock has undone, `errors` what it must not have been told. With `may_fail` statements
-    may end in an error (`failed`) and are asked for again. With `pause` it rests between two steps."""
+    may end in an error (`failed`) and are asked for again. It rests for about `pause` seconds between two steps."""
 
     def __init__(
         self,
@@ -81,7 +81,8 @@ class Client(threading.Thread):
 
     def run(self) -> None:
         """Write and read until it is stopped."""
-        while not self._stopping.wait(self._pause):
+        # Not all at the same moments.
+        while not self._stopping.wait(self._dice.uniform(0, 2 * self._pause)):
             try:
                 if self._connection is None:
                     self._connection = self._connect()
