@@ -106,7 +106,11 @@ async def collect_within(connection: Connection, sql: bytes, most_bytes: int | N
 
 async def all_of(works: Iterable[Awaitable[Done]]) -> list[Done]:
     """Wait for all of them, then raise the first error: none is still under way on its connection when this returns."""
-    results = await asyncio.gather(*works, return_exceptions=True)
+    several = list(works)
+    if len(several) == 1:
+        # Nothing to do beside it, so no task of its own.
+        return [await several[0]]
+    results = await asyncio.gather(*several, return_exceptions=True)
     done: list[Done] = []
     for result in results:
         if isinstance(result, BaseException):

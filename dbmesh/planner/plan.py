@@ -19,6 +19,7 @@ from dbmesh.planner.session_view import SessionView
 from dbmesh.planner.steps import DerivedWrite
 
 if TYPE_CHECKING:
+    from dbmesh.planner.capture import Capture
     from dbmesh.planner.encrypted.decryption import Decryption
     from dbmesh.planner.metadata_filter import ShowFilter
     from dbmesh.planner.shadow.side import ShadowSide
@@ -340,6 +341,7 @@ class BoundStatement(NamedTuple):
     * `repeated`: the client's query as the data node of a shot (its place) would run it over each of its rows so many times.
     * `decryption`: what the rows and columns that come out of the merge still have to become.
     * `written_in`: values are part of the shots' texts, which nobody sends again.
+    * `captures`: how the rows that each shot changes are told, where somebody has asked that already.
     """
 
     shots: tuple[Shot, ...]
@@ -358,6 +360,7 @@ class BoundStatement(NamedTuple):
     decryption: Decryption | None = None
     written_in: bool = False
     shadow: ShadowSide | None = None
+    captures: tuple[Capture, ...] = ()
 
 
 class KeyGenerator(Protocol):

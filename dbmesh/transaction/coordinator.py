@@ -231,6 +231,9 @@ class _Commit:
 
     async def round(self, round_: Round) -> Mapping[str, Reply]:
         """Every branch does its step, all at once."""
+        if len(round_) == 1:
+            ((name, step),) = round_.items()
+            return {name: await self._reply(name, step)}
         replies = await asyncio.gather(*(self._reply(name, step) for name, step in round_.items()))
         return dict(zip(round_, replies, strict=True))
 

@@ -146,8 +146,7 @@ def readable(
     if isinstance(bound.answer, DerivedWrite):
         return bound
     try:
-        for shot in bound.shots:
-            _capture(session, database, bound, shot, occasion)
+        captures = tuple(_capture(session, database, bound, shot, occasion) for shot in bound.shots)
     except MeshError as refusal:
         if refusal.kind is not NOT_SUPPORTED or bound.in_steps is None:
             raise
@@ -155,7 +154,7 @@ def readable(
             return bound.in_steps()
         except MeshError as another:
             raise refusal from another
-    return bound
+    return bound._replace(captures=captures)
 
 
 def _capture(
@@ -215,7 +214,14 @@ class Images:
         self._lanes = [
             (
                 lane.connection,
-                [_Shot(_capture(session, database, bound, shot, occasion)) for shot in lane.shots],
+                [
+                    _Shot(
+                        bound.captures[place]
+                        if bound.captures
+                        else _capture(session, database, bound, shot, occasion)
+                    )
+                    for place, shot in zip(lane.places, lane.shots, strict=True)
+                ],
             )
             for lane in lanes
         ]
