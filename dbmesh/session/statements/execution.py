@@ -6,8 +6,7 @@ answer relayed) is `relaying`'s; everything else is a coroutine that owns the ex
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -22,7 +21,6 @@ from dbmesh.engine.once import Trial
 from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
 from dbmesh.engine.warnings import ShardWarning, count_of
 from dbmesh.errors import (
-    DEADLOCK,
     INTERNAL,
     NOT_SUPPORTED,
     PARSE_ERROR,
@@ -33,7 +31,7 @@ from dbmesh.errors import (
 )
 from dbmesh.model import SqlValue
 from dbmesh.planner.capture import BASE, MOVING
-from dbmesh.planner.plan import BoundStatement, Call, ReturnedRows, RowMerge, ShardPlan, Verb
+from dbmesh.planner.plan import BoundStatement, Call, RowMerge, ShardPlan, Verb
 from dbmesh.planner.scans import Federation, SystemFederation
 from dbmesh.planner.session_plan import SessionStatement
 from dbmesh.planner.shadow.side import ShadowSide
@@ -62,27 +60,20 @@ from dbmesh.session.relaying import needs_images, query_packet
 from dbmesh.session.select_limit import limited, without_limit
 from dbmesh.session.side_effects import expose_insert_id, take_over
 from dbmesh.session.statement_log import log_shots
-from dbmesh.session.statements.compensated import Images, Keep, compensated, keep_in_branches, lock_wait
+from dbmesh.session.statements.compensated import Images, Keep, compensated, keep_in_branches
 from dbmesh.session.statements.ddl import run_ddl
 from dbmesh.session.statements.derived import RowsInMemory, run_derived, run_part
 from dbmesh.session.statements.doubled import doubled, doubles, refuse_altering, traceable
 from dbmesh.session.statements.federated import run_federated
+from dbmesh.session.statements.own_transaction import DEADLOCK_TRIES, in_own_transaction, repeatable
 from dbmesh.session.statements.returned import ReturnedRowImages, returns
 from dbmesh.session.statements.system_tables import run_system
-from dbmesh.session.statements.variables import begin_hinted
 from dbmesh.session.tracing import step, trace_of
 from dbmesh.wire.constants import Status
 from dbmesh.wire.packets import OkPacket
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
-
-
-DEADLOCK_TRIES = 8
-"""How often a write is tried that deadlocks undo."""
-
-FIRST_PAUSE = 0.002
-"""Seconds until the second try; each further pause is twice as long."""
 
 
 class _NoParameters(tuple[SqlValue, ...]):
@@ -172,7 +163,7 @@ async def run(
             work = partial(compensated, session, database, plan, bound, run_part)
         if own:
             # An isolation level that was set for the next transaction is used up by the first try.
-            repeats = _repeats(session, bound) and session.transaction.isolation is None
+            repeats = repeatable(session, bound) and session.transaction.isolation is None
             tries = DEADLOCK_TRIES if repeats else 1
             outcome = await in_own_transaction(session, work, tries=tries)
         else:
@@ -337,46 +328,6 @@ async def send(session: Session, database: Database, sql: str) -> Outcome:
         raise MeshError(INTERNAL, reason="a row is written by no statement for data sources")
     bound = await bind(session, database, plan, make_call(session, database, literals))
     return await fetch(session, database, plan, bound, RowsInMemory(session.mesh.limits), undo=False)
-
-
-def _repeats(session: Session, bound: BoundStatement) -> bool:
-    """Whether a write that was undone may be run again: the client has been told nothing."""
-    answer = bound.answer
-    shown = isinstance(answer, ReturnedRows) or (isinstance(answer, DerivedWrite) and bool(answer.returning))
-    return not (shown or returns(session, bound))
-
-
-async def in_own_transaction(
-    session: Session, work: Callable[[], Awaitable[Outcome]], *, tries: int = 1
-) -> Outcome:
-    """A write of several shots under autocommit: all of it or nothing of it, as on one server, as far as one commit per
-    data source can promise. What it cannot promise is told by a warning. Several statements take locks that one would not, in an order
-    that is not its own: what a deadlock has undone is tried again as it began, unless other rules hold by then, or it has waited for
-    others as long as one statement may."""
-    pause, deadline = FIRST_PAUSE, session.now() + lock_wait(session)
-    variables, insert_id, rules = session.state.user_variables, session.last_insert_id, session.databases
-    while True:
-        tries -= 1
-        begin_hinted(session, "")
-        session.transaction.alone = True
-        try:
-            outcome = await work()
-        except BaseException as error:
-            session.broken_transaction = None
-            await session.end_transaction(commit=False)
-            again = tries and session.databases is rules and session.now() < deadline
-            if not (again and isinstance(error, ShardError) and error.number == DEADLOCK[0]):
-                raise
-        else:
-            outcome.warnings += await session.end_transaction(commit=True)
-            return outcome
-        finally:
-            session.transaction.alone = False
-        await asyncio.sleep(pause)
-        pause *= 2
-        # A query of the write's own may have assigned some.
-        session.state = replace(session.state, user_variables=variables)
-        session.last_insert_id = insert_id
 
 
 async def _merged_or_federated(

@@ -39,6 +39,7 @@ from dbmesh.session.mesh import Database
 from dbmesh.session.statements import execution
 from dbmesh.session.statements.derived import RowsInMemory
 from dbmesh.session.statements.doubled import on_both_sides
+from dbmesh.session.statements.own_transaction import in_own_transaction
 from dbmesh.session.user_variables import assigned
 from dbmesh.sql.delimited import FileReader, FileRow
 from dbmesh.sql.literals import literal_text
@@ -64,7 +65,7 @@ async def load_data(session: Session, load: LoadData, sink: ResultSink, more: in
         raise MeshError(LOCAL_FILES_DISABLED)
     own = session.autocommit and not session.transaction.open
     work = partial(_steps, session, load, sink)
-    outcome = await (execution.in_own_transaction(session, work) if own else work())
+    outcome = await (in_own_transaction(session, work) if own else work())
     session.warnings = CountedWarnings(outcome.warnings, outcome.ok.warnings)
     session.row_count = outcome.ok.affected_rows
     if outcome.ok.last_insert_id:

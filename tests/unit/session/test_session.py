@@ -19,7 +19,7 @@ from dbmesh.session.gate import Gate
 from dbmesh.session.session import Session
 from dbmesh.session.statements import compensated
 from dbmesh.session.statements.compensated import _end
-from dbmesh.session.statements.execution import in_own_transaction
+from dbmesh.session.statements.own_transaction import in_own_transaction
 from dbmesh.transaction.compensator import RecordLocked
 from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.constants import Capability, ColumnType, Status
