@@ -483,7 +483,7 @@ class TracingSection(Section):
         default_factory=dict, description="What is sent with them; take secrets from ${env:NAME}."
     )
     sample_ratio: float = Field(
-        default=0.01, ge=0, le=1, description="The part of the statements that have spans, from 0 to 1."
+        default=0.001, ge=0, le=1, description="The part of the statements that have spans, from 0 to 1."
     )
     parent_based: bool = Field(
         default=True,
