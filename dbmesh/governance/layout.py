@@ -316,6 +316,11 @@ def reshard_bookmarks(number: int) -> str:
     return f"/reshard_bookmarks/{number:06}"
 
 
+def is_progress(key: str) -> bool:
+    """Whether it only tells how far a reshard job is, which changes all the time while one runs."""
+    return key.startswith(("/reshard_progress/", "/reshard_writes/", "/reshard_bookmarks/", "/reshard/jobs/"))
+
+
 def reshard_runner() -> str:
     """The sidecar that carries jobs out: its id, as long as it lives."""
     return f"{reshard_prefix()}runner"

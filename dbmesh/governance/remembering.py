@@ -2,7 +2,8 @@
 
 Decides when the disk is asked: where the store was away when the process began, until it has taken the process for alive (granted a
 lease). From then on what it cannot say is an error, since a running process knows more than the file, and others count on its knowing
-what they write. What lives by a lease is not kept: nobody could say whether it is still alive.
+what they write. What lives by a lease is not kept: nobody could say whether it is still alive; nor how far jobs are: who starts without the
+store carries none out.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Remembering:
         """See `Store`."""
         async for changes in self._store.watch(prefix, after):
             yield changes
-            if prefix == layout.ROOT and not all(write.lease for write in changes.writes):
+            if prefix == layout.ROOT and any(_is_kept(write) for write in changes.writes):
                 await self._remember(await self._store.range(prefix))
 
     async def grant(self, seconds: float) -> int:
@@ -103,7 +104,7 @@ class Remembering:
         return Snapshot(self._remembered.revision, entries)
 
     async def _remember(self, found: Snapshot) -> None:
-        entries = [entry for entry in found.entries if not entry.lease]
+        entries = [entry for entry in found.entries if _is_kept(entry)]
         text = json.dumps([[one.key, base64.b64encode(one.value).decode(), one.revision] for one in entries])
         encoded = text.encode()
         async with self._writing:
@@ -116,6 +117,10 @@ class Remembering:
                 _log.warning("what the store says cannot be remembered: %s", error)
                 return
             self._written, self._newest = encoded, found.revision
+
+
+def _is_kept(one: Entry | Write) -> bool:
+    return not one.lease and not layout.is_progress(one.key)
 
 
 def _write(file: Path, revision: int, entries: bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dbmesh.governance import layout
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.remembering import Remembering
 from dbmesh.governance.store import StoreUnavailable, Write
@@ -47,9 +48,14 @@ async def test_what_was_read_is_there_after_a_restart_without_the_store(
     await store.begin()
     lease = await store.grant(60)
     revision = await store.commit(
-        [Write("/a/1", b"\0one"), Write("/b", b""), Write("/alive", b"me", lease=lease)]
+        [
+            Write("/a/1", b"\0one"),
+            Write("/b", b""),
+            Write("/alive", b"me", lease=lease),
+            Write(layout.reshard_progress(1), b"far"),
+        ]
     )
-    assert len((await store.range("/")).entries) == 3
+    assert len((await store.range("/")).entries) == 4
     assert file.stat().st_mode & 0o777 == 0o600
     inner.away = True
     again = Remembering(inner, file)
@@ -61,6 +67,7 @@ async def test_what_was_read_is_there_after_a_restart_without_the_store(
     assert entry is not None
     assert entry.revision == revision
     assert await again.get("/alive") is None
+    assert await again.get(layout.reshard_progress(1)) is None
     inner.away = False
     await again.range("/a/")
     inner.away = True
@@ -80,6 +87,19 @@ async def test_each_change_is_remembered(inner: Switched, tmp_path: Path) -> Non
     await anext(changes)
     await store.commit([Write("/b", b"2")])
     await anext(changes)  # what came before is on disk when the next is asked for
+    for number, (key, kept) in enumerate(
+        [
+            ("/c", True),
+            (layout.reshard_chunks_prefix("1", "t") + "1", False),
+            (layout.reshard_writes(1, "me"), False),
+        ]
+    ):
+        before = file.stat().st_mtime_ns
+        await store.commit([Write(key, b"%d" % number)])
+        await anext(changes)
+        await store.commit([Write("/alive", b"", lease=await store.grant(60))])
+        await anext(changes)
+        assert (file.stat().st_mtime_ns > before) == kept, key
     inner.away = True
     again = Remembering(inner, file)
     await again.begin()
