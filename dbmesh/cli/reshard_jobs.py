@@ -29,7 +29,7 @@ from dbmesh.cli.revisions import operator
 from dbmesh.cli.stores import opened_store
 from dbmesh.governance.instances import State, read_instances
 from dbmesh.governance.revisions import read_files, read_known
-from dbmesh.governance.store import Store
+from dbmesh.governance.store import Store, StoreUnavailable
 from dbmesh.reshard.jobs.documents import begin_job, change_job, read_job, read_jobs, read_progress
 from dbmesh.reshard.jobs.files import JobFiles
 from dbmesh.reshard.jobs.generation import moving_tables
@@ -41,6 +41,9 @@ from dbmesh.rules.source import read_source
 
 LOOK = 0.5
 """Seconds between two looks at a job that is watched."""
+
+PATIENCE = 15.0
+"""Seconds a job that is watched may be out of sight."""
 
 _ADVICE = {
     Phase.READY: "both sides are equal: dbmesh reshard cutover, or cancel",
@@ -182,15 +185,29 @@ async def _change(
             job = await change_job(store, chosen.number, change)
         except NotNow as error:
             raise Failure(str(error)) from error
+        except StoreUnavailable as error:
+            note = f"whether job {chosen.number} was told is not known: see `dbmesh reshard status`"
+            raise Failure(str(error), (note,)) from error
         while wait and job.works:
-            await asyncio.sleep(LOOK)
-            job = await read_job(store, job.number)
+            job = await _later(store, job.number)
         progress = await read_progress(store, job.number)
         if as_json:
             answers().print_json(json.dumps(described_job(job, progress)))
         else:
             answers().print(_summary(job), soft_wrap=True)
         return EXIT_DIFFERENT if wait and job.stopped else EXIT_OK
+
+
+async def _later(store: Store, number: int) -> Job:
+    """A job some time later. A store that does not answer is asked again for a while. Raises StoreError."""
+    until = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        await asyncio.sleep(LOOK)
+        try:
+            return await read_job(store, number)
+        except StoreUnavailable:
+            if asyncio.get_running_loop().time() > until:
+                raise
 
 
 def show_status(directory: Path, number: int | None, *, as_json: bool) -> int:
@@ -229,16 +246,14 @@ async def _watch(directory: Path, number: int | None, *, as_json: bool) -> int:
                     last = line
                 if not job.works and not (job.paused and job.phase in PAUSABLE):
                     break
-                await asyncio.sleep(LOOK)
-                job = await read_job(store, job.number)
+                job = await _later(store, job.number)
         else:
             with Live(console=console, auto_refresh=False) as live:
                 while True:
                     live.update(_shown(job, await read_progress(store, job.number)), refresh=True)
                     if not job.works and not (job.paused and job.phase in PAUSABLE):
                         break
-                    await asyncio.sleep(LOOK)
-                    job = await read_job(store, job.number)
+                    job = await _later(store, job.number)
     return EXIT_DIFFERENT if job.stopped else EXIT_OK
 
 
