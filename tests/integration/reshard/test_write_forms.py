@@ -25,7 +25,7 @@ returns_rows = pytest.mark.skipif(chosen_product() == "MySQL", reason="MySQL has
 @pytest.fixture(scope="module")
 def opened(database_server: ServerFactory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WriteForms]:
     """Servers that keep no binlog: nothing mends what a write has not done."""
-    servers = database_server("forms0", "forms1")
+    servers = database_server("forms0", "forms1", options=("--skip-log-bin",))
     with open_write_forms(servers, tmp_path_factory.mktemp("forms")) as made:
         yield made
         assert made.status()["progress"]["bypassed"]["keys"] == 0
