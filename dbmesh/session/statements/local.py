@@ -85,6 +85,7 @@ from dbmesh.session.peers import kill_anywhere
 from dbmesh.session.planning import count_parameters, look_up, with_texts, with_values
 from dbmesh.session.prepared import PreparedStatement
 from dbmesh.session.statements import administration, distsql, execution, routines
+from dbmesh.session.statements.beginning import begin_hinted
 from dbmesh.session.statements.describing import check_variables, describe_plan, is_found_out_later
 from dbmesh.session.statements.diagnostics_items import get_diagnostics
 from dbmesh.session.statements.load_data import load_data
@@ -100,7 +101,6 @@ from dbmesh.session.statements.overviews import (
 from dbmesh.session.statements.select_into import select_into
 from dbmesh.session.statements.shown_warnings import show_warnings, warning_columns
 from dbmesh.session.statements.variables import (
-    begin_hinted,
     operands_for_statement,
     set_variables,
     variables_for_statement,

@@ -14,9 +14,9 @@ from dbmesh.engine.exchange import Outcome
 from dbmesh.errors import DEADLOCK, ShardError
 from dbmesh.planner.plan import BoundStatement, ReturnedRows
 from dbmesh.planner.steps import DerivedWrite
+from dbmesh.session.statements.beginning import begin_hinted
 from dbmesh.session.statements.compensated import lock_wait
 from dbmesh.session.statements.returned import returns
-from dbmesh.session.statements.variables import begin_hinted
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session

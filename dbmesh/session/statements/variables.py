@@ -31,10 +31,9 @@ from dbmesh.session.reading import lexer_flags
 from dbmesh.session.recoding import RECODED
 from dbmesh.session.statements import execution
 from dbmesh.session.statements.administration import set_everywhere, with_values
+from dbmesh.session.statements.beginning import type_named
 from dbmesh.session.statements.derived import RowsInMemory
 from dbmesh.session.user_variables import assigned, unconverted, variable_values, written_text
-from dbmesh.sql.fingerprint import fingerprint
-from dbmesh.sql.statement import Statement
 from dbmesh.wire.constants import Capability
 
 if TYPE_CHECKING:
@@ -217,28 +216,7 @@ def _transaction_type(session: Session, assignment: Assignment) -> TransactionTy
     name = assignment.expression.strip().strip("'\"").upper()
     if name == "DEFAULT":
         return session.mesh.configuration.transaction_type
-    return _type_named(name)
-
-
-def _type_named(name: str) -> TransactionType:
-    try:
-        return TransactionType(name)
-    except ValueError:
-        raise MeshError(WRONG_VALUE, name=TRANSACTION_TYPE, value=name) from None
-
-
-def begin_hinted(session: Session, characteristics: str) -> None:
-    """Begin a transaction, which commits as the hint TRANSACTION_TYPE of the command says, else as the session's do.
-    Raises MeshError."""
-    text = session.command_text
-    kind: TransactionType | None = None
-    if b"HINT:" in text.upper():
-        read = fingerprint(text.decode("utf-8", "surrogateescape"), session.lexer_flags)
-        hint = Statement(read.shape, session.lexer_flags).hints.transaction_type
-        kind = None if hint is None else _type_named(hint)
-    session.transaction.begin(characteristics)
-    if kind is not None:
-        session.use_transaction_type(kind, once=True)
+    return type_named(name)
 
 
 async def _system_variable(

@@ -120,3 +120,32 @@ def test_a_write_that_asks_for_a_cursor_keeps_no_connection(mesh_with: MeshFacto
             reply = client.execute(made[0], [2], flags=1)
             assert isinstance(reply, Ok), reply
             assert reply.affected == 1
+
+
+def test_a_cursor_goes_on_after_a_write_of_several_shards_elsewhere(
+    fresh_shop: Shop, client: RawClient
+) -> None:
+    """The savepoint of the write is set on the cursor's connection too, where nothing else of it runs."""
+    users = [row[0] for row in shop_data.ROWS["t_user"] if row[0] % 4 == 2][:4]
+    assert isinstance(client.query("BEGIN"), Ok)
+    made = client.prepare(
+        f"SELECT user_id FROM t_user WHERE user_id IN ({', '.join(map(str, users))}) AND user_id > ? ORDER BY user_id"
+    )
+    assert not isinstance(made, Failure)
+    client.command(COM_STMT_EXECUTE, execute_payload(made[0], [0], flags=1))
+    assert client.receive() == b"\x01"
+    client.receive()
+    assert client.receive()[0] == 0xFE
+    assert _fetch_users(client, made[0], 1) == users[:1]
+    # Two actual tables of the other data source.
+    assert isinstance(client.query("INSERT INTO t_user (user_id, name) VALUES (1001, 'a'), (1003, 'b')"), Ok)
+    assert _fetch_users(client, made[0], 10) == users[1:]
+    assert isinstance(client.query("COMMIT"), Ok)
+    assert len(fresh_shop.on_shards("t_user", "user_id IN (1001, 1003)")) == 2
+
+
+def _fetch_users(client: RawClient, statement: int, count: int) -> list[int]:
+    client.command(COM_STMT_FETCH, struct.pack("<II", statement, count))
+    reply = client.read_rows(["user_id"])
+    assert isinstance(reply, ResultSet), reply
+    return [struct.unpack_from("<q", row, 2)[0] for row in reply.rows]

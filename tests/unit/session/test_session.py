@@ -372,3 +372,47 @@ async def test_what_waited_for_a_record_lock_begins_with_the_variables_it_had(
     await compensated.compensated(session, database, cast("Any", None), bound, cast("Any", None))
     session.transaction.commit_by(None)
     assert seen == [None, None]
+
+
+FOUR_NODES = b"\3INSERT INTO t_order (order_id, user_id) VALUES (1, 0), (2, 1), (3, 2), (4, 3)"
+
+
+def _refuses(*data_sources: str, beginning: bytes) -> Callable[[str, bytes], bytes]:
+    def reply(name: str, payload: bytes) -> bytes:
+        if name in data_sources and payload[1:].startswith(beginning):
+            return canned.failure(1290, "read only")
+        return canned.ok(1)
+
+    return reply
+
+
+@pytest.mark.parametrize("statement", [FOUR_NODES, b"\3UPDATE t_order SET status = 'x'"])
+@pytest.mark.parametrize("begun", [False, True])
+async def test_who_is_refused_a_transaction_is_told_why(
+    world: SessionWorld, statement: bytes, begun: bool
+) -> None:
+    if begun:
+        await world.command(b"\3BEGIN")
+    world.reply = _refuses("ds_0", "ds_1", beginning=b"START TRANSACTION")
+    ((_, packet),) = await world.command(statement)
+    error = parse_err(packet)
+    assert (error.number, error.message) == (1290, b"read only")
+
+
+async def test_a_refused_beginning_leaves_the_transaction_elsewhere(world: SessionWorld) -> None:
+    await world.command(b"\3BEGIN")
+    await world.command(b"\3UPDATE t_order SET status = 'x' WHERE user_id = 0")
+    world.reply = _refuses("ds_1", beginning=b"START TRANSACTION")
+    ((_, packet),) = await world.command(b"\3UPDATE t_order SET status = 'x' WHERE user_id = 2")
+    assert parse_err(packet).number == 1290
+    assert world.session.broken_transaction is None
+    assert list(world.session.transaction.branches) == ["shop.ds_0"]
+
+
+async def test_a_refused_savepoint_leaves_the_transaction(world: SessionWorld) -> None:
+    await world.command(b"\3BEGIN")
+    await world.command(b"\3UPDATE t_order SET status = 'x' WHERE user_id = 0")
+    world.reply = _refuses("ds_0", beginning=b"SAVEPOINT `dbmesh statement`")
+    ((_, packet),) = await world.command(b"\3UPDATE t_order SET status = 'y' WHERE user_id IN (0, 1)")
+    assert parse_err(packet).number == 1290
+    assert world.session.broken_transaction is None
