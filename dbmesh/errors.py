@@ -7,6 +7,7 @@ classes their users already catch. Errors a shard reports are not in this table;
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -50,6 +51,24 @@ class MeshError(Exception):
     def sqlstate(self) -> str:
         """Five-character SQLSTATE of the packet."""
         return self.kind.sqlstate
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something cannot be done, kept with a plan to be told whenever it is asked for. A kept exception would keep the frames it was
+    raised in, with the rules and sessions they know, and more of them each time."""
+
+    kind: ErrorKind
+    values: Mapping[str, object]
+
+    @classmethod
+    def of(cls, error: MeshError) -> Refusal:
+        """What `error` says."""
+        return cls(error.kind, error.values)
+
+    def error(self) -> MeshError:
+        """To be raised."""
+        return MeshError(self.kind, **self.values)
 
 
 class ShardError(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from dbmesh.errors import MeshError, not_supported
+from dbmesh.errors import MeshError, Refusal, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.explain import describe, explain
 from dbmesh.planner.lexemes import LexemeReader
@@ -69,12 +69,12 @@ def plan_explain(context: PlanContext, start: int, form: ExplainForm, *, runs: b
     return ExplainPlan(one_place, _explained(context, start, reads=reads), form, context.flags)
 
 
-def _explained(context: PlanContext, start: int, *, reads: bool) -> ShardPlan | MeshError:
+def _explained(context: PlanContext, start: int, *, reads: bool) -> ShardPlan | Refusal:
     try:
         inner = context.of_part(start)
         return plan_select(inner) if reads else plan_write(inner)
     except MeshError as refusal:
-        return refusal
+        return Refusal.of(refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class ExplainPlan:
     """A `ShardPlan`: `one_place` asks a data node for its plan of the statement, `explained` is the mesh's own."""
 
     one_place: OnePlacePlan
-    explained: ShardPlan | MeshError
+    explained: ShardPlan | Refusal
     form: ExplainForm
     flags: LexerFlags
 
@@ -117,7 +117,7 @@ class ExplainPlan:
 
     def bind(self, call: Call) -> BoundStatement:
         """The first data node's EXPLAIN, or one shot with the mesh's explanation. Raises MeshError as the statement would."""
-        if isinstance(self.explained, MeshError):
+        if isinstance(self.explained, Refusal):
             return self.one_place.bind(call)
         bound = self.explained.bind(Call(call.literals, call.session, call.parameters))
         if not isinstance(bound.answer, Federation | DerivedWrite):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dbmesh.errors import MeshError, not_supported
+from dbmesh.errors import MeshError, Refusal, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.ddl_places import DdlTable, check_single
 from dbmesh.planner.ddl_reading import NamePlace
@@ -31,7 +31,7 @@ class QueryTablePlan:
     head: Frame
     federation: FederationTemplate
     skipped: int
-    why: MeshError
+    why: Refusal
     verb: Verb = Verb.DDL
     # Its shots read; what it makes is made by the final statement.
     reads_only: bool = True
@@ -48,7 +48,7 @@ class QueryTablePlan:
     def bind(self, call: Call) -> BoundStatement:
         """The scans, and the statement over what they load."""
         bound = self.federation.bind(
-            Call(call.literals[self.skipped :], call.session, call.parameters), self.why
+            Call(call.literals[self.skipped :], call.session, call.parameters), self.why.error()
         )
         assert isinstance(bound.answer, Federation)
         final = self.head.render(call.literals, call) + bound.answer.final
@@ -71,7 +71,7 @@ def plan_query_table(
     start = _query_start(reader, place)
     select = plan_select(context.of_part(start))
     if not isinstance(select.federation, FederationTemplate):
-        raise select.federation or why
+        raise why if select.federation is None else select.federation.error()
     edits = context.edits()
     edits.replace(place.start, place.end, TableName(0, quoted=True))
     skipped = sum(not slot.parameter and slot.start < start for slot in context.statement.shape.slots)
@@ -80,7 +80,7 @@ def plan_query_table(
         part_frame(edits.build(None, start), (target.nodes[0].table,)),
         replace(select.federation, merge_node=source),
         skipped,
-        why,
+        Refusal.of(why),
         reads_clock=select.reads_clock,
     )
 

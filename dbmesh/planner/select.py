@@ -12,7 +12,7 @@ from functools import partial
 
 from sqlglot import exp
 
-from dbmesh.errors import NOT_SUPPORTED, MeshError, not_supported
+from dbmesh.errors import NOT_SUPPORTED, MeshError, Refusal, not_supported
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.draft import Scatter
 from dbmesh.planner.federation.plan import FederationTemplate, plan_federation
@@ -58,7 +58,7 @@ class SelectPlan:
 
     router: Router
     frames: Frames
-    scatter: Scatter | MeshError
+    scatter: Scatter | Refusal
     names: Names
     tables: tuple[str, ...]
     flags: LexerFlags
@@ -75,7 +75,7 @@ class SelectPlan:
     effects: SideEffects | None = None
     verb: Verb = Verb.SELECT
     implicit_commit: bool = False
-    federation: FederationTemplate | MeshError | None = None
+    federation: FederationTemplate | Refusal | None = None
     own: OwnText | None = None
     repeated: RepeatedText | None = None
     offset: Slot | None = None
@@ -91,8 +91,8 @@ class SelectPlan:
             routing = self.router.route(call)
             if len(routing.targets) == 1:
                 return self._one(routing.targets[0], call)
-            if isinstance(self.scatter, MeshError):
-                raise self.scatter
+            if isinstance(self.scatter, Refusal):
+                raise self.scatter.error()
             if self.effects is not None:
                 raise not_supported(*_EFFECTS)
             merge = self.scatter.merge(call, self.flags)
@@ -134,8 +134,8 @@ class SelectPlan:
         return self.repeated.statement(target, literal_slots(routing, target, call.literals), call, times)
 
     def _federated(self, call: Call, refusal: MeshError) -> BoundStatement:
-        if isinstance(self.federation, MeshError):
-            raise self.federation
+        if isinstance(self.federation, Refusal):
+            raise self.federation.error()
         assert self.federation is not None
         bound = self.federation.bind(call, refusal)
         return bound._replace(effects=self.effects, skips=self._skips(call))
@@ -221,29 +221,27 @@ def plan_select(context: PlanContext) -> SelectPlan:
     )
 
 
-def _scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Edits) -> Scatter | MeshError:
+def _scatter(context: PlanContext, scopes: Scopes, router: Router, edits: Edits) -> Scatter | Refusal:
     if not router.spreads:
-        return not_supported("this statement on several data nodes", "it names no sharded table")
+        return Refusal.of(not_supported("this statement on several data nodes", "it names no sharded table"))
     try:
         return plan_scatter(context, scopes, router, edits)
     except MeshError as refusal:
-        return refusal
+        return Refusal.of(refusal)
 
 
 def _repeated(context: PlanContext, edits: Edits, scopes: Scopes, scatter: Scatter) -> RepeatedText | None:
     return repeated_text(context, from_the_first_row(context, edits, scatter), scopes)
 
 
-def _federation(
-    context: PlanContext, scopes: Scopes, router: Router
-) -> FederationTemplate | MeshError | None:
+def _federation(context: PlanContext, scopes: Scopes, router: Router) -> FederationTemplate | Refusal | None:
     """What is left when no shard and no merge can answer; None when that cannot happen."""
     if not scopes.references:
         return None
     try:
         return plan_federation(context, scopes, router)
     except MeshError as refusal:
-        return refusal
+        return Refusal.of(refusal)
 
 
 def _refuse_everywhere(tree: exp.Expr) -> None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from sqlglot import exp
 
-from dbmesh.errors import MeshError, not_supported
+from dbmesh.errors import MeshError, Refusal, not_supported
 from dbmesh.planner.conditions import ColumnPredicate, Equals, Operand, scope_conditions
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.keyed import KeyedWrite, outside_brackets, plan_keyed_write
@@ -67,8 +67,8 @@ def plan_write(context: PlanContext) -> ShardPlan:
                 return everywhere
             router, template = build_router(context, scopes), edits.build()
             return DerivedPlan(verb, tables, derived, names, router, template, everywhere, reads_clock=clock)
-        if isinstance(derived, MeshError):
-            raise derived
+        if isinstance(derived, Refusal):
+            raise derived.error()
         return DerivedPlan(verb, tables, derived, names, build_router(context, scopes), edits.build())
     router = build_router(context, scopes)
     sharded = all(isinstance(reference.table, ShardedTable) for reference in written)
@@ -116,11 +116,11 @@ def _derived(
     tree: exp.Update | exp.Delete,
     written: Sequence[TableReference],
     lexemes: Sequence[Lexeme],
-) -> KeyedWrite | MeshError:
+) -> KeyedWrite | Refusal:
     try:
         return plan_keyed_write(context, scopes, tree, written, lexemes)
     except MeshError as refusal:
-        return refusal
+        return Refusal.of(refusal)
 
 
 def _ties_rows(tree: exp.Update | exp.Delete) -> bool:

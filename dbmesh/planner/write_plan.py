@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dbmesh.errors import NOT_SUPPORTED, MeshError, not_supported
+from dbmesh.errors import NOT_SUPPORTED, MeshError, Refusal, not_supported
 from dbmesh.model import ColumnSchema, SqlValue
 from dbmesh.planner.conditions import Operand
 from dbmesh.planner.derived.plan import Derivation, bind_derived
@@ -62,7 +62,7 @@ class WritePlan:
     many: bool
     limited: bool
     moves: bool
-    derived: Derivation | MeshError
+    derived: Derivation | Refusal
     returning: bool
     effects: SideEffects | None = None
     reads_only: bool = False

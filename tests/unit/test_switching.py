@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -246,3 +248,15 @@ async def test_what_could_not_be_read_last_time_is_read_as_a_whole(
         await mesh.switch(away)
         await world.switch(_configuration(tmp_path))
         assert asked == [frozenset(), None]
+
+
+async def test_former_rules_leave_nothing_behind(tmp_path: Path) -> None:
+    """What could not be planned in one way is remembered with its plan, and must not keep who asked."""
+    async with _world(tmp_path, _configuration(tmp_path)) as world:
+        mesh = world.assembly.mesh
+        former = weakref.ref(mesh.databases["shop"].plans)
+        mesh.databases["shop"].plans.lookup("SELECT * FROM t_config WHERE id = 1", "shop")
+        await world.switch(_configuration(tmp_path))
+        await asyncio.gather(*(one for one in asyncio.all_tasks() if one.get_name() == "former rules"))
+        gc.collect()
+        assert former() is None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
-from dbmesh.errors import AMBIGUOUS_COLUMN, MeshError, not_supported
+from dbmesh.errors import AMBIGUOUS_COLUMN, MeshError, Refusal, not_supported
 from dbmesh.model import ColumnSchema, TableSchema
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.insert_form import (
@@ -117,13 +117,13 @@ def plan_query_insert(
     [target] = [one for one in scopes.references if one.scope is tree][:1]
     tail = _tail(lexemes, reading)
     moves = moves_row(target.table, _updates(context, lexemes, tail))
-    derivation: InsertSelect | MeshError
+    derivation: InsertSelect | Refusal
     try:
         derivation = _derive(context, reading, lexemes, tree, scopes, target, tail)
         if moves:
             derivation = _moving(context, reading, derivation, target, lexemes, tail)
     except MeshError as refusal:
-        derivation = refusal
+        derivation = Refusal.of(refusal)
     router = build_router(context, scopes)
     template = rename_references(context, scopes, tree).build()
     tables = tuple(dict.fromkeys(reference.table.name for reference in scopes.references))

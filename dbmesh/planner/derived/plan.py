@@ -12,7 +12,7 @@ from typing import Protocol
 
 from sqlglot import exp
 
-from dbmesh.errors import NOT_SUPPORTED, MeshError
+from dbmesh.errors import NOT_SUPPORTED, MeshError, Refusal
 from dbmesh.planner.one_place import OnePlacePlan, first_target
 from dbmesh.planner.plan import BoundStatement, Call, Names, PinReason, Relay, Shot, Verb
 from dbmesh.planner.route import Router, Target
@@ -35,7 +35,7 @@ class Derivation(Protocol):
 
 
 def bind_derived(
-    derivation: Derivation | MeshError,
+    derivation: Derivation | Refusal,
     call: Call,
     names: Names,
     router: Router,
@@ -43,8 +43,8 @@ def bind_derived(
 ) -> BoundStatement:
     """The derived write as a bound statement. `frame` gives the client's own on one target. Raises the reason why there is
     none."""
-    if isinstance(derivation, MeshError):
-        raise derivation
+    if isinstance(derivation, Refusal):
+        raise derivation.error()
     write = derivation.bind(call)
     explained = partial(_explained, write.looks_row_by_row, call, names, router, frame)
     return BoundStatement((), replace(write, explained=explained), names)
@@ -85,7 +85,7 @@ class DerivedPlan:
 
     verb: Verb
     tables: tuple[str, ...]
-    derivation: Derivation | MeshError
+    derivation: Derivation | Refusal
     names: Names
     router: Router
     template: Template
