@@ -10,10 +10,11 @@ import pwd
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.plugins.mariadb import find_program
-from tests.plugins.processes import accepts, end, free_port, wait_until
+from tests.plugins.processes import accepts, children, end, free_port, runs, wait_until
 
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB")
 
@@ -115,6 +116,20 @@ class Postgres:
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         return done.stdout.splitlines()
+
+    def kill(self) -> None:
+        """Ends the server at once, as a crash would: the first process, and those that it has started for connections and work of its own."""
+        assert self._process is not None
+        # It starts nobody more meanwhile.
+        self._process.send_signal(signal.SIGSTOP)
+        others = children(self._process.pid)
+        self._process.kill()
+        self._process.wait(10)
+        for pid in others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # As long as one of them has its memory, it cannot be started again.
+        wait_until(lambda: not any(map(runs, others)), 10, "the end of postgres")
 
     def stop(self) -> None:
         """Ends the server at once; safe to call twice."""

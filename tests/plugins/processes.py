@@ -62,6 +62,24 @@ def end(process: subprocess.Popen[bytes], seconds: float = 10.0) -> int:
     return int(process.returncode)
 
 
+def _stat(pid: int) -> list[str]:
+    """The fields of a process behind its name; none where there is no process."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return []
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, and that are there."""
+    present = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    return [one for one in present if _stat(one)[1:2] == [str(pid)]]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there, and not only its exit code."""
+    return _stat(pid)[:1] not in ([], ["Z"])
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory (VmRSS) of a process, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

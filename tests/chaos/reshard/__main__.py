@@ -1,5 +1,5 @@
-"""`python -m tests.chaos.reshard [--only TEXT] [--every N] [--resume FILE] [--away SECONDS]`: whatever carries a reshard job out is killed at each of its
-journalled steps, and the record of it. Ends with 1 on any contradiction."""
+"""`python -m tests.chaos.reshard [--mode MODE] [--engine ENGINE] [--only TEXT] [--every N] [--resume FILE] [--away SECONDS]`: whatever carries
+a reshard job out is killed at each of its journalled steps, and the record of it. Ends with 1 on any contradiction."""
 
 from __future__ import annotations
 
@@ -15,34 +15,30 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from dbmesh.reshard.jobs.job import Mode
 from tests.chaos.reshard import outcomes
+from tests.chaos.reshard.engines import ENGINES, open_stage
 from tests.chaos.reshard.kills import VICTIMS, Case, Kills
 from tests.chaos.reshard.moments import MOMENTS
 from tests.chaos.reshard.order import following
 from tests.chaos.reshard.outcomes import Outcome
-from tests.chaos.reshard.stage import ReshardStage, open_reshard_stage
-from tests.plugins.database_server import DatabaseServer, start_all
-from tests.plugins.mariadb import MariaDb, make_template
+from tests.chaos.reshard.stage import ReshardStage
 
 ROWS = 3_000
 LEASE = 3
 """Seconds a registration lasts: a sidecar has to be away for longer."""
-
-_OPTIONS = (
-    "--innodb-lock-wait-timeout=5",
-    "--innodb-flush-log-at-trx-commit=1",
-    "--log-bin=binlog",
-    "--binlog-format=ROW",
-)
 
 
 class Enumeration:
     """Cases on a stage that is set up anew after each contradiction: what one has spoilt is not told of the next. `found` is where outcomes and
     the logs of contradictions are kept."""
 
-    def __init__(self, directory: Path, seed: int, found: Path, away: float | None) -> None:
+    def __init__(
+        self, engine: str, mode: Mode, directory: Path, seed: int, found: Path, away: float | None
+    ) -> None:
+        self._engine = engine
+        self._mode = mode
         self._directory = directory
-        self._template = make_template(directory)
         self._seed = seed
         self._dice = random.Random(seed)
         self._found = found
@@ -77,17 +73,8 @@ class Enumeration:
     def _stage(self, ending: ExitStack) -> tuple[ReshardStage, Kills]:
         self._stages += 1
         own = self._directory / f"stage{self._stages}"
-        own.mkdir()
-        servers: list[DatabaseServer] = [
-            MariaDb(f"server{number}", own, self._template, (*_OPTIONS, f"--server-id={number + 1}"))
-            for number in range(2)
-        ]
-        ending.callback(shutil.rmtree, own, ignore_errors=True)
-        for server in servers:
-            ending.callback(server.stop)
-        start_all(servers)
-        stage = ending.enter_context(open_reshard_stage(servers, own, rows=ROWS, lease=LEASE))
-        return stage, Kills(stage, ROWS, self._seed + self._stages, self._away)
+        stage = ending.enter_context(open_stage(self._engine, own, rows=ROWS, lease=LEASE))
+        return stage, Kills(stage, ROWS, self._seed + self._stages, mode=self._mode, away=self._away)
 
     def _keep_logs(self, stage: ReshardStage, case: Case) -> None:
         name = str(case).replace("/", " ")
@@ -98,11 +85,19 @@ class Enumeration:
 def main() -> int:
     """Runs what the arguments ask for."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.reshard", description=__doc__)
+    parser.add_argument(
+        "--mode", type=Mode, choices=Mode, default=Mode.DOUBLE_WRITE, help="of the job: %(choices)s"
+    )
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="mariadb", help="of the data sources: %(choices)s"
+    )
     parser.add_argument("--only", default="", help="cases that have this in their names")
     parser.add_argument("--every", type=int, default=1, help="each Nth of them")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     parser.add_argument(
-        "--resume", type=Path, help="where outcomes are kept; cases that are there already are not run again"
+        "--resume",
+        type=Path,
+        help="where outcomes of one mode and engine are kept; cases that are there already are not run again",
     )
     parser.add_argument(
         "--away",
@@ -110,10 +105,12 @@ def main() -> int:
         help="seconds a sidecar or etcd is away; longer than a registration lasts unless said",
     )
     arguments = parser.parse_args()
+    if (arguments.mode, arguments.engine) == (Mode.CDC, "postgres"):
+        parser.error("PostgreSQL has no binlog that the mode cdc could follow")
     # Whatever was started is ended with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"seed {arguments.seed}", flush=True)
-    cases = [Case(moment, victim) for victim in VICTIMS for moment in MOMENTS]
+    cases = [Case(moment, victim) for victim in VICTIMS for moment in MOMENTS[arguments.mode]]
     chosen = [case for case in cases if arguments.only in str(case)][:: arguments.every]
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
@@ -121,7 +118,12 @@ def main() -> int:
         before = outcomes.read(kept)
         names = {one.case for one in before}
         left = [case for case in chosen if str(case) not in names]
-        done = before + Enumeration(Path(directory), arguments.seed, kept, arguments.away).run(left)
+        # PostgreSQL's servers are not run by root.
+        Path(directory).chmod(0o711)
+        enumeration = Enumeration(
+            arguments.engine, arguments.mode, Path(directory), arguments.seed, kept, arguments.away
+        )
+        done = before + enumeration.run(left)
     print(f"| seconds | {time.monotonic() - began:.0f} |")
     for name, value in outcomes.record(done):
         print(f"| {name} | {value} |")

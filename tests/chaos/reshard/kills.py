@@ -16,12 +16,11 @@ from dataclasses import dataclass
 
 from dbmesh.governance.store import Store
 from dbmesh.reshard.jobs.documents import change_job, read_files_of, read_jobs, read_progress
-from dbmesh.reshard.jobs.job import WAITING, Job, Phase, Wish, resumed, wished
+from dbmesh.reshard.jobs.job import WAITING, Job, Mode, Phase, Wish, resumed, wished
 from tests.chaos.reshard.moments import Look, Moment, until
 from tests.chaos.reshard.outcomes import Outcome
 from tests.chaos.reshard.stage import ReshardStage
 from tests.chaos.reshard.writers import MINE, Client, Row, going_on
-from tests.plugins.database_server import start_all
 from tests.plugins.processes import wait_until
 
 CLIENTS = 4
@@ -77,10 +76,19 @@ class Case:
 
 
 class Kills:
-    """Cases on one stage, one after another: a job goes on from one to the next. `away`: for how many seconds a sidecar or etcd is; without it
-    longer than a registration lasts."""
+    """Cases on one stage, one after another: a job of `mode` goes on from one to the next. `away`: for how many seconds a sidecar or etcd is;
+    without it longer than a registration lasts."""
 
-    def __init__(self, stage: ReshardStage, rows: int, seed: int, away: float | None = None) -> None:
+    def __init__(
+        self,
+        stage: ReshardStage,
+        rows: int,
+        seed: int,
+        *,
+        mode: Mode = Mode.DOUBLE_WRITE,
+        away: float | None = None,
+    ) -> None:
+        self._mode = mode
         self._away = stage.lease + LONGER_AWAY if away is None else away
         self._stage = stage
         self._seed = seed
@@ -124,7 +132,7 @@ class Kills:
         if job is None or job.ended:
             if wanted is None:
                 return
-            self._stage.reshard("start", str(self._stage.after), "--rate", str(RATE))
+            self._start()
             job = self._until(Phase.READY)
         if wanted is None:
             if job.phase is Phase.REVERSE:
@@ -184,7 +192,8 @@ class Kills:
                     wish = _WISHES[case.moment.phase]
                     await change_job(store, number, lambda one: wished(one, wish, time.time()))
                 else:
-                    await self._start()
+                    # On a thread, which ends by itself where the moment comes first.
+                    await asyncio.to_thread(self._start)
 
             heal.append(self._hit(case.victim, await until(store, number, case.moment, provoke)))
 
@@ -192,9 +201,9 @@ class Kills:
         time.sleep(SERVER_AWAY if case.victim.startswith("server") else self._away)
         heal[0]()
 
-    async def _start(self) -> None:
-        """On a thread, which ends by itself where the moment comes first."""
-        await asyncio.to_thread(self._stage.reshard, "start", str(self._stage.after), "--rate", str(RATE))
+    def _start(self) -> None:
+        after = str(self._stage.after)
+        self._stage.reshard("start", after, "--mode", self._mode.value, "--rate", str(RATE))
 
     def _hit(self, victim: str, look: Look) -> Callable[[], object]:
         """Kill it; how it is brought back."""
@@ -203,9 +212,9 @@ class Kills:
             stage.member.kill()
             return stage.start_etcd
         if victim.startswith("server"):
-            server = stage.servers[int(victim[-1])]
-            server.kill()
-            return lambda: start_all([server])
+            number = int(victim[-1])
+            stage.kill_server(number)
+            return lambda: stage.start_server(number)
         # Nobody is it yet when the first job of all begins.
         runner = next(
             (one for one in stage.sidecars if look.runner.endswith(f":{one.port}")), stage.sidecars[0]
@@ -279,8 +288,11 @@ class Kills:
         elif job.phase is Phase.FINISHED:
             sides = {"final": [str(node.table) for node, _ in table.targets]}
         outcome.rows = len(held) * len(sides)
-        if job.phase is Phase.READY and self._stage.has_binlogs:
-            outcome.wrong += self._unfollowed(number)
+        if job.phase is Phase.READY:
+            told = self._stage.ask(lambda store: read_progress(store, number))["tables"]
+            outcome.repaired = sum(one.get("repaired", 0) for one in told.values())
+            if self._stage.has_binlogs:
+                outcome.wrong += self._unfollowed(number)
         wanted = {name for names in sides.values() for name in names}
         outcome.wrong += [
             f"server {server} has tables {sorted(there ^ wanted)} too many or too few"

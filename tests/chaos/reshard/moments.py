@@ -1,18 +1,20 @@
 """The journalled steps of a reshard job: what the store says at the beginning, in the middle and at the end of each phase that works.
 
-Decides how a moment is told from the store's documents. Every change is seen, one after another, so no moment is missed.
+Decides which steps a job of each mode has, and how a moment is told from the store's documents. Every change is seen, one after another, so no moment is missed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dbmesh.governance import layout
 from dbmesh.governance.store import Store, Write
-from dbmesh.reshard.jobs.job import Job, Phase, decode_job
+from dbmesh.reshard.jobs.job import PATHS, WAITING, Job, Mode, Phase, decode_job
 
 Entries = Mapping[str, bytes]
 """All the store holds."""
@@ -20,10 +22,10 @@ Entries = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The store at one moment: the job, how many revisions have become active in its phase, and everything else."""
+    """The store at one moment: the job, how often each key was written in its phase, and everything else."""
 
     job: Job
-    accepted: int
+    written: Mapping[str, int]
     entries: Entries
 
     def has(self, key: str) -> bool:
@@ -35,11 +37,26 @@ class Look:
         return [value for key, value in self.entries.items() if key.startswith(prefix)]
 
     @property
+    def accepted(self) -> int:
+        """Revisions that have become active in this phase."""
+        return self.written.get(layout.active_revision(), 0)
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """How far it is, as was told in this phase; nothing before it was."""
+        key = layout.reshard_progress(self.job.number)
+        found: Mapping[str, Any] = json.loads(self.entries[key]) if key in self.written else {}
+        return found
+
+    @property
     def verified(self) -> int:
         """Rows that were compared."""
-        found = self.entries.get(layout.reshard_progress(self.job.number))
-        tables = {} if found is None else json.loads(found)["tables"]
-        return sum(one.get("verified", 0) for one in tables.values())
+        return sum(one.get("verified", 0) for one in self.told.get("tables", {}).values())
+
+    @property
+    def marked(self) -> bool:
+        """Whether it was kept in this phase up to where binlogs were followed."""
+        return layout.reshard_bookmarks(self.job.number) in self.written
 
     @property
     def rests(self) -> list[bytes]:
@@ -89,13 +106,14 @@ _SWITCH = (
     ("a sidecar holds", _held),
     ("the next rules hold", _after(1)),
 )
-_STEPS: Mapping[Phase, tuple[tuple[str, Callable[[Look], bool]], ...]] = {
-    Phase.PREPARE: (*_SWITCH[:3], ("tables are made", _after(1))),
-    Phase.DOUBLE_WRITE: _SWITCH,
-    Phase.COPY: (
-        ("a first chunk is taken", lambda look: any(json.loads(one)["cut"] for one in look.rests)),
-        ("the last chunk is taken", lambda look: all(json.loads(one)["exhausted"] for one in look.rests or [b'{"exhausted": false}'])),
-    ),
+_Steps = tuple[tuple[str, Callable[[Look], bool]], ...]
+
+_COPIED: _Steps = (
+    ("a first chunk is taken", lambda look: any(json.loads(one)["cut"] for one in look.rests)),
+    ("the last chunk is taken", lambda look: all(json.loads(one)["exhausted"] for one in look.rests or [b'{"exhausted": false}'])),
+)  # fmt: skip
+_PREPARED: _Steps = (*_SWITCH[:3], ("tables are made", _after(1)))
+_ALIKE: Mapping[Phase, _Steps] = {
     Phase.VERIFY: (("some rows are compared", lambda look: look.verified > 0),),
     Phase.CUTOVER: _SWITCH,
     Phase.ROLLBACK: _SWITCH,
@@ -113,14 +131,55 @@ _STEPS: Mapping[Phase, tuple[tuple[str, Callable[[Look], bool]], ...]] = {
         ("rules without the job are made ready", _after(1, _rolling)),
         ("rules without the job hold", _after(2)),
     ),
-}  # fmt: skip
+}
+"""Of both modes."""
 
-MOMENTS = tuple(
-    Moment(phase, name, come)
-    for phase, steps in _STEPS.items()
-    for name, come in (("it begins", lambda look: True), *steps)
-)
+_STEPS: Mapping[Mode, Mapping[Phase, _Steps]] = {
+    Mode.DOUBLE_WRITE: {
+        Phase.PREPARE: _PREPARED,
+        Phase.DOUBLE_WRITE: _SWITCH,
+        Phase.COPY: _COPIED,
+        **_ALIKE,
+    },
+    Mode.CDC: {
+        Phase.PREPARE: (
+            *_PREPARED,
+            ("rules by which binlogs are followed are made ready", _after(1, _rolling)),
+            ("rules by which binlogs are followed hold", _after(2)),
+            ("it is kept from where on binlogs are followed", lambda look: look.marked),
+        ),
+        Phase.COPY: (
+            *_COPIED,
+            ("it is kept up to where binlogs were followed", lambda look: look.marked),
+        ),
+        Phase.CATCH_UP: (
+            ("it is told how far it is", lambda look: bool(look.told)),
+            ("it is kept up to where binlogs were followed", lambda look: look.marked),
+        ),
+        Phase.DOUBLE_WRITE: (
+            *_SWITCH,
+            ("rules without binlogs that are followed are made ready", _after(1, _rolling)),
+            ("rules without binlogs that are followed hold", _after(2)),
+        ),
+        **_ALIKE,
+    },
+}
+
+MOMENTS: Mapping[Mode, tuple[Moment, ...]] = {
+    mode: tuple(
+        Moment(phase, name, come)
+        for phase in (*(one for one in PATHS[mode] if one not in WAITING), *(one for one in _ALIKE if one not in PATHS[mode]))
+        for name, come in (("it begins", lambda look: True), *steps[phase])
+    )
+    for mode, steps in _STEPS.items()
+}  # fmt: skip
 """All of them, in the order of a job's life."""
+
+
+def moment(phase: Phase, name: str, mode: Mode = Mode.DOUBLE_WRITE) -> Moment:
+    """The one of this name. Raises ValueError."""
+    (found,) = (one for one in MOMENTS[mode] if (one.phase, one.name) == (phase, name))
+    return found
 
 
 async def until(store: Store, number: int, moment: Moment, provoke: Callable[[], Awaitable[None]]) -> Look:
@@ -145,13 +204,13 @@ class _Seen:
         self._number = number
         self._moment = moment
         self._entries = entries
-        self._accepted = 0
+        self._written = Counter[str]()
         self._begun = False
 
     def look(self, write: Write) -> Look | None:
         """The store after one more change, if the moment has come."""
-        if write.key == layout.active_revision() and self._begun:
-            self._accepted += 1
+        if self._begun:
+            self._written[write.key] += 1
         if write.value is None:
             self._entries.pop(write.key, None)
         else:
@@ -163,5 +222,5 @@ class _Seen:
                 raise TimeoutError(f"'{self._moment}' has not come: {job}")
             return None
         self._begun = True
-        found = Look(job, self._accepted, self._entries)
+        found = Look(job, self._written, self._entries)
         return found if self._moment.come(found) else None

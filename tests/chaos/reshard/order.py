@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from dbmesh.reshard.jobs.job import Phase
+from dbmesh.reshard.jobs.job import PATHS, Phase
 from tests.chaos.reshard.kills import Case
 
-_BEGINNING = frozenset((Phase.PREPARE, Phase.DOUBLE_WRITE, Phase.COPY, Phase.VERIFY))
+_BEGINNING = frozenset(phase for path in PATHS.values() for phase in path)
 _FROM_READY = frozenset((Phase.CUTOVER, Phase.CANCEL))
 _FROM_REVERSE = frozenset((Phase.ROLLBACK, Phase.CLEAN_UP))
 

@@ -16,7 +16,8 @@ from pathlib import Path
 class Outcome:
     """What became of a case. `seconds` from when what was killed came back until the job was where it ends; `asked`: what the job said of itself each time
     an operator had to say that it goes on; `longest` the longest statement, in seconds. `failed`: what clients of a sidecar that lived were told,
-    with how often. `rows`: how many were looked for on each side; `wrong`: every contradiction."""
+    with how often. `rows`: how many were looked for on each side; `repaired`: how many of them verification had to repair, as the job said when it
+    was ready; `wrong`: every contradiction."""
 
     case: str
     victim: str
@@ -26,6 +27,7 @@ class Outcome:
     longest: float = 0.0
     failed: dict[str, int] = field(default_factory=dict)
     rows: int = 0
+    repaired: int = 0
     wrong: list[str] = field(default_factory=list)
 
 
@@ -45,7 +47,7 @@ def told(one: Outcome) -> str:
     asked = f", told to go on {len(one.asked)} times" if one.asked else ""
     statements = f"{one.statements} statements, the longest {one.longest:.2f} s"
     lines = [
-        f"| {one.case} | at its end after {one.seconds:.1f} s{asked}; {statements}; {one.rows} rows, {len(one.wrong)} wrong |"
+        f"| {one.case} | at its end after {one.seconds:.1f} s{asked}; {statements}; {one.rows} rows, {one.repaired} repaired, {len(one.wrong)} wrong |"
     ]
     lines += [f"    {count} × {text[:300]}" for text, count in one.failed.items()]
     lines += [f"    {text[:600]}" for text in (*one.asked, *one.wrong[:10])]
@@ -65,5 +67,6 @@ def record(outcomes: Sequence[Outcome]) -> list[tuple[str, object]]:
         ("the longest of them, in seconds", round(max((one.longest for one in outcomes), default=0.0), 2)),
         ("statements that failed at a sidecar that lived", sum(sum(one.failed.values()) for one in outcomes)),
         ("rows compared", sum(one.rows for one in outcomes)),
+        ("rows that verification had to repair", sum(one.repaired for one in outcomes)),
         ("rows lost, doubled or stale, and other contradictions", sum(len(one.wrong) for one in outcomes)),
     ]

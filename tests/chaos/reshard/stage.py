@@ -22,7 +22,7 @@ from dbmesh.governance import layout
 from dbmesh.governance.opening import open_store
 from dbmesh.governance.store import Store, StoreError
 from dbmesh.rules.loader import load_configuration
-from tests.plugins.database_server import DatabaseServer
+from tests.plugins.database_server import DatabaseServer, start_all
 from tests.plugins.etcd import EtcdMember
 from tests.plugins.mesh import Mesh
 from tests.plugins.network import FaultyLink
@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 ROOT = "'*81F5E21E35407D884A6CD4A731AEBFB6AF209E1B'"  # root
 COLUMNS = "id BIGINT PRIMARY KEY, owner INT NOT NULL, n INT NOT NULL, note VARCHAR(60) NOT NULL, KEY (owner)"
+
+_PASSWORD = "MOVING_PASSWORD"
 
 GLOBAL = """\
 mode:
@@ -143,6 +145,14 @@ class ReshardStage:
 
     # ------------------------------------------------------------------------------------------ changing
 
+    def kill_server(self, number: int) -> None:
+        """SIGKILL the server of a data source."""
+        self.servers[number].kill()
+
+    def start_server(self, number: int) -> None:
+        """Again, until it answers."""
+        start_all([self.servers[number]])
+
     def start_etcd(self) -> None:
         """Again, after it was killed, until it answers: it listens before it does."""
         self.member.start([self.member])
@@ -188,6 +198,20 @@ class ReshardStage:
 
 
 @contextmanager
+def password_of_sources(password: str) -> Iterator[None]:
+    """What the rules of data sources take from the environment, for the block."""
+    before = os.environ.get(_PASSWORD)
+    os.environ[_PASSWORD] = password
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PASSWORD]
+        else:
+            os.environ[_PASSWORD] = before
+
+
+@contextmanager
 def open_reshard_stage(
     servers: Sequence[DatabaseServer],
     directory: Path,
@@ -211,9 +235,7 @@ def open_reshard_stage(
                         f"({id_}, {id_ // 2 % 4}, 0, 'old {id_}')" for id_ in ids[start : start + 1000]
                     )
                     server.execute(f"INSERT INTO item_{table} VALUES {values}", database="moving")
-        before = os.environ.get("MOVING_PASSWORD")
-        os.environ["MOVING_PASSWORD"] = servers[0].password
-        ending.callback(_restore, before)
+        ending.enter_context(password_of_sources(servers[0].password))
         member = EtcdMember("etcd", directory)
         member.start([member])
         ending.callback(member.stop)
@@ -231,10 +253,3 @@ def open_reshard_stage(
 def _end(mesh: Mesh) -> None:
     if mesh.running:
         mesh.stop()
-
-
-def _restore(before: str | None) -> None:
-    if before is None:
-        os.environ.pop("MOVING_PASSWORD", None)
-    else:
-        os.environ["MOVING_PASSWORD"] = before

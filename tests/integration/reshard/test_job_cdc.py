@@ -14,8 +14,8 @@ import pytest
 from dbmesh.cli.output import EXIT_DIFFERENT
 from dbmesh.governance.store import Store
 from dbmesh.reshard.jobs.documents import read_files_of, read_job, read_jobs
-from dbmesh.reshard.jobs.job import Phase
-from tests.chaos.reshard.moments import MOMENTS, Look, Moment, until
+from dbmesh.reshard.jobs.job import Mode, Phase
+from tests.chaos.reshard.moments import Look, Moment, moment, until
 from tests.chaos.reshard.stage import COLUMNS, ReshardStage, open_reshard_stage
 from tests.chaos.reshard.writers import Client, going_on, seen_wrong
 from tests.plugins.database_server import DatabaseServer
@@ -198,21 +198,17 @@ def _both_sides(stage: ReshardStage, number: int) -> tuple[dict[int, Any], dict[
     return stage.rows(sorted(old)), stage.rows(sorted(new))
 
 
-def _moment(phase: Phase, name: str) -> Moment:
-    return next(one for one in MOMENTS if (one.phase, one.name) == (phase, name))
-
-
 @pytest.mark.parametrize(
-    ("moment", "rate"),
+    ("killed_at", "rate"),
     [
-        (_moment(Phase.COPY, "a first chunk is taken"), SLOW),
-        (Moment(Phase.CATCH_UP, "it begins", lambda look: True), "0"),
-        (_moment(Phase.DOUBLE_WRITE, "a sidecar holds"), "0"),
-        (_moment(Phase.DOUBLE_WRITE, "the next rules hold"), "0"),
+        (moment(Phase.COPY, "a first chunk is taken", Mode.CDC), SLOW),
+        (moment(Phase.CATCH_UP, "it begins", Mode.CDC), "0"),
+        (moment(Phase.DOUBLE_WRITE, "a sidecar holds", Mode.CDC), "0"),
+        (moment(Phase.DOUBLE_WRITE, "the next rules hold", Mode.CDC), "0"),
     ],
     ids=str,
 )
-def test_the_runner_is_killed(stage: ReshardStage, writers: Writers, moment: Moment, rate: str) -> None:
+def test_the_runner_is_killed(stage: ReshardStage, writers: Writers, killed_at: Moment, rate: str) -> None:
     jobs = stage.ask(read_jobs)
     number = jobs[-1].number + 1 if jobs else 1
 
@@ -223,7 +219,7 @@ def test_the_runner_is_killed(stage: ReshardStage, writers: Writers, moment: Mom
             )
             worker.start()
 
-        return await until(store, number, moment, begin)
+        return await until(store, number, killed_at, begin)
 
     with writers.at_work(may_fail=True) as clients:
         writers.answered(clients, 20)

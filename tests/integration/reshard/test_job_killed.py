@@ -9,7 +9,7 @@ import pytest
 
 from dbmesh.reshard.jobs.job import Phase
 from tests.chaos.reshard.kills import Case, Kills
-from tests.chaos.reshard.moments import MOMENTS
+from tests.chaos.reshard.moments import moment
 from tests.chaos.reshard.stage import open_reshard_stage
 from tests.plugins.database_server import DatabaseServer
 
@@ -32,8 +32,7 @@ def kills(servers: list[DatabaseServer], tmp_path_factory: pytest.TempPathFactor
         yield Kills(stage, ROWS, 3, away=2.0)
 
 
-@pytest.mark.parametrize(("phase", "moment", "victim"), CASES)
-def test_killed(kills: Kills, phase: Phase, moment: str, victim: str) -> None:
-    (found,) = [one for one in MOMENTS if (one.phase, one.name) == (phase, moment)]
-    outcome = kills.run(Case(found, victim))
+@pytest.mark.parametrize(("phase", "name", "victim"), CASES)
+def test_killed(kills: Kills, phase: Phase, name: str, victim: str) -> None:
+    outcome = kills.run(Case(moment(phase, name), victim))
     assert not outcome.wrong

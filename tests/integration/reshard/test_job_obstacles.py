@@ -14,7 +14,7 @@ from dbmesh.cli.output import EXIT_DIFFERENT
 from dbmesh.governance.store import Store
 from dbmesh.reshard.jobs.documents import change_job, read_job
 from dbmesh.reshard.jobs.job import Phase, Wish, wished
-from tests.chaos.reshard.moments import MOMENTS, until
+from tests.chaos.reshard.moments import moment, until
 from tests.chaos.reshard.stage import COLUMNS, ReshardStage, open_reshard_stage
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.processes import wait_until
@@ -117,9 +117,7 @@ class Counter(threading.Thread):
 
 def test_a_sidecar_that_is_cut_off_at_the_cutover_writes_nothing_by_former_rules(stage: ReshardStage) -> None:
     number = stage.status()["number"]
-    told = next(
-        one for one in MOMENTS if (one.phase, one.name) == (Phase.CUTOVER, "sidecars are told to hold")
-    )
+    told = moment(Phase.CUTOVER, "sidecars are told to hold")
 
     async def cut_off_at_the_cutover(store: Store) -> int:
         async def wish() -> None:

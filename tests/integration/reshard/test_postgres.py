@@ -15,9 +15,9 @@ import pytest
 
 from dbmesh.reshard.jobs.job import Phase
 from tests.chaos.reshard.kills import Case, Kills
-from tests.chaos.reshard.moments import MOMENTS
+from tests.chaos.reshard.moments import moment
+from tests.chaos.reshard.postgres_stage import ELSEWHERE, PostgresStage, open_postgres_stage
 from tests.chaos.reshard.writers import Client, going_on, seen_wrong
-from tests.integration.reshard.postgres_stage import ELSEWHERE, PostgresStage, open_postgres_stage
 from tests.plugins.postgres import Postgres
 from tests.plugins.processes import wait_until
 
@@ -78,7 +78,7 @@ def test_from_plan_to_finish(
     postgres: Postgres, tmp_path_factory: pytest.TempPathFactory, by_source: str
 ) -> None:
     with open_postgres_stage(
-        postgres, tmp_path_factory.mktemp("moving"), rows=ROWS, by_source=by_source
+        [postgres], tmp_path_factory.mktemp("moving"), rows=ROWS, by_source=by_source
     ) as stage:
         planned = stage.reshard("plan", str(stage.after))
         assert "writes that bypass the mesh are found by verification only" in planned
@@ -114,7 +114,7 @@ def test_from_plan_to_finish(
 @pytest.fixture
 def ready(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresStage]:
     """A job whose sides are equal."""
-    with open_postgres_stage(postgres, tmp_path_factory.mktemp("ready"), rows=400) as stage:
+    with open_postgres_stage([postgres], tmp_path_factory.mktemp("ready"), rows=400) as stage:
         stage.start()
         assert stage.status()["phase"] == "ready"
         yield stage
@@ -214,7 +214,7 @@ def test_values_of_all_types_of_tables_that_others_have_made(
     postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     old = ["item_0", "item_1"]
-    with open_postgres_stage(postgres, tmp_path_factory.mktemp("types"), rows=300, made=MADE) as stage:
+    with open_postgres_stage([postgres], tmp_path_factory.mktemp("types"), rows=300, made=MADE) as stage:
         for number in (0, 1):
             for table in old:
                 stage.own(
@@ -269,11 +269,10 @@ CASES = (
 @pytest.fixture(scope="module")
 def kills(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kills]:
     """Kills on a stage of their own."""
-    with open_postgres_stage(postgres, tmp_path_factory.mktemp("killed"), rows=ROWS, lease=2) as stage:
+    with open_postgres_stage([postgres], tmp_path_factory.mktemp("killed"), rows=ROWS, lease=2) as stage:
         yield Kills(stage, ROWS, 3)
 
 
-@pytest.mark.parametrize(("phase", "moment"), CASES)
-def test_the_sidecar_that_carries_a_job_out_is_killed(kills: Kills, phase: Phase, moment: str) -> None:
-    (found,) = [one for one in MOMENTS if (one.phase, one.name) == (phase, moment)]
-    assert not kills.run(Case(found, "runner")).wrong
+@pytest.mark.parametrize(("phase", "name"), CASES)
+def test_the_sidecar_that_carries_a_job_out_is_killed(kills: Kills, phase: Phase, name: str) -> None:
+    assert not kills.run(Case(moment(phase, name), "runner")).wrong

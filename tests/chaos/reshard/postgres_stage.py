@@ -1,4 +1,4 @@
-"""The stage of a reshard job whose data sources are two databases of a PostgreSQL server.
+"""The stage of a reshard job whose data sources are two databases of PostgreSQL, of one server or of one each.
 
 Decides how tables get there: made through a sidecar, filled behind its back.
 """
@@ -10,9 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.chaos.reshard.stage import COLUMNS, GLOBAL, ROOT, RULES, ReshardStage
+from tests.chaos.reshard.stage import COLUMNS, GLOBAL, ROOT, RULES, ReshardStage, password_of_sources
 from tests.plugins.etcd import EtcdMember
 from tests.plugins.postgres import Postgres
 
@@ -28,26 +26,31 @@ ELSEWHERE = "ds_${owner % 2}"
 
 
 class PostgresStage(ReshardStage):
-    """See the module's docstring. `by_source` is the expression that places rows on data sources by the rules after."""
+    """See the module's docstring. `databases` are the servers of both databases; `by_source` is the expression that places rows on data
+    sources by the rules after."""
 
     has_binlogs = False
 
     def __init__(
-        self, member: EtcdMember, server: Postgres, directory: Path, lease: int, by_source: str
+        self,
+        member: EtcdMember,
+        databases: Sequence[Postgres],
+        directory: Path,
+        lease: int,
+        by_source: str,
     ) -> None:
-        self.server = server
+        self.databases = databases
         self._by_source = by_source
         super().__init__(member, [], directory, 2, lease)
 
     def _write(self, directory: Path, shards: int, etcd: str) -> None:
         directory.mkdir(parents=True)
         (directory / "global.yaml").write_text(GLOBAL.format(etcd=etcd, root=ROOT, lease=self.lease))
-        server = self.server
         sources = "".join(
             _SOURCE.format(
                 number=number, host=server.host, port=server.port, schema=f"moving_{number}", user=server.user
             )
-            for number in (0, 1)
+            for number, server in enumerate(self.databases)
         )
         rules = RULES.format(last=shards - 1, count=shards)
         if directory.name == "after" and self._by_source:
@@ -57,7 +60,15 @@ class PostgresStage(ReshardStage):
 
     def own(self, number: int, sql: str) -> list[str]:
         """What the database of a data source answers to a statement of its own, behind the mesh's back."""
-        return self.server.execute(sql, f"moving_{number}")
+        return self.databases[number].execute(sql, f"moving_{number}")
+
+    def kill_server(self, number: int) -> None:
+        """See `ReshardStage`."""
+        self.databases[number].kill()
+
+    def start_server(self, number: int) -> None:
+        """See `ReshardStage`."""
+        self.databases[number].start()
 
     def tables(self) -> list[set[str]]:
         """See `ReshardStage`."""
@@ -78,7 +89,7 @@ class PostgresStage(ReshardStage):
 
 @contextmanager
 def open_postgres_stage(
-    server: Postgres,
+    servers: Sequence[Postgres],
     directory: Path,
     *,
     rows: int,
@@ -86,12 +97,12 @@ def open_postgres_stage(
     lease: int = 4,
     by_source: str = "",
 ) -> Iterator[PostgresStage]:
-    """Starts etcd and two sidecars, makes the old tables and fills them; ends what it has started. `made`: PostgreSQL's own statements
-    that make a table `{table}`, behind the mesh's back."""
+    """Starts etcd and two sidecars, makes the old tables on two servers or on one and fills them; ends what it has started. `made`: PostgreSQL's
+    own statements that make a table `{table}`, behind the mesh's back."""
+    databases = [servers[0], servers[-1]]
     with ExitStack() as ending:
-        patch = ending.enter_context(pytest.MonkeyPatch.context())
-        patch.setenv("MOVING_PASSWORD", server.password)
-        for number in (0, 1):
+        ending.enter_context(password_of_sources(servers[0].password))
+        for number, server in enumerate(databases):
             server.execute(f"DROP DATABASE IF EXISTS moving_{number}")
             server.execute(f"CREATE DATABASE moving_{number}")
             for statement in made:
@@ -101,7 +112,7 @@ def open_postgres_stage(
         member.start([member])
         ending.callback(member.stop)
         member.wait_ready()
-        stage = PostgresStage(member, server, directory, lease, by_source)
+        stage = PostgresStage(member, databases, directory, lease, by_source)
         for link in stage.links:
             ending.callback(link.stop)
         for mesh in stage.sidecars:
