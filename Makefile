@@ -67,7 +67,7 @@ chaos: setup-dev  ## money moves between four data sources while sidecars and se
 chaos-mesh: setup-dev  ## etcd, sidecars, replicas, data sources and the network are broken one after another while rules change (ROUNDS=3)
 	$(PYTHON) -m tests.chaos.mesh --rounds $(ROUNDS) $(ARGS)
 
-chaos-reshard: setup-dev  ## a table moves under clients while sidecars, servers and etcd are killed at each step of the job (ARGS="--every 10")
+chaos-reshard: setup-dev  ## a table moves under clients while sidecars, servers and etcd are killed at each step of the job (ARGS="--mode cdc", "--engine postgres", "--every 10")
 	$(PYTHON) -m tests.chaos.reshard $(ARGS)
 
 chaos-switches: setup-dev  ## 64 connections write and read while a table is cut over and rolled back, to and fro: rows compared, the longest waits

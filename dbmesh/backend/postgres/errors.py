@@ -46,6 +46,8 @@ LOST = (
     OSError,
     EOFError,
     asyncpg.InterfaceError,
+    # Among others at a statement that comes between the server's last word and the end of its connection.
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,

@@ -1,0 +1,58 @@
+"""What a client is told of a connection that PostgreSQL ends."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+
+import asyncpg
+import pytest
+
+from dbmesh.backend.connection import Flavour
+from dbmesh.backend.postgres.connection import PostgresConnection
+from dbmesh.errors import DATA_SOURCE_LOST, MeshError
+from dbmesh.rules.ruleset import DataSourceConfig
+
+
+def _message(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("!i", len(body) + 4) + body
+
+
+_LOGGED_IN = (
+    _message(b"R", struct.pack("!i", 0))
+    + _message(b"S", b"server_version\x0015.6\x00")
+    + _message(b"K", struct.pack("!ii", 1, 2))
+    + _message(b"Z", b"I")
+)
+_LAST_WORD = _message(b"E", b"SFATAL\x00VFATAL\x00C57P01\x00Mterminating connection\x00\x00")
+# By it the test knows that what came before it has been read.
+_NOTICE = _message(b"N", b"SLOG\x00VLOG\x00C00000\x00Mgone\x00\x00")
+
+
+async def test_a_statement_between_the_servers_last_word_and_the_end_of_its_connection() -> None:
+    logged_in, heard = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(_LOGGED_IN)
+        await logged_in.wait()
+        writer.write(_LAST_WORD + _NOTICE)
+        # It is not closed yet.
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        theirs = await asyncpg.connect(
+            host="127.0.0.1", port=port, user="mesh", database="shop", ssl=False, statement_cache_size=0
+        )
+        theirs.add_log_listener(lambda *_: heard.set())
+        logged_in.set()
+        await heard.wait()
+        config = DataSourceConfig("ds_0", "postgresql", "127.0.0.1", port, "shop", "mesh")
+        connection = PostgresConnection(config, Flavour(), theirs, 0.0)
+        with pytest.raises(MeshError, match="ds_0") as raised:
+            await connection.own("SELECT 1")
+        assert raised.value.kind is DATA_SOURCE_LOST
+        assert not connection.usable
+        await connection.close()
