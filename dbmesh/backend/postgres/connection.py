@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from contextlib import aclosing, suppress
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -96,10 +97,8 @@ class PostgresConnection:
 
     async def bring_to(self, state: SessionState) -> None:
         """See `Connection`."""
-        try:
+        with self._translating():
             await self._database.bring_to(state)
-        except asyncpg.PostgresError as error:
-            raise translate(error, {}) from error
         self.state = state
 
     async def ping(self) -> bool:
@@ -126,12 +125,8 @@ class PostgresConnection:
         """See `OwnDialect`."""
         self._busy = True
         try:
-            return [tuple(row) for row in await self._connection.fetch(sql)]
-        except LOST as error:
-            self.abort()
-            raise self._lost(str(error) or type(error).__name__) from error
-        except asyncpg.PostgresError as error:
-            raise translate(error, {}) from error
+            with self._translating():
+                return [tuple(row) for row in await self._connection.fetch(sql)]
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -140,14 +135,13 @@ class PostgresConnection:
 
     async def describe(self, sql: bytes) -> tuple[ColumnDefinition, ...]:
         """The columns of a statement that may hold `?`, which is not run. Raises ShardError or MeshError."""
-        return await self._database.describe(_decoded(sql))
+        with self._translating():
+            return await self._database.describe(_decoded(sql))
 
     async def load_catalog(self) -> dict[str, TableSchema]:
         """Actual table name → schema. Raises ShardError or MeshError."""
-        try:
+        with self._translating():
             return await self._database.tables()
-        except asyncpg.PostgresError as error:
-            raise translate(error, {}) from error
 
     def pause_reading(self) -> None:
         """See `Connection`."""
@@ -229,6 +223,17 @@ class PostgresConnection:
         if self.in_transaction:
             status |= Status.IN_TRANS.value
         return OkPacket(done.affected_rows, done.last_insert_id, status, 0, done.info.encode())
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        """The block raises ShardError or MeshError, and what is none of the server's."""
+        try:
+            yield
+        except LOST as error:
+            self.abort()
+            raise self._lost(str(error) or type(error).__name__) from error
+        except asyncpg.PostgresError as error:
+            raise translate(error, {}) from error
 
     def _lost(self, reason: str) -> MeshError:
         return MeshError(DATA_SOURCE_LOST, data_source=self.data_source, reason=reason)

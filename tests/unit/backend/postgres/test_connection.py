@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import asyncpg
 import pytest
 
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.postgres.connection import PostgresConnection
+from dbmesh.backend.state import SessionState
 from dbmesh.errors import DATA_SOURCE_LOST, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 
@@ -29,8 +32,27 @@ _LAST_WORD = _message(b"E", b"SFATAL\x00VFATAL\x00C57P01\x00Mterminating connect
 _NOTICE = _message(b"N", b"SLOG\x00VLOG\x00C00000\x00Mgone\x00\x00")
 
 
-async def test_a_statement_between_the_servers_last_word_and_the_end_of_its_connection() -> None:
-    logged_in, heard = asyncio.Event(), asyncio.Event()
+async def _own(connection: PostgresConnection) -> None:
+    await connection.own("SELECT 1")
+
+
+async def _load_catalog(connection: PostgresConnection) -> None:
+    await connection.load_catalog()
+
+
+async def _bring_to(connection: PostgresConnection) -> None:
+    await connection.bring_to(SessionState(variables=(("innodb_lock_wait_timeout", "5"),)))
+
+
+async def _describe(connection: PostgresConnection) -> None:
+    await connection.describe(b"SHOW TABLES")
+
+
+@pytest.mark.parametrize("use", [_own, _load_catalog, _bring_to, _describe])
+async def test_between_the_servers_last_word_and_the_end_of_its_connection(
+    use: Callable[[PostgresConnection], Awaitable[None]],
+) -> None:
+    logged_in, heard, hung_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
@@ -38,8 +60,12 @@ async def test_a_statement_between_the_servers_last_word_and_the_end_of_its_conn
         await logged_in.wait()
         writer.write(_LAST_WORD + _NOTICE)
         # It is not closed yet.
-        await reader.read()
+        with suppress(ConnectionError):
+            await reader.read()
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        hung_up.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -51,8 +77,12 @@ async def test_a_statement_between_the_servers_last_word_and_the_end_of_its_conn
         await heard.wait()
         config = DataSourceConfig("ds_0", "postgresql", "127.0.0.1", port, "shop", "mesh")
         connection = PostgresConnection(config, Flavour(), theirs, 0.0)
-        with pytest.raises(MeshError, match="ds_0") as raised:
-            await connection.own("SELECT 1")
-        assert raised.value.kind is DATA_SOURCE_LOST
-        assert not connection.usable
-        await connection.close()
+        try:
+            with pytest.raises(MeshError, match="ds_0") as raised:
+                await use(connection)
+            assert raised.value.kind is DATA_SOURCE_LOST
+            assert not connection.usable
+        finally:
+            connection.abort()
+            await connection.close()
+            await hung_up.wait()
