@@ -46,6 +46,9 @@ WORKERS = 4
 _WATCHED = frozenset((Phase.COPY, Phase.VERIFY, Phase.READY))
 """The old side is read, and the new one is to be like it."""
 
+_READ_AFTER: Mapping[Phase, Side] = {Phase.CUTOVER: Side.AFTER, Phase.ROLLBACK: Side.BEFORE}
+"""Which side is read when a switch holds."""
+
 
 class Phases:
     """See `runner.Work`. `clock` gives monotonic seconds, `wall` seconds since 1970."""
@@ -106,6 +109,11 @@ class Phases:
         """See `Work`."""
         self.progress.throttled = ""
         await self.watcher.end()
+
+    async def switched(self, job: Job) -> bool:
+        """See `Work`."""
+        files = await read_files_of(self._store, job.number)
+        return await self._holds(files.moving(_READ_AFTER[job.phase], doubled=True))
 
     async def carry_out(self, job: Job) -> None:
         """See `Work`."""
@@ -221,48 +229,50 @@ class Phases:
 
     async def _cut_over(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
-        # Copying and repairing go from the old side to the new one: nothing of it is left when the new one is read.
-        if self._mesh.configuration.moving == files.step(Side.BEFORE, doubled=True):
+        if not await self.switched(job):
+            # Copying and repairing go from the old side to the new one: nothing of it is left when the new one is read.
+            await self._served(files.step(Side.BEFORE, doubled=True))
             await self.watcher.begin(job, self._moved(job.database))
             behind = await self.watcher.catch_up()
             if behind:
                 raise Failed(behind)
-        await self.watcher.end()
-        if self.progress.statements:
-            raise Failed(
-                f"statements that name no rows came past the mesh, as {self.progress.statements[0]!r}: verify again"
-            )
-        await self._doubt_numbers(job, files)
+            await self.watcher.end()
+            if self.progress.statements:
+                raise Failed(
+                    f"statements that name no rows came past the mesh, as {self.progress.statements[0]!r}: verify again"
+                )
+            await self._doubt_numbers(job, files)
         await self._step(job, files.moving(Side.AFTER, doubled=True), moves=True, tries=1)
 
     async def _roll_back(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
-        await self._doubt_numbers(job, files)
+        if not await self.switched(job):
+            await self._served(files.step(Side.AFTER, doubled=True))
+            # Before the switch, so that whoever goes on after it, however late, misses nothing of what is written by then.
+            await self.watcher.mark(job, self._moved(job.database), anew=True)
+            await self._doubt_numbers(job, files)
         await self._step(job, files.moving(Side.BEFORE, doubled=True), moves=True, tries=1)
-        # What is in the logs by now, the mesh has written.
-        await self.watcher.mark(job, self._moved(job.database), anew=True)
 
     async def _clean_up(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
-        final = files.unmoved(Side.AFTER)
-        if await self._holds(final):
-            return
-        named = files.moving(Side.AFTER, doubled=False, named=True)
-        await self._step(job, named, moves=True, works=bool(files.step(Side.AFTER, doubled=False).renamed()))
-        await drop_sources(self._scope(), job.number, self._check_alive)
-        await self._step(job, final)
+        # Rules that are not the job's: it has ended, and somebody may have applied others since.
+        if await self._begun(files):
+            named = files.moving(Side.AFTER, doubled=False, named=True)
+            works = bool(files.step(Side.AFTER, doubled=False).renamed())
+            await self._step(job, named, moves=True, works=works)
+            await drop_sources(self._scope(), job.number, self._check_alive)
+            await self._step(job, files.unmoved(Side.AFTER))
         await self._forget(job, files)
 
     async def _cancel(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
-        former = files.unmoved(Side.BEFORE)
-        if not await self._begun(files):
-            return
-        await self.watcher.end()
-        held = await self._held()
-        await self._step(job, files.moving(Side.BEFORE, doubled=False), moves=held is None or held.doubled)
-        await drop_targets(self._scope(), self._check_alive)
-        await self._step(job, former)
+        if await self._begun(files):
+            await self.watcher.end()
+            held = await self._held()
+            moves = held is None or held.doubled
+            await self._step(job, files.moving(Side.BEFORE, doubled=False), moves=moves)
+            await drop_targets(self._scope(), self._check_alive)
+            await self._step(job, files.unmoved(Side.BEFORE))
         await self._forget(job, files)
 
     async def _doubt_numbers(self, job: Job, files: JobFiles) -> None:
@@ -301,10 +311,14 @@ class Phases:
 
     async def _begun(self, files: JobFiles) -> bool:
         """Whether a step of the job is what holds, when what is being rolled out has ended."""
-        while (known := await read_known(self._store)).rolling is not None:
-            await carry_out(self._store, known.rolling, self._clock)
+        await self._settle()
         step = await self._held()
         return step is not None and step.job == files.job
+
+    async def _settle(self) -> None:
+        """What is being rolled out has ended, perhaps a step begun by somebody who is no more."""
+        while (rolling := (await read_known(self._store)).rolling) is not None:
+            await carry_out(self._store, rolling, self._clock)
 
     async def _held(self) -> Moving | None:
         """The step that holds."""
@@ -313,7 +327,8 @@ class Phases:
         return None if step is None else decode_moving(step)
 
     async def _holds(self, files: Mapping[str, str]) -> bool:
-        """Whether these are the rules already."""
+        """Whether these are the rules already, when what is being rolled out has ended."""
+        await self._settle()
         known = await read_known(self._store)
         return bool(known.active) and await read_files(self._store, known.active) == files
 
@@ -332,7 +347,8 @@ class Phases:
     def _moved(self, name: str) -> list[MovedTable]:
         database = self._database(name)
         moving = self._mesh.configuration.moving
-        return moved_tables(self._scope(), database, behind=moving is not None and moving.follows)
+        assert moving is not None
+        return moved_tables(self._scope(), database, moving.reads, behind=moving.follows)
 
     def _fills(self, job: Job) -> bool:
         """Whether this sidecar serves both sides of the job, and reads the old one."""

@@ -17,7 +17,7 @@ from dbmesh.governance import layout
 from dbmesh.governance.following import follow
 from dbmesh.governance.instances import Registration
 from dbmesh.governance.store import ABSENT, Conflict, LeaseLost, Store, StoreError, Write
-from dbmesh.reshard.jobs.documents import change_job, read_jobs
+from dbmesh.reshard.jobs.documents import change_job, read_job, read_jobs
 from dbmesh.reshard.jobs.job import Job, done, failed
 from dbmesh.reshard.steps import Refused
 
@@ -50,6 +50,10 @@ class Work(Protocol):
         """See to what goes on beside the phase, also where this one waits for the operator. Raises StoreError and MeshError."""
         ...
 
+    async def switched(self, job: Job) -> bool:
+        """Whether the switch of the job's phase holds, once what is being rolled out has ended. Raises StoreError."""
+        ...
+
     async def leave(self) -> None:
         """That is somebody else's from here on."""
         ...
@@ -57,6 +61,10 @@ class Work(Protocol):
     async def help(self, job: Job) -> None:
         """Do a part of a phase that somebody else carries out. Raises as `carry_out`."""
         ...
+
+
+_Work = tuple[int, tuple[tuple[str, float], ...], bool]
+"""The number and the journal of a job, and whether this sidecar carries it out: another journal is another phase, also where it is not longer."""
 
 
 class Runner:
@@ -76,7 +84,7 @@ class Runner:
         self._tasks = tasks
         self._wall = wall
         self._changed = asyncio.Event()
-        self._running: tuple[tuple[int, int, bool], asyncio.Task[None]] | None = None
+        self._running: tuple[_Work, asyncio.Task[None]] | None = None
 
     async def serve(self) -> None:
         """Until cancelled. A store that cannot be read is asked again."""
@@ -125,7 +133,7 @@ class Runner:
         if not job.works:
             await self._stop_working()
             return
-        key = job.number, len(job.journal), leads
+        key = job.number, job.journal, leads
         if self._running is not None:
             if self._running[0] == key and not self._running[1].done():
                 return
@@ -169,6 +177,9 @@ class Runner:
 
     async def _carry_out(self, job: Job) -> None:
         try:
+            if await read_job(self._store, job.number) != job:
+                # What ran before this has ended since the job was looked at: the next look goes by what followed.
+                return
             await self._work.carry_out(job)
         except (Failed, Refused, MeshError, ShardError) as error:
             reason = str(error) or type(error).__name__
@@ -187,12 +198,15 @@ class Runner:
         """The phase has ended; somebody may have asked for another one meanwhile."""
 
         def follow_on(present: Job) -> Job:
-            if len(present.journal) != len(job.journal):
+            if present.journal != job.journal:
                 return present
             now = self._wall()
             return failed(present, reason, now) if reason else done(present, now)
 
         try:
+            if reason and job.switches and await self._work.switched(job):
+                # Whatever went wrong after it: the job says what holds.
+                reason = ""
             following = await change_job(self._store, job.number, follow_on)
             _log.info("reshard job %d: %s", job.number, following.phase)
         except StoreError as error:

@@ -136,6 +136,11 @@ class Job:
         return self.phase not in WAITING
 
     @property
+    def switches(self) -> bool:
+        """Whether its phase changes which side is read: what it leaves the job in is up to the rules that hold then."""
+        return self.phase in _RETURNS
+
+    @property
     def writes_both(self) -> bool:
         """Whether a write may have gone to both sides, and the tables that are not read are worth keeping equal."""
         path = PATHS[self.mode]

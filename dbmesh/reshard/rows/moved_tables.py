@@ -15,13 +15,14 @@ from dbmesh.model import DataNode, TableSchema
 from dbmesh.reshard.jobs.scope import Scope, TableMove
 from dbmesh.reshard.rows.moved_rows import MovedRows, moved_rows
 from dbmesh.reshard.rows.reconcile import Reconciler
+from dbmesh.rules.moving import Side
 from dbmesh.rules.ruleset import BroadcastTable
 from dbmesh.session.mesh import Database
 
 
 @dataclass(frozen=True)
 class MovedTable:
-    """One logic table while the old side is read. `behind`: the new side is brought up to date by the binlogs of the old one."""
+    """One logic table while both sides are served. `behind`: the new side is brought up to date by the binlogs of the old one."""
 
     move: TableMove
     schema: TableSchema
@@ -46,10 +47,13 @@ class MovedTable:
         return isinstance(self.move.after, BroadcastTable)
 
 
-def moved_tables(scope: Scope, database: Database, *, behind: bool) -> list[MovedTable]:
-    """All of a job's, of a logic database whose old side is read and whose new one is filled. Raises MeshError for rows that cannot
-    be moved."""
-    return [_moved(move, database, behind=behind) for move in scope.moves]
+def moved_tables(scope: Scope, database: Database, reads: Side, *, behind: bool) -> list[MovedTable]:
+    """All of a job's, of a logic database that serves both sides and `reads` one. Raises MeshError for rows that cannot be moved."""
+    other = database.other
+    if other is None:
+        raise MeshError(INTERNAL, reason=f"one side of '{database.name}' is not served here")
+    old, new = (database, other) if reads is Side.BEFORE else (other, database)
+    return [_moved(move, old, new, behind=behind) for move in scope.moves]
 
 
 def servers_of(
@@ -80,18 +84,16 @@ def _name(taken: Mapping[str, Pool], name: str, pool: Pool) -> str:
     return name if taken.get(name, pool) is pool else f"{name} of the new rules"
 
 
-def _moved(move: TableMove, database: Database, *, behind: bool) -> MovedTable:
-    other = database.other
-    schema = database.catalog.table(move.name)
-    rule = None if other is None else other.rule_set.table(move.name)
-    if other is None or schema is None or rule is None:
-        raise MeshError(INTERNAL, reason=f"the new side of '{move.name}' is not served here")
-    rows = moved_rows(schema, move.before, rule, exact_text=other.rule_set.exact_text_keys)
+def _moved(move: TableMove, old: Database, new: Database, *, behind: bool) -> MovedTable:
+    schema, rule = old.catalog.table(move.name), new.rule_set.table(move.name)
+    if schema is None or rule is None:
+        raise MeshError(INTERNAL, reason=f"both sides of '{move.name}' are not served here")
+    rows = moved_rows(schema, move.before, rule, exact_text=new.rule_set.exact_text_keys)
     return MovedTable(
         move,
         schema,
         rows,
-        {node: database.pools[node.data_source] for node in move.sources},
-        {node: other.pools[node.data_source] for node in rows.nodes},
+        {node: old.pools[node.data_source] for node in move.sources},
+        {node: new.pools[node.data_source] for node in rows.nodes},
         behind,
     )
