@@ -20,7 +20,7 @@ from dbmesh.reshard.jobs.files import JobFiles
 from dbmesh.reshard.jobs.generation import scope_of_moving
 from dbmesh.reshard.jobs.job import WAITING, Job, Mode, Phase
 from dbmesh.reshard.jobs.scope import Scope
-from dbmesh.reshard.progress import Progress
+from dbmesh.reshard.progress import Progress, read_backlog
 from dbmesh.reshard.rows.chunks import ChunkJournal
 from dbmesh.reshard.rows.copying import TableCopy
 from dbmesh.reshard.rows.moved_tables import MovedTable, moved_tables, servers_of
@@ -68,6 +68,8 @@ class Phases:
         self._clock = clock
         self._wall = wall
         self._pacing = Pacing(Throttle(Limits()), self._load)
+        # What is copied or compared at its pace.
+        self._paced: Job | None = None
         self._tables: list[MovedTable] = []
         self._write_counts = WriteCounts(store, mesh)
         self.progress = Progress(store, clock)
@@ -198,7 +200,7 @@ class Phases:
             raise failures.exceptions[0] from None
 
     async def _copied(self, job: Job, tables: list[MovedTable]) -> None:
-        self._tables = tables
+        self._paced, self._tables = job, tables
         for table in tables:
             journal = self._journal(job, table)
             self.progress.copies(table.move.name, journal)
@@ -214,7 +216,8 @@ class Phases:
     async def _verify(self, job: Job) -> None:
         files = await read_files_of(self._store, job.number)
         await self._served(files.step(Side.BEFORE, doubled=True))
-        self._tables = tables = self._moved(job.database)
+        self._paced, self._tables = job, self._moved(job.database)
+        tables = self._tables
         await self.watcher.mend(job, tables)
         # What was kept of statements that name no rows is known by then.
         await self.watcher.begin(job, tables)
@@ -366,7 +369,10 @@ class Phases:
             raise StoreUnavailable("the store has not heard of this sidecar for too long")
 
     async def _load(self) -> Load:
-        """How the servers of both sides and their replicas are."""
+        """How the servers of both sides and their replicas are, and how far behind is what their changes are brought over by. Raises
+        StoreError."""
         load = await read_load(*servers_of(self._tables, self._mesh.databases.values()))
+        if self._paced is not None and self._paced.catches_up:
+            load = replace(load, backlog=await read_backlog(self._store, self._paced.number))
         self.progress.throttled = self._pacing.throttle.reason
         return load

@@ -170,5 +170,11 @@ class Progress:
         return max(0.0, (last - first) / (ended - began)) if ended > began else 0.0
 
 
+async def read_backlog(store: Store, number: int) -> dict[str, float]:
+    """By how many seconds bringing rows over is behind the binlog of each source, as whoever follows them has told last. Raises StoreError."""
+    told = await read_progress(store, number)
+    return {one["data_source"]: one["lag"] for one in told.get("sources", ())}
+
+
 def _shown(key: tuple[bytes | None, ...]) -> str:
     return ", ".join("NULL" if value is None else value.decode("utf-8", "replace") for value in key)

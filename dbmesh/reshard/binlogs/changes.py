@@ -226,6 +226,7 @@ class Changes:
         self._prepared: dict[str, _Held] = {}
         self._held = 0
         self.found = Found()
+        self.moment = 0
 
     @property
     def position(self) -> Position:
@@ -260,6 +261,7 @@ class Changes:
         if kind in BEATS:
             self._beat(event)
             return
+        self.moment = event.moment or self.moment
         if kind in GTIDS:
             self._begin(is_of_xa(event))
         elif kind is EventKind.TABLE_MAP:

@@ -188,9 +188,10 @@ class _Follower:
         self._events = self._keys = self._prepared = 0
         self._problem = "it has not begun"
         self._ended: BaseException | None = None
-        # Loop time at which nothing was left to be dealt with; the server's clock against the loop's; what is under way is as old.
+        # Loop time at which nothing was left to be dealt with, or at which it began and that had never been so; the server's clock against
+        # the loop's; the second of what is under way.
         self._current_at = asyncio.get_running_loop().time()
-        self._idle = False
+        self._was_current = self._idle = False
         self._clock = 0.0
         self._moment = 0
 
@@ -213,8 +214,9 @@ class _Follower:
         now = asyncio.get_running_loop().time()
         lag = now - self._current_at
         if self._moment and not self._problem:
-            # It may be busy without being far behind.
-            lag = min(lag, max(0.0, now + self._clock - self._moment))
+            age = max(0.0, now + self._clock - self._moment)
+            # It may be busy without being far behind; and what took long to be committed is older than anybody waits for it.
+            return min(lag, age) if self._was_current else age
         return lag
 
     async def run(self) -> None:
@@ -257,7 +259,8 @@ class _Follower:
                 await self._gather(stream, changes)
                 await self._hand_over(changes)
                 if not stream.ready:
-                    self._idle, self._current_at = True, asyncio.get_running_loop().time()
+                    self._idle = self._was_current = True
+                    self._current_at = asyncio.get_running_loop().time()
                 self._moved.set()
                 self._moved.clear()
         finally:
@@ -292,6 +295,7 @@ class _Follower:
                     return
             known = changes.found.count
             changes.receive(stream.take())
+            self._moment = changes.moment
             if changes.found.count > known:
                 # Others of this process have their turn between two events.
                 await asyncio.sleep(0)
@@ -303,10 +307,10 @@ class _Follower:
             self._moment = found.moment
             await self._handle(_batch(found))
             self._keys += found.count
+            self._moment = changes.moment
         self._resumable = changes.position
         self._handled = changes.read_to
         self._prepared = changes.prepared
-        self._moment = 0
 
     async def catch_up(self) -> None:
         """See `Listener`."""

@@ -29,7 +29,7 @@ Said = TypeVar("Said")
 
 
 class Pacing:
-    """Of all workers of one process. `look` reads how the servers are (`read_load`)."""
+    """Of all workers of one process. `look` reads how the servers are (`read_load`), and what it raises `keep` raises."""
 
     def __init__(self, throttle: Throttle, look: Callable[[], Awaitable[Load]]) -> None:
         self.throttle = throttle

@@ -1,4 +1,4 @@
-"""When rows may be copied: not faster than the operator says, and not while replicas lag or servers are crowded.
+"""When rows may be copied: not faster than the operator says, and not while replicas lag, binlogs wait to be brought over, or servers are crowded.
 
 Pure: what servers say and what time it is are given. Something that holds copying up lets it go on only when it is clearly over, so that
 it does not stop and go at every look.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 LAG_OVER = 0.5
 RUNNING_OVER = 0.8
-"""The parts of their limits that lag and running threads have to be down to."""
+"""The parts of their limits that lag, of replicas and of bringing over, and running threads have to be down to."""
 
 BURST = 0.5
 """Seconds whose rows may be copied at once by who was slower before."""
@@ -19,23 +19,26 @@ BURST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`rate`: rows a second, 0 for no limit; `lag`: seconds a replica may be behind; `running`: threads a server may be running
-    (Threads_running), those that copy among them. 0 there: it is not looked at."""
+    """`rate`: rows a second, 0 for no limit; `lag`: seconds a replica may be behind; `backlog`: seconds that what is in a source's binlog may
+    wait until it is brought over; `running`: threads a server may be running (Threads_running), those that copy among them. 0 there: it is
+    not looked at."""
 
     rate: float = 0.0
     lag: float = 10.0
     running: int = 100
+    backlog: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """What servers say, by name: `lag` in seconds of replicas, `running` threads of data sources; `stalled`: why a replica does not
-    follow at all. `silent` are those that could not be asked, which holds nothing up."""
+    follow at all; `backlog`: by how many seconds bringing over is behind the binlog of a data source. `silent` are those that could not be asked, which holds nothing up."""
 
     lag: Mapping[str, float] = field(default_factory=dict)
     running: Mapping[str, int] = field(default_factory=dict)
     stalled: Mapping[str, str] = field(default_factory=dict)
     silent: frozenset[str] = frozenset()
+    backlog: Mapping[str, float] = field(default_factory=dict)
 
 
 class Throttle:
@@ -59,6 +62,7 @@ class Throttle:
         self.load = load
         limits = self.limits
         lag = limits.lag * LAG_OVER if self.reason else limits.lag
+        backlog = limits.backlog * LAG_OVER if self.reason else limits.backlog
         running = limits.running * RUNNING_OVER if self.reason else limits.running
         reasons = (
             *(f"{name}: {why}" for name, why in sorted(load.stalled.items()) if limits.lag),
@@ -66,6 +70,11 @@ class Throttle:
                 f"{name} is {one:g} s behind"
                 for name, one in sorted(load.lag.items())
                 if limits.lag and one > lag
+            ),
+            *(
+                f"the binlog of {name} is brought over {one:g} s late"
+                for name, one in sorted(load.backlog.items())
+                if limits.backlog and one > backlog
             ),
             *(
                 f"{name} runs {one} threads"

@@ -3,6 +3,7 @@ and every row on both sides; whoever is killed, whatever is lost."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -309,6 +310,54 @@ def test_a_table_that_is_emptied_past_the_mesh_is_verified(stage: ReshardStage, 
     assert new == writers.known
     stage.reshard("cutover")
     stage.reshard("rollback")
+    stage.reshard("cancel")
+
+
+def test_copying_waits_for_what_has_to_be_brought_over(stage: ReshardStage, writers: Writers) -> None:
+    number = _begin(stage)
+    (table,) = stage.ask(lambda store: read_files_of(store, number)).tables
+    first = min(id_ for id_ in writers.known if id_ % 2 == 0)
+    owner, n, note = writers.known[first]
+    (place,) = [
+        node.table
+        for node in table.sources
+        if node.data_source == "ds_0"
+        and stage.servers[0].execute(f"SELECT id FROM moving.{node.table} WHERE id = {first}")
+    ]
+
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = stage.status()["progress"]
+        return found
+
+    wait_until(
+        lambda: told().get("tables", {}).get("item", {}).get("copied", 0) > 100, PATIENCE, "some are copied"
+    )
+    with stage.servers[0].connect("moving", autocommit=False) as past, past.cursor() as cursor:
+        # A row that has changed cannot be brought over, and so nothing behind it can.
+        cursor.execute(f"UPDATE {place} SET n = n + 1 WHERE id = {first}")
+        past.commit()
+        cursor.execute(f"SELECT id FROM {place} WHERE id = {first} FOR UPDATE")
+        stage.reshard("throttle", "20")
+        held = wait_until(lambda: told().get("throttled"), PATIENCE, "copying waits")
+        assert held is not None
+        assert re.fullmatch(r"the binlog of ds_0 is brought over \d+(\.\d)? s late", held)
+        assert f"held up: {held.partition(' over')[0]}" in stage.reshard("status")
+        # On both sidecars, however fast it might be.
+        stage.reshard("throttle", "0")
+        late = 20.0
+        wait_until(
+            lambda: max(one["lag"] for one in told()["sources"]) > late, PATIENCE, f"it is {late} s late"
+        )
+        status = stage.status()
+        assert (status["phase"], status["progress"]["throttled"][:14]) == ("copy", "the binlog of ")
+        assert status["progress"]["tables"]["item"]["copied"] < len(writers.known)
+        past.rollback()
+    writers.known[first] = owner, n + 1, note
+    status = _go_on(stage)
+    assert status["progress"]["throttled"] == ""
+    old, new = _both_sides(stage, number)
+    assert old == writers.known
+    assert new == writers.known
     stage.reshard("cancel")
 
 

@@ -28,6 +28,9 @@ from tests.plugins.database_server import DatabaseServer
 
 pytestmark = pytest.mark.integration
 
+BUSY = 8.0
+"""Seconds for which a server always has more to tell."""
+
 _TABLES = {
     "integers": (
         (
@@ -361,6 +364,44 @@ def test_transactions_and_statements(server: DatabaseServer) -> None:
                 "followed: TRUNCATE TABLE other.texts",
                 "followed: DELETE FROM integers WHERE a = 1",
             ]
+
+    asyncio.run(_with(server, work))
+
+
+def test_how_far_behind_it_is(server: DatabaseServer) -> None:
+    async def work(followed: _Followed) -> None:
+        now = asyncio.get_running_loop().time
+        start = await bookmark_now(followed.config)
+        await followed.run("SET timestamp = UNIX_TIMESTAMP() - 100")
+        await followed.run("REPLACE INTO decimals (a, b, c, d, f, v) VALUES (7, 7, 7, 0, 7, 0)")
+        await followed.run("SET timestamp = DEFAULT")
+        entered, go_on = asyncio.Event(), asyncio.Event()
+
+        async def handle(batch: Batch) -> None:
+            entered.set()
+            await go_on.wait()
+            # Slow, and fast enough.
+            await asyncio.sleep(0.05)
+
+        tasks = TaskOwner(_raise)
+        listener = Listener(followed.sources, [start], replica_ids(1), handle)
+        tasks.start(listener.run(), "listening")
+        async with asyncio.timeout(60):
+            # Who has just begun does not know when nothing was left, but what is under way.
+            await entered.wait()
+            assert 95 < listener.progress()[0].lag < 130
+            go_on.set()
+            await listener.catch_up()
+        began, seen = now(), [0.0]
+        while now() - began < BUSY:
+            await followed.run("UPDATE decimals SET v = v + 1 WHERE a = 7 AND b = 7")
+            seen.append(listener.progress()[0].lag)
+        # There was something left all the time, never for long.
+        assert 0 < max(seen) < BUSY / 2
+        async with asyncio.timeout(60):
+            await listener.catch_up()
+        assert listener.progress()[0].lag == 0
+        await tasks.close()
 
     asyncio.run(_with(server, work))
 

@@ -20,6 +20,9 @@ def test_it_holds_until_the_trouble_is_clearly_over() -> None:
     assert throttle.reason == "ds_0 runs 41 threads"
     throttle.see(Load(running={"ds_0": 40}))
     assert not throttle.reason
+    for seconds, held in ((10.0, False), (10.4, True), (5.1, True), (5.0, False), (9.9, False)):
+        throttle.see(Load(backlog={"ds_0": 0.0, "ds_1": seconds}))
+        assert throttle.reason == (f"the binlog of ds_1 is brought over {seconds} s late" if held else "")
     throttle.see(Load(stalled={"replica_0": "it does not apply changes"}, running={"ds_1": 51}))
     assert throttle.reason == "replica_0: it does not apply changes; ds_1 runs 51 threads"
 
@@ -33,8 +36,9 @@ def test_other_limits_hold_at_once() -> None:
     throttle.change(Limits(rate=1000, lag=20))
     assert not throttle.reason, "8 is less than half of 20"
     assert throttle.pause(100.0) == 0
-    throttle.change(Limits(lag=0, running=0))
-    throttle.see(Load(lag={"r": 999}, running={"ds": 999}, stalled={"r": "it does not receive changes"}))
+    throttle.change(Limits(lag=0, running=0, backlog=0))
+    stalled = {"r": "it does not receive changes"}
+    throttle.see(Load(lag={"r": 999}, running={"ds": 999}, stalled=stalled, backlog={"ds": 999}))
     assert not throttle.reason, "nobody looks at it"
 
 
