@@ -33,6 +33,11 @@ class Changing(Protocol):
     @property
     def mesh(self) -> Mesh: ...
 
+    @property
+    def changes(self) -> bool:
+        """Whether this process makes, changes or drops anything right now."""
+        ...
+
     def is_changing(self, name: str) -> bool:
         """Whether this process makes, changes or drops a table (database.table) or a database of this name right now."""
         ...
@@ -56,10 +61,14 @@ async def follow(store: Store, here: Changing) -> None:
     while True:
         try:
             after = (await store.range(layout.ROOT)).revision
+            busy = here.changes
             await _take_over(store, here, ())
             complained = False
             async for changes in store.watch(layout.ROOT, after):
-                await _take_over(store, here, changes.writes)
+                # What was left to this process may have been changed by another since.
+                if busy or any(layout.is_made(write.key) for write in changes.writes):
+                    busy = here.changes
+                    await _take_over(store, here, changes.writes)
             return
         except Compacted:
             continue

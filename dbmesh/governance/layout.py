@@ -41,6 +41,13 @@ def counter(database: str, table: str) -> str:
     return f"{database_prefix(database)}counters/{table.lower()}"
 
 
+def is_made(key: str) -> bool:
+    """Whether it tells of what statements have made: databases, rules, declared foreign keys, or how far a statement is."""
+    if key.startswith("/metadata/"):
+        return key.split("/")[3:4] in (["rules"], ["foreign_keys"])
+    return key.startswith((databases_prefix(), ddl_prefix()))
+
+
 def ddl_prefix() -> str:
     """Statements that have begun and not ended."""
     return "/ddl/"

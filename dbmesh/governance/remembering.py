@@ -16,19 +16,35 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance import layout
-from dbmesh.governance.store import Changes, Entry, Guard, Snapshot, Store, StoreUnavailable, Write
+from dbmesh.governance.store import (
+    Changes,
+    Entry,
+    Guard,
+    Snapshot,
+    Store,
+    StoreError,
+    StoreUnavailable,
+    Write,
+)
 
 _log = logging.getLogger(__name__)
 
+REST = 1.0
+"""Seconds after a change in which others may follow, before all is read and written once. Who has to count on the disk reads all of it."""
+
 
 class Remembering:
-    """A `Store` over another, which is closed with it. Everything is remembered when all of it is read, and with each change
+    """A `Store` over another, which is closed with it. Everything is remembered when all of it is read, and `rest` seconds after a change
     that a watch of all of it tells."""
 
-    def __init__(self, store: Store, file: Path) -> None:
+    def __init__(self, store: Store, file: Path, rest: float = REST) -> None:
         self._store = store
         self._file = file
+        self._rest = rest
+        self._tasks = TaskOwner(_failed)
+        self._late = False
         self._heard = False
         self._remembered: Snapshot | None = None
         self._written = b""
@@ -74,9 +90,10 @@ class Remembering:
     async def watch(self, prefix: str, after: int) -> AsyncIterator[Changes]:
         """See `Store`."""
         async for changes in self._store.watch(prefix, after):
+            if prefix == layout.ROOT and not self._late and any(map(_is_kept, changes.writes)):
+                self._late = True
+                self._tasks.start(self._catch_up(), "what the store says, on disk")
             yield changes
-            if prefix == layout.ROOT and any(_is_kept(write) for write in changes.writes):
-                await self._remember(await self._store.range(prefix))
 
     async def grant(self, seconds: float) -> int:
         """See `Store`."""
@@ -94,6 +111,7 @@ class Remembering:
 
     async def close(self) -> None:
         """See `Store`."""
+        await self._tasks.close()
         await self._store.close()
 
     def _known(self, prefix: str) -> Snapshot | None:
@@ -102,6 +120,17 @@ class Remembering:
             return None
         entries = tuple(entry for entry in self._remembered.entries if entry.key.startswith(prefix))
         return Snapshot(self._remembered.revision, entries)
+
+    async def _catch_up(self) -> None:
+        while self._late:
+            await asyncio.sleep(self._rest)
+            # What changes from here on is not in what is read.
+            self._late = False
+            try:
+                await self.range(layout.ROOT)
+            except StoreError as error:
+                _log.info("what has changed in the store is not on disk yet: %s", error)
+                self._late = True
 
     async def _remember(self, found: Snapshot) -> None:
         entries = [entry for entry in found.entries if _is_kept(entry)]
@@ -117,6 +146,10 @@ class Remembering:
                 _log.warning("what the store says cannot be remembered: %s", error)
                 return
             self._written, self._newest = encoded, found.revision
+
+
+def _failed(error: BaseException) -> None:
+    _log.error("what the store says is not written to disk any more", exc_info=error)
 
 
 def _is_kept(one: Entry | Write) -> bool:

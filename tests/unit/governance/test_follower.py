@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 from dbmesh.governance import layout
 from dbmesh.governance.follower import follow
-from dbmesh.governance.store import Snapshot
+from dbmesh.governance.store import Changes, Snapshot, Write
 
 
 class Here:
@@ -21,6 +21,11 @@ class Here:
             databases=databases, configuration=SimpleNamespace(databases={"app": databases["app"]})
         )
         self.removed: list[str] = []
+        self.busy = False
+
+    @property
+    def changes(self) -> bool:
+        return self.busy
 
     def is_changing(self, name: str) -> bool:
         del name
@@ -51,3 +56,57 @@ async def test_a_database_that_is_gone_meanwhile_is_not_taken_out_again() -> Non
     here = Here()
     await follow(cast("Any", EmptyStore(here)), cast("Any", here))
     assert here.removed == ["old"], "which another process has dropped"
+
+
+class ChangingStore:
+    """An empty store in which one key after another changes; `looked` says before which of them all was read, `ended` before which the
+    process ends what it is at."""
+
+    def __init__(self, here: Here, keys: Sequence[str], ended: str = "") -> None:
+        self._here = here
+        self._keys = keys
+        self._ended = ended
+        self._next = keys[0]
+        self.looked: list[str] = []
+
+    async def range(self, prefix: str) -> Snapshot:
+        if prefix == layout.databases_prefix():
+            self.looked.append(self._next)
+        return Snapshot(1, ())
+
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[Changes]:
+        del prefix, after
+        for number, key in enumerate(self._keys):
+            self._here.busy &= key != self._ended
+            self._next = key
+            yield Changes(number, (Write(key, b""),))
+
+
+MADE = [
+    layout.database("more"),
+    layout.made_table("app", "t"),
+    layout.declared_keys("app", "t"),
+    layout.ddl("1"),
+]
+OTHER = [
+    layout.counter("app", "t"),
+    layout.lock("1"),
+    layout.reshard_job(1),
+    layout.revision(1),
+    layout.instance("a"),
+]
+
+
+async def test_only_what_statements_have_made_is_looked_at_again() -> None:
+    here = Here()
+    store = ChangingStore(here, [OTHER[0], *OTHER, *MADE])
+    await follow(cast("Any", store), cast("Any", here))
+    assert store.looked == [OTHER[0], *MADE]
+
+
+async def test_what_was_left_to_the_process_itself_is_looked_at_until_it_has_ended_it() -> None:
+    here = Here()
+    here.busy = True
+    store = ChangingStore(here, OTHER, ended=OTHER[2])
+    await follow(cast("Any", store), cast("Any", here))
+    assert store.looked == [OTHER[0], *OTHER[:3]], "the last look has begun when nothing was being changed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,17 +19,21 @@ class Switched(EmbeddedStore):
     """A store that can be away."""
 
     away = False
+    read = 0
+    refused: asyncio.Event
 
     async def get(self, key: str):  # type: ignore[no-untyped-def]
         self._ask()
         return await super().get(key)
 
     async def range(self, prefix: str):  # type: ignore[no-untyped-def]
+        self.read += 1
         self._ask()
         return await super().range(prefix)
 
     def _ask(self) -> None:
         if self.away:
+            self.refused.set()
             raise StoreUnavailable("away")
 
 
@@ -36,6 +41,7 @@ class Switched(EmbeddedStore):
 async def inner(tmp_path: Path) -> AsyncIterator[Switched]:
     made = await Switched.open(tmp_path / "store.db", time.time)
     assert isinstance(made, Switched)
+    made.refused = asyncio.Event()
     yield made
     await made.close()
 
@@ -79,14 +85,20 @@ async def test_what_was_read_is_there_after_a_restart_without_the_store(
             await question
 
 
+async def _written() -> None:
+    """What has changed is on disk."""
+    await asyncio.gather(
+        *(one for one in asyncio.all_tasks() if one.get_name() == "what the store says, on disk")
+    )
+
+
 async def test_each_change_is_remembered(inner: Switched, tmp_path: Path) -> None:
     file = tmp_path / "snapshot.json"
-    store = Remembering(inner, file)
+    store = Remembering(inner, file, rest=0)
     changes = store.watch("/", (await store.range("/")).revision)
     await store.commit([Write("/a", b"1")])
     await anext(changes)
-    await store.commit([Write("/b", b"2")])
-    await anext(changes)  # what came before is on disk when the next is asked for
+    await _written()
     for number, (key, kept) in enumerate(
         [
             ("/c", True),
@@ -99,11 +111,46 @@ async def test_each_change_is_remembered(inner: Switched, tmp_path: Path) -> Non
         await anext(changes)
         await store.commit([Write("/alive", b"", lease=await store.grant(60))])
         await anext(changes)
+        await _written()
         assert (file.stat().st_mtime_ns > before) == kept, key
     inner.away = True
     again = Remembering(inner, file)
     await again.begin()
     assert await again.get("/a") is not None
+
+
+async def test_changes_that_follow_each_other_are_written_once(inner: Switched, tmp_path: Path) -> None:
+    file = tmp_path / "snapshot.json"
+    store = Remembering(inner, file, rest=0)
+    changes = store.watch("/", (await store.range("/")).revision)
+    inner.read = 0
+    for number in range(10):
+        last = await inner.commit([Write("/a", b"%d" % number)])
+    while (await anext(changes)).revision < last:
+        continue
+    await _written()
+    assert inner.read == 1
+    inner.away = True
+    again = Remembering(inner, file)
+    await again.begin()
+    entry = await again.get("/a")
+    assert entry is not None
+    assert entry.value == b"9"
+
+
+async def test_a_change_is_remembered_once_the_store_answers_again(inner: Switched, tmp_path: Path) -> None:
+    file = tmp_path / "snapshot.json"
+    store = Remembering(inner, file, rest=0)
+    changes = store.watch("/", (await store.range("/")).revision)
+    inner.away = True
+    await inner.commit([Write("/a", b"1")])
+    await anext(changes)
+    await inner.refused.wait()
+    assert b"/a" not in file.read_bytes()
+    inner.away = False
+    await _written()
+    assert b"/a" in file.read_bytes()
+    await store.close()
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", '{"revision": 1, "entries": [[1]]}'])
