@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import pymysql
 
+from tests.plugins import plain_client
 from tests.plugins.processes import end, free_port, wait_until
 
 ROOT_PASSWORD = "shard-secret"
@@ -99,7 +100,7 @@ class DatabaseServer(ABC):
             "connect_timeout": 10,
             **options,
         }
-        return pymysql.connect(
+        return plain_client.connect(
             host=self.host,
             port=self.port,
             user=self.user,

@@ -16,6 +16,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from tests.plugins import plain_client
 from tests.plugins import shop as shop_data
 from tests.plugins.database_server import DatabaseServer
 from tests.plugins.fix_mysql import ServerFactory
@@ -43,7 +44,7 @@ class Target:
             "read_timeout": 30,
             **options,
         }
-        return pymysql.connect(
+        return plain_client.connect(
             host=self.host, port=self.port, user=self.user, password=self.password, **settings
         )
 

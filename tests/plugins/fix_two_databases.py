@@ -9,6 +9,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from tests.plugins import plain_client
 from tests.plugins import shop as shop_data
 from tests.plugins.equivalence import ask, assert_equal_answers
 from tests.plugins.fix_mesh import Shop
@@ -33,7 +34,7 @@ class Pair:
     def __init__(self, mesh: Mesh, shop: Shop, database: str | None) -> None:
         plain = shop.plain
         self._mesh = mesh.connect(database, user=shop_data.USER, password=shop_data.PASSWORD)
-        self._plain = pymysql.connect(
+        self._plain = plain_client.connect(
             host=plain.host,
             port=plain.port,
             user=plain.user,

@@ -16,6 +16,7 @@ from typing import Any
 
 import pymysql
 
+from tests.plugins import plain_client
 from tests.plugins.processes import end, wait_until
 
 _READY = re.compile(r"ready on (\S+):(\d+)")
@@ -105,7 +106,7 @@ class Mesh:
             "read_timeout": 30,
             **options,
         }
-        return pymysql.connect(host=self.host, port=self.port, database=database, **settings)
+        return plain_client.connect(host=self.host, port=self.port, database=database, **settings)
 
     def descriptors(self) -> int:
         """How many files and sockets the process holds open."""

@@ -10,6 +10,7 @@ from typing import Any
 import mysql.connector
 import pymysql
 
+from tests.plugins import plain_client
 from tests.plugins import shop as shop_data
 from tests.plugins.database_server import DatabaseServer, chosen_product
 from tests.plugins.equivalence import Answer, ask, assert_equal_answers
@@ -172,7 +173,7 @@ def open_vault(shop: Shop, directory: Path) -> Iterator[Vault]:
     for table in TABLES:
         plain.execute(f"CREATE TABLE {SCHEMA}.{table} ({plain_columns()})")
     mesh = Mesh(rules, Path(directory / "mesh.log")).start()
-    on_plain = pymysql.connect(
+    on_plain = plain_client.connect(
         host=plain.host, port=plain.port, user=plain.user, password=plain.password, database=SCHEMA, autocommit=True,
         charset="utf8mb4",
     )  # fmt: skip
