@@ -97,8 +97,13 @@ class PostgresConnection:
 
     async def bring_to(self, state: SessionState) -> None:
         """See `Connection`."""
-        with self._translating():
-            await self._database.bring_to(state)
+        try:
+            with self._translating():
+                await self._database.bring_to(state)
+        except asyncio.CancelledError:
+            # The server may have been told by then, or not.
+            self.abort()
+            raise
         self.state = state
 
     async def ping(self) -> bool:

@@ -42,6 +42,8 @@ BATCH_ROWS = 1_000
 VERSION = "8.0.36-dbmesh-postgresql"
 _LETTERS = "SELECT collname FROM pg_collation WHERE collname IN ('pg_c_utf8', 'C.utf8', 'C.UTF-8', 'en_US.utf8') ORDER BY collname = 'pg_c_utf8' DESC, collname LIMIT 1"
 _PREPARED = "SELECT current_setting('max_prepared_transactions')::int"
+_LOCK_WAIT = 50
+"""Seconds, unless a session says otherwise; what a connection is opened with."""
 _SETTINGS: Mapping[str, Stored] = {
     **variables.DEFAULTS,
     **dict.fromkeys(
@@ -50,7 +52,7 @@ _SETTINGS: Mapping[str, Stored] = {
     **dict.fromkeys(("transaction_isolation", "tx_isolation"), "REPEATABLE-READ"),
     "version": VERSION,
     "version_comment": "dbmesh over PostgreSQL",
-    "innodb_lock_wait_timeout": 50,
+    "innodb_lock_wait_timeout": _LOCK_WAIT,
 }
 
 
@@ -81,6 +83,9 @@ class Database:
         self._last_insert_id = 0
         self._row_count = -1
         self._settings: dict[str, Stored] = {}
+        # Milliseconds as they were told, and whether that was inside the transaction that is open.
+        self._lock_timeout = _lock_timeout(_LOCK_WAIT)
+        self._told_inside = False
         self._mode = self._next_mode = _DEFAULT_MODE
         self.prepares = False
         self._branch = Branch(connection.execute, connection.fetch)
@@ -111,17 +116,37 @@ class Database:
     async def bring_to(self, state: SessionState) -> None:
         """Take over a session's variables. Raises MeshError for those that would have to change answers."""
         settings = variables.settings_of(state)
+        lock_timeout = _lock_timeout(float(str(settings.get("innodb_lock_wait_timeout", _LOCK_WAIT))))
+        # What may fail comes first: the connection is as it was then.
+        if lock_timeout != self._lock_timeout:
+            await self._tell_lock_timeout(lock_timeout)
         self._mode = _mode(
             f"{state.variable(ISOLATION) or ''} {state.variable(ACCESS_MODE) or ''}", _DEFAULT_MODE
         )
         self._next_mode = self._mode
-        patience = settings.get("innodb_lock_wait_timeout", 50)
-        if patience != self._settings.get("innodb_lock_wait_timeout", 50):
-            await self._connection.execute(f"SET lock_timeout = {_lock_timeout(float(str(patience)))}")
         self._settings = settings
         self.user_variables = {
             name: variables.value_of(plain_literal(value)) for name, value in state.user_variables
         }
+
+    async def _tell_lock_timeout(self, milliseconds: int) -> None:
+        self._told_inside = self._told_inside or self.in_transaction
+        await self._connection.execute(f"SET lock_timeout = {milliseconds}")
+        self._lock_timeout = milliseconds
+        self._told_inside = self.in_transaction
+
+    async def _tell_again(self) -> None:
+        """PostgreSQL takes back what was SET inside a transaction, or behind a savepoint, when that is rolled back: variables of MySQL
+        stay."""
+        if not self._told_inside or self._connection.is_closed():
+            return
+        try:
+            await self._tell_lock_timeout(self._lock_timeout)
+        except BaseException as error:
+            # How long it waits, nobody knows now: whoever uses it next finds it closed.
+            self._connection.terminate()
+            if not isinstance(error, asyncpg.PostgresError):
+                raise
 
     async def run(self, sql: str) -> Done | Rows:
         """Run one statement. Raises ShardError or MeshError, or what `LOST` lists; what its rows raise comes with
@@ -315,6 +340,7 @@ class Database:
                 raise
             if not inside or getattr(error, "sqlstate", None) in ABORTS:
                 await execute("ROLLBACK")
+                await self._tell_again()
             else:
                 await execute("ROLLBACK TO SAVEPOINT dbmesh_statement")
                 await execute("RELEASE SAVEPOINT dbmesh_statement")
@@ -349,7 +375,13 @@ class Database:
     async def _commit_open(self) -> None:
         """Commit the transaction, if one is open. One that an error has ended is rolled back by COMMIT, which is no error there: raises
         ShardError."""
-        if self.in_transaction and await self._connection.execute("COMMIT") != "COMMIT":
+        if not self.in_transaction:
+            return
+        try:
+            tag = await self._connection.execute("COMMIT")
+        finally:
+            await self._tell_again()
+        if tag != "COMMIT":
             raise ShardError(*_ROLLED_BACK)
 
     async def _xa(self, words: Sequence[str]) -> Done | Rows:
@@ -360,14 +392,21 @@ class Database:
             return self._listed(titles, rows)
         if verb is XaVerb.START:
             await self._begin(())
-        await self._branch.perform(verb, name, in_transaction=self.in_transaction)
+        try:
+            await self._branch.perform(verb, name, in_transaction=self.in_transaction)
+        finally:
+            if not self.in_transaction:
+                await self._tell_again()
         return Done()
 
     async def _rollback(self, words: Sequence[str]) -> Done:
         if "TO" in [word.upper() for word in words]:
-            return await self._savepoint_command("ROLLBACK TO SAVEPOINT", words[-1])
+            done = await self._savepoint_command("ROLLBACK TO SAVEPOINT", words[-1])
+            await self._tell_again()
+            return done
         if self.in_transaction:
             await self._connection.execute("ROLLBACK")
+            await self._tell_again()
         return await self._chained(words)
 
     async def _chained(self, words: Sequence[str]) -> Done:

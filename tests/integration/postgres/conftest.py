@@ -49,6 +49,21 @@ def postgres() -> Iterator[Postgres]:
             server.stop()
 
 
+@pytest.fixture(scope="session")
+def preparing() -> Iterator[Postgres]:
+    """A server that prepares transactions."""
+    with TemporaryDirectory(prefix="dbmesh-postgres-") as directory:
+        Path(directory).chmod(0o711)
+        server = Postgres(Path(directory) / "server", ["max_prepared_transactions=16"])
+        try:
+            server.start()
+            for number in (0, 1):
+                server.execute(f"CREATE DATABASE shop_{number}")
+            yield server
+        finally:
+            server.stop()
+
+
 def configuration(server: Postgres, directory: Path) -> Path:
     """Rules of the shop over both databases: one URL as PostgreSQL writes it, one as JDBC does."""
     schemes = ("postgresql", "jdbc:postgresql")
