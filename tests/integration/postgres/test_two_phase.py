@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from concurrent.futures import ThreadPoolExecutor
 
 import pymysql
 import pytest
@@ -17,21 +16,6 @@ from tests.plugins.postgres import Postgres
 from tests.plugins.processes import wait_until
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def preparing() -> Iterator[Postgres]:
-    """A server that prepares transactions."""
-    with TemporaryDirectory(prefix="dbmesh-postgres-") as directory:
-        Path(directory).chmod(0o711)
-        server = Postgres(Path(directory) / "server", ["max_prepared_transactions=16"])
-        try:
-            server.start()
-            for number in (0, 1):
-                server.execute(f"CREATE DATABASE shop_{number}")
-            yield server
-        finally:
-            server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +100,55 @@ def test_a_branch_left_alone_ends_as_its_decider_says(mesh: Mesh, preparing: Pos
     )
     wait_until(lambda: not _left(preparing), 30, "the branch ends")
     assert _orders(mesh, order) == ([order] if decided else [])
+
+
+def test_a_lock_that_nobody_gives_up_undoes_a_statement_alone(mesh: Mesh) -> None:
+    _write_both(mesh, 400, "COMMIT")
+    with (
+        mesh.connect() as holding,
+        mesh.connect() as waiting,
+        holding.cursor() as other,
+        waiting.cursor() as cursor,
+    ):
+        other.execute("BEGIN")
+        other.execute("UPDATE t_order SET qty = 2 WHERE order_id = 400")
+        cursor.execute("SET innodb_lock_wait_timeout = 1")
+        cursor.execute("BEGIN")
+        cursor.executemany(INSERT, [(410, 0), (411, 1)])
+        # Nobody waits for what this one has locked on either data source: it is in no circle.
+        with pytest.raises(pymysql.err.OperationalError) as found:
+            cursor.execute("UPDATE t_order SET qty = 3 WHERE order_id = 400")
+        assert found.value.args[0] == 1205
+        cursor.execute("COMMIT")
+        # Nor is a write over both by itself, which is told once, and not tried until nobody is left who could be in the way.
+        with pytest.raises(pymysql.err.OperationalError) as found:
+            cursor.execute("UPDATE t_order SET qty = 3 WHERE order_id IN (400, 401)")
+        assert found.value.args[0] == 1205
+        other.execute("ROLLBACK")
+        cursor.execute("SELECT order_id, qty FROM t_order WHERE order_id IN (400, 401, 410, 411) ORDER BY 1")
+        assert cursor.fetchall() == ((400, 1), (401, 1), (410, 1), (411, 1))
+
+
+def test_a_deadlock_over_two_data_sources_ends_a_transaction(mesh: Mesh, preparing: Postgres) -> None:
+    _write_both(mesh, 420, "COMMIT")
+    with mesh.connect() as first, mesh.connect() as second:
+        for session, patience, order in ((first, 2, 420), (second, 20, 421)):
+            with session.cursor() as cursor:
+                cursor.execute(f"SET innodb_lock_wait_timeout = {patience}")
+                cursor.execute("BEGIN")
+                cursor.executemany(INSERT, [(order + 10, 0), (order + 12, 1)])
+                cursor.execute("UPDATE t_order SET qty = 5 WHERE order_id = %s", (order,))
+        with ThreadPoolExecutor() as beside, first.cursor() as cursor, second.cursor() as other:
+            late = beside.submit(other.execute, "UPDATE t_order SET qty = 6 WHERE order_id = 420")
+            wait_until(
+                lambda: preparing.execute("SELECT count(*) FROM pg_locks WHERE NOT granted") != ["0"],
+                10,
+                "the second waits for the first",
+            )
+            with pytest.raises(pymysql.err.OperationalError) as found:
+                cursor.execute("UPDATE t_order SET qty = 6 WHERE order_id = 421")
+            assert found.value.args[0] == 1213
+            late.result(30)
+            other.execute("COMMIT")
+            cursor.execute("SELECT order_id, qty FROM t_order WHERE order_id BETWEEN 420 AND 435 ORDER BY 1")
+            assert cursor.fetchall() == ((420, 6), (421, 5), (431, 1), (433, 1))
