@@ -6,7 +6,7 @@ sockets or of who borrows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -60,6 +60,17 @@ class SessionState:
     def with_user_variable(self, name: str, literal: str | None) -> SessionState:
         """This state with one user variable set, or unset for None."""
         return replace(self, user_variables=_with(self.user_variables, name.lower(), literal))
+
+
+_UNKNOWN = ""
+"""In place of a user variable's literal: no variable is set to it, so whatever one is to hold has to be said."""
+
+
+def forgetting(state: SessionState, user_variables: Iterable[str]) -> SessionState:
+    """`state`, where nobody knows what some user variables hold."""
+    for name in user_variables:
+        state = state.with_user_variable(name, _UNKNOWN)
+    return state
 
 
 def keeping_characteristics(current: SessionState, wanted: SessionState) -> SessionState:

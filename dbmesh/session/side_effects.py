@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
+from dbmesh.backend.state import forgetting
 from dbmesh.engine.collect import collect
 from dbmesh.planner.plan import SideEffects
 from dbmesh.session.user_variables import read_variables
@@ -29,6 +30,8 @@ async def take_over(session: Session, connection: Connection, effects: SideEffec
     MeshError."""
     if not connection.usable:
         return
+    # Until they have been read and said, whoever uses the connection next must not take them for his own.
+    connection.state = forgetting(connection.state, effects.variables)
     if effects.insert_id:
         told = await collect(connection, b"SELECT LAST_INSERT_ID()")
         session.last_insert_id = int(told.rows[0][0] or 0)

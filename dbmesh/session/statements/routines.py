@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection, Product
 from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.backend.state import forgetting
 from dbmesh.engine.collect import Result, collect
 from dbmesh.engine.prepared import BinaryExecution
 from dbmesh.engine.warnings import ShardWarning, fetch_warnings
@@ -426,13 +427,15 @@ async def _send(connection: Connection, sql: bytes, way: BinaryExecution | None,
 
 
 async def _take_over(session: Session, connection: Connection, names: Sequence[str]) -> None:
-    """The session's variables become what the procedure has assigned to them."""
+    """The session's variables become what the procedure has assigned to them. The connection may be kept, by a transaction, and used by
+    others after that."""
+    known = connection.state
+    connection.state = forgetting(known, names)
     values = await read_variables(connection, names, session.lexer_flags)
     for name, value in zip(names, values, strict=True):
         session.state = assigned(session.state, name, value)
-    if isinstance(connection, MySQLConnection):
-        # It may be kept, by a transaction.
-        connection.state = session.state
+        known = known.with_user_variable(name, session.state.user_variable(name))
+    connection.state = known
 
 
 _SETTINGS = (
@@ -466,12 +469,10 @@ async def _follow(
             continue
         if name == "autocommit":
             session.autocommit = value != "0"
-        session.state = session.state.with_variable(
-            name, None if name == "autocommit" and session.autocommit else value
-        )
+        followed = None if name == "autocommit" and session.autocommit else value
+        session.state = session.state.with_variable(name, followed)
+        connection.state = connection.state.with_variable(name, followed)
     session.lexer_flags = lexer_flags(session.state)
-    if isinstance(connection, MySQLConnection):
-        connection.state = session.state
 
 
 async def _warnings(

@@ -174,3 +174,50 @@ def test_what_a_server_has_set_globally_changes_no_answer(
         ask(client, "SET sql_select_limit = DEFAULT")
         assert len(ask(client, "SELECT id FROM t").rows) == 3
     assert server.execute("SELECT COUNT(*) FROM pooled.t") == [(3,)]
+
+
+@pytest.mark.parametrize("transaction", [False, True])
+def test_what_cannot_be_taken_over_from_a_connection_is_nobody_elses(
+    server: DatabaseServer, mesh_with_pool: MeshWith, transaction: bool
+) -> None:
+    server.execute("CREATE PROCEDURE tell(OUT x TEXT) SELECT 'mine' INTO x", database="pooled")
+    mesh = mesh_with_pool()
+    with mesh.connect("pooled") as client:
+        assert ask(client, "SET @kept = 'before'").error is None
+        if transaction:
+            assert ask(client, "BEGIN").error is None
+            assert ask(client, "CALL tell(@told)").error is None
+        with pytest.raises(pymysql.err.NotSupportedError, match="bytes that are no text"):
+            client.query(b"SELECT LENGTH(@kept := 'secret\xff'), LENGTH(@new := 'secret\xff') FROM t")
+        # As it was, here too: the statement has failed.
+        found = ask(client, "SELECT @kept, HEX(@new), @told FROM t").rows
+        assert found == (("before", None, "mine" if transaction else None),)
+        assert ask(client, "COMMIT").error is None
+    used = _pooled(server)
+    with mesh.connect("pooled") as other:
+        assert ask(other, "SELECT HEX(@kept), HEX(@new), HEX(@told) FROM t").rows == ((None, None, None),)
+        assert _pooled(server) == used
+
+
+def test_an_isolation_level_that_a_connection_could_not_give_up_is_known(
+    server: DatabaseServer, mesh_with_pool: MeshWith
+) -> None:
+    server.execute("CREATE PROCEDURE tell(OUT x INT) SELECT 5 INTO x", database="pooled")
+    mesh = mesh_with_pool()
+    with mesh.connect("pooled") as client:
+        for statement in (
+            "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            "BEGIN",
+            "SELECT id FROM t",
+            # That of a transaction under way does not change.
+            "SET SESSION tx_isolation = DEFAULT",
+            "CALL tell(@told)",
+            "COMMIT",
+        ):
+            assert ask(client, statement).error is None, statement
+        assert ask(client, "SELECT @told").rows == ((5,),)
+    with mesh.connect("pooled") as other:
+        ask(other, "BEGIN")
+        ask(other, "SELECT id FROM t")
+        found = server.execute("SELECT trx_isolation_level FROM information_schema.INNODB_TRX")
+        assert found == [("REPEATABLE READ",)]

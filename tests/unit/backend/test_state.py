@@ -14,6 +14,7 @@ from dbmesh.backend.state import (
     KNOWN,
     SessionState,
     Transition,
+    forgetting,
     keeping_characteristics,
     transition,
 )
@@ -71,6 +72,16 @@ def apply(state: SessionState, way: Transition) -> SessionState:
 @given(states(), states())
 def test_the_way_leads_to_the_wanted_state(current: SessionState, wanted: SessionState) -> None:
     assert apply(current, transition(current, wanted)) == wanted
+
+
+@given(states(), states(), st.sets(st.sampled_from(["a", "b", "c"])))
+def test_what_nobody_knows_of_a_connection_is_said(
+    current: SessionState, wanted: SessionState, unknown: set[str]
+) -> None:
+    holds = current
+    for name in unknown:
+        holds = holds.with_user_variable(name, "'another one''s'")
+    assert apply(holds, transition(forgetting(current, unknown), wanted)) == wanted
 
 
 @given(states())
