@@ -8,8 +8,7 @@ but one who recovers, nothing stays in doubt.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import pytest
 
@@ -23,16 +22,14 @@ Pairs = tuple[tuple[str, str], ...]
 Replies = tuple[tuple[tuple[str, Reply], ...], ...]
 
 
-@dataclass(frozen=True)
-class Recovery:
+class Recovery(NamedTuple):
     """Somebody who found a branch prepared: the replies so far, one for each round."""
 
     branch: str
     replies: tuple[Reply, ...] = ()
 
 
-@dataclass(frozen=True)
-class World:
+class World(NamedTuple):
     """`linked`: connections the servers still believe in; `cut`: those the coordinator has lost. `sent`: steps on their way
     to a server, of which `done` have taken effect, with the reply on its way back; `orphans`: those nobody waits for."""
 
@@ -52,7 +49,7 @@ class World:
         return dict(self.branches)[name]
 
     def with_branch(self, name: str, state: str) -> World:
-        return replace(self, branches=tuple(sorted({**dict(self.branches), name: state}.items())))
+        return self._replace(branches=tuple(sorted({**dict(self.branches), name: state}.items())))
 
 
 def _advance(machine: Machine, history: Replies) -> tuple[Mapping[str, Step], Ending | None]:
@@ -99,19 +96,19 @@ class Model:
     def _sent(self, world: World) -> World:
         """The coordinator sends its next round; a connection it has lost answers at once."""
         round_, _ = self._at(world.history)
-        world = replace(world, sent=tuple(sorted(round_.items())), done=(), replies=())
+        world = world._replace(sent=tuple(sorted(round_.items())), done=(), replies=())
         lost = [
             (name, Reply.LOST) for name, step in world.sent if step is not Step.SETTLE and name in world.cut
         ]
         left = tuple((name, step) for name, step in world.sent if (name, Reply.LOST) not in lost)
-        return self._collected(replace(world, sent=left, replies=tuple(lost)))
+        return self._collected(world._replace(sent=left, replies=tuple(lost)))
 
     def _collected(self, world: World) -> World:
         """All answers of the round are there: the machine goes on."""
         round_, ending = self._at(world.history)
         if ending is not None or set(dict(world.replies)) != set(round_):
             return world
-        return self._sent(replace(world, history=(*world.history, world.replies)))
+        return self._sent(world._replace(history=(*world.history, world.replies)))
 
     def following(self, world: World) -> Iterator[World]:
         yield from self._servers(world)
@@ -123,23 +120,23 @@ class Model:
         for name, step in world.sent:
             if name not in dict(world.done):
                 for after, reply in self._effects(world, name, step):
-                    yield replace(after, done=_sorted(*after.done, (name, reply)))
+                    yield after._replace(done=_sorted(*after.done, (name, reply)))
         for orphan in world.orphans:
             for after, _ in self._effects(world, *orphan):
-                yield replace(after, orphans=tuple(one for one in after.orphans if one != orphan))
+                yield after._replace(orphans=tuple(one for one in after.orphans if one != orphan))
         for name in world.cut & world.linked:
             # The server notices that the connection is gone; what it had not run is never run.
             orphans = tuple(one for one in world.orphans if one[0] != name)
-            after = replace(world, linked=world.linked - {name}, orphans=orphans)
+            after = world._replace(linked=world.linked - {name}, orphans=orphans)
             yield self._undone(after, name) if world.branch(name) == ACTIVE else after
 
     def _undone(self, world: World, name: str) -> World:
         row = NO_ROW if name == self.decider and world.row == ROW_PENDING else world.row
-        return replace(world.with_branch(name, UNDONE), row=row)
+        return world.with_branch(name, UNDONE)._replace(row=row)
 
     def _committed(self, world: World, name: str) -> World:
         row = ROW_COMMITTED if name == self.decider and world.row == ROW_PENDING else world.row
-        return replace(world.with_branch(name, COMMITTED), row=row)
+        return world.with_branch(name, COMMITTED)._replace(row=row)
 
     def _effects(self, world: World, name: str, step: Step) -> Iterator[tuple[World, Reply]]:
         """What a server may make of a step of the coordinator."""
@@ -151,7 +148,7 @@ class Model:
         elif step is Step.RECORD:
             yield world, Reply.REFUSED
             if world.row == NO_ROW:
-                yield replace(world, row=ROW_PENDING), Reply.DONE
+                yield world._replace(row=ROW_PENDING), Reply.DONE
         elif step is Step.COMMIT:
             yield self._committed(world, name), Reply.DONE
             yield self._committed(world, name), Reply.REFUSED
@@ -170,7 +167,7 @@ class Model:
         if world.row == ROW_COMMITTED:
             yield world, Reply.COMMITTED
         elif world.row != ROW_PENDING:
-            yield replace(world, row=ROW_ABORTED), Reply.ROLLED_BACK
+            yield world._replace(row=ROW_ABORTED), Reply.ROLLED_BACK
 
     def _coordinator(self, world: World) -> Iterator[World]:
         for name, reply in world.done:
@@ -181,20 +178,19 @@ class Model:
                 yield lost
                 continue
             orphans = () if name in dict(world.done) else ((name, step),)
-            cut = replace(world, cut=world.cut | {name}, orphans=_sorted(*world.orphans, *orphans))
+            cut = world._replace(cut=world.cut | {name}, orphans=_sorted(*world.orphans, *orphans))
             yield self._replied(cut, name, Reply.LOST)
         orphans = tuple(
             (name, step)
             for name, step in world.sent
             if step is not Step.SETTLE and name not in dict(world.done)
         )
-        yield replace(
-            world, alive=False, cut=world.linked, sent=(), done=(), orphans=_sorted(*world.orphans, *orphans)
+        yield world._replace(
+            alive=False, cut=world.linked, sent=(), done=(), orphans=_sorted(*world.orphans, *orphans)
         )
 
     def _replied(self, world: World, name: str, reply: Reply) -> World:
-        after = replace(
-            world,
+        after = world._replace(
             sent=tuple(one for one in world.sent if one[0] != name),
             done=tuple(one for one in world.done if one[0] != name),
             replies=_sorted(*world.replies, (name, reply)),
@@ -204,23 +200,22 @@ class Model:
     def _recoveries(self, world: World) -> Iterator[World]:
         for name, state in world.branches:
             if state == PREPARED and not any(one.branch == name for one in world.recoveries):
-                yield replace(world, recoveries=world.recoveries | {Recovery(name)})
+                yield world._replace(recoveries=world.recoveries | {Recovery(name)})
         for recovery in world.recoveries:
             others = world.recoveries - {recovery}
             # It dies, or gives up.
-            yield replace(world, recoveries=others)
+            yield world._replace(recoveries=others)
             history = tuple(
                 ((self.decider if number == 0 else recovery.branch, reply),)
                 for number, reply in enumerate(recovery.replies)
             )
             round_, ending = _advance(recover(self.decider, recovery.branch), history)
             if ending is not None:
-                yield replace(world, recoveries=others)
+                yield world._replace(recoveries=others)
                 continue
             for after, reply in self._recovery_effects(world, recovery.branch, round_):
-                yield replace(
-                    after,
-                    recoveries=others | {replace(recovery, replies=(*recovery.replies, reply))},
+                yield after._replace(
+                    recoveries=others | {recovery._replace(replies=(*recovery.replies, reply))},
                 )
 
     def _recovery_effects(
@@ -250,9 +245,9 @@ def _explore(model: Model) -> set[World]:
 
 def _recovered(model: Model, world: World) -> World:
     """The coordinator is dead, every server knows it, and one process recovers."""
-    world = replace(world, alive=False, sent=(), done=(), recoveries=frozenset())
+    world = world._replace(alive=False, sent=(), done=(), recoveries=frozenset())
     for name in sorted(world.linked):
-        world = next(iter(model._servers(replace(world, cut=frozenset({name}), orphans=()))))
+        world = next(iter(model._servers(world._replace(cut=frozenset({name}), orphans=()))))
     for name, state in world.branches:
         if state == PREPARED:
             machine = recover(model.decider, name)
