@@ -20,7 +20,7 @@ ARGS ?=
 DB ?= mariadb
 export DBMESH_TEST_DB := $(DB)
 
-.PHONY: help setup demo test check unit integration differential compatibility chaos chaos-mesh chaos-reshard chaos-switches bench lock setup-dev
+.PHONY: help setup demo test check unit integration differential compatibility chaos chaos-bank chaos-mesh chaos-reshard chaos-switches bench lock setup-dev
 
 help:  ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,7 +61,13 @@ compatibility: setup-dev  ## other projects' tests on plain MariaDB and through 
 
 KILLS ?= 50
 ROUNDS ?= 3
-chaos: setup-dev  ## money moves between four data sources while sidecars and servers are killed and links fail (KILLS=50)
+chaos: setup-dev  ## all that follows with chaos- in its name, the whole of it: hours
+	$(MAKE) --no-print-directory chaos-bank chaos-mesh chaos-switches
+	$(MAKE) --no-print-directory chaos-reshard ARGS="--mode double-write"
+	$(MAKE) --no-print-directory chaos-reshard ARGS="--mode cdc"
+	$(MAKE) --no-print-directory chaos-reshard ARGS="--engine postgres"
+
+chaos-bank: setup-dev  ## money moves between four data sources while sidecars and servers are killed and links fail (KILLS=50)
 	$(PYTHON) -m tests.chaos --kills $(KILLS) $(ARGS)
 
 chaos-mesh: setup-dev  ## etcd, sidecars, replicas, data sources and the network are broken one after another while rules change (ROUNDS=3)

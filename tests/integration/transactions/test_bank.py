@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: a few kills, and every transfer is there once or not at all."""
+"""The short form of `make chaos-bank`: a few kills, and every transfer is there once or not at all."""
 
 from __future__ import annotations
 
