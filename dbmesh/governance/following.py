@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from dbmesh.governance.store import Compacted, Store, StoreError
+from dbmesh.governance.store import Changes, Compacted, Store, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -17,16 +17,24 @@ PAUSE = 5.0
 """Seconds until a store that could not be read is asked again."""
 
 
-async def follow(store: Store, prefix: str, look: Callable[[], Awaitable[None]], what: str) -> None:
-    """Call `look` now and after every change under a prefix, until the store is closed. Never raises for a store that cannot be
-    read: it is asked again, and the log told once that `what` cannot be read."""
+async def follow(
+    store: Store,
+    prefix: str,
+    look: Callable[[], Awaitable[None]],
+    what: str,
+    told: Callable[[Changes], None] | None = None,
+) -> None:
+    """Call `look` now and after every change under a prefix, until the store is closed; `told` is given the change before. Never raises for
+    a store that cannot be read: it is asked again, and the log told once that `what` cannot be read."""
     complained = False
     while True:
         try:
             after = (await store.range(prefix)).revision
             await look()
             complained = False
-            async for _ in store.watch(prefix, after):
+            async for changes in store.watch(prefix, after):
+                if told is not None:
+                    told(changes)
                 await look()
             return
         except Compacted:

@@ -31,7 +31,7 @@ from dbmesh.governance.revisions import (
     say_worked,
 )
 from dbmesh.governance.rollout import Activate, Duty, Hold, Refuse, Work, duties
-from dbmesh.governance.store import ABSENT, Store, StoreError
+from dbmesh.governance.store import ABSENT, Changes, Store, StoreError
 from dbmesh.rules.data_sources import Secrets
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError
@@ -225,7 +225,13 @@ class RuleFollower(Generic[P]):
         async def look() -> None:
             self._changed.set()
 
-        await follow(self._store, layout.rules_prefix(), look, "revisions of the rules")
+        def told(changes: Changes) -> None:
+            # Whoever holds already has clients that wait for this one: what else is known can be looked at afterwards.
+            for write in changes.writes:
+                if write.key == layout.holding() and write.value is not None and not self._uncertain:
+                    self._serving.gate.close(_rolled_out(int(write.value)))
+
+        await follow(self._store, layout.rules_prefix(), look, "revisions of the rules", told)
         self._changed.set()
 
     def _arrange(self, known: Known, *, heard: bool) -> None:
@@ -247,7 +253,8 @@ class RuleFollower(Generic[P]):
         elif late and known.active not in self._prepared:
             gate.close(f"revision {known.active} of the rules holds and is being made ready here")
         elif known.holding:
-            gate.close(f"revision {known.rolling} of the rules is being rolled out")
+            assert known.rolling is not None
+            gate.close(_rolled_out(known.rolling))
         elif self._promise.given:
             self._promise.watch()
         elif not late:
@@ -410,3 +417,7 @@ class RuleFollower(Generic[P]):
 
     async def _tell(self, rules: str) -> None:
         await self._registration.tell(lambda one: replace(one, rules=rules))
+
+
+def _rolled_out(number: int) -> str:
+    return f"revision {number} of the rules is being rolled out"

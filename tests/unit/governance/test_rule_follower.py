@@ -17,6 +17,7 @@ from dbmesh.governance.instances import Instance, Registration, read_instances
 from dbmesh.governance.promise import LAPSED
 from dbmesh.governance.revisions import (
     LOOK,
+    Known,
     Outcome,
     Revision,
     acknowledge,
@@ -31,7 +32,7 @@ from dbmesh.governance.rule_follower import (
     refuse_rollouts,
     stored_configuration,
 )
-from dbmesh.governance.store import Store, StoreUnavailable, Write
+from dbmesh.governance.store import ABSENT, Changes, Store, StoreUnavailable, Write
 from dbmesh.rules.keygen.snowflake import Worker
 from dbmesh.rules.loader import load_configuration
 from dbmesh.rules.mistakes import ConfigurationError
@@ -369,6 +370,55 @@ async def test_where_rows_move_all_hold_before_one_goes_on(
     assert not first.gate.forced
     for one in sidecars:
         await one.until(lambda one=one: one.running == ("hr", "shop") and not one.gate.reason)  # type: ignore[misc]
+
+
+async def test_statements_are_held_before_all_that_is_known_is_read(
+    store: EmbeddedStore, sidecars: list[Sidecar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sidecars[0]
+    readable = asyncio.Event()
+
+    async def read(store: Store) -> Known:
+        await readable.wait()
+        return await read_known(store)
+
+    monkeypatch.setattr(rule_follower, "advance", _nothing)
+    await first.start()
+    await propose(store, await read_known(store), Revision(0, "me", 5.0, "", "", moves=True), _MORE)
+    await first.until(lambda: first.prepared == 1 and first.gate.reasons[-1:] == [""])
+    monkeypatch.setattr(rule_follower, "read_known", read)
+    await store.commit([Write(layout.holding(), b"1", ABSENT)])
+    await first.until(lambda: first.gate.reason == "revision 1 of the rules is being rolled out")
+    await store.commit([Write(layout.holding(), None)])
+    readable.set()
+    await first.until(lambda: not first.gate.reason)
+
+
+async def test_who_does_not_know_what_holds_lets_nothing_go_on(
+    store: EmbeddedStore, sidecars: list[Sidecar], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sidecars[0]
+    monkeypatch.setattr(rule_follower, "advance", _nothing)
+    await one.registration.begin("127.0.0.1", 3307)
+    await one.registration.withdraw()
+    monkeypatch.setattr(Registration, "alive_for", 0.0)
+    follower = RuleFollower(store, one, one.registration, one.own, _secrets, 0, time.monotonic)
+    await follower.begin()
+    away = one.gate.reason
+    assert away == "the store is away, and rows may have been moved without this sidecar"
+    told = asyncio.Event()
+
+    async def watching(store: Store, prefix: str, *more: object) -> None:
+        *_, hear = more
+        assert callable(hear)
+        hear(Changes(1, (Write(layout.holding(), b"1"),)))
+        told.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(rule_follower, "follow", watching)
+    one.tasks.start(follower.serve(), "follower")
+    await told.wait()
+    assert one.gate.reasons == [away]
 
 
 async def test_where_rows_move_nothing_is_left_prepared(
