@@ -242,7 +242,8 @@ class Observed:
 
 
 async def advance(store: Store, observed: Observed) -> Step | None:
-    """Carry out the next step of the roll-out under way, None where there is none or another process was first. Raises StoreError."""
+    """Carry out the next step of the roll-out under way, None where there is none or another process was first. Who has ended it calls
+    `forget_answers`. Raises StoreError."""
     # Clients may wait for this: all is asked for at once.
     joined, sidecars, known = await asyncio.gather(
         store.get(layout.membership()), read_sidecars(store), read_known(store)
@@ -293,8 +294,6 @@ async def advance(store: Store, observed: Observed) -> Step | None:
         await store.commit(writes, guards)
     except Conflict:
         return None
-    if isinstance(step, (Activate, Refuse)):
-        await _forget(store, known)
     return step
 
 
@@ -308,10 +307,10 @@ def _ended(known: Known, revision: Revision) -> list[Write]:
     ]
 
 
-async def _forget(store: Store, known: Known) -> None:
-    assert known.rolling is not None
-    keys = [layout.acknowledgement(known.rolling, one.instance) for one in known.acknowledgements]
-    keys += [layout.held(known.rolling, one) for one in known.held]
+async def forget_answers(store: Store, number: int) -> None:
+    """Delete what sidecars have said of a revision whose roll-out has ended. Raises StoreError."""
+    prefixes = (layout.acknowledgements_prefix(number), layout.held_prefix(number))
+    keys = [entry.key for prefix in prefixes for entry in (await store.range(prefix)).entries]
     for start in range(0, len(keys), MOST_CHANGES):
         await store.commit([Write(key, None) for key in keys[start : start + MOST_CHANGES]])
 
@@ -345,10 +344,12 @@ async def carry_out(store: Store, number: int, clock: Callable[[], float]) -> Re
     """Carry a roll-out out until it has ended, whoever ends it. `clock` gives monotonic seconds. Raises StoreError."""
     observed = Observed(clock)
     while True:
-        await advance(store, observed)
+        step = await advance(store, observed)
         revision = (await read_known(store)).revisions.get(number)
         if revision is None:
             raise StoreError(f"revision {number} is not known any more")
         if revision.outcome is not Outcome.ROLLING:
+            if isinstance(step, Activate | Refuse):
+                await forget_answers(store, number)
             return revision
         await asyncio.sleep(LOOK)

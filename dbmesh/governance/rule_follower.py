@@ -24,6 +24,7 @@ from dbmesh.governance.revisions import (
     Revision,
     acknowledge,
     advance,
+    forget_answers,
     read_files,
     read_known,
     say_held,
@@ -164,6 +165,8 @@ class RuleFollower(Generic[P]):
         # Until when what is under way may go on, once it is to hold; whether it has said that it holds.
         self._patience: float | None = None
         self._held = False
+        # Revisions whose roll-out this sidecar has ended, and of which answers are still in the store.
+        self._ended: list[int] = []
         # Why no client is served, whatever the store has said last; why the revision that holds cannot be run.
         self._uncertain = ""
         self._failing = ""
@@ -292,8 +295,14 @@ class RuleFollower(Generic[P]):
             if self._answered and not self._failing:
                 await self._tell("active")
             self._answered.clear()
+            while self._ended:
+                await forget_answers(self._store, self._ended[0])
+                self._ended.pop(0)
             return False
         step = await advance(self._store, self._observed)
+        if isinstance(step, Activate | Refuse):
+            # Clients wait for what it has ended with: answers are forgotten afterwards.
+            self._ended.append(known.rolling)
         done = isinstance(step, Hold | Activate | Refuse)
         if isinstance(step, Work) and known.rolling in self._prepared:
             done = await self._work(known.rolling)

@@ -21,6 +21,7 @@ from dbmesh.governance.revisions import (
     acknowledge,
     advance,
     carry_out,
+    forget_answers,
     propose,
     read_files,
     read_known,
@@ -74,6 +75,7 @@ async def test_where_rows_move_all_hold_first(store: EmbeddedStore) -> None:
     assert await advance(store, _now()) == Activate()
     known = await read_known(store)
     assert (known.active, known.rolling, known.holding, known.held) == (1, None, False, frozenset())
+    await forget_answers(store, 1)
     assert [entry.key for entry in (await store.range(layout.rules_prefix())).entries] == [
         layout.active_revision(),
         layout.revision(1),
@@ -143,6 +145,7 @@ async def test_all_must_be_prepared(store: EmbeddedStore) -> None:
     assert await advance(store, _now()) == Wait(("b:3307",))
     await acknowledge(store, 1, "b", "")
     assert await advance(store, _now()) == Activate()
+    await forget_answers(store, 1)
     assert not (await store.range(layout.acknowledgements_prefix(1))).entries
 
 
@@ -158,6 +161,7 @@ async def test_one_that_cannot_refuses_it_for_all(store: EmbeddedStore) -> None:
         Outcome.REFUSED,
         "a:3307: no such file",
     )
+    await forget_answers(store, 1)
     await acknowledge(store, 1, "a", "")
     assert not (await store.range(layout.acknowledgements_prefix(1))).entries, "said too late"
     assert (await _propose(store)).number == 2

@@ -234,6 +234,11 @@ async def test_all_switch(store: EmbeddedStore, sidecars: list[Sidecar]) -> None
     for one in sidecars:
         await one.until(lambda one=one: one.running == ("hr", "shop"))  # type: ignore[misc]
     assert sidecars[0].users == ("geheim",), "resolved where it is served"
+    prefix = layout.acknowledgements_prefix(1)
+    async with asyncio.timeout(20):
+        async for _ in store.watch(prefix, 0):
+            if not (await store.range(prefix)).entries:
+                break
 
     async with asyncio.timeout(20):
         async for _ in store.watch(layout.instances_prefix(), 0):
