@@ -22,10 +22,11 @@ async def follow(
     prefix: str,
     look: Callable[[], Awaitable[None]],
     what: str,
-    told: Callable[[Changes], None] | None = None,
+    told: Callable[[Changes], bool] | None = None,
 ) -> None:
-    """Call `look` now and after every change under a prefix, until the store is closed; `told` is given the change before. Never raises for
-    a store that cannot be read: it is asked again, and the log told once that `what` cannot be read."""
+    """Call `look` now and after every change under a prefix, until the store is closed; `told` is given the change before, and says
+    whether it is a reason to look. Never raises for a store that cannot be read: it is asked again, and the log told once that `what` cannot
+    be read."""
     complained = False
     while True:
         try:
@@ -33,9 +34,8 @@ async def follow(
             await look()
             complained = False
             async for changes in store.watch(prefix, after):
-                if told is not None:
-                    told(changes)
-                await look()
+                if told is None or told(changes):
+                    await look()
             return
         except Compacted:
             continue

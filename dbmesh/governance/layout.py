@@ -223,6 +223,11 @@ def disabled_source(name: str) -> str:
     return f"{disabled_sources_prefix()}{name.lower()}"
 
 
+def is_switch(key: str) -> bool:
+    """Whether it says that something is out of service."""
+    return key.startswith((disabled_instances_prefix(), disabled_sources_prefix()))
+
+
 def requests_prefix(instance: str) -> str:
     """What others ask of a sidecar."""
     return f"/requests/{instance}/"

@@ -228,11 +228,12 @@ class RuleFollower(Generic[P]):
         async def look() -> None:
             self._changed.set()
 
-        def told(changes: Changes) -> None:
+        def told(changes: Changes) -> bool:
             # Whoever holds already has clients that wait for this one: what else is known can be looked at afterwards.
             for write in changes.writes:
                 if write.key == layout.holding() and write.value is not None and not self._uncertain:
                     self._serving.gate.close(_rolled_out(int(write.value)))
+            return True
 
         await follow(self._store, layout.rules_prefix(), look, "revisions of the rules", told)
         self._changed.set()

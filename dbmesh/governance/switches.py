@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dbmesh.governance import layout
 from dbmesh.governance.following import follow
-from dbmesh.governance.store import Store, Write
+from dbmesh.governance.store import Changes, Store, Write
 
 _DISABLED = b"DISABLED"
 
@@ -52,4 +52,8 @@ async def follow_switches(store: Store, take_over: Callable[[Switches], Awaitabl
     async def look() -> None:
         await take_over(await read_switches(store))
 
-    await follow(store, layout.nodes_prefix(), look, "what is out of service")
+    def told(changes: Changes) -> bool:
+        # Beside it is how each sidecar does, which changes often.
+        return any(map(layout.is_switch, (write.key for write in changes.writes)))
+
+    await follow(store, layout.nodes_prefix(), look, "what is out of service", told)
