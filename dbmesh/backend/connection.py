@@ -103,10 +103,12 @@ class Guard(Protocol):
 
 class Home(Protocol):
     """Where a connection goes back to: its pool. `observer` wants to know how its server does, if anybody, and `guard` how
-    what runs there ends."""
+    what runs there ends. `catalog_reads`: how often its tables have been read, because somebody may have changed them; whoever
+    compiles by what he has read before reads them again."""
 
     observer: Observer | None
     guard: Guard | None
+    catalog_reads: int
 
     def release(self, connection: Connection, now: float) -> None:
         """Take the connection back; it is closed when its state is unknown."""

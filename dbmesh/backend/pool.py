@@ -40,6 +40,7 @@ class Pool:
         # Of the instance, not of the class: both are asked for at every statement.
         self.observer: Observer | None = None
         self.guard: Guard | None = None
+        self.catalog_reads = 0
         self._idle: defaultdict[Flavour, list[tuple[Connection, float]]] = defaultdict(list)
         self._lent: set[Connection] = set()
         self._left_behind: set[Connection] = set()

@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from dbmesh.backend.connection import Flavour, Home, Product, Receiver
+from dbmesh.backend.connection import Connection, Flavour, Guard, Home, Observer, Product, Receiver
 from dbmesh.backend.postgres.database import Database, Rows
 from dbmesh.backend.postgres.errors import LOST, translate
 from dbmesh.backend.state import SessionState
@@ -37,6 +37,23 @@ _SETTINGS = {
 }
 
 
+class _NoPool:
+    """The home of a connection that somebody has opened for himself."""
+
+    observer: Observer | None = None
+    guard: Guard | None = None
+    catalog_reads = 0
+
+    def release(self, connection: Connection, now: float) -> None:
+        """See `Home`."""
+        del now
+        connection.abort()
+
+    def discard(self, connection: Connection) -> None:
+        """See `Home`."""
+        connection.abort()
+
+
 class PostgresConnection:
     """See the module's docstring."""
 
@@ -44,7 +61,6 @@ class PostgresConnection:
     product = Product.OTHER
     began_with_autocommit = True
     interrupting = False
-    home: Home
 
     def __init__(
         self, config: DataSourceConfig, flavour: Flavour, connection: asyncpg.Connection, opened_at: float
@@ -54,12 +70,14 @@ class PostgresConnection:
         self.flavour = flavour
         self.state = SessionState(names="")
         self.opened_at = opened_at
+        self.home: Home = _NoPool()
         self._config = config
         self._connection = connection
         self._database = Database(connection, config.database)
         self._database.found_rows = flavour.found_rows
         self._tasks = TaskOwner(self._unexpected)
         self._busy = False
+        self._catalog_reads = 0
         self._reading = asyncio.Event()
         self._reading.set()
 
@@ -124,6 +142,7 @@ class PostgresConnection:
             receiver.failed(self._lost("it was already closed"))
             return
         self._busy = True
+        self._notice_changes()
         self._tasks.start(self._run(sql, receiver), f"postgres {self.data_source}")
 
     async def own(self, sql: str) -> list[tuple[Any, ...]]:
@@ -140,13 +159,23 @@ class PostgresConnection:
 
     async def describe(self, sql: bytes) -> tuple[ColumnDefinition, ...]:
         """The columns of a statement that may hold `?`, which is not run. Raises ShardError or MeshError."""
+        self._notice_changes()
         with self._translating():
             return await self._database.describe(_decoded(sql))
 
     async def load_catalog(self) -> dict[str, TableSchema]:
         """Actual table name → schema. Raises ShardError or MeshError."""
         with self._translating():
-            return await self._database.tables()
+            tables = await self._database.tables()
+        self.home.catalog_reads += 1
+        self._catalog_reads = self.home.catalog_reads
+        return tables
+
+    def _notice_changes(self) -> None:
+        """The catalog has been read on another connection, because somebody may have changed it."""
+        if self._catalog_reads != self.home.catalog_reads:
+            self._catalog_reads = self.home.catalog_reads
+            self._database.outdated = True
 
     def pause_reading(self) -> None:
         """See `Connection`."""

@@ -71,7 +71,8 @@ class Rows:
 
 
 class Database:
-    """See the module's docstring. `name` is what error texts call the schema."""
+    """See the module's docstring. `name` is what error texts call the schema; `outdated`: somebody may have changed tables since they were
+    read."""
 
     def __init__(self, connection: asyncpg.Connection, name: str) -> None:
         self.name = name
@@ -79,6 +80,7 @@ class Database:
         self.user_variables: dict[str, Stored] = {}
         self._connection = connection
         self._tables: dict[str, PostgresTable] = {}
+        self.outdated = False
         self._letters: str | None = None
         self._last_insert_id = 0
         self._row_count = -1
@@ -108,10 +110,14 @@ class Database:
 
     async def tables(self) -> dict[str, TableSchema]:
         """Schemas of every table, read anew; the mesh's own left out."""
-        self._tables = await read_tables(self._connection)
+        await self._read()
         return {
             table.name: table.as_schema() for table in self._tables.values() if table.name not in OWN_TABLES
         }
+
+    async def _read(self) -> None:
+        self._tables = await read_tables(self._connection)
+        self.outdated = False
 
     async def bring_to(self, state: SessionState) -> None:
         """Take over a session's variables. Raises MeshError for those that would have to change answers."""
@@ -175,6 +181,9 @@ class Database:
     async def _dispatch(self, sql: str) -> Done | Rows:
         words = sql.strip().rstrip(";").split()
         first = words[0].upper() if words else ""
+        if self.outdated and not self.in_transaction:
+            # A transaction does not see in the catalog what was made after it began.
+            await self._read()
         control = _CONTROLS.get(first)
         if control is not None:
             return await control(self, words)

@@ -218,6 +218,42 @@ def test_many_rows_arrive_in_batches(client: pymysql.Connection[Any]) -> None:
     assert [row[0] for row in rows] == list(range(1, 2501))
 
 
+def test_what_has_become_of_a_table_every_connection_knows(
+    own: Mesh, client: pymysql.Connection[Any]
+) -> None:
+    def held(*sessions: pymysql.Connection[Any]) -> None:
+        """Each of them has a connection of its own, which has seen the table."""
+        for session in sessions:
+            assert ask(session, "BEGIN").error is None
+            assert ask(session, "SELECT COUNT(*) FROM changing").error is None
+        for session in sessions:
+            ask(session, "COMMIT")
+
+    assert ask(client, "CREATE TABLE changing (id INT PRIMARY KEY, code INT, note VARCHAR(10))").error is None
+    assert ask(client, "INSERT INTO changing VALUES (1, 10, 'a')").error is None
+    with own.connect("own") as other:
+        for change, statement, rows in (
+            ("ADD UNIQUE KEY by_code (code)", "REPLACE INTO changing VALUES (2, 10, 'b')", ((2, 10, "b"),)),
+            (
+                "ADD COLUMN more INT DEFAULT 5",
+                "REPLACE INTO changing (id, code, note) VALUES (3, 10, 'c')",
+                ((3, 10, "c", 5),),
+            ),
+            ("DROP COLUMN note", "UPDATE changing SET more = 7", ((3, 10, 7),)),
+            ("ADD COLUMN note INT", "UPDATE changing SET note = more + 1", ((3, 10, 7, 8),)),
+        ):
+            held(client, other)
+            assert ask(client, f"ALTER TABLE changing {change}").error is None
+            # The connection that has changed it is somebody else's.
+            assert ask(client, "BEGIN").error is None
+            assert ask(client, "SELECT id FROM parent").error is None
+            found = ask(other, statement)
+            assert found.error is None, (change, found.text)
+            assert ask(other, "SELECT * FROM changing").rows == rows
+            ask(client, "COMMIT")
+    ask(client, "DROP TABLE changing")
+
+
 def _in_thread(work: Any) -> tuple[threading.Thread, list[Any]]:
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(work()))
