@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
 from dbmesh.errors import MeshError
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
@@ -47,13 +48,14 @@ class Lexeme:
         return self.text.upper() if self.kind is Kind.WORD else ""
 
 
-def _pattern(flags: LexerFlags) -> re.Pattern[str]:
+@cache
+def _pattern(ansi_quotes: bool, no_backslash_escapes: bool) -> re.Pattern[str]:
     """The lexemes of texts read under these flags."""
-    escape, other = (r"", r"") if flags.no_backslash_escapes else (r"|\\.", r"\\")
+    escape, other = (r"", r"") if no_backslash_escapes else (r"|\\.", r"\\")
     single, double = (rf"{quote}(?:[^{quote}{other}]{escape}|{quote}{quote})*{quote}" for quote in "'\"")
     back = r"`(?:[^`]|``)*`"
     string, quoted = rf"[xXbBnN]?{single}", back
-    if flags.ansi_quotes:
+    if ansi_quotes:
         quoted += r'|"(?:[^"]|"")*"'
     else:
         string += rf"|{double}"
@@ -73,10 +75,6 @@ def _pattern(flags: LexerFlags) -> re.Pattern[str]:
         re.VERBOSE | re.DOTALL,
     )
 
-
-_PATTERNS = {
-    (ansi, plain): _pattern(LexerFlags(ansi, plain)) for ansi in (False, True) for plain in (False, True)
-}
 
 _KINDS = {
     "string": Kind.STRING,
@@ -129,7 +127,7 @@ def split_lexemes(statement: str, flags: LexerFlags = DEFAULT) -> tuple[Lexeme, 
     """The lexemes of one statement, comments left out. O(length). `flags` count for a client's own text; a `readable` one is
     read without any."""
     lexemes: list[Lexeme] = []
-    for found in _PATTERNS[flags.ansi_quotes, flags.no_backslash_escapes].finditer(statement):
+    for found in _pattern(flags.ansi_quotes, flags.no_backslash_escapes).finditer(statement):
         name = found.lastgroup
         if name is None or name == "skip":
             continue

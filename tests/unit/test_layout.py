@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,28 +22,37 @@ def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_a_module_says_what_it_decides(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree), "a module opens with a docstring"
+@dataclass(frozen=True)
+class Module:
+    """A module as people and as Python read it."""
+
+    text: str
+    tree: ast.Module
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_a_module_can_be_read_in_one_go(path: Path) -> None:
-    text = path.read_text()
-    assert len(text.splitlines()) <= MOST_LINES_OF_A_FILE
-    for node in ast.walk(ast.parse(text)):
+@pytest.fixture(scope="module", params=MODULES, ids=_name)
+def module(request: pytest.FixtureRequest) -> Module:
+    """Each module of the package, parsed once for all tests."""
+    text = request.param.read_text()
+    return Module(text, ast.parse(text))
+
+
+def test_a_module_says_what_it_decides(module: Module) -> None:
+    assert ast.get_docstring(module.tree), "a module opens with a docstring"
+
+
+def test_a_module_can_be_read_in_one_go(module: Module) -> None:
+    assert len(module.text.splitlines()) <= MOST_LINES_OF_A_FILE
+    for node in ast.walk(module.tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= MOST_LINES_OF_A_FUNCTION, f"{node.name} has {length} lines"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_a_public_function_or_class_says_what_it_does(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+def test_a_public_function_or_class_says_what_it_does(module: Module) -> None:
     silent = [
         node.name
-        for node in tree.body
+        for node in module.tree.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and not node.name.startswith("_")
         and not ast.get_docstring(node)
@@ -50,12 +60,10 @@ def test_a_public_function_or_class_says_what_it_does(path: Path) -> None:
     assert not silent
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_nothing_is_left_half_done(path: Path) -> None:
-    text = path.read_text()
+def test_nothing_is_left_half_done(module: Module) -> None:
     for word in ("TODO", "FIXME", "XXX"):
-        assert not re.search(rf"\b{word}\b", text), word
-    for node in ast.walk(ast.parse(text)):
+        assert not re.search(rf"\b{word}\b", module.text), word
+    for node in ast.walk(module.tree):
         if isinstance(node, ast.Raise) and node.exc is not None:
             assert "NotImplementedError" not in ast.unparse(node.exc), f"line {node.lineno}"
         if isinstance(node, ast.ExceptHandler) and node.type is None:
