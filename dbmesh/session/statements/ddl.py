@@ -5,7 +5,7 @@ Decides the order: record, shots, rules, catalog. What is recorded and where is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -124,7 +124,7 @@ async def _run_recorded(
         done = exchange.completed_shots() if exchange is not None else ()
         # A connection that was lost says nothing about what its server did, nor does one whose client was.
         certain = exchange is None or isinstance(error, ShardError)
-        kept = await keeper.stopped(record, done, certain=certain)
+        kept = await _kept(keeper, record, done, certain=certain)
         if not isinstance(error, (MeshError, ShardError)):
             raise
         if kept:
@@ -135,7 +135,13 @@ async def _run_recorded(
     finally:
         session.announce(None)
         loan.free()
-    await keeper.finish(record)
+    try:
+        await keeper.finish(record)
+    except MeshError as error:
+        # It is done, and only who looks at the data sources knows.
+        session.given = None
+        everywhere = [shot.data_source for shot in bound.shots]
+        raise _told(error, database, bound, everywhere, record) from error
     # What every node tells in logic names one server tells once.
     told = [
         replace(warning, message=_logic_text(warning.message, database, bound))
@@ -145,6 +151,15 @@ async def _run_recorded(
     outcome.ok = replace(outcome.ok, warnings=len(outcome.warnings))
     outcome.warnings += [ShardWarning("Warning", NOT_SUPPORTED.number, text) for text in plan.warnings]
     return outcome
+
+
+async def _kept(keeper: RuleKeeper, record: str, done: Sequence[Shot], *, certain: bool) -> bool:
+    """Whether a statement that was stopped has to be finished."""
+    try:
+        return await keeper.stopped(record, done, certain=certain)
+    except MeshError:
+        # What was written when it began is there still.
+        return True
 
 
 async def _make_whole(session: Session, database: Database, plan: TextPlan, whole: MadeWhole) -> None:

@@ -4,24 +4,18 @@ leaves nothing behind."""
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-import dbmesh.app
-from dbmesh.cli.configuration import resolve_secret
-from dbmesh.cli.loading import load_directory
 from dbmesh.cli.main import run as cli
 from dbmesh.governance import layout
-from dbmesh.governance.opening import open_store
 from dbmesh.governance.revisions import read_files, read_known
-from dbmesh.governance.store import Guard, Store, StoreUnavailable, Write
-from dbmesh.rules.ruleset import Configuration
+from dbmesh.governance.store import StoreUnavailable, Write
 from tests.plugins.database_server import ROOT_PASSWORD, DatabaseServer
+from tests.plugins.failing_store import Chooses, FailingStore, serve_beside
 from tests.plugins.moving import HASHED_RULES, MovingMesh, database_yaml, source_yaml
 
 pytestmark = pytest.mark.integration
@@ -30,47 +24,19 @@ _SCHEMA = "marked"
 _PATIENCE = 60.0
 _ROWS = 40
 
-Meanwhile = Callable[[], Awaitable[None]]
 
+def _after(revisions: int, *keys: str) -> Chooses:
+    """The first commit of a key that begins so, after so many more revisions have become active."""
+    left = revisions
 
-class FailingStore:
-    """A store whose first commit of one of some keys fails, once it is told to: `meanwhile` happens before that. What is told when: `arm`
-    begins with the next revision that becomes active, or the one after so many others."""
+    def chooses(writes: Sequence[Write]) -> bool:
+        nonlocal left
+        if not left and any(write.key.startswith(keys) for write in writes):
+            return True
+        left = max(0, left - any(write.key == layout.active_revision() for write in writes))
+        return False
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._keys: tuple[str, ...] = ()
-        self._error: Exception | None = None
-        self._revisions = 0
-        self._meanwhile: Meanwhile | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def arm(self, keys: Sequence[str], error: Exception, meanwhile: Meanwhile, revisions: int = 1) -> None:
-        """See the class. Keys that begin so."""
-        self._keys, self._error, self._meanwhile, self._revisions = tuple(keys), error, meanwhile, revisions
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has."""
-        return self._error is None
-
-    async def commit(self, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> int:
-        """See `Store`."""
-        error = self._error
-        if error is not None and not self._revisions and self._touched(writes):
-            self._error = None
-            assert self._meanwhile is not None
-            await self._meanwhile()
-            raise error
-        revision = await self._store.commit(writes, guards)
-        if any(write.key == layout.active_revision() for write in writes):
-            self._revisions = max(0, self._revisions - 1)
-        return revision
-
-    def _touched(self, writes: Sequence[Write]) -> bool:
-        return any(write.key.startswith(self._keys) for write in writes)
+    return chooses
 
 
 class Marks:
@@ -83,7 +49,6 @@ class Marks:
             database_yaml(source, HASHED_RULES.format(last=count - 1, count=count)) for count in (2, 3)
         )
         self.moving = MovingMesh(directory, before, after)
-        self.store: FailingStore | None = None
 
     async def reshard(self, verb: str, *arguments: str, code: int | None = 0) -> str:
         """`dbmesh reshard`."""
@@ -113,11 +78,6 @@ class Marks:
             found |= dict(await self.past(f"SELECT id, n FROM {table}"))
         return found
 
-    async def keys_under(self, prefix: str) -> list[str]:
-        """What the store still has."""
-        assert self.store is not None
-        return [entry.key for entry in (await self.store.range(prefix)).entries]
-
 
 Scenario = Callable[[Marks, FailingStore], Awaitable[None]]
 
@@ -139,32 +99,14 @@ def carried_out(
     monkeypatch.setenv("MOVING_PASSWORD", ROOT_PASSWORD)
     marks = Marks(server, tmp_path)
 
-    async def open_failing(
-        configuration: Configuration, directory: Path, *, remembering: bool = False
-    ) -> Store:
-        store = await open_store(configuration, directory, remembering=remembering)
-        assert store is not None
-        marks.store = FailingStore(store)
-        return cast("Store", marks.store)
-
-    monkeypatch.setattr(dbmesh.app, "open_store", open_failing)
-
     def run(scenario: Scenario) -> None:
-        async def ready(host: str, port: int) -> None:
+        async def beside(store: FailingStore, port: int) -> None:
             marks.moving.mesh.port = port
-            assert marks.store is not None
-            await scenario(marks, marks.store)
-            os.kill(os.getpid(), signal.SIGTERM)
+            await scenario(marks, store)
 
-        directory = marks.moving.before
-        configuration = load_directory(directory)
-        asyncio.run(dbmesh.app.serve(configuration, "127.0.0.1", 0, ready, directory, resolve_secret))
+        serve_beside(marks.moving.before, monkeypatch, beside)
 
     return run
-
-
-async def _nothing() -> None:
-    return None
 
 
 _JOB, _BOOKMARKS = layout.reshard_job(1), layout.reshard_bookmarks(1)
@@ -184,7 +126,7 @@ def test_a_rollback_that_cannot_be_told(carried_out: Callable[[Scenario], None],
 
         await asyncio.to_thread(marks.moving.start)
         await marks.reshard("cutover")
-        store.arm((_JOB, _BOOKMARKS), error, meanwhile)
+        store.arm(_after(1, _JOB, _BOOKMARKS), error, meanwhile)
         await marks.reshard("rollback", code=None)
         assert store.failed
         status = await marks.until(lambda one: bool(one["waits"]))
@@ -205,7 +147,7 @@ def test_a_rollback_that_cannot_be_told(carried_out: Callable[[Scenario], None],
 def test_a_cutover_that_cannot_be_told(carried_out: Callable[[Scenario], None], error: Exception) -> None:
     async def scenario(marks: Marks, store: FailingStore) -> None:
         await asyncio.to_thread(marks.moving.start)
-        store.arm((_JOB,), error, _nothing)
+        store.arm(_after(1, _JOB), error)
         await marks.reshard("cutover", code=None)
         assert store.failed
         status = await marks.until(lambda one: bool(one["waits"]))
@@ -232,12 +174,12 @@ def test_an_end_that_cannot_be_told_leaves_later_rules_alone(
         await asyncio.to_thread(marks.moving.start)
         await marks.reshard("cutover")
         # The names first, then the rules without the job.
-        store.arm((_JOB,), StoreUnavailable("it is away"), meanwhile, 2)
+        store.arm(_after(2, _JOB), StoreUnavailable("it is away"), meanwhile)
         await marks.reshard("finish", code=None)
         assert store.failed
         status = await marks.until(lambda one: bool(one["ended"] or one["stopped"]))
         assert (status["phase"], status["stopped"]) == ("finished", "")
-        files = await read_files(cast("Store", store), (await read_known(cast("Store", store))).active)
+        files = await read_files(store.plain, (await read_known(store.plain)).active)
         assert "maxPoolSize: 7" in files["database-shop.yaml"]
         assert await marks.rows("item_0", "item_1", "item_2") == dict.fromkeys(range(_ROWS), 0)
 
@@ -252,11 +194,11 @@ def test_what_was_kept_of_chunks_goes_though_the_store_was_away(
         await asyncio.to_thread(marks.moving.start)
         if verb == "finish":
             await marks.reshard("cutover")
-        assert await marks.keys_under(_CHUNKS)
-        store.arm((_CHUNKS,), StoreUnavailable("it is away"), _nothing, 2)
+        assert (await store.range(_CHUNKS)).entries
+        store.arm(_after(2, _CHUNKS), StoreUnavailable("it is away"))
         await marks.reshard(verb)
         assert store.failed
         assert (await marks.status())["ended"]
-        assert not await marks.keys_under(_CHUNKS)
+        assert not (await store.range(_CHUNKS)).entries
 
     carried_out(scenario)
