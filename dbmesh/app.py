@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from dbmesh import __version__
-from dbmesh.assembly import Assembly, StartError, assemble
+from dbmesh.assembly import Assembly, assemble
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.tasks import TaskOwner
+from dbmesh.errors import StartError
 from dbmesh.governance.accounts import StoredAccounts
 from dbmesh.governance.follower import follow
 from dbmesh.governance.instances import Registration, State, prepared

@@ -21,6 +21,7 @@ from dbmesh.backend.replicas import Replicas
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.catalog_loading import load_catalog
 from dbmesh.engine.replica_monitor import ReplicaMonitor
+from dbmesh.errors import StartError
 from dbmesh.governance.databases import read_databases
 from dbmesh.governance.declared_keys import read_declared
 from dbmesh.governance.made_rules import read_made
@@ -44,10 +45,6 @@ from dbmesh.rules.ruleset import Configuration, RuleSet
 from dbmesh.rules.shadow.rule import all_groups, all_sources
 from dbmesh.session.answering.corrections import DefinitionCache
 from dbmesh.session.mesh import Database, Mesh
-
-
-class StartError(Exception):
-    """The mesh cannot start; the text is one sentence for the operator."""
 
 
 async def stored_rules(store: Store, rule_set: RuleSet) -> RuleSet:

@@ -2,7 +2,8 @@
 
 Decides what a client sees when the mesh refuses or fails. Knows nothing of packets or of where an error is raised.
 Numbers are MySQL's own (manual: "Server Error Message Reference"), so that drivers map them to the exception
-classes their users already catch. Errors a shard reports are not in this table; they travel as `ShardError`.
+classes their users already catch. Errors a shard reports are not in this table; they travel as `ShardError`. What keeps
+the mesh from starting is no client's: `StartError`.
 """
 
 from __future__ import annotations
@@ -79,6 +80,10 @@ class ShardError(Exception):
         self.number = number
         self.sqlstate = sqlstate
         self.message = message
+
+
+class StartError(Exception):
+    """The mesh cannot start; the text is one sentence for the operator."""
 
 
 class ProtocolError(Exception):

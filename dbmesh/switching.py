@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Protocol
 
-from dbmesh.assembly import Assembly, Served, StartError, pools_of, served_rules
+from dbmesh.assembly import Assembly, Served, pools_of, served_rules
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.pool import Pool
-from dbmesh.errors import MeshError, ShardError
+from dbmesh.errors import MeshError, ShardError, StartError
 from dbmesh.governance.rule_follower import NotDone, NotPrepared
 from dbmesh.planner.catalog import AmbiguousTable
 from dbmesh.reshard.jobs.generation import scope_of_moving

@@ -28,7 +28,7 @@ from dbmesh.cli.demo_stage import Scene, Screen, summary
 from dbmesh.cli.loading import load_directory
 from dbmesh.cli.mariadb_servers import MariaDbServer, missing_programs, running_servers
 from dbmesh.cli.output import EXIT_INTERRUPTED, EXIT_MISTAKE, EXIT_OK, Failure, answers
-from dbmesh.cli.reshard_jobs import begin_planned_job, planned_job
+from dbmesh.cli.reshard_start import begin_planned_job, planned_job
 from dbmesh.cli.stores import opened_store
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError, ShardError

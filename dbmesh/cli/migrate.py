@@ -13,14 +13,13 @@ from pathlib import Path
 import uvloop
 
 from dbmesh import app
-from dbmesh.assembly import StartError
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.cli.loading import counted, load_directory
 from dbmesh.cli.output import Failure, answers
 from dbmesh.cli.stores import in_force, opened_store
 from dbmesh.engine.collect import collect
-from dbmesh.errors import MeshError, ShardError
+from dbmesh.errors import MeshError, ShardError, StartError
 from dbmesh.governance import migrations
 from dbmesh.governance.migrations import MigrationError, Pending
 from dbmesh.governance.store import Store

@@ -1,4 +1,4 @@
-"""`dbmesh reshard start|status|watch|…`: jobs that move tables, in the store of a mesh.
+"""`dbmesh reshard status|watch|pause|…`: jobs that move tables, in the store of a mesh.
 
 Decides what is asked of a job and how its state is shown. What becomes of a job, `reshard.job` decides; sidecars carry it out.
 """
@@ -21,23 +21,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dbmesh.cli.configuration import read_directory
-from dbmesh.cli.loading import counted, describe, load_directory, secret_or_name
+from dbmesh.cli.loading import load_directory, secret_or_name
 from dbmesh.cli.output import EXIT_DIFFERENT, EXIT_OK, Failure, answers
-from dbmesh.cli.reshard import make_job_plan, print_plan
-from dbmesh.cli.revisions import operator
 from dbmesh.cli.stores import opened_store
 from dbmesh.governance.instances import State, read_instances
-from dbmesh.governance.revisions import read_files, read_known
 from dbmesh.governance.store import Store, StoreUnavailable
-from dbmesh.reshard.jobs.documents import begin_job, change_job, read_job, read_jobs, read_progress
-from dbmesh.reshard.jobs.files import JobFiles
-from dbmesh.reshard.jobs.generation import moving_tables
+from dbmesh.reshard.jobs.documents import change_job, read_job, read_jobs, read_progress
 from dbmesh.reshard.jobs.job import PAUSABLE, WAITING, Job, Mode, NotNow, Phase, Wish, paused, resumed, wished
-from dbmesh.reshard.planning.plan import Plan
-from dbmesh.rules.loader import DATABASE_FILES, GLOBAL_FILE
-from dbmesh.rules.secrecy import clear_secrets
-from dbmesh.rules.source import read_source
 
 LOOK = 0.5
 """Seconds between two looks at a job that is watched."""
@@ -49,89 +39,6 @@ _ADVICE = {
     Phase.READY: "both sides are equal: dbmesh reshard cutover, or cancel",
     Phase.REVERSE: "the new tables are read: dbmesh reshard finish, or rollback",
 }
-
-
-def start_job(
-    directory: Path,
-    to: Path,
-    database: str | None,
-    comment: str,
-    mode: Mode,
-    *,
-    automatic: bool,
-    hold: float,
-    rate: int,
-    as_json: bool,
-) -> int:
-    """Begins a job and returns; sidecars carry it out. Returns the exit code. Raises Failure."""
-    return asyncio.run(_start(directory, to, database, comment, mode, automatic, hold, rate, as_json=as_json))
-
-
-async def _start(
-    directory: Path,
-    to: Path,
-    database: str | None,
-    comment: str,
-    mode: Mode,
-    automatic: bool,
-    hold: float,
-    rate: int,
-    *,
-    as_json: bool,
-) -> int:
-    async with opened_store(load_directory(directory), directory) as opened:
-        store = _there(opened)
-        plan, job = await planned_job(store, directory, to, database, mode)
-        if not plan.possible:
-            print_plan(plan, as_json=as_json)
-            return EXIT_DIFFERENT
-        wanted = replace(job, comment=comment, automatic=automatic, hold=hold, rate=rate)
-        job = await begin_planned_job(store, plan, wanted, directory, to)
-        if as_json:
-            answers().print_json(json.dumps(described_job(job, {})))
-        else:
-            answers().print(
-                f"[bold green]OK[/]: job {job.number} has begun; see: dbmesh reshard watch --config {directory}",
-                soft_wrap=True,
-            )
-    return EXIT_OK
-
-
-async def planned_job(
-    store: Store, directory: Path, to: Path, database: str | None, mode: Mode = Mode.DOUBLE_WRITE
-) -> tuple[Plan, Job]:
-    """The next job from the rules that hold to those of `to`, and its plan; nothing has begun. Raises Failure and StoreError."""
-    await _refuse_unserved(store)
-    number = max((one.number for one in await read_jobs(store)), default=0) + 1
-    before, after = load_directory(directory), load_directory(to)
-    plan = await make_job_plan(store, before, after, database, str(number), mode)
-    estimates = tuple((move.name, plan.all_rows(move)) for move in plan.scope.moves)
-    name = plan.scope.before.database
-    return plan, Job(number, name, operator(), time.time(), estimates=estimates, mode=mode)
-
-
-async def _refuse_unserved(store: Store) -> None:
-    """What nobody carries out now, a sidecar would that is started much later. Raises Failure and StoreError."""
-    if not any(one.state is State.SERVING for one in await read_instances(store)):
-        raise Failure("no sidecar is alive that could carry the job out; start one")
-
-
-async def begin_planned_job(store: Store, plan: Plan, job: Job, directory: Path, to: Path) -> Job:
-    """Begins a job that `planned_job` found possible. Raises Failure and StoreError."""
-    base, texts = await _files_in_force(store, directory), _readable(to)
-    files = JobFiles(
-        job.number,
-        job.database,
-        base,
-        _file_of(base, job.database, directory),
-        texts[_file_of(texts, job.database, to)],
-        moving_tables(plan.scope),
-    )
-    _refuse_secrets({**base, "new.yaml": files.after}, directory)
-    try:
-        return await begin_job(store, job, files)
-    except NotNow as error:
-        raise Failure(str(error)) from error
 
 
 def ask(directory: Path, number: int | None, wish: Wish, *, wait: bool, as_json: bool) -> int:
@@ -177,10 +84,10 @@ async def _change(
     asks: bool = False,
 ) -> int:
     async with opened_store(load_directory(directory, secret_or_name), directory) as opened:
-        store = _there(opened)
+        store = store_of_jobs(opened)
         chosen = await _chosen(store, number)
         if asks:
-            await _refuse_unserved(store)
+            await refuse_unserved(store)
         try:
             job = await change_job(store, chosen.number, change)
         except NotNow as error:
@@ -215,7 +122,7 @@ def show_status(directory: Path, number: int | None, *, as_json: bool) -> int:
 
     async def look() -> tuple[Job, dict[str, Any]]:
         async with opened_store(load_directory(directory, secret_or_name), directory) as opened:
-            store = _there(opened)
+            store = store_of_jobs(opened)
             job = await _chosen(store, number, ended=True)
             return job, await read_progress(store, job.number)
 
@@ -234,7 +141,7 @@ def watch_job(directory: Path, number: int | None, *, as_json: bool) -> int:
 
 async def _watch(directory: Path, number: int | None, *, as_json: bool) -> int:
     async with opened_store(load_directory(directory, secret_or_name), directory) as opened:
-        store = _there(opened)
+        store = store_of_jobs(opened)
         job = await _chosen(store, number, ended=True)
         console = answers()
         if as_json:
@@ -262,7 +169,7 @@ def list_jobs(directory: Path, *, as_json: bool) -> None:
 
     async def look() -> list[Job]:
         async with opened_store(load_directory(directory, secret_or_name), directory) as opened:
-            return (await read_jobs(_there(opened)))[::-1]
+            return (await read_jobs(store_of_jobs(opened)))[::-1]
 
     jobs = asyncio.run(look())
     if as_json:
@@ -372,36 +279,14 @@ async def _chosen(store: Store, number: int | None, *, ended: bool = False) -> J
     return found[0]
 
 
-async def _files_in_force(store: Store, directory: Path) -> dict[str, str]:
-    """The files of the rules that hold: the store's where it has any."""
-    known = await read_known(store)
-    return await read_files(store, known.active) if known.active else _readable(directory)
+async def refuse_unserved(store: Store) -> None:
+    """What nobody carries out now, a sidecar would that is started much later. Raises Failure and StoreError."""
+    if not any(one.state is State.SERVING for one in await read_instances(store)):
+        raise Failure("no sidecar is alive that could carry the job out; start one")
 
 
-def _readable(directory: Path) -> dict[str, str]:
-    return {
-        name: text
-        for name, text in read_directory(directory).items()
-        if name == GLOBAL_FILE or Path(name).match(DATABASE_FILES)
-    }
-
-
-def _file_of(files: dict[str, str], database: str, directory: Path) -> str:
-    for name, text in files.items():
-        value = read_source(name, text).value
-        if isinstance(value, dict) and str(value.get("databaseName", "")).lower() == database.lower():
-            return name
-    raise Failure(f"no file of {directory} describes the database '{database}'")
-
-
-def _refuse_secrets(files: dict[str, str], directory: Path) -> None:
-    found = clear_secrets(files)
-    if found:
-        notes = tuple(describe(directory, mistake) for mistake in found)
-        raise Failure(f"{counted(len(notes), 'secret')} in clear text; nothing has begun", notes)
-
-
-def _there(store: Store | None) -> Store:
+def store_of_jobs(store: Store | None) -> Store:
+    """The store that jobs are kept in. Raises Failure where the configuration has none."""
     if store is None:
         raise Failure(
             "this configuration has no store to keep jobs in; name one in mode.repository of global.yaml"

@@ -101,7 +101,7 @@ def start(
     dbmesh reshard start /etc/dbmesh.new --config /etc/dbmesh
     """
     from dbmesh.cli.reshard import show_plan
-    from dbmesh.cli.reshard_jobs import start_job
+    from dbmesh.cli.reshard_start import start_job
     from dbmesh.reshard.jobs.job import Mode
 
     wanted = Mode(mode)

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from dbmesh import __version__, app
-from dbmesh.assembly import StartError
 from dbmesh.cli.configuration import resolve_secret
 from dbmesh.cli.loading import load_directory
 from dbmesh.cli.logs import log_to_stderr
 from dbmesh.cli.output import Failure, answers
+from dbmesh.errors import StartError
 from dbmesh.rules.ruleset import Configuration
 
 

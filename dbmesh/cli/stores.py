@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from dbmesh.assembly import StartError
 from dbmesh.cli.configuration import resolve_secret
 from dbmesh.cli.loading import secret_or_name
 from dbmesh.cli.output import Failure
+from dbmesh.errors import StartError
 from dbmesh.governance.opening import open_store
 from dbmesh.governance.revisions import read_files, read_known
 from dbmesh.governance.rule_follower import stored_configuration

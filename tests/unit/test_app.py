@@ -15,12 +15,13 @@ import pymysql
 import pytest
 
 from dbmesh import __version__, app
-from dbmesh.assembly import StartError, build_mesh
+from dbmesh.assembly import build_mesh
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.sqlite.connection import SQLiteConnection
 from dbmesh.engine.collect import collect
+from dbmesh.errors import StartError
 from dbmesh.rules.keygen.snowflake import Snowflake
 from dbmesh.rules.keygen.uuid import Uuid
 from dbmesh.rules.loader import load_configuration
