@@ -88,10 +88,17 @@ def tls_context(config: DataSourceConfig) -> ssl.SSLContext | None:
     mode = tls_mode(config)
     if mode == "DISABLED":
         return None
-    context = ssl.create_default_context(cafile=config.properties.get("sslCa"))
-    context.check_hostname = mode == "VERIFY_IDENTITY"
+    authorities = config.properties.get("sslCa")
     if mode in ("PREFERRED", "REQUIRED"):
+        # Nobody is verified. To read in all certificates that the system trusts would hold everybody up for each connection.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        if authorities is not None:
+            context.load_verify_locations(authorities)
+        return context
+    context = ssl.create_default_context(cafile=authorities)
+    context.check_hostname = mode == "VERIFY_IDENTITY"
     return context
 
 

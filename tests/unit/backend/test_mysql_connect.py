@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from dbmesh.wire.constants import Capability
 from dbmesh.wire.framing import PacketReader, frame
 from dbmesh.wire.handshake import Authenticated, LookUpSecret, Send, ServerHandshake
 from dbmesh.wire.packets import ErrPacket, OkPacket, make_err, make_ok
+from tests.plugins.certificates import make_certificate
 
 CONFIG = DataSourceConfig("ds_0", "mysql", "127.0.0.1", 0, "shop", "ann", "secret")
 
@@ -258,9 +260,23 @@ def test_what_each_mode_verifies(mode: str, certificate: ssl.VerifyMode, name: b
     assert (context.verify_mode, context.check_hostname) == (certificate, name)
 
 
+@pytest.mark.parametrize(
+    ("mode", "read"), [("PREFERRED", 0), ("REQUIRED", 0), ("VERIFY_CA", 1), ("VERIFY_IDENTITY", 1)]
+)
+def test_what_the_system_trusts_is_read_where_it_counts(
+    mode: str, read: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, _ = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = tls_context(replace(CONFIG, properties={"sslMode": mode}))
+    assert context is not None
+    assert context.cert_store_stats()["x509"] == read
+
+
 async def test_tls_that_cannot_be_had_or_set_up_is_told() -> None:
     assert tls_context(CONFIG) is None
     async with far_end(Server()) as config:
         assert "TLS" in await _refusal(replace(config, properties={"sslMode": "REQUIRED"}))
-        missing = {"sslMode": "VERIFY_CA", "sslCa": "/nowhere/ca.pem"}
-        assert "No such file" in await _refusal(replace(config, properties=missing))
+        for mode in ("REQUIRED", "VERIFY_CA"):
+            missing = {"sslMode": mode, "sslCa": "/nowhere/ca.pem"}
+            assert "No such file" in await _refusal(replace(config, properties=missing))
