@@ -110,8 +110,7 @@ class ReshardStage:
 
     def connect(self, sidecar: int) -> pymysql.Connection[Any]:
         """A client's connection."""
-        # A context for TLS is read from the disk for each attempt, and clients of a sidecar that is away make many.
-        return self.sidecars[sidecar].connect("shop", connect_timeout=5, read_timeout=40, ssl_disabled=True)
+        return self.sidecars[sidecar].connect("shop", connect_timeout=5, read_timeout=40)
 
     def reshard(self, verb: str, *arguments: str, code: int | None = 0) -> str:
         """Run `dbmesh reshard`, which ends with this code, if it is not None; what it prints."""
