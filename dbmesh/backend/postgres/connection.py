@@ -21,7 +21,14 @@ from dbmesh.backend.postgres.errors import LOST, translate
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.backend.transpile.answers import Done
-from dbmesh.errors import DATA_SOURCE_LOST, INTERNAL, INVALID_TEXT, MeshError, ShardError
+from dbmesh.errors import (
+    DATA_SOURCE_LOST,
+    DATA_SOURCE_UNREACHABLE,
+    INTERNAL,
+    INVALID_TEXT,
+    MeshError,
+    ShardError,
+)
 from dbmesh.model import TableSchema
 from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.wire.constants import Status
@@ -83,17 +90,17 @@ class PostgresConnection:
 
     @classmethod
     async def open(cls, config: DataSourceConfig, flavour: Flavour) -> PostgresConnection:
-        """Open and log in. Raises ShardError or MeshError(DATA_SOURCE_LOST)."""
+        """Open and log in. Raises MeshError DATA_SOURCE_UNREACHABLE."""
         connection: asyncpg.Connection | None = None
         try:
             connection = await _connect(config)
             made = cls(config, flavour, connection, asyncio.get_running_loop().time())
             await made._database.prepare()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        except (asyncpg.PostgresError, *LOST, ValueError) as error:
             if connection is not None:
                 connection.terminate()
             reason = str(error) or type(error).__name__
-            raise MeshError(DATA_SOURCE_LOST, data_source=config.name, reason=reason) from error
+            raise MeshError(DATA_SOURCE_UNREACHABLE, data_source=config.name, reason=reason) from error
         return made
 
     # ------------------------------------------------------------------ state
@@ -197,7 +204,7 @@ class PostgresConnection:
     async def _cancel(self) -> None:
         try:
             killer = await _connect(self._config)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except (asyncpg.PostgresError, *LOST) as error:
             # Whoever waits for an answer would wait until the network comes back.
             self.abort()
             raise self._lost(str(error)) from error

@@ -1,8 +1,9 @@
-"""What a client is told of a connection that PostgreSQL ends."""
+"""What a client is told of a connection that PostgreSQL ends, or that cannot be opened."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ import pytest
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.postgres.connection import PostgresConnection
 from dbmesh.backend.state import SessionState
-from dbmesh.errors import DATA_SOURCE_LOST, MeshError
+from dbmesh.errors import DATA_SOURCE_LOST, DATA_SOURCE_UNREACHABLE, MeshError
 from dbmesh.rules.ruleset import DataSourceConfig
 
 
@@ -30,6 +31,10 @@ _LOGGED_IN = (
 _LAST_WORD = _message(b"E", b"SFATAL\x00VFATAL\x00C57P01\x00Mterminating connection\x00\x00")
 # By it the test knows that what came before it has been read.
 _NOTICE = _message(b"N", b"SLOG\x00VLOG\x00C00000\x00Mgone\x00\x00")
+
+
+def _config(port: int) -> DataSourceConfig:
+    return DataSourceConfig("ds_0", "postgresql", "127.0.0.1", port, "shop", "mesh")
 
 
 async def _own(connection: PostgresConnection) -> None:
@@ -75,8 +80,7 @@ async def test_between_the_servers_last_word_and_the_end_of_its_connection(
         theirs.add_log_listener(lambda *_: heard.set())
         logged_in.set()
         await heard.wait()
-        config = DataSourceConfig("ds_0", "postgresql", "127.0.0.1", port, "shop", "mesh")
-        connection = PostgresConnection(config, Flavour(), theirs, 0.0)
+        connection = PostgresConnection(_config(port), Flavour(), theirs, 0.0)
         try:
             with pytest.raises(MeshError, match="ds_0") as raised:
                 await use(connection)
@@ -86,3 +90,11 @@ async def test_between_the_servers_last_word_and_the_end_of_its_connection(
             connection.abort()
             await connection.close()
             await hung_up.wait()
+
+
+async def test_a_server_that_does_not_listen_cannot_be_reached() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with pytest.raises(MeshError) as raised:
+            await PostgresConnection.open(_config(nobody.getsockname()[1]), Flavour())
+    assert raised.value.kind is DATA_SOURCE_UNREACHABLE
