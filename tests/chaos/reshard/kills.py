@@ -232,7 +232,14 @@ class Kills:
         stage, first = self._stage, self._next
         self._next += CLIENTS
         clients = [
-            Client(number, lambda n=number: stage.connect(n % 2), self._seed, pause=PAUSE, may_fail=True)  # type: ignore[misc]
+            Client(
+                number,
+                lambda n=number: stage.connect(n % 2),  # type: ignore[misc]
+                self._seed,
+                pause=PAUSE,
+                may_fail=True,
+                settled=stage.settled,
+            )
             for number in range(first, first + CLIENTS)
         ]
         with going_on(clients):

@@ -70,6 +70,15 @@ class PostgresStage(ReshardStage):
         """See `ReshardStage`."""
         self.databases[number].start()
 
+    def settled(self, moment: float) -> bool:
+        """See `ReshardStage`: a row that a prepared transaction has inserted is there for nobody, and nobody waits for it."""
+        asked = f"SELECT COUNT(*) FROM pg_prepared_xacts WHERE prepared <= to_timestamp({moment})"
+        try:
+            return all(server.execute(asked) == ["0"] for server in self.databases)
+        except RuntimeError:
+            # A server that is away does not say.
+            return False
+
     def tables(self) -> list[set[str]]:
         """See `ReshardStage`."""
         listing = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"

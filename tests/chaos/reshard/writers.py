@@ -15,10 +15,15 @@ from typing import Any
 import MySQLdb
 import pymysql
 
+from tests.plugins.processes import wait_until
+
 Row = tuple[int, int, str]
 """owner, n, note."""
 
 _DEADLOCK = 1213
+
+SETTLED = 60.0
+"""Seconds in which what was in doubt is settled once everything works again."""
 
 MINE = 100_000
 """Ids of one client; those below are nobody's."""
@@ -46,7 +51,8 @@ def seen_wrong(clients: Sequence[Client]) -> list[str]:
 class Client(threading.Thread):
     """One connection. `known` are its rows as it has been told; `stalls` are (moment, seconds) of statements, `writes` how many of them
     wrote, `deadlocks` how many transactions a deadlock has undone, `errors` what it must not have been told. With `may_fail` statements
-    may end in an error (`failed`) and are asked for again. It rests for about `pause` seconds between two steps."""
+    may end in an error (`failed`) and are asked for again. It rests for about `pause` seconds between two steps. `settled` says whether
+    nothing is in doubt any more that was so at a moment (seconds since 1970), where reading under locks does not wait for that."""
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class Client(threading.Thread):
         *,
         pause: float = 0.0,
         may_fail: bool = False,
+        settled: Callable[[float], bool] = lambda moment: True,
     ) -> None:
         super().__init__(name=f"client {number}")
         self.number = number
@@ -63,6 +70,9 @@ class Client(threading.Thread):
         self._dice = random.Random(f"{seed} {number}")
         self._pause = pause
         self._may_fail = may_fail
+        self._settled = settled
+        self._in_doubt_since = 0.0
+        self._warned = False
         self._stopping = threading.Event()
         self._next = (number + 1) * MINE
         self.known: dict[int, Row] = {}
@@ -86,25 +96,30 @@ class Client(threading.Thread):
             try:
                 if self._connection is None:
                     self._connection = self._connect()
-                if self.possible is not None:
-                    self._resolve()
-                else:
+                if self.possible is None:
                     self._step()
+                elif self._settled(self._in_doubt_since):
+                    self._resolve()
             except (pymysql.err.MySQLError, MySQLdb.MySQLError) as error:
                 if not self._may_fail:
                     self.errors.append(f"{self.name}: {error}")
                     break
                 self.failed.append(str(error))
+                self._in_doubt_since = time.time()
                 self._hang_up()
                 self._stopping.wait(0.1)
         self._hang_up()
 
     def settle(self) -> None:
         """Find out what became of the last change, once everything works again."""
+        if self.possible is None:
+            return
+        wait_until(
+            lambda: self._settled(self._in_doubt_since), SETTLED, f"{self.name}'s last change is settled"
+        )
         self._connection = self._connect()
         try:
-            if self.possible is not None:
-                self._resolve()
+            self._resolve()
         finally:
             self._hang_up()
 
@@ -209,6 +224,9 @@ class Client(threading.Thread):
             self._ask(sql, values)
         self.writes += sum(sql not in ("BEGIN", "COMMIT") for sql, _ in steps)
         self.known, self.possible = after, None
+        if self._may_fail and self._warned:
+            # A data source was lost behind the decision: what it has of this is there when it is back, and not to be read before.
+            self.possible, self._in_doubt_since = after, time.time()
 
     def _resolve(self) -> None:
         """Ask under locks, which whatever is under way has."""
@@ -244,6 +262,8 @@ class Client(threading.Thread):
         with self._connection.cursor() as cursor:
             cursor.execute(sql, values or None)
             found = list(cursor.fetchall())
+            # mysqlclient's cursors do not tell.
+            self._warned = bool(getattr(cursor, "warning_count", 0))
         ended = time.monotonic()
         self.stalls.append((ended, ended - began))
         return found
