@@ -33,11 +33,6 @@ class Changing(Protocol):
     @property
     def mesh(self) -> Mesh: ...
 
-    @property
-    def changes(self) -> bool:
-        """Whether this process makes, changes or drops anything right now."""
-        ...
-
     def is_changing(self, name: str) -> bool:
         """Whether this process makes, changes or drops a table (database.table) or a database of this name right now."""
         ...
@@ -61,14 +56,16 @@ async def follow(store: Store, here: Changing) -> None:
     while True:
         try:
             after = (await store.range(layout.ROOT)).revision
-            busy = here.changes
-            await _take_over(store, here, ())
+            served = here.mesh.configuration
+            left = await _take_over(store, here, ())
             complained = False
             async for changes in store.watch(layout.ROOT, after):
-                # What was left to this process may have been changed by another since.
-                if busy or any(layout.is_made(write.key) for write in changes.writes):
-                    busy = here.changes
-                    await _take_over(store, here, changes.writes)
+                # What was left to this process may have been changed by another since; and of a database that has come with other
+                # rules it has not heard what was made there meanwhile.
+                other = here.mesh.configuration is not served
+                if left or other or any(layout.is_made(write.key) for write in changes.writes):
+                    served = here.mesh.configuration
+                    left = await _take_over(store, here, changes.writes)
             return
         except Compacted:
             continue
@@ -79,15 +76,30 @@ async def follow(store: Store, here: Changing) -> None:
             await asyncio.sleep(PAUSE)
 
 
-async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> None:
-    """Make this process's databases and rules those of the store."""
-    mesh = here.mesh
+class _Leaving:
+    """What this process is changing, and whether any of it was `met`."""
+
+    def __init__(self, here: Changing) -> None:
+        self._here = here
+        self.met = False
+
+    def is_changing(self, name: str) -> bool:
+        """See `Changing`."""
+        found = self._here.is_changing(name)
+        self.met |= found
+        return found
+
+
+async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> bool:
+    """Make this process's databases and rules those of the store; whether anything that differs was left to it, since it is changing that
+    itself."""
+    mesh, leaving = here.mesh, _Leaving(here)
     # Looked at before the store is: what this process makes and drops meanwhile is not taken for another's change.
     present = tuple(mesh.databases.items())
     made = {one.name.lower(): one for one in await read_databases(store)}
     for name, one in made.items():
         beside = mesh.configuration.databases.get(one.beside.lower())
-        if name not in mesh.databases and beside is not None and not here.is_changing(name):
+        if name not in mesh.databases and beside is not None and not leaving.is_changing(name):
             rule_set = with_made(one.rule_set(beside), await read_made(store, one.name))
             await here.add(with_declared(rule_set, await read_declared(store, one.name)))
     finished = [
@@ -97,13 +109,13 @@ async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> N
     ]
     for name, database in present:
         if name not in made and name not in mesh.configuration.databases:
-            if name in mesh.databases and not here.is_changing(name):
+            if name in mesh.databases and not leaving.is_changing(name):
                 await here.remove(database)
             continue
         stored = {table.name.lower(): table for table in await read_made(store, database.name)}
         declared = {one.table.lower(): one for one in await read_declared(store, database.name)}
-        made_here, gone_here = _difference(here, database, stored)
-        keys = _other_keys(here, database, declared)
+        made_here, gone_here = _difference(leaving, database, stored)
+        keys = _other_keys(leaving, database, declared)
         if name not in mesh.databases:
             continue
         if made_here or gone_here or keys:
@@ -120,27 +132,30 @@ async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> N
         elif finished:
             # A statement of another process has changed tables.
             await mesh.reload(database)
+    return leaving.met
 
 
 def _difference(
-    here: Changing, database: Database, stored: Mapping[str, MadeTable]
+    leaving: _Leaving, database: Database, stored: Mapping[str, MadeTable]
 ) -> tuple[list[MadeTable], list[str]]:
     """Tables whose rules are new or others in the store, and those that have none there any more."""
     known = database.rule_set.made
     names = {
         name
         for name in {*stored, *known}
-        if stored.get(name) != known.get(name) and not here.is_changing(f"{database.name}.{name}")
+        if stored.get(name) != known.get(name) and not leaving.is_changing(f"{database.name}.{name}")
     }
     gone = [name for name in names if name in known]
     return [table for name, table in stored.items() if name in names], gone
 
 
-def _other_keys(here: Changing, database: Database, stored: Mapping[str, DeclaredKeys]) -> list[DeclaredKeys]:
+def _other_keys(
+    leaving: _Leaving, database: Database, stored: Mapping[str, DeclaredKeys]
+) -> list[DeclaredKeys]:
     """Tables whose declared foreign keys are others in the store."""
     known = database.rule_set.declared
     return [
         stored.get(name, DeclaredKeys(name))
         for name in sorted({*stored, *known})
-        if stored.get(name) != known.get(name) and not here.is_changing(f"{database.name}.{name}")
+        if stored.get(name) != known.get(name) and not leaving.is_changing(f"{database.name}.{name}")
     ]

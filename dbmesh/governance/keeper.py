@@ -77,11 +77,6 @@ class Keeper:
         """The mesh whose rules are kept."""
         return self._mesh
 
-    @property
-    def changes(self) -> bool:
-        """See `follower.Changing`."""
-        return bool(self._changing or self._records)
-
     def is_changing(self, name: str) -> bool:
         """See `follower.Changing`."""
         return name.lower() in self._changing or any(

@@ -12,7 +12,7 @@ from dbmesh.governance.store import Changes, Snapshot, Write
 
 
 class Here:
-    """A process with the configured database `app` and the made ones `more` and `old`, which is changing nothing any more."""
+    """A process with the configured database `app` and the made ones `more` and `old`, which it is changing while it is `busy`."""
 
     def __init__(self) -> None:
         nothing = SimpleNamespace(made={}, declared={})
@@ -23,13 +23,9 @@ class Here:
         self.removed: list[str] = []
         self.busy = False
 
-    @property
-    def changes(self) -> bool:
-        return self.busy
-
     def is_changing(self, name: str) -> bool:
         del name
-        return False
+        return self.busy
 
     async def remove(self, database: Any) -> None:
         self.removed.append(database.name)
@@ -60,12 +56,13 @@ async def test_a_database_that_is_gone_meanwhile_is_not_taken_out_again() -> Non
 
 class ChangingStore:
     """An empty store in which one key after another changes; `looked` says before which of them all was read, `ended` before which the
-    process ends what it is at."""
+    process ends what it is at, `switched` before which it serves by other rules."""
 
-    def __init__(self, here: Here, keys: Sequence[str], ended: str = "") -> None:
+    def __init__(self, here: Here, keys: Sequence[str], ended: str = "", switched: str = "") -> None:
         self._here = here
         self._keys = keys
         self._ended = ended
+        self._switched = switched
         self._next = keys[0]
         self.looked: list[str] = []
 
@@ -78,6 +75,9 @@ class ChangingStore:
         del prefix, after
         for number, key in enumerate(self._keys):
             self._here.busy &= key != self._ended
+            if key == self._switched:
+                mesh = self._here.mesh
+                mesh.configuration = SimpleNamespace(databases=dict(mesh.configuration.databases))
             self._next = key
             yield Changes(number, (Write(key, b""),))
 
@@ -110,3 +110,26 @@ async def test_what_was_left_to_the_process_itself_is_looked_at_until_it_has_end
     store = ChangingStore(here, OTHER, ended=OTHER[2])
     await follow(cast("Any", store), cast("Any", here))
     assert store.looked == [OTHER[0], *OTHER[:3]], "the last look has begun when nothing was being changed"
+
+
+class Beginning(ChangingStore):
+    """While it is read for the first time the process begins a change, of which the store never hears."""
+
+    async def range(self, prefix: str) -> Snapshot:
+        self._here.busy |= prefix == layout.databases_prefix() and not self.looked
+        return await super().range(prefix)
+
+
+async def test_what_the_process_has_begun_and_not_done_is_looked_at_again() -> None:
+    here = Here()
+    store = Beginning(here, OTHER, ended=OTHER[1])
+    await follow(cast("Any", store), cast("Any", here))
+    assert store.looked == [OTHER[0], OTHER[0], OTHER[1]]
+
+
+async def test_what_was_made_before_other_rules_were_served_is_looked_at() -> None:
+    """Another sidecar had them first: a table was made there in a database that this one did not know yet."""
+    here = Here()
+    store = ChangingStore(here, OTHER, switched=OTHER[3])
+    await follow(cast("Any", store), cast("Any", here))
+    assert store.looked == [OTHER[0], OTHER[3]]
