@@ -165,6 +165,10 @@ class Assembly:
     def switch_off(self, names: frozenset[str]) -> None:
         """These data sources and replicas, as database.name in lower case, answer no statements from here on; all others do."""
         self._off = names
+        self.obey()
+
+    def obey(self) -> None:
+        """What is out of service is so for all that is served, also for what was made ready before it was."""
         for database in self.mesh.databases.values():
             for side in database.sides:
                 self._obey(side)

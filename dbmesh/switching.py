@@ -151,6 +151,7 @@ class Switching:
         except (ConfigurationError, AmbiguousTable) as error:
             await self.discard(prepared)
             raise NotPrepared(str(error)) from error
+        assembly.obey()
         self._door.take_users(prepared.configuration.users)
         used = {id(pool) for one in prepared.databases.values() for pool in pools_of(one)}
         unused = [pool for one in before.values() for pool in pools_of(one) if id(pool) not in used]

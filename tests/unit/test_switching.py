@@ -101,6 +101,15 @@ async def _world(directory: Path, configuration: Configuration) -> AsyncIterator
     assert not failures
 
 
+async def test_what_goes_out_of_service_while_a_revision_is_made_ready_is_so_under_it(tmp_path: Path) -> None:
+    async with _world(tmp_path, _configuration(tmp_path)) as world:
+        prepared = await world.switching.prepare(_configuration(tmp_path, right="third.db"), moves=True)
+        world.assembly.switch_off(frozenset({"shop.right"}))
+        await world.switching.run(prepared)
+        database = world.assembly.mesh.databases["shop"]
+        assert {name: pool.disabled for name, pool in database.pools.items()} == {"left": False, "right": True}
+
+
 async def test_data_sources_that_stay_keep_their_pools(tmp_path: Path) -> None:
     async with _world(tmp_path, _configuration(tmp_path)) as world:
         mesh = world.assembly.mesh
