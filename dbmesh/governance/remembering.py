@@ -2,8 +2,8 @@
 
 Decides when the disk is asked: where the store was away when the process began, until it has taken the process for alive (granted a
 lease). From then on what it cannot say is an error, since a running process knows more than the file, and others count on its knowing
-what they write. What lives by a lease is not kept: nobody could say whether it is still alive; nor how far jobs are: who starts without the
-store carries none out.
+what they write; whoever watches is told then to read again what the disk has said. What lives by a lease is not kept: nobody could say
+whether it is still alive; nor how far jobs are: who starts without the store carries none out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import base64
 import json
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance import layout
 from dbmesh.governance.store import (
     Changes,
+    Compacted,
     Entry,
     Guard,
     Snapshot,
@@ -45,11 +47,14 @@ class Remembering:
         self._rest = rest
         self._tasks = TaskOwner(_failed)
         self._late = False
-        self._heard = False
+        # Whether the disk is not asked any more; set when it is closed too.
+        self._heard = asyncio.Event()
+        self._closed = False
         self._remembered: Snapshot | None = None
         self._written = b""
         self._newest = 0
-        self._writing = asyncio.Lock()
+        # A thread goes on where whoever waits for it is cancelled.
+        self._writing = threading.Lock()
 
     async def begin(self) -> None:
         """Ask the store once. Raises StoreUnavailable when it does not answer and nothing is remembered."""
@@ -61,13 +66,13 @@ class Remembering:
                 raise
             _log.warning("%s; going on with what %s remembers", error, self._file)
         else:
-            self._heard = True
+            self._heard.set()
 
     async def get(self, key: str) -> Entry | None:
         """See `Store`."""
         if (known := self._known(key)) is None:
             found = await self._store.get(key)
-            self._heard = True
+            self._heard.set()
             return found
         return next((entry for entry in known.entries if entry.key == key), None)
 
@@ -76,7 +81,7 @@ class Remembering:
         if (known := self._known(prefix)) is not None:
             return known
         found = await self._store.range(prefix)
-        self._heard = True
+        self._heard.set()
         if prefix == layout.ROOT:
             await self._remember(found)
         return found
@@ -84,11 +89,16 @@ class Remembering:
     async def commit(self, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> int:
         """See `Store`."""
         done = await self._store.commit(writes, guards)
-        self._heard = True
+        self._heard.set()
         return done
 
     async def watch(self, prefix: str, after: int) -> AsyncIterator[Changes]:
-        """See `Store`."""
+        """See `Store`. Raises Compacted once the store is heard of, where it was the disk that said what was known until now."""
+        if self._known(prefix) is not None:
+            await self._heard.wait()
+            if self._closed:
+                return
+            raise Compacted("what was known is what the disk remembers")
         async for changes in self._store.watch(prefix, after):
             if prefix == layout.ROOT and not self._late and any(map(_is_kept, changes.writes)):
                 self._late = True
@@ -98,7 +108,7 @@ class Remembering:
     async def grant(self, seconds: float) -> int:
         """See `Store`."""
         lease = await self._store.grant(seconds)
-        self._heard = True
+        self._heard.set()
         return lease
 
     async def keep_alive(self, lease: int) -> None:
@@ -111,12 +121,14 @@ class Remembering:
 
     async def close(self) -> None:
         """See `Store`."""
+        self._closed = True
+        self._heard.set()
         await self._tasks.close()
         await self._store.close()
 
     def _known(self, prefix: str) -> Snapshot | None:
         """What the disk says; None when it must not be asked."""
-        if self._heard or self._remembered is None:
+        if self._heard.is_set() or self._remembered is None:
             return None
         entries = tuple(entry for entry in self._remembered.entries if entry.key.startswith(prefix))
         return Snapshot(self._remembered.revision, entries)
@@ -135,17 +147,21 @@ class Remembering:
     async def _remember(self, found: Snapshot) -> None:
         entries = [entry for entry in found.entries if _is_kept(entry)]
         text = json.dumps([[one.key, base64.b64encode(one.value).decode(), one.revision] for one in entries])
-        encoded = text.encode()
-        async with self._writing:
+        await asyncio.to_thread(self._put, found.revision, text.encode())
+
+    def _put(self, revision: int, encoded: bytes) -> None:
+        """Write what the store said at a revision, unless something newer is there; in a thread."""
+        with self._writing:
             # Of two readings the one that began later may end first.
-            if encoded == self._written or found.revision < self._newest:
+            if revision < self._newest:
                 return
-            try:
-                await asyncio.to_thread(_write, self._file, found.revision, encoded)
-            except OSError as error:
-                _log.warning("what the store says cannot be remembered: %s", error)
-                return
-            self._written, self._newest = encoded, found.revision
+            if encoded != self._written:
+                try:
+                    _write(self._file, revision, encoded)
+                except OSError as error:
+                    _log.warning("what the store says cannot be remembered: %s", error)
+                    return
+            self._written, self._newest = encoded, revision
 
 
 def _failed(error: BaseException) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
 
+from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance import layout
 from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.following import follow
 from dbmesh.governance.remembering import Remembering
 from dbmesh.governance.store import StoreUnavailable, Write
 
@@ -20,7 +25,9 @@ class Switched(EmbeddedStore):
 
     away = False
     read = 0
+    late: asyncio.Event | None = None
     refused: asyncio.Event
+    waiting: asyncio.Event
 
     async def get(self, key: str):  # type: ignore[no-untyped-def]
         self._ask()
@@ -29,7 +36,12 @@ class Switched(EmbeddedStore):
     async def range(self, prefix: str):  # type: ignore[no-untyped-def]
         self.read += 1
         self._ask()
-        return await super().range(prefix)
+        late, self.late = self.late, None
+        found = await super().range(prefix)
+        if late is not None:
+            self.waiting.set()
+            await late.wait()
+        return found
 
     def _ask(self) -> None:
         if self.away:
@@ -41,7 +53,7 @@ class Switched(EmbeddedStore):
 async def inner(tmp_path: Path) -> AsyncIterator[Switched]:
     made = await Switched.open(tmp_path / "store.db", time.time)
     assert isinstance(made, Switched)
-    made.refused = asyncio.Event()
+    made.refused, made.waiting = asyncio.Event(), asyncio.Event()
     yield made
     await made.close()
 
@@ -151,6 +163,96 @@ async def test_a_change_is_remembered_once_the_store_answers_again(inner: Switch
     await _written()
     assert b"/a" in file.read_bytes()
     await store.close()
+
+
+async def test_what_was_read_before_does_not_come_after(inner: Switched, tmp_path: Path) -> None:
+    """A sidecar that leaves counts on not being named on disk; what it has said of itself may be read at the same time."""
+    file = tmp_path / "snapshot.json"
+    store = Remembering(inner, file)
+    await store.range("/")
+    await store.commit([Write("/me", b"1")])
+    inner.late = late = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(store.range("/"))
+        await inner.waiting.wait()
+        await store.commit([Write("/other", b"1"), Write("/me", None)])
+        await store.commit([Write("/other", None)])
+        await store.range("/")
+        late.set()
+    assert b"/me" not in file.read_bytes()
+
+
+async def test_what_a_cancelled_reading_still_writes_does_not_come_after(
+    inner: Switched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "snapshot.json"
+    store = Remembering(inner, file)
+    begun, goes_on = threading.Event(), threading.Event()
+    open_file = os.fdopen
+
+    def slow(handle: int, mode: str) -> IO[bytes]:
+        if not begun.is_set():
+            begun.set()
+            assert goes_on.wait(20)
+        return cast("IO[bytes]", open_file(handle, mode))
+
+    monkeypatch.setattr("dbmesh.governance.remembering.os.fdopen", slow)
+    await store.commit([Write("/me", b"1")])
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(store.range("/"))
+        await asyncio.to_thread(begun.wait, 20)
+        reading.cancel()
+        await asyncio.wait([reading])
+        await store.commit([Write("/me", None)])
+        again = group.create_task(store.range("/"))
+        # Where the second does not wait for the first it ends here.
+        await asyncio.wait([again], timeout=0.2)
+        goes_on.set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert b"/me" not in file.read_bytes()
+
+
+async def test_who_watches_what_the_disk_says_reads_again_once_the_store_is_heard_of(
+    inner: Switched, tmp_path: Path
+) -> None:
+    file = tmp_path / "snapshot.json"
+    first = Remembering(inner, file)
+    await first.range("/")
+    inner.away = True
+    store = Remembering(inner, file)
+    await store.begin()
+    seen: list[list[str]] = []
+    looked = asyncio.Event()
+
+    async def look() -> None:
+        seen.append([entry.key for entry in (await store.range("/a/")).entries])
+        looked.set()
+
+    tasks = TaskOwner(lambda error: None)
+    tasks.start(follow(store, "/a/", look, "things"), "follower")
+    await looked.wait()
+    looked.clear()
+    inner.away = False
+    await first.commit([Write("/a/1", b"")])
+    # The store is there, and has not been heard of: what it says of changes is not what can be read.
+    await anext(inner.watch("/a/", 0))
+    await store.grant(60)
+    await asyncio.wait_for(looked.wait(), 20)
+    assert seen == [[], ["/a/1"]]
+    await tasks.close()
+
+
+async def test_a_watch_of_what_the_disk_says_ends_with_the_store(inner: Switched, tmp_path: Path) -> None:
+    file = tmp_path / "snapshot.json"
+    await Remembering(inner, file).range("/")
+    inner.away = True
+    store = Remembering(inner, file)
+    await store.begin()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        watching = group.create_task(anext(store.watch("/", 0), None))
+        await asyncio.sleep(0)
+        await store.close()
+    assert watching.result() is None
 
 
 @pytest.mark.parametrize("text", [None, "", "{}", '{"revision": 1, "entries": [[1]]}'])
