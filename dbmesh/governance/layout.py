@@ -193,6 +193,12 @@ def acknowledgement(number: int, instance: str) -> str:
     return f"{acknowledgements_prefix(number)}{instance}"
 
 
+def answered(key: str) -> int | None:
+    """The revision about which a sidecar says something there, None where there is nothing of the kind."""
+    what, *rest = key.removeprefix(rules_prefix()).split("/")
+    return int(rest[0]) if what in ("prepared", "held") else None
+
+
 def rule_files(number: int) -> str:
     """The files of a revision."""
     return f"/rule_files/{number}"

@@ -307,10 +307,13 @@ def _ended(known: Known, revision: Revision) -> list[Write]:
     ]
 
 
-async def forget_answers(store: Store, number: int) -> None:
-    """Delete what sidecars have said of a revision whose roll-out has ended. Raises StoreError."""
-    prefixes = (layout.acknowledgements_prefix(number), layout.held_prefix(number))
-    keys = [entry.key for prefix in prefixes for entry in (await store.range(prefix)).entries]
+async def forget_answers(store: Store) -> None:
+    """Delete what sidecars have said of revisions whose roll-out has ended, also of those that somebody has ended who was stopped before
+    this. Raises StoreError."""
+    # Read at one moment: of what is not rolled out then nothing can be said any more.
+    entries = (await store.range(layout.rules_prefix())).entries
+    rolling = [int(entry.value) for entry in entries if entry.key == layout.rollout()]
+    keys = [entry.key for entry in entries if layout.answered(entry.key) not in (None, *rolling)]
     for start in range(0, len(keys), MOST_CHANGES):
         await store.commit([Write(key, None) for key in keys[start : start + MOST_CHANGES]])
 
@@ -350,6 +353,6 @@ async def carry_out(store: Store, number: int, clock: Callable[[], float]) -> Re
             raise StoreError(f"revision {number} is not known any more")
         if revision.outcome is not Outcome.ROLLING:
             if isinstance(step, Activate | Refuse):
-                await forget_answers(store, number)
+                await forget_answers(store)
             return revision
         await asyncio.sleep(LOOK)

@@ -165,8 +165,8 @@ class RuleFollower(Generic[P]):
         # Until when what is under way may go on, once it is to hold; whether it has said that it holds.
         self._patience: float | None = None
         self._held = False
-        # Revisions whose roll-out this sidecar has ended, and of which answers are still in the store.
-        self._ended: list[int] = []
+        # Whether this sidecar has ended a roll-out of which answers are still in the store.
+        self._ended = False
         # Why no client is served, whatever the store has said last; why the revision that holds cannot be run.
         self._uncertain = ""
         self._failing = ""
@@ -230,9 +230,9 @@ class RuleFollower(Generic[P]):
 
         def told(changes: Changes) -> bool:
             # Whoever holds already has clients that wait for this one: what else is known can be looked at afterwards.
-            for write in changes.writes:
-                if write.key == layout.holding() and write.value is not None and not self._uncertain:
-                    self._serving.gate.close(_rolled_out(int(write.value)))
+            number = {write.key: write.value for write in changes.writes}.get(layout.holding())
+            if number is not None and self._registration.alive_for > 0 and not self._uncertain:
+                self._serving.gate.close(_rolled_out(int(number)))
             return True
 
         await follow(self._store, layout.rules_prefix(), look, "revisions of the rules", told)
@@ -296,14 +296,14 @@ class RuleFollower(Generic[P]):
             if self._answered and not self._failing:
                 await self._tell("active")
             self._answered.clear()
-            while self._ended:
-                await forget_answers(self._store, self._ended[0])
-                self._ended.pop(0)
+            if self._ended:
+                await forget_answers(self._store)
+                self._ended = False
             return False
         step = await advance(self._store, self._observed)
         if isinstance(step, Activate | Refuse):
             # Clients wait for what it has ended with: answers are forgotten afterwards.
-            self._ended.append(known.rolling)
+            self._ended = True
         done = isinstance(step, Hold | Activate | Refuse)
         if isinstance(step, Work) and known.rolling in self._prepared:
             done = await self._work(known.rolling)

@@ -75,7 +75,7 @@ async def test_where_rows_move_all_hold_first(store: EmbeddedStore) -> None:
     assert await advance(store, _now()) == Activate()
     known = await read_known(store)
     assert (known.active, known.rolling, known.holding, known.held) == (1, None, False, frozenset())
-    await forget_answers(store, 1)
+    await forget_answers(store)
     assert [entry.key for entry in (await store.range(layout.rules_prefix())).entries] == [
         layout.active_revision(),
         layout.revision(1),
@@ -145,8 +145,27 @@ async def test_all_must_be_prepared(store: EmbeddedStore) -> None:
     assert await advance(store, _now()) == Wait(("b:3307",))
     await acknowledge(store, 1, "b", "")
     assert await advance(store, _now()) == Activate()
-    await forget_answers(store, 1)
+    await forget_answers(store)
     assert not (await store.range(layout.acknowledgements_prefix(1))).entries
+
+
+async def test_answers_are_forgotten_also_for_who_did_not_come_to_it(store: EmbeddedStore) -> None:
+    await _join(store, "a")
+    for number in (1, 2):
+        await _moving(store, "a")
+        await acknowledge(store, number, "a", "")
+        assert await advance(store, _now()) == Hold()
+        await say_held(store, await read_known(store), "a")
+        assert await advance(store, _now()) == Activate()
+    await _moving(store, "a")
+    await acknowledge(store, 3, "a", "")
+    await store.commit([Write(layout.held(3, "a"), b"")])
+    await forget_answers(store)
+    answers = [entry.key for entry in (await store.range("/")).entries if entry.key.endswith("/a")]
+    assert [one for one in answers if one.startswith(layout.rules_prefix())] == [
+        layout.held(3, "a"),
+        layout.acknowledgement(3, "a"),
+    ], "of what is being rolled out"
 
 
 async def test_one_that_cannot_refuses_it_for_all(store: EmbeddedStore) -> None:
@@ -161,7 +180,7 @@ async def test_one_that_cannot_refuses_it_for_all(store: EmbeddedStore) -> None:
         Outcome.REFUSED,
         "a:3307: no such file",
     )
-    await forget_answers(store, 1)
+    await forget_answers(store)
     await acknowledge(store, 1, "a", "")
     assert not (await store.range(layout.acknowledgements_prefix(1))).entries, "said too late"
     assert (await _propose(store)).number == 2

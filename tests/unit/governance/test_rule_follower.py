@@ -426,6 +426,36 @@ async def test_who_does_not_know_what_holds_lets_nothing_go_on(
     assert one.gate.reasons == [away]
 
 
+@pytest.mark.parametrize(
+    ("alive_for", "values", "closed"), [(9.0, [b"1"], True), (0.0, [b"1"], False), (9.0, [b"1", None], False)]
+)
+async def test_who_is_told_to_hold_leaves_it_to_the_promise_once_that_counts(
+    sidecars: list[Sidecar],
+    monkeypatch: pytest.MonkeyPatch,
+    alive_for: float,
+    values: list[bytes | None],
+    closed: bool,
+) -> None:
+    """Where others may have gone on nothing is let through again; nor is anything held for what has ended already."""
+    one = sidecars[0]
+    monkeypatch.setattr(Registration, "alive_for", alive_for)
+    told = asyncio.Event()
+
+    async def watching(store: Store, prefix: str, *more: object) -> None:
+        *_, hear = more
+        assert callable(hear)
+        hear(Changes(2, tuple(Write(layout.holding(), value) for value in values)))
+        told.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(rule_follower, "follow", watching)
+    follower = RuleFollower(one.store, one, one.registration, one.own, _secrets, 0, time.monotonic)
+    one.gate.shut(LAPSED)
+    one.tasks.start(follower._watch(), "watching")
+    await told.wait()
+    assert (one.gate.reason != LAPSED) == closed
+
+
 async def test_where_rows_move_nothing_is_left_prepared(
     store: EmbeddedStore, sidecars: list[Sidecar]
 ) -> None:
