@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from dbmesh.governance import layout
@@ -15,6 +15,7 @@ from dbmesh.governance.databases import read_databases
 from dbmesh.governance.declared_keys import read_declared
 from dbmesh.governance.made_rules import read_made
 from dbmesh.governance.store import Compacted, Store, StoreError, Write
+from dbmesh.planner.catalog import AmbiguousTable
 from dbmesh.rules.auto_tables import with_made
 from dbmesh.rules.declared_keys import with_declared
 from dbmesh.rules.mistakes import ConfigurationError
@@ -52,13 +53,13 @@ class Changing(Protocol):
 
 async def follow(store: Store, here: Changing) -> None:
     """Take over every change until the store is closed. Never raises for a store that cannot be read: it is asked again."""
-    complained = False
+    complained = missed = False
     while True:
         try:
             after = (await store.range(layout.ROOT)).revision
             served = here.mesh.configuration
-            left = await _take_over(store, here, ())
-            complained = False
+            left = await _take_over(store, here, (), missed=missed)
+            complained = missed = False
             async for changes in store.watch(layout.ROOT, after):
                 # What was left to this process may have been changed by another since; and of a database that has come with other
                 # rules it has not heard what was made there meanwhile.
@@ -68,8 +69,9 @@ async def follow(store: Store, here: Changing) -> None:
                     left = await _take_over(store, here, changes.writes)
             return
         except Compacted:
-            continue
+            missed = True
         except (StoreError, ConfigurationError) as error:
+            missed = True
             if not complained:
                 _log.warning("what other processes have changed cannot be read: %s", error)
             complained = True
@@ -90,9 +92,9 @@ class _Leaving:
         return found
 
 
-async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> bool:
+async def _take_over(store: Store, here: Changing, writes: Iterable[Write], *, missed: bool = False) -> bool:
     """Make this process's databases and rules those of the store; whether anything that differs was left to it, since it is changing that
-    itself."""
+    itself. `missed`: not all changes have been told."""
     mesh, leaving = here.mesh, _Leaving(here)
     # Looked at before the store is: what this process makes and drops meanwhile is not taken for another's change.
     present = tuple(mesh.databases.items())
@@ -118,21 +120,21 @@ async def _take_over(store: Store, here: Changing, writes: Iterable[Write]) -> b
         keys = _other_keys(leaving, database, declared)
         if name not in mesh.databases:
             continue
-        if made_here or gone_here or keys:
-
-            def changed(
-                rule_set: RuleSet,
-                made: Sequence[MadeTable] = made_here,
-                gone: Sequence[str] = gone_here,
-                keys: Sequence[DeclaredKeys] = keys,
-            ) -> RuleSet:
-                return with_declared(with_made(rule_set, made, gone), keys)
-
-            await mesh.change_rules(name, changed)
-        elif finished:
-            # A statement of another process has changed tables.
-            await mesh.reload(database)
+        try:
+            if made_here or gone_here or keys:
+                await mesh.change_rules(name, _change(made_here, gone_here, keys))
+            elif finished or missed:
+                # A statement of another process has changed tables, or may have.
+                await mesh.reload(database)
+        except AmbiguousTable as error:
+            _log.warning("what other processes have changed in database '%s' cannot be run: %s", name, error)
     return leaving.met
+
+
+def _change(
+    made: Sequence[MadeTable], gone: Sequence[str], keys: Sequence[DeclaredKeys]
+) -> Callable[[RuleSet], RuleSet]:
+    return lambda rule_set: with_declared(with_made(rule_set, made, gone), keys)
 
 
 def _difference(

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
-from dbmesh.governance import layout
+import pytest
+
+from dbmesh.governance import follower, layout
 from dbmesh.governance.follower import follow
-from dbmesh.governance.store import Changes, Snapshot, Write
+from dbmesh.governance.store import Changes, Compacted, Snapshot, StoreUnavailable, Write
+from dbmesh.planner.catalog import AmbiguousTable
 
 
 class Here:
@@ -18,9 +21,13 @@ class Here:
         nothing = SimpleNamespace(made={}, declared={})
         databases = {name: SimpleNamespace(name=name, rule_set=nothing) for name in ("app", "more", "old")}
         self.mesh = SimpleNamespace(
-            databases=databases, configuration=SimpleNamespace(databases={"app": databases["app"]})
+            databases=databases,
+            configuration=SimpleNamespace(databases={"app": databases["app"]}),
+            reload=self.reload,
         )
         self.removed: list[str] = []
+        self.read: list[str] = []
+        self.ambiguous = False
         self.busy = False
 
     def is_changing(self, name: str) -> bool:
@@ -29,6 +36,11 @@ class Here:
 
     async def remove(self, database: Any) -> None:
         self.removed.append(database.name)
+
+    async def reload(self, database: Any) -> None:
+        self.read.append(database.name)
+        if self.ambiguous:
+            raise AmbiguousTable("t", "left", "right")
 
 
 class EmptyStore:
@@ -133,3 +145,37 @@ async def test_what_was_made_before_other_rules_were_served_is_looked_at() -> No
     store = ChangingStore(here, OTHER, switched=OTHER[3])
     await follow(cast("Any", store), cast("Any", here))
     assert store.looked == [OTHER[0], OTHER[3]]
+
+
+class Interrupted(ChangingStore):
+    """It cannot tell of changes at first, for a reason."""
+
+    def __init__(self, here: Here, reason: Exception) -> None:
+        super().__init__(here, OTHER)
+        self._reasons = [reason]
+
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[Changes]:
+        if self._reasons:
+            raise self._reasons.pop()
+        async for changes in super().watch(prefix, after):
+            yield changes
+
+
+@pytest.mark.parametrize("reason", [Compacted("too old"), StoreUnavailable("away")])
+async def test_where_changes_were_not_told_tables_are_read_again(
+    reason: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement of another process may have begun and ended meanwhile."""
+    monkeypatch.setattr(follower, "PAUSE", 0)
+    here = Here()
+    await follow(cast("Any", Interrupted(here, reason)), cast("Any", here))
+    assert here.read == ["app"]
+
+
+async def test_a_table_that_is_in_two_places_is_no_reason_to_follow_no_longer() -> None:
+    here = Here()
+    here.ambiguous = True
+    store = Interrupted(here, Compacted("too old"))
+    await follow(cast("Any", store), cast("Any", here))
+    assert here.read == ["app"]
+    assert here.removed == ["more", "old"] * 2, "what comes after it"
