@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dbmesh.backend.tasks import TaskOwner
@@ -160,6 +161,10 @@ class Remembering:
                     _write(self._file, revision, encoded)
                 except OSError as error:
                     _log.warning("what the store says cannot be remembered: %s", error)
+                    self._written = b""
+                    # Who starts by what was so before would not know what others count on its knowing.
+                    with suppress(OSError):
+                        self._file.unlink(missing_ok=True)
                     return
             self._written, self._newest = encoded, revision
 

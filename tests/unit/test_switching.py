@@ -107,7 +107,10 @@ async def test_what_goes_out_of_service_while_a_revision_is_made_ready_is_so_und
         world.assembly.switch_off(frozenset({"shop.right"}))
         await world.switching.run(prepared)
         database = world.assembly.mesh.databases["shop"]
-        assert {name: pool.disabled for name, pool in database.pools.items()} == {"left": False, "right": True}
+        assert {name: pool.disabled for name, pool in database.pools.items()} == {
+            "left": False,
+            "right": True,
+        }
 
 
 async def test_data_sources_that_stay_keep_their_pools(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 import time
@@ -210,6 +211,30 @@ async def test_what_a_cancelled_reading_still_writes_does_not_come_after(
         goes_on.set()
     await asyncio.get_running_loop().shutdown_default_executor()
     assert b"/me" not in file.read_bytes()
+
+
+async def test_what_cannot_be_written_leaves_nothing_older(
+    inner: Switched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sidecar says that it is prepared when its disk knows of it: it must not start by what was so before."""
+    file = tmp_path / "snapshot.json"
+    store = Remembering(inner, file)
+    await store.range("/")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("dbmesh.governance.remembering.os.fsync", full)
+        await store.commit([Write("/rolling", b"1")])
+        await store.range("/")
+    inner.away = True
+    with pytest.raises(StoreUnavailable, match="away"):
+        await Remembering(inner, file).begin()
+    inner.away = False
+    await store.commit([Write("/rolling", None)])
+    await store.range("/")
+    assert file.exists(), "what is as it was when the disk was written last"
 
 
 async def test_who_watches_what_the_disk_says_reads_again_once_the_store_is_heard_of(
