@@ -143,13 +143,16 @@ async def serve(
             down.push_async_callback(tasks.close)
             with _listening(host, port):
                 bound = await listener.bind(host, port)
-            listener.make_rsa_key()
+            rsa_key = listener.make_rsa_key()
             assembly.watch(tasks)
             if store is not None and keeper is not None and registration is not None:
                 await registration.begin(*bound)
                 tasks.start(registration.serve(), "registration")
                 _follow_others(store, keeper, assembly, listener, registration, tasks)
                 await _follow_rules(store, registration, assembly, listener, own, secrets, revision, tasks)
+            if rsa_key is not None:
+                # Who comes first may need it.
+                await rsa_key
             with _listening(host, port):
                 await listener.open()
             tasks.start(_keep_house(listener, pools), "housekeeping")
