@@ -188,10 +188,12 @@ class Replicas:
             server.seen = observation
             server.id = observation.server_id or server.id
             server.abandon_if_silent(now, self.group.failover_wait)
+        before_this = self.primary
         self._elect()
         source_answers = not self.primary.seen.problem
         former = self._former_primaries()
-        for name in seen:
+        # A replica of what was the primary is not read until it is looked at again: writes go elsewhere from here on.
+        for name in seen if self.primary is before_this else self.servers:
             server = self.servers[name]
             observation, before = server.seen, server.health
             if observation.searches and source_answers:
@@ -199,6 +201,8 @@ class Replicas:
                 observation = replace(observation, stalled="it cannot reach its source")
             elif not observation.stalled and observation.sources & former:
                 observation = replace(observation, stalled="it follows a server that is not the primary")
+            elif name not in seen:
+                continue
             server.health = before.after(observation, self.group.most_lag, now, self._draw())
             if server is not self.primary and before.readable != server.health.readable:
                 state = "is read" if server.health.readable else f"is not read: {server.health.reason}"

@@ -66,6 +66,16 @@ async def test_a_replica_of_a_former_primary_is_not_read() -> None:
     for former in (demoted, GONE):
         assert group.look(p=former, r1=promoted) == ("r1", [])
         assert group.replicas.servers["r2"].health.reason == "it follows a server that is not the primary"
+
+
+async def test_a_replica_of_a_former_primary_is_not_read_before_it_is_looked_at() -> None:
+    group = Group()
+    group.look()
+    group.replicas.observe({"p": GONE}, 1.0)
+    group.replicas.observe({"r1": replace(group.seen["p"], server_id=2)}, 1.0)
+    assert group.replicas.primary.name == "r1"
+    assert not group.replicas.readable
+    assert group.replicas.servers["r2"].health.reason == "it follows a server that is not the primary"
     following = replace(group.seen["r2"], sources=frozenset({2}))
     for _ in range(3):
         group.replicas.observe({**group.seen, "r2": following}, 100.0)
