@@ -22,6 +22,9 @@ from tests.plugins.processes import end, free_port, wait_until
 
 ROOT_PASSWORD = "shard-secret"
 
+RENEWED = 0.15
+"""Seconds between two looks at INNODB_TRX, which a server renews when nobody has looked for 0.1 s."""
+
 
 def chosen_product() -> str:
     """Which product the tests run against, MariaDB unless `DBMESH_TEST_DB=mysql` says MySQL. Raises ValueError."""

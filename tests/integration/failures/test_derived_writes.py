@@ -12,7 +12,7 @@ from typing import Any
 import pymysql
 import pytest
 
-from tests.plugins.database_server import DatabaseServer
+from tests.plugins.database_server import RENEWED, DatabaseServer
 from tests.plugins.equivalence import Answer, ask
 from tests.plugins.fix_mesh import Shop
 from tests.plugins.processes import wait_until
@@ -20,9 +20,6 @@ from tests.plugins.processes import wait_until
 pytestmark = pytest.mark.integration
 
 ROWS = "1060, 'held', NULL, NULL, 0, NULL, NOW()"
-
-PAUSE = 0.15
-"""Seconds between two looks at INNODB_TRX, which a server renews when nobody has looked for 0.1 s."""
 
 # The statement, and what another session does on ds_0 so that the statement waits for it half-way.
 WRITES = {
@@ -53,11 +50,11 @@ class Holder:
 
     def wait_for_a_victim(self) -> None:
         """Until a statement waits for the lock."""
-        wait_until(lambda: self._waiting() > 0, 20, "the statement waits for the lock", PAUSE)
+        wait_until(lambda: self._waiting() > 0, 20, "the statement waits for the lock", RENEWED)
 
     def wait_until_given_up(self) -> None:
         """Until no statement waits any more."""
-        wait_until(lambda: self._waiting() == 0, 20, "the statement has been stopped", PAUSE)
+        wait_until(lambda: self._waiting() == 0, 20, "the statement has been stopped", RENEWED)
 
     def _waiting(self) -> int:
         find = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'"
@@ -87,7 +84,9 @@ def _clean(shop: Shop) -> None:
         "ON p.ID = t.trx_mysql_thread_id WHERE p.DB LIKE 'shop_ds%'"
     )
     for server in shop.sources:
-        wait_until(lambda server=server: server.execute(find)[0][0] == 0, 10, "every transaction ends", PAUSE)  # type: ignore[misc]
+        wait_until(
+            lambda server=server: server.execute(find)[0][0] == 0, 10, "every transaction ends", RENEWED
+        )  # type: ignore[misc]
     with shop.target.connect() as other:
         assert ask(other, "SELECT COUNT(*) FROM t_user").rows == ((60,),)
 

@@ -156,6 +156,8 @@ def test_a_dynamic_transaction_reads_anywhere_until_it_writes(
         assert servers_of(connection, times=4) == {1: 4}
         connection.rollback()
         ask(connection, "SET autocommit = 0", WHERE, WHERE)
+        # One for reads, and one by which the mesh looks at the server.
+        wait_until(lambda: _connections_there(replication) == [2, 2], 10, "the mesh looks at both")
         before = _connections_made(replication)
         assert servers_of(connection) == {2: 6, 3: 6}
         # Asking makes one.
@@ -328,6 +330,11 @@ def test_encrypted_columns_are_read_from_replicas(replication: Replication, mesh
             assert ask(connection, "SELECT name FROM person WHERE id = 1") == "Eve"
         finally:
             ask(connection, "DROP TABLE person")
+
+
+def _connections_there(replication: Replication) -> list[int]:
+    count = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'mesh'"
+    return [replication.servers[name].execute(count)[0][0] for name in ("r1", "r2")]
 
 
 def _connections_made(replication: Replication) -> list[int]:

@@ -16,7 +16,7 @@ import pytest
 
 from dbmesh.transaction.decisions import MAKE_TABLE
 from tests.plugins import shop as shop_data
-from tests.plugins.database_server import DatabaseServer
+from tests.plugins.database_server import RENEWED, DatabaseServer
 from tests.plugins.equivalence import ask
 from tests.plugins.fix_mesh import MeshFactory, Shop, ShopFactory
 from tests.plugins.mysql import MySql
@@ -229,7 +229,7 @@ def test_a_write_that_cannot_commit_everywhere_ends_its_transaction(own_shop: Sh
             write = "UPDATE t_auto SET n = 20"
             writing = Thread(target=lambda: answers.append(ask(client, write)))
             writing.start()
-            wait_until(lambda: _waits(shop.sources[1]), 10, "the write to wait")
+            wait_until(lambda: _waits(shop.sources[1]), 10, "the write to wait", RENEWED)
             shop.links[1].cut()
             writing.join()
         assert [answer.error for answer in answers] == [1105]

@@ -14,7 +14,7 @@ import pytest
 from dbmesh.transaction.decisions import MAKE_TABLE, record
 from dbmesh.transaction.xid import Place, Xid
 from tests.plugins import shop as shop_data
-from tests.plugins.database_server import DatabaseServer
+from tests.plugins.database_server import RENEWED, DatabaseServer
 from tests.plugins.equivalence import Answer, ask
 from tests.plugins.fix_mesh import MeshFactory, Shop, ShopFactory
 from tests.plugins.processes import wait_until
@@ -254,7 +254,7 @@ def _run_into_a_circle(shop: Shop) -> None:
         ask(other, "SET innodb_lock_wait_timeout = 20")
         waiting = Thread(target=lambda: ask(other, "UPDATE t_user SET name = 'second' WHERE user_id = 4"))
         waiting.start()
-        wait_until(lambda: _lock_waits(shop.sources[0]) == 1, 20, "the other waits")
+        wait_until(lambda: _lock_waits(shop.sources[0]) == 1, 20, "the other waits", RENEWED)
         assert ask(one, "UPDATE t_user SET name = 'second' WHERE user_id = 5").error == 1213
         waiting.join()
         assert ask(other, "COMMIT").error is None
@@ -275,7 +275,7 @@ def test_where_servers_tell_who_waits_for_whom_a_wait_of_others_is_no_circle(own
         ask(waiting, "SET innodb_lock_wait_timeout = 60")
         held_up = Thread(target=lambda: ask(waiting, "UPDATE t_user SET name = 'late' WHERE user_id = 6"))
         held_up.start()
-        wait_until(lambda: _lock_waits(shop.sources[0]) == 1, 20, "somebody waits for somebody else")
+        wait_until(lambda: _lock_waits(shop.sources[0]) == 1, 20, "somebody waits for somebody else", RENEWED)
         _wait_and_hold_up_nobody(shop)
         ask(holder, "COMMIT")
         held_up.join()
