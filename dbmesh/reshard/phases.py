@@ -177,7 +177,7 @@ class Phases:
         """Do something that needs the binlogs to be followed all the time. Raises Failed when they are not."""
         tables = self._moved(job.database)
         constrained = [table.move.name for table in tables if table.schema.unique_keys]
-        if self.watcher.lost and not constrained:
+        if self.watcher.told_lost and not constrained:
             # Asked to go on, it leaves what was missed to verification.
             await self.watcher.mend(job, tables)
         await self.watcher.begin_again(job, tables)

@@ -97,6 +97,8 @@ class Watcher:
         self._progress = progress
         self._tasks = tasks
         self._followed: _Followed | None = None
+        # Of which it has been told that it has ended.
+        self._told: _Followed | None = None
         self._beginning = asyncio.Lock()
 
     async def mark(self, job: Job, tables: Sequence[MovedTable], *, anew: bool = False) -> None:
@@ -183,6 +185,12 @@ class Watcher:
         """Whether the binlogs cannot be followed any more from where they were left."""
         return self._followed is not None and self._followed.lost
 
+    @property
+    def told_lost(self) -> bool:
+        """Whether that is so and has been told: whoever goes on knows what is missed. A sidecar that begins finds it out by itself, and nobody
+        has asked it to go on then."""
+        return self.lost and self._told is self._followed
+
     async def begin_again(self, job: Job, tables: Sequence[MovedTable]) -> None:
         """As `begin`; what could not be dealt with is tried again. Raises StoreError."""
         running = self._followed
@@ -196,6 +204,7 @@ class Watcher:
         if running is None:
             return "no binlog is followed"
         await asyncio.wait([running.task])
+        self._told = running
         return "; ".join(
             f"data source '{one.data_source}': {one.problem}"
             for one in running.listener.progress()
