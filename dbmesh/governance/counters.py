@@ -1,20 +1,52 @@
 """The counters of AUTO_INCREMENT: blocks of numbers leased from the store, one counter per table.
 
 Decides how numbers stay unique over processes and consecutive within one: a block that follows the last one is added
-to it, and what a process did not use it gives back when it ends.
+to it, what a process did not use it gives back when it ends, and a counter that is set back stays above every block
+that another process may still be giving numbers from.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
 
 from dbmesh.governance import layout
-from dbmesh.governance.store import ABSENT, Conflict, Store, Write
+from dbmesh.governance.store import ABSENT, Conflict, Entry, Store, Write
 from dbmesh.rules.keygen.auto_increment import AutoIncrement
 
 BLOCK = 1000
 """Numbers taken beyond those that are needed."""
+
+NOBODY = ""
+"""The holder when no process has numbers left of what was leased since `others`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What the store knows of one table. Numbers from `next` on have not been leased; `checked` tells that no row has one of them.
+    `holder` leased last, and numbers below `others` are all that anybody else may have been given."""
+
+    next: int = 1
+    checked: bool = False
+    holder: str = NOBODY
+    others: int = 1
+
+    def leased(self, holder: str, end: int) -> Counter:
+        """Once `holder` has been given the numbers up to, but not including, `end`."""
+        others = self.others if self.holder in (holder, NOBODY) else self.next
+        return Counter(end, True, holder, others)
+
+    def set_back(self, start: int, holder: str | None) -> Counter:
+        """Once the table is numbered from `start` on again, or from where its rows end, by a process that gives away none of its former
+        numbers any more; None for one that never had any."""
+        others = self.others if self.holder in (holder, NOBODY) else self.next
+        return Counter(max(start, others), False, NOBODY, others)
+
+    def given_back(self, generator: AutoIncrement) -> Counter:
+        """Once its holder has ended."""
+        unused = self.checked and self.next == generator.end
+        return replace(self, next=generator.next if unused else self.next, holder=NOBODY)
 
 
 async def lease(
@@ -23,26 +55,28 @@ async def lease(
     generator: AutoIncrement,
     end: int,
     greatest: Callable[[], Awaitable[int]],
+    holder: str,
 ) -> None:
-    """Give `generator` numbers enough to reach `end`. `greatest` tells the greatest number among the table's rows; it is
-    asked when nobody can know it: at the first lease, and after the counter was set back."""
+    """Give `generator`, one of the process `holder`, numbers enough to reach `end`; it may give numbers away meanwhile. `greatest` tells
+    the greatest number among the table's rows; it is asked when nobody can know it: at the first lease, and after the counter was set
+    back. Raises StoreError."""
     key = layout.counter(database, generator.table)
     needed = end - generator.next
     while True:
         entry = await store.get(key)
-        stored = {"next": 1, "checked": False} if entry is None else json.loads(entry.value)
-        start = int(stored["next"])
-        if not stored["checked"]:
+        counter = _counter(entry)
+        start = counter.next
+        if not counter.checked:
+            # What it has left may have been given away by others.
+            generator.withdraw()
             start = max(start, await greatest() + 1)
-        follows = start == generator.end and stored["checked"]
-        first = generator.next if follows else start
-        last = max(first + needed, end) + BLOCK
-        value = json.dumps({"next": last, "checked": True}).encode()
+        last = max(start + needed, end) + BLOCK
+        leased = replace(counter, next=start).leased(holder, last)
         try:
-            await store.commit([Write(key, value, ABSENT if entry is None else entry.revision)])
+            await store.commit([_write(key, leased, entry)])
         except Conflict:
             continue
-        generator.lease(first, last)
+        generator.lease(start, last)
         return
 
 
@@ -53,25 +87,44 @@ async def doubt(store: Store, database: str, table: str) -> None:
         entry = await store.get(key)
         if entry is None:
             return
-        value = json.dumps({**json.loads(entry.value), "checked": False}).encode()
         try:
-            await store.commit([Write(key, value, entry.revision)])
+            await store.commit([_write(key, replace(_counter(entry), checked=False), entry)])
         except Conflict:
             continue
         return
 
 
-async def give_back(store: Store, database: str, generator: AutoIncrement) -> None:
-    """Return the numbers nobody used, unless another process has taken further ones since."""
+async def set_back(store: Store, database: str, table: str, start: int, holder: str | None) -> Write:
+    """What sets a table's counter back (see `Counter.set_back`), unless it is changed meanwhile. Raises StoreError."""
+    key = layout.counter(database, table)
+    entry = await store.get(key)
+    return _write(key, _counter(entry).set_back(start, holder), entry)
+
+
+async def give_back(store: Store, database: str, generator: AutoIncrement, holder: str) -> None:
+    """Return the numbers nobody used, unless another process has taken further ones since; `holder` ends. Raises StoreError."""
     key = layout.counter(database, generator.table)
     entry = await store.get(key)
-    if entry is None or generator.next == generator.end:
+    counter = _counter(entry)
+    if counter.holder != holder:
         return
-    stored = json.loads(entry.value)
-    if stored["checked"] and stored["next"] == generator.end:
-        value = json.dumps({"next": generator.next, "checked": True}).encode()
-        try:
-            await store.commit([Write(key, value, entry.revision)])
-        except Conflict:
-            return
-    generator.lease(generator.next, generator.next)
+    given_back = counter.given_back(generator)
+    generator.withdraw()
+    try:
+        await store.commit([_write(key, given_back, entry)])
+    except Conflict:
+        return
+
+
+def _counter(entry: Entry | None) -> Counter:
+    if entry is None:
+        return Counter()
+    read = json.loads(entry.value)
+    # Before anybody said who leased, anybody may have.
+    return Counter(
+        read["next"], read["checked"], read.get("holder", NOBODY), read.get("others", read["next"])
+    )
+
+
+def _write(key: str, counter: Counter, entry: Entry | None) -> Write:
+    return Write(key, json.dumps(asdict(counter)).encode(), ABSENT if entry is None else entry.revision)

@@ -9,8 +9,8 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from dbmesh.governance import declared_keys, layout, made_rules
-from dbmesh.governance.store import ABSENT, Guard, Store, Write
+from dbmesh.governance import counters, declared_keys, layout, made_rules
+from dbmesh.governance.store import ABSENT, Conflict, Guard, Store, Write
 from dbmesh.planner.plan import Shot
 from dbmesh.rules.ruleset import NO_CHANGE, MadeTable, RuleChange
 
@@ -76,8 +76,9 @@ async def undo(store: Store, record: DdlRecord) -> None:
     await store.commit(writes)
 
 
-async def finish(store: Store, record: DdlRecord) -> None:
-    """Every node is done: the rules change and the record goes, all at once."""
+async def finish(store: Store, record: DdlRecord, holder: str | None) -> None:
+    """Every node is done: the rules change and the record goes, all at once; of tables that are numbered anew `holder` gives away none
+    of its former numbers any more (see `counters`)."""
     change, database = record.change, record.database
     writes = [Write(layout.ddl(record.id), None)]
     # A rule that changes under its table's name is written over.
@@ -92,11 +93,20 @@ async def finish(store: Store, record: DdlRecord) -> None:
     if not record.creates:
         writes += made_rules.writes_of(database, change.made, known=changed)
     writes += declared_keys.writes_of(database, change.declared)
-    writes += [
-        Write(layout.counter(database, table), json.dumps({"next": start, "checked": False}).encode())
-        for table, start in change.numbering
-    ]
-    await store.commit(writes)
+
+    async def set_back() -> list[Write]:
+        return [await counters.set_back(store, database, *table, holder) for table in change.numbering]
+
+    counted = await set_back()
+    while True:
+        try:
+            await store.commit([*writes, *counted])
+        except Conflict:
+            before, counted = counted, await set_back()
+            if counted == before:
+                raise
+            continue
+        return
 
 
 async def read_all(store: Store) -> tuple[DdlRecord, ...]:

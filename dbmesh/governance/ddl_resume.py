@@ -48,5 +48,5 @@ async def resume(store: Store, record: DdlRecord, run_on: RunOn) -> int:
                 raise
         record = await ddl_journal.stop(store, record, [node])
         asked += 1
-    await ddl_journal.finish(store, record)
+    await ddl_journal.finish(store, record, None)
     return asked

@@ -68,6 +68,7 @@ class Keeper:
         self._random_bytes = random_bytes
         self._records: dict[str, DdlRecord] = {}
         self._leasing = asyncio.Lock()
+        self._holder = random_bytes(8).hex()
         # Databases that are made or dropped right now, in lower case; statements whose end nobody has been told of yet.
         self._changing: set[str] = set()
         self._begun: set[str] = set()
@@ -156,14 +157,15 @@ class Keeper:
     async def finish(self, record: str) -> None:
         """See `RuleKeeper`."""
         begun = self._records[record]
+        change = begun.change
         try:
-            async with _reached():
-                await ddl_journal.finish(self._store, begun)
-            change = begun.change
-            database = self._mesh.databases[begun.database.lower()]
-            for table, _ in change.numbering:
-                for generator in _generators(database, table):
-                    generator.lease(1, 1)
+            # No number leased before a counter is set back is given away after it.
+            async with self._leasing, _reached():
+                database = self._mesh.databases[begun.database.lower()]
+                for table, _ in change.numbering:
+                    for generator in _generators(database, table):
+                        generator.withdraw()
+                await ddl_journal.finish(self._store, begun, self._holder)
             if change.made or change.gone or change.declared:
                 await self._change_rules(begun)
         finally:
@@ -179,7 +181,7 @@ class Keeper:
             async def greatest() -> int:
                 return await greatest_number(database, generator.table)
 
-            await counters.lease(self._store, database.name, generator, needed.end, greatest)
+            await counters.lease(self._store, database.name, generator, needed.end, greatest, self._holder)
 
     async def create_database(self, beside: Database, name: str, options: str) -> None:
         """See `RuleKeeper`. It is in the store before a server has it: what a crash leaves can be dropped."""
@@ -239,7 +241,7 @@ class Keeper:
         for database in self._mesh.databases.values():
             for generator in database.key_generators.values():
                 if isinstance(generator, AutoIncrement) and generator.table:
-                    await counters.give_back(self._store, database.name, generator)
+                    await counters.give_back(self._store, database.name, generator, self._holder)
 
     async def _change_rules(self, record: DdlRecord) -> None:
         change = record.change

@@ -30,8 +30,15 @@ class AutoIncrement:
         self.end = end
 
     def lease(self, start: int, end: int) -> None:
-        """Numbers from `start` to before `end` may be given away from now on."""
-        self.next, self.end = start, end
+        """Numbers from `start` to before `end` may be given away from now on: after those that are left where they follow them, else
+        instead."""
+        if start != self.end:
+            self.next = start
+        self.end = end
+
+    def withdraw(self) -> None:
+        """Numbers that are left may not be given away any more."""
+        self.next = self.end = 1
 
     def next_key(self) -> int:
         """The next number. Raises KeysNeeded."""

@@ -563,3 +563,24 @@ def test_a_second_process_sees_what_the_first_changes(auto: AutoMesh, run: Run, 
     finally:
         if second.running:
             second.stop()
+
+
+def test_numbers_of_two_processes_are_given_once_though_one_truncates(
+    auto: AutoMesh, run: Run, tmp_path: Path
+) -> None:
+    run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+    second = Mesh(auto.mesh.configuration, tmp_path / "second.log").start()
+    try:
+        with second.connect("app") as connection, connection.cursor() as cursor:
+            cursor.execute("INSERT INTO t (v) VALUES (1)")
+            run("INSERT INTO t (v) VALUES (1)")
+            run("TRUNCATE TABLE t")
+            # The second has the rest of its block; the first must not come to it, whatever it numbers.
+            cursor.execute("INSERT INTO t (v) VALUES (2), (2), (2)")
+            run("INSERT INTO t (v) VALUES " + ", ".join(["(1)"] * 1500))
+            cursor.execute("INSERT INTO t (v) VALUES (3), (3), (3)")
+            assert run("SELECT COUNT(*), COUNT(DISTINCT id) FROM t") == [(1506, 1506)]
+        second.stop_cleanly()
+    finally:
+        if second.running:
+            second.stop()
