@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.plugins import shop as shop_data
-from tests.plugins.database_server import DatabaseServer, chosen_product
+from tests.plugins.database_server import RENEWED, DatabaseServer, chosen_product
 from tests.plugins.fix_mesh import Shop
 from tests.plugins.processes import wait_until
 from tests.plugins.raw_client import (
@@ -516,7 +516,7 @@ def test_nothing_goes_astray(own_shop: Callable[..., Shop]) -> None:
     assert not ledger.troubles, ledger.troubles[:5]
     assert ledger.answers > 300
     # A branch whose client was killed in the middle of a commit is seen for 5 s before it is settled, within another 5 s.
-    wait_until(lambda: not open_transactions(shop.sources), 30, "every transaction has ended")
+    wait_until(lambda: not open_transactions(shop.sources), 30, "every transaction has ended", RENEWED)
     found = kept(shop)
     for tag, outcomes in ledger.outcomes.items():
         assert found.get(tag, {}) in outcomes, f"{tag}: {found.get(tag)} instead of {outcomes}"
