@@ -19,7 +19,14 @@ from dbmesh.backend.sqlite.database import Database, Rows
 from dbmesh.backend.state import SessionState
 from dbmesh.backend.transpile import variables
 from dbmesh.backend.transpile.answers import Done
-from dbmesh.errors import DATA_SOURCE_LOST, INTERNAL, INVALID_TEXT, MeshError, ShardError
+from dbmesh.errors import (
+    DATA_SOURCE_LOST,
+    DATA_SOURCE_UNREACHABLE,
+    INTERNAL,
+    INVALID_TEXT,
+    MeshError,
+    ShardError,
+)
 from dbmesh.model import TableSchema
 from dbmesh.sql.user_values import plain_literal
 from dbmesh.wire.constants import Status
@@ -67,7 +74,7 @@ class SQLiteConnection:
         random: Random | None = None,
     ) -> SQLiteConnection:
         """Open the file, made when it is not there. `now` gives the current moment in UTC without zone. Raises
-        ShardError or MeshError(DATA_SOURCE_LOST) when it cannot be opened."""
+        MeshError DATA_SOURCE_UNREACHABLE when it cannot be opened."""
         loop = asyncio.get_running_loop()
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sqlite-{data_source}")
         connection = cls(data_source, flavour or Flavour(), loop.time(), executor)
@@ -78,7 +85,9 @@ class SQLiteConnection:
         except BaseException as error:
             executor.shutdown(wait=False)
             if isinstance(error, Exception):
-                raise connection._lost(str(error)) from error
+                raise MeshError(
+                    DATA_SOURCE_UNREACHABLE, data_source=data_source, reason=str(error)
+                ) from error
             raise
         connection._database.found_rows = connection.flavour.found_rows
         return connection

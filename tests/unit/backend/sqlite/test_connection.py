@@ -11,7 +11,7 @@ import pytest
 
 from dbmesh.backend.sqlite.connection import SQLiteConnection
 from dbmesh.backend.state import SessionState
-from dbmesh.errors import MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_UNREACHABLE, MeshError, ShardError
 from dbmesh.wire.packets import ColumnDefinition, OkPacket
 from dbmesh.wire.values import decode_text_row
 
@@ -169,3 +169,10 @@ async def test_the_variable_timestamp_is_the_time_of_its_statements(tmp_path: Pa
     with pytest.raises(MeshError, match="timestamp"):
         await connection.bring_to(SessionState().with_variable("timestamp", "'soon'"))
     await connection.close()
+
+
+async def test_a_file_that_cannot_be_opened_is_said_to_be_unreachable(tmp_path: Path) -> None:
+    with pytest.raises(MeshError) as told:
+        await SQLiteConnection.open(str(tmp_path / "nowhere" / "file.db"), data_source="ds_0")
+    assert told.value.kind is DATA_SOURCE_UNREACHABLE
+    assert "ds_0" in str(told.value)
