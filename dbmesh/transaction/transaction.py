@@ -15,7 +15,8 @@ is the `saga`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from dbmesh.backend.connection import Connection
@@ -23,6 +24,7 @@ from dbmesh.engine.collect import collect
 from dbmesh.errors import (
     COMPENSATION_STOPPED,
     NOTHING_COMMITTED,
+    ROLLED_BACK_BY_SERVER,
     TRANSACTION_ROLLED_BACK,
     TRANSACTION_UNKNOWN,
     MeshError,
@@ -234,14 +236,21 @@ class Transaction:
         for branch in self.branches.values():
             await collect(branch.connection, b"SAVEPOINT " + _STATEMENT)
 
-    async def begin_steps(self) -> None:
-        """Before a statement of several steps, whose data sources are not known yet. `end_steps` must follow."""
+    @asynccontextmanager
+    async def steps(self) -> AsyncIterator[None]:
+        """A statement of several steps, whose data sources are not known yet: where it fails, or is killed between two of them, none of
+        them is left. Raises ShardError or MeshError."""
         await self.begin_statement()
         self.in_steps += 1
-
-    def end_steps(self) -> None:
-        """The statement of several steps is over."""
-        self.in_steps -= 1
+        try:
+            yield
+        except BaseException as error:
+            # Also when it is cancelled: who has killed it may go on with the transaction.
+            if not (isinstance(error, ShardError | MeshError) and error.number in ROLLED_BACK_BY_SERVER):
+                await self.undo_statement()
+            raise
+        finally:
+            self.in_steps -= 1
 
     async def undo_statement(self) -> None:
         """The statement failed on some shards: undo it on all, as one server undoes a failed statement. A branch that

@@ -116,7 +116,8 @@ async def _run_together(session: Session, texts: Sequence[str], sink: _OneAnswer
         if own:
             session.broken_transaction = None
             await session.end_transaction(commit=False)
-        elif isinstance(error, MeshError | ShardError) and error.number not in ROLLED_BACK_BY_SERVER:
+        elif not (isinstance(error, MeshError | ShardError) and error.number in ROLLED_BACK_BY_SERVER):
+            # Also when it is killed between two rows: the client may go on with its transaction.
             await transaction.roll_back_to(_UNDO)
         raise
     if own:

@@ -24,7 +24,7 @@ from dbmesh.engine.warnings import (
     read_explained,
     renumbered,
 )
-from dbmesh.errors import MERGE_LIMIT, ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
+from dbmesh.errors import MERGE_LIMIT, MeshError, ShardError, not_supported
 from dbmesh.merge.counts import info_of_one_row, merge_counts, rows_updated, with_warnings
 from dbmesh.merge.rows import MergeLimits
 from dbmesh.planner.derived.literals import BINARY_CHARSET, unrounded
@@ -119,16 +119,11 @@ async def run_derived(
     session.state = at_one_moment(without_limit(state))
     if write.looks_row_by_row and state.variable(_SWITCH) is None:
         session.state = session.state.with_variable(_SWITCH, _ROW_BY_ROW)
-    await transaction.begin_steps()
     try:
-        foresight = _Foresight(session, write, ask)
-        return await _run_steps(session, verb, write, perform, foresight, sink, binary=binary)
-    except (MeshError, ShardError) as error:
-        if transaction.open and error.number not in ROLLED_BACK_BY_SERVER:
-            await transaction.undo_statement()
-        raise
+        async with transaction.steps():
+            foresight = _Foresight(session, write, ask)
+            return await _run_steps(session, verb, write, perform, foresight, sink, binary=binary)
     finally:
-        transaction.end_steps()
         session.state = replace(state, user_variables=session.state.user_variables)
 
 

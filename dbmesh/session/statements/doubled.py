@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dbmesh.backend.connection import Connection
 from dbmesh.engine.exchange import Outcome
-from dbmesh.errors import ROLLED_BACK_BY_SERVER, MeshError, ShardError, not_supported
+from dbmesh.errors import ShardError, not_supported
 from dbmesh.planner.capture import MOVING
 from dbmesh.planner.images import ImageTable, Row
 from dbmesh.planner.lexemes import Kind, split_lexemes
@@ -145,15 +145,8 @@ async def doubled(
             "a write of a BASE transaction to a table whose rows are being moved", "use type XA"
         )
     bound = traceable(session, database, bound)
-    await transaction.begin_steps()
-    try:
+    async with transaction.steps():
         return await on_both_sides(session, database, partial(run, bound), send)
-    except (MeshError, ShardError) as error:
-        if transaction.open and error.number not in ROLLED_BACK_BY_SERVER:
-            await transaction.undo_statement()
-        raise
-    finally:
-        transaction.end_steps()
 
 
 def traceable(session: Session, database: Database, bound: BoundStatement) -> BoundStatement:

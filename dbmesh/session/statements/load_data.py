@@ -20,7 +20,6 @@ from dbmesh.errors import (
     NO_DATABASE,
     PACKET_TOO_LARGE,
     QUERY_INTERRUPTED,
-    ROLLED_BACK_BY_SERVER,
     UNKNOWN_TABLE,
     MeshError,
     ShardError,
@@ -77,8 +76,7 @@ async def _steps(session: Session, load: LoadData, sink: ResultSink) -> Outcome:
     transaction = session.transaction
     if transaction.compensates:
         raise not_supported("LOAD DATA in a BASE transaction", "use type XA, or INSERT … VALUES")
-    await transaction.begin_steps()
-    try:
+    async with transaction.steps():
         writer = await _Loading.prepare(session, load)
         session.given = None
         file = _File(session, sink, sink.request_file(load.file))
@@ -95,12 +93,6 @@ async def _steps(session: Session, load: LoadData, sink: ResultSink) -> Outcome:
         except (MeshError, ShardError):
             await file.skip()
             raise
-    except (MeshError, ShardError) as error:
-        if transaction.open and error.number not in ROLLED_BACK_BY_SERVER:
-            await transaction.undo_statement()
-        raise
-    finally:
-        transaction.end_steps()
 
 
 def _database(session: Session, load: LoadData) -> Database:

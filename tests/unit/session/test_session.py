@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,11 +24,18 @@ from dbmesh.session.statements.own_transaction import in_own_transaction
 from dbmesh.transaction.compensator import RecordLocked
 from dbmesh.transaction.transaction import Branch, Transaction
 from dbmesh.wire.constants import Capability, ColumnType, Status
-from dbmesh.wire.packets import OkPacket, parse_err, parse_ok
+from dbmesh.wire.framing import frame
+from dbmesh.wire.packets import (
+    OkPacket,
+    make_column_definition,
+    make_end_of_rows,
+    parse_err,
+    parse_ok,
+)
 from tests.plugins import canned
 from tests.plugins.canned import MODERN
 from tests.plugins.scripted import RecordingClient, ScriptedConnection, column
-from tests.plugins.session_world import SessionWorld
+from tests.plugins.session_world import SessionWorld, prepared
 
 
 @pytest.fixture
@@ -416,3 +424,54 @@ async def test_a_refused_savepoint_leaves_the_transaction(world: SessionWorld) -
     ((_, packet),) = await world.command(b"\3UPDATE t_order SET status = 'y' WHERE user_id IN (0, 1)")
     assert parse_err(packet).number == 1290
     assert world.session.broken_transaction is None
+
+
+MOVES = b"\3UPDATE t_order SET user_id = 2 WHERE user_id = 0"
+"""Reads the row on ds_0, deletes it there, and inserts it on ds_1."""
+
+
+async def test_a_statement_that_is_killed_between_two_of_its_steps_is_undone(world: SessionWorld) -> None:
+    """While a data source joins nothing runs that could be stopped there: the command is cancelled."""
+    await world.command(b"\3BEGIN")
+    columns = [column(name, ColumnType.LONGLONG, "t_order_0") for name in "abcdef"]
+    row = b"\0\0" + struct.pack("<6q", 1, 0, 1, 0, 5, 2)
+    packets = [b"\6", *map(make_column_definition, columns), row, make_end_of_rows(3, 0, MODERN)]
+    rows = b"".join(frame(packet, number) for number, packet in enumerate(packets, 1))
+    joins = asyncio.Event()
+
+    def reply(name: str, payload: bytes) -> bytes:
+        if name == "ds_1" and payload[1:].startswith(b"START TRANSACTION"):
+            joins.set()
+            return b""
+        if payload[0] == 0x16:
+            return prepared([], columns)
+        return rows if payload[0] == 0x17 else canned.ok(1, status=3)
+
+    world.reply = reply
+    state = world.session.state
+    world.client.answered.clear()
+    world.session.handle(MOVES, 1)
+    await asyncio.wait_for(joins.wait(), 20)
+    assert "DELETE" in " ".join(text for name, text in world.statements() if name == "ds_0")
+    world.session.kill_query()
+    await world.client.answered.wait()
+    assert parse_err(world.client.packets()[-1][1]).number == QUERY_INTERRUPTED.number
+    assert world.statements()[-1] == ("ds_0", "ROLLBACK TO SAVEPOINT `dbmesh statement`")
+    assert list(world.session.transaction.branches) == ["shop.ds_0"], "the client may go on"
+    assert world.session.state == state
+    world.reply = lambda name, payload: canned.ok()
+    await world.command(b"\3COMMIT")
+
+
+async def test_a_session_has_its_state_after_a_statement_of_steps_that_could_not_begin(
+    world: SessionWorld,
+) -> None:
+    await world.command(b"\3BEGIN")
+    await world.command(b"\3UPDATE t_order SET status = 'x' WHERE user_id = 0")
+    state = world.session.state
+    world.reply = _refuses("ds_0", beginning=b"SAVEPOINT `dbmesh statement`")
+    ((_, packet),) = await world.command(MOVES)
+    assert parse_err(packet).number == 1290
+    assert world.session.state == state, "the moment of one statement is not that of the next"
+    world.reply = lambda name, payload: canned.ok()
+    await world.command(b"\3ROLLBACK")
