@@ -28,7 +28,7 @@ def close_cursor(session: Session, prepared: PreparedStatement) -> None:
     pinned = session.pins.get(cursor.key)
     if pinned is not None and pinned[1] is PinReason.CURSOR:
         others = (found.cursor for found in session.statements.values())
-        if any(isinstance(other, Cursor) and other.connection is connection for other in others):
+        if any(isinstance(other, Cursor) and other.key == cursor.key for other in others):
             return
         del session.pins[cursor.key]
         if not any(held is connection for held in session.held_connections()):

@@ -244,7 +244,7 @@ class RelayReceiver:
             own = is_own_limit(error, connection.state, session.command_text)
             connection.home.guard.ended(self._began, session.now(), None if own else error)
         if error.number in READ_ONLY and session.mesh.has_groups and may_wait(session, error):
-            if connection is not None:
+            if connection is not None and not self._pinned:
                 connection.home.release(connection, session.now())
             session.run(again(session, error))
             return

@@ -296,13 +296,24 @@ async def _execute_on_shard(
     if _opens_cursor(execute, plan):
         # The cursor's alone: whoever executed it again, in another statement of the same text, would replace its rows.
         connection.prepared.pop(bound.shots[0].sql, None)
-        key = database.connection_key(bound.shots[0].data_source)
+        key = _cursor_key(database, bound.shots[0].data_source, connection, prepared)
         prepared.cursor = Cursor(connection, on_shard.statement_id, key)
         session.pins.setdefault(key, (connection, PinReason.CURSOR))
     packet = frame(forward_execute(execute, on_shard.statement_id), 0)
     keeps = loan.keeps(connection)
     session.relay.start(connection, packet, bound.names, keeps, plan, bound.gives_id, bound.skips)
     return True
+
+
+def _cursor_key(
+    database: Database, data_source: str, connection: MySQLConnection, prepared: PreparedStatement
+) -> str:
+    """What a cursor's connection is kept under. All statements of the session run on what it keeps under a data source's own key, but a
+    replica takes no writes and need not have what others were given: it keeps the cursor alone."""
+    key = database.connection_key(data_source)
+    if connection.home is database.pools[data_source]:
+        return key
+    return f"{key} (cursor {prepared.statement_id})"
 
 
 def _opens_cursor(execute: Execute, plan: ShardPlan) -> bool:

@@ -15,14 +15,19 @@ from dbmesh.backend.pool import Pool
 from dbmesh.backend.replica_health import Observation
 from dbmesh.backend.replicas import Replicas
 from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ShardError
+from dbmesh.planner.plan import PinReason
 from dbmesh.rules.replica_groups import ReplicaGroup
 from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.session.failover import again, reads_again
-from dbmesh.wire.constants import ColumnType
+from dbmesh.session.rule_view import follow_rules
+from dbmesh.wire.commands import make_execute
+from dbmesh.wire.constants import ColumnType, Status
+from dbmesh.wire.framing import frame
+from dbmesh.wire.packets import make_column_definition, make_end_of_rows
 from tests.plugins import canned
 from tests.plugins.planner_world import SOURCES
 from tests.plugins.scripted import column
-from tests.plugins.session_world import SessionWorld
+from tests.plugins.session_world import SessionWorld, prepared
 
 REFUSED = ShardError(1290, "HY000", "read-only")
 
@@ -198,3 +203,53 @@ async def test_who_allows_a_retry_that_another_refuses_does_not_count_it() -> No
     assert (one.retries.made, other.retries.refused) == (0, 4)
     assert reads_again(session, plan, lost, (one,))
     assert one.retries.made == 1
+
+
+async def test_a_connection_that_the_session_keeps_stays_its_own_when_its_server_refuses_a_write() -> None:
+    reads = Reads()
+    world, session = reads.world, reads.world.session
+    session.databases = world.mesh.databases
+    pool = world.pools["ds_0"]
+    connection = await pool.acquire(session.flavour)
+    key = world.mesh.databases["shop"].connection_key("ds_0")
+    session.pins[key] = (connection, PinReason.USER_LOCK)
+    world.reply = lambda name, payload: canned.failure(1290, "read-only")
+    ((_, packet),) = await world.command(b"\x03UPDATE t_order SET status = 'x' WHERE user_id = 4")
+    assert packet[0] == 0xFF
+    assert session.pins[key] == (connection, PinReason.USER_LOCK)
+    assert not pool.idle, "nobody else may be lent what a session keeps"
+    world.reply = lambda name, payload: canned.ok()
+    await world.end()
+
+
+NUMBER = column("user_id", ColumnType.LONGLONG, "t_order_0")
+
+
+def _opens_cursors(name: str, payload: bytes) -> bytes:
+    if payload[0] == 0x16:
+        return prepared([column("?", ColumnType.LONGLONG)], [NUMBER])
+    if payload[0] == 0x17:
+        opened = frame(b"\x01", 1) + frame(make_column_definition(NUMBER), 2)
+        return opened + frame(make_end_of_rows(2 | Status.CURSOR_EXISTS, 0, canned.MODERN), 3)
+    return canned.ok(1)
+
+
+async def test_what_a_session_with_a_cursor_on_a_replica_writes_goes_to_the_primary() -> None:
+    reads = Reads()
+    world, replicas = reads.world, reads.groups["ds_0"]
+    world.reply = _opens_cursors
+    for number in (1, 2):
+        await world.command(b"\x16SELECT user_id FROM t_order WHERE user_id = ?")
+        await world.command(make_execute(number, [4], cursor_flags=1))
+    executed = [name for name, payload in world.sent if payload[0] == 0x17]
+    await world.command(b"\x03UPDATE t_order SET status = 'x' WHERE user_id = 4")
+    assert world.sent[-1][0] == "ds_0"
+    assert sorted(executed) == ["ds_0.r1", "ds_0.r2"], "reads take turns"
+    follow_rules(world.session)
+    assert world.session.databases is world.mesh.databases, "both replicas are there as before"
+    assert sum(pool.size - pool.idle for pool in replicas.pools) == 2
+    for number in (1, 2):
+        await world.command(b"\x19" + number.to_bytes(4, "little"))
+    assert not world.session.pins
+    assert not any(pool.size - pool.idle for pool in replicas.pools)
+    await world.end()
