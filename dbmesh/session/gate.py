@@ -55,6 +55,9 @@ class Gate:
     def close(self, reason: str) -> None:
         """Begin no statement from here on but those of transactions that are open. The reason is for clients who have waited too long."""
         self._hold(reason, drains=True)
+        # Transactions that have waited because it was shut look again.
+        self._opened.set()
+        self._opened.clear()
 
     def shut(self, reason: str) -> None:
         """Begin nothing from here on."""
@@ -143,12 +146,14 @@ class Gate:
         )
 
     def _busy(self) -> list[Session]:
-        return [
-            session
-            for session in self._mesh.everyone()
-            if session not in self._waiting
-            and (session.transaction.open or not session.at_rest or self._lags(session))
-        ]
+        return [session for session in self._mesh.everyone() if self._is_busy(session)]
+
+    def _is_busy(self, session: Session) -> bool:
+        """Whether a session has something under way. Whose statement waits has begun nothing by it, but may have a transaction."""
+        if session.transaction.open:
+            return True
+        rests = session.at_rest or session in self._waiting
+        return not rests or self._lags(session)
 
     def _lags(self, session: Session) -> bool:
         """Whether a session that is at rest keeps what only former rules know."""

@@ -135,3 +135,43 @@ async def test_a_client_that_has_gone_is_waited_for(world: SessionWorld) -> None
     with world.mesh.gate.until_left(world.session):
         assert not await world.mesh.gate.drained(by_force=False)
     assert await world.mesh.gate.drained(by_force=False)
+
+
+async def _write_in_transaction(world: SessionWorld) -> None:
+    await world.command(_query("BEGIN"))
+    await world.command(_query("UPDATE t_order SET status = 'x' WHERE user_id = 5"))
+
+
+async def _begin(world: SessionWorld, sql: str) -> None:
+    world.client.answered.clear()
+    world.session.handle(_query(sql), 1)
+    await asyncio.sleep(0)
+    assert not world.client.answered.is_set()
+
+
+async def test_a_transaction_whose_statement_waits_is_under_way(world: SessionWorld) -> None:
+    held = world.mesh.gate
+    await _write_in_transaction(world)
+    held.shut("why")
+    await _begin(world, "COMMIT")
+    assert not await held.drained(by_force=False), "what it has written is not committed"
+    await held.drained(by_force=True)
+    assert await held.drained(by_force=False)
+    assert not world.session.transaction.open
+    held.open()
+    await asyncio.wait_for(world.client.answered.wait(), 20)
+    assert ("ds_0", "COMMIT") not in world.statements()
+    [(_, answer)] = await world.command(_query("COMMIT"))
+    assert b"why" in answer
+
+
+async def test_a_transaction_that_has_waited_goes_on_when_others_are_waited_for(world: SessionWorld) -> None:
+    held = world.mesh.gate
+    await _write_in_transaction(world)
+    held.shut("why")
+    await _begin(world, "COMMIT")
+    held.close("rows are being moved")
+    await asyncio.wait_for(world.client.answered.wait(), 20)
+    assert world.statements()[-1] == ("ds_0", "COMMIT")
+    assert await held.drained(by_force=False)
+    held.open()
