@@ -36,7 +36,8 @@ def follow_rules(session: Session) -> None:
 def _serves(mesh: Mesh, key: str, connection: Connection) -> bool:
     """Whether what a session keeps under a key still is the data source of that key."""
     return any(
-        database.connection_key(name) == key and pool is connection.home
+        (database.connection_key(name) == key and pool is connection.home)
+        or (name in database.replicas and connection.home in database.replicas[name].pools)
         for database in mesh.databases.values()
         for name, pool in database.pools.items()
     )
@@ -85,7 +86,5 @@ async def give_up(session: Session, reason: str) -> None:
     await session.stop_command()
     if session.committing:
         return
-    await session.give_up_connections()
-    if not alone:
-        session.broken_transaction = reason
-    session.databases = session.mesh.databases
+    await session.give_up_connections(None if alone else reason)
+    follow_rules(session)

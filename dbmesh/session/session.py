@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 
 from dbmesh.backend.connection import Connection, Flavour, interrupt_all
@@ -362,6 +363,9 @@ class Session(Answers):
                 raise MeshError(TRANSACTION_BROKEN, reason=reason)
         if commit and self.transaction.outer is not None:
             raise MeshError(XA_WRONG_STATE, state="ACTIVE")
+        return await self._end_branches(commit=commit)
+
+    async def _end_branches(self, *, commit: bool) -> list[ShardWarning]:
         transaction = self.transaction
         branches = [*transaction.branches.values(), *transaction.readers.values()]
         since, kind, end = transaction.since, kind_of(transaction), FAILED
@@ -412,11 +416,11 @@ class Session(Answers):
     async def _free_after(self, error: MeshError | ShardError) -> None:
         await free_after_error(self, error)
 
-    async def give_up_connections(self) -> None:
+    async def give_up_connections(self, broken_by: str | None = None) -> None:
         """Roll back and free every connection this session still holds. Pinned ones carry state of their own (temporary
-        tables, locks) and are closed."""
-        self.broken_transaction = None
-        await self.end_transaction(commit=False)
+        tables, locks) and are closed. What the client has sent by now as a part of the transaction is told what it is `broken_by`."""
+        self.broken_transaction = broken_by
+        await self._end_branches(commit=False)
         for connection, _ in self.pins.values():
             connection.abort()
             connection.home.discard(connection)
@@ -461,6 +465,15 @@ class Session(Answers):
     def kill_connection(self) -> None:
         """KILL CONNECTION: close the client's connection; `end` does the rest."""
         self.client.abort()
+
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Nothing in the block is killed, as on one server a commit is not: what it has done must be known here."""
+        self.committing = True
+        try:
+            yield
+        finally:
+            self.committing = False
 
     @property
     def at_rest(self) -> bool:

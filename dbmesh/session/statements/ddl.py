@@ -5,6 +5,7 @@ Decides the order: record, shots, rules, catalog. What is recorded and where is 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -50,14 +51,16 @@ async def run_ddl(
             outcome = await _run_recorded(session, database, keeper, plan, bound, sink)
         else:
             outcome = await plainly()
-    except ShardError:
-        # DROP of several drops those that are there.
-        await session.mesh.reload(database, _touched(session, plan, bound))
+    except (ShardError, asyncio.CancelledError):
+        # DROP of several drops those that are there, and what is cut off may have been done.
+        with session.uninterrupted():
+            await session.mesh.reload(database, _touched(session, plan, bound))
         raise
     touched = _touched(session, plan, bound)
-    if isinstance(plan, TextPlan):
-        await _remember_temporary(session, database, plan, touched)
-    await session.mesh.reload(database, touched)
+    with session.uninterrupted():
+        if isinstance(plan, TextPlan):
+            await _remember_temporary(session, database, plan, touched)
+        await session.mesh.reload(database, touched)
     return outcome
 
 
@@ -136,7 +139,8 @@ async def _run_recorded(
         session.announce(None)
         loan.free()
     try:
-        await keeper.finish(record)
+        with session.uninterrupted():
+            await keeper.finish(record)
     except MeshError as error:
         # It is done, and only who looks at the data sources knows.
         session.given = None

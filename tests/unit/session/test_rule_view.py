@@ -12,7 +12,8 @@ import pytest
 from dbmesh.backend.pool import Pool
 from dbmesh.planner.plan import PinReason
 from dbmesh.session.mesh import Database
-from dbmesh.session.rule_view import follow_rules, retire
+from dbmesh.session.rule_view import follow_rules, give_up, retire
+from dbmesh.transaction.transaction import Transaction
 from dbmesh.wire.packets import parse_err
 from tests.plugins import canned
 from tests.plugins.session_world import SessionWorld
@@ -145,3 +146,32 @@ async def test_a_write_that_is_a_transaction_of_its_own_is_told_why_it_is_ended(
     ((_, packet),) = world.client.packets()
     assert "rows are being moved" in parse_err(packet).message.decode()
     assert await mesh.gate.drained(by_force=False)
+
+
+async def test_what_is_sent_while_a_transaction_is_given_up_is_no_transaction_of_its_own(
+    world: SessionWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Undoing takes time: that of the writes of a BASE transaction, or the end of a transaction on a replica."""
+    await world.command(_query("BEGIN"))
+    await world.command(_query("UPDATE t_order SET status = 'x' WHERE user_id = 5"))
+    undoing, undone = asyncio.Event(), asyncio.Event()
+    roll_back = Transaction.roll_back
+
+    async def slowly(transaction: Transaction) -> str | None:
+        told = await roll_back(transaction)
+        undoing.set()
+        if not undone.is_set():
+            await undone.wait()
+        return told
+
+    monkeypatch.setattr(Transaction, "roll_back", slowly)
+    giving_up = asyncio.get_running_loop().create_task(give_up(world.session, "its rules are gone"))
+    await undoing.wait()
+    before = len(world.sent)
+    ((_, packet),) = await world.command(_query("UPDATE t_order SET status = 'y' WHERE user_id = 5"))
+    assert "its rules are gone" in parse_err(packet).message.decode()
+    assert len(world.sent) == before
+    undone.set()
+    assert (await world.command(_query("ROLLBACK")))[0][1][0] == 0
+    await giving_up
+    assert world.session.broken_transaction is None, "its end has been told"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -42,3 +43,49 @@ async def test_a_table_of_a_job_is_not_altered_from_its_first_step_on() -> None:
     ((_, packet),) = await world.command(b"\x03ALTER TABLE t_order ADD COLUMN more INT")
     assert parse_err(packet).number == 1235
     await world.end()
+
+
+class Finishing(Keeper):
+    """A keeper that takes a while to finish what has been done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finishing, self.finished = asyncio.Event(), asyncio.Event()
+
+    async def finish(self, record: str) -> None:
+        self.finishing.set()
+        await self.finished.wait()
+
+
+async def test_what_is_done_on_every_node_is_not_killed_before_it_is_known_here() -> None:
+    world, keeper = SessionWorld(), Finishing()
+    world.mesh.keeper = cast("Any", keeper)
+    world.client.answered.clear()
+    world.session.handle(b"\x03TRUNCATE TABLE t_order", 1)
+    await keeper.finishing.wait()
+    world.session.kill_query()
+    await asyncio.sleep(0)
+    keeper.finished.set()
+    await world.client.answered.wait()
+    assert world.client.packets()[-1][1][0] == 0
+    assert world.reloaded == 1
+    await world.end()
+
+
+async def test_tables_that_a_statement_has_changed_are_read_though_its_client_is_gone() -> None:
+    world, keeper = SessionWorld(), Finishing()
+    world.mesh.keeper = cast("Any", keeper)
+    world.session.handle(b"\x03TRUNCATE TABLE t_order", 1)
+    await keeper.finishing.wait()
+    ending = asyncio.get_running_loop().create_task(world.end())
+    await asyncio.sleep(0)
+    keeper.finished.set()
+    await ending
+    assert world.reloaded == 1
+
+
+async def test_tables_are_read_again_when_nobody_knows_what_a_statement_has_done() -> None:
+    world = SessionWorld()
+    await world.running(b"\x03ALTER TABLE t_plain ADD COLUMN more INT")
+    await world.end()
+    assert world.reloaded == 1
