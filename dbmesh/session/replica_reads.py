@@ -177,8 +177,9 @@ async def _sees(
         written = Written()
     if written.position is None or written.told_by is not replicas.primary:
         # What the former primary told may be lost, and no replica would ever have it.
-        written.told_by = replicas.primary
+        asked = replicas.primary
         written.position = await _position(session, replicas, database.pools[data_source], mariadb=mariadb)
+        written.told_by = asked
     if not written.position:
         # The primary keeps no binary log, or no GTIDs: it alone is known to have everything.
         return False
