@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
@@ -145,9 +145,15 @@ async def read_files(store: Store, number: int) -> dict[str, str]:
     return files
 
 
-async def propose(store: Store, known: Known, revision: Revision, files: Mapping[str, str]) -> Revision:
-    """Begin the roll-out of files, as they were compared with what is `known`; the revision, with its number. Raises
-    RolloutUnderWay, StoreError."""
+async def propose(
+    store: Store,
+    known: Known,
+    revision: Revision,
+    files: Mapping[str, str],
+    guards: Sequence[Guard] = (),
+) -> Revision:
+    """Begin the roll-out of files, as they were compared with what is `known`, if the `guards` hold; the revision, with its number. Raises
+    RolloutUnderWay, also where they do not hold, and StoreError."""
     if known.rolling is not None:
         raise RolloutUnderWay(_under_way(known))
     value = json.dumps(dict(files)).encode()
@@ -163,7 +169,7 @@ async def propose(store: Store, known: Known, revision: Revision, files: Mapping
     for number in oldest[: MOST_CHANGES // 4]:
         writes += [Write(layout.rule_files(number), None), Write(layout.revision(number), None)]
     try:
-        await store.commit(writes, [Guard(layout.active_revision(), known.active_key)])
+        await store.commit(writes, [Guard(layout.active_revision(), known.active_key), *guards])
     except Conflict as conflict:
         raise RolloutUnderWay(
             "the rules in the store have changed meanwhile; look at the difference again"

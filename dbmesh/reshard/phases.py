@@ -14,7 +14,7 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance.counters import doubt
 from dbmesh.governance.instances import Registration
 from dbmesh.governance.revisions import carry_out, read_files, read_known
-from dbmesh.governance.store import Store, StoreUnavailable
+from dbmesh.governance.store import Guard, Store, StoreUnavailable
 from dbmesh.reshard.jobs.documents import read_files_of
 from dbmesh.reshard.jobs.files import JobFiles
 from dbmesh.reshard.jobs.generation import scope_of_moving
@@ -70,6 +70,8 @@ class Phases:
         self._pacing = Pacing(Throttle(Limits()), self._load)
         # What is copied or compared at its pace.
         self._paced: Job | None = None
+        # By what this sidecar carries the job out.
+        self._lead: Guard | None = None
         self._tables: list[MovedTable] = []
         self._write_counts = WriteCounts(store, mesh)
         self.progress = Progress(store, clock)
@@ -117,8 +119,9 @@ class Phases:
         files = await read_files_of(self._store, job.number)
         return await self._holds(files.moving(_READ_AFTER[job.phase], doubled=True))
 
-    async def carry_out(self, job: Job) -> None:
+    async def carry_out(self, job: Job, lead: Guard) -> None:
         """See `Work`."""
+        self._lead = lead
         async with self.progress.told(job):
             try:
                 await self._works[job.phase](job)
@@ -309,7 +312,8 @@ class Phases:
             hold=hold,
             works=works,
         )
-        await roll_out(self._store, step, files, self._clock, tries=tries)
+        assert self._lead is not None
+        await roll_out(self._store, step, files, self._clock, self._lead, tries=tries)
         await self._mesh.until_serving(lambda configuration: configuration.files == files)
 
     async def _begun(self, files: JobFiles) -> bool:

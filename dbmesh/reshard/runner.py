@@ -16,9 +16,10 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance import layout
 from dbmesh.governance.following import follow
 from dbmesh.governance.instances import Registration
-from dbmesh.governance.store import ABSENT, Conflict, LeaseLost, Store, StoreError, Write
+from dbmesh.governance.store import Guard, Store, StoreError
 from dbmesh.reshard.jobs.documents import change_job, read_job, read_jobs
 from dbmesh.reshard.jobs.job import Job, done, failed
+from dbmesh.reshard.jobs.lead import take_lead
 from dbmesh.reshard.steps import Refused
 
 _log = logging.getLogger(__name__)
@@ -34,8 +35,9 @@ class Failed(Exception):
 class Work(Protocol):
     """What phases do."""
 
-    async def carry_out(self, job: Job) -> None:
-        """The work of the job's phase, from wherever it was left. Raises Failed, Refused, MeshError, ShardError and StoreError."""
+    async def carry_out(self, job: Job, lead: Guard) -> None:
+        """The work of the job's phase, from wherever it was left, as long as `lead` holds (`take_lead`). Raises Failed, Refused, MeshError,
+        ShardError and StoreError."""
         ...
 
     def go_by(self, job: Job, sidecars: int) -> None:
@@ -63,8 +65,9 @@ class Work(Protocol):
         ...
 
 
-_Work = tuple[int, tuple[tuple[str, float], ...], bool]
-"""The number and the journal of a job, and whether this sidecar carries it out: another journal is another phase, also where it is not longer."""
+_Work = tuple[int, tuple[tuple[str, float], ...], Guard | None]
+"""The number and the journal of a job, and by what this sidecar carries it out, None where it helps: another journal is another phase, also where
+it is not longer."""
 
 
 class Runner:
@@ -123,22 +126,22 @@ class Runner:
         if job is None:
             await self._stop()
             return
-        leads = await self._is_runner()
+        lead = await self._lead()
         self._work.go_by(job, len((await self._store.range(layout.instances_prefix())).entries))
         await self._work.tell(job)
-        if leads:
+        if lead is not None:
             await self._work.accompany(job)
         else:
             await self._work.leave()
         if not job.works:
             await self._stop_working()
             return
-        key = job.number, job.journal, leads
+        key = job.number, job.journal, lead
         if self._running is not None:
             if self._running[0] == key and not self._running[1].done():
                 return
             await self._stop_working()
-        work = self._carry_out(job) if leads else self._help(job)
+        work = self._help(job) if lead is None else self._carry_out(job, lead)
         self._running = key, self._tasks.start(work, f"reshard job {job.number}")
 
     async def _stop(self) -> None:
@@ -152,21 +155,12 @@ class Runner:
             running[1].cancel()
             await asyncio.gather(running[1], return_exceptions=True)
 
-    async def _is_runner(self) -> bool:
-        """Whether it is up to this sidecar, as long as the store takes it for alive."""
-        if not self._registration.lease or self._registration.alive_for <= 0:
-            return False
-        found = await self._store.get(layout.reshard_runner())
-        if found is not None:
-            return found.value.decode() == self._registration.id
-        write = Write(
-            layout.reshard_runner(), self._registration.id.encode(), ABSENT, self._registration.lease
-        )
-        try:
-            await self._store.commit([write])
-        except (Conflict, LeaseLost):
-            return False
-        return True
+    async def _lead(self) -> Guard | None:
+        """By what jobs are up to this sidecar, as long as the store takes it for alive."""
+        registration = self._registration
+        if not registration.lease or registration.alive_for <= 0:
+            return None
+        return await take_lead(self._store, registration.id, registration.lease)
 
     async def _help(self, job: Job) -> None:
         try:
@@ -175,27 +169,28 @@ class Runner:
             # Who carries it out says what keeps it from going on.
             _log.warning("reshard job %d: cannot help: %s", job.number, error)
 
-    async def _carry_out(self, job: Job) -> None:
+    async def _carry_out(self, job: Job, lead: Guard) -> None:
         try:
             if await read_job(self._store, job.number) != job:
                 # What ran before this has ended since the job was looked at: the next look goes by what followed.
                 return
-            await self._work.carry_out(job)
+            await self._work.carry_out(job, lead)
         except (Failed, Refused, MeshError, ShardError) as error:
             reason = str(error) or type(error).__name__
             _log.warning("reshard job %d does not go on: %s", job.number, reason)
-            await self._ended(job, reason)
+            await self._ended(job, lead, reason)
         except StoreError as error:
             # The next look begins the phase again.
             _log.warning("reshard job %d waits for the store: %s", job.number, error)
         except Exception as error:
             _log.exception("reshard job %d: unexpected error", job.number)
-            await self._ended(job, f"internal error ({type(error).__name__}); see the log of the sidecar")
+            told = f"internal error ({type(error).__name__}); see the log of the sidecar"
+            await self._ended(job, lead, told)
         else:
-            await self._ended(job, "")
+            await self._ended(job, lead, "")
 
-    async def _ended(self, job: Job, reason: str) -> None:
-        """The phase has ended; somebody may have asked for another one meanwhile."""
+    async def _ended(self, job: Job, lead: Guard, reason: str) -> None:
+        """The phase has ended; somebody may have asked for another one meanwhile, or carry it out again."""
 
         def follow_on(present: Job) -> Job:
             if present.journal != job.journal:
@@ -207,7 +202,7 @@ class Runner:
             if reason and job.switches and await self._work.switched(job):
                 # Whatever went wrong after it: the job says what holds.
                 reason = ""
-            following = await change_job(self._store, job.number, follow_on)
+            following = await change_job(self._store, job.number, follow_on, lead)
             _log.info("reshard job %d: %s", job.number, following.phase)
         except StoreError as error:
             _log.warning("reshard job %d: what became of a phase is not known: %s", job.number, error)

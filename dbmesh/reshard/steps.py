@@ -1,6 +1,7 @@
 """Rolls a job's steps out as revisions of the rules.
 
-Decides how often a step is tried that transactions under way have refused, and that a step that holds already is not rolled out again.
+Decides how often a step is tried that transactions under way have refused, and that a step that holds already is not rolled out again. Only who
+carries the job out begins one (`jobs.lead`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from dbmesh.governance.revisions import (
     read_files,
     read_known,
 )
-from dbmesh.governance.store import Store
+from dbmesh.governance.store import Guard, Store
+from dbmesh.reshard.jobs.lead import check_lead
 from dbmesh.rules.loader import fingerprint_of
 
 TRIES = 5
@@ -36,11 +38,12 @@ async def roll_out(
     step: Revision,
     files: Mapping[str, str],
     clock: Callable[[], float],
+    lead: Guard,
     *,
     tries: int = TRIES,
 ) -> None:
-    """Make these files the rules of the mesh. `step` says the rest of the revision, `clock` gives monotonic seconds. Raises Refused and
-    StoreError."""
+    """Make these files the rules of the mesh. `step` says the rest of the revision, `clock` gives monotonic seconds, `lead` is from
+    `take_lead`. Raises Refused and StoreError, LeadLost among it."""
     while True:
         known = await read_known(store)
         if known.rolling is not None:
@@ -50,8 +53,9 @@ async def roll_out(
         if known.active and await read_files(store, known.active) == files:
             return
         try:
-            proposed = await propose(store, known, step, files)
+            proposed = await propose(store, known, step, files, [lead])
         except RolloutUnderWay:
+            await check_lead(store, lead)
             continue
         ended = await carry_out(store, proposed.number, clock)
         if ended.outcome is Outcome.ACCEPTED:

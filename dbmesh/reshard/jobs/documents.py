@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dbmesh.governance import layout
-from dbmesh.governance.store import ABSENT, Conflict, Store, StoreError, Write
+from dbmesh.governance.store import ABSENT, Conflict, Guard, Store, StoreError, Write
 from dbmesh.reshard.jobs.files import JobFiles, decode_files, encode_files
 from dbmesh.reshard.jobs.job import Job, NotNow, begun, decode_job, encode_job
+from dbmesh.reshard.jobs.lead import check_lead
 
 MOST_FILES = 1_400_000
 """Bytes of a job's files; etcd takes 1.5 MB in one request."""
@@ -62,8 +63,11 @@ async def read_files_of(store: Store, number: int) -> JobFiles:
     return decode_files(entry.value)
 
 
-async def change_job(store: Store, number: int, change: Callable[[Job], Job]) -> Job:
-    """Make a job what `change` says, which may be asked again. Raises what it raises, StoreError."""
+async def change_job(
+    store: Store, number: int, change: Callable[[Job], Job], lead: Guard | None = None
+) -> Job:
+    """Make a job what `change` says, which may be asked again. With `lead` (`take_lead`) it is who carries the job out that says so. Raises what
+    it raises, StoreError."""
     while True:
         entry = await store.get(layout.reshard_job(number))
         if entry is None:
@@ -73,8 +77,12 @@ async def change_job(store: Store, number: int, change: Callable[[Job], Job]) ->
         if following == present:
             return present
         try:
-            await store.commit([Write(entry.key, encode_job(following), entry.revision)])
+            await store.commit(
+                [Write(entry.key, encode_job(following), entry.revision)], [] if lead is None else [lead]
+            )
         except Conflict:
+            if lead is not None:
+                await check_lead(store, lead)
             continue
         return following
 

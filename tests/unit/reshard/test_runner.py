@@ -14,7 +14,7 @@ import pytest
 
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance.embedded import EmbeddedStore
-from dbmesh.governance.store import ABSENT, Store, StoreUnavailable, Write
+from dbmesh.governance.store import ABSENT, Guard, Store, StoreUnavailable, Write
 from dbmesh.reshard.jobs.documents import change_job, encode_job, layout, read_job
 from dbmesh.reshard.jobs.job import Job, Phase, Wish, begun, wished
 from dbmesh.reshard.runner import Failed, Runner
@@ -32,7 +32,7 @@ class ScriptedWork:
         self.go_on = asyncio.Event()
         self.changed = asyncio.Event()
 
-    async def carry_out(self, job: Job) -> None:
+    async def carry_out(self, job: Job, lead: Guard) -> None:
         """See `runner.Work`, as all of these."""
         self.begun.append(job.phase)
         self.changed.set()
@@ -138,3 +138,53 @@ async def test_a_phase_is_not_taken_for_another_in_a_journal_that_has_become_lon
         assert (await _left(store, Phase.CANCEL)).phase is Phase.CANCELLED
         work.go_on.clear()
     assert work.begun == [Phase.VERIFY, Phase.CANCEL]
+
+
+async def test_who_carries_a_job_out_no_more_does_not_say_what_became_of_a_switch(tmp_path: Path) -> None:
+    """A process that stood still between asking which rules hold and writing that down, while another one made the switch."""
+    store = await EmbeddedStore.open(tmp_path / "store.db", lambda: 0.0)
+    tasks = TaskOwner(lambda error: None)
+    job = begun(Job(NUMBER, "shop", "me", 1.0, phase=Phase.CUTOVER))
+    await store.commit([Write(layout.reshard_job(NUMBER), encode_job(job), ABSENT)])
+    former, following = Freezing(), ScriptedWork()
+    former.errors[Phase.CUTOVER], former.holds = Failed("a transaction has not ended"), [False]
+
+    async def begin(name: str, work: ScriptedWork) -> int:
+        lease = await store.grant(1000)
+        registration: Any = SimpleNamespace(lease=lease, alive_for=1000.0, id=name)
+        tasks.start(Runner(store, registration, work, tasks, lambda: 9.0).serve(), f"runner {name}")
+        await work.changed.wait()
+        return lease
+
+    async with asyncio.timeout(20):
+        lease = await begin("a", former)
+        await former.asked.wait()
+        [carrying_out] = [one for one in asyncio.all_tasks() if one.get_name() == f"reshard job {NUMBER}"]
+        await store.revoke(lease)
+        await begin("b", following)
+        former.thawed.set()
+        await carrying_out
+        assert await read_job(store, NUMBER) == job
+        following.go_on.set()
+        assert (await _left(store, Phase.CUTOVER)).phase is Phase.REVERSE
+        following.go_on.clear()
+    await tasks.close()
+    await store.close()
+
+
+class Freezing(ScriptedWork):
+    """Stands still when it has found which rules hold (`asked`) until it is `thawed`, and looks at no job after that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.thawed = asyncio.Event()
+
+    async def switched(self, job: Job) -> bool:
+        self.asked.set()
+        await self.thawed.wait()
+        return await super().switched(job)
+
+    async def tell(self, job: Job) -> None:
+        if self.asked.is_set():
+            await asyncio.get_running_loop().create_future()
