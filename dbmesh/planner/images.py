@@ -154,11 +154,17 @@ class ImageTable:
         return f"DELETE FROM {self._target} WHERE {self.condition(keys)}"
 
     def inserts(
-        self, rows: Iterable[Row], most: int = STATEMENT_LENGTH, *, over: bool = False, ousting: bool = False
+        self,
+        rows: Iterable[Row],
+        most: int = STATEMENT_LENGTH,
+        *,
+        over: bool = False,
+        ousting: bool = False,
+        missing: bool = False,
     ) -> Iterator[str]:
         """The statements that write these rows, none much longer than `most` characters; `over` those that are there with their key, or
-        `ousting` every row that has one of their unique values. O(bytes)."""
-        verb = "REPLACE" if ousting else "INSERT"
+        `ousting` every row that has one of their unique values, or those alone that are `missing`. O(bytes)."""
+        verb = "REPLACE" if ousting else "INSERT IGNORE" if missing else "INSERT"
         tail = f" ON DUPLICATE KEY UPDATE {self._renewed}" if over else ""
         names = ",".join([quote_name(column.name, quoted=True) for column in self.columns])
         texts: list[str] = []

@@ -8,7 +8,7 @@ both. Which tables these are, and what the other side is, `Database.doubles` say
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from dbmesh.planner.capture import MOVING
 from dbmesh.planner.images import ImageTable, Row
 from dbmesh.planner.lexemes import Kind, split_lexemes
 from dbmesh.planner.plan import BoundStatement, Names, ShardPlan
-from dbmesh.rules.ruleset import BroadcastTable, ShardedTable
+from dbmesh.rules.ruleset import AnyTable, BroadcastTable, ShardedTable
 from dbmesh.session.connections import keeps_snapshot
 from dbmesh.session.doubled_writes import DoubledWrites
 from dbmesh.session.mesh import Database
@@ -27,7 +27,7 @@ from dbmesh.session.reading import lexer_flags
 from dbmesh.session.select_limit import without_limit
 from dbmesh.session.statements.compensated import Keep, Runner, readable
 from dbmesh.session.statements.returned import returning, returns
-from dbmesh.transaction.undo import TableChanges
+from dbmesh.transaction.undo import Change, TableChanges
 
 if TYPE_CHECKING:
     from dbmesh.session.session import Session
@@ -72,6 +72,37 @@ def _sharding_columns(database: Database, table: str) -> tuple[str, ...]:
     return rule.sharding_columns if isinstance(rule, ShardedTable) else ()
 
 
+@dataclass(slots=True)
+class _Changed:
+    """What a statement has changed of a table: by key the `rows` as they are now, and those that were there `before`."""
+
+    other: Database
+    table: ImageTable
+    rows: dict[Row, Row | None] = field(default_factory=dict)
+    before: dict[Row, Row] = field(default_factory=dict)
+
+    def add(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if change.before is not None:
+                key = self.table.key_of(change.before)
+                self.rows[key] = None
+                self.before.setdefault(key, change.before)
+            if change.after is not None:
+                self.rows[self.table.key_of(change.after)] = change.after
+
+    def former(self, keys: Iterable[Row]) -> Iterator[Row]:
+        """Those of these rows that were there."""
+        return (self.before[key] for key in keys if key in self.before)
+
+
+def _hides_prepared(other: Database, rule: AnyTable | None) -> bool:
+    """Whether who takes a row away does not find one that a transaction is about to commit there, though it has been seen on the side that
+    is read, which commits first: as on PostgreSQL, where an INSERT alone waits for it."""
+    return rule is not None and any(
+        other.sources[node.data_source].kind == "postgresql" for node in rule.nodes
+    )
+
+
 class Doubling:
     """What one statement has changed so far, table by table: the rows of each key as they are now. The other side may be `behind`: a row of
     it that has a unique value of one that is written has lost that on this side. `rows`: how many it has written, `other_rows` are
@@ -79,7 +110,7 @@ class Doubling:
 
     def __init__(self, *, behind: bool = False) -> None:
         self._behind = behind
-        self._tables: dict[str, tuple[Database, ImageTable, dict[Row, Row | None]]] = {}
+        self._tables: dict[str, _Changed] = {}
         self.rows = 0
         self.other_rows = 0
 
@@ -95,31 +126,30 @@ class Doubling:
             return
         if logic.lower() not in self._tables:
             columns = (*_sharding_columns(database, logic), *_sharding_columns(other, logic))
-            self._tables[logic.lower()] = other, changes.table.named(logic).told_apart_by(columns), {}
+            self._tables[logic.lower()] = _Changed(other, changes.table.named(logic).told_apart_by(columns))
         self.rows += len(changes.changes)
-        _, table, rows = self._tables[logic.lower()]
-        for change in changes.changes:
-            if change.before is not None:
-                rows[table.key_of(change.before)] = None
-            if change.after is not None:
-                rows[table.key_of(change.after)] = change.after
+        self._tables[logic.lower()].add(changes.changes)
 
     @property
     def lenient(self) -> bool:
         """Whether rows are written that some sessions would write otherwise."""
-        return any(table.lenient for _, table, _ in self._tables.values())
+        return any(one.table.lenient for one in self._tables.values())
 
     def statements(self) -> Iterator[tuple[Database, str]]:
         """What makes the other side equal. Where only the primary key is unique, rows are written over what is there: taking away a row
         that has not been copied yet would lock the gap it is in. Else they are taken away before any is written, so that none meets
         the former place of another."""
-        for other, table, rows in self._tables.values():
+        for changed in self._tables.values():
+            other, table, rows = changed.other, changed.table, changed.rows
             schema = other.catalog.table(table.name)
             over = schema is not None and not schema.unique_keys
             gone = [key for key, row in rows.items() if row is None or not over]
             rule = other.rule_set.table(table.name)
             copies = len(rule.nodes) if isinstance(rule, BroadcastTable) else 1
             self.other_rows += copies * (len(gone) + sum(row is not None for row in rows.values()))
+            if _hides_prepared(other, rule):
+                for statement in table.inserts(changed.former(gone), missing=True):
+                    yield other, statement
             # Keys of several columns are conditions one beside the other, which the parser takes one inside the other.
             most = len(gone) if len(table.key) == 1 else MOST_KEYS
             for start in range(0, len(gone), most or 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -168,6 +169,37 @@ def test_a_row_that_is_copied_while_a_transaction_is_open_is_not_missed(ready: P
     assert new[24] == (0, 5, "old 24")
     assert 32 not in new
     assert new == ready.old_rows(number)
+
+
+UNIQUE = (
+    "CREATE TABLE {table} (id bigint PRIMARY KEY, owner int NOT NULL, n int NOT NULL, note varchar(60) NOT NULL, UNIQUE (id, n))",
+)
+
+
+@pytest.mark.parametrize("made", [(), UNIQUE], ids=["written over", "taken away and written"])
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM item WHERE id = 90000", "UPDATE item SET n = 2 WHERE id = 90000"]
+)
+def test_a_row_whose_commit_is_under_way_on_the_other_side_is_waited_for(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory, made: Sequence[str], statement: str
+) -> None:
+    """The side that is read has committed a row. PostgreSQL shows nobody that the other one is about to, and waits for it in an INSERT alone."""
+    directory = tmp_path_factory.mktemp("under_way")
+    with open_postgres_stage([postgres], directory, rows=40, made=made, by_source=ELSEWHERE) as stage:
+        stage.start()
+        number = stage.status()["number"]
+        row = "VALUES (90000, 1, 1, 'new')"
+        stage.own(1, f"BEGIN; INSERT INTO item_1__s{number} {row}; PREPARE TRANSACTION 'another'")
+        stage.own(0, f"INSERT INTO item_1 {row}")
+        with stage.connect(0) as client, client.cursor() as cursor, ThreadPoolExecutor(1) as beside:
+            writing = beside.submit(cursor.execute, statement)
+            waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted"
+            wait_until(lambda: writing.done() or stage.own(1, waiting) != ["0"], 20, "the write to wait")
+            stage.own(1, "COMMIT PREPARED 'another'")
+            assert writing.result() == 1
+        new = stage.new_rows(number)
+        assert new == stage.old_rows(number)
+        assert new.get(90000) == (None if statement.startswith("DELETE") else (1, 2, "new"))
 
 
 MADE = (
