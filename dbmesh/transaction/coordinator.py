@@ -20,7 +20,7 @@ from dbmesh.engine.collect import collect, collect_all
 from dbmesh.errors import DATA_SOURCE_UNREACHABLE, NO_DECISIONS, MeshError, ShardError
 from dbmesh.model import DECISION_TABLE
 from dbmesh.transaction import decisions
-from dbmesh.transaction.two_phase import Ending, Machine, Member, Reply, Round, Step, commit
+from dbmesh.transaction.two_phase import End, Ending, Machine, Member, Reply, Round, Step, commit
 from dbmesh.transaction.undo import TableChanges
 from dbmesh.transaction.xid import Place, TransactionNames, Xid
 
@@ -30,7 +30,7 @@ FORGOTTEN_AT_ONCE = 500
 """Rows deleted by one statement."""
 
 MOST_TOLD = 20_000
-"""Decisions remembered for deletion; what is not remembered is found by recovery."""
+"""Decisions remembered for deletion, and branches to be told of one; what is not remembered is found by recovery."""
 
 SETTLE_ATTEMPTS = (0.0, 0.1, 0.4, 1.5)
 """Seconds to wait before each attempt to reach the decider after its connection was lost in COMMIT."""
@@ -76,6 +76,8 @@ class Coordinator:
         self.names = TransactionNames(instance)
         self._made: set[Place] = set()
         self._told: deque[tuple[Place, str]] = deque(maxlen=MOST_TOLD)
+        # Prepared branches of transactions that are committed.
+        self._untold: deque[tuple[Place, Xid]] = deque(maxlen=MOST_TOLD)
         # For operators: branches that the last look of recovery has found prepared, and how those ended that it has ended.
         self.in_doubt = 0
         self.recovered: Counter[str] = Counter()
@@ -111,6 +113,8 @@ class Coordinator:
         for name in ending.pending:
             # Still prepared on its server, which lets go of it only when the connection ends.
             run.abort(name)
+        if ending.end is End.COMMITTED:
+            self._untold.extend(run.prepared(ending.pending))
         if ending.told and not ending.pending and decider is not None:
             self._told.append((decider, run.gtrid))
         return ending, run.error
@@ -170,6 +174,28 @@ class Coordinator:
         finally:
             pool.release(connection, asyncio.get_running_loop().time())
 
+    async def follow(self) -> None:
+        """Commit the branches that were decided here and could not be told, where they can be by now. What a data source refuses is left to
+        recovery. O(branches that could not be told)."""
+        by_place: defaultdict[Place, list[Xid]] = defaultdict(list)
+        while self._untold:
+            place, xid = self._untold.popleft()
+            by_place[place].append(xid)
+        await asyncio.gather(*(self._follow_at(place, xids) for place, xids in by_place.items()))
+
+    async def _follow_at(self, place: Place, xids: Sequence[Xid]) -> None:
+        if place not in self.places():
+            return
+        left = deque(xids)
+        try:
+            async with self.connection(place) as connection:
+                while left:
+                    await _commit_prepared(connection, left[0])
+                    left.popleft()
+        except (MeshError, ShardError) as error:
+            _log.info("branches on %s cannot be told yet that they are committed: %s", place, error)
+            self._untold.extend((place, xid) for xid in left)
+
     async def forget(self) -> None:
         """Delete the rows of decisions that all branches have followed. What cannot be deleted now is left to
         recovery. O(decisions since the last call)."""
@@ -188,6 +214,15 @@ class Coordinator:
                     await collect(connection, decisions.forget(some).encode())
         except (MeshError, ShardError) as error:
             _log.info("decisions on %s stay for now: %s", place, error)
+
+
+async def _commit_prepared(connection: Connection, xid: Xid) -> None:
+    """Raises MeshError where that is not known to be answered."""
+    try:
+        await perform_xa(connection, xid, Step.COMMIT_PREPARED)
+    except ShardError as error:
+        # As of one that recovery has ended, or that its server takes for another connection's still.
+        _log.info("branch %s of a committed transaction: %s", xid.gtrid, error)
 
 
 async def _make_table(connection: Connection) -> None:
@@ -224,6 +259,11 @@ class _Commit:
         self._prepared = [branch.xid.own for branch in branches if branch.xid is not None and branch.wrote]
         self.gtrid = next((branch.xid.gtrid for branch in branches if branch.xid is not None), "")
         self.error: Exception | None = None
+
+    def prepared(self, names: Sequence[str]) -> list[tuple[Place, Xid]]:
+        """Where these branches are, and what they are called there."""
+        found = (self._branches[name] for name in names)
+        return [(one.place, one.xid) for one in found if one.place is not None and one.xid is not None]
 
     def abort(self, name: str) -> None:
         """Close the connection of a branch."""

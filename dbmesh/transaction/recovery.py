@@ -32,7 +32,7 @@ PASS_INTERVAL = 5.0
 """Seconds between two looks at the data sources."""
 
 FORGET_INTERVAL = 1.0
-"""Seconds between two deletions of rows nobody needs."""
+"""Seconds between two deletions of rows nobody needs, and between two tries to tell branches of what was decided here."""
 
 COMMITTED_ROW_AGE = 60
 """Seconds after which the row of a commit is looked at by others than its coordinator."""
@@ -82,6 +82,7 @@ class Recovery:
         due = loop.time()
         while True:
             try:
+                await self._coordinator.follow()
                 await self._coordinator.forget()
                 await self.undo.compensator.forget()
                 if loop.time() >= due:

@@ -209,19 +209,29 @@ def test_a_decider_that_cannot_be_asked_leaves_an_unknown_that_is_settled(own_sh
     assert {row[2] for _, row in shop.on_shards("t_auto")} == {1}
 
 
-def test_a_data_source_that_dies_after_the_decision_follows(own_shop: ShopFactory) -> None:
+@pytest.mark.parametrize("dies", ["its link", "its server"])
+def test_a_data_source_that_dies_after_the_decision_follows(own_shop: ShopFactory, dies: str) -> None:
+    """It is told by the process that has decided, before any finds the branch left alone."""
     shop = own_shop()
     with shop.target.connect() as client:
         committing = _HeldCommit(shop, client)
-        shop.links[1].refuse()
-        shop.links[1].cut()
+        if dies == "its link":
+            shop.links[1].refuse()
+            shop.links[1].cut()
+        else:
+            shop.sources[1].kill()
         committing.release()
         answer = committing.answer()
         assert (answer.error, answer.warnings) == (None, 1)
         assert "shop.ds_1 could not be told yet" in str(ask(client, "SHOW WARNINGS").rows)
-        shop.links[1].restore()
+        if dies == "its link":
+            shop.links[1].restore()
+        else:
+            shop.sources[1].start()
+            shop.sources[1].wait_ready()
         wait_until(lambda: not _prepared(shop), 30, "the branch to be ended")
         assert ask(client, "SELECT n FROM t_auto").rows == ((2,), (2,))
+    assert "was left prepared" not in shop.mesh.output()
 
 
 def test_a_hint_says_how_one_statement_or_one_transaction_commits(fresh_shop: Shop) -> None:

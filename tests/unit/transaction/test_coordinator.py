@@ -10,13 +10,13 @@ import pytest
 from dbmesh.backend.connection import Connection, Flavour, Receiver
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
-from dbmesh.errors import TRANSACTION_UNKNOWN, MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_UNREACHABLE, TRANSACTION_UNKNOWN, MeshError, ShardError
 from dbmesh.rules.ruleset import DataSourceConfig
 from dbmesh.transaction import coordinator as module
 from dbmesh.transaction.coordinator import Coordinator
 from dbmesh.transaction.transaction import Transaction
 from dbmesh.transaction.xid import Place
-from tests.plugins.scripted import ScriptedConnection, error, silence
+from tests.plugins.scripted import ScriptedConnection, column, error, silence
 
 FIRST, SECOND = Place("a", 3306, "db"), Place("b", 3306, "db")
 
@@ -33,16 +33,18 @@ class Preparable(ScriptedConnection):
 
 
 class Server:
-    """A pool of the coordinator's own connections to a place."""
+    """A pool of the coordinator's own connections to a place. It `hangs`, or is `away`: no connection is opened."""
 
     def __init__(self) -> None:
         self.connection = Preparable()
-        self.hangs = False
+        self.hangs = self.away = False
         self.pool = Pool(DataSourceConfig("ds", "mysql", "h", 3306, "ds_0", "u", "p"), self.open)
 
     async def open(self, flavour: Flavour) -> Connection:
         if self.hangs:
             await asyncio.get_running_loop().create_future()
+        if self.away:
+            raise MeshError(DATA_SOURCE_UNREACHABLE, data_source="ds", reason="away")
         self.connection.flavour = flavour
         return self.connection
 
@@ -182,3 +184,70 @@ async def test_data_sources_of_one_name_in_two_places_commit_both(transaction: T
     assert await transaction.commit() is None
     assert first.sent[-1] == "COMMIT"
     assert second.sent[-1].startswith("XA COMMIT")
+
+
+@pytest.mark.parametrize("number", [0, 1397], ids=["committed", "by recovery"])
+async def test_a_branch_that_could_not_be_told_is_told_when_its_data_source_is_back(
+    decider: Server, number: int
+) -> None:
+    other = Server()
+    coordinator = Coordinator(lambda: {FIRST: decider.pool, SECOND: other.pool}, bytes(8))
+    transaction = Transaction(coordinator)
+    await _join(transaction, "a", FIRST)
+    second = await _join(transaction, "b", SECOND)
+    plain = second.answer
+
+    def answer(connection: ScriptedConnection, sql: str, receiver: Receiver) -> None:
+        if sql.startswith("XA COMMIT"):
+            other.away = True
+            connection.abort()
+        else:
+            plain(connection, sql, receiver)
+
+    second.answer = answer
+    told = await transaction.commit()
+    assert told is not None
+    assert "b could not be told yet" in told
+    await coordinator.follow()
+    assert not other.connection.sent
+    other.away = False
+    if number:
+        _failing(other.connection, "XA COMMIT", number)
+    for _ in range(2):
+        await coordinator.follow()
+    assert other.connection.sent == [second.sent[-1]], "once, whatever it says"
+    assert not any("dbmesh_txn" in sent for sent in decider.connection.sent[1:]), "its row stays"
+
+
+@pytest.mark.parametrize("settled", ["0", "away"])
+async def test_a_branch_whose_transaction_is_not_known_to_be_committed_is_not_hurried(
+    decider: Server, monkeypatch: pytest.MonkeyPatch, settled: str
+) -> None:
+    monkeypatch.setattr(module, "SETTLE_ATTEMPTS", (0.0,))
+    other = Server()
+    coordinator = Coordinator(lambda: {FIRST: decider.pool, SECOND: other.pool}, bytes(8))
+    transaction = Transaction(coordinator)
+    first, second = await _join(transaction, "a", FIRST), await _join(transaction, "b", SECOND)
+    plain, settling = first.answer, decider.connection.answer
+
+    def answer(connection: ScriptedConnection, sql: str, receiver: Receiver) -> None:
+        if sql == "COMMIT":
+            connection.abort()
+        else:
+            plain(connection, sql, receiver)
+
+    def settle(connection: ScriptedConnection, sql: str, receiver: Receiver) -> None:
+        if settled == "away" and "dbmesh_txn" in sql and not sql.startswith("CREATE"):
+            connection.abort()
+        elif sql.startswith("SELECT"):
+            connection.rows([column("committed")], [b"\x010"])
+        else:
+            settling(connection, sql, receiver)
+
+    first.answer, decider.connection.answer = answer, settle
+    _failing(second, "XA ROLLBACK", 1105)
+    with pytest.raises(MeshError):
+        await transaction.commit()
+    assert not second.open
+    await coordinator.follow()
+    assert not other.connection.sent
