@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 from dbmesh.backend.connection import Flavour, Home, Receiver, product_of
 from dbmesh.backend.receivers import HeaderReceiver, OkReceiver, shard_error
-from dbmesh.backend.state import SessionState, transition
+from dbmesh.backend.state import SessionState, meaning, transition
 from dbmesh.backend.tls import TlsChannel
 from dbmesh.errors import DATA_SOURCE_LOST, MeshError, ProtocolError, ShardError
 from dbmesh.wire.blocks import parse_header, parse_prepare_answer
@@ -55,21 +55,25 @@ class RawReceiver(Protocol):
 
 
 class PreparedOnShard:
-    """A statement prepared on this connection: the server's id and what PREPARE told. `seen` is what the asker knew of the
-    tables then."""
+    """A statement prepared on this connection: the server's id and what PREPARE told. `schema` and `state` are those it was read in, `seen`
+    is what the asker knew of the tables then."""
 
-    __slots__ = ("answer", "columns", "parameters", "seen", "statement_id")
+    __slots__ = ("answer", "columns", "parameters", "schema", "seen", "state", "statement_id")
 
     def __init__(
         self,
         answer: PrepareOk,
         parameters: tuple[ColumnDefinition, ...],
         columns: tuple[ColumnDefinition, ...],
+        schema: str,
+        state: SessionState,
     ) -> None:
         self.answer = answer
         self.statement_id = answer.statement_id
         self.parameters = parameters
         self.columns = columns
+        self.schema = schema
+        self.state = state
         self.seen: object = None
 
 
@@ -176,23 +180,37 @@ class MySQLConnection(asyncio.Protocol):
         """Prepare a statement on this connection, or find it prepared. What PREPARE told is as old as that: who wants to
         tell it says what is known of the tables, and a statement prepared under other knowledge is prepared anew. Raises
         ShardError or MeshError."""
-        known = self.prepared.get(sql)
+        known = self.find_prepared(sql)
         if known is not None and (seen is None or known.seen is seen):
             self.prepared.move_to_end(sql)
             return known
-        if known is not None:
+        if sql in self.prepared:
             self._close_prepared(self.prepared.pop(sql))
         receiver = HeaderReceiver()
         self._start_raw(
             ResponseKind.PREPARE, frame(Command.STMT_PREPARE.to_bytes(1, "little") + sql, 0), receiver
         )
         header = await self._awaited(receiver.future)
-        prepared = PreparedOnShard(*parse_prepare_answer(header, deprecate_eof=self.flavour.deprecate_eof))
+        told = parse_prepare_answer(header, deprecate_eof=self.flavour.deprecate_eof)
+        prepared = PreparedOnShard(*told, self.schema, self.state)
         prepared.seen = seen
         self.prepared[sql] = prepared
         if len(self.prepared) > PREPARED_PER_CONNECTION:
             self._close_prepared(self.prepared.popitem(last=False)[1])
         return prepared
+
+    def find_prepared(self, sql: bytes) -> PreparedOnShard | None:
+        """What the text is prepared as, where it was read as it would be now: in the schema and the state the connection has, which many sessions
+        bring to what they have. O(1) as long as these are the same."""
+        known = self.prepared.get(sql)
+        if known is None or known.schema != self.schema:
+            return None
+        if known.state is not self.state:
+            if known.state != self.state and meaning(known.state) != meaning(self.state):
+                return None
+            # Found equal by identity next time.
+            known.state = self.state
+        return known
 
     def _close_prepared(self, statement: PreparedOnShard) -> None:
         self.send_only(

@@ -66,6 +66,16 @@ _UNKNOWN = ""
 """In place of a user variable's literal: no variable is set to it, so whatever one is to hold has to be said."""
 
 
+_MEANS_NOTHING = frozenset((*CHARACTERISTICS, *WITHOUT_DEFAULT, "autocommit", "timestamp"))
+
+
+def meaning(state: SessionState) -> tuple[object, ...]:
+    """What a statement's text is read by, so far as a session says it (manual, "Server SQL Modes"): all but what many a statement has of its
+    own, and what only transactions ask for. What is prepared was read then, and stays as it was. O(number of variables)."""
+    variables = tuple([pair for pair in state.variables if pair[0] not in _MEANS_NOTHING])
+    return state.names, state.client, variables
+
+
 def forgetting(state: SessionState, user_variables: Iterable[str]) -> SessionState:
     """`state`, where nobody knows what some user variables hold."""
     for name in user_variables:

@@ -259,7 +259,7 @@ def _try_relay(
     connection, pinned = relaying.free_connection(session, database, plan, data_source)
     if connection is None:
         return False
-    on_shard = connection.prepared.get(sql)
+    on_shard = connection.find_prepared(sql)
     if on_shard is None:
         if not pinned:
             connection.home.release(connection, session.now())

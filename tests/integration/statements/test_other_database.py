@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.differential.client import Client, Prepared
+from tests.differential.values import integer, text
+from tests.plugins import shop as shop_data
 from tests.plugins.database_server import chosen_product
 from tests.plugins.fix_mesh import Shop
 from tests.plugins.fix_two_databases import Pair
@@ -152,4 +155,34 @@ def test_a_transaction_sees_its_rows_of_both_databases(two_databases: Mesh, shop
         pair.same("DROP TABLE child, copied")
         pair.same("DROP TABLE there.parent")
     finally:
+        pair.close()
+
+
+def test_a_prepared_statement_of_the_same_text_is_that_of_its_own_database(
+    two_databases: Mesh, shop: Shop
+) -> None:
+    """In a transaction both logic databases have one connection to a server."""
+    pair = Pair(two_databases, shop, "here")
+    try:
+        for database in ("here", "there"):
+            pair.same(f"CREATE TABLE {database}.account {_ACCOUNT}")
+            pair.same(f"INSERT INTO {database}.account VALUES (1, '{database}')")
+        with Client(two_databases.port, shop_data.USER, shop_data.PASSWORD, "here") as client:
+            client.ask("BEGIN")
+            for database in ("here", "there", "here"):
+                client.ask(f"USE {database}")
+                prepared = client.prepare_statement("SELECT name FROM account WHERE id = ?")
+                assert isinstance(prepared, Prepared)
+                [[name]] = client.run(prepared, [integer(1)]).cells()
+                assert database in str(name)
+                written = client.prepare_statement("UPDATE account SET name = ? WHERE id = 1")
+                assert isinstance(written, Prepared)
+                client.run(written, [text(f"{database}, again")])
+            client.ask("COMMIT")
+            for database in ("here", "there"):
+                [[name]] = client.ask(f"SELECT name FROM {database}.account").cells()
+                assert f"{database}, again" in str(name)
+    finally:
+        for database in ("here", "there"):
+            pair.same(f"DROP TABLE {database}.account")
         pair.close()

@@ -127,6 +127,36 @@ def test_binary_rows_are_one_servers(
     assert [column.name for column in first.definitions()] == [column.name for column in plain.definitions()]
 
 
+MEANINGS = [
+    "SET sql_mode = 'ANSI_QUOTES'",
+    "SET sql_mode = 'PIPES_AS_CONCAT'",
+    "SET sql_mode = 'HIGH_NOT_PRECEDENCE'",
+    "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
+    "SET div_precision_increment = 8",
+]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        """SELECT "name", name || name, NOT 1 BETWEEN -5 AND 5, 'a' = 'A', 1 / 3 FROM t_user WHERE user_id = ?""",
+        """SELECT "name", name || name, NOT 1 BETWEEN -5 AND 5, 'a' = 'A', 1 / 3 FROM t_user WHERE user_id > ? ORDER BY user_id""",
+    ],
+)
+def test_a_text_means_what_it_does_to_the_session_that_executes_it(shop: Shop, sql: str) -> None:
+    """Sessions share connections, and what is prepared there."""
+    for setting in (*MEANINGS, "SET @a = 1", *MEANINGS):
+        answers = []
+        for target in (shop.target, shop.plain):
+            with _client(target) as client:
+                client.ask(setting)
+                prepared = client.prepare_statement(sql)
+                assert isinstance(prepared, Prepared)
+                answers.append(client.run(prepared, [integer(1)]))
+        mesh, plain = answers
+        assert mesh.rows == plain.rows, setting
+
+
 @pytest.mark.parametrize("sql", CURSORS)
 def test_a_cursor_tells_what_one_servers_does(clients: tuple[Client, Client], sql: str) -> None:
     answers: list[Answer] = []

@@ -386,6 +386,40 @@ async def test_what_prepare_told_is_asked_again_when_the_tables_have_changed(ser
     assert (await server.connection.prepare(b"DO 1")).statement_id == 6
 
 
+@pytest.mark.parametrize(
+    ("state", "schema", "stays"),
+    [
+        (SessionState(), "shop", True),
+        (SessionState().with_variable("autocommit", "0").with_user_variable("a", "1"), "shop", True),
+        (SessionState().with_variable("sql_mode", "'ANSI_QUOTES'"), "shop", False),
+        (SessionState().with_names("latin1"), "shop", False),
+        (SessionState(), "another", False),
+    ],
+)
+async def test_what_was_prepared_is_found_by_who_reads_its_text_alike(
+    server: Server, state: SessionState, schema: str, stays: bool
+) -> None:
+    connection, sql = server.connection, b'SELECT "a"'
+    connection.state, connection.schema = SessionState(), "shop"
+    numbers = iter((5, 6, 7))
+
+    async def prepare() -> int:
+        work = asyncio.get_running_loop().create_task(connection.prepare(sql))
+        await asyncio.sleep(0)
+        if not work.done():
+            answer = bytes([0]) + next(numbers).to_bytes(4, "little") + bytes(4) + bytes([0]) + bytes(2)
+            await server.answer(frame(answer, 1))
+        return (await work).statement_id
+
+    assert await prepare() == 5
+    connection.state, connection.schema = state, schema
+    assert (connection.find_prepared(sql) is not None) is stays
+    assert await prepare() == (5 if stays else 6)
+    closed = frame(bytes([Command.STMT_CLOSE]) + (5).to_bytes(4, "little"), 0)
+    assert (closed in server.sent()) is not stays
+    assert connection.find_prepared(sql) is connection.prepared[sql]
+
+
 async def test_row_packets_are_known_between_packets_only(server: Server) -> None:
     answer = canned.result_set(COLUMNS, ROWS)
     raw = Raw()
