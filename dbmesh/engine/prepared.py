@@ -12,7 +12,7 @@ from itertools import count
 from typing import NamedTuple, Protocol
 
 from dbmesh.backend.connection import Connection, Product
-from dbmesh.backend.mysql import MySQLConnection
+from dbmesh.backend.mysql import PREPARED_PER_CONNECTION, MySQLConnection
 from dbmesh.engine.lane import Lane
 from dbmesh.errors import INTERNAL, MeshError
 from dbmesh.sql.literals import encode_literal
@@ -104,34 +104,57 @@ class TextExecution:
         return Ready(_QUERY + f"EXECUTE {name}{using}".encode("utf-8", "surrogateescape"))
 
 
-async def prepared_lane(lane: Lane, way: Execution, parameters: Sequence[int] | None, *, once: bool) -> Lane:
-    """The lane with its shots prepared on its connection, ready to be executed; `once` tells that nobody will send their texts
-    again. Raises ShardError or MeshError."""
-    ready = [await way.prepare(lane.connection, shot.sql, parameters) for shot in lane.shots]
-    closes: tuple[int, ...] = ()
-    if once:
-        closes = tuple(one.statement_id for one in ready if one.statement_id is not None)
+async def prepared_lanes(
+    lanes: Sequence[Lane], way: Execution, parameters: Sequence[int] | None, *, once: bool
+) -> list[Lane]:
+    """The lanes with their shots prepared on their connections, ready to be executed; `once` tells that nobody will send their texts
+    again. Raises ShardError or MeshError; what was prepared for these lanes alone is closed then."""
+    prepared: list[Lane] = []
+    try:
+        for lane in lanes:
+            prepared += [await _prepared(lane, way, parameters, once=once)]
+    except BaseException:
+        close_statements(prepared)
+        raise
+    return prepared
+
+
+async def _prepared(lane: Lane, way: Execution, parameters: Sequence[int] | None, *, once: bool) -> Lane:
+    # Of more than a connection keeps it would close the first before they are executed.
+    once = once or len(lane.shots) > PREPARED_PER_CONNECTION
+    ready: list[Ready] = []
+    closes: list[int] = []
+    try:
         for shot in lane.shots:
-            _capable(lane.connection).prepared.pop(shot.sql, None)
-    executes = tuple(one.payload for one in ready)
-    warned = tuple(shot for shot, one in enumerate(ready) if one.warned)
+            ready.append(await way.prepare(lane.connection, shot.sql, parameters))
+            number = ready[-1].statement_id
+            if once and number is not None:
+                _capable(lane.connection).prepared.pop(shot.sql, None)
+                closes.append(number)
+    except BaseException:
+        _close(lane.connection, closes)
+        raise
     return replace(
         lane,
-        executes=executes,
+        executes=tuple(one.payload for one in ready),
         binary=way.binary,
         gives_text=way.gives_text,
-        warned=warned,
-        closes=closes,
+        warned=tuple(shot for shot, one in enumerate(ready) if one.warned),
+        closes=tuple(closes),
     )
 
 
 def close_statements(lanes: Sequence[Lane]) -> None:
     """Forget what was prepared for these lanes alone."""
     for lane in lanes:
-        if lane.closes and lane.connection.usable:
-            for statement_id in lane.closes:
-                command = make_statement_command(Command.STMT_CLOSE, statement_id)
-                _capable(lane.connection).send_only(command)
+        _close(lane.connection, lane.closes)
+
+
+def _close(connection: Connection, statements: Sequence[int]) -> None:
+    if statements and connection.usable:
+        for statement_id in statements:
+            command = make_statement_command(Command.STMT_CLOSE, statement_id)
+            _capable(connection).send_only(command)
 
 
 def _capable(connection: Connection) -> MySQLConnection:

@@ -18,7 +18,7 @@ from dbmesh.engine.collect import found_rows
 from dbmesh.engine.exchange import Exchange, Outcome, Sink
 from dbmesh.engine.lane import Lane
 from dbmesh.engine.once import Trial
-from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lane
+from dbmesh.engine.prepared import EXACT_READING, Execution, close_statements, prepared_lanes
 from dbmesh.engine.warnings import ShardWarning, count_of
 from dbmesh.errors import (
     INTERNAL,
@@ -418,7 +418,7 @@ async def _exchange(
             target = images.split(target)
         if way is not None:
             once = way.gives_text or (plan.verb.changes_rows and bound.parameters == ())
-            lanes = [await prepared_lane(lane, way, bound.parameters, once=once) for lane in lanes]
+            lanes = await prepared_lanes(lanes, way, bound.parameters, once=once)
         own = None if bound.own is None else bound.own.whole
         trial = None if bound.repeated is None else Trial(bound.repeated, way)
         watch = trace_of(session)
