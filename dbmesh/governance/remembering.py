@@ -48,6 +48,8 @@ class Remembering:
         self._rest = rest
         self._tasks = TaskOwner(_failed)
         self._late = False
+        # One task sees to that, however often it changes meanwhile.
+        self._catches_up = False
         # Whether the disk is not asked any more; set when it is closed too.
         self._heard = asyncio.Event()
         self._closed = False
@@ -103,7 +105,9 @@ class Remembering:
         async for changes in self._store.watch(prefix, after):
             if prefix == layout.ROOT and not self._late and any(map(_is_kept, changes.writes)):
                 self._late = True
-                self._tasks.start(self._catch_up(), "what the store says, on disk")
+                if not self._catches_up:
+                    self._catches_up = True
+                    self._tasks.start(self._catch_up(), "what the store says, on disk")
             yield changes
 
     async def grant(self, seconds: float) -> int:
@@ -135,15 +139,18 @@ class Remembering:
         return Snapshot(self._remembered.revision, entries)
 
     async def _catch_up(self) -> None:
-        while self._late:
-            await asyncio.sleep(self._rest)
-            # What changes from here on is not in what is read.
-            self._late = False
-            try:
-                await self.range(layout.ROOT)
-            except StoreError as error:
-                _log.info("what has changed in the store is not on disk yet: %s", error)
-                self._late = True
+        try:
+            while self._late:
+                await asyncio.sleep(self._rest)
+                # What changes from here on is not in what is read.
+                self._late = False
+                try:
+                    await self.range(layout.ROOT)
+                except StoreError as error:
+                    _log.info("what has changed in the store is not on disk yet: %s", error)
+                    self._late = True
+        finally:
+            self._catches_up = False
 
     async def _remember(self, found: Snapshot) -> None:
         entries = [entry for entry in found.entries if _is_kept(entry)]

@@ -166,6 +166,34 @@ async def test_a_change_is_remembered_once_the_store_answers_again(inner: Switch
     await store.close()
 
 
+async def test_one_reading_at_a_time_catches_up_however_often_the_store_changes(
+    inner: Switched, tmp_path: Path
+) -> None:
+    file = tmp_path / "snapshot.json"
+    store = Remembering(inner, file, rest=0)
+    changes = store.watch("/", (await store.range("/")).revision)
+    for number in range(4):
+        inner.late = late = asyncio.Event()
+        inner.waiting.clear()
+        await inner.commit([Write("/a", b"1%d" % number)])
+        await anext(changes)
+        # While it is read, it changes again.
+        await inner.waiting.wait()
+        await inner.commit([Write("/a", b"2%d" % number)])
+        await anext(changes)
+        catching_up = [one for one in asyncio.all_tasks() if one.get_name() == "what the store says, on disk"]
+        assert len(catching_up) == 1
+        late.set()
+        await _written()
+        inner.away = True
+        again = Remembering(inner, file)
+        await again.begin()
+        entry = await again.get("/a")
+        assert entry is not None
+        assert entry.value == b"2%d" % number
+        inner.away = False
+
+
 async def test_what_was_read_before_does_not_come_after(inner: Switched, tmp_path: Path) -> None:
     """A sidecar that leaves counts on not being named on disk; what it has said of itself may be read at the same time."""
     file = tmp_path / "snapshot.json"
