@@ -22,6 +22,7 @@ from dbmesh.errors import MeshError, ShardError
 from dbmesh.governance import ddl_journal
 from dbmesh.governance.ddl_journal import DdlRecord
 from dbmesh.governance.ddl_resume import resume
+from dbmesh.governance.store import Conflict
 from dbmesh.planner.lexemes import split_lexemes
 from dbmesh.rules.moving import Moving
 from dbmesh.rules.ruleset import Configuration, RuleSet
@@ -80,6 +81,10 @@ async def _resume(directory: Path, id_: str) -> int:
 
         try:
             return await resume(store, record, run_on)
+        except Conflict as error:
+            raise Failure(
+                f"somebody else finishes statement {id_}, or has done so; dbmesh ddl status tells"
+            ) from error
         except (MeshError, ShardError) as error:
             raise Failure(f"statement {id_} is still half done: {error}") from error
 

@@ -2,7 +2,7 @@
 
 Decides how numbers stay unique over processes and consecutive within one: a block that follows the last one is added
 to it, what a process did not use it gives back when it ends, and a counter that is set back stays above every block
-that another process may still be giving numbers from.
+that another process may still be giving numbers from, until that hears of it.
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ NOBODY = ""
 @dataclass(frozen=True, slots=True)
 class Counter:
     """What the store knows of one table. Numbers from `next` on have not been leased; `checked` tells that no row has one of them.
-    `holder` leased last, and numbers below `others` are all that anybody else may have been given."""
+    `holder` leased last, and numbers below `others` are all that anybody else may have been given. `anew`: how often it was set back."""
 
     next: int = 1
     checked: bool = False
     holder: str = NOBODY
     others: int = 1
+    anew: int = 0
 
     def leased(self, holder: str, end: int) -> Counter:
         """Once `holder` has been given the numbers up to, but not including, `end`."""
         others = self.others if self.holder in (holder, NOBODY) else self.next
-        return Counter(end, True, holder, others)
+        return Counter(end, True, holder, others, self.anew)
 
     def set_back(self, start: int, holder: str | None) -> Counter:
         """Once the table is numbered from `start` on again, or from where its rows end, by a process that gives away none of its former
         numbers any more; None for one that never had any."""
         others = self.others if self.holder in (holder, NOBODY) else self.next
-        return Counter(max(start, others), False, NOBODY, others)
+        return Counter(max(start, others), False, NOBODY, others, self.anew + 1)
 
     def given_back(self, generator: AutoIncrement) -> Counter:
         """Once its holder has ended."""
@@ -56,10 +57,10 @@ async def lease(
     end: int,
     greatest: Callable[[], Awaitable[int]],
     holder: str,
-) -> None:
+) -> int:
     """Give `generator`, one of the process `holder`, numbers enough to reach `end`; it may give numbers away meanwhile. `greatest` tells
     the greatest number among the table's rows; it is asked when nobody can know it: at the first lease, and after the counter was set
-    back. Raises StoreError."""
+    back. Returns how often it was set back by then. Raises StoreError."""
     key = layout.counter(database, generator.table)
     needed = end - generator.next
     while True:
@@ -77,7 +78,13 @@ async def lease(
         except Conflict:
             continue
         generator.lease(start, last)
-        return
+        return counter.anew
+
+
+def is_outdated(anew: int, value: bytes | None) -> bool:
+    """Whether the numbers of a lease, made when the counter had been set back so often, belong to rows of another table by now: the value of
+    its key tells, None when it has none any more."""
+    return value is None or _decode(value).anew > anew
 
 
 async def doubt(store: Store, database: str, table: str) -> None:
@@ -117,13 +124,14 @@ async def give_back(store: Store, database: str, generator: AutoIncrement, holde
 
 
 def _counter(entry: Entry | None) -> Counter:
-    if entry is None:
-        return Counter()
-    read = json.loads(entry.value)
+    return Counter() if entry is None else _decode(entry.value)
+
+
+def _decode(value: bytes) -> Counter:
+    read = json.loads(value)
     # Before anybody said who leased, anybody may have.
-    return Counter(
-        read["next"], read["checked"], read.get("holder", NOBODY), read.get("others", read["next"])
-    )
+    others = read.get("others", read["next"])
+    return Counter(read["next"], read["checked"], read.get("holder", NOBODY), others, read.get("anew", 0))
 
 
 def _write(key: str, counter: Counter, entry: Entry | None) -> Write:

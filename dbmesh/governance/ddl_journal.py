@@ -1,6 +1,7 @@
 """DDL statements that have begun: what they would do where, kept in the store until every node has done it.
 
-Decides the form of a record and how it moves: begun → stopped half-way → done (gone). Runs no statement.
+Decides the form of a record and how it moves: begun → stopped half-way → done (gone), each from what it was before: of several that
+would finish a statement one does. Runs no statement.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from dbmesh.governance import counters, declared_keys, layout, made_rules
-from dbmesh.governance.store import ABSENT, Conflict, Guard, Store, Write
+from dbmesh.governance.store import ABSENT, Conflict, Entry, Guard, Store, Write
 from dbmesh.planner.plan import Shot
 from dbmesh.rules.ruleset import NO_CHANGE, MadeTable, RuleChange
 
@@ -26,7 +27,7 @@ class NodeWork:
 
 @dataclass(frozen=True, slots=True)
 class DdlRecord:
-    """One statement. `begun` is seconds since 1970."""
+    """One statement. `begun` is seconds since 1970, `revision` the store's by which it is known."""
 
     id: str
     database: str
@@ -34,6 +35,7 @@ class DdlRecord:
     begun: float
     nodes: tuple[NodeWork, ...]
     change: RuleChange
+    revision: int = ABSENT
 
     @property
     def creates(self) -> bool:
@@ -50,27 +52,26 @@ def make_record(
     return DdlRecord(id_, database, text, begun, nodes, change)
 
 
-async def begin(store: Store, record: DdlRecord) -> None:
+async def begin(store: Store, record: DdlRecord) -> DdlRecord:
     """Keep a record, and the rules of the tables it creates. Raises Conflict when one of these has a rule, or when rules change and a
     revision of them is being rolled out: what sidecars have prepared must not be outdated when it becomes active."""
-    writes = [Write(layout.ddl(record.id), _encode(record), ABSENT)]
+    writes = [_write(record)]
     if record.creates:
         writes += made_rules.writes_of(record.database, record.change.made)
     guards = [] if record.change == NO_CHANGE else [Guard(layout.rollout(), ABSENT)]
-    await store.commit(writes, guards)
+    return replace(record, revision=await store.commit(writes, guards))
 
 
 async def stop(store: Store, record: DdlRecord, done: Collection[NodeWork]) -> DdlRecord:
-    """Remember which nodes are done."""
+    """Remember which nodes are done. Raises Conflict when somebody else has gone on with it."""
     nodes = tuple(replace(node, done=node.done or replace(node, done=False) in done) for node in record.nodes)
     changed = replace(record, nodes=nodes)
-    await store.commit([Write(layout.ddl(record.id), _encode(changed))])
-    return changed
+    return replace(changed, revision=await store.commit([_write(changed)]))
 
 
 async def undo(store: Store, record: DdlRecord) -> None:
-    """Forget a statement that did nothing anywhere."""
-    writes = [Write(layout.ddl(record.id), None)]
+    """Forget a statement that did nothing anywhere. Raises Conflict when somebody else has gone on with it."""
+    writes = [Write(layout.ddl(record.id), None, record.revision)]
     if record.creates:
         writes += made_rules.removals_of(record.database, [table.name for table in record.change.made])
     await store.commit(writes)
@@ -78,9 +79,9 @@ async def undo(store: Store, record: DdlRecord) -> None:
 
 async def finish(store: Store, record: DdlRecord, holder: str | None) -> None:
     """Every node is done: the rules change and the record goes, all at once; of tables that are numbered anew `holder` gives away none
-    of its former numbers any more (see `counters`)."""
+    of its former numbers any more (see `counters`). Raises Conflict when somebody else has gone on with it."""
     change, database = record.change, record.database
-    writes = [Write(layout.ddl(record.id), None)]
+    writes = [Write(layout.ddl(record.id), None, record.revision)]
     # A rule that changes under its table's name is written over.
     changed = {table.name for table in change.made} & set(change.gone)
     writes += made_rules.removals_of(database, [table for table in change.gone if table not in changed])
@@ -112,13 +113,12 @@ async def finish(store: Store, record: DdlRecord, holder: str | None) -> None:
 async def read_all(store: Store) -> tuple[DdlRecord, ...]:
     """Every record, oldest first."""
     snapshot = await store.range(layout.ddl_prefix())
-    return tuple(
-        sorted((_decode(entry.value) for entry in snapshot.entries), key=lambda record: record.begun)
-    )
+    return tuple(sorted(map(_decode, snapshot.entries), key=lambda record: record.begun))
 
 
-def _encode(record: DdlRecord) -> bytes:
+def _write(record: DdlRecord) -> Write:
     value = asdict(replace(record, change=RuleChange()))
+    del value["revision"]
     change = record.change
     value["change"] = {
         "made": [{"name": table.name, "rule": dict(table.section)} for table in change.made],
@@ -126,11 +126,11 @@ def _encode(record: DdlRecord) -> bytes:
         "numbering": [list(entry) for entry in change.numbering],
         "declared": [asdict(table) for table in change.declared],
     }
-    return json.dumps(value).encode()
+    return Write(layout.ddl(record.id), json.dumps(value).encode(), record.revision)
 
 
-def _decode(value: bytes) -> DdlRecord:
-    read = json.loads(value)
+def _decode(entry: Entry) -> DdlRecord:
+    read = json.loads(entry.value)
     change = read["change"]
     return DdlRecord(
         read["id"],
@@ -144,4 +144,5 @@ def _decode(value: bytes) -> DdlRecord:
             tuple((table, start) for table, start in change["numbering"]),
             tuple(declared_keys.decoded(table) for table in change.get("declared", ())),
         ),
+        entry.revision,
     )

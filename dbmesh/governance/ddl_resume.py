@@ -31,7 +31,9 @@ _DROP_TABLE = re.compile(r"\s*DROP\s+TABLES?\s+(?!IF\b)", re.IGNORECASE)
 
 async def resume(store: Store, record: DdlRecord, run_on: RunOn) -> int:
     """Run what is left of a statement, then change the rules and forget the record. Returns how many nodes were asked.
-    Raises ShardError or MeshError, and what was done until then is remembered."""
+    Raises ShardError or MeshError, and what was done until then is remembered; Conflict when somebody else goes on with it, or has."""
+    # Nobody who has read it before goes on with it from here.
+    record = await ddl_journal.stop(store, record, ())
     done_already = _DONE.get(record.nodes[0].sql.split(maxsplit=1)[0].upper(), frozenset())
     if record.change.made and record.change.gone:
         done_already |= _DONE["RENAME"]

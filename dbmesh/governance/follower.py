@@ -42,6 +42,11 @@ class Changing(Protocol):
         """Whether this process began the statement of this record; asked once, when the record is gone."""
         ...
 
+    def hear_of_counters(self, values: Mapping[str, bytes | None], *, all_of_them: bool) -> None:
+        """What keys of the store are by now, counters among them; with `all_of_them` what is not named is not there. Numbers that belong
+        to rows of another table by now are given away no more."""
+        ...
+
     async def add(self, rule_set: RuleSet) -> None:
         """Serve one more logic database."""
         ...
@@ -56,11 +61,14 @@ async def follow(store: Store, here: Changing) -> None:
     complained = missed = False
     while True:
         try:
-            after = (await store.range(layout.ROOT)).revision
+            snapshot = await store.range(layout.ROOT)
+            after = snapshot.revision
+            here.hear_of_counters({one.key: one.value for one in snapshot.entries}, all_of_them=True)
             served = here.mesh.configuration
             left = await _take_over(store, here, (), missed=missed)
             complained = missed = False
             async for changes in store.watch(layout.ROOT, after):
+                here.hear_of_counters({write.key: write.value for write in changes.writes}, all_of_them=False)
                 # What was left to this process may have been changed by another since; and of a database that has come with other
                 # rules it has not heard what was made there meanwhile.
                 other = here.mesh.configuration is not served

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from dbmesh.backend.connection import Flavour
@@ -51,6 +52,15 @@ class Databases(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Leased:
+    """A generator of this process whose numbers are leased, and how often its counter was set back before."""
+
+    database: str
+    generator: AutoIncrement
+    anew: int
+
+
 class Keeper:
     """A `RuleKeeper` over a store. `clock` gives seconds since 1970, `random_bytes(n)` n random bytes."""
 
@@ -69,6 +79,9 @@ class Keeper:
         self._records: dict[str, DdlRecord] = {}
         self._leasing = asyncio.Lock()
         self._holder = random_bytes(8).hex()
+        # By the keys of their counters; and what each would have given next when a statement began that numbers its table anew.
+        self._leased: dict[str, _Leased] = {}
+        self._following: dict[str, dict[str, int]] = {}
         # Databases that are made or dropped right now, in lower case; statements whose end nobody has been told of yet.
         self._changing: set[str] = set()
         self._begun: set[str] = set()
@@ -91,6 +104,13 @@ class Keeper:
         self._begun.remove(key)
         return True
 
+    def hear_of_counters(self, values: Mapping[str, bytes | None], *, all_of_them: bool) -> None:
+        """See `follower.Changing`."""
+        known = self._leased.keys()
+        for key in tuple(known if all_of_them else known & values.keys()):
+            if counters.is_outdated(self._leased[key].anew, values.get(key)):
+                self._leased.pop(key).generator.withdraw()
+
     async def add(self, rule_set: RuleSet) -> None:
         """See `follower.Changing`."""
         await self._databases.add(rule_set)
@@ -112,7 +132,7 @@ class Keeper:
         self._records[record.id] = record
         try:
             async with _reached():
-                await ddl_journal.begin(self._store, record)
+                self._records[record.id] = await ddl_journal.begin(self._store, record)
         except Conflict as conflict:
             del self._records[record.id]
             async with _reached():
@@ -125,7 +145,18 @@ class Keeper:
             del self._records[record.id]
             raise
         self._begun.add(layout.ddl(record.id))
+        self._following[record.id] = {table: generator.next for table, generator in self._numbering(record)}
         return record.id
+
+    def _numbering(self, record: DdlRecord) -> Iterator[tuple[str, AutoIncrement]]:
+        """The tables that a statement numbers anew, with what numbers them here."""
+        database = self._mesh.databases.get(record.database.lower())
+        if database is None:
+            return
+        for table, _ in record.change.numbering:
+            for generator in database.key_generators.values():
+                if isinstance(generator, AutoIncrement) and generator.table == table.lower():
+                    yield table, generator
 
     @contextmanager
     def _while_changing(self, database: str) -> Iterator[None]:
@@ -139,19 +170,19 @@ class Keeper:
         """See `RuleKeeper`."""
         begun = self._records[record]
         try:
-            async with _reached():
-                if not done and certain:
+            if not done and certain:
+                async with self._taking_away(begun):
                     await ddl_journal.undo(self._store, begun)
-                    return False
-                nodes = [
-                    NodeWork(shot.data_source, shot.sql.decode("utf-8", "surrogateescape")) for shot in done
-                ]
+                return False
+            self._begun.discard(layout.ddl(begun.id))
+            nodes = [NodeWork(shot.data_source, shot.sql.decode("utf-8", "surrogateescape")) for shot in done]
+            async with self._taking_away(begun):
                 await ddl_journal.stop(self._store, begun, nodes)
             _log.warning("a DDL statement is half done: dbmesh ddl resume %s: %s", begun.id, begun.text)
             if begun.creates:
                 await self._change_rules(begun)
         finally:
-            del self._records[record]
+            self._forget(record)
         return True
 
     async def finish(self, record: str) -> None:
@@ -160,16 +191,40 @@ class Keeper:
         change = begun.change
         try:
             # No number leased before a counter is set back is given away after it.
-            async with self._leasing, _reached():
-                database = self._mesh.databases[begun.database.lower()]
-                for table, _ in change.numbering:
-                    for generator in _generators(database, table):
-                        generator.withdraw()
-                await ddl_journal.finish(self._store, begun, self._holder)
+            async with self._leasing, self._taking_away(begun):
+                numbering = self._take_numbers_back(begun)
+                done = replace(begun, change=replace(change, numbering=numbering))
+                await ddl_journal.finish(self._store, done, self._holder)
             if change.made or change.gone or change.declared:
                 await self._change_rules(begun)
         finally:
-            del self._records[record]
+            self._forget(record)
+
+    def _take_numbers_back(self, record: DdlRecord) -> tuple[tuple[str, int], ...]:
+        """From where on its tables are numbered; what is left of former numbers is given away no more."""
+        starts, before = dict(record.change.numbering), self._following[record.id]
+        for table, generator in self._numbering(record):
+            if generator.next != before.get(table):
+                # Rows that were numbered while it ran may be in transactions whose end is still to come: nobody sees them yet.
+                starts[table] = max(starts[table], generator.next)
+            generator.withdraw()
+        return tuple(starts.items())
+
+    @asynccontextmanager
+    async def _taking_away(self, record: DdlRecord) -> AsyncIterator[None]:
+        """The record goes in the block. One that stays is taken away by another process, of which this one has to hear then. Raises
+        MeshError."""
+        try:
+            async with _reached():
+                yield
+        except BaseException as error:
+            self._begun.discard(layout.ddl(record.id))
+            if not isinstance(error, Conflict):
+                raise
+            raise MeshError(STORE, reason=f"somebody else has changed what it changes ({error})") from error
+
+    def _forget(self, record: str) -> None:
+        del self._records[record], self._following[record]
 
     async def lease(self, database: Database, needed: KeysNeeded) -> None:
         """See `RuleKeeper`."""
@@ -181,7 +236,11 @@ class Keeper:
             async def greatest() -> int:
                 return await greatest_number(database, generator.table)
 
-            await counters.lease(self._store, database.name, generator, needed.end, greatest, self._holder)
+            anew = await counters.lease(
+                self._store, database.name, generator, needed.end, greatest, self._holder
+            )
+            leased = _Leased(database.name, generator, anew)
+            self._leased[layout.counter(database.name, generator.table)] = leased
 
     async def create_database(self, beside: Database, name: str, options: str) -> None:
         """See `RuleKeeper`. It is in the store before a server has it: what a crash leaves can be dropped."""
@@ -237,11 +296,12 @@ class Keeper:
             await self._databases.remove(database)
 
     async def close(self) -> None:
-        """Give back the numbers nobody used."""
-        for database in self._mesh.databases.values():
-            for generator in database.key_generators.values():
-                if isinstance(generator, AutoIncrement) and generator.table:
-                    await counters.give_back(self._store, database.name, generator, self._holder)
+        """Give back the numbers nobody used. A store that fails keeps them."""
+        try:
+            for leased in self._leased.values():
+                await counters.give_back(self._store, leased.database, leased.generator, self._holder)
+        except StoreError as error:
+            _log.info("numbers that nobody used are not given back: %s", error)
 
     async def _change_rules(self, record: DdlRecord) -> None:
         change = record.change
@@ -262,7 +322,8 @@ async def greatest_number(database: Database, table: str) -> int:
         return 0
     numbers: list[int] = [0]
     for node in rule.nodes:
-        pool = database.pools[node.data_source]
+        # Sessions that have all other connections may wait for this: who has one of these waits for nobody.
+        pool = database.merge_pools[node.data_source]
         connection = await pool.acquire(Flavour())
         try:
             # Whatever its last borrower has set, sql_select_limit for instance.
@@ -294,14 +355,6 @@ def _tables(record: DdlRecord) -> set[str]:
 
 def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
-
-
-def _generators(database: Database, table: str) -> list[AutoIncrement]:
-    return [
-        generator
-        for generator in database.key_generators.values()
-        if isinstance(generator, AutoIncrement) and generator.table == table.lower()
-    ]
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
 
 import mysql.connector
 import pymysql
@@ -584,3 +585,70 @@ def test_numbers_of_two_processes_are_given_once_though_one_truncates(
     finally:
         if second.running:
             second.stop()
+
+
+@pytest.mark.parametrize("auto", ["embedded", "etcd"], indirect=True)
+def test_numbers_of_a_table_are_given_once_though_another_process_gives_its_name_to_another(
+    auto: AutoMesh, run: Run, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        run(f"CREATE TABLE {name} (k INT PRIMARY KEY, id INT AUTO_INCREMENT, KEY (id))")
+    second = Mesh(auto.mesh.configuration, tmp_path / "second.log").start()
+    try:
+        with second.connect("app") as connection, connection.cursor() as cursor:
+            cursor.execute("INSERT INTO a (k) VALUES (1)")
+            run("INSERT INTO b (k) VALUES (11), (12), (13), (14)")
+            run("DROP TABLE a")
+            run("RENAME TABLE b TO a")
+
+            def tables() -> object:
+                cursor.execute("SHOW TABLES")
+                return cursor.fetchall()
+
+            wait_until(lambda: tables() == (("a",),), 20, "the second to have heard of it")
+            cursor.execute("INSERT INTO a (k) VALUES (21), (22), (23)")
+            assert run("SELECT COUNT(*), COUNT(DISTINCT id) FROM a") == [(7, 7)]
+        second.stop_cleanly()
+    finally:
+        if second.running:
+            second.stop()
+
+
+def test_a_number_that_is_given_while_a_table_is_truncated_is_given_once(auto: AutoMesh, run: Run) -> None:
+    run("CREATE TABLE b (k INT PRIMARY KEY, id INT AUTO_INCREMENT, KEY (id))")
+    run("INSERT INTO b (k) VALUES (1), (4)")
+    holder = auto.servers[1].connect("app", autocommit=False)
+    with holder.cursor() as cursor:
+        # A transaction that has read one of its tables holds up what becomes of it.
+        cursor.execute("SELECT * FROM b_1")
+    truncating = Thread(target=run, args=("TRUNCATE TABLE b",))
+    truncating.start()
+    first = auto.servers[0]
+    wait_until(lambda: not first.execute("SELECT * FROM b_0", database="app"), 20, "the first to be empty")
+    with auto.connect() as writer, writer.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("INSERT INTO b (k) VALUES (8)")
+        holder.close()
+        truncating.join()
+        run("INSERT INTO b (k) VALUES (12), (16), (20), (24)")
+        cursor.execute("COMMIT")
+    assert run("SELECT COUNT(*), COUNT(DISTINCT id) FROM b") == [(5, 5)]
+    run("TRUNCATE TABLE b")
+    run("INSERT INTO b (k) VALUES (1)")
+    assert run("SELECT id FROM b") == [(1,)]
+
+
+def test_numbers_are_leased_for_who_has_every_connection(auto: AutoMesh, tmp_path: Path) -> None:
+    auto.mesh.stop_cleanly()
+    rules = tmp_path / "rules" / "database-app.yaml"
+    one = "maxPoolSize: 1, minPoolSize: 0, connectionTimeoutMilliseconds: 3000}"
+    rules.write_text(rules.read_text().replace("}\n", f", {one}\n", 2))
+    auto.mesh.start()
+    with auto.connect() as client, client.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, v INT)")
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT COUNT(*) FROM t FOR UPDATE")
+        cursor.execute("INSERT INTO t (v) VALUES (1), (2), (3), (4)")
+        cursor.execute("COMMIT")
+        cursor.execute("SELECT id, v FROM t ORDER BY id")
+        assert cursor.fetchall() == ((1, 1), (2, 2), (3, 3), (4, 4))

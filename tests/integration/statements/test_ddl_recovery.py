@@ -56,12 +56,16 @@ def test_an_alter_killed_half_way_is_seen_and_finished(auto: AutoMesh, run: Run)
         assert cursor.fetchall() == tuple((number, None) for number in range(1, 5))
 
 
-def test_an_alter_whose_data_source_dies_is_finished_while_the_mesh_runs(auto: AutoMesh, run: Run) -> None:
+@pytest.mark.parametrize("lost", [0, 1])
+def test_an_alter_whose_data_source_dies_is_finished_while_the_mesh_runs(
+    auto: AutoMesh, run: Run, lost: int
+) -> None:
+    stays = 1 - lost
     run("CREATE TABLE t (id INT AUTO_INCREMENT PRIMARY KEY)")
     run("INSERT INTO t VALUES (1), (2), (3), (4)")
-    holder = auto.servers[1].connect("app", autocommit=False)
+    holder = auto.servers[lost].connect("app", autocommit=False)
     with holder.cursor() as cursor:
-        cursor.execute("SELECT * FROM t_1")
+        cursor.execute(f"SELECT * FROM t_{lost}")
     told: list[str] = []
 
     def alter() -> None:
@@ -72,16 +76,19 @@ def test_an_alter_whose_data_source_dies_is_finished_while_the_mesh_runs(auto: A
     altering = Thread(target=alter)
     altering.start()
     wait_until(
-        lambda: "v" in _columns(auto, 0) and "v" in _columns(auto, 2), 20, "half of the nodes to be altered"
+        lambda: "v" in _columns(auto, stays) and "v" in _columns(auto, stays + 2),
+        20,
+        "half of the nodes to be altered",
     )
-    auto.servers[1].kill()
+    auto.servers[lost].kill()
     altering.join()
-    found = re.search(r"already done on ds_0, ds_0; finish it with: dbmesh ddl resume ([0-9a-f]+)", told[0])
+    done = f"already done on ds_{stays}, ds_{stays}"
+    found = re.search(rf"{done}; finish it with: dbmesh ddl resume ([0-9a-f]+)", told[0])
     assert found is not None, told
     early = auto.command("ddl", "resume", found[1])
     assert (early.returncode, "is still half done" in early.stderr) == (1, True), "its data source is away"
-    auto.servers[1].start()
-    auto.servers[1].wait_ready()
+    auto.servers[lost].start()
+    auto.servers[lost].wait_ready()
     shown = auto.command("ddl", "status").stdout
     assert (shown.count("not known to be done"), shown.count("done")) == (2, 4)
     assert auto.command("ddl", "resume", found[1]).returncode == 0
@@ -91,6 +98,15 @@ def test_an_alter_whose_data_source_dies_is_finished_while_the_mesh_runs(auto: A
         cursor.execute("INSERT INTO t (id) VALUES (5), (6), (7), (8)")
         cursor.execute("SELECT COUNT(*), SUM(v) FROM t")
         assert cursor.fetchall() == ((8, 40),)
+
+        def both() -> bool:
+            try:
+                cursor.execute("REPLACE INTO t VALUES (9, 6)")
+            except pymysql.err.MySQLError:
+                return False
+            return True
+
+        wait_until(both, 5, "the mesh to hear of the columns")
 
 
 def test_a_create_that_fails_on_one_node_tells_how_to_go_on(auto: AutoMesh, run: Run) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbmesh.governance import counters
+from dbmesh.governance import counters, layout
 from dbmesh.governance.counters import BLOCK, doubt, give_back, set_back
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.store import Conflict, Guard, Write
@@ -147,7 +147,7 @@ async def test_a_counter_that_is_set_back_stays_above_what_others_may_give_away(
 
 _STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("insert", "truncate", "resume", "stop", "kill")),
+        st.sampled_from(("insert", "truncate", "rename", "resume", "stop", "kill")),
         st.integers(0, 2),
         st.sampled_from((1, 3, BLOCK - 1, 2 * BLOCK)),
     ),
@@ -160,12 +160,13 @@ _STEPS = st.lists(
 def test_no_row_has_the_number_of_another(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]]
 ) -> None:
-    """Three processes insert, truncate, end in order and are killed, in any order."""
+    """Three processes insert, truncate, give the table's name to another one, end in order and are killed, in any order."""
 
     async def run() -> None:
         store = await EmbeddedStore.open(tmp_path_factory.mktemp("counters") / "store.db", time.time)
         processes = {number: (f"{number}", AutoIncrement("t")) for number in range(3)}
         rows: list[int] = []
+        known: dict[int, int] = {}
 
         async def greatest() -> int:
             return max(rows, default=0)
@@ -174,11 +175,20 @@ def test_no_row_has_the_number_of_another(
             holder, generator = processes[process]
             if step == "insert":
                 if generator.end - generator.next < many:
-                    await lease(store, generator, greatest, generator.next + many, holder)
+                    end = generator.next + many
+                    known[process] = await counters.lease(store, "app", generator, end, greatest, holder)
                 numbered = [id_ for id_ in generator.number((None,) * many) if id_ is not None]
                 assert numbered == list(range(numbered[0], numbered[0] + many))
                 rows += numbered
                 assert len(set(rows)) == len(rows)
+            elif step == "rename":
+                generator.withdraw()
+                await store.commit([await set_back(store, "app", "t", 1, holder)])
+                rows[:] = range(1, many + 1)
+                for other, leased in known.items():
+                    [entry] = (await store.range(layout.counter("app", "t"))).entries
+                    if counters.is_outdated(leased, entry.value):
+                        processes[other][1].withdraw()
             elif step in ("truncate", "resume"):
                 # What another process finishes for this one, it does not know of.
                 if step == "truncate":
@@ -190,6 +200,7 @@ def test_no_row_has_the_number_of_another(
                 if step == "stop":
                     await give_back(store, "app", generator, holder)
                 processes[process] = (f"{process} {number}", AutoIncrement("t"))
+                known.pop(process, None)
         await store.close()
 
     asyncio.run(run())

@@ -29,10 +29,14 @@ class Here:
         self.read: list[str] = []
         self.ambiguous = False
         self.busy = False
+        self.heard: list[tuple[dict[str, bytes | None], bool]] = []
 
     def is_changing(self, name: str) -> bool:
         del name
         return self.busy
+
+    def hear_of_counters(self, values: dict[str, bytes | None], *, all_of_them: bool) -> None:
+        self.heard.append((values, all_of_them))
 
     async def remove(self, database: Any) -> None:
         self.removed.append(database.name)
@@ -114,6 +118,13 @@ async def test_only_what_statements_have_made_is_looked_at_again() -> None:
     store = ChangingStore(here, [OTHER[0], *OTHER, *MADE])
     await follow(cast("Any", store), cast("Any", here))
     assert store.looked == [OTHER[0], *MADE]
+
+
+async def test_every_change_of_a_counter_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "PAUSE", 0)
+    here = Here()
+    await follow(cast("Any", Interrupted(here, StoreUnavailable("away"))), cast("Any", here))
+    assert here.heard == [({}, True), ({}, True), *(({key: b""}, False) for key in OTHER)]
 
 
 async def test_what_was_left_to_the_process_itself_is_looked_at_until_it_has_ended_it() -> None:

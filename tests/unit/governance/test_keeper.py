@@ -1,17 +1,31 @@
-"""What the keeper asks data sources does not depend on who has used a connection before."""
+"""What statements change is kept, in the store and here, whoever else changes it at the same time."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
+
+import pytest
 
 from dbmesh.backend.connection import Connection, Flavour, Receiver
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
-from dbmesh.governance.keeper import greatest_number
+from dbmesh.errors import MeshError
+from dbmesh.governance import ddl_journal, ddl_resume, layout
+from dbmesh.governance.embedded import EmbeddedStore
+from dbmesh.governance.keeper import Keeper, greatest_number
+from dbmesh.governance.store import Entry, Guard, StoreUnavailable, Write
 from dbmesh.model import DataNode
-from dbmesh.rules.ruleset import DataSourceConfig
+from dbmesh.planner.plan import Shot
+from dbmesh.rules.keygen.auto_increment import AutoIncrement, KeysNeeded
+from dbmesh.rules.ruleset import DataSourceConfig, RuleChange
+from dbmesh.session.mesh import DdlStatement
 from dbmesh.wire.values import encode_text_row
 from tests.plugins.scripted import ScriptedConnection, column
 
@@ -33,7 +47,162 @@ async def test_the_greatest_number_is_asked_for_without_the_limits_of_another_se
     await used.bring_to(SessionState().with_variable("sql_select_limit", "0"))
     pool.release(used, asyncio.get_running_loop().time())
     rule = SimpleNamespace(key_column="id", nodes=(DataNode("ds_0", "t_0"),))
-    database: Any = SimpleNamespace(rule_set=SimpleNamespace(table=lambda name: rule), pools={"ds_0": pool})
+    database: Any = SimpleNamespace(
+        rule_set=SimpleNamespace(table=lambda name: rule), merge_pools={"ds_0": pool}
+    )
     assert await greatest_number(database, "t") == 7
     assert asked_in == [SessionState()]
     await pool.close()
+
+
+TRUNCATE = Shot("ds_0", b"TRUNCATE TABLE t_0")
+
+
+@dataclass
+class Table:
+    """What a process knows of the numbered table t."""
+
+    keeper: Keeper
+    generator: AutoIncrement
+    database: Any
+
+    async def insert(self, many: int = 1) -> list[int | None]:
+        """The numbers of so many rows."""
+        while True:
+            try:
+                return self.generator.number((None,) * many)
+            except KeysNeeded as needed:
+                await self.keeper.lease(self.database, needed)
+
+    async def begin(self, start: int = 1) -> str:
+        """A statement begins after which it is numbered anew."""
+        change = RuleChange(numbering=(("t", start),))
+        return await self.keeper.begin(DdlStatement("app", "TRUNCATE TABLE t", (TRUNCATE,), change))
+
+
+class Store(EmbeddedStore):
+    """A store that can be away."""
+
+    away = False
+
+    async def get(self, key: str) -> Entry | None:
+        if self.away:
+            raise StoreUnavailable("away")
+        return await super().get(key)
+
+    async def commit(self, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> int:
+        if self.away:
+            raise StoreUnavailable("away")
+        return await super().commit(writes, guards)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    made = await Store.open(tmp_path / "store.db", time.time)
+    assert isinstance(made, Store)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of rows that everybody sees."""
+    found: list[int] = []
+
+    async def greatest(database: object, table: str) -> int:
+        return max(found, default=0)
+
+    monkeypatch.setattr("dbmesh.governance.keeper.greatest_number", greatest)
+    return found
+
+
+def process(store: EmbeddedStore) -> Table:
+    """One that numbers t."""
+    generator = AutoIncrement("t")
+    database = SimpleNamespace(name="app", key_generators={"t": generator})
+    mesh = SimpleNamespace(databases={"app": database})
+    return Table(
+        Keeper(store, cast("Any", SimpleNamespace(mesh=mesh)), time.time, os.urandom), generator, database
+    )
+
+
+async def test_who_hears_that_a_table_was_numbered_anew_gives_away_none_of_its_former_numbers(
+    store: Store, seen: list[int]
+) -> None:
+    one, two = process(store), process(store)
+    assert await two.insert() == [1]
+    # Another table gets its name, with its rows.
+    await one.keeper.finish(await one.begin())
+    seen += range(1, 6)
+    snapshot = await store.range("/")
+    two.keeper.hear_of_counters({one.key: one.value for one in snapshot.entries}, all_of_them=False)
+    numbers = await two.insert(3)
+    assert not {*numbers} & {*seen}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_who_has_numbered_it_anew_itself_goes_on_with_what_it_leased_then(
+    store: Store, seen: list[int], whole: bool
+) -> None:
+    one = process(store)
+    assert await one.insert() == [1]
+    before = await store.range("/")
+    await one.keeper.finish(await one.begin())
+    assert await one.insert() == [1]
+    for snapshot in (before, await store.range("/")):
+        values = {one.key: one.value for one in snapshot.entries}
+        one.keeper.hear_of_counters(values, all_of_them=whole)
+    assert await one.insert() == [2]
+
+
+async def test_numbers_given_while_a_table_is_truncated_are_not_given_again(
+    store: Store, seen: list[int]
+) -> None:
+    one = process(store)
+    await one.insert(2)
+    statement = await one.begin()
+    # On one data node it is truncated already, and this row's transaction is open for long.
+    assert await one.insert() == [3]
+    await one.keeper.finish(statement)
+    assert await one.insert(3) == [4, 5, 6]
+    await one.keeper.finish(await one.begin())
+    assert await one.insert() == [1]
+
+
+async def test_of_what_somebody_else_finishes_this_process_hears(store: Store) -> None:
+    one = process(store)
+    stopped, failed, undone = [await one.begin() for _ in range(3)]
+    assert await one.keeper.stopped(stopped, (), certain=False)
+    assert not await one.keeper.stopped(undone, (), certain=True)
+    store.away = True
+    with pytest.raises(MeshError):
+        await one.keeper.finish(failed)
+    store.away = False
+    for record in await ddl_journal.read_all(store):
+        await ddl_resume.resume(store, record, _ran)
+    assert not await ddl_journal.read_all(store)
+    heard = [one.keeper.began(layout.ddl(record)) for record in (stopped, failed, undone)]
+    assert heard == [False, False, True], "whether it was its own doing"
+
+
+async def _ran(data_source: str, sql: str) -> None:
+    assert (data_source, sql.encode()) == (TRUNCATE.data_source, TRUNCATE.sql)
+
+
+async def test_what_somebody_else_has_finished_meanwhile_is_not_finished_again(store: Store) -> None:
+    one = process(store)
+    statement = await one.begin()
+    [record] = await ddl_journal.read_all(store)
+    await ddl_journal.finish(store, record, None)
+    with pytest.raises(MeshError, match="somebody else"):
+        await one.keeper.finish(statement)
+
+
+async def test_a_store_that_is_away_keeps_nobody_from_ending(store: Store, seen: list[int]) -> None:
+    one = process(store)
+    await one.insert()
+    store.away = True
+    await one.keeper.close()
+    store.away = False
+    await one.keeper.close()
+    assert await process(store).insert() == [2]
