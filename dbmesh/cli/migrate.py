@@ -6,7 +6,10 @@ What is left to run, `governance.migrations` decides.
 
 from __future__ import annotations
 
+import logging
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +18,22 @@ import uvloop
 from dbmesh import app
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.mysql_connect import open_mysql
+from dbmesh.backend.tasks import TaskOwner
 from dbmesh.cli.loading import counted, load_directory
 from dbmesh.cli.output import Failure, answers
+from dbmesh.cli.revisions import operator
 from dbmesh.cli.stores import in_force, opened_store
 from dbmesh.engine.collect import collect
 from dbmesh.errors import MeshError, ShardError, StartError
 from dbmesh.governance import migrations
-from dbmesh.governance.migrations import MigrationError, Pending
+from dbmesh.governance.migrations import MigrationError, Pending, Turn
 from dbmesh.governance.store import Store
 from dbmesh.rules.accounts import User
 from dbmesh.rules.privileges import ADMINISTRATOR
 from dbmesh.rules.repositories import SQLiteRepository
 from dbmesh.rules.ruleset import Configuration, DataSourceConfig
+
+_log = logging.getLogger(__name__)
 
 _HOST = "127.0.0.1"
 
@@ -66,20 +73,55 @@ async def _migrate(
     async with opened_store(configuration, directory) as store:
         assert store is not None
         try:
-            pending = migrations.left_to_apply(texts, await migrations.read_applied(store, database))
+            if dry_run:
+                for migration in await _pending(store, texts, database):
+                    left = len(migration.statements) - migration.first
+                    answers().print(f"{migration.name}: {counted(left, 'statement')} to run")
+                return
+            async with _turn(store, database) as turn:
+                pending = await _pending(store, texts, database)
+                if pending:
+                    present = await in_force(configuration, store)
+                    await _through_a_mesh(present, directory, database, store, pending, turn)
         except MigrationError as error:
             raise Failure(str(error)) from error
-        for migration in pending if dry_run else ():
-            left = len(migration.statements) - migration.first
-            answers().print(f"{migration.name}: {counted(left, 'statement')} to run")
-        if not pending:
-            answers().print(f"database {database} is up to date")
-        elif not dry_run:
-            await _through_a_mesh(await in_force(configuration, store), directory, database, store, pending)
+
+
+async def _pending(store: Store, texts: dict[str, str], database: str) -> list[Pending]:
+    pending = migrations.left_to_apply(texts, await migrations.read_applied(store, database))
+    if not pending:
+        answers().print(f"database {database} is up to date")
+    return pending
+
+
+@asynccontextmanager
+async def _turn(store: Store, database: str) -> AsyncIterator[Turn]:
+    """Nobody else runs migrations of the database in the block."""
+    turn = await migrations.take_turn(store, database, operator(), _waits_for)
+    tasks = TaskOwner(_lost)
+    tasks.start(migrations.keep_turn(store, turn), "turn of migrations")
+    try:
+        yield turn
+    finally:
+        await tasks.close()
+        await store.revoke(turn.lease)
+
+
+def _waits_for(who: str) -> None:
+    answers().print(f"{who} runs migrations; waiting")
+
+
+def _lost(error: BaseException) -> None:
+    _log.error("the turn to run migrations is not kept any more", exc_info=error)
 
 
 async def _through_a_mesh(
-    configuration: Configuration, directory: Path, database: str, store: Store, pending: list[Pending]
+    configuration: Configuration,
+    directory: Path,
+    database: str,
+    store: Store,
+    pending: list[Pending],
+    turn: Turn,
 ) -> None:
     account = User("dbmesh-migrate", _HOST, secrets.token_hex(16), grants=ADMINISTRATOR)
 
@@ -88,7 +130,7 @@ async def _through_a_mesh(
         connection = await open_mysql(mesh, Flavour())
         try:
             for migration in pending:
-                await _apply(connection, store, database, migration)
+                await _apply(connection, store, database, migration, turn)
         finally:
             await connection.close()
         raise _Finished
@@ -102,7 +144,7 @@ async def _through_a_mesh(
         raise Failure(str(error)) from error
 
 
-async def _apply(connection: Connection, store: Store, database: str, migration: Pending) -> None:
+async def _apply(connection: Connection, store: Store, database: str, migration: Pending, turn: Turn) -> None:
     for number in range(migration.first, len(migration.statements)):
         statement = migration.statements[number]
         try:
@@ -110,7 +152,7 @@ async def _apply(connection: Connection, store: Store, database: str, migration:
         except (MeshError, ShardError) as error:
             place = f"{migration.name}, statement {number + 1}"
             raise Failure(f"{place}: {error}", (statement,)) from error
-        await migrations.remember(store, database, migration, number + 1)
+        await migrations.remember(store, database, migration, number + 1, turn)
     if not migration.statements:
-        await migrations.remember(store, database, migration, 0)
+        await migrations.remember(store, database, migration, 0, turn)
     answers().print(f"{migration.name}: applied")

@@ -63,6 +63,11 @@ def migrations_prefix(database: str) -> str:
     return f"{database_prefix(database)}migrations/"
 
 
+def migrating(database: str) -> str:
+    """Who runs migrations of a logic database."""
+    return f"{database_prefix(database)}migrating"
+
+
 def encryption(database: str, verb: str, node: str) -> str:
     """How far an actual table (`data source.table`) is encrypted anew."""
     return f"{database_prefix(database)}encryption/{verb}/{node}"

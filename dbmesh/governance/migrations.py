@@ -1,22 +1,70 @@
 """Migrations: numbered files of statements, each applied once, in order, and remembered in the store.
 
-Decides what is left to apply and which files contradict what was applied. Runs no statement.
+Decides what is left to apply, which files contradict what was applied, and whose turn it is to apply them. Runs no statement.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dbmesh.governance import layout
-from dbmesh.governance.store import Store, Write
+from dbmesh.governance.store import ABSENT, Conflict, Guard, LeaseLost, Store, StoreError, Write
 from dbmesh.sql.lexer import split_statements
+
+TURN_SECONDS = 30.0
+"""Seconds after which it is the next one's turn where somebody has died who had it."""
+
+LOOK = 0.5
+"""Seconds between two looks whether it is over."""
 
 
 class MigrationError(Exception):
-    """The files and what was applied do not fit together; the text says how."""
+    """The files and what was applied do not fit together, or it is not this process's turn any more; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Of those that run migrations of a database one does at a time: whoever has this, as long as the guard holds."""
+
+    lease: int
+    guard: Guard
+
+
+async def take_turn(store: Store, database: str, by: str, waits_for: Callable[[str], None]) -> Turn:
+    """The turn of `by`, once everybody else's is over; who it is waited for is told once. Raises StoreError."""
+    key = layout.migrating(database)
+    told = False
+    while True:
+        entry = await store.get(key)
+        if entry is None:
+            lease = await store.grant(TURN_SECONDS)
+            try:
+                revision = await store.commit([Write(key, by.encode(), ABSENT, lease)])
+            except Conflict:
+                await store.revoke(lease)
+                continue
+            return Turn(lease, Guard(key, revision))
+        if not told:
+            waits_for(entry.value.decode())
+            told = True
+        await asyncio.sleep(LOOK)
+
+
+async def keep_turn(store: Store, turn: Turn) -> None:
+    """Keep it until cancelled, or until it is lost: the guard does not hold then."""
+    while True:
+        await asyncio.sleep(TURN_SECONDS / 6)
+        try:
+            await store.keep_alive(turn.lease)
+        except LeaseLost:
+            return
+        except StoreError:
+            # It may be back in time.
+            continue
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +117,20 @@ def left_to_apply(files: Mapping[str, str], applied: Mapping[str, Applied]) -> l
     return pending
 
 
-async def remember(store: Store, database: str, migration: Pending, count: int) -> None:
-    """The first `count` statements of a file have been run."""
+async def remember(store: Store, database: str, migration: Pending, count: int, turn: Turn) -> None:
+    """The first `count` statements of a file have been run. Raises MigrationError when somebody else may be at it by now."""
     value = {
         "statements": [checksum(text) for text in migration.statements[:count]],
         "complete": count == len(migration.statements),
     }
     key = layout.migrations_prefix(database) + migration.name
-    await store.commit([Write(key, json.dumps(value).encode())])
+    try:
+        await store.commit([Write(key, json.dumps(value).encode())], [turn.guard])
+    except Conflict as error:
+        raise MigrationError(
+            f"the store has not heard of this process for {TURN_SECONDS:g} s, and somebody else may run migrations; "
+            f"{count} of {len(migration.statements)} statements of '{migration.name}' were run here"
+        ) from error
 
 
 def checksum(statement: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 
@@ -128,6 +129,23 @@ def test_rules_show_prints_what_create_table_made(auto: AutoMesh, run: Run) -> N
     assert "- !MESH\n  autoShard:\n    by: primaryKey\n    shards: '4'\n" in shown
     assert "    t:\n      actualDataSources: ds_0,ds_1\n" in shown
     assert "type: AUTO_INCREMENT" in shown
+
+
+def test_migrations_that_two_run_at_the_same_time_are_run_once(
+    auto: AutoMesh, run: Run, tmp_path: Path
+) -> None:
+    files = tmp_path / "migrations"
+    files.mkdir()
+    # Long enough for the second to begin meanwhile.
+    rows = "DO SLEEP(3);\n" + "INSERT INTO a (v) VALUES (1);\n" * 5
+    (files / "0001_first.sql").write_text(
+        f"CREATE TABLE IF NOT EXISTS a (id INT AUTO_INCREMENT PRIMARY KEY, v INT);\n{rows}"
+    )
+    with ThreadPoolExecutor(2) as beside:
+        ends = list(beside.map(lambda _: auto.command("migrate", str(files)), range(2)))
+    assert [end.returncode for end in ends] == [0, 0], [end.stderr for end in ends]
+    assert sorted("up to date" in end.stdout for end in ends) == [False, True]
+    assert run("SELECT COUNT(*) FROM a") == [(5,)]
 
 
 def test_migrations_are_run_in_order_and_once(auto: AutoMesh, run: Run, tmp_path: Path) -> None:
