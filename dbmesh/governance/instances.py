@@ -127,6 +127,8 @@ class Registration:
         self._worker = worker
         self._serves = serves
         self._lease = 0
+        # Under which an entry may be there; `_lease` once it is.
+        self._granted = 0
         # What is told while a lost entry is put there anew must neither go to the old one nor be missing in the new one.
         self._writing = asyncio.Lock()
         self._alive_until = -math.inf
@@ -164,13 +166,7 @@ class Registration:
 
     async def drain(self) -> None:
         """Say that no new clients are served. A store that fails is told nothing."""
-        self._instance = replace(self._instance, state=State.DRAINING)
-        if not self._lease:
-            return
-        try:
-            await self._write(self._lease)
-        except StoreError as error:
-            _log.info("the store does not know that this sidecar stops: %s", error)
+        await self.tell(lambda one: replace(one, state=State.DRAINING))
 
     @property
     def id(self) -> str:
@@ -196,11 +192,13 @@ class Registration:
     async def tell(self, change: Callable[[Instance], Instance]) -> None:
         """Say something else of this sidecar. A store that fails is told with the next entry."""
         before, self._instance = self._instance, change(self._instance)
-        if not self._lease or self._instance == before:
+        if self._instance == before:
             return
         try:
             async with self._writing:
-                await self._write(self._lease)
+                # Asked for here: an entry that is being put there may say what was so before.
+                if self._lease:
+                    await self._write(self._lease)
         except StoreError as error:
             _log.info("the store does not know how this sidecar does: %s", error)
 
@@ -211,14 +209,14 @@ class Registration:
             await self._leave()
         except StoreError as error:
             _log.info("the store does not know that this sidecar has ended: %s", error)
-        for lease in filter(None, (self._lease, self._worker_lease)):
+        for lease in filter(None, (self._granted, self._worker_lease)):
             try:
                 await self._store.revoke(lease)
             except StoreError as error:
                 _log.info("a lease runs out by itself: %s", error)
 
     async def _leave(self) -> None:
-        found = await self._store.get(layout.member(self.place)) if self._lease else None
+        found = await self._store.get(layout.member(self.place)) if self._granted else None
         if found is None or found.value.decode() != self.id:
             return
         try:
@@ -246,7 +244,7 @@ class Registration:
     async def _register(self) -> None:
         async with self._writing:
             asked, id_ = self._clock(), self._instance.id.encode()
-            lease = await self._store.grant(self._seconds)
+            lease = self._granted = await self._store.grant(self._seconds)
             writes = [Write(layout.membership(), id_, lease=lease)]
             if self._serves:
                 writes.append(Write(layout.member(self.place), id_))

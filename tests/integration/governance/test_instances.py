@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pymysql
@@ -15,7 +16,7 @@ from dbmesh.backend.tasks import TaskOwner
 from dbmesh.governance import instances
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.instances import Instance, Registration, State, read_instances
-from dbmesh.governance.store import StoreError, Write
+from dbmesh.governance.store import Guard, StoreError, Write
 from dbmesh.rules.keygen.snowflake import WORKERS, Worker
 from tests.plugins.auto_mesh import AutoMesh
 from tests.plugins.database_server import DatabaseServer
@@ -70,6 +71,57 @@ async def test_an_entry_that_was_lost_comes_back(store: EmbeddedStore) -> None:
     assert len(await read_instances(store)) == 1
     await tasks.close()
     assert not failures
+
+
+class Slow(EmbeddedStore):
+    """Does what it is told, and answers when it is `let`."""
+
+    holds = False
+    done: asyncio.Event
+    let: asyncio.Event
+
+    async def commit(self, writes: Sequence[Write], guards: Sequence[Guard] = ()) -> int:
+        revision = await super().commit(writes, guards)
+        if self.holds:
+            self.done.set()
+            await self.let.wait()
+        return revision
+
+
+@pytest.fixture
+async def slow(tmp_path: Path) -> AsyncIterator[Slow]:
+    made = await Slow.open(tmp_path / "slow.db", time.time)
+    assert isinstance(made, Slow)
+    made.done, made.let = asyncio.Event(), asyncio.Event()
+    yield made
+    await made.close()
+
+
+async def test_what_is_said_while_an_entry_is_put_there_is_in_it(slow: Slow) -> None:
+    registration, _ = _registration(slow, "a")
+    await registration.prepare()
+    slow.holds = True
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(registration.begin("127.0.0.1", 3307))
+        await slow.done.wait()
+        group.create_task(registration.tell(lambda one: replace(one, rules="prepared 7")))
+        await asyncio.sleep(0)
+        slow.let.set()
+    assert [one.rules for one in await read_instances(slow)] == ["prepared 7"]
+
+
+async def test_who_ends_while_its_entry_is_put_there_leaves_nothing(slow: Slow) -> None:
+    """What it left would stand for a sidecar that may be serving, and keep rows from being moved."""
+    registration, _ = _registration(slow, "a")
+    await registration.prepare()
+    slow.holds = True
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        beginning = group.create_task(registration.begin("127.0.0.1", 3307))
+        await slow.done.wait()
+        beginning.cancel()
+    slow.holds = False
+    await registration.withdraw()
+    assert not (await slow.range("/")).entries
 
 
 async def test_no_two_have_one_number(store: EmbeddedStore) -> None:
