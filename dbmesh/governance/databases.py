@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from dbmesh.governance import layout
-from dbmesh.governance.store import ABSENT, Store, Write
+from dbmesh.governance.store import ABSENT, MOST_CHANGES, Store, Write
 from dbmesh.rules.ruleset import RuleSet
 
 
@@ -56,6 +56,12 @@ async def keep(store: Store, database: MadeDatabase) -> None:
 
 
 async def forget(store: Store, name: str) -> None:
-    """Forget a database and everything stored of it."""
-    snapshot = await store.range(layout.database_prefix(name))
-    await store.commit([Write(layout.database(name), None), *(Write(e.key, None) for e in snapshot.entries)])
+    """Forget a database and everything stored of it: it is known until all else is forgotten."""
+    while True:
+        keys = [entry.key for entry in (await store.range(layout.database_prefix(name))).entries]
+        some = keys[: MOST_CHANGES - 1]
+        if len(some) == len(keys):
+            some.append(layout.database(name))
+        await store.commit([Write(key, None) for key in some])
+        if len(some) > len(keys):
+            return

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from dbmesh.governance import counters, declared_keys, layout, made_rules
-from dbmesh.governance.store import ABSENT, Conflict, Entry, Guard, Store, Write
+from dbmesh.governance.store import ABSENT, MOST_CHANGES, Conflict, Entry, Guard, Store, Write
 from dbmesh.planner.plan import Shot
 from dbmesh.rules.ruleset import NO_CHANGE, MadeTable, RuleChange
 
@@ -79,9 +79,10 @@ async def undo(store: Store, record: DdlRecord) -> None:
 
 async def finish(store: Store, record: DdlRecord, holder: str | None) -> None:
     """Every node is done: the rules change and the record goes, all at once; of tables that are numbered anew `holder` gives away none
-    of its former numbers any more (see `counters`). Raises Conflict when somebody else has gone on with it."""
+    of its former numbers any more (see `counters`). What is more than a commit takes changes part by part, the record last. Raises Conflict when
+    somebody else has gone on with it."""
     change, database = record.change, record.database
-    writes = [Write(layout.ddl(record.id), None, record.revision)]
+    writes: list[Write] = []
     # A rule that changes under its table's name is written over.
     changed = {table.name for table in change.made} & set(change.gone)
     writes += made_rules.removals_of(database, [table for table in change.gone if table not in changed])
@@ -101,13 +102,22 @@ async def finish(store: Store, record: DdlRecord, holder: str | None) -> None:
     counted = await set_back()
     while True:
         try:
-            await store.commit([*writes, *counted])
+            await _finish(store, record, [*writes, *counted])
         except Conflict:
             before, counted = counted, await set_back()
             if counted == before:
                 raise
             continue
         return
+
+
+async def _finish(store: Store, record: DdlRecord, writes: Sequence[Write]) -> None:
+    """The record goes with the last of these, all of which may be made again. Raises Conflict."""
+    most = MOST_CHANGES - 1
+    first = (len(writes) - 1) // most * most if writes else 0
+    for start in range(0, first, most):
+        await store.commit(writes[start : start + most], [Guard(layout.ddl(record.id), record.revision)])
+    await store.commit([Write(layout.ddl(record.id), None, record.revision), *writes[first:]])
 
 
 async def read_all(store: Store) -> tuple[DdlRecord, ...]:

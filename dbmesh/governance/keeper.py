@@ -17,7 +17,15 @@ from dbmesh.backend.connection import Flavour
 from dbmesh.backend.state import SessionState
 from dbmesh.engine.catalog import touched_by
 from dbmesh.engine.collect import collect
-from dbmesh.errors import DATABASE_EXISTS, STORE, TABLE_EXISTS, MeshError, ShardError, not_supported
+from dbmesh.errors import (
+    DATABASE_ABSENT,
+    DATABASE_EXISTS,
+    STORE,
+    TABLE_EXISTS,
+    MeshError,
+    ShardError,
+    not_supported,
+)
 from dbmesh.governance import counters, databases, ddl_journal, layout
 from dbmesh.governance.databases import MadeDatabase
 from dbmesh.governance.ddl_journal import DdlRecord, NodeWork
@@ -78,6 +86,8 @@ class Keeper:
         self._random_bytes = random_bytes
         self._records: dict[str, DdlRecord] = {}
         self._leasing = asyncio.Lock()
+        # One database is made or dropped at a time.
+        self._making = asyncio.Lock()
         self._holder = random_bytes(8).hex()
         # By the keys of their counters; and what each would have given next when a statement began that numbers its table anew.
         self._leased: dict[str, _Leased] = {}
@@ -254,8 +264,9 @@ class Keeper:
             before = {one.name.lower(): one for one in await databases.read_databases(self._store)}
         parent = before.get(beside.name.lower())
         made = MadeDatabase(name, beside.name if parent is None else parent.beside)
-        with self._while_changing(name):
-            await self._make_database(beside, made, options)
+        async with self._making:
+            with self._while_changing(name):
+                await self._make_database(beside, made, options)
 
     async def _make_database(self, beside: Database, made: MadeDatabase, options: str) -> None:
         name, rule_set = made.name, made.rule_set(beside.rule_set)
@@ -279,21 +290,28 @@ class Keeper:
 
     async def drop_database(self, database: Database) -> None:
         """See `RuleKeeper`."""
-        async with _reached():
-            made = {one.name.lower(): one for one in await databases.read_databases(self._store)}
-        found = made.get(database.name.lower())
-        beside = None if found is None else self._mesh.database(found.beside)
-        if beside is None:
+        if database.name.lower() in self._mesh.configuration.databases:
             raise not_supported(
                 f"DROP DATABASE '{database.name}', which the configuration names",
                 "remove its database-*.yaml file",
             )
-        with self._while_changing(database.name):
-            for source in database.rule_set.data_sources:
-                await _run(beside, source, f"DROP DATABASE IF EXISTS {_quoted(database.name)}")
-            async with _reached():
-                await databases.forget(self._store, database.name)
-            await self._databases.remove(database)
+        async with self._making:
+            with self._while_changing(database.name):
+                await self._drop_database(database.name)
+
+    async def _drop_database(self, name: str) -> None:
+        async with _reached():
+            made = {one.name.lower(): one for one in await databases.read_databases(self._store)}
+        found, database = made.get(name.lower()), self._mesh.database(name)
+        beside = None if found is None else self._mesh.database(found.beside)
+        if database is None or beside is None:
+            # Another client was first.
+            raise MeshError(DATABASE_ABSENT, database=name)
+        for source in database.rule_set.data_sources:
+            await _run(beside, source, f"DROP DATABASE IF EXISTS {_quoted(name)}")
+        async with _reached():
+            await databases.forget(self._store, name)
+        await self._databases.remove(database)
 
     async def close(self) -> None:
         """Give back the numbers nobody used. A store that fails keeps them."""

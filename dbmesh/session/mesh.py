@@ -398,19 +398,24 @@ class Mesh:
         name = database.name.lower()
         async with self._reloading.setdefault(name, asyncio.Lock()):
             current = self.databases.get(name)
-            following = None if current is None else await self._reload(current, touched)
-            # A database that was dropped in the meantime stays dropped.
-            if following is not None and name in self.databases:
-                self.databases[name] = following
+            if current is not None:
+                self._follow_on(await self._reload(current, touched))
 
     async def change_rules(
         self, name: str, change: Callable[[RuleSet], RuleSet], touched: frozenset[str] | None = None
     ) -> None:
         """Give a database another rule set, its catalog read as by `reload`; statements that have begun keep the one they began with."""
         key = name.lower()
-        async with self._reloading[key]:
-            database = self.databases[key]
+        async with self._reloading.setdefault(key, asyncio.Lock()):
+            database = self.databases.get(key)
+            if database is None:
+                return
             following = replace(database, rule_set=change(database.rule_set))
-            following = await self._reload(following, touched)
-            if key in self.databases:
-                self.databases[key] = following
+            self._follow_on(await self._reload(following, touched))
+
+    def _follow_on(self, following: Database) -> None:
+        """Serve a database as it was read. One that was dropped in the meantime stays dropped, also where another one has its name by now,
+        which has pools of its own."""
+        current = self.databases.get(following.name.lower())
+        if current is not None and current.pools is following.pools:
+            self.databases[following.name.lower()] = following

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dbmesh.governance import ddl_journal, made_rules
+from dbmesh.governance import databases, ddl_journal, layout, made_rules
 from dbmesh.governance.ddl_journal import DdlRecord
 from dbmesh.governance.ddl_resume import resume
 from dbmesh.governance.embedded import EmbeddedStore
-from dbmesh.governance.store import Conflict
+from dbmesh.governance.store import MOST_CHANGES, Conflict
 from dbmesh.planner.plan import Shot
 from dbmesh.rules.ruleset import MadeTable, RuleChange
 
@@ -93,3 +93,24 @@ async def test_what_was_made_since_is_not_taken_away_by_who_is_late(store: Embed
     with pytest.raises(Conflict):
         await ddl_journal.finish(store, record, None)
     assert await made_rules.read_made(store, "app") == (TABLE,)
+
+
+async def test_of_many_tables_all_are_gone_with_the_record(store: EmbeddedStore) -> None:
+    names = [f"t{number}" for number in range(2 * MOST_CHANGES)]
+    for name in names:
+        await store.commit(made_rules.writes_of("app", (MadeTable(name, TABLE.section),)))
+    change = RuleChange(gone=tuple(names), numbering=tuple((name, 1) for name in names))
+    record = await _half_done(store, change)
+    await ddl_journal.finish(store, record, None)
+    assert not await made_rules.read_made(store, "app")
+    assert not await ddl_journal.read_all(store)
+    for name in names:
+        assert await store.get(layout.counter("app", name)) is not None
+
+
+async def test_a_database_of_many_tables_is_forgotten(store: EmbeddedStore) -> None:
+    await databases.keep(store, databases.MadeDatabase("more", "app"))
+    for number in range(MOST_CHANGES):
+        await store.commit(made_rules.writes_of("more", (MadeTable(f"t{number}", TABLE.section),)))
+    await databases.forget(store, "more")
+    assert not (await store.range("/")).entries

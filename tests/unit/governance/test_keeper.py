@@ -17,7 +17,7 @@ from dbmesh.backend.connection import Connection, Flavour, Receiver
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.state import SessionState
 from dbmesh.errors import MeshError
-from dbmesh.governance import ddl_journal, ddl_resume, layout
+from dbmesh.governance import databases, ddl_journal, ddl_resume, layout
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.keeper import Keeper, greatest_number
 from dbmesh.governance.store import Entry, Guard, StoreUnavailable, Write
@@ -206,3 +206,30 @@ async def test_a_store_that_is_away_keeps_nobody_from_ending(store: Store, seen:
     store.away = False
     await one.keeper.close()
     assert await process(store).insert() == [2]
+
+
+class Made:
+    """The mesh of a process that serves the database `app`, and `more` beside it."""
+
+    def __init__(self) -> None:
+        rule_set = SimpleNamespace(data_sources={})
+        configured = SimpleNamespace(name="app", rule_set=rule_set)
+        known = {"app": configured, "more": SimpleNamespace(name="more", rule_set=rule_set)}
+        self.mesh = SimpleNamespace(
+            databases=known,
+            database=known.get,
+            configuration=SimpleNamespace(databases={"app": configured}),
+        )
+
+    async def remove(self, database: Any) -> None:
+        del self.mesh.databases[database.name]
+
+
+async def test_of_two_who_drop_a_database_the_second_is_told_that_there_is_none(store: Store) -> None:
+    made = Made()
+    keeper = Keeper(store, cast("Any", made), time.time, os.urandom)
+    await databases.keep(store, databases.MadeDatabase("more", "app"))
+    more = cast("Any", made.mesh.databases["more"])
+    ends = await asyncio.gather(*(keeper.drop_database(more) for _ in range(2)), return_exceptions=True)
+    assert [str(end) for end in ends] == ["None", "Can't drop database 'more'; database doesn't exist"]
+    assert not await databases.read_databases(store)

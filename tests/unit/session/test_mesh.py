@@ -7,6 +7,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from dbmesh.backend.connection import Connection, Flavour
 from dbmesh.backend.pool import Pool
 from dbmesh.model import DataNode
@@ -77,6 +79,53 @@ async def test_catalogs_are_read_one_at_a_time_and_the_last_reading_stays() -> N
     await asyncio.gather(*(mesh.reload(before) for _ in range(3)))
     assert mesh.databases["shop"].loaded_at == 3
     assert before.loaded_at == 0.0, "a statement keeps the one it started with"
+
+
+class Slow:
+    """Reads catalogs when it may go on."""
+
+    def __init__(self) -> None:
+        self.reading, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def reload(self, database: Database, touched: frozenset[str] | None) -> Database:
+        del touched
+        self.reading.set()
+        await self.goes_on.wait()
+        return replace(database, loaded_at=1.0)
+
+
+def _same(rule_set: RuleSet) -> RuleSet:
+    return rule_set
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("changes", [False, True])
+async def test_what_is_read_of_a_database_that_is_dropped_meanwhile_is_not_served(
+    changes: bool, again: bool
+) -> None:
+    before, after, slow = _database(), _database(), Slow()
+    mesh = _mesh(slow.reload, before)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(mesh.change_rules("shop", _same) if changes else mesh.reload(before))
+        await slow.reading.wait()
+        mesh.remove_database("shop")
+        if again:
+            mesh.add_database(after)
+        slow.goes_on.set()
+    assert mesh.databases.get("shop") is (after if again else None)
+
+
+async def test_rules_of_a_database_that_is_dropped_before_they_change_are_gone() -> None:
+    before, slow = _database(), Slow()
+    mesh = _mesh(slow.reload, before)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(mesh.reload(before))
+        await slow.reading.wait()
+        group.create_task(mesh.change_rules("shop", _same))
+        await asyncio.sleep(0)
+        mesh.remove_database("shop")
+        slow.goes_on.set()
+    assert not mesh.databases
 
 
 async def test_decisions_of_a_group_stay_where_they_are_called_when_the_primary_changes() -> None:
