@@ -295,16 +295,20 @@ class Pool:
                 self._waiters.remove(waiter)
         if connection is None:
             return await self._open_counted(flavour)
-        if connection.usable:
+        if self._is_fit(connection):
             return connection
         self.discard(connection)
         return None
+
+    def _is_fit(self, connection: Connection) -> bool:
+        """Whether who has waited for this one may have it: the pool may have been moved meanwhile."""
+        return connection.usable and connection not in self._left_behind
 
     async def _checked(self, connection: Connection, since: float) -> Connection | None:
         silent = asyncio.get_running_loop().time() - since > SILENCE_BEFORE_PING
         self._lent.add(connection)
         try:
-            if connection.usable and (not silent or await connection.ping()):
+            if connection.usable and (not silent or await connection.ping()) and self._is_fit(connection):
                 return connection
         except BaseException:
             self.discard(connection)
@@ -317,10 +321,15 @@ class Pool:
         try:
             while True:
                 config = self.config
-                connection = await self._open(flavour)
+                try:
+                    connection = await self._open(flavour)
+                except MeshError:
+                    if config is self.config:
+                        raise
+                    # It has been moved meanwhile, most likely because of that.
+                    continue
                 if config is self.config:
                     break
-                # It has been moved meanwhile.
                 connection.abort()
             self.product = connection.product
             self.autocommit = connection.began_with_autocommit

@@ -387,3 +387,51 @@ async def test_who_stops_waiting_for_others_tells_nothing(monkeypatch: pytest.Mo
         await waiting
     assert guard.errors == []
     pool.release(lent, now())
+
+
+ANOTHER = DataSourceConfig("ds_0", "mysql", "another", 3306, "db", "u", "p")
+
+
+async def test_who_waited_for_a_server_gets_a_connection_to_the_one_the_pool_was_moved_to() -> None:
+    pool, opener = make_pool()
+    opener.gate, opener.fails = asyncio.Event(), True
+    waiting = asyncio.get_running_loop().create_task(pool.acquire(Flavour()))
+    await asyncio.sleep(0)
+    pool.move(ANOTHER, abandon=True)
+    opener.gate.set()
+    # The former one has refused it by then; this one does not.
+    fails = opener.__call__
+
+    async def answers(flavour: Flavour) -> Connection:
+        opener.fails = False
+        return await fails(flavour)
+
+    pool._open = answers
+    assert await waiting is opener.opened[0]
+    assert pool.size == 1
+
+
+@pytest.mark.parametrize("pinged", [True, False])
+async def test_a_connection_to_where_the_pool_was_is_given_to_nobody(pinged: bool) -> None:
+    pool, opener = make_pool(1)
+    connection = await pool.acquire(Flavour())
+    if pinged:
+        pool.release(connection, now() - SILENCE_BEFORE_PING - 1)
+        answered = asyncio.Event()
+
+        async def ping() -> bool:
+            await answered.wait()
+            return True
+
+        opener.opened[0].ping = ping  # type: ignore[method-assign]
+    waiting = asyncio.get_running_loop().create_task(pool.acquire(Flavour()))
+    await asyncio.sleep(0)
+    if pinged:
+        pool.move(ANOTHER, abandon=False)
+        answered.set()
+    else:
+        pool.release(connection, now())
+        pool.move(ANOTHER, abandon=False)
+    assert await waiting is not connection
+    assert not opener.opened[0].open
+    assert pool.size == 1
