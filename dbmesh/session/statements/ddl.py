@@ -24,6 +24,7 @@ from dbmesh.session.answering.errors import logic_text
 from dbmesh.session.answering.result_sink import ResultSink
 from dbmesh.session.connections import Loan
 from dbmesh.session.mesh import Database, DdlStatement, RuleKeeper
+from dbmesh.session.statements.system_tables import Reading
 from dbmesh.session.temporary import TemporaryTables
 
 if TYPE_CHECKING:
@@ -179,10 +180,12 @@ async def _make_whole(session: Session, database: Database, plan: TextPlan, whol
                     raise
             guarded.append(undo)
         await _run_one(session, database, plan, whole.written, session.state)
-    except (MeshError, ShardError) as error:
-        for undo in guarded:
-            await _run_one(session, database, plan, undo, LOAD_STATE)
-        if error.number in _HAS_ROWS:
+    except BaseException as error:
+        # Also when it is killed between two of them: nobody could write rows where a constraint stays.
+        with session.uninterrupted():
+            for undo in guarded:
+                await _run_one(session, database, plan, undo, LOAD_STATE)
+        if isinstance(error, ShardError) and error.number in _HAS_ROWS:
             raise not_supported(
                 f"this change of '{whole.table}', which has rows on several data nodes: {whole.why}",
                 "make a table with that key and copy the rows",
@@ -196,8 +199,12 @@ async def _run_one(
     loan = Loan(session, state)
     try:
         await loan.take(database, plan, (shot,), Relay())
-        await collect(loan.lanes[0].connection, shot.sql)
+        connection = loan.lanes[0].connection
+        # Killed where it runs: who only stops waiting does not know whether it is done.
+        session.announce(Reading(connection))
+        await collect(connection, shot.sql)
     finally:
+        session.announce(None)
         loan.free()
 
 

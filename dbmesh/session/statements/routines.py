@@ -166,10 +166,12 @@ async def _define(
             )
             await _run(session, database, plan, plan.bind(execution.make_call(session, database, ())))
             done.append(source)
-    except (MeshError, ShardError):
+    except BaseException:
+        # Also when it is killed between two of them.
         if undo is not None:
-            for source in done:
-                await ask(session, database, source, _drop_text(undo))
+            with session.uninterrupted():
+                for source in done:
+                    await ask(session, database, source, _drop_text(undo))
         raise
     session.row_count = 0
     session.warnings += told

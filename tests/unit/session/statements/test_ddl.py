@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
-from dbmesh.planner.plan import Shot
+from dbmesh.planner.plan import CountMerge, Names, Shot, Verb
+from dbmesh.planner.text_plan import MadeWhole, TextPlan
 from dbmesh.rules.moving import Moving, MovingTable, Side
 from dbmesh.session.mesh import DdlStatement
+from dbmesh.session.statements.ddl import _make_whole
 from dbmesh.wire.packets import parse_err
+from tests.plugins.planner_world import SOURCES
 from tests.plugins.session_world import SessionWorld
 
 
@@ -89,3 +92,27 @@ async def test_tables_are_read_again_when_nobody_knows_what_a_statement_has_done
     await world.running(b"\x03ALTER TABLE t_plain ADD COLUMN more INT")
     await world.end()
     assert world.reloaded == 1
+
+
+async def test_no_guard_stays_where_a_change_is_killed_between_two_of_them() -> None:
+    world = SessionWorld()
+    session, database = world.session, world.mesh.databases["shop"]
+    guards = tuple(
+        Shot(name, f"ALTER TABLE t ADD CONSTRAINT on_{name}".encode()) for name in ("ds_0", "ds_1")
+    )
+    undo = tuple(Shot(name, f"ALTER TABLE t DROP CONSTRAINT on_{name}".encode()) for name in ("ds_0", "ds_1"))
+    whole = MadeWhole("t_order", "why", guards, undo, guards[0])
+    plan = TextPlan(Verb.DDL, (), (), CountMerge(), Names("shop", {}), opens_transaction=False)
+    taken = [await world.pools["ds_1"].acquire(session.flavour) for _ in range(SOURCES["ds_1"].max_pool_size)]
+    world.client.answered.clear()
+    session.run(_make_whole(session, database, plan, whole))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    # It waits for a connection to the second.
+    session.kill_query()
+    await asyncio.wait_for(world.client.answered.wait(), 20)
+    assert world.statements()[-1] == ("ds_0", "ALTER TABLE t DROP CONSTRAINT on_ds_0")
+    assert parse_err(world.client.packets()[-1][1]).number == 1317
+    for connection in taken:
+        world.pools["ds_1"].release(connection, session.now())
+    await world.end()
