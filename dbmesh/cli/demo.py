@@ -29,7 +29,7 @@ SCHEMAS = ("shop_0", "shop_1")
 def run_demo(engine: str, host: str, port: int, data_dir: Path | None) -> int:
     """Runs the demo until a signal ends it and returns the exit code. `engine` is sqlite or mariadb. Raises Failure."""
     try:
-        with terminated_like_interrupted(), ExitStack() as started:
+        with interrupted_once() as started:
             directory = started.enter_context(data_directory(data_dir, engine))
             return _run(engine, directory, host, port, started)
     except KeyboardInterrupt:
@@ -92,14 +92,29 @@ def data_directory(chosen: Path | None, kind: str) -> Iterator[Path]:
 
 
 @contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends the start-up as Ctrl-C does, so that servers already started are stopped."""
+def interrupted_once() -> Iterator[ExitStack]:
+    """A stack for what a demo starts. The first SIGINT or SIGTERM ends the demo; then everything on the stack is stopped in order, however
+    often they come: a second Ctrl-C would leave servers and directories behind."""
+
+    def ignore() -> None:
+        for number in _ENDINGS:
+            signal.signal(number, lambda number, frame: None)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        ignore()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in _ENDINGS}
     try:
-        yield
+        with ExitStack() as started:
+            try:
+                yield started
+            finally:
+                # The mesh's loop has taken the signals, and left them as they are by default.
+                ignore()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM)

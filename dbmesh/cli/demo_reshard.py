@@ -14,14 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from dbmesh.backend.connection import Flavour
 from dbmesh.backend.mysql_connect import open_mysql
 from dbmesh.cli import demo_data
-from dbmesh.cli.demo import SCHEMAS, data_directory, terminated_like_interrupted
+from dbmesh.cli.demo import SCHEMAS, data_directory, interrupted_once
 from dbmesh.cli.demo_seed import as_client, seed
 from dbmesh.cli.demo_shoppers import Shopper, Traffic
 from dbmesh.cli.demo_stage import Scene, Screen, summary
@@ -88,7 +88,7 @@ def run_reshard_demo(host: str, port: int, data_dir: Path | None, orders: int = 
             "(apt install mariadb-server, dnf install mariadb-server, brew install mariadb)"
         )
     try:
-        with terminated_like_interrupted(), ExitStack() as started:
+        with interrupted_once() as started:
             directory = started.enter_context(data_directory(data_dir, "reshard"))
             storage = directory / "data"
             shutil.rmtree(storage, ignore_errors=True)

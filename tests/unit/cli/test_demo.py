@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pymysql
@@ -73,6 +73,23 @@ def test_the_demo_serves_its_shop_and_leaves_nothing_behind(tmp_path: Path, endi
         assert len(list(tmp_path.iterdir())) == 1
         process.send_signal(ending)
         assert process.wait(30) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("mariadb", marks=needs_mariadb)])
+def test_who_is_impatient_leaves_nothing_behind_either(tmp_path: Path, engine: str) -> None:
+    with running("--engine", engine, temporary=tmp_path) as (process, _):
+        pids = [int(path.read_text()) for path in tmp_path.rglob("mariadb.pid")]
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.005)
+        # The last signal may meet an interpreter that is shutting down.
+        assert process.returncode in {0, -signal.SIGINT}
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
     assert list(tmp_path.iterdir()) == []
 
 
