@@ -27,7 +27,19 @@ from dbmesh.cli.stores import opened_store
 from dbmesh.governance.instances import State, read_instances
 from dbmesh.governance.store import Store, StoreUnavailable
 from dbmesh.reshard.jobs.documents import change_job, read_job, read_jobs, read_progress
-from dbmesh.reshard.jobs.job import PAUSABLE, WAITING, Job, Mode, NotNow, Phase, Wish, paused, resumed, wished
+from dbmesh.reshard.jobs.job import (
+    PAUSABLE,
+    WAITING,
+    Job,
+    Mode,
+    NotNow,
+    Phase,
+    Wish,
+    may_be_wished,
+    paused,
+    resumed,
+    wished,
+)
 
 LOOK = 0.5
 """Seconds between two looks at a job that is watched."""
@@ -35,10 +47,8 @@ LOOK = 0.5
 PATIENCE = 15.0
 """Seconds a job that is watched may be out of sight."""
 
-_ADVICE = {
-    Phase.READY: "both sides are equal: dbmesh reshard cutover, or cancel",
-    Phase.REVERSE: "the new tables are read: dbmesh reshard finish, or rollback",
-}
+_STANDS = {Phase.READY: "both sides are equal", Phase.REVERSE: "the new tables are read"}
+"""What the operator decides by."""
 
 
 def ask(directory: Path, number: int | None, wish: Wish, *, wait: bool, as_json: bool) -> int:
@@ -185,13 +195,16 @@ def list_jobs(directory: Path, *, as_json: bool) -> None:
         table.add_row(
             str(job.number),
             job.database,
-            Text(job.phase.value + (f": {job.stopped}" if job.stopped else "")),
+            job.phase.value,
             ", ".join(name for name, _ in job.estimates),
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job.at)),
             job.by,
             Text(job.comment),
         )
     answers().print(table)
+    for job in jobs:
+        if job.stopped:
+            answers().print(_summary(job), soft_wrap=True)
 
 
 def described_job(job: Job, progress: dict[str, Any]) -> dict[str, Any]:
@@ -261,9 +274,20 @@ def _summary(job: Job) -> Text:
         text.append(", paused", "yellow")
     if job.stopped:
         text.append(f"; it does not go on: {job.stopped}", "bold red")
-    elif job.phase in _ADVICE:
-        text.append(f"; {_ADVICE[job.phase]}")
+        text.append(f"; mend that, then: {_next(job)}")
+    elif job.phase in _STANDS:
+        text.append(f"; {_STANDS[job.phase]}: {_next(job)}")
     return text
+
+
+def _next(job: Job) -> str:
+    """What the operator may say to a job that waits or does not go on."""
+    match job.phase:
+        case Phase.READY:
+            return "dbmesh reshard cutover, or cancel"
+        case Phase.REVERSE:
+            return "dbmesh reshard finish, or rollback"
+    return "dbmesh reshard resume, or cancel" if may_be_wished(job, Wish.CANCEL) else "dbmesh reshard resume"
 
 
 async def _chosen(store: Store, number: int | None, *, ended: bool = False) -> Job:

@@ -128,7 +128,7 @@ def _without_answer(live: Sequence[str], unheard: Sequence[str], limit: float) -
     if unheard:
         found.append(
             f"{', '.join(unheard)} may still serve by the rules there are: not heard of, and never said to have ended; "
-            "when it has, say so with `dbmesh mesh forget`"
+            f"when it has, say so: {', '.join(f'dbmesh mesh forget {place}' for place in unheard)}"
         )
     return "; ".join(found)
 

@@ -181,9 +181,16 @@ def failed(job: Job, reason: str, now: float) -> Job:
     return replace(job, stopped=reason)
 
 
+def may_be_wished(job: Job, wish: Wish) -> bool:
+    """Whether the job is in a phase in which this may be asked for."""
+    return job.phase in _GRANTED[wish][0]
+
+
 def wished(job: Job, wish: Wish, now: float) -> Job:
-    """Somebody asks for a phase. Raises NotNow."""
+    """Somebody asks for a phase; who asks once more for one that did not go on lets it go on. Raises NotNow."""
     phases, following = _GRANTED[wish]
+    if job.phase is following and job.stopped:
+        return resumed(job)
     if job.phase not in phases:
         when = " or ".join(f"'{one.value}'" for one in Phase if one in phases)
         raise NotNow(f"job {job.number} is in phase '{job.phase.value}'; {wish.value} follows {when}")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from dbmesh.cli import reshard_jobs
-from dbmesh.cli.reshard_jobs import _later
+from dbmesh.cli.reshard_jobs import _later, _summary
 from dbmesh.governance.embedded import EmbeddedStore
 from dbmesh.governance.store import Entry, StoreError, StoreUnavailable
+from dbmesh.reshard.jobs.job import Job, Phase
 
 
 class Absent(EmbeddedStore):
@@ -49,3 +50,19 @@ async def test_it_is_not_asked_for_ever(store: Absent, monkeypatch: pytest.Monke
     with pytest.raises(StoreUnavailable):
         await _later(store, 7)
     assert 990 < store.unanswered < 1_000
+
+
+@pytest.mark.parametrize(
+    ("phase", "following"),
+    [
+        (Phase.COPY, "dbmesh reshard resume, or cancel"),
+        (Phase.READY, "dbmesh reshard cutover, or cancel"),
+        (Phase.REVERSE, "dbmesh reshard finish, or rollback"),
+        (Phase.CLEAN_UP, "dbmesh reshard resume"),
+    ],
+)
+def test_a_job_that_does_not_go_on_says_what_follows(phase: Phase, following: str) -> None:
+    job = Job(7, "shop", "me", 0.0, phase=phase, stopped="a server is away")
+    assert _summary(job).plain == (
+        f"job 7 (shop): {phase.value}; it does not go on: a server is away; mend that, then: {following}"
+    )

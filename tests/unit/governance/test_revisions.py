@@ -110,6 +110,7 @@ async def test_one_that_vanished_before_it_promised_stops_a_move_until_it_is_for
     step = await advance(store, observed)
     assert isinstance(step, Refuse)
     assert "host:b may still serve by the rules there are" in step.reason
+    assert step.reason.endswith("dbmesh mesh forget host:b")
     assert await forget(store, "host:b")
     assert not await forget(store, "host:a"), "it is alive"
     await _moving(store)

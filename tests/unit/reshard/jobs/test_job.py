@@ -169,6 +169,13 @@ def test_a_switch_that_is_refused_leaves_the_job_as_it_was() -> None:
     assert (again.phase, again.stopped) == (Phase.CUTOVER, "")
 
 
+def test_who_asks_once_more_for_what_did_not_go_on_lets_it_go_on() -> None:
+    job = failed(Job(1, "shop", "me", 0.0, phase=Phase.CLEAN_UP), "a server is away", 3.0)
+    assert wished(job, Wish.FINISH, 4.0) == Job(1, "shop", "me", 0.0, phase=Phase.CLEAN_UP)
+    with pytest.raises(NotNow, match="is in phase 'clean up'"):
+        wished(resumed(job), Wish.FINISH, 5.0)
+
+
 @pytest.mark.parametrize(
     ("mode", "way"),
     [
