@@ -85,7 +85,8 @@ async def _read(configuration: Configuration, directory: Path) -> list[Instance]
 def _described(instances: list[Instance], own: str, now: float) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("instance", "address", "version", "state", "up", "rules", "revision", "configuration"):
-        table.add_column(heading, overflow="fold")
+        # An id and an address are copied into the next command.
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("instance", "address"))
     for one in instances:
         if one.state is State.UNHEARD:
             table.add_row(one.id, one.address, "", one.state.value)

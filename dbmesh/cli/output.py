@@ -5,6 +5,7 @@ Decides how a mistake looks and that it never is a traceback. Knows nothing of w
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rich.console import Console
@@ -26,9 +27,15 @@ class Failure(Exception):
         self.notes = notes
 
 
+_UNFOLDED = 10_000
+"""Columns of what is no terminal: a table has as many as it needs there."""
+
+
 def answers() -> Console:
-    """The console of answers. Made per call: tests and pipes replace sys.stdout."""
-    return Console(file=sys.stdout, highlight=False)
+    """The console of answers. Made per call: tests and pipes replace sys.stdout. Files and pipes get whole lines, unless COLUMNS says
+    otherwise: what reads them looks for an address or an id, which no cell may break."""
+    folds = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(file=sys.stdout, highlight=False, width=None if folds else _UNFOLDED)
 
 
 def complaints() -> Console:

@@ -70,6 +70,9 @@ def show_history(directory: Path, *, as_json: bool) -> None:
         answers().print_json(json.dumps(shown))
     elif revisions:
         answers().print(_history(revisions, known.active))
+        for one in revisions:
+            if one.reason:
+                answers().print(Text(f"revision {one.number}: {one.reason}"), soft_wrap=True)
     else:
         answers().print("the store has no rules yet; sidecars run their own files")
 
@@ -274,8 +277,6 @@ def _history(revisions: Sequence[Revision], active: int) -> Table:
         table.add_column(heading, overflow="fold")
     for one in revisions:
         state = "active" if one.number == active else one.outcome.value
-        if one.reason:
-            state += f": {one.reason}"
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.at))
         table.add_row(str(one.number), Text(state), when, one.by, Text(one.comment), one.fingerprint)
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rich.table import Table
 
 from dbmesh.cli.output import Failure, answers, report
 
@@ -20,6 +21,17 @@ def test_notes_stand_before_the_sentence_unwrapped_and_without_markup(
     note = "rules/database-shop.yaml:3: rules[0].tables: " + "word " * 60 + "end"
     report(Failure("1 mistake", (note,)))
     assert capsys.readouterr().err == f"{note}\nerror: 1 mistake\n"
+
+
+def test_a_pipe_gets_rows_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table("name", "state")
+    table.add_row("a" * 90, "b" * 90)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    answers().print(table)
+    assert f"{'a' * 90} │ {'b' * 90}" in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "80")
+    answers().print(table)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_answers_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
