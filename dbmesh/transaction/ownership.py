@@ -39,12 +39,12 @@ class Ownership:
         if held is not None and held.usable:
             return
         async with self._taking.setdefault(server, asyncio.Lock()):
-            held = self._held.pop(server, None)
+            held = self._held.get(server)
             if held is not None and held.usable:
-                self._held[server] = held
                 return
             if held is not None:
                 held.abort()
+            # A lost one stays until another is there: `keep` goes on trying.
             self._held[server] = await self._take(place)
 
     async def _take(self, place: Place) -> Connection:

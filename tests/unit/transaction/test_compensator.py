@@ -9,7 +9,7 @@ import pytest
 from dbmesh.backend.connection import Connection, Flavour, Receiver
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.tasks import TaskOwner
-from dbmesh.errors import TABLE_CHANGED, MeshError, ShardError
+from dbmesh.errors import DATA_SOURCE_UNREACHABLE, TABLE_CHANGED, MeshError, ShardError
 from dbmesh.planner.images import ImageColumn, ImageTable
 from dbmesh.planner.scans import LiteralForm
 from dbmesh.rules.ruleset import DataSourceConfig
@@ -18,7 +18,7 @@ from dbmesh.transaction.coordinator import Branch, Coordinator
 from dbmesh.transaction.ownership import Ownership
 from dbmesh.transaction.undo import Change, TableChanges
 from dbmesh.transaction.xid import Place
-from tests.plugins.scripted import ScriptedConnection, error, ok
+from tests.plugins.scripted import ScriptedConnection, column, error, ok
 
 FIRST, SECOND = Place("a", 3306, "db"), Place("b", 3306, "db")
 TABLE = ImageTable("t", (ImageColumn("k", "`k`", LiteralForm.NUMBER),), (0,))
@@ -31,9 +31,12 @@ class Server:
     def __init__(self) -> None:
         self.opened: list[ScriptedConnection] = []
         self.answer = ok()
+        self.away = False
         self.pool = Pool(DataSourceConfig("ds", "mysql", "h", 3306, "ds_0", "u", "p"), self.open)
 
     async def open(self, flavour: Flavour) -> Connection:
+        if self.away:
+            raise MeshError(DATA_SOURCE_UNREACHABLE, data_source="ds", reason="away")
         self.opened.append(ScriptedConnection(answer=self.answer, flavour=flavour))
         return self.opened[-1]
 
@@ -105,3 +108,21 @@ async def test_a_connection_that_may_hold_the_lock_of_the_process_is_not_left_be
     with pytest.raises(MeshError):
         await Ownership(_coordinator(server)).hold(FIRST)
     assert not server.opened[1].open
+
+
+async def test_a_lock_that_was_lost_with_its_server_is_taken_again_when_that_is_back() -> None:
+    """Transactions that are open meanwhile need it, and whoever begins another one may be long in coming."""
+    server = Server()
+    server.answer = lambda connection, sql, receiver: connection.rows([column("taken")], [b"\x011"])
+    ownership = Ownership(_coordinator(server))
+    await ownership.hold(FIRST)
+    server.away = True
+    server.opened[0].abort()
+    for _ in range(2):
+        await ownership.keep()
+    server.away = False
+    await ownership.keep()
+    assert [one.usable for one in server.opened] == [False, True]
+    await ownership.keep()
+    assert len(server.opened) == 2
+    await ownership.close()
