@@ -115,7 +115,7 @@ class Coordinator:
             run.abort(name)
         if ending.end is End.COMMITTED:
             self._untold.extend(run.prepared(ending.pending))
-        if ending.told and not ending.pending and decider is not None:
+        if ending.told and not ending.pending and run.saw_all and decider is not None:
             self._told.append((decider, run.gtrid))
         return ending, run.error
 
@@ -259,6 +259,8 @@ class _Commit:
         self._prepared = [branch.xid.own for branch in branches if branch.xid is not None and branch.wrote]
         self.gtrid = next((branch.xid.gtrid for branch in branches if branch.xid is not None), "")
         self.error: Exception | None = None
+        # Whether every branch that has ended was ended here.
+        self.saw_all = True
 
     def prepared(self, names: Sequence[str]) -> list[tuple[Place, Xid]]:
         """Where these branches are, and what they are called there."""
@@ -285,7 +287,8 @@ class _Commit:
             await self._perform(branch, step)
         except ShardError as error:
             if step is Step.COMMIT_PREPARED and error.number == NO_SUCH_BRANCH:
-                # Recovery was there first, and did what the decider said.
+                # Recovery was there first, and does what the decider said. Should that fail, it asks for the row once more.
+                self.saw_all = False
                 return Reply.DONE
             self._met(error, branch, step)
             return Reply.REFUSED

@@ -46,6 +46,7 @@ class Server:
         if self.away:
             raise MeshError(DATA_SOURCE_UNREACHABLE, data_source="ds", reason="away")
         self.connection.flavour = flavour
+        self.connection.opened_at = asyncio.get_running_loop().time()
         return self.connection
 
 
@@ -154,10 +155,20 @@ def _failing(connection: Preparable, beginning: str, number: int) -> None:
     connection.answer = answer
 
 
-async def test_a_prepared_branch_that_recovery_has_ended_is_no_news(transaction: Transaction) -> None:
+@pytest.mark.parametrize("ended_by_recovery", [False, True])
+async def test_a_prepared_branch_that_recovery_has_ended_is_no_news(
+    transaction: Transaction, decider: Server, *, ended_by_recovery: bool
+) -> None:
     await _join(transaction, "a", FIRST)
-    _failing(await _join(transaction, "b", SECOND), "XA COMMIT", 1397)
+    second = await _join(transaction, "b", SECOND)
+    if ended_by_recovery:
+        _failing(second, "XA COMMIT", 1397)
+    assert transaction.coordinator is not None
+    coordinator = transaction.coordinator
     assert await transaction.commit() is None
+    await coordinator.forget()
+    # It may be at it, and ask once more if that fails: without the row it would undo the branch.
+    assert any(sent.startswith("DELETE") for sent in decider.connection.sent) is not ended_by_recovery
 
 
 @pytest.mark.parametrize(
