@@ -79,7 +79,8 @@ class Draft:
 
 
 def limits_of(context: PlanContext, select: exp.Expr) -> Limits:
-    """The slots of LIMIT and OFFSET. Raises MeshError where they are no plain numbers."""
+    """The slots of LIMIT and OFFSET. Raises MeshError where they are no plain numbers, and for an OFFSET alone, which no
+    node may skip by itself."""
 
     def slot(name: str) -> Slot | None:
         clause = select.args.get(name)
@@ -92,7 +93,10 @@ def limits_of(context: PlanContext, select: exp.Expr) -> Limits:
             )
         return found
 
-    return Limits(slot("limit"), slot("offset"))
+    limits = Limits(slot("limit"), slot("offset"))
+    if limits.limit is None and limits.offset is not None:
+        raise not_supported("OFFSET without LIMIT over several data nodes", "write LIMIT as well")
+    return limits
 
 
 def push_limit(draft: Draft) -> None:
