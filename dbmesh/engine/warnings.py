@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter
 
@@ -43,6 +43,8 @@ OF_INSERT = frozenset({DEPRECATED, 1364})
 
 _VALUE = re.compile(r" value: '(.*)'\Z", re.DOTALL)
 _ROW = re.compile(r"(?<= at row )\d+\Z")
+_MISSING = re.compile(r"Unknown table '(.*)'\Z")
+"""The note of DROP TABLE IF EXISTS, which names all tables that are not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,20 @@ async def _before_rows(connection: Connection, sql: bytes, execute: bytes | None
 def of_insert(warnings: Sequence[ShardWarning]) -> list[ShardWarning]:
     """Those of a shard's warnings that an INSERT gives whatever its rows are."""
     return [one for one in warnings if one.number in OF_INSERT and not _ROW.search(one.message)]
+
+
+def of_definition(warnings: Sequence[ShardWarning]) -> list[ShardWarning]:
+    """What data nodes say, in logic names, of a statement that defines tables, as one server tells it: its notes once, but
+    for those of rows, and all tables that are not there in one note."""
+    lists = [found[1].split(",") for one in warnings if (found := _MISSING.match(one.message))]
+    missing = ",".join(dict.fromkeys(name for names in lists for name in names))
+    kept: list[ShardWarning] = []
+    for one in warnings:
+        if _MISSING.match(one.message):
+            one = replace(one, message=f"Unknown table '{missing}'")
+        if one.level != "Note" or one not in kept or _ROW.search(one.message):
+            kept.append(one)
+    return kept
 
 
 def renumbered(text: str, number: Callable[[int], int]) -> str:

@@ -15,8 +15,9 @@ from dbmesh.engine.catalog import touched_by
 from dbmesh.engine.collect import collect
 from dbmesh.engine.exchange import Exchange, Outcome
 from dbmesh.engine.federation import LOAD_STATE
-from dbmesh.engine.warnings import ShardWarning
+from dbmesh.engine.warnings import ShardWarning, of_definition
 from dbmesh.errors import NOT_SUPPORTED, MeshError, ShardError, not_supported
+from dbmesh.merge.counts import with_warnings
 from dbmesh.planner.plan import BoundStatement, CountMerge, Relay, ShardPlan, Shot, TableReports
 from dbmesh.planner.text_plan import MadeWhole, TextPlan
 from dbmesh.rules.ruleset import NO_CHANGE
@@ -51,7 +52,7 @@ async def run_ddl(
         if keeper is not None and isinstance(plan, TextPlan) and _is_recorded(plan, bound):
             outcome = await _run_recorded(session, database, keeper, plan, bound, sink)
         else:
-            outcome = await plainly()
+            outcome = _told_once(await plainly())
     except (ShardError, asyncio.CancelledError):
         # DROP of several drops those that are there, and what is cut off may have been done.
         with session.uninterrupted():
@@ -147,15 +148,21 @@ async def _run_recorded(
         session.given = None
         everywhere = [shot.data_source for shot in bound.shots]
         raise _told(error, database, bound, everywhere, record) from error
-    # What every node tells in logic names one server tells once.
-    told = [
+    outcome.warnings = [
         replace(warning, message=_logic_text(warning.message, database, bound))
         for warning in outcome.warnings
     ]
-    outcome.warnings = list(dict.fromkeys(told))
-    outcome.ok = replace(outcome.ok, warnings=len(outcome.warnings))
+    outcome = _told_once(outcome)
     outcome.warnings += [ShardWarning("Warning", NOT_SUPPORTED.number, text) for text in plan.warnings]
     return outcome
+
+
+def _told_once(outcome: Outcome) -> Outcome:
+    """What every data node tells in logic names one server tells once."""
+    kept = of_definition(outcome.warnings)
+    count = outcome.ok.warnings - (len(outcome.warnings) - len(kept))
+    ok = replace(outcome.ok, warnings=count, info=with_warnings(outcome.ok.info, count))
+    return replace(outcome, ok=ok, warnings=kept)
 
 
 async def _kept(keeper: RuleKeeper, record: str, done: Sequence[Shot], *, certain: bool) -> bool:

@@ -50,6 +50,24 @@ def test_tables_are_altered_dropped_and_created_on_all_data_nodes(own: Shop) -> 
         assert len(ask(connection, "SELECT * FROM t_auto").rows) == 4, "the new columns are known at once"
 
 
+def test_notes_of_every_data_node_are_told_once(own: Shop) -> None:
+    with own.target.connect() as connection, connection.cursor() as cursor:
+        for statement, notes in (
+            ("CREATE TABLE IF NOT EXISTS t_auto (id BIGINT PRIMARY KEY)", ["Table 't_auto' already exists"]),
+            ("DROP TABLE t_auto", []),
+            ("DROP TABLE IF EXISTS t_auto", ["Unknown table 'shop.t_auto'"]),
+            ("DROP TABLE t_country", []),
+            (
+                "DROP TABLE IF EXISTS t_auto, t_country, missing",
+                ["Unknown table 'shop.t_auto,shop.t_country,shop.missing'"],
+            ),
+        ):
+            answer = ask(connection, statement)
+            cursor.execute("SHOW WARNINGS")
+            assert [row[2] for row in cursor.fetchall()] == notes, statement
+            assert answer.warnings == len(notes), statement
+
+
 def test_a_broadcast_table_changes_everywhere_and_a_single_table_in_its_place(own: Shop) -> None:
     with own.target.connect() as connection:
         assert ask(connection, "ALTER TABLE t_country ADD COLUMN area INT").error is None

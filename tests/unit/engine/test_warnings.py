@@ -9,6 +9,7 @@ from dbmesh.engine.warnings import (
     ShardWarning,
     in_order_of_rows,
     of_constants,
+    of_definition,
     read_explained,
     without_repetitions,
 )
@@ -118,3 +119,16 @@ def test_explain_tells_whether_rows_need_be_read(said: list[bytes | None], impos
     warning = ShardWarning("Warning", 1292, "Truncated incorrect DOUBLE value: 'x'")
     explained = read_explained([said], [note, warning])
     assert (explained.warnings, explained.impossible) == ((warning,), impossible)
+
+
+def test_what_data_nodes_say_of_a_definition_is_told_once() -> None:
+    exists, missing = ShardWarning("Note", 1050, "Table 't' already exists"), "Unknown table '{}'"
+    assert of_definition([exists, exists]) == [exists]
+    notes = [ShardWarning("Note", 1051, missing.format(names)) for names in ("s.t,s.t,s.u,s.v", "s.t,s.u")]
+    assert of_definition(notes) == [ShardWarning("Note", 1051, missing.format("s.t,s.u,s.v"))]
+
+
+def test_warnings_of_rows_that_a_definition_changes_are_all_told() -> None:
+    cut = ShardWarning("Warning", 1265, "Data truncated for column 'v' at row 1")
+    note = ShardWarning("Note", 1265, "Data truncated for column 'd' at row 1")
+    assert of_definition([cut, note, cut, note]) == [cut, note, cut, note]
