@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from dbmesh.errors import AMBIGUOUS_COLUMN, MeshError, Refusal, not_supported
 from dbmesh.model import ColumnSchema, TableSchema
+from dbmesh.planner.columns import is_star
 from dbmesh.planner.context import PlanContext
 from dbmesh.planner.derived.insert_form import (
     check_columns,
@@ -22,7 +23,7 @@ from dbmesh.planner.derived.insert_form import (
     refuse_partitions,
 )
 from dbmesh.planner.derived.keyed import outside_brackets, render
-from dbmesh.planner.derived.literals import carried_as
+from dbmesh.planner.derived.literals import carried_as, in_another_charset
 from dbmesh.planner.derived.plan import DerivedPlan
 from dbmesh.planner.derived.upsert import Upsert, moves_row, read_upsert
 from dbmesh.planner.derived.writers import InsertWriter
@@ -184,6 +185,12 @@ def _derive(
     returning = _returning(lexemes, tail)
     nothing: Frame | None = None
     if returning is not None:
+        if any(one.word == "SELECT" for one in lexemes if one.start > returning.start):
+            # The INSERT of each row would be derived again, for ever.
+            raise not_supported(
+                "a subquery in RETURNING of rows that go to several data nodes",
+                "ask it in a query of its own",
+            )
         listed = edits.between(returning.end, end)
         query = (shape.hints, "SELECT ", *listed, f" FROM {table} LIMIT 0")
         nothing = part_frame(Template(query, context.flags))
@@ -345,6 +352,20 @@ def _refusal_of(name: str) -> MeshError:
     )
 
 
+def _refuse_star(scopes: Scopes, query: exp.Select, targets: Sequence[ColumnSchema | None]) -> None:
+    """`*` cannot say how a column is to be read. Raises MeshError(NOT_SUPPORTED)."""
+    columns = [
+        column for one in scopes.of(query) if one.schema is not None for column in one.schema.visible_columns
+    ]
+    if len(columns) == len(targets):
+        for source, target in zip(columns, targets, strict=True):
+            if in_another_charset(source, target):
+                raise not_supported(
+                    f"the text '{source.name}' of a character set other than utf8mb4 carried to a binary column by *",
+                    "name the columns in the query",
+                )
+
+
 def _carried_columns(
     context: PlanContext, tree: exp.Expr, scopes: Scopes, targets: Sequence[ColumnSchema | None]
 ) -> Edits:
@@ -352,10 +373,14 @@ def _carried_columns(
     edits = context.edits()
     query = tree.expression if isinstance(tree, exp.Insert) else None
     items = query.expressions if isinstance(query, exp.Select) else []
+    if len(items) == 1 and is_star(items[0].unalias()) and isinstance(query, exp.Select):
+        _refuse_star(scopes, query, targets)
     for item, target in zip(items, targets, strict=False) if len(items) == len(targets) else ():
         column = item.unalias()
         found = scopes.through(column) if isinstance(column, exp.Column) else None
-        suffix = carried_as(None if found is None else found[1], target)
-        if suffix:
-            edits.insert(column.this.meta["end"] + 1, suffix)
+        before, behind = carried_as(None if found is None else found[1], target)
+        if before:
+            edits.insert(column.parts[0].meta["start"], before)
+        if behind:
+            edits.insert(column.this.meta["end"] + 1, behind)
     return edits

@@ -102,7 +102,7 @@ class Assignment:
     value: int
     end: int
     computed: bool
-    carried_as: str = ""
+    carried_as: tuple[str, str] = ("", "")
 
 
 def plan_keyed_write(
@@ -318,7 +318,9 @@ def _moving_update(
     stored = [column for column in schema.columns if not column.generated]
     names = [column.name.lower() for column in stored]
     columns: list[Segment] = list(_key_columns(key, reference))
-    columns += [f", {_qualified(reference, column.name)}{carried_as(column, column)}" for column in stored]
+    for column in stored:
+        before, behind = carried_as(column, column)
+        columns.append(f", {before}{_qualified(reference, column.name)}{behind}")
     given = [one for one in assignments if one.column in placing or not text.is_default(one)]
     for position, assignment in enumerate(given):
         columns += (", ", *_value(text, assignment, given[:position]))
@@ -364,7 +366,8 @@ def _value(text: _Text, assignment: Assignment, earlier: Sequence[Assignment]) -
             f"'{assignment.column}' = DEFAULT in an UPDATE that moves rows or looks at other tables",
             "write the value",
         )
-    return ("(", *text.between(assignment.value, assignment.end), f"){assignment.carried_as}")
+    opening, closing = assignment.carried_as
+    return (f"{opening}(", *text.between(assignment.value, assignment.end), f"){closing}")
 
 
 def _assignments(
@@ -394,8 +397,8 @@ def _assignments(
         )
         target = owner.schema.column(node.this.name) if owner.schema else None
         source = scopes.column(node.expression) if isinstance(node.expression, exp.Column) else None
-        suffix = carried_as(None if source is None else source[1], target)
-        found.append((owner, Assignment(node.this.name.lower(), start, value, end, computed, suffix)))
+        carried = carried_as(None if source is None else source[1], target)
+        found.append((owner, Assignment(node.this.name.lower(), start, value, end, computed, carried)))
     return tuple(found)
 
 

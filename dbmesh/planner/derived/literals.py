@@ -16,7 +16,7 @@ from dbmesh.errors import not_supported
 from dbmesh.model import ColumnFamily, ColumnSchema
 from dbmesh.sql.lexer import LexerFlags
 from dbmesh.sql.literals import literal_text
-from dbmesh.wire.collations import encoding
+from dbmesh.wire.collations import charset_of_collation, encoding
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from dbmesh.wire.packets import ColumnDefinition
 
@@ -55,6 +55,11 @@ _TEMPORAL = MappingProxyType(
         ColumnType.TIMESTAMP: "TIMESTAMP",
     }
 )
+_AS_IT_IS = ("", "")
+_AS_NUMBER = ("", " + 0")
+_AS_BYTES = ("CAST(", " AS BINARY)")
+_LONG = re.compile(r"(?:tiny|medium|long)?(?:text|blob)|json", re.IGNORECASE)
+_UTF8 = frozenset(("utf8mb4", "utf8mb3", "utf8", "ascii", "binary"))
 _BY_NUMBER = frozenset((ColumnFamily.ENUM, ColumnFamily.SET))
 _NUMBER_FAMILIES = frozenset(
     (ColumnFamily.INTEGER, ColumnFamily.DECIMAL, ColumnFamily.FLOAT, ColumnFamily.BIT)
@@ -84,23 +89,51 @@ def unrounded(columns: Sequence[ColumnDefinition]) -> list[ColumnDefinition]:
 
 def needs_type(column: ColumnDefinition, target: ColumnSchema | None) -> bool:
     """Whether a value stored in this column would be another one as text."""
-    if target is None or target.family in (ColumnFamily.TEXT, ColumnFamily.BINARY):
+    if target is None:
         return False
     if column.type == ColumnType.BIT:
-        return target.family is not ColumnFamily.BIT
+        return target.family is not ColumnFamily.BIT and not _keeps_text(target)
+    if target.family in (ColumnFamily.TEXT, ColumnFamily.BINARY):
+        return False
     if column.type == ColumnType.TIME:
         return re.match(r"time\b", target.declared_type) is None
     return column.type in _TEMPORAL and re.match(r"date|timestamp", target.declared_type) is None
 
 
-def carried_as(source: ColumnSchema | None, target: ColumnSchema | None) -> str:
-    """What a query writes behind a column whose values another statement carries to a column: the text of a FLOAT has fewer
-    digits than its value, and numbers take an ENUM or SET by its number."""
+def carried_as(source: ColumnSchema | None, target: ColumnSchema | None) -> tuple[str, str]:
+    """What a query writes before and behind a column whose values another statement carries to a column: the text of a FLOAT
+    has fewer digits than its value, which TEXT and BLOB take all the same; numbers take an ENUM or SET by its number; a BIT
+    is a number but in TEXT and BLOB, which take its bytes; and binary columns take a text's bytes, not those of the answer."""
     if source is None:
-        return ""
+        return _AS_IT_IS
     if source.family is ColumnFamily.FLOAT and source.declared_type.startswith("float"):
-        return " + 0e0"
-    return " + 0" if source.family in _BY_NUMBER and _is_number(target) else ""
+        return ("CONCAT(", ")") if _keeps_text(target) else ("", " + 0e0")
+    if source.family is ColumnFamily.BIT and target is not None and target.family is not ColumnFamily.BIT:
+        return _AS_BYTES if _keeps_text(target) else _AS_NUMBER
+    if in_another_charset(source, target):
+        return _AS_BYTES
+    return _AS_NUMBER if source.family in _BY_NUMBER and _is_number(target) else _AS_IT_IS
+
+
+def in_another_charset(source: ColumnSchema, target: ColumnSchema | None) -> bool:
+    """Whether an answer has other bytes of a text than a binary column would store."""
+    if target is None or target.family not in (ColumnFamily.BINARY, ColumnFamily.BIT) or not source.collation:
+        return False
+    return source.family is ColumnFamily.TEXT and charset_of_collation(source.collation) not in _UTF8
+
+
+def _keeps_text(target: ColumnSchema | None) -> bool:
+    """Whether a column is TEXT, BLOB or JSON: servers store a value's text there, where CHAR and VARCHAR take its number."""
+    return target is not None and _LONG.match(target.declared_type) is not None
+
+
+def refuse_bits(column: ColumnDefinition) -> None:
+    """Raise MeshError(NOT_SUPPORTED) for a BIT that is computed: servers send some as bytes and some as the text of a number."""
+    if column.type == ColumnType.BIT and not column.org_name:
+        raise not_supported(
+            f"a computed BIT ('{column.name.decode('utf-8', 'replace')}') carried from one data node to another",
+            "write expression + 0 in the query",
+        )
 
 
 def refuse_numbered(column: ColumnDefinition, target: ColumnSchema | None) -> None:
@@ -160,8 +193,8 @@ def _writer(column: ColumnDefinition, flags: LexerFlags, *, typed: bool) -> Writ
 
 
 def _bits(value: bytes) -> str:
-    """A number where one is wanted."""
-    return f"0x{value.hex()}"
+    """A number: that is how servers store a BIT in columns of other types, see `carried_as`."""
+    return str(int.from_bytes(value, "big"))
 
 
 def _moment(type_name: str, value: bytes) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from dbmesh.errors import COLUMN_COUNT, MeshError, not_supported
 from dbmesh.model import ColumnFamily, ColumnSchema, TableSchema
 from dbmesh.planner.derived.keyed import render
-from dbmesh.planner.derived.literals import literal_writers, row_literals, typed_columns
+from dbmesh.planner.derived.literals import literal_writers, refuse_bits, row_literals, typed_columns
 from dbmesh.planner.insert_reading import Updates
 from dbmesh.planner.lexemes import Lexeme
 from dbmesh.planner.plan import Call
@@ -142,6 +142,8 @@ class UpsertWriter:
         """See `RowWriter`."""
         if len(columns) != len(self.columns):
             raise MeshError(COLUMN_COUNT, row=1)
+        for column in columns:
+            refuse_bits(column)
         writers = literal_writers(columns, self.upsert.flags, typed_columns(columns, self.columns))
         names = ["" if column is None else column.name.lower() for column in self.columns]
         for row in rows:

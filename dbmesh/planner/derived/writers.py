@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 
 from dbmesh.errors import COLUMN_COUNT, NULL_REFUSED, MeshError, not_supported
 from dbmesh.model import ColumnSchema
-from dbmesh.planner.derived.literals import literal_writers, refuse_numbered, row_literals, typed_columns
+from dbmesh.planner.derived.literals import (
+    literal_writers,
+    refuse_bits,
+    refuse_numbered,
+    row_literals,
+    typed_columns,
+)
 from dbmesh.planner.steps import DerivedStatement
 from dbmesh.planner.template import quote_name
 from dbmesh.rules.stored_values import holds_already
@@ -195,6 +201,7 @@ class InsertWriter:
             raise MeshError(COLUMN_COUNT, row=1)
         for column, target in zip(columns, self.columns, strict=True):
             refuse_numbered(column, target)
+            refuse_bits(column)
         writers = literal_writers(columns, self.flags, typed_columns(columns, self.columns))
         yield from insert_statements(self.head, [row_literals(writers, row) for row in rows], self.tail)
 
@@ -215,6 +222,8 @@ def distinct_rows(
 ) -> Iterator[Literals]:
     """Rows as literals, each key once: a join meets a row several times, and an outer join meets rows that are none
     (their key is NULL). For `typed` see `literal_writers`."""
+    for column in columns:
+        refuse_bits(column)
     writers = literal_writers(columns, flags, typed)
     seen: set[tuple[bytes | None, ...]] = set()
     width = len(key.columns)

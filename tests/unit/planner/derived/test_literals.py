@@ -8,7 +8,14 @@ import pytest
 
 from dbmesh.errors import MeshError
 from dbmesh.model import ColumnFamily, ColumnSchema
-from dbmesh.planner.derived.literals import carried_as, literal_writers, refuse_numbered, row_literals
+from dbmesh.planner.derived.literals import (
+    carried_as,
+    literal_writers,
+    refuse_bits,
+    refuse_numbered,
+    row_literals,
+    typed_columns,
+)
 from dbmesh.sql.lexer import DEFAULT, LexerFlags
 from dbmesh.wire.constants import ColumnFlag, ColumnType
 from tests.plugins.merging import binary, decimal, double, integer, text
@@ -53,25 +60,61 @@ NUMBER = _column(ColumnFamily.INTEGER, "int(11)")
 WORD = _column(ColumnFamily.TEXT, "varchar(9)")
 
 
+LONG = _column(ColumnFamily.TEXT, "longtext")
+BITS = _column(ColumnFamily.BIT, "bit(8)")
+BYTES = _column(ColumnFamily.BINARY, "varbinary(9)")
+FLOAT = _column(ColumnFamily.FLOAT, "float")
+LATIN1 = ColumnSchema("c", "varchar(9)", ColumnFamily.TEXT, collation="latin1_swedish_ci")
+UTF8 = ColumnSchema("c", "varchar(9)", ColumnFamily.TEXT, collation="utf8mb4_bin")
+
+
 @pytest.mark.parametrize(
-    ("source", "target", "suffix"),
+    ("source", "target", "read"),
     [
-        (ENUM, NUMBER, " + 0"),
-        (_column(ColumnFamily.SET, "set('a')"), _column(ColumnFamily.BIT, "bit(8)"), " + 0"),
-        (ENUM, _column(ColumnFamily.TEMPORAL, "year(4)"), " + 0"),
-        (ENUM, WORD, ""),
-        (ENUM, ENUM, ""),
-        (ENUM, None, ""),
-        (None, NUMBER, ""),
-        (NUMBER, NUMBER, ""),
-        (_column(ColumnFamily.FLOAT, "float"), WORD, " + 0e0"),
-        (_column(ColumnFamily.FLOAT, "double"), NUMBER, ""),
+        (ENUM, NUMBER, "c + 0"),
+        (_column(ColumnFamily.SET, "set('a')"), BITS, "c + 0"),
+        (ENUM, _column(ColumnFamily.TEMPORAL, "year(4)"), "c + 0"),
+        (ENUM, WORD, "c"),
+        (ENUM, ENUM, "c"),
+        (ENUM, None, "c"),
+        (None, NUMBER, "c"),
+        (NUMBER, NUMBER, "c"),
+        (FLOAT, WORD, "c + 0e0"),
+        (FLOAT, LONG, "CONCAT(c)"),
+        (_column(ColumnFamily.FLOAT, "double"), NUMBER, "c"),
+        (BITS, WORD, "c + 0"),
+        (BITS, NUMBER, "c + 0"),
+        (BITS, LONG, "CAST(c AS BINARY)"),
+        (BITS, BITS, "c"),
+        (BITS, None, "c"),
+        (LATIN1, BYTES, "CAST(c AS BINARY)"),
+        (LATIN1, BITS, "CAST(c AS BINARY)"),
+        (LATIN1, WORD, "c"),
+        (UTF8, BYTES, "c"),
     ],
 )
 def test_what_a_query_reads_of_a_column(
-    source: ColumnSchema | None, target: ColumnSchema | None, suffix: str
+    source: ColumnSchema | None, target: ColumnSchema | None, read: str
 ) -> None:
-    assert carried_as(source, target) == suffix
+    before, behind = carried_as(source, target)
+    assert f"{before}c{behind}" == read
+
+
+@pytest.mark.parametrize(
+    ("target", "literal"),
+    [(WORD, "258"), (NUMBER, "258"), (BYTES, "258"), (LONG, "x'0102'"), (BITS, "x'0102'")],
+)
+def test_a_bit_is_a_number_where_a_server_stores_one(target: ColumnSchema, literal: str) -> None:
+    column = replace(binary("a"), type=ColumnType.BIT, org_name=b"a")
+    writers = literal_writers([column], DEFAULT, typed_columns([column], [target]))
+    assert row_literals(writers, [b"\x01\x02"]) == (literal,)
+
+
+def test_a_computed_bit_is_bytes_or_a_number_nobody_knows() -> None:
+    column = replace(binary("a"), type=ColumnType.BIT, org_name=b"a")
+    refuse_bits(column)
+    with pytest.raises(MeshError, match="computed BIT"):
+        refuse_bits(replace(column, org_name=b""))
 
 
 def test_an_enum_is_not_carried_to_numbers_as_text() -> None:
