@@ -72,7 +72,7 @@ class Loan:
         for data_source in sorted(by_source):
             own = by_source[data_source]
             branch = session.transaction.branches.get(database.connection_key(data_source))
-            wanted = _parallel(session, own, answer)
+            wanted = _parallel(session, plan, own, answer)
             if (
                 branch is not None
                 and plan.reads_only
@@ -319,10 +319,11 @@ async def _stand_in(connection: Connection, database: Database, data_source: str
         await connection.use_schema(database.sources[data_source].database)
 
 
-def _parallel(session: Session, shots: Sequence[tuple[int, Shot]], answer: Answer) -> int:
+def _parallel(session: Session, plan: ShardPlan, shots: Sequence[tuple[int, Shot]], answer: Answer) -> int:
     """How many connections to one data source these shots want. A merge that must see all rows in order at once wants
-    one each; anything else runs `max-connections-size-per-query` at a time, writes one after another."""
-    if not isinstance(answer, RowMerge):
+    one each; anything else runs `max-connections-size-per-query` at a time, writes one after another. So do queries that
+    lock rows: their shots read the same broadcast tables, and two connections would wait for each other."""
+    if not isinstance(answer, RowMerge) or not plan.reads_only:
         return 1
     if answer.order_by or answer.grouped or answer.distinct:
         return len(shots)

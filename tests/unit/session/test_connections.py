@@ -116,3 +116,14 @@ async def test_the_connections_of_a_merged_statement_serve_the_next_one() -> Non
         assert [pool.idle for pool in world.pools.values()] == [2, 2]
     assert len(world.sent) == 8
     await world.end()
+
+
+async def test_a_query_that_locks_rows_has_one_connection_to_a_data_source() -> None:
+    world = SessionWorld()
+    columns = [column("status"), column("dbmesh_0", ColumnType.LONGLONG)]
+    world.reply = lambda name, payload: canned.result_set(columns, [[b"paid", b"1"]])
+    packets = await world.command(b"\x03SELECT status FROM t_order ORDER BY order_id FOR UPDATE")
+    assert packets[-1][1][0] == 0xFE
+    assert len(world.sent) == 4, "two actual tables on each of two data sources"
+    assert [pool.idle for pool in world.pools.values()] == [1, 1]
+    await world.end()
