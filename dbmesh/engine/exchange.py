@@ -172,7 +172,7 @@ class Exchange:
         return [run.connection for run in self._runs if not run.connection.usable]
 
     def interrupt(self) -> None:
-        """See `UnderWay`: every lane is between two of its statements, or has ended."""
+        """See `UnderWay`: a lane that is between two of its statements, or soon will be, goes no further."""
         if any(run.has_more for run in self._runs):
             self.fail(MeshError(QUERY_INTERRUPTED))
 

@@ -79,7 +79,7 @@ class UnderWay(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """KILL while none of them is busy: what is left is not begun. What has been done in full stays done."""
+        """KILL: what is left is not begun. What has been done in full stays done."""
         ...
 
 

@@ -438,10 +438,11 @@ class Session(Answers):
         self.stopped_by, self.given = why, None
         if connections:
             self._tasks.start(interrupt_all(connections), f"kill query of session {self.connection_id}")
-        elif self.exchange is not None:
-            # Not to be cancelled: what it has done would be reported as not done.
+        if self.exchange is not None:
+            # Not to be cancelled: what it has done would be reported as not done. A server may be told when it has just ended what runs:
+            # then nothing may follow.
             self.exchange.interrupt()
-        elif self._work is not None and not self._work.done():
+        elif not connections and self._work is not None and not self._work.done():
             self._killed = True
             if self._begun:
                 self._work.cancel()

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from dbmesh.backend.connection import Connection
+from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.engine.exchange import Exchange, Outcome
 from dbmesh.errors import DEADLOCK, QUERY_INTERRUPTED, ShardError
@@ -475,3 +476,37 @@ async def test_a_session_has_its_state_after_a_statement_of_steps_that_could_not
     assert world.session.state == state, "the moment of one statement is not that of the next"
     world.reply = lambda name, payload: canned.ok()
     await world.command(b"\3ROLLBACK")
+
+
+async def test_a_kill_that_meets_no_statement_on_a_shard_stops_those_that_would_follow(
+    world: SessionWorld,
+) -> None:
+    """KILL takes a connection of its own: what it is for may have ended when the server hears of it."""
+    await world.command(b"\3BEGIN")
+    await world.command(b"\3UPDATE t_order SET status = 'x'")
+    running = asyncio.Event()
+
+    def reply(name: str, payload: bytes) -> bytes:
+        if payload[1:].startswith(b"UPDATE"):
+            if name == "ds_1":
+                running.set()
+            return b""
+        return canned.ok(status=3)
+
+    world.reply = reply
+    world.sent.clear()
+    world.client.answered.clear()
+    world.session.handle(b"\3UPDATE t_order SET status = 'y'", 1)
+    await asyncio.wait_for(running.wait(), 20)
+    world.session.kill_query()
+    for pool in world.pools.values():
+        for connection in pool._lent:
+            cast("MySQLConnection", connection).data_received(canned.ok(1, status=3))
+    await asyncio.wait_for(world.client.answered.wait(), 20)
+    assert parse_err(world.client.packets()[-1][1]).number == QUERY_INTERRUPTED.number
+    updates = [(name, text) for name, text in world.statements() if text.startswith("UPDATE")]
+    assert sorted(name for name, _ in updates) == ["ds_0", "ds_1"]
+    undone = [name for name, text in world.statements() if text.startswith("ROLLBACK TO")]
+    assert sorted(undone) == ["ds_0", "ds_1"]
+    world.reply = lambda name, payload: canned.ok()
+    await world.command(b"\3COMMIT")
