@@ -290,9 +290,14 @@ class Loan:
     def _unpin(self, database: Database, data_source: str, connection: Connection, reason: PinReason) -> None:
         """A pinned connection was lost. Without its cursor a session can go on, and a statement that reads the cursor
         will be told; what else was pinned is missed by this statement: raises MeshError."""
-        del self._session.pins[database.connection_key(data_source)]
-        if self._session.temporary is not None:
-            self._session.temporary.forget(database, data_source)
+        session, key = self._session, database.connection_key(data_source)
+        del session.pins[key]
+        if session.temporary is not None:
+            # Also those of other logic databases on this server: without them their names would mean other tables.
+            for one in (database, *session.databases.values()):
+                for source in one.pools:
+                    if one.connection_key(source) == key:
+                        session.temporary.forget(one, source)
         connection.home.discard(connection)
         if reason is not PinReason.CURSOR:
             raise MeshError(

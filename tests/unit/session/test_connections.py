@@ -35,6 +35,10 @@ def _session() -> SimpleNamespace:
     return made
 
 
+def _logic_database(name: str, key: str) -> Any:
+    return SimpleNamespace(name=name, pools={"ds_0": None}, connection_key=lambda source: key)
+
+
 @pytest.mark.parametrize(("number", "pinned"), [(1213, False), (1213, True), (1020, False)])
 async def test_what_ends_a_transaction_gives_back_what_is_not_pinned(number: int, pinned: bool) -> None:
     session, connection = _session(), ScriptedConnection()
@@ -91,10 +95,15 @@ async def test_any_other_error_leaves_the_transaction_open() -> None:
 @pytest.mark.parametrize("reason", list(PinReason))
 def test_a_lost_pin_is_told_unless_it_was_a_cursor(reason: PinReason) -> None:
     session, connection = _session(), ScriptedConnection()
-    database: Any = SimpleNamespace(name="shop", connection_key=lambda source: f"shop.{source}")
+    database, other, elsewhere = (
+        _logic_database(name, key)
+        for name, key in (("shop", "shop.ds_0"), ("hr", "shop.ds_0"), ("far", "far.ds_0"))
+    )
+    session.databases = {one.name: one for one in (database, other, elsewhere)}
     session.pins["shop.ds_0"] = (connection, reason)
     session.temporary = TemporaryTables()
-    session.temporary.add(database, DataNode("ds_0", "mine"))
+    for one in (database, other, elsewhere):
+        session.temporary.add(one, DataNode("ds_0", "mine"))
     loan = Loan(session)
     if reason is PinReason.CURSOR:
         loan._unpin(database, "ds_0", connection, reason)
@@ -102,7 +111,9 @@ def test_a_lost_pin_is_told_unless_it_was_a_cursor(reason: PinReason) -> None:
         with pytest.raises(MeshError, match=f"its {reason.value} is gone"):
             loan._unpin(database, "ds_0", connection, reason)
     assert session.pins == {}
-    assert session.temporary.seen_from(database) is database
+    for one in (database, other):
+        assert session.temporary.on(one, "ds_0") == [], "both were on that connection"
+    assert session.temporary.on(elsewhere, "ds_0") == ["mine"]
     assert connection.home.discarded == [connection]
 
 
