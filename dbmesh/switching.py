@@ -174,15 +174,6 @@ class Switching:
         """Tables and databases have come and gone since it was prepared. Raises ConfigurationError and AmbiguousTable."""
         assembly, databases, served = self._assembly, prepared.databases, prepared.served
         present = assembly.mesh.databases
-        for key in [
-            key for key in databases if key not in present and key not in prepared.configuration.databases
-        ]:
-            own = [pool for pool in pools_of(databases[key]) if pool in prepared.opened]
-            del databases[key], served.rule_sets[key], served.monitors[key]
-            for pool in own:
-                prepared.opened.remove(pool)
-                assembly.pools.remove(pool)
-                await pool.close()
         for key, database in list(databases.items()):
             current = present.get(key)
             if current is None:
@@ -191,6 +182,17 @@ class Switching:
             if rule_set is not database.rule_set or current.loaded_at > prepared.began:
                 changed = replace(database, rule_set=rule_set)
                 databases[key] = await assembly.read(changed, served, None)
+        # Databases may go while what stays is read. Nothing happens between the last look and the switch.
+        while gone := [
+            key for key in databases if key not in present and key not in prepared.configuration.databases
+        ]:
+            for key in gone:
+                own = [pool for pool in pools_of(databases[key]) if pool in prepared.opened]
+                del databases[key], served.rule_sets[key], served.monitors[key]
+                for pool in own:
+                    prepared.opened.remove(pool)
+                    assembly.pools.remove(pool)
+                    await pool.close()
         for key, database in present.items():
             if key not in databases and key not in assembly.mesh.configuration.databases:
                 served.rule_sets[key] = database.rule_set

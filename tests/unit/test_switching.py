@@ -203,6 +203,35 @@ async def test_a_database_that_has_gone_since_leaves_no_pools(
         assert not any(pool.size for pool in opened)
 
 
+async def test_a_database_that_goes_while_another_is_read_for_the_switch_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = _configuration(tmp_path)
+    made = configuration.databases["shop"]
+    async with _world(tmp_path, configuration) as world:
+        assembly, mesh = world.assembly, world.assembly.mesh
+        await assembly.add(replace(made, database="late"))
+
+        async def with_another(store: object, of: Configuration) -> Served:
+            del store
+            return Served({**of.databases, "late": replace(of.databases["shop"], database="late")})
+
+        monkeypatch.setattr(switching, "served_rules", with_another)
+        prepared = await world.switching.prepare(configuration, moves=False)
+        await mesh.reload(mesh.databases["shop"])
+        read, dropped = assembly.read, mesh.databases["late"]
+
+        async def reading(database: Database, served: Served, touched: frozenset[str] | None) -> Database:
+            if "late" in mesh.databases:
+                await assembly.remove(dropped)
+            return await read(database, served, touched)
+
+        monkeypatch.setattr(assembly, "read", reading)
+        await world.switching.run(prepared)
+        assert set(mesh.databases) == {"shop"}
+        assert not any(pool.size for pool in dropped.pools.values())
+
+
 async def test_both_sides_are_planned_ahead(tmp_path: Path) -> None:
     async with _world(tmp_path, _configuration(tmp_path)) as world:
         served = world.assembly.mesh.databases["shop"]
