@@ -29,6 +29,7 @@ from dbmesh.backend.mysql import MySQLConnection
 from dbmesh.backend.pool import Pool
 from dbmesh.backend.tasks import TaskOwner
 from dbmesh.errors import StartError
+from dbmesh.governance import layout
 from dbmesh.governance.accounts import StoredAccounts
 from dbmesh.governance.follower import follow
 from dbmesh.governance.instances import Registration, State, prepared
@@ -119,7 +120,7 @@ async def serve(
             down.push_async_callback(_close_all, pools)
             worker = Worker() if store is None else Worker(clock=lease_clock)
             own = configuration
-            configuration, revision = await _rules(store, own, secrets)
+            configuration, revision, since = await _rules(store, own, secrets)
             assembly = await assemble(configuration, pools, store, worker, directory or Path())
             down.push_async_callback(asyncio.to_thread, assembly.protector.close)
             mesh = assembly.mesh
@@ -148,7 +149,7 @@ async def serve(
             if store is not None and keeper is not None and registration is not None:
                 await registration.begin(*bound)
                 tasks.start(registration.serve(), "registration")
-                _follow_others(store, keeper, assembly, listener, registration, tasks)
+                _follow_others(store, keeper, assembly, listener, registration, tasks, since)
                 await _follow_rules(store, registration, assembly, listener, own, secrets, revision, tasks)
             if rsa_key is not None:
                 # Who comes first may need it.
@@ -220,9 +221,10 @@ def _follow_others(
     listener: Listener,
     registration: Registration,
     tasks: TaskOwner,
+    since: int,
 ) -> None:
-    """From now on obey what others write into the store."""
-    tasks.start(follow(store, keeper), "rules of other processes")
+    """From now on obey what others write into the store, and have written after its revision `since`."""
+    tasks.start(follow(store, keeper, since), "rules of other processes")
     tasks.start(follow_decisions(store, assembly.protector.decide), "decisions about breakers")
     tasks.start(follow_faults(store, assembly.protector.rehearse), "faults made on purpose")
     tasks.start(assembly.protector.budgets.serve(store), "limits of the whole mesh")
@@ -249,13 +251,14 @@ async def _follow_switches(
 
 async def _rules(
     store: Store | None, own: Configuration, secrets: Secrets | None
-) -> tuple[Configuration, int]:
-    """The configuration with the store's rules where it has any, and the number of their revision. Raises StartError and
-    StoreError."""
+) -> tuple[Configuration, int, int]:
+    """The configuration with the store's rules where it has any, the number of their revision, and the store's own before that: tables
+    are read next, and of what becomes of them after it this process hears. Raises StartError and StoreError."""
+    since = 0 if store is None else (await store.range(layout.ddl_prefix())).revision
     if store is None or secrets is None:
-        return own, 0
+        return own, 0, since
     try:
-        return await stored_configuration(store, own, secrets)
+        return *await stored_configuration(store, own, secrets), since
     except ConfigurationError as error:
         reason = "; ".join(map(str, error.mistakes))
         raise StartError(f"the rules in the store cannot be run here: {reason}") from error

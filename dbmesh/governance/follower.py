@@ -24,6 +24,8 @@ from dbmesh.session.mesh import Database, Mesh
 
 _log = logging.getLogger(__name__)
 
+_CANNOT_RUN = "what other processes have changed in database '%s' cannot be run: %s"
+
 PAUSE = 5.0
 """Seconds until a store that could not be read is asked again."""
 
@@ -56,13 +58,14 @@ class Changing(Protocol):
         ...
 
 
-async def follow(store: Store, here: Changing) -> None:
-    """Take over every change until the store is closed. Never raises for a store that cannot be read: it is asked again."""
+async def follow(store: Store, here: Changing, since: int) -> None:
+    """Take over every change after the revision `since`, before which this process has read what its tables are like, until the store is
+    closed. Never raises for a store that cannot be read: it is asked again."""
     complained = missed = False
     while True:
         try:
             snapshot = await store.range(layout.ROOT)
-            after = snapshot.revision
+            after = snapshot.revision if missed else since
             here.hear_of_counters({one.key: one.value for one in snapshot.entries}, all_of_them=True)
             served = here.mesh.configuration
             left = await _take_over(store, here, (), missed=missed)
@@ -111,7 +114,11 @@ async def _take_over(store: Store, here: Changing, writes: Iterable[Write], *, m
         beside = mesh.configuration.databases.get(one.beside.lower())
         if name not in mesh.databases and beside is not None and not leaving.is_changing(name):
             rule_set = with_made(one.rule_set(beside), await read_made(store, one.name))
-            await here.add(with_declared(rule_set, await read_declared(store, one.name)))
+            rule_set = with_declared(rule_set, await read_declared(store, one.name))
+            try:
+                await here.add(rule_set)
+            except AmbiguousTable as error:
+                _log.warning(_CANNOT_RUN, name, error)
     finished = [
         write.key
         for write in writes
@@ -135,7 +142,7 @@ async def _take_over(store: Store, here: Changing, writes: Iterable[Write], *, m
                 # A statement of another process has changed tables, or may have.
                 await mesh.reload(database)
         except AmbiguousTable as error:
-            _log.warning("what other processes have changed in database '%s' cannot be run: %s", name, error)
+            _log.warning(_CANNOT_RUN, name, error)
     return leaving.met
 
 

@@ -10,14 +10,21 @@ from pathlib import Path
 
 import pytest
 
+import dbmesh.app
+from dbmesh.assembly import Assembly
+from dbmesh.backend.pool import Pool
 from dbmesh.cli.main import run as cli
+from dbmesh.governance import ddl_journal
 from dbmesh.governance.layout import ddl
-from dbmesh.governance.store import StoreUnavailable, Write
+from dbmesh.governance.store import Store, StoreUnavailable, Write
+from dbmesh.rules.keygen.snowflake import Worker
+from dbmesh.rules.ruleset import NO_CHANGE, Configuration
 from tests.plugins.database_server import ROOT_PASSWORD, DatabaseServer
 from tests.plugins.equivalence import Answer, ask
 from tests.plugins.failing_store import FailingStore, serve_beside
 from tests.plugins.fix_mysql import ServerFactory
 from tests.plugins.moving import HASHED_RULES, MovingMesh, database_yaml, source_yaml
+from tests.plugins.processes import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -81,5 +88,39 @@ def test_the_store_is_away_at_the_end(
         assert (await asyncio.to_thread(run, "REPLACE INTO item (id) VALUES (2), (3)")).error is None
         assert (await asyncio.to_thread(run, "SELECT id, v FROM item ORDER BY id")).rows == ((2, 5), (3, 5))
         assert not (await store.range(ddl(""))).entries
+
+    serve_beside(moving.before, monkeypatch, scenario)
+
+
+def test_a_table_that_another_sidecar_alters_while_this_one_starts_is_read_again(
+    server: DatabaseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOVING_PASSWORD", ROOT_PASSWORD)
+    rules = database_yaml(source_yaml("ds_0", server, _SCHEMA), HASHED_RULES.format(last=1, count=2))
+    moving = MovingMesh(tmp_path, rules, rules)
+    assemble = dbmesh.app.assemble
+
+    async def altered_meanwhile(
+        configuration: Configuration, pools: list[Pool], store: Store, worker: Worker, directory: Path
+    ) -> Assembly:
+        found = await assemble(configuration, pools, store, worker, directory)
+        [database] = configuration.databases.values()
+        record = ddl_journal.make_record("r1", database.database, _ALTER, 5.0, (), NO_CHANGE)
+        record = await ddl_journal.begin(store, record)
+        for table in range(2):
+            server.execute(f"ALTER TABLE item_{table} ADD COLUMN v INT", database=_SCHEMA)
+        await ddl_journal.finish(store, record, None)
+        return found
+
+    monkeypatch.setattr(dbmesh.app, "assemble", altered_meanwhile)
+
+    def written() -> bool:
+        with moving.connect() as client:
+            return ask(client, "REPLACE INTO item VALUES (1, 5), (2, 6)").error is None
+
+    async def scenario(store: FailingStore, port: int) -> None:
+        del store
+        moving.mesh.port = port
+        await asyncio.to_thread(wait_until, written, 10, "the columns to be known")
 
     serve_beside(moving.before, monkeypatch, scenario)
