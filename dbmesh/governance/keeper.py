@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -85,7 +86,8 @@ class Keeper:
         self._clock = clock
         self._random_bytes = random_bytes
         self._records: dict[str, DdlRecord] = {}
-        self._leasing = asyncio.Lock()
+        # By the keys of counters: one that waits for a data source keeps none of other tables waiting.
+        self._leasing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         # One database is made or dropped at a time.
         self._making = asyncio.Lock()
         self._holder = random_bytes(8).hex()
@@ -201,7 +203,7 @@ class Keeper:
         change = begun.change
         try:
             # No number leased before a counter is set back is given away after it.
-            async with self._leasing, self._taking_away(begun):
+            async with self._no_leasing(begun), self._taking_away(begun):
                 numbering = self._take_numbers_back(begun)
                 done = replace(begun, change=replace(change, numbering=numbering))
                 await ddl_journal.finish(self._store, done, self._holder)
@@ -209,6 +211,16 @@ class Keeper:
                 await self._change_rules(begun)
         finally:
             self._forget(record)
+
+    @asynccontextmanager
+    async def _no_leasing(self, record: DdlRecord) -> AsyncIterator[None]:
+        """No numbers are leased in the block for tables that a statement numbers anew."""
+        async with AsyncExitStack() as held:
+            for key in sorted(
+                {layout.counter(record.database, table) for table, _ in record.change.numbering}
+            ):
+                await held.enter_async_context(self._leasing[key])
+            yield
 
     def _take_numbers_back(self, record: DdlRecord) -> tuple[tuple[str, int], ...]:
         """From where on its tables are numbered; what is left of former numbers is given away no more."""
@@ -239,7 +251,8 @@ class Keeper:
     async def lease(self, database: Database, needed: KeysNeeded) -> None:
         """See `RuleKeeper`."""
         generator = needed.generator
-        async with self._leasing, _reached():
+        key = layout.counter(database.name, generator.table)
+        async with self._leasing[key], _reached():
             if generator.end >= needed.end:
                 return
 
@@ -249,8 +262,7 @@ class Keeper:
             anew = await counters.lease(
                 self._store, database.name, generator, needed.end, greatest, self._holder
             )
-            leased = _Leased(database.name, generator, anew)
-            self._leased[layout.counter(database.name, generator.table)] = leased
+            self._leased[key] = _Leased(database.name, generator, anew)
 
     async def create_database(self, beside: Database, name: str, options: str) -> None:
         """See `RuleKeeper`. It is in the store before a server has it: what a crash leaves can be dropped."""

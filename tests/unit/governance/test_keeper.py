@@ -155,6 +155,28 @@ async def test_who_has_numbered_it_anew_itself_goes_on_with_what_it_leased_then(
     assert await one.insert() == [2]
 
 
+async def test_a_table_whose_rows_cannot_be_asked_for_keeps_no_other_waiting(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def greatest(database: object, table: str) -> int:
+        if table == "t":
+            asked.set()
+            await answers.wait()
+        return 0
+
+    monkeypatch.setattr("dbmesh.governance.keeper.greatest_number", greatest)
+    one = process(store)
+    other = Table(one.keeper, AutoIncrement("u"), one.database)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        waiting = group.create_task(one.insert())
+        await asked.wait()
+        assert await other.insert() == [1]
+        assert not waiting.done()
+        answers.set()
+
+
 async def test_numbers_given_while_a_table_is_truncated_are_not_given_again(
     store: Store, seen: list[int]
 ) -> None:
