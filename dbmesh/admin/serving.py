@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -32,6 +33,17 @@ HEADER_SECONDS = 10.0
 """How long a new connection may take to send its first request."""
 
 
+@contextmanager
+def _opening(port: int) -> Iterator[None]:
+    """An OSError says which port it is about, in the system's words."""
+    try:
+        yield
+    except OSError as error:
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else error.strerror or str(error)
+        raise OSError(code, f"port {port}: {reason}") from error
+
+
 class AdminPorts:
     """See the module's docstring. Relative paths of files are from `directory`."""
 
@@ -54,7 +66,8 @@ class AdminPorts:
         logging.getLogger("mysql_mimic").setLevel(logging.CRITICAL)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        self._socket = socket.create_server((settings.host, settings.port), family=family)
+        with _opening(settings.port):
+            self._socket = socket.create_server((settings.host, settings.port), family=family)
         self.port = self._socket.getsockname()[1]
         certificate, key, client_ca = (
             str(self._directory / name) if name else None
@@ -81,7 +94,8 @@ class AdminPorts:
                 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca)
                 context.load_cert_chain(certificate, key)
                 context.verify_mode = ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE
-            self.sql_port = await self._mysql.start(settings.host, settings.sql_port or 0, context)
+            with _opening(settings.sql_port or 0):
+                self.sql_port = await self._mysql.start(settings.host, settings.sql_port or 0, context)
 
     async def serve(self) -> None:
         """Answer until `close`."""

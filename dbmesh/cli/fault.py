@@ -77,7 +77,9 @@ def remove(directory: Path, name: str) -> None:
         async with _store(directory) as store:
             known = [fault.name for fault in await read_faults(store)]
             if name not in known:
-                raise Failure(f"nobody has added a fault '{name}'; {suggestion(name, known)}")
+                raise Failure(
+                    f"nobody has added a fault '{name}'; {suggestion(name, known, 'there is none')}"
+                )
             await remove_fault(store, name)
 
     asyncio.run(write())

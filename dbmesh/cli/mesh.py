@@ -52,7 +52,9 @@ async def _forget(configuration: Configuration, directory: Path, place: str) -> 
             raise Failure(_NO_STORE)
         if not await forget(store, place):
             known = sorted((await read_sidecars(store)).unheard.values())
-            raise Failure(f"no sidecar that is not heard of ran at '{place}'; {suggestion(place, known)}")
+            raise Failure(
+                f"no sidecar that is not heard of ran at '{place}'; {suggestion(place, known, 'there is none')}"
+            )
 
 
 def switch_on_or_off(directory: Path, id_: str, *, on: bool) -> None:
@@ -67,7 +69,7 @@ async def _switch(configuration: Configuration, directory: Path, id_: str, *, on
             raise Failure(_NO_STORE)
         known = [one.id for one in await read_instances(store)]
         if id_ not in known and not on:
-            raise Failure(f"no sidecar has the id '{id_}'; {suggestion(id_, known)}")
+            raise Failure(f"no sidecar has the id '{id_}'; {suggestion(id_, known, 'there is none')}")
         await switch_instance(store, id_, on=on)
 
 

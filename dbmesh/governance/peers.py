@@ -101,7 +101,9 @@ class StorePeers:
         """See `Peers`."""
         known = [one.id for one in await self.sidecars()]
         if id_ not in known and not on:
-            raise not_supported(f"DISABLE of sidecar '{id_}', which is not alive", suggestion(id_, known))
+            raise not_supported(
+                f"DISABLE of sidecar '{id_}', which is not alive", suggestion(id_, known, "there is none")
+            )
         try:
             await switch_instance(self._store, id_, on=on)
         except StoreError as error:

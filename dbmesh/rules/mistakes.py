@@ -28,5 +28,6 @@ class ConfigurationError(Exception):
     """A configuration cannot be used. `mistakes` are all of them, in file and line order."""
 
     def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
-        self.mistakes = tuple(sorted(mistakes))
+        # Each of several data nodes may have met the same one.
+        self.mistakes = tuple(sorted(set(mistakes)))
         super().__init__("\n".join(map(str, self.mistakes)))

@@ -20,8 +20,19 @@ SectionType = TypeVar("SectionType", bound=BaseModel)
 
 
 _LEAF_ERRORS = frozenset(
-    {"extra_forbidden", "int_parsing", "bool_parsing", "greater_than_equal", "literal_error"}
+    {
+        "extra_forbidden",
+        "int_parsing",
+        "float_parsing",
+        "bool_parsing",
+        "greater_than_equal",
+        "less_than_equal",
+        "greater_than",
+        "less_than",
+        "literal_error",
+    }
 )
+"""What is wrong with one value: the key is as if it were not there."""
 
 
 def validate(source: SourceFile, path: Path, value: Any, model: type[SectionType]) -> SectionType | None:
@@ -72,7 +83,9 @@ def _without(value: Any, location: tuple[int | str, ...]) -> Any:
 def report_unknown(source: SourceFile, path: Path, what: str, name: str, known: Iterable[str]) -> None:
     """Reports a reference to nothing, unless what it names was left out because of a reported mistake."""
     if name not in source.broken:
-        source.report(path, f"unknown {what} '{name}'", suggestion(name, known))
+        source.report(
+            path, f"unknown {what} '{name}'", suggestion(name, known, "define it, or remove this key")
+        )
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
@@ -85,12 +98,12 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return by_lower[matches[0]]
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The fix for an unknown name: the closest one, or all of them."""
+def suggestion(name: str, known: Iterable[str], none: str = "remove it") -> str:
+    """The fix for an unknown name: the closest one, or all of them; `none` where nothing is known."""
     candidates = sorted(known)
     if near := closest(name, candidates):
         return f"did you mean '{near}'?"
-    return f"use one of {', '.join(candidates)}" if candidates else "remove it"
+    return f"use one of {', '.join(candidates)}" if candidates else none
 
 
 def _report(source: SourceFile, path: Path, model: type[BaseModel], detail: ErrorDetails) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Any
 
 import pytest
@@ -39,3 +40,8 @@ async def test_only_silent_connections_are_closed(monkeypatch: pytest.MonkeyPatc
     make(asks=False).connection_made(silent)
     await asyncio.wait_for(silent.closed.wait(), 20)
     assert not asking.closed.is_set()
+
+
+def test_an_error_of_a_port_names_it() -> None:
+    with pytest.raises(OSError, match="port 9307: Address already in use"), serving._opening(9307):
+        raise OSError(errno.EADDRINUSE, "error while attempting to bind on address ('127.0.0.1', 9307)")

@@ -18,3 +18,7 @@ def test_all_of_them_in_file_and_line_order() -> None:
     error = ConfigurationError((FILE, later, KEY))
     assert error.mistakes == (KEY, later, FILE)
     assert str(error).splitlines() == [str(KEY), str(later), str(FILE)]
+
+
+def test_one_that_was_met_twice_is_told_once() -> None:
+    assert ConfigurationError((KEY, FILE, KEY)).mistakes == (KEY, FILE)
