@@ -124,11 +124,20 @@ def _typed(column: ColumnDefinition, value: bytes | None, collation: str, flags:
         return collated(_well_formed(value, collation), *_character_set(collation))
     if column.type in _TEMPORAL:
         return collated(value, *_character_set(_OF_MOMENTS))
+    if column.type == ColumnType.BIT:
+        return _number_of_bits(column, value)
     (write,) = literal_writers((column,), flags)
     literal = write(value)
     if column.type in _INTEGERS and column.flags & ColumnFlag.UNSIGNED:
         return unsigned(literal)
     return f"{literal}." if column.type in _DECIMALS and "." not in literal else literal
+
+
+def _number_of_bits(column: ColumnDefinition, value: bytes) -> str:
+    """A variable has a BIT's number. One that is computed comes as its bytes or as the text of its number."""
+    if not column.org_name:
+        raise not_supported("a user variable of a computed BIT", "write expression + 0")
+    return unsigned(str(int.from_bytes(value, "big")))
 
 
 def _well_formed(value: bytes, collation: str) -> bytes:
@@ -173,6 +182,8 @@ def _example(column: ColumnDefinition, collation: str) -> str:
         return collated(b"", *_character_set(_OF_MOMENTS))
     if column.type in _INTEGERS:
         return unsigned("1") if column.flags & ColumnFlag.UNSIGNED else "1"
+    if column.type == ColumnType.BIT:
+        return unsigned("1")
     if column.type in _DECIMALS:
         return "1.0"
     if column.type in (ColumnType.FLOAT, ColumnType.DOUBLE):
