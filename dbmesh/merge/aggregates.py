@@ -368,11 +368,7 @@ class _Distinct:
 def _distinct_part(key: SortKey, columns: Sequence[ColumnDefinition]) -> tuple[int, int, Convert]:
     """Column of the value, column it is compared by, and how."""
     value = absolute(key.column, columns)
-    if (
-        compares_by_weight(columns[value], key.weight, key.collation)
-        and key.weight is not None
-        and key.collation
-    ):
+    if compares_by_weight(columns[value], key.weight, key.collation) and key.weight is not None:
         return value, absolute(key.weight, columns), weight_converter(key.collation)
     return value, value, value_converter(columns[value])
 

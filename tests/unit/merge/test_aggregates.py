@@ -140,6 +140,19 @@ def test_count_of_distinct_pairs_skips_those_with_a_null_and_compares_text_by_we
     assert combine(Aggregate(0, F.COUNT_DISTINCT, arguments=arguments), columns, rows)[0] == b"2"
 
 
+def test_count_of_distinct_computed_texts_compares_by_the_weight_that_tells_its_collation() -> None:
+    columns = [integer("r"), text("y"), binary("w")]
+    described = GENERAL.encode() + b":"
+    rows = [
+        row(1, "a", described + b"\x00A"),
+        row(1, "A ", described + b"\x00A\x00\x20"),
+        row(1, "b", described + b"\x00B"),
+        row(1, None, None),
+    ]
+    arguments = (SortKey(1, weight=2),)
+    assert combine(Aggregate(0, F.COUNT_DISTINCT, arguments=arguments), columns, rows)[0] == b"2"
+
+
 def test_repeated_values_take_no_room() -> None:
     columns = [integer("r"), integer("x")]
     aggregate = Aggregate(0, F.COUNT_DISTINCT, arguments=(SortKey(1),))
