@@ -68,6 +68,14 @@ class StoredRecordLocks:
             found[_read(entry.value)].append(entry.key.removeprefix(prefix))
         return found
 
+    async def alive(self) -> Collection[str]:
+        """See `RecordLocks`. O(processes)."""
+        prefix = layout.instances_prefix()
+        try:
+            return {entry.key.removeprefix(prefix) for entry in (await self._store.range(prefix)).entries}
+        except StoreError as error:
+            raise MeshError(STORE, reason=error) from error
+
     async def _look(self, holder: Holder, keys: Sequence[str]) -> tuple[set[str], str]:
         """Which of these the transaction has already, and another one that has one of them, '' for none."""
         mine: set[str] = set()

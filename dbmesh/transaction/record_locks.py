@@ -39,6 +39,10 @@ class RecordLocks(Protocol):
         """Every lock there is, by who has it."""
         ...
 
+    async def alive(self) -> Collection[str]:
+        """The processes that are taken for alive, each as names of its transactions begin (`TransactionNames.instance`)."""
+        ...
+
 
 def lock_keys(own: str, changed: Iterable[TableChanges]) -> set[str]:
     """The locks of the rows a write has changed on the place of this sign. O(rows)."""

@@ -7,6 +7,7 @@ what no session has open, and of any what it could not undo. What is dirty is le
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from dbmesh.engine.collect import collect
@@ -15,6 +16,7 @@ from dbmesh.transaction import saga, undo
 from dbmesh.transaction.compensation import keep_current
 from dbmesh.transaction.compensator import Compensator, Run
 from dbmesh.transaction.ownership import is_free
+from dbmesh.transaction.record_locks import Holder
 from dbmesh.transaction.two_phase import End
 from dbmesh.transaction.xid import Place
 
@@ -132,12 +134,8 @@ class UndoRecovery:
         held = {holder: keys for holder, keys in held.items() if holder.gtrid not in self.compensator.open}
         if not held:
             return
-        signs = self._coordinator.signs()
-        gone = [
-            holder
-            for holder in held
-            if await self._is_gone(holder.gtrid[: undo.INSTANCE_LENGTH], signs.get(holder.decider))
-        ]
+        signs, alive = self._coordinator.signs(), await locks.alive()
+        gone = [holder for holder in held if await self._has_ended(holder, signs.get(holder.decider), alive)]
         left, asked = await self.still({holder.gtrid for holder in gone})
         if not asked.issuperset(self._coordinator.places()):
             # Its writes may be where nobody answers.
@@ -145,6 +143,14 @@ class UndoRecovery:
         for holder in gone:
             if holder.gtrid not in left:
                 await locks.release(holder.gtrid, held[holder])
+
+    async def _has_ended(self, holder: Holder, decider: Place | None, alive: Collection[str]) -> bool:
+        """Whether nobody goes on with a transaction that has locks."""
+        instance = holder.gtrid[: undo.INSTANCE_LENGTH]
+        if decider is None and instance in alive:
+            # Decided where others are already, by newer rules than those this process has.
+            return False
+        return await self._is_gone(instance, decider)
 
     async def still(self, gtrids: set[str]) -> tuple[set[str], set[Place]]:
         """Which of these transactions have writes left on some data source, and which of these could be asked."""
