@@ -6,6 +6,7 @@ tables without a rule get the statement as it is. What cannot be placed exactly 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -44,10 +45,12 @@ from dbmesh.planner.written_names import (
     rename_table,
     session_functions,
 )
+from dbmesh.rules.keygen.auto_increment import MOST_KEY
 from dbmesh.rules.ruleset import BroadcastTable, ShardedTable, SingleTable
 from dbmesh.sql.parse import parse
 from dbmesh.sql.shape import Slot
 
+_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 _TYPES_OF_LITERALS = frozenset(("DATE", "TIME", "TIMESTAMP"))
 
 
@@ -216,8 +219,19 @@ class _Planner:
             gives_id=self.key_column is not None and not (effects is not None and effects.insert_id),
             reads_clock=self._reads_clock(),
             ignores=self.reading.ignore,
+            most_key=self._most_key(),
             selectable=self._selectable(),
         )
+
+    def _most_key(self) -> int:
+        """The greatest number that the generated column takes, as far as its type is known."""
+        column = None
+        if self.schema is not None and self.key_column is not None:
+            column = self.schema.column(self.key_column)
+        bits = None if column is None else _BITS.get(re.split(r"\W", column.declared_type, maxsplit=1)[0])
+        if column is None or bits is None:
+            return MOST_KEY
+        return (1 << (bits if column.unsigned else bits - 1)) - 1
 
     def _selectable(self) -> bool:
         """Whether the rows' values mean the same in a query: a query knows no DEFAULT, and no column of the table. Rows whose changes

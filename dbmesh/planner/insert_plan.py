@@ -28,7 +28,7 @@ from dbmesh.planner.plan import (
 )
 from dbmesh.planner.template import Frame
 from dbmesh.planner.text_plan import prototype_shot
-from dbmesh.rules.keygen.auto_increment import AutoIncrement
+from dbmesh.rules.keygen.auto_increment import MOST_KEY, AutoIncrement
 from dbmesh.rules.placement import place_rows
 from dbmesh.rules.ruleset import BroadcastTable, Hints, ShardedTable
 
@@ -39,7 +39,8 @@ _VALUES = re.compile(rb"\bVALUES?\s*\Z", re.IGNORECASE)
 class InsertPlan:
     """A `ShardPlan`. `heads` and `tails` are the texts before and after the rows, per data node; `generator` names the
     key generator that fills in missing keys; `unnumbered` the AUTO_INCREMENT column that has none; `gives_id`: no data
-    source numbers rows; `selectable`: a row may be written as a query."""
+    source numbers rows; `selectable`: a row may be written as a query; `most_key`: the greatest number the generated column
+    takes."""
 
     verb: Verb
     tables: tuple[str, ...]
@@ -64,6 +65,7 @@ class InsertPlan:
     reads_clock: bool = False
     keeps_warnings: bool = False
     ignores: bool = field(default=False, repr=False)
+    most_key: int = field(default=MOST_KEY, repr=False)
     selectable: bool = field(default=False, repr=False)
     direct: None = None
 
@@ -132,9 +134,9 @@ class InsertPlan:
         if self.generator is not None:
             generator = call.key_generators[self.generator]
             number = generator.number
-            if isinstance(generator, AutoIncrement) and call.session.numbering != (1, 1):
+            if isinstance(generator, AutoIncrement):
                 step, first = call.session.numbering
-                number = partial(generator.number, step=step, first=first)
+                number = partial(generator.number, step=step, first=first, most=self.most_key)
         elif self.unnumbered is not None:
             number = self._refuse_rows
         if isinstance(self.rows, FoldedRows):

@@ -46,9 +46,12 @@ class AutoIncrement:
         assert key is not None
         return key
 
-    def number(self, given: Sequence[object], *, step: int = 1, first: int = 1) -> list[int | None]:
-        """A number for every None of `given`, in order; what is given moves the counter past it. Numbers are `first`, and
-        `step` apart. O(rows). Raises KeysNeeded, and then nothing was given away."""
+    def number(
+        self, given: Sequence[object], *, step: int = 1, first: int = 1, most: int = MOST_KEY
+    ) -> list[int | None]:
+        """A number for every None of `given`, in order; what is given moves the counter past it, unless the column takes none that is
+        greater than `most`: that row is refused. Numbers are `first`, and `step` apart. O(rows). Raises KeysNeeded, and then nothing was
+        given away."""
         following = self.next
         keys: list[int | None] = []
         for value in given:
@@ -59,7 +62,7 @@ class AutoIncrement:
                 continue
             keys.append(None)
             number = _integer(value)
-            if number is not None and following <= number < MOST_KEY:
+            if number is not None and following <= number <= most and number < MOST_KEY:
                 following = number + 1
         if following > self.end:
             raise KeysNeeded(self, following)

@@ -638,6 +638,21 @@ def test_a_number_that_is_given_while_a_table_is_truncated_is_given_once(auto: A
     assert run("SELECT id FROM b") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "most"), [("TINYINT", 127), ("INT", 2147483647), ("BIGINT UNSIGNED", 18446744073709551615)]
+)
+def test_a_number_that_the_column_does_not_take_keeps_nobody_from_being_numbered(
+    run: Run, kind: str, most: int
+) -> None:
+    run(f"CREATE TABLE t (id {kind} AUTO_INCREMENT PRIMARY KEY, v INT)")
+    run("INSERT INTO t (v) VALUES (1)")
+    with pytest.raises(pymysql.err.DataError, match="Out of range"):
+        run(f"INSERT INTO t VALUES ({most + 1}, 1)")
+    run("INSERT INTO t (v) VALUES (2)")
+    run(f"INSERT INTO t VALUES ({most - 2}, 3), (NULL, 4)")
+    assert run("SELECT id FROM t ORDER BY id") == [(1,), (2,), (most - 2,), (most - 1,)]
+
+
 def test_numbers_are_leased_for_who_has_every_connection(auto: AutoMesh, tmp_path: Path) -> None:
     auto.mesh.stop_cleanly()
     rules = tmp_path / "rules" / "database-app.yaml"

@@ -44,3 +44,10 @@ def test_a_given_number_beyond_the_lease_asks_for_one_behind_it() -> None:
     with pytest.raises(KeysNeeded) as needed:
         AutoIncrement("t", 1, 10).number((1000,))
     assert needed.value.end == 1001
+
+
+def test_a_number_that_the_column_does_not_take_moves_nothing() -> None:
+    """Its row is refused, and the rows after it need not be."""
+    generator = AutoIncrement("t", 1, 1000)
+    assert generator.number((128, None), most=127) == [None, 1]
+    assert generator.number((127, None), most=127) == [None, 128]
