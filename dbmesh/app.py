@@ -334,9 +334,8 @@ async def _open_admin(
         await ports.start()
     except OSError as error:
         await ports.close()
-        raise StartError(
-            f"cannot open the admin ports on {settings.host}: {error.strerror or error}"
-        ) from error
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        raise StartError(f"cannot open the admin ports on {settings.host}: {reason}") from error
     sql = "" if ports.sql_port is None else f", MySQL clients on port {ports.sql_port}"
     _log.info("admin API on %s:%d%s", settings.host, ports.port, sql)
     return ports

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,12 @@ def _opening(port: int) -> Iterator[None]:
         raise OSError(code, f"port {port}: {reason}") from error
 
 
+def _read_once(files: Iterable[str]) -> None:
+    """An error of ssl does not say which file it is about. Raises OSError that does."""
+    for file in files:
+        Path(file).open("rb").close()
+
+
 class AdminPorts:
     """See the module's docstring. Relative paths of files are from `directory`."""
 
@@ -73,6 +79,7 @@ class AdminPorts:
             str(self._directory / name) if name else None
             for name in (settings.certificate, settings.key, settings.client_ca)
         )
+        _read_once(filter(None, (certificate, key, client_ca)))
         config = uvicorn.Config(
             make_app(settings, self._operated),
             log_config=None,

@@ -24,6 +24,9 @@ def server_tls_context(certificate: str, key: str, authorities: str = "") -> ssl
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # A client must not be able to make a write wait for its handshake.
     context.options |= ssl.OP_NO_RENEGOTIATION
+    for name in filter(None, (certificate, key, authorities)):
+        # An error of ssl does not say which file it is about.
+        Path(name).open("rb").close()
     if authorities:
         context.load_verify_locations(authorities)
         context.verify_mode = ssl.CERT_OPTIONAL

@@ -46,7 +46,11 @@ class LineWriter:
             self._thread.join()
             self._thread = None
         if self.dropped:
-            _log.warning("%d lines for %s were dropped: they came too fast", self.dropped, self._file)
+            _log.warning(
+                "%d lines for %s were dropped: they could not be written, or not fast enough",
+                self.dropped,
+                self._file,
+            )
 
     def _run(self) -> None:
         ended = False

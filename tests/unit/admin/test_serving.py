@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,3 +46,8 @@ async def test_only_silent_connections_are_closed(monkeypatch: pytest.MonkeyPatc
 def test_an_error_of_a_port_names_it() -> None:
     with pytest.raises(OSError, match="port 9307: Address already in use"), serving._opening(9307):
         raise OSError(errno.EADDRINUSE, "error while attempting to bind on address ('127.0.0.1', 9307)")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"none\.pem"):
+        serving._read_once([str(tmp_path / "none.pem")])
