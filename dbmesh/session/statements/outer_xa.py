@@ -77,7 +77,12 @@ async def _pass_on(session: Session, statement: OuterXa) -> None:
             loan.free()
     (branch,) = transaction.branches.values()
     one_phase = " ONE PHASE" if statement.verb is XaVerb.COMMIT_ONE_PHASE else ""
-    await collect(branch.connection, f"{_WORDS[statement.verb]} {statement.xid}{one_phase}".encode())
+    # As a COMMIT it is not interrupted: the manager must be told what has become of the branch.
+    session.committing = True
+    try:
+        await collect(branch.connection, f"{_WORDS[statement.verb]} {statement.xid}{one_phase}".encode())
+    finally:
+        session.committing = False
     if statement.verb in _LAST:
         readers = list(transaction.readers.values())
         remember_writes(session)
