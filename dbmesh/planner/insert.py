@@ -277,14 +277,24 @@ class _Planner:
         rename_table(edits, self.reader.lexemes, self.reading.table, 0)
         session_answers(self.context, edits)
         rows = self.reading.rows
-        if self._adds_column and not self.reading.set_form:
-            assert self.key_column is not None
-            name = quote_name(self.key_column, quoted=True)
-            if self.reading.columns is None:
-                edits.insert(self.reading.columns_end, f" ({name})")
-            else:
-                edits.insert(self.reading.columns_end, f", {name}" if self.reading.columns else name)
+        if not self.reading.set_form:
+            edits.insert(self.reading.columns_end, self._more_columns())
         return edits.build(None, rows[0].start), edits.build(rows[-1].end, None)
+
+    def _more_columns(self) -> str:
+        """What is put at the end of the column list. Without one the columns are named that the rows are placed by: when they are written,
+        the table may have them in another order."""
+        names = [self.key_column] if self.key_column is not None and self._adds_column else []
+        if self.reading.columns is None:
+            named = (
+                [column.name for column in self.schema.visible_columns]
+                if self.schema and self.columns
+                else []
+            )
+            listed = ", ".join([quote_name(name, quoted=True) for name in (*named, *names)])
+            return f" ({listed})" if listed else ""
+        listed = "".join([quote_name(name, quoted=True) for name in names])
+        return f", {listed}" if listed and self.reading.columns else listed
 
     @property
     def _adds_column(self) -> bool:
