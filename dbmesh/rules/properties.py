@@ -76,7 +76,9 @@ PROPERTIES: Final[Mapping[str, Property]] = MappingProxyType(
             60, "How long transactions begun under former rules may go on when rules change."
         ),
         "proxy-frontend-ssl-ca": Property("", "PEM file of the authorities that sign clients' certificates."),
-        "drain-timeout-seconds": Property(10, "How long a stopping process waits for running statements."),
+        "drain-timeout-seconds": Property(
+            10, "How long a stopping process waits for running statements and open transactions."
+        ),
         "client-idle-timeout-seconds": Property(
             28800, "Idle clients are closed after this time; 0 is never."
         ),
