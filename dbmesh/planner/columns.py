@@ -166,7 +166,8 @@ class KeyMaker:
         collation = schema.collation if schema is not None else None
         weight = _weight(text, collation)
         if not whole:
-            weight = _wrapped("MIN(", weight, ")")
+            # The weight of a text of two collations has none that MIN could compare by.
+            weight = _wrapped("MIN(CAST(", weight, " AS BINARY))")
         return SortKey(column, self._hidden.add(*weight), descending, collation)
 
     def weight(self, node: exp.Expr, text: tuple[Segment, ...]) -> tuple[int | None, str | None]:
