@@ -38,10 +38,11 @@ class Aggregates(Sources):
             return self._numbers(scope)
         if form == "extremes" and column.type.family is not Family.JSON:
             # MIN and MAX compare ENUM and SET as the texts they show.
+            argument = self._argument(scope, column)
             return Call(
                 self.pick(("MIN({})", "MAX({})", "MAX(DISTINCT {})")),
-                (column,),
-                replace(column.type, declaration="").grouped(),
+                (argument,),
+                replace(argument.type, declaration="").grouped(),
             )
         if form == "bits":
             number = self._number_column(scope, lambda t: t.family is Family.INTEGER)
@@ -81,11 +82,19 @@ class Aggregates(Sources):
     def _count(self, scope: Scope, column: ColumnRef) -> Expression:
         if self.chance(0.4):
             return Call("COUNT(*)", (), INTEGER)
+        argument = self._argument(scope, column)
         if self.chance(0.2):
             return Call(
-                "COUNT(DISTINCT {}, {})", (column, self.pick(scope.exact or list(scope.columns))), INTEGER
+                "COUNT(DISTINCT {}, {})", (argument, self.pick(scope.exact or list(scope.columns))), INTEGER
             )
-        return Call(self.pick(("COUNT({})", "COUNT(DISTINCT {})")), (column,), INTEGER)
+        return Call(self.pick(("COUNT({})", "COUNT(DISTINCT {})")), (argument,), INTEGER)
+
+    def _argument(self, scope: Scope, column: ColumnRef) -> Expression:
+        """The column, or something computed from it that has one value for it."""
+        if column.type.family is Family.JSON or not self.chance(0.35):
+            return column
+        computed = self.computed(scope, column, 0)
+        return computed if computed.type.check is Check.EXACT else column
 
     def _numbers(self, scope: Scope) -> Expression:
         number = self._number_column(scope, lambda t: t.numeric and not (t.huge and t.family is Family.FLOAT))
