@@ -470,11 +470,11 @@ class Session(Answers):
     @contextmanager
     def uninterrupted(self) -> Iterator[None]:
         """Nothing in the block is killed, as on one server a commit is not: what it has done must be known here."""
-        self.committing = True
+        before, self.committing = self.committing, True
         try:
             yield
         finally:
-            self.committing = False
+            self.committing = before
 
     @property
     def at_rest(self) -> bool:

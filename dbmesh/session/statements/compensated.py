@@ -124,14 +124,12 @@ def lock_wait(session: Session) -> float:
 
 async def _end(session: Session, database: Database) -> MeshError | ShardError | None:
     # As a COMMIT it is not interrupted: what is committed must be known.
-    session.committing = True
-    try:
-        return await session.transaction.end_write()
-    except (MeshError, ShardError) as error:
-        await _learn_from(session, database, error)
-        raise await free_after_error(session, error) from error
-    finally:
-        session.committing = False
+    with session.uninterrupted():
+        try:
+            return await session.transaction.end_write()
+        except (MeshError, ShardError) as error:
+            await _learn_from(session, database, error)
+            raise await free_after_error(session, error) from error
 
 
 async def _learn_from(session: Session, database: Database, error: BaseException) -> None:

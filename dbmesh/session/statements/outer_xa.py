@@ -78,11 +78,8 @@ async def _pass_on(session: Session, statement: OuterXa) -> None:
     (branch,) = transaction.branches.values()
     one_phase = " ONE PHASE" if statement.verb is XaVerb.COMMIT_ONE_PHASE else ""
     # As a COMMIT it is not interrupted: the manager must be told what has become of the branch.
-    session.committing = True
-    try:
+    with session.uninterrupted():
         await collect(branch.connection, f"{_WORDS[statement.verb]} {statement.xid}{one_phase}".encode())
-    finally:
-        session.committing = False
     if statement.verb in _LAST:
         readers = list(transaction.readers.values())
         remember_writes(session)

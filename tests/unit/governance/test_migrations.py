@@ -119,8 +119,11 @@ async def test_a_turn_is_kept_as_long_as_it_is_heard_of(
     keep_alive = store.keep_alive
 
     async def told(lease: int) -> None:
+        begun = clock.now
         await keep_alive(lease)
-        kept.set()
+        # One that had begun before the time passed may have kept it from then.
+        if begun == clock.now:
+            kept.set()
 
     monkeypatch.setattr(store, "keep_alive", told)
     monkeypatch.setattr(migrations, "TURN_SECONDS", 0)
