@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -51,13 +51,19 @@ class Written:
 def doubling(stage: Stage, rounds: int, writes: int) -> dict[str, dict[str, Written]]:
     """Statement → without a job, and to both sides; medians of rounds in turns."""
     job = _job(stage)
-    ways = {"no job": job.unmoved(Side.BEFORE), "to both sides": job.moving(Side.BEFORE, doubled=True)}
+    (table,) = job.tables
+    there = {node.table for node in table.sources}
+    built = {built_as for _, built_as in table.targets}
+    ways = {
+        "no job": (there, job.unmoved(Side.BEFORE)),
+        "to both sides": (there | built, job.moving(Side.BEFORE, doubled=True)),
+    }
     found: dict[str, dict[str, list[Written]]] = {
         statement: {way: [] for way in ways} for statement in _STATEMENTS
     }
     for _ in range(rounds):
-        for way, files in ways.items():
-            _make(stage, job)
+        for way, (tables, files) in ways.items():
+            _make(stage, there | built, tables)
             for statement, written in asyncio.run(_write(files, writes)).items():
                 found[statement][way].append(written)
     return {
@@ -90,14 +96,14 @@ def _job(stage: Stage) -> JobFiles:
     return JobFiles(1, "doubled", base, "database-doubled.yaml", after, (table,))
 
 
-def _make(stage: Stage, job: JobFiles) -> None:
-    (table,) = job.tables
-    names = {node.table for node in table.sources} | {built_as for _, built_as in table.targets}
+def _make(stage: Stage, former: Collection[str], tables: Collection[str]) -> None:
+    """On every server these tables, empty, and none of the `former` ones."""
     for number, server in enumerate(stage.servers):
-        for name in sorted(names):
-            server.execute(
-                f"DROP TABLE IF EXISTS {name}", f"CREATE TABLE {name} ({_COLUMNS})", database=f"sb_{number}"
-            )
+        server.execute(
+            *(f"DROP TABLE IF EXISTS {name}" for name in former),
+            *(f"CREATE TABLE {name} ({_COLUMNS})" for name in tables),
+            database=f"sb_{number}",
+        )
 
 
 async def _write(files: Mapping[str, str], writes: int) -> dict[str, Written]:
